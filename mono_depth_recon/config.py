@@ -1,0 +1,242 @@
+"""Every parameter once: name, type, default, unit, range and help.
+
+The dataclasses below declare the ROS parameters (with descriptors), build the command-line flags,
+write `config/recon.yaml` and print the README's table. A parameter's name is `group.field`, or `field` alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .errors import ConfigError
+
+Value: TypeAlias = bool | int | float | str
+
+
+def _param(default: Value, help: str, *, unit: str = "", low: float | None = None, high: float | None = None,
+           choices: tuple[str, ...] = (), live: bool = True) -> Any:
+    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high,
+                                            "choices": choices, "live": live})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model runs, from which weights, on which runtime."""
+
+    name: str = _param("unetpp_mobile", "model of the table (mono-depth-recon models lists them)", live=False)
+    checkpoint: str = _param("", "model card (.json) with its weights beside it; empty = the weights of the table", live=False)
+    runtime: str = _param("auto", "what executes the model; auto = openvino where installed, else torch",
+                          choices=("auto", "openvino", "torch"), live=False)
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """How the incoming image relates to its camera_info."""
+
+    input: str = _param("auto", "raw uses K and D, rectified uses P; auto takes topics named *rect* as rectified",
+                        choices=("auto", "raw", "rectified"), live=False)
+    distortion: str = _param("rectify", "a distorted image is rectified before inference, or refused",
+                             choices=("rectify", "refuse"))
+    mask: str = _param("", "grey image of the camera's size; black pixels (robot body) have no depth; empty = none", live=False)
+
+
+@dataclass(frozen=True)
+class QosConfig:
+    """Quality of service; the defaults fit every usual publisher and subscriber."""
+
+    subscribe: str = _param("auto", "images and camera_info; auto = reliable where every publisher offers it",
+                            choices=("auto", "reliable", "best_effort"), live=False)
+    publish: str = _param("reliable", "images and clouds", choices=("reliable", "best_effort"), live=False)
+
+
+@dataclass(frozen=True)
+class DepthConfig:
+    """How depth is published (REP 117, REP 118)."""
+
+    encoding: str = _param("32FC1", "32FC1 metres, or 16UC1 millimetres with 0 invalid", choices=("32FC1", "16UC1"))
+    invalid: str = _param("nan", "invalid value of 32FC1: nan (beyond range +Inf, REP 117), or zero for consumers that want 0",
+                          choices=("nan", "zero"))
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """What is dropped from the depth map."""
+
+    min_range: float = _param(0.1, "nearer depth is unknown (NaN)", unit="m", low=0.0, high=1000.0)
+    max_range: float = _param(10.0, "farther depth is beyond range (+Inf)", unit="m", low=0.01, high=1000.0)
+    edge_threshold: float = _param(0.08, "flying pixels: largest step of inverse depth to a neighbour, relative; 0 = off",
+                                   low=0.0, high=10.0)
+    border: int = _param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
+
+
+@dataclass(frozen=True)
+class CloudConfig:
+    """The published cloud."""
+
+    stride: int = _param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """Snapshots: the cleaned cloud and the mesh of one frame."""
+
+    method: str = _param("poisson", "surface: poisson (smooth), grid (triangulated depth image, fast), ball_pivoting",
+                         choices=("poisson", "grid", "ball_pivoting"))
+    format: str = _param("ply", "file format of save_mesh", choices=("ply", "obj", "stl", "glb"))
+    directory: str = _param("", "where files go; empty = mono_depth_recon in the ROS home (~/.ros)")
+    voxel_size: float = _param(0.02, "voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
+    outlier_neighbors: int = _param(20, "statistical outliers: neighbours looked at; 0 = off", low=0, high=200)
+    outlier_std: float = _param(2.0, "statistical outliers: farther than mean + this many standard deviations", low=0.1, high=20.0)
+    poisson_depth: int = _param(8, "depth of the Poisson octree", low=4, high=11)
+    trim_quantile: float = _param(0.05, "Poisson: share of vertices of lowest density cut away", low=0.0, high=0.9)
+    edge_ratio: float = _param(0.05, "grid: triangles whose depths differ by more than this share of their distance are cut",
+                               low=0.001, high=1.0)
+    marker_triangles: int = _param(10000, "triangles of the RViz marker at most; 0 = no marker", low=0, high=100000)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All parameters of the node; one immutable value per frame."""
+
+    image_transport: str = _param("raw", "raw subscribes image, compressed subscribes image/compressed (JPEG, PNG)",
+                                  choices=("raw", "compressed"), live=False)
+    max_rate: float = _param(0.0, "frames processed per second at most; 0 = as many as come", unit="Hz", low=0.0, high=1000.0)
+    cpu_threads: int = _param(0, "threads of the model; 0 = all cores", low=0, high=256, live=False)
+    autostart: bool = _param(True, "configure and activate at start; false = wait for lifecycle transitions", live=False)
+    model: ModelConfig = ModelConfig()
+    camera: CameraConfig = CameraConfig()
+    qos: QosConfig = QosConfig()
+    depth: DepthConfig = DepthConfig()
+    filter: FilterConfig = FilterConfig()
+    cloud: CloudConfig = CloudConfig()
+    mesh: MeshConfig = MeshConfig()
+
+    def __post_init__(self) -> None:
+        if self.filter.min_range >= self.filter.max_range:
+            raise ConfigError(f"filter.min_range ({self.filter.min_range:g} m) must be below "
+                              f"filter.max_range ({self.filter.max_range:g} m)")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table; `live` ones take effect on the next frame, the others at configure."""
+
+    name: str
+    default: Value
+    help: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    live: bool
+
+    @property
+    def type(self) -> type:
+        """bool, int, float or str."""
+        return type(self.default)
+
+    @property
+    def range_text(self) -> str:
+        """Valid values for people, empty where anything goes."""
+        if self.choices:
+            return " | ".join(self.choices)
+        return "" if self.low is None else f"{self.low:g} to {self.high:g}"
+
+    def check(self, value: object) -> Value:
+        """Returns `value` in the parameter's own type; raises ConfigError naming what is valid."""
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not self.type:
+            raise ConfigError(f"{self.name} must be a {self.type.__name__}, got {value!r}")
+        if self.choices and value not in self.choices:
+            raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'{nearest(str(value), self.choices)}")
+        if self.low is not None and self.high is not None and isinstance(value, (int, float)):
+            if not (math.isfinite(value) and self.low <= value <= self.high):
+                raise ConfigError(f"{self.name} must be {self.range_text}{' ' + self.unit if self.unit else ''}, got {value}")
+        return value  # type: ignore[return-value]
+
+
+def nearest(word: str, valid: tuple[str, ...] | list[str]) -> str:
+    """', did you mean ...?' for a mistyped word, or nothing."""
+    close = difflib.get_close_matches(word, valid, 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _rows() -> Iterator[Parameter]:
+    for outer in dataclasses.fields(Config):
+        if outer.metadata:
+            yield Parameter(outer.name, outer.default, **outer.metadata)  # type: ignore[arg-type]
+            continue
+        for inner in dataclasses.fields(outer.default):  # type: ignore[arg-type]
+            yield Parameter(f"{outer.name}.{inner.name}", inner.default, **inner.metadata)  # type: ignore[arg-type]
+
+
+PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}
+
+
+def parameter(name: str) -> Parameter:
+    """The row of `name`; an unknown name is a ConfigError that names the nearest."""
+    if name not in PARAMETERS:
+        raise ConfigError(f"unknown parameter '{name}'{nearest(name, list(PARAMETERS))}")
+    return PARAMETERS[name]
+
+
+def with_values(config: Config, values: Mapping[str, object]) -> Config:
+    """`config` with flat `{"group.field": value}` put in, each checked; raises ConfigError."""
+    top: dict[str, Any] = {}
+    groups: dict[str, dict[str, Value]] = {}
+    for name, value in values.items():
+        checked = parameter(name).check(value)
+        group, _, key = name.rpartition(".")
+        (groups.setdefault(group, {}) if group else top)[key] = checked
+    for group, changes in groups.items():
+        top[group] = dataclasses.replace(getattr(config, group), **changes)
+    return dataclasses.replace(config, **top)
+
+
+def value_of(config: Config, name: str) -> Value:
+    """The value of the parameter `name` in `config`."""
+    target: Any = config
+    for part in name.split("."):
+        target = getattr(target, part)
+    return target  # type: ignore[no-any-return]
+
+
+def yaml_text() -> str:
+    """The text of config/recon.yaml: every parameter with its default and a comment."""
+    lines = ["# Parameters of recon_node, at their defaults. Written by `mono-depth-recon parameters --yaml`.",
+             "/**:", "  ros__parameters:"]
+    group = ""
+    for row in PARAMETERS.values():
+        head, _, key = row.name.rpartition(".")
+        if head and head != group:
+            lines.append(f"    {head}:")
+        group = head
+        indent = "      " if head else "    "
+        lines += [f"{indent}# {_comment(row)}", f"{indent}{key}: {_yaml_scalar(row.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def table_text() -> str:
+    """The README's parameter table in Markdown."""
+    lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
+    for row in PARAMETERS.values():
+        valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")
+        lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {'yes' if row.live else 'restart'} | {row.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(row: Parameter) -> str:
+    notes = [text for text in (row.range_text, row.unit, "" if row.live else "restart") if text]
+    return row.help + (f" [{', '.join(notes)}]" if notes else "")
+
+
+def _yaml_scalar(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

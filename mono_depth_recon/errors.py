@@ -1,0 +1,21 @@
+"""The errors this package raises on purpose: one line that says what was expected, what came, what to do."""
+
+
+class MonoDepthError(Exception):
+    """Root of the four kinds below; catch it to report any expected failure in one line."""
+
+
+class ConfigError(MonoDepthError):
+    """A parameter, flag or file of settings is wrong."""
+
+
+class ModelError(MonoDepthError):
+    """A model, its weights or its runtime cannot be used."""
+
+
+class DataError(MonoDepthError):
+    """An image, depth map, cloud, file or data set is malformed."""
+
+
+class CalibrationError(MonoDepthError):
+    """Intrinsics are missing, malformed or do not belong to the image."""

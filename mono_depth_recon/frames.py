@@ -1,0 +1,65 @@
+"""What passes between the rooms: a sample of a data set, a model's prediction, a finished frame.
+
+Arrays follow one convention everywhere: `rgb` (H, W, 3) uint8; `depth` (H, W) float32 metres along the
+optical axis, NaN unknown, +Inf beyond range, never 0; `sigma` (H, W) float32 metres; `points`
+(H, W, 4) float32 x right, y down, z forward (REP 103 optical frame) and rgb packed as PCL does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .arrays import Depth, Matrix, Points, Rgb
+    from .camera import PinholeCamera
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One colour image of a data set with what is known about it.
+
+    `stamp` is in seconds; `T_world_camera` (4, 4) float64 maps camera points to the world;
+    `depth` is the reference on the grid of `rgb`, where the data set has one.
+    """
+
+    rgb: Rgb
+    camera: PinholeCamera
+    depth: Depth | None = None
+    stamp: float = 0.0
+    name: str = ""
+    T_world_camera: Matrix | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image, at the size of that image.
+
+    Exactly one of `depth` (metres) and `disparity` (relative inverse depth, larger = nearer, unknown
+    scale and shift) is set; `sigma` is one standard deviation of depth in metres.
+    """
+
+    depth: Depth | None = None
+    disparity: Depth | None = None
+    sigma: Depth | None = None
+
+    def __post_init__(self) -> None:
+        if (self.depth is None) == (self.disparity is None):
+            raise ValueError("a Prediction holds either depth or disparity")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image after the whole line: all maps share the grid of `rgb` and its rectified `camera`.
+
+    `depth` is None for a relative model without a way to metres; `points` is None unless asked for.
+    `timings` are seconds per step, in the order of the steps.
+    """
+
+    rgb: Rgb
+    camera: PinholeCamera
+    depth: Depth | None = None
+    disparity: Depth | None = None
+    sigma: Depth | None = None
+    points: Points | None = None
+    timings: dict[str, float] = field(default_factory=dict)
