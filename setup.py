@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from setuptools import find_packages, setup
-from setuptools.command.install_data import install_data
+from setuptools import find_packages, setup  # isort: skip  # first: it brings distutils, which Python 3.12 has no more
+from distutils.command.install_data import install_data
 
 PACKAGE = "mono_depth_recon"
 EXECUTABLES = {
