@@ -1,0 +1,94 @@
+"""Starts recon_node and, on request, a camera and RViz.
+
+    ros2 launch mono_depth_recon recon.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+    ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
+    ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch_ros.actions import Node
+
+PACKAGE = "mono_depth_recon"
+CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
+ARGUMENTS = {  # name: (default, description)
+    "model": ("", "model to run (mono-depth-recon models lists them); empty: what params_file says"),
+    "image": ("image", "image topic; its compressed form is <image>/compressed"),
+    "camera_info": ("camera_info", "camera_info topic"),
+    "namespace": ("", "namespace of all nodes"),
+    "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
+    "use_sim_time": ("false", "true: time comes from /clock"),
+    "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
+    "source": ("topics", "topics: your camera; rooms: the synthetic camera; a path: replays that TUM RGB-D folder"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, then what they ask for."""
+    declared = [DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in ARGUMENTS.items()]
+    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+
+
+def _actions(context: LaunchContext) -> list:
+    values = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    use_sim_time = _flag(values, "use_sim_time")
+    common = {
+        "package": PACKAGE,
+        "namespace": values["namespace"],
+        "output": "screen",
+        "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
+    }
+    actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], common)]
+    if _flag(values, "rviz"):
+        actions.append(_rviz(values["namespace"], use_sim_time))
+    return actions
+
+
+def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
+    params_file = Path(values["params_file"]).expanduser()
+    if not params_file.is_file():  # launch itself would warn and run on the defaults
+        raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
+    parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
+    if use_sim_time:
+        parameters.append({"use_sim_time": True})
+    if values["model"]:
+        parameters.append({"model.name": values["model"]})
+    remappings = list(common["remappings"])
+    if values["image"] != "image":  # a rule for image does not reach the topic below it
+        remappings.append(("image/compressed", f"{values['image']}/compressed"))
+    # Without the node the rest is of no use; its own last line says why it ended.
+    return Node(**{**common, "remappings": remappings}, executable="recon_node", name="recon_node",
+                parameters=parameters, on_exit=[Shutdown(reason="recon_node ended")])
+
+
+def _source(source: str, common: dict) -> list[Node]:
+    if source == "topics":
+        return []
+    if source == "rooms":
+        return [Node(**common, executable="rooms_camera", name="rooms_camera")]
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise RuntimeError(f"source must be topics, rooms or the path of a TUM RGB-D folder, got '{source}'")
+    return [Node(**common, executable="replay", name="replay", parameters=[{"path": str(folder.resolve())}])]
+
+
+def _rviz(namespace: str, use_sim_time: bool) -> Node | LogInfo:
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
+        return LogInfo(msg="rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2")
+    return Node(package="rviz2", executable="rviz2", name="rviz2", namespace=namespace, output="screen",
+                arguments=["-d", str(CONFIG / "recon.rviz")], parameters=[{"use_sim_time": use_sim_time}])
+
+
+def _flag(values: dict, name: str) -> bool:
+    value = values[name].lower()
+    if value not in ("true", "false", "1", "0"):
+        raise RuntimeError(f"{name} must be true or false, got '{values[name]}'")
+    return value in ("true", "1")

@@ -1,0 +1,178 @@
+"""Fixtures for all tests: real data, ROS domains of their own, and processes that are gone when a test ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real frames that MONO_DEPTH_RECON_DATA names; without it the test skips."""
+    value = os.environ.get("MONO_DEPTH_RECON_DATA", "")
+    if not value:
+        pytest.skip("MONO_DEPTH_RECON_DATA names no folder of real frames")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"MONO_DEPTH_RECON_DATA must name a folder, got {value}")
+    return folder
+
+
+@pytest.fixture
+def tum_folder(data_folder: Path) -> Callable[[str], Path]:
+    """`tum_folder("freiburg1_rpy_part")` is that TUM folder of the real data; the test skips where it is missing."""
+    def find(name: str) -> Path:
+        found = next((path.parent for path in sorted(data_folder.glob(f"**/{name}/rgb.txt"))), None)
+        if found is None:
+            pytest.skip(f"no TUM folder {name} below {data_folder}")
+        return found
+
+    return find
+
+
+@contextlib.contextmanager
+def reserved_domain() -> Iterator[int]:
+    """A ROS domain that no other test of this machine has while the context lasts.
+
+    An abstract socket per number is the reservation: the kernel drops it with the process, whatever happens.
+    """
+    numbers = list(range(1, 102))  # 102 and up meet the ephemeral ports of Linux
+    random.SystemRandom().shuffle(numbers)
+    for number in numbers:
+        with socket.socket(socket.AF_UNIX) as reservation:
+            try:
+                reservation.bind(f"\0mono_depth_recon_domain_{number}")
+            except OSError:
+                continue
+            yield number
+            return
+    pytest.fail("all ROS domains from 1 to 101 are reserved by running tests")
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain of this test's own, set here and, by inheritance, in the processes that the test starts."""
+    with reserved_domain() as number:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        for name, value in LOCALHOST.items():
+            monkeypatch.setenv(name, value)
+        yield number
+
+
+class Process:
+    """A started command with its output in a file; every wait has a deadline and shows the output when it fails."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path | None) -> None:
+        self.command = [str(word) for word in command]
+        self.log = log
+        with log.open("wb") as output:
+            self._popen = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment),
+                                           stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True)
+        self.pid = self._popen.pid
+
+    @property
+    def output(self) -> str:
+        """What it has written so far, both streams."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    def wait_for(self, text: str, deadline: float = 30.0) -> str:
+        """Waits until `text` is in the output and returns the output; fails at `deadline` seconds or when it ends."""
+        end = time.monotonic() + deadline
+        while text not in self.output:
+            ended = not self.running
+            if ended and text not in self.output:
+                pytest.fail(f"{self} ended with {self._popen.returncode} and never said '{text}':\n{self.output}")
+            if time.monotonic() > end:
+                pytest.fail(f"{self} did not say '{text}' within {deadline} s:\n{self.output}")
+            time.sleep(0.02)
+        return self.output
+
+    def wait(self, deadline: float = 30.0) -> int:
+        """Waits for the end and returns the exit status; fails at `deadline` seconds."""
+        try:
+            return self._popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self} still runs after {deadline} s:\n{self.output}")
+
+    def stop(self, sent: signal.Signals = signal.SIGINT, deadline: float = 15.0) -> int:
+        """Sends the signal to the process alone, waits for its end and returns the exit status."""
+        if self.running:
+            self._popen.send_signal(sent)
+        return self.wait(deadline)
+
+    def kill_all(self) -> None:
+        """Ends the process and every child that stayed in its session, without asking."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def left_behind(self) -> list[str]:
+        """Command lines of the processes that still live in its session."""
+        return [line for pid, line in _session_members(self.pid) if pid != self.pid or self.running]
+
+    def __str__(self) -> str:
+        return " ".join(self.command[:4])
+
+
+def _session_members(session: int) -> Iterator[tuple[int, str]]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                yield int(entry.name), b" ".join(words).decode(errors="replace")
+
+
+class Processes:
+    """Starts commands and ends whatever is left of them; `start(command)` returns a Process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: list[Process] = []
+
+    def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None,
+              cwd: Path | None = None) -> Process:
+        """Starts `command` in a session of its own; `env` is added to this process' environment."""
+        log = self._folder / f"process_{len(self._started)}.log"
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._started.append(Process([str(word) for word in command], log, environment, cwd))
+        return self._started[-1]
+
+    def python(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Process:
+        """Starts this interpreter: `python("-m", "mono_depth_recon.ros.recon_node")`."""
+        return self.start([sys.executable, *arguments], env, cwd)
+
+    def kill_all(self) -> None:
+        """Ends all of them."""
+        for process in self._started:
+            process.kill_all()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts real processes, killed when the test ends, however it ends."""
+    started = Processes(tmp_path)
+    try:
+        yield started
+    finally:
+        started.kill_all()
