@@ -7,7 +7,7 @@ P (3, 4) or (3, 3) of the rectified image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -51,11 +51,21 @@ class PinholeCamera:
             object.__setattr__(self, "P", _intrinsic_matrix(np.asarray(self.P, np.float64)[:, :3], "P"))
 
     @classmethod
-    def from_intrinsics(cls, width: int, height: int, fx: float, fy: float, cx: float, cy: float,
-                        D: Sequence[float] = (), distortion_model: str = "plumb_bob") -> PinholeCamera:
+    def from_intrinsics(
+        cls,
+        width: int,
+        height: int,
+        fx: float,
+        fy: float,
+        cx: float,
+        cy: float,
+        D: Sequence[float] = (),
+        distortion_model: str = "plumb_bob",
+    ) -> PinholeCamera:
         """A camera from focal lengths and principal point in pixels."""
-        return cls(width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64),
-                   tuple(D), distortion_model)
+        return cls(
+            width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64), tuple(D), distortion_model
+        )
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float) -> PinholeCamera:
@@ -98,8 +108,11 @@ class PinholeCamera:
     @property
     def is_rectified(self) -> bool:
         """True where image and pinhole model agree: no distortion, no rotation, P = K."""
-        return (not self.is_distorted and np.array_equal(self._R, np.eye(3))
-                and (self.P is None or np.array_equal(self.P, self.K)))
+        return (
+            not self.is_distorted
+            and np.array_equal(self._R, np.eye(3))
+            and (self.P is None or np.array_equal(self.P, self.K))
+        )
 
     @property
     def _R(self) -> Matrix:
@@ -108,7 +121,9 @@ class PinholeCamera:
     @cached_property
     def rectified(self) -> PinholeCamera:
         """The distortion-free camera of the rectified image: P[:3, :3], or K where there is no P."""
-        return self if self.is_rectified else PinholeCamera(self.width, self.height, self.K if self.P is None else self.P)
+        return (
+            self if self.is_rectified else PinholeCamera(self.width, self.height, self.K if self.P is None else self.P)
+        )
 
     @cached_property
     def rays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -122,7 +137,11 @@ class PinholeCamera:
         """Source column and row (H, W) float32 of every pixel of the rectified image (for cv2.remap)."""
         import cv2
 
-        init = cv2.fisheye.initUndistortRectifyMap if self.distortion_model == "equidistant" else cv2.initUndistortRectifyMap
+        init = (
+            cv2.fisheye.initUndistortRectifyMap
+            if self.distortion_model == "equidistant"
+            else cv2.initUndistortRectifyMap
+        )
         D = np.array(self.D or (0.0,) * 4, np.float64)
         map_x, map_y = init(self.K, D, self._R, self.rectified.K, self.size, cv2.CV_32FC1)
         return map_x, map_y
@@ -157,14 +176,20 @@ class PinholeCamera:
 
         self.check_image(depth)
         if not np.array_equal(self._R, np.eye(3)):
-            raise CalibrationError("a depth map cannot be rectified under a rotation R: rectify both cameras, or give R = identity")
-        return cv2.remap(depth, *self.rectification_maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan"))
+            raise CalibrationError(
+                "a depth map cannot be rectified under a rotation R: rectify both cameras, or give R = identity"
+            )
+        return cv2.remap(
+            depth, *self.rectification_maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
+        )
 
     def check_image(self, image: NDArray[np.generic]) -> None:
         """Raises DataError unless `image` (H, W, ...) has this camera's size."""
         if image.shape[:2] != (self.height, self.width):
-            raise DataError(f"camera is {self.width}x{self.height}, image is {image.shape[1]}x{image.shape[0]}: "
-                            "publish the camera_info of this image size")
+            raise DataError(
+                f"camera is {self.width}x{self.height}, image is {image.shape[1]}x{image.shape[0]}: "
+                "publish the camera_info of this image size"
+            )
 
     def resized(self, width: int, height: int) -> PinholeCamera:
         """The camera of the image resampled to width x height (cv2.resize: pixel areas are kept)."""
@@ -181,7 +206,7 @@ class PinholeCamera:
         scale = np.array([[1 / x], [1 / y], [1.0]])
         return self._transformed(self.width // x, self.height // y, lambda M: M * scale)
 
-    def _transformed(self, width: int, height: int, change) -> PinholeCamera:  # type: ignore[no-untyped-def]
+    def _transformed(self, width: int, height: int, change: Callable[[Matrix], Matrix]) -> PinholeCamera:
         return replace(self, width=width, height=height, K=change(self.K), P=None if self.P is None else change(self.P))
 
 
@@ -196,7 +221,9 @@ def _intrinsic_matrix(value: ArrayLike, name: str) -> Matrix:
     if M.shape != (3, 3) or not np.isfinite(M).all():
         raise CalibrationError(f"{name} must hold 3x3 finite numbers, got {M.tolist()}: calibrate the camera")
     if M[0, 0] <= 0 or M[1, 1] <= 0:
-        raise CalibrationError(f"focal lengths in {name} must be positive, got fx={M[0, 0]:g} fy={M[1, 1]:g}: calibrate the camera")
+        raise CalibrationError(
+            f"focal lengths in {name} must be positive, got fx={M[0, 0]:g} fy={M[1, 1]:g}: calibrate the camera"
+        )
     if M[0, 1] != 0 or M[1, 0] != 0 or not np.array_equal(M[2], (0.0, 0.0, 1.0)):
         raise CalibrationError(f"{name} must have the form [fx 0 cx; 0 fy cy; 0 0 1], got {M.tolist()}")
     return M

@@ -18,10 +18,20 @@ from .errors import ConfigError
 Value: TypeAlias = bool | int | float | str
 
 
-def _param(default: Value, help: str, *, unit: str = "", low: float | None = None, high: float | None = None,
-           choices: tuple[str, ...] = (), live: bool = True) -> Any:
-    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high,
-                                            "choices": choices, "live": live})
+def _param(
+    default: Value,
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = True,
+) -> Any:
+    return field(
+        default=default,
+        metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": live},
+    )
 
 
 @dataclass(frozen=True)
@@ -29,28 +39,45 @@ class ModelConfig:
     """Which model runs, from which weights, on which runtime."""
 
     name: str = _param("unetpp_mobile", "model of the table (mono-depth-recon models lists them)", live=False)
-    checkpoint: str = _param("", "model card (.json) with its weights beside it; empty = the weights of the table", live=False)
-    runtime: str = _param("auto", "what executes the model; auto = openvino where installed, else torch",
-                          choices=("auto", "openvino", "torch"), live=False)
+    checkpoint: str = _param(
+        "", "model card (.json) with its weights beside it; empty = the weights of the table", live=False
+    )
+    runtime: str = _param(
+        "auto",
+        "what executes the model; auto = openvino where installed, else torch",
+        choices=("auto", "openvino", "torch"),
+        live=False,
+    )
 
 
 @dataclass(frozen=True)
 class CameraConfig:
     """How the incoming image relates to its camera_info."""
 
-    input: str = _param("auto", "raw uses K and D, rectified uses P; auto takes topics named *rect* as rectified",
-                        choices=("auto", "raw", "rectified"), live=False)
-    distortion: str = _param("rectify", "a distorted image is rectified before inference, or refused",
-                             choices=("rectify", "refuse"))
-    mask: str = _param("", "grey image of the camera's size; black pixels (robot body) have no depth; empty = none", live=False)
+    input: str = _param(
+        "auto",
+        "raw uses K and D, rectified uses P; auto takes topics named *rect* as rectified",
+        choices=("auto", "raw", "rectified"),
+        live=False,
+    )
+    distortion: str = _param(
+        "rectify", "a distorted image is rectified before inference, or refused", choices=("rectify", "refuse")
+    )
+    mask: str = _param(
+        "", "grey image of the camera's size; black pixels (robot body) have no depth; empty = none", live=False
+    )
 
 
 @dataclass(frozen=True)
 class QosConfig:
     """Quality of service; the defaults fit every usual publisher and subscriber."""
 
-    subscribe: str = _param("auto", "images and camera_info; auto = reliable where every publisher offers it",
-                            choices=("auto", "reliable", "best_effort"), live=False)
+    subscribe: str = _param(
+        "auto",
+        "images and camera_info; auto = reliable where every publisher offers it",
+        choices=("auto", "reliable", "best_effort"),
+        live=False,
+    )
     publish: str = _param("reliable", "images and clouds", choices=("reliable", "best_effort"), live=False)
 
 
@@ -59,8 +86,11 @@ class DepthConfig:
     """How depth is published (REP 117, REP 118)."""
 
     encoding: str = _param("32FC1", "32FC1 metres, or 16UC1 millimetres with 0 invalid", choices=("32FC1", "16UC1"))
-    invalid: str = _param("nan", "invalid value of 32FC1: nan (beyond range +Inf, REP 117), or zero for consumers that want 0",
-                          choices=("nan", "zero"))
+    invalid: str = _param(
+        "nan",
+        "invalid value of 32FC1: nan (beyond range +Inf, REP 117), or zero for consumers that want 0",
+        choices=("nan", "zero"),
+    )
 
 
 @dataclass(frozen=True)
@@ -69,8 +99,9 @@ class FilterConfig:
 
     min_range: float = _param(0.1, "nearer depth is unknown (NaN)", unit="m", low=0.0, high=1000.0)
     max_range: float = _param(10.0, "farther depth is beyond range (+Inf)", unit="m", low=0.01, high=1000.0)
-    edge_threshold: float = _param(0.08, "flying pixels: largest step of inverse depth to a neighbour, relative; 0 = off",
-                                   low=0.0, high=10.0)
+    edge_threshold: float = _param(
+        0.08, "flying pixels: largest step of inverse depth to a neighbour, relative; 0 = off", low=0.0, high=10.0
+    )
     border: int = _param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
 
 
@@ -85,17 +116,26 @@ class CloudConfig:
 class MeshConfig:
     """Snapshots: the cleaned cloud and the mesh of one frame."""
 
-    method: str = _param("poisson", "surface: poisson (smooth), grid (triangulated depth image, fast), ball_pivoting",
-                         choices=("poisson", "grid", "ball_pivoting"))
+    method: str = _param(
+        "poisson",
+        "surface: poisson (smooth), grid (triangulated depth image, fast), ball_pivoting",
+        choices=("poisson", "grid", "ball_pivoting"),
+    )
     format: str = _param("ply", "file format of save_mesh", choices=("ply", "obj", "stl", "glb"))
     directory: str = _param("", "where files go; empty = mono_depth_recon in the ROS home (~/.ros)")
     voxel_size: float = _param(0.02, "voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
     outlier_neighbors: int = _param(20, "statistical outliers: neighbours looked at; 0 = off", low=0, high=200)
-    outlier_std: float = _param(2.0, "statistical outliers: farther than mean + this many standard deviations", low=0.1, high=20.0)
+    outlier_std: float = _param(
+        2.0, "statistical outliers: farther than mean + this many standard deviations", low=0.1, high=20.0
+    )
     poisson_depth: int = _param(8, "depth of the Poisson octree", low=4, high=11)
     trim_quantile: float = _param(0.05, "Poisson: share of vertices of lowest density cut away", low=0.0, high=0.9)
-    edge_ratio: float = _param(0.05, "grid: triangles whose depths differ by more than this share of their distance are cut",
-                               low=0.001, high=1.0)
+    edge_ratio: float = _param(
+        0.05,
+        "grid: triangles whose depths differ by more than this share of their distance are cut",
+        low=0.001,
+        high=1.0,
+    )
     marker_triangles: int = _param(10000, "triangles of the RViz marker at most; 0 = no marker", low=0, high=100000)
 
 
@@ -103,11 +143,19 @@ class MeshConfig:
 class Config:
     """All parameters of the node; one immutable value per frame."""
 
-    image_transport: str = _param("raw", "raw subscribes image, compressed subscribes image/compressed (JPEG, PNG)",
-                                  choices=("raw", "compressed"), live=False)
-    max_rate: float = _param(0.0, "frames processed per second at most; 0 = as many as come", unit="Hz", low=0.0, high=1000.0)
+    image_transport: str = _param(
+        "raw",
+        "raw subscribes image, compressed subscribes image/compressed (JPEG, PNG)",
+        choices=("raw", "compressed"),
+        live=False,
+    )
+    max_rate: float = _param(
+        0.0, "frames processed per second at most; 0 = as many as come", unit="Hz", low=0.0, high=1000.0
+    )
     cpu_threads: int = _param(0, "threads of the model; 0 = all cores", low=0, high=256, live=False)
-    autostart: bool = _param(True, "configure and activate at start; false = wait for lifecycle transitions", live=False)
+    autostart: bool = _param(
+        True, "configure and activate at start; false = wait for lifecycle transitions", live=False
+    )
     model: ModelConfig = ModelConfig()
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
@@ -118,8 +166,10 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.filter.min_range >= self.filter.max_range:
-            raise ConfigError(f"filter.min_range ({self.filter.min_range:g} m) must be below "
-                              f"filter.max_range ({self.filter.max_range:g} m)")
+            raise ConfigError(
+                f"filter.min_range ({self.filter.min_range:g} m) must be below "
+                f"filter.max_range ({self.filter.max_range:g} m)"
+            )
 
 
 @dataclass(frozen=True)
@@ -154,11 +204,18 @@ class Parameter:
         if type(value) is not self.type:
             raise ConfigError(f"{self.name} must be a {self.type.__name__}, got {value!r}")
         if self.choices and value not in self.choices:
-            raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'{nearest(str(value), self.choices)}")
-        if self.low is not None and self.high is not None and isinstance(value, (int, float)):
-            if not (math.isfinite(value) and self.low <= value <= self.high):
-                raise ConfigError(f"{self.name} must be {self.range_text}{' ' + self.unit if self.unit else ''}, got {value}")
+            hint = nearest(str(value), self.choices)
+            raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'{hint}")
+        if not self._in_range(value):
+            raise ConfigError(
+                f"{self.name} must be {self.range_text}{' ' + self.unit if self.unit else ''}, got {value}"
+            )
         return value  # type: ignore[return-value]
+
+    def _in_range(self, value: Value) -> bool:
+        if self.low is None or self.high is None or isinstance(value, (bool, str)):
+            return True
+        return math.isfinite(value) and self.low <= value <= self.high
 
 
 def nearest(word: str, valid: tuple[str, ...] | list[str]) -> str:
@@ -204,13 +261,16 @@ def value_of(config: Config, name: str) -> Value:
     target: Any = config
     for part in name.split("."):
         target = getattr(target, part)
-    return target  # type: ignore[no-any-return]
+    return target
 
 
 def yaml_text() -> str:
     """The text of config/recon.yaml: every parameter with its default and a comment."""
-    lines = ["# Parameters of recon_node, at their defaults. Written by `mono-depth-recon parameters --yaml`.",
-             "/**:", "  ros__parameters:"]
+    lines = [
+        "# Parameters of recon_node, at their defaults. Written by `mono-depth-recon parameters --yaml`.",
+        "/**:",
+        "  ros__parameters:",
+    ]
     group = ""
     for row in PARAMETERS.values():
         head, _, key = row.name.rpartition(".")
@@ -227,7 +287,8 @@ def table_text() -> str:
     lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
     for row in PARAMETERS.values():
         valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")
-        lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {'yes' if row.live else 'restart'} | {row.help} |")
+        when = "yes" if row.live else "restart"
+        lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {when} | {row.help} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,48 @@
+"""What every depth model answers, and what the table says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from ..arrays import Rgb
+from ..camera import PinholeCamera
+from ..config import ModelConfig
+from ..frames import Prediction
+
+View: TypeAlias = tuple[Rgb, PinholeCamera]
+Output: TypeAlias = Literal["metric_depth", "relative_disparity"]
+
+
+class DepthModel(Protocol):
+    """A loaded model on its runtime; not safe for use by two threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+
+    @property
+    def output(self) -> Output:
+        """Metres, or relative inverse depth."""
+
+    @property
+    def device(self) -> str:
+        """Runtime and device, for people: 'openvino CPU f32'."""
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        """One Prediction per (rgb, rectified camera), at the size of its image, in arrays of its own."""
+
+    def release_memory(self) -> None:
+        """Gives back working memory until the next `predict`; the weights stay."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One row of the table. `load(settings, threads)` raises ModelError where weights or runtime are missing."""
+
+    name: str
+    output: Output
+    licence: str
+    source: str
+    load: Callable[[ModelConfig, int], DepthModel]

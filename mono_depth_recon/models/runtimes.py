@@ -1,0 +1,119 @@
+"""The runtimes: each takes a batch (N, 3, rows, columns) float32 and gives (N, 1, rows, columns) float32."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .card import ModelCard
+
+Batch = NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """Executes a network; shapes may change from call to call."""
+
+    device: str
+
+    def run(self, batch: Batch) -> Batch:
+        """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh array."""
+
+    def release_memory(self) -> None:
+        """Gives back working memory until the next run."""
+
+
+class OpenVinoRuntime:
+    """An ONNX file on OpenVINO's CPU, float32, compiled once per input shape."""
+
+    device = "openvino CPU f32"
+
+    def __init__(self, onnx_path: Path, threads: int = 0) -> None:
+        import openvino
+
+        self._path = onnx_path
+        self._core = openvino.Core()
+        self._settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._read()
+
+    def _read(self) -> Any:
+        if not self._path.is_file():
+            raise ModelError(
+                f"{self._path} is missing: export the checkpoint to ONNX beside its card, or set model.runtime to torch"
+            )
+        try:
+            return self._core.read_model(self._path)
+        except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
+            raise ModelError(
+                f"{self._path} is not a complete ONNX model ({str(error).strip().splitlines()[-1]}): "
+                "export the checkpoint again"
+            ) from error
+
+    def run(self, batch: Batch) -> Batch:
+        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        request = self._compiled.get(batch.shape)
+        if request is None:
+            model = self._read()
+            model.reshape(list(batch.shape))
+            request = self._compiled[batch.shape] = self._core.compile_model(
+                model, "CPU", self._settings
+            ).create_infer_request()
+        request.infer([batch], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data)
+
+    def release_memory(self) -> None:
+        """Forgets the compiled shapes; the next run compiles again."""
+        self._compiled.clear()
+
+
+class TorchRuntime:
+    """A torch module in eager float32 on the CPU."""
+
+    device = "torch CPU f32"
+
+    def __init__(self, module: Any, threads: int = 0) -> None:
+        import torch
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._module = module.eval().to(memory_format=torch.channels_last)
+
+    def run(self, batch: Batch) -> Batch:
+        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        import torch
+
+        with torch.inference_mode():
+            out: Batch = self._module(torch.from_numpy(batch).to(memory_format=torch.channels_last)).numpy()
+        return out
+
+    def release_memory(self) -> None:
+        """Eager torch on the CPU keeps nothing between runs."""
+
+
+def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
+    """The runtime `name` (auto | openvino | torch) with the weights of `card`; ModelError where it is not installed."""
+    if name == "auto":
+        name = "openvino" if _installed("openvino") and card.onnx_path.is_file() else "torch"
+    if not _installed(name):
+        raise ModelError(
+            f"model.runtime {name} needs {name}, which is not installed: pip install 'mono_depth_recon[{name}]'"
+        )
+    if name == "openvino":
+        return OpenVinoRuntime(card.onnx_path, threads)
+    from .unetpp import load_unetpp
+
+    return TorchRuntime(load_unetpp(card.path), threads)
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

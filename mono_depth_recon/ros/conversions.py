@@ -1,0 +1,266 @@
+"""ROS messages <-> arrays, by numpy views: no copy where none is needed.
+
+Raises DataError or CalibrationError with one line for every malformed message.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from ..arrays import Depth, Points, Rgb
+from ..camera import PinholeCamera
+from ..errors import CalibrationError, DataError
+
+# encoding -> (dtype, channels, conversion to rgb8). OpenCV names a Bayer pattern by its second row.
+_Convert = Callable[[NDArray[Any]], Rgb]
+_ENCODINGS: dict[str, tuple[str, int, _Convert]] = {
+    "rgb8": ("u1", 3, lambda a: a),
+    "bgr8": ("u1", 3, lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2RGB)),
+    "rgba8": ("u1", 4, lambda a: cv2.cvtColor(a, cv2.COLOR_RGBA2RGB)),
+    "bgra8": ("u1", 4, lambda a: cv2.cvtColor(a, cv2.COLOR_BGRA2RGB)),
+    "mono8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_GRAY2RGB)),
+    "8UC1": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_GRAY2RGB)),
+    "8UC3": ("u1", 3, lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2RGB)),  # unnamed channels: OpenCV's order
+    "mono16": ("u2", 1, lambda a: cv2.cvtColor((a >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)),
+    "16UC1": ("u2", 1, lambda a: cv2.cvtColor((a >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)),
+    "yuv422": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_UYVY)),
+    "uyvy": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_UYVY)),
+    "yuv422_yuy2": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_YUYV)),
+    "yuyv": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_YUYV)),
+    "bayer_rggb8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerBG2RGB)),
+    "bayer_bggr8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerRG2RGB)),
+    "bayer_gbrg8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerGR2RGB)),
+    "bayer_grbg8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerGB2RGB)),
+}
+ENCODINGS = tuple(_ENCODINGS)
+
+
+def image_from_msg(msg: Image) -> Rgb:
+    """sensor_msgs/Image -> rgb (H, W, 3) uint8; for rgb8 a view of the message, else one conversion.
+
+    Honours step and is_bigendian. Encodings outside ENCODINGS go through cv_bridge where it is installed.
+    """
+    if msg.encoding not in _ENCODINGS:
+        return _through_cv_bridge(msg)
+    dtype, channels, convert = _ENCODINGS[msg.encoding]
+    if channels == 2 and msg.width % 2:
+        raise DataError(f"{msg.encoding} image must have an even width, got {msg.width}")
+    return convert(_pixels(msg, np.dtype(dtype), channels))
+
+
+def depth_from_msg(msg: Image) -> Depth:
+    """32FC1 metres or 16UC1 millimetres -> depth (H, W) float32 metres; 0 and NaN become NaN, +Inf stays."""
+    if msg.encoding == "32FC1":
+        depth = _pixels(msg, np.dtype("f4"), 1).astype(np.float32)
+    elif msg.encoding in ("16UC1", "mono16"):
+        depth = _pixels(msg, np.dtype("u2"), 1) * np.float32(0.001)
+    else:
+        raise DataError(f"depth image must be 32FC1 (metres) or 16UC1 (millimetres), got '{msg.encoding}'")
+    depth[depth <= 0] = np.nan
+    return depth
+
+
+def _pixels(msg: Image, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
+    """The message's bytes as (H, W) or (H, W, C) without a copy, in native byte order for one byte per value."""
+    if msg.width < 1 or msg.height < 1:
+        raise DataError(f"image must have at least 1x1 pixels, got {msg.width}x{msg.height}")
+    row = msg.width * channels * dtype.itemsize
+    if msg.step < row:
+        raise DataError(
+            f"step of a {msg.width} pixels wide {msg.encoding} image must be at least {row} bytes, got {msg.step}"
+        )
+    if len(msg.data) < msg.step * msg.height:
+        raise DataError(
+            f"{msg.width}x{msg.height} {msg.encoding} image of step {msg.step} needs {msg.step * msg.height} bytes, "
+            f"got {len(msg.data)}: the message is truncated"
+        )
+    swapped = dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big")
+    stored = dtype.newbyteorder("S") if swapped else dtype
+    pixels: NDArray[Any] = np.ndarray(
+        (msg.height, msg.width, channels),
+        stored,
+        msg.data,
+        strides=(msg.step, channels * dtype.itemsize, dtype.itemsize),
+    )
+    pixels = pixels.astype(dtype) if swapped else pixels
+    return pixels[..., 0] if channels == 1 else pixels
+
+
+def _through_cv_bridge(msg: Image) -> Rgb:
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise DataError(
+            f"image encoding '{msg.encoding}' must be one of {', '.join(ENCODINGS)}; "
+            "others need cv_bridge, which is not installed"
+        ) from None
+    try:
+        rgb: Rgb = CvBridge().imgmsg_to_cv2(msg, "rgb8")
+    except CvBridgeError as error:
+        raise DataError(f"cv_bridge cannot convert encoding '{msg.encoding}' to rgb8: {error}") from error
+    return rgb
+
+
+def image_from_compressed(msg: CompressedImage) -> Rgb:
+    """sensor_msgs/CompressedImage (JPEG, PNG) -> rgb (H, W, 3) uint8."""
+    data = np.frombuffer(msg.data, np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    if bgr is None:
+        raise DataError(f"compressed image must be a whole JPEG or PNG, got {data.size} bytes of format '{msg.format}'")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def camera_from_info(msg: CameraInfo, rectified: bool) -> PinholeCamera:
+    """CameraInfo -> camera of the image as published: region of interest and binning taken into account.
+
+    `rectified`: the image is rectified, so P describes it and D belongs to its past (image_proc leaves D in the
+    camera_info of image_rect). Raises CalibrationError.
+    """
+    K, P = np.reshape(msg.k, (3, 3)), np.reshape(msg.p, (3, 4))
+    if not np.any(K) and not np.any(P):
+        raise CalibrationError(
+            "camera_info has K and P all zero: the camera is not calibrated; calibrate it "
+            "(camera_calibration), or publish nominal intrinsics"
+        )
+    if rectified:
+        if not P.any() and any(msg.d):
+            raise CalibrationError(
+                "camera_info of a rectified image must have P, got zeros: publish P, or set camera.input=raw"
+            )
+        camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
+    else:
+        camera = PinholeCamera(
+            msg.width,
+            msg.height,
+            K,
+            tuple(msg.d),
+            msg.distortion_model,
+            np.reshape(msg.r, (3, 3)),
+            P[:, :3] if P.any() else None,
+        )
+    return _as_published(camera, msg)
+
+
+def _as_published(camera: PinholeCamera, msg: CameraInfo) -> PinholeCamera:
+    roi = msg.roi
+    if roi.width and roi.height:
+        if roi.x_offset + roi.width > msg.width or roi.y_offset + roi.height > msg.height:
+            raise CalibrationError(
+                f"camera_info region of interest {roi.width}x{roi.height}+{roi.x_offset}+{roi.y_offset} "
+                f"must lie in {msg.width}x{msg.height}"
+            )
+        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    bins = max(1, msg.binning_x), max(1, msg.binning_y)
+    return camera if bins == (1, 1) else camera.binned(*bins)
+
+
+def info_to_msg(camera: PinholeCamera, header: Header) -> CameraInfo:
+    """CameraInfo with K and P filled; for a rectified camera D = 0, R = I, P = K."""
+    msg = CameraInfo(header=header, width=camera.width, height=camera.height, distortion_model=camera.distortion_model)
+    msg.d = list(camera.D) or [0.0] * 5
+    msg.k = camera.K.ravel()
+    msg.r = (np.eye(3) if camera.R is None else camera.R).ravel()
+    msg.p = np.hstack([camera.rectified.K, np.zeros((3, 1))]).ravel()
+    return msg
+
+
+def rgb_to_msg(rgb: Rgb, header: Header) -> Image:
+    """(H, W, 3) uint8 -> rgb8 Image."""
+    return _image_msg(rgb, "rgb8", header)
+
+
+def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid: str = "nan") -> Image:
+    """Depth in metres -> 32FC1 (`invalid` nan keeps REP 117; zero: 0 for unknown and beyond range) or 16UC1.
+
+    16UC1 is millimetres, rounded, 0 for what is unknown, beyond range or above 65.535 m.
+    """
+    if encoding == "16UC1":
+        millimetres = np.rint(depth * np.float32(1000))
+        with np.errstate(invalid="ignore"):
+            millimetres[~(millimetres <= 65535)] = 0
+        return _image_msg(millimetres.astype(np.uint16), encoding, header)
+    if invalid == "zero":
+        depth = np.where(np.isfinite(depth), depth, np.float32(0))
+    return _image_msg(depth, encoding, header)
+
+
+def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
+    data, view = _filled_bytes(image.nbytes)
+    view.view(image.dtype).reshape(image.shape)[...] = image
+    return Image(
+        header=header,
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        is_bigendian=sys.byteorder == "big",
+        step=image.nbytes // image.shape[0],
+        data=data,
+    )
+
+
+def _filled_bytes(size: int) -> tuple[array[int], NDArray[np.uint8]]:
+    """An array('B'), which message fields take without converting each byte, and a view to write through."""
+    data = array("B", bytes(1)) * size
+    return data, np.frombuffer(data, np.uint8)
+
+
+class CloudMessage:
+    """A PointCloud2 whose bytes are written in place: `points(shape)` is filled, then `stamped(header)` published.
+
+    The buffer is reused from frame to frame; publish before the next frame.
+    """
+
+    def __init__(self) -> None:
+        self._msg = PointCloud2(is_bigendian=sys.byteorder == "big", point_step=16, is_dense=False)
+        self._msg.fields = [
+            PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, n in enumerate(("x", "y", "z", "rgb"))
+        ]
+        self._points: Points = np.empty((0, 0, 4), np.float32)
+
+    def points(self, height: int, width: int) -> Points:
+        """(height, width, 4) float32 view of the message's bytes."""
+        if self._points.shape[:2] != (height, width):
+            data, view = _filled_bytes(height * width * 16)
+            self._points = view.view(np.float32).reshape(height, width, 4)
+            self._msg.height, self._msg.width, self._msg.row_step, self._msg.data = height, width, width * 16, data
+        return self._points
+
+    def stamped(self, header: Header) -> PointCloud2:
+        """The message with `header`, holding what was written to `points`."""
+        self._msg.header = header
+        return self._msg
+
+
+def points_to_msg(points: Points, header: Header) -> PointCloud2:
+    """Organised points (H, W, 4) -> a PointCloud2 of its own."""
+    cloud = CloudMessage()
+    cloud.points(*points.shape[:2])[...] = points
+    return cloud.stamped(header)
+
+
+def points_from_msg(msg: PointCloud2) -> Points:
+    """A cloud of this package (x y z rgb, 16 bytes a point) -> (H, W, 4) float32; others through sensor_msgs_py."""
+    layout = [(f.name, f.offset, f.datatype) for f in msg.fields]
+    ours = [(n, 4 * i, PointField.FLOAT32) for i, n in enumerate(("x", "y", "z", "rgb"))]
+    if layout == ours and msg.point_step == 16 and msg.row_step == 16 * msg.width and not msg.is_bigendian:
+        return np.frombuffer(msg.data, np.float32).reshape(msg.height, msg.width, 4)
+    try:
+        from sensor_msgs_py import point_cloud2
+    except ImportError:
+        raise DataError(
+            f"cloud must have the float32 fields x y z rgb, got {[f.name for f in msg.fields]}; "
+            "other layouts need sensor_msgs_py, which is not installed"
+        ) from None
+    fields = point_cloud2.read_points(msg, field_names=("x", "y", "z", "rgb"), reshape_organized_cloud=False)
+    columns = [fields[name].astype(np.float32, copy=False) for name in ("x", "y", "z", "rgb")]
+    return np.stack(columns, axis=-1).reshape(msg.height, msg.width, 4)

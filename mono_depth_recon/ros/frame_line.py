@@ -1,0 +1,173 @@
+"""The running node between activate and deactivate: messages in, frames out.
+
+on_image -> mailbox -> worker: convert, pair with camera_info, `DepthReconstructor.process`, publish.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from ..arrays import Points
+from ..config import Config
+from ..errors import DataError, MonoDepthError
+from ..frames import Frame
+from ..pipeline import DepthReconstructor, Wanted
+from .conversions import image_from_compressed, image_from_msg
+from .frame_worker import FrameStats, FrameWorker
+from .publications import Publications
+from .subscriptions import AdaptiveSubscription, CameraInfos
+
+_AnyImage: TypeAlias = Image | CompressedImage
+_REPEAT_WARNING_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    msg: _AnyImage
+    time: float  # time.monotonic
+
+
+class FrameLine:
+    """Subscribes, computes in one worker thread, publishes. `close` ends all of it and frees what it kept."""
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        reconstructor: DepthReconstructor,
+        publications: Publications,
+        stats: FrameStats,
+        config: Config,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._node, self._reconstructor, self._publications, self._stats = node, reconstructor, publications, stats
+        self._computing = threading.Lock()  # the model serves the worker and the snapshot services
+        self._newest: _Arrival | None = None
+        self._last: tuple[_Arrival, Frame] | None = None
+        self._waiting: _Arrival | None = None
+        self._worker = FrameWorker(self._process, self._refuse, lambda: reconstructor.config.max_rate, failed)
+        compressed = config.image_transport == "compressed"
+        topic = node.resolve_topic_name("image")
+        self._infos = CameraInfos(_is_rectified(config.camera.input, topic))
+        self._info_subscription = AdaptiveSubscription(
+            node, CameraInfo, "camera_info", self._on_info, config.qos.subscribe, depth=10
+        )
+        self._image_subscription = AdaptiveSubscription(
+            node,
+            CompressedImage if compressed else Image,
+            topic + "/compressed" if compressed else topic,
+            self._on_image,
+            config.qos.subscribe,
+        )
+
+    def close(self) -> None:
+        """Ends subscriptions and worker; the current frame finishes."""
+        self._image_subscription.destroy()
+        self._info_subscription.destroy()
+        self._worker.close()
+        self._newest = self._last = self._waiting = None
+
+    def idle_reason(self) -> str:
+        """Why no image is being processed, for people."""
+        if self._waiting is not None:
+            return f"images come, but no camera_info on {self._info_subscription.topic} yet"
+        if not self._image_subscription.publishers:
+            return f"nobody publishes {self._image_subscription.topic}"
+        return f"no image on {self._image_subscription.topic} yet"
+
+    def warn_if_waiting(self) -> None:
+        """Says once in a while that camera_info is missing."""
+        if self._waiting is not None:
+            self._node.get_logger().warning(
+                f"{self.idle_reason()}: remap camera_info, or publish it", throttle_duration_sec=_REPEAT_WARNING_S
+            )
+
+    def snapshot(self) -> tuple[Frame, Header]:
+        """The newest image as a Frame with depth, computed now if nobody needed it before. Raises DataError."""
+        arrival = self._newest
+        if arrival is None:
+            raise DataError(f"no frame yet: {self.idle_reason()}")
+        last = self._last
+        if last is not None and last[0] is arrival:
+            return last[1], arrival.msg.header
+        frame = self._compute(arrival, Wanted(depth=True, points=False))
+        if frame.depth is None:
+            raise DataError(f"model {self._reconstructor.model.name} gives relative disparity: a cloud needs metres")
+        return frame, arrival.msg.header
+
+    def _on_image(self, msg: _AnyImage) -> None:
+        arrival = _Arrival(msg, time.monotonic())
+        if self._infos.message(msg.header.stamp) is None:  # the first camera_info is waited for
+            self._stats.count_received(replaced=self._waiting is not None)
+            self._waiting = arrival
+            return
+        self._hand_over(arrival)
+
+    def _on_info(self, msg: CameraInfo) -> None:
+        self._infos.add(msg)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._newest = waiting
+            self._worker.put(waiting)
+
+    def _hand_over(self, arrival: _Arrival) -> None:
+        self._newest = arrival
+        self._stats.count_received(self._worker.put(arrival))
+
+    def _process(self, arrival: _Arrival) -> None:
+        wanted = self._publications.wanted()
+        if wanted is None:
+            return
+        config = self._reconstructor.config
+        frame = self._compute(arrival, wanted)
+        started = time.perf_counter()
+        self._publications.publish(frame, arrival.msg.header, config)
+        frame.timings["publish"] = time.perf_counter() - started
+        if frame.depth is not None:
+            self._last = (arrival, frame)
+        self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
+
+    def _compute(self, arrival: _Arrival, wanted: Wanted) -> Frame:
+        started = time.perf_counter()
+        rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else image_from_compressed(arrival.msg)
+        info = self._infos.message(arrival.msg.header.stamp)
+        if info is None:
+            raise DataError("no camera_info")
+        if info.header.frame_id != arrival.msg.header.frame_id:
+            self._node.get_logger().warning(
+                f"camera_info has frame_id '{info.header.frame_id}', the image '{arrival.msg.header.frame_id}': "
+                "the image's is used; let the driver publish equal ones",
+                throttle_duration_sec=_REPEAT_WARNING_S,
+            )
+        camera = self._infos.camera(info, rgb.shape[1], rgb.shape[0])
+        converted = time.perf_counter() - started
+        with self._computing:
+            frame = self._reconstructor.process(
+                rgb, camera, wanted, self._cloud_buffer(rgb.shape[:2]) if wanted.points else None
+            )
+        frame.timings["convert"] = converted
+        return frame
+
+    def _cloud_buffer(self, shape: tuple[int, ...]) -> Points:
+        stride = self._reconstructor.config.cloud.stride
+        rows, columns = (int(np.ceil(n / stride)) for n in shape)
+        return self._publications.cloud.points(rows, columns)
+
+    def _refuse(self, error: MonoDepthError) -> None:
+        self._stats.count_refused(str(error))
+        self._node.get_logger().warning(f"frame dropped: {error}", throttle_duration_sec=_REPEAT_WARNING_S)
+
+
+def _is_rectified(setting: str, topic: str) -> bool:
+    """auto: image_proc and drivers name rectified images image_rect, image_rect_color, rect/image, rectified ..."""
+    words = re.split("[/_]", topic)
+    return setting == "rectified" or (setting == "auto" and ("rect" in words or "rectified" in words))

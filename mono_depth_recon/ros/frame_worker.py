@@ -1,0 +1,149 @@
+"""The one thread that computes frames: the newest message wins, drops are counted, latency never builds up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from ..errors import MonoDepthError
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """One slot between two threads; `put` replaces what was not taken."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._item: T | None = None
+        self._closed = False
+
+    def put(self, item: T) -> bool:
+        """Leaves `item`; True when it replaced one that nobody had taken."""
+        with self._condition:
+            replaced = self._item is not None
+            self._item = item
+            self._condition.notify()
+        return replaced
+
+    def take(self, not_before: float = 0.0) -> T | None:
+        """Waits for an item, but until `not_before` (time.monotonic) at least; None once closed."""
+        with self._condition:
+            while not self._closed:
+                wait = not_before - time.monotonic()
+                if self._item is not None and wait <= 0:
+                    item, self._item = self._item, None
+                    return item
+                self._condition.wait(wait if wait > 0 else None)
+        return None
+
+    def close(self) -> None:
+        """Ends every `take`, now and later."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+@dataclass
+class FrameStats:
+    """Counters and recent timings of the frame path, for /diagnostics; any thread may read a `snapshot`."""
+
+    received: int = 0
+    published: int = 0
+    dropped: int = 0
+    refused: int = 0
+    last_error: str = ""
+    _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=60))
+    _steps: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=60))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count_received(self, replaced: bool) -> None:
+        """A message came; `replaced` when it pushed out one that was not processed."""
+        with self._lock:
+            self.received += 1
+            self.dropped += replaced
+
+    def count_refused(self, error: str) -> None:
+        """A frame could not be processed."""
+        with self._lock:
+            self.refused += 1
+            self.last_error = error
+
+    def count_published(self, latency: float, steps: dict[str, float]) -> None:
+        """A frame went out `latency` seconds after it came, spending `steps`."""
+        with self._lock:
+            self.published += 1
+            self._finished.append(time.monotonic())
+            self._latencies.append(latency)
+            self._steps.append(steps)
+
+    def rate_hz(self) -> float:
+        """Published frames per second over the last two seconds."""
+        now = time.monotonic()
+        with self._lock:
+            return sum(now - t <= 2.0 for t in self._finished) / 2.0
+
+    def latency_ms(self, quantile: float) -> float:
+        """Quantile (0 to 1) of recent latencies from arrival to publication; NaN when none."""
+        with self._lock:
+            ordered = sorted(self._latencies)
+        return 1e3 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
+
+    def steps_ms(self) -> dict[str, float]:
+        """Mean milliseconds of every step over the recent frames."""
+        with self._lock:
+            recent = list(self._steps)
+        names = dict.fromkeys(name for steps in recent for name in steps)
+        return {n: 1e3 * sum(steps.get(n, 0.0) for steps in recent) / len(recent) for n in names}
+
+
+class FrameWorker(Generic[T]):
+    """Runs `process(item)` on the newest item in a thread of its own, at most `max_rate()` times a second.
+
+    A MonoDepthError of `process` goes to `refuse` and the next item is taken. Anything else is a bug:
+    the thread ends, and `failed` receives the exception.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[T], None],
+        refuse: Callable[[MonoDepthError], None],
+        max_rate: Callable[[], float],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._process, self._refuse, self._max_rate = process, refuse, max_rate
+        self._mailbox: Mailbox[T] = Mailbox()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="frame_worker")
+        self._running = self._pool.submit(self._run)
+        self._running.add_done_callback(lambda done: _report(done, failed))
+
+    def put(self, item: T) -> bool:
+        """Hands over the newest item; True when it replaced an unprocessed one."""
+        return self._mailbox.put(item)
+
+    def close(self) -> None:
+        """Lets the current frame finish and ends the thread."""
+        self._mailbox.close()
+        self._pool.shutdown(wait=True)
+
+    def _run(self) -> None:
+        not_before = 0.0
+        while (item := self._mailbox.take(not_before)) is not None:
+            rate = self._max_rate()
+            not_before = time.monotonic() + 1 / rate if rate else 0.0
+            try:
+                self._process(item)
+            except MonoDepthError as error:
+                self._refuse(error)
+
+
+def _report(done: Future[None], failed: Callable[[BaseException], None]) -> None:
+    error = done.exception()
+    if error is not None:
+        failed(error)

@@ -1,0 +1,78 @@
+"""The table of `config.py` as ROS parameters: declared with descriptors, checked, applied while running."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from ..config import PARAMETERS, Config, Parameter, value_of, with_values
+from ..errors import ConfigError
+
+_ROS_OWN = ("use_sim_time", "start_type_description_service")
+
+
+class NodeParameters:
+    """Declares every parameter on `node` and keeps the current immutable `config`.
+
+    The node must be created with `automatically_declare_parameters_from_overrides=True`, so that an unknown
+    name in a YAML file or on the command line is seen, and refused with a ConfigError instead of being ignored.
+    `on_change(config)` is called after a change; `settled()` says whether the node is configured, when
+    only live parameters may change.
+    """
+
+    def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
+        self._on_change, self._settled = on_change, settled
+        self._lock = threading.Lock()
+        given = {name: p.value for name, p in node.get_parameters_by_prefix("").items() if _is_ours(name)}
+        self.config = with_values(Config(), given)
+        for row in PARAMETERS.values():
+            if row.name in given:
+                node.undeclare_parameter(row.name)
+            node.declare_parameter(row.name, value_of(self.config, row.name), descriptor(row), ignore_override=True)
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: list[RosParameter]) -> SetParametersResult:
+        changes = {p.name: p.value for p in parameters if _is_ours(p.name)}
+        try:
+            with self._lock:
+                self._refuse_settled(changes)
+                self.config = with_values(self.config, changes)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._on_change(self.config)
+        return SetParametersResult(successful=True)
+
+    def _refuse_settled(self, changes: dict[str, Any]) -> None:
+        fixed = [
+            n
+            for n, v in changes.items()
+            if n in PARAMETERS and not PARAMETERS[n].live and v != value_of(self.config, n)
+        ]
+        if fixed and self._settled():
+            raise ConfigError(
+                f"{', '.join(fixed)} cannot change while the node is configured: "
+                "clean it up first (lifecycle cleanup), or restart it with the new value"
+            )
+
+
+def _is_ours(name: str) -> bool:
+    return name not in _ROS_OWN and not name.startswith("qos_overrides.")
+
+
+def descriptor(row: Parameter) -> ParameterDescriptor:
+    """Description, valid values and range, as `ros2 param describe` shows them."""
+    made = ParameterDescriptor(description=row.help + (f" [{row.unit}]" if row.unit else ""))
+    made.additional_constraints = row.range_text + ("" if row.live else " (takes effect at configure)")
+    if row.low is not None and row.high is not None:
+        if row.type is float:
+            made.floating_point_range = [
+                FloatingPointRange(from_value=float(row.low), to_value=float(row.high), step=0.0)
+            ]
+        else:
+            made.integer_range = [IntegerRange(from_value=int(row.low), to_value=int(row.high), step=1)]
+    return made

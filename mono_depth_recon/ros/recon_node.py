@@ -1,0 +1,232 @@
+"""recon_node: camera image in, metric depth, coloured cloud and mesh out (a managed node).
+
+configure loads the model, activate starts, deactivate stops computing and frees memory, cleanup drops the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.timer import Timer
+from rclpy.utilities import remove_ros_args
+from std_msgs.msg import Header
+
+from ..camera import PinholeCamera
+from ..config import Config
+from ..errors import DataError, MonoDepthError
+from ..frames import Frame
+from ..memory import keep_freed_memory
+from ..pipeline import DepthReconstructor
+from .diagnostics import Diagnosis
+from .frame_line import FrameLine
+from .frame_worker import FrameStats
+from .parameters import NodeParameters
+from .publications import Publications
+from .snapshots import SnapshotServices
+
+_DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Configured:
+    """What lives from configure to cleanup."""
+
+    reconstructor: DepthReconstructor
+    publications: Publications
+    snapshots: SnapshotServices
+    diagnosis: Diagnosis
+
+
+class ReconNode(LifecycleNode):
+    """The managed node. `failure` holds what ended a transition or the frame worker, None while all is well."""
+
+    def __init__(self) -> None:
+        super().__init__("recon_node", automatically_declare_parameters_from_overrides=True)
+        self.failure: BaseException | None = None
+        self._configured: _Configured | None = None
+        self._line: FrameLine | None = None
+        self._timer: Timer | None = None
+        self._stats = FrameStats()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._settings = NodeParameters(self, self._apply, lambda: self._configured is not None)
+
+    @property
+    def config(self) -> Config:
+        """The current parameters."""
+        return self._settings.config
+
+    def start(self) -> None:
+        """configure and activate, as a launch file would; `failure` says why where that ends early."""
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                return
+
+    def close(self) -> None:
+        """Ends threads and processes; safe in every state and after the context is shut down."""
+        self._stop_line()
+        if self._configured is not None:
+            self._configured.snapshots.close()
+            self._configured = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Loads the model and offers topics and services; a wrong setting is one line and FAILURE."""
+        return self._attempt(self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes and computes."""
+        super().on_activate(state)
+        return self._attempt(self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops computing, ends a snapshot that is being made, frees working memory."""
+        super().on_deactivate(state)
+        return self._attempt(self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drops model, topics and services."""
+        return self._attempt(self._clean_up)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends everything from whatever state."""
+        return self._attempt(self._clean_up)
+
+    def _attempt(self, change: Callable[[], None]) -> TransitionCallbackReturn:
+        finished = False
+        try:
+            change()
+            finished = True
+        except MonoDepthError as error:
+            self.failure, finished = error, True
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        finally:
+            if not finished and self.context.ok():  # rclpy would swallow the traceback of a bug
+                self.failure = sys.exc_info()[1]
+                traceback.print_exc()
+        self.failure = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        config, started = self.config, time.monotonic()
+        reconstructor = DepthReconstructor.from_config(config)
+        _warm_up(reconstructor)
+        if not self.context.ok():  # a signal came while the model loaded
+            return
+        publications = Publications(self, config.qos.publish)
+        snapshots = SnapshotServices(self, publications, self._newest_frame, lambda: self.config)
+        model = reconstructor.model
+        self._configured = _Configured(
+            reconstructor, publications, snapshots, Diagnosis(self.get_fully_qualified_name(), model.device, model.name)
+        )
+        self.get_logger().info(f"{model.name} on {model.device} loaded in {time.monotonic() - started:.1f} s")
+
+    def _activate(self) -> None:
+        if self._configured is None:
+            return
+        line, publications = self._configured.reconstructor, self._configured.publications
+        self._stats = FrameStats()
+        self._line = FrameLine(self, line, publications, self._stats, self.config, self._worker_failed)
+        self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
+        self.get_logger().info("ready: depth/image_rect, points and mesh are computed while somebody subscribes")
+
+    def _deactivate(self) -> None:
+        self._stop_line()
+        if self._configured is not None:
+            self._configured.snapshots.stop_work()
+            self._configured.reconstructor.model.release_memory()
+
+    def _clean_up(self) -> None:
+        configured = self._configured
+        self.close()
+        if configured is not None:
+            configured.publications.destroy(self)
+
+    def _stop_line(self) -> None:
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _newest_frame(self) -> tuple[Frame, Header]:
+        line = self._line
+        if line is None:
+            raise DataError("no frame: the node is not active; activate it first")
+        return line.snapshot()
+
+    def _apply(self, config: Config) -> None:
+        if self._configured is not None:
+            self._configured.reconstructor.config = config
+
+    def _report(self) -> None:
+        if self._configured is None or self._line is None:
+            return
+        self._line.warn_if_waiting()
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason()))
+
+    def _worker_failed(self, error: BaseException) -> None:
+        traceback.print_exception(error)
+        self.failure = error
+        self.context.try_shutdown()  # the node without its worker is no node: end, so that a supervisor restarts it
+
+
+def _warm_up(reconstructor: DepthReconstructor) -> None:
+    """Compiles for the usual size and proves that the weights work, before the node announces itself ready."""
+    camera = PinholeCamera.from_hfov(640, 480, 60.0)
+    reconstructor.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the node until SIGINT or SIGTERM; 1 where it cannot start or its worker failed."""
+    arguments = remove_ros_args(list(sys.argv if args is None else args))
+    argparse.ArgumentParser(
+        "recon_node",
+        description=__doc__,
+        epilog="Parameters: ros2 param describe, or --ros-args -p group.name:=value, --params-file config/recon.yaml",
+    ).parse_args(arguments[1:])
+    keep_freed_memory()
+    rclpy.init(args=list(sys.argv if args is None else args))
+    node: ReconNode | None = None
+    try:
+        node = ReconNode()
+        _run(node)
+    except MonoDepthError as error:
+        print(f"recon_node: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except RuntimeError:  # what rclpy raises when a signal has shut the context down in the middle of a call
+        if rclpy.ok():
+            raise
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 1 if node is not None and node.failure is not None else 0
+
+
+def _run(node: ReconNode) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    if node.config.autostart:
+        node.start()
+        if node.failure is not None:
+            return
+    executor.spin()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

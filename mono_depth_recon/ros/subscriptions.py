@@ -1,0 +1,144 @@
+"""Image and camera_info subscriptions: reliability chosen by what publishers offer, cameras paired by stamp."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo
+
+from ..camera import PinholeCamera
+from ..errors import CalibrationError
+from .conversions import camera_from_info
+
+_CHECK_PERIOD_S = 0.5
+
+
+class AdaptiveSubscription:
+    """A subscription that stays reliable while every publisher of its topic is, and is best effort otherwise.
+
+    A reliable subscription does not match a best-effort publisher; a best-effort one loses most images on
+    default transports. `reliability` is auto, reliable or best_effort.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        msg_type: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        reliability: str,
+        depth: int = 1,
+    ) -> None:
+        self._node, self._type, self._callback, self._depth = node, msg_type, callback, depth
+        self._topic = topic
+        self._auto = reliability == "auto"
+        self.reliable = reliability != "best_effort"
+        self._subscription = self._subscribe()
+        self._timer = node.create_timer(_CHECK_PERIOD_S, self._check) if self._auto else None
+
+    @property
+    def topic(self) -> str:
+        """The resolved topic name."""
+        return str(self._subscription.topic_name)
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers offer the topic now."""
+        return self._node.count_publishers(self.topic)
+
+    def destroy(self) -> None:
+        """Ends the subscription."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._subscription)
+
+    def _subscribe(self) -> Subscription[Any]:
+        policy = ReliabilityPolicy.RELIABLE if self.reliable else ReliabilityPolicy.BEST_EFFORT
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._depth if self.reliable else 5,
+            reliability=policy,
+            durability=DurabilityPolicy.VOLATILE,
+        )
+        return self._node.create_subscription(self._type, self._topic, self._callback, qos)
+
+    def _check(self) -> None:
+        offers = self._node.get_publishers_info_by_topic(self.topic)
+        reliable = all(offer.qos_profile.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
+        if offers and reliable != self.reliable:
+            self.reliable = reliable
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = self._subscribe()
+
+
+class CameraInfos:
+    """Recent CameraInfo messages, and the camera that the newest of them made.
+
+    `rectified` as in `camera_from_info`.
+    """
+
+    def __init__(self, rectified: bool) -> None:
+        self._rectified = rectified
+        self._recent: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()
+        self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
+
+    def add(self, msg: CameraInfo) -> None:
+        """Keeps the message; the newest eight stamps stay."""
+        recent = OrderedDict(self._recent)
+        recent[_key(msg.header.stamp)] = msg
+        recent.move_to_end(_key(msg.header.stamp))
+        while len(recent) > 8:
+            recent.popitem(last=False)
+        self._recent = recent  # replaced, never changed: the frame worker reads it from its own thread
+
+    def message(self, stamp: Time) -> CameraInfo | None:
+        """The CameraInfo of equal stamp, else the latest, else None."""
+        recent = self._recent
+        if not recent:
+            return None
+        return recent.get(_key(stamp)) or next(reversed(recent.values()))
+
+    def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
+        """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
+
+        Raises CalibrationError where the message is no calibration, or one of another image size.
+        """
+        key = _calibration_key(msg)
+        if self._made is None or self._made[0] != key:
+            self._made = (key, camera_from_info(msg, self._rectified))
+        camera = self._made[1]
+        if camera.size != (width, height):
+            raise CalibrationError(
+                f"camera_info is for {camera.width}x{camera.height} pixels, the image has {width}x{height}: "
+                "publish the camera_info of this image (after resizing, image_proc's resize node does)"
+            )
+        return camera
+
+
+def _key(stamp: Time) -> tuple[int, int]:
+    return stamp.sec, stamp.nanosec
+
+
+def _calibration_key(msg: CameraInfo) -> tuple[object, ...]:
+    roi = msg.roi
+    return (
+        msg.width,
+        msg.height,
+        msg.distortion_model,
+        msg.d.tobytes(),
+        msg.k.tobytes(),
+        msg.r.tobytes(),
+        msg.p.tobytes(),
+        msg.binning_x,
+        msg.binning_y,
+        roi.x_offset,
+        roi.y_offset,
+        roi.width,
+        roi.height,
+    )
