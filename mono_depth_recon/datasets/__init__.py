@@ -1,0 +1,1 @@
+"""Data sets as sequences of `Sample`: recorded ones and synthetic rooms."""
