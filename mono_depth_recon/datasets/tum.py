@@ -1,0 +1,247 @@
+"""Folders of the TUM RGB-D benchmark (Sturm et al., IROS 2012): rgb.txt, depth.txt and groundtruth.txt.
+
+Depth is 16-bit PNG, metres = value / 5000, 0 = missing, registered to colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from ..errors import CalibrationError, DataError
+from ..frames import Sample
+
+DEPTH_PER_METRE = 5000.0
+MAX_POSE_GAP_S = 0.1  # between two poses farther apart nothing is known: the motion capture lost the camera
+# fx fy cx cy, k1 k2 p1 p2 k3 of the colour cameras, 640x480 (calibration page of the benchmark)
+CAMERAS = {
+    "freiburg1": ((517.306, 516.469, 318.643, 255.314), (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
+    "freiburg2": ((520.909, 521.007, 325.141, 249.702), (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
+    "freiburg3": ((535.4, 539.2, 320.1, 247.6), ()),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of rgb.txt or depth.txt: its stamp in seconds and its file."""
+
+    stamp: float
+    file: Path
+
+
+class TumFolder(Sequence[Sample]):
+    """The colour/depth pairs of a folder, in the order of colour stamps, read when indexed.
+
+    `camera` is the raw colour camera; without one it comes from the folder's name (`CAMERAS`). Samples are
+    raw (distorted) images with the raw camera, or with `rectified` both maps on the rectified grid.
+    `positions[i]` is the place of pair i's colour image in rgb.txt, counted from 0: splits are made by it.
+    Raises DataError for missing files and malformed lines, CalibrationError where no camera is known.
+    """
+
+    def __init__(self, path: Path | str, camera: PinholeCamera | None = None, max_difference: float = 0.02,
+                 rectified: bool = False) -> None:
+        self.path = Path(path)
+        self.camera = camera or camera_of_name(self.path.name)
+        self.rectified = rectified
+        self.colour = read_list(self.path / "rgb.txt")
+        self.depth = read_list(self.path / "depth.txt")
+        self.pairs = associate([e.stamp for e in self.colour], [e.stamp for e in self.depth], max_difference)
+        self.trajectory = read_trajectory(self.path / "groundtruth.txt") if (self.path / "groundtruth.txt").exists() else None
+        self.max_difference = max_difference
+        if not self.pairs:
+            raise DataError(f"{self.path}: no colour image has a depth image within {max_difference:g} s "
+                            f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt)")
+
+    @property
+    def positions(self) -> list[int]:
+        """Index in rgb.txt of every pair's colour image."""
+        return [colour for colour, _ in self.pairs]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # int -> Sample, slice -> list, as Sequence has it
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        colour, depth = self.pairs[index]
+        return self._sample(self.colour[colour], self.depth[depth])
+
+    def _sample(self, colour: Entry, depth: Entry) -> Sample:
+        rgb, metres, camera = read_rgb(colour.file), read_depth(depth.file), self.camera
+        for image, file in ((rgb, colour.file), (metres, depth.file)):
+            if image.shape[:2] != (camera.height, camera.width):
+                raise DataError(f"{file}: expected {camera.width}x{camera.height} pixels, as the camera has, "
+                                f"got {image.shape[1]}x{image.shape[0]}")
+        if self.rectified:
+            rgb, metres, camera = camera.rectify(rgb), camera.rectify_depth(metres), camera.rectified
+        pose = self.trajectory.pose(colour.stamp, self.max_difference) if self.trajectory else None
+        return Sample(rgb, camera, metres, colour.stamp, colour.file.name, pose)
+
+
+def camera_of_name(name: str) -> PinholeCamera:
+    """The colour camera of a sequence by its folder's name. CalibrationError where the name has none of `CAMERAS`."""
+    for key, (intrinsics, distortion) in CAMERAS.items():
+        if key in name:
+            return PinholeCamera.from_intrinsics(640, 480, *intrinsics, D=distortion)
+    raise CalibrationError(f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera")
+
+
+def associate(first: Sequence[float], second: Sequence[float], max_difference: float = 0.02) -> list[tuple[int, int]]:
+    """Pairs (index in first, index in second) of stamps nearer than max_difference seconds, one to one.
+
+    The benchmark's rule: of all such pairs the nearest is taken first, then the next of what is left (ties: the
+    earlier stamps). The result is in the order of the first stamps.
+    """
+    order = np.argsort(np.asarray(second, np.float64), kind="stable")
+    later = np.asarray(second, np.float64)[order]
+    candidates = []
+    for i, stamp in enumerate(first):
+        low, high = np.searchsorted(later, (stamp - max_difference, stamp + max_difference), side="left")
+        high = min(high + 1, len(later))  # the strict test below decides about the ends, free of rounding in the bounds
+        near = ((abs(stamp - later[j]), stamp, later[j], i, int(order[j])) for j in range(max(low - 1, 0), high))
+        candidates += [c for c in near if c[0] < max_difference]
+    taken_first, taken_second, pairs = set(), set(), []
+    for _, stamp, _, i, j in sorted(candidates):
+        if i not in taken_first and j not in taken_second:
+            taken_first.add(i)
+            taken_second.add(j)
+            pairs.append((stamp, i, j))
+    return [(i, j) for _, i, j in sorted(pairs)]
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list."""
+    entries = []
+    for number, fields in _lines(path):
+        if len(fields) != 2:
+            raise DataError(f"{path}:{number}: expected 'stamp file', got {len(fields)} fields")
+        file = path.parent / fields[1]
+        if not file.is_file():
+            raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
+        entries.append(Entry(_numbers(path, number, fields[:1])[0], file))
+    if not entries:
+        raise DataError(f"{path}: expected lines 'stamp file', got none")
+    return entries
+
+
+def read_rgb(path: Path) -> Rgb:
+    """A colour image (H, W, 3) uint8 RGB. DataError where the file is no whole image."""
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{path}: expected a PNG or JPEG colour image, got a file that cannot be decoded")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_depth(path: Path) -> Depth:
+    """A depth image (H, W) float32 metres, NaN where missing. DataError unless it is one channel of 16 bits."""
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise DataError(f"{path}: expected a 16-bit PNG, got a file that cannot be decoded")
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise DataError(f"{path}: depth must be one channel of 16 bits, got {image.dtype} of shape {image.shape}")
+    return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(DEPTH_PER_METRE))
+
+
+class Trajectory:
+    """Poses over time: `stamps` (N,) seconds, strictly growing; `positions` (N, 3) metres; `quaternions` (N, 4) x y z w, unit."""
+
+    def __init__(self, stamps: ArrayLike, positions: ArrayLike, quaternions: ArrayLike) -> None:
+        self.stamps = np.asarray(stamps, np.float64)
+        self.positions = np.asarray(positions, np.float64)
+        self.quaternions = np.asarray(quaternions, np.float64)
+
+    def pose(self, stamp: float, max_difference: float = 0.02) -> Matrix | None:
+        """T_world_camera (4, 4) at `stamp` (seconds), or None where no pose is near enough.
+
+        Between two poses at most MAX_POSE_GAP_S apart: linear in position, slerp in rotation. Otherwise the
+        nearest pose, if it is nearer than max_difference.
+        """
+        after = int(np.searchsorted(self.stamps, stamp))
+        if 0 < after < len(self.stamps) and self.stamps[after] - self.stamps[after - 1] <= MAX_POSE_GAP_S:
+            return self._between(after - 1, after, stamp)
+        nearest = min({max(after - 1, 0), min(after, len(self.stamps) - 1)}, key=lambda i: abs(self.stamps[i] - stamp))
+        if abs(self.stamps[nearest] - stamp) >= max_difference:
+            return None
+        return pose_matrix(self.positions[nearest], self.quaternions[nearest])
+
+    def _between(self, i: int, j: int, stamp: float) -> Matrix:
+        share = (stamp - self.stamps[i]) / (self.stamps[j] - self.stamps[i])
+        position = (1 - share) * self.positions[i] + share * self.positions[j]
+        return pose_matrix(position, _slerp(self.quaternions[i], self.quaternions[j], share))
+
+
+def read_trajectory(path: Path) -> Trajectory:
+    """Reads `stamp tx ty tz qx qy qz qw` lines. DataError with file and line where one is malformed or out of order."""
+    rows: list[list[float]] = []
+    for number, fields in _lines(path):
+        if len(fields) != 8:
+            raise DataError(f"{path}:{number}: expected 'stamp tx ty tz qx qy qz qw', got {len(fields)} fields")
+        row = _numbers(path, number, fields)
+        if abs(np.linalg.norm(row[4:]) - 1) > 0.01:
+            raise DataError(f"{path}:{number}: quaternion must have length 1, got {np.linalg.norm(row[4:]):g}")
+        if rows and row[0] <= rows[-1][0]:
+            raise DataError(f"{path}:{number}: stamps must grow, got {fields[0]} after {rows[-1][0]:.6f}")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path}: expected lines 'stamp tx ty tz qx qy qz qw', got none")
+    table = np.array(rows)
+    return Trajectory(table[:, 0], table[:, 1:4], table[:, 4:] / np.linalg.norm(table[:, 4:], axis=1, keepdims=True))
+
+
+def pose_matrix(position: NDArray[np.float64], quaternion: NDArray[np.float64]) -> Matrix:
+    """(4, 4) float64 from a position (3,) in metres and a unit quaternion (4,) x y z w."""
+    x, y, z, w = quaternion
+    T = np.eye(4)
+    T[:3, :3] = [[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                 [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                 [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]
+    T[:3, 3] = position
+    return T
+
+
+def _slerp(a: NDArray[np.float64], b: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    cosine = float(a @ b)
+    if cosine < 0:  # q and -q are one rotation: go the short way
+        b, cosine = -b, -cosine
+    angle = np.arccos(min(cosine, 1.0))
+    if angle < 1e-6:  # sin(angle) vanishes; the chord is the arc
+        blend = (1 - share) * a + share * b
+    else:
+        blend = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+    return blend / np.linalg.norm(blend)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number from 1, fields) of every line that is neither empty nor a comment."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder holds rgb.txt and depth.txt") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text, got bytes that are not UTF-8") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if fields := line.split("#")[0].split():
+            yield number, fields
+
+
+def _numbers(path: Path, number: int, fields: list[str]) -> list[float]:
+    try:
+        values = [float(field) for field in fields]
+    except ValueError as error:
+        raise DataError(f"{path}:{number}: expected numbers, got '{' '.join(fields)}'") from error
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}:{number}: expected finite numbers, got '{' '.join(fields)}'")
+    return values

@@ -1,0 +1,147 @@
+"""The JSON card beside a U-Net++ checkpoint: what the weights are and how images must reach them. No torch here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..camera import PinholeCamera
+from ..errors import ModelError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the code needs of a card; `text` keeps the whole of it (training, attribution, figures, licence).
+
+    The network takes `image` (N, 3, rows, columns) float32 = (rgb / 255 - mean) / std and gives `depth`
+    (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
+    metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`.
+    """
+
+    path: Path
+    name: str
+    encoder: str
+    decoder_channels: tuple[int, ...]
+    input_width: int
+    input_height: int
+    multiple: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    canonical_focal_px: float
+    range_m: tuple[float, float]
+    text: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def weights_path(self) -> Path:
+        """The safetensors file beside the card."""
+        return self.path.with_suffix(".safetensors")
+
+    @property
+    def onnx_path(self) -> Path:
+        """The ONNX copy of the weights beside the card."""
+        return self.path.with_suffix(".onnx")
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """(columns, rows) of the network's input for an image of width x height pixels.
+
+        The card's area, the image's aspect, each side to the nearest multiple: 640x480 gives 320x256.
+        """
+        root = math.sqrt(self.input_width * self.input_height)
+        aspect = math.sqrt(width / height)
+        return self._nearest(root * aspect), self._nearest(root / aspect)
+
+    def focal_scale(self, camera: PinholeCamera) -> float:
+        """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`."""
+        columns, rows = self.input_size(*camera.size)
+        return math.sqrt(camera.fx * columns / camera.width * camera.fy * rows / camera.height) / self.canonical_focal_px
+
+    def _nearest(self, side: float) -> int:
+        return max(1, round(side / self.multiple)) * self.multiple
+
+
+def load_card(path: Path | str) -> ModelCard:
+    """Reads and checks a card. ModelError where it is missing, no JSON, of another format or incomplete."""
+    path = Path(path)
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"model card {path} must be JSON text, got: {error}") from error
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        got = text.get("format") if isinstance(text, dict) else type(text).__name__
+        raise ModelError(f"model card {path} must be a JSON object of format {FORMAT}, got {got!r}")
+    return _card(path, _Reader(path, text))
+
+
+def _card(path: Path, read: _Reader) -> ModelCard:
+    read.expect("architecture.family", "unetplusplus")
+    read.expect("output.kind", "metric_depth")
+    multiple, (width, height) = read.count("input.multiple"), (read.count("input.width"), read.count("input.height"))
+    if width % multiple or height % multiple:
+        raise read.error("input", f"sides that are multiples of {multiple}", f"{width}x{height}")
+    low, high = read.numbers("range_m", 2)
+    if not 0 < low < high:
+        raise read.error("range_m", "0 < nearest < farthest", [low, high])
+    mean, std = read.numbers("normalisation.mean", 3), read.numbers("normalisation.std", 3)
+    if min(std) <= 0 or min(focal := read.numbers("canonical_focal_px", 1)) <= 0:
+        raise ModelError(f"model card {path}: 'normalisation.std' and 'canonical_focal_px' must be positive")
+    return ModelCard(path, read.string("name"), read.string("architecture.encoder"), read.counts("architecture.decoder_channels"),
+                     width, height, multiple, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), focal[0], (low, high), read.text)
+
+
+class _Reader:
+    """Typed look-ups of dotted keys; every failure names card, key, what was expected and what came."""
+
+    def __init__(self, path: Path, text: Mapping[str, Any]) -> None:
+        self.path, self.text = path, text
+
+    def error(self, key: str, expected: str, got: object) -> ModelError:
+        return ModelError(f"model card {self.path}: '{key}' must be {expected}, got {got!r}")
+
+    def value(self, key: str) -> Any:
+        node: Any = self.text
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                raise self.error(key, "given", None)
+            node = node[part]
+        return node
+
+    def expect(self, key: str, expected: str) -> None:
+        if (got := self.value(key)) != expected:
+            raise self.error(key, f"'{expected}'", got)
+
+    def string(self, key: str) -> str:
+        if not isinstance(got := self.value(key), str) or not got:
+            raise self.error(key, "text", got)
+        return got
+
+    def count(self, key: str) -> int:
+        return self._check_count(key, self.value(key))
+
+    def counts(self, key: str) -> tuple[int, ...]:
+        if not isinstance(got := self.value(key), list) or not got:
+            raise self.error(key, "a list of whole numbers", got)
+        return tuple(self._check_count(key, value) for value in got)
+
+    def numbers(self, key: str, length: int) -> tuple[float, ...]:
+        got = self.value(key)
+        values = got if isinstance(got, list) else [got]
+        if len(values) != length or not all(_is_number(v) for v in values):
+            raise self.error(key, f"{length} finite number(s)", got)
+        return tuple(float(v) for v in values)
+
+    def _check_count(self, key: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise self.error(key, "a whole number of at least 1", value)
+        return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,115 @@
+"""U-Net++ for metric depth (Zhou et al. 2018, built by segmentation_models_pytorch) in a canonical focal length.
+
+Importing this module loads torch: the runtimes that need none read `card` and the ONNX copy alone.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from .card import ModelCard, load_card
+
+
+class CanonicalDepth(nn.Module):
+    """A dense network whose single channel is log depth about the middle (geometric mean) of `range_m`.
+
+    forward: `image` (N, 3, H, W) float32 normalised, H and W multiples of 32 -> `depth` (N, 1, H, W)
+    float32, metres for the card's canonical focal length, within `range_m`.
+    """
+
+    def __init__(self, network: nn.Module, range_m: tuple[float, float]) -> None:
+        super().__init__()
+        self.network = network
+        self.log_near, self.log_far = math.log(range_m[0]), math.log(range_m[1])
+
+    @property
+    def log_middle(self) -> float:
+        """Log depth of an output of 0."""
+        return 0.5 * (self.log_near + self.log_far)
+
+    def log_depth(self, image: Tensor) -> Tensor:
+        """Natural log of canonical depth before it is clamped to the range: what training compares."""
+        return self.network(image) + self.log_middle
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.log_depth(image).clamp(self.log_near, self.log_far).exp()
+
+
+def build_unetpp(card: ModelCard) -> CanonicalDepth:
+    """The architecture of the card with random weights. ModelError where the encoder is unknown."""
+    import segmentation_models_pytorch as smp
+
+    try:
+        network = smp.UnetPlusPlus(card.encoder, encoder_weights=None, decoder_channels=card.decoder_channels, classes=1,
+                                   encoder_depth=len(card.decoder_channels))
+    except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
+        raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
+                         f"with decoder {card.decoder_channels}: {_first_line(error)}") from error
+    return CanonicalDepth(network, card.range_m)
+
+
+def load_unetpp(path: Path | str) -> CanonicalDepth:
+    """The module of a card (.json) with the weights beside it, in float32 and eval mode.
+
+    ModelError where the card is wrong, or the weights are missing, truncated or of another architecture.
+    """
+    card = load_card(path)
+    module = build_unetpp(card)
+    weights = read_weights(card.weights_path)
+    _check_weights(card, module.state_dict(), weights)
+    module.load_state_dict(weights, strict=True)
+    return module.float().eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file. ModelError where it is missing or truncated."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise ModelError(f"weights {path} cannot be read: the card names them, put the .safetensors file beside it") from error
+    except SafetensorError as error:
+        raise ModelError(f"weights {path} must be a whole safetensors file, got {_size(path)} bytes "
+                         f"({_first_line(error)}): copy the file again") from error
+
+
+def write_weights(module: nn.Module, path: Path) -> None:
+    """Writes the module: matrices and kernels as float16, the few vectors (biases, batch statistics) as they are."""
+    from safetensors.torch import save_file
+
+    save_file({name: _stored(value).contiguous() for name, value in module.state_dict().items()}, path)
+
+
+def round_weights(module: nn.Module) -> None:
+    """Rounds the module in place to what `write_weights` stores, so that module and file agree exactly."""
+    module.load_state_dict({name: _stored(value).to(value.dtype) for name, value in module.state_dict().items()})
+
+
+def _stored(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value
+
+
+def _check_weights(card: ModelCard, expected: dict[str, Tensor], got: dict[str, Tensor]) -> None:
+    missing, unknown = expected.keys() - got.keys(), got.keys() - expected.keys()
+    wrong = [name for name in expected.keys() & got.keys() if expected[name].shape != got[name].shape]
+    if not (missing or unknown or wrong):
+        return
+    example = min(missing or unknown or wrong)
+    raise ModelError(f"weights {card.weights_path} are of another architecture than card {card.path.name} "
+                     f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, got {len(got)}; "
+                     f"{len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, such as '{example}'")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,1 @@
+"""Training of the models: run from the top of the repository as `python -m training.<script>`."""

@@ -1,0 +1,201 @@
+"""Trains the embedded U-Net++: `python -m training.train_unetpp --data FOLDER --output runs/unetpp`.
+
+Writes into the output folder: settings.yaml (effective) and commit.txt, log.csv, last.pt (resume continues
+exactly there) and best.pt (the averaged weights with the best validation at the card's input size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from mono_depth_recon.errors import ConfigError, MonoDepthError
+from mono_depth_recon.models.unetpp import CanonicalDepth
+
+from .batches import make_batch
+from .losses import depth_loss
+from .network import build_network, log_depth
+from .settings import AugmentSettings, Settings, Stage, load_settings
+from .sources import Sources, made_sources, open_sources
+from .validation import validate
+
+SMOKE = {"rooms_share": 0.0, "validate_every": 30, "bfloat16": False, "seed": 1}
+
+
+class Trainer:
+    """The plain loop: optimiser steps, averaged weights, validation, log and checkpoints."""
+
+    def __init__(self, settings: Settings, sources: Sources, output: Path) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.sources, self.output = settings, sources, output
+        self.module = build_network(settings.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(settings.optimiser.ema_decay), use_buffers=True)
+        self.optimiser = torch.optim.AdamW(self.module.parameters(), weight_decay=settings.optimiser.weight_decay)
+        self.step = 0
+        self.best = math.inf
+        self.rows: list[dict[str, float]] = []
+
+    def run(self) -> None:
+        """Trains from the current step to the end of the last stage."""
+        losses: list[float] = []
+        with (ThreadPoolExecutor(1) as maker,
+              tqdm(total=self.settings.steps, initial=self.step, unit="step", mininterval=2) as bar):
+            batch = maker.submit(make_batch, self.sources.train, self.settings, self.step)
+            while self.step < self.settings.steps:
+                images, targets = batch.result()
+                batch = maker.submit(make_batch, self.sources.train, self.settings, self.step + 1)
+                losses.append(self._optimise(images, targets))
+                self.step += 1
+                bar.update()
+                bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+                if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
+                    self._validate(sum(losses) / len(losses))
+                    losses.clear()
+
+    def _optimise(self, images: torch.Tensor, targets: torch.Tensor) -> float:
+        self.module.train()
+        loss_settings = self.settings.loss
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.settings, self.step)
+        loss = depth_loss(log_depth(self.module, images, self.settings.bfloat16), targets,
+                          loss_settings.gradient_weight, loss_settings.gradient_scales)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.optimiser.clip_norm)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.module)
+        return loss.item()
+
+    def _validate(self, loss: float) -> None:
+        stage, network = self.settings.stage_at(self.step - 1), self.settings.network
+        scores = validate(self.averaged.module, self.sources.validation, network, stage.width, stage.height)
+        self.rows.append({"step": self.step, "loss": loss, **scores})
+        write_log(self.output / "log.csv", self.rows)
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in self.rows[-1].items()))
+        mean = sum(scores.values()) / len(scores)
+        if (stage.width, stage.height) == (network.input_width, network.input_height) and mean < self.best:
+            self.best = mean
+            save({"weights": self.averaged.module.state_dict(), "step": self.step, "scores": scores}, self.output / "best.pt")
+        save(self.state(), self.output / "last.pt")
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on as if nothing had happened."""
+        return {"settings": dataclasses.asdict(self.settings), "step": self.step, "best": self.best, "rows": self.rows,
+                "module": self.module.state_dict(), "averaged": self.averaged.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, path: Path) -> None:
+        """Continues a run of the same settings. ConfigError where they differ."""
+        state = torch.load(path, weights_only=True)
+        if state["settings"] != dataclasses.asdict(self.settings):
+            raise ConfigError(f"{path} belongs to a run of other settings: resume with those of {self.output / 'settings.yaml'}, "
+                              "or start a new run with --init")
+        self.step, self.best, self.rows = state["step"], state["best"], state["rows"]
+        self.module.load_state_dict(state["module"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def initialise(self, path: Path) -> None:
+        """Starts from the averaged weights of a best.pt or last.pt, at step 0."""
+        state = torch.load(path, weights_only=True)
+        weights = state.get("weights") or {k.removeprefix("module."): v for k, v in state["averaged"].items() if k != "n_averaged"}
+        self.module.load_state_dict(weights)
+        self.averaged.module.load_state_dict(weights)
+
+
+def learning_rate(settings: Settings, step: int) -> float:
+    """Linear warm-up, then a half cosine down to zero at the end of the last stage."""
+    optimiser = settings.optimiser
+    if step < optimiser.warmup_steps:
+        return optimiser.learning_rate * (step + 1) / optimiser.warmup_steps
+    share = (step - optimiser.warmup_steps) / max(1, settings.steps - optimiser.warmup_steps)
+    return optimiser.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def save(state: dict[str, Any], path: Path) -> None:
+    """torch.save that never leaves half a file."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """The whole log as CSV; a resumed run rewrites it without the rows that a kill had left beyond its checkpoint."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def smoke_settings(settings: Settings) -> tuple[Settings, Sources]:
+    """A run of about half a minute on made-up scenes that need no data: the loss must fall by a large factor."""
+    calm = {field.name: 0 for field in dataclasses.fields(AugmentSettings)}
+    augmentation = dataclasses.replace(settings.augment, **{**calm, "full_frame": 1.0, "flip": 0.5})
+    settings = dataclasses.replace(settings, stages=[Stage(96, 64, 8, 120)], augment=augmentation, **SMOKE,
+                                   network=dataclasses.replace(settings.network, input_width=96, input_height=64),
+                                   optimiser=dataclasses.replace(settings.optimiser, warmup_steps=10, ema_decay=0.9))
+    return settings, made_sources(64, 96, 64)
+
+
+def describe_run(settings: Settings, output: Path) -> None:
+    """Writes the effective settings and the commit of the code beside the run."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "settings.yaml").write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), encoding="utf-8")
+    here = Path(__file__).parent
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False)
+    (output / "commit.txt").write_text(git.stdout if git.returncode == 0 else "not a git checkout\n", encoding="utf-8")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting, such as optimiser.learning_rate=1e-3")
+    data = os.environ.get("MONO_DEPTH_RECON_DATA")
+    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames")
+    parser.add_argument("--output", type=Path, default=Path("runs/unetpp_mobile"), help="folder of this run")
+    parser.add_argument("--init", type=Path, help="start from the weights of this best.pt or last.pt")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --output where it stopped")
+    parser.add_argument("--smoke", action="store_true", help="half a minute on made-up scenes, to see that training works")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; expected failures end in one line."""
+    arguments = parse(argv)
+    try:
+        settings = load_settings(arguments.config, dict(pair.partition("=")[::2] for pair in arguments.set))
+        torch.set_num_threads(settings.threads)
+        if arguments.smoke:
+            settings, sources = smoke_settings(settings)
+        else:
+            sources = open_sources(settings, arguments.data, arguments.cache)
+        trainer = Trainer(settings, sources, arguments.output)
+        if arguments.resume:
+            trainer.restore(arguments.output / "last.pt")
+        elif arguments.init:
+            trainer.initialise(arguments.init)
+        describe_run(settings, arguments.output)
+        trainer.run()
+    except (MonoDepthError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
