@@ -1,0 +1,261 @@
+"""Cloud and mesh of one frame: clean-up, Poisson, triangulated depth image, ball pivoting, decimation.
+
+Everything is in the optical frame (x right, y down, z forward, metres) with the camera at the origin;
+normals and triangles face the camera: seen from the origin, vertices run counter-clockwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Mask, Points
+from .config import MeshConfig
+from .errors import DataError
+from .pointcloud import unpack_rgb
+
+if TYPE_CHECKING:
+    import open3d as o3d
+
+_MIN_POINTS = 50
+_NORMAL_NEIGHBORS = 30
+# A Poisson vertex farther from the data than this many local point spacings closes a hole that nobody has seen.
+_REACH_SPACINGS = 2.0
+_SPECK_TRIANGLES = 40
+_BALL_RADII = (1.5, 3.0, 6.0)  # times the spacing of the points
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Coloured points: `points` (N, 3) float32 metres, `colors` (N, 3) uint8 RGB."""
+
+    points: NDArray[np.float32]
+    colors: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles over coloured vertices.
+
+    `vertices` (N, 3) float32 metres, `triangles` (M, 3) int32 indices, `colors` (N, 3) uint8 RGB.
+    """
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    colors: NDArray[np.uint8]
+
+
+def cloud_from_organised(points: Points) -> Cloud:
+    """The finite points of an organised (H, W, 4) cloud, in row order. Raises DataError where there is none."""
+    finite = np.isfinite(points[..., :3]).all(axis=-1)
+    kept = points[finite]
+    if not len(kept):
+        raise DataError(f"expected a frame with valid depth, none of its {finite.size} pixels has any: "
+                        "check the range and the mask")
+    return Cloud(np.ascontiguousarray(kept[:, :3]), np.ascontiguousarray(unpack_rgb(kept[:, 3])))
+
+
+def clean_cloud(cloud: Cloud, settings: MeshConfig) -> Cloud:
+    """Voxel grid (`voxel_size`; means of positions and colours), then statistical outliers (Rusu et al., 2008).
+
+    A point goes where its mean distance to `outlier_neighbors` neighbours exceeds the cloud's mean by
+    `outlier_std` standard deviations. Raises DataError where too little is left.
+    """
+    cleaned = _to_open3d(cloud)
+    if settings.voxel_size > 0:
+        cleaned = cleaned.voxel_down_sample(settings.voxel_size)
+    if settings.outlier_neighbors > 0 and len(cleaned.points) > settings.outlier_neighbors:
+        cleaned, _ = cleaned.remove_statistical_outlier(settings.outlier_neighbors, settings.outlier_std)
+    if len(cleaned.points) < _MIN_POINTS:
+        raise DataError(f"expected at least {_MIN_POINTS} points after clean-up, {len(cleaned.points)} of {len(cloud)} "
+                        "are left: lower mesh.voxel_size or widen the depth range")
+    return Cloud(np.asarray(cleaned.points, np.float32), _to_uint8(cleaned.colors))
+
+
+def make_mesh(points: Points, settings: MeshConfig) -> Mesh:
+    """The mesh of an organised (H, W, 4) cloud by `settings.method`. Raises DataError where there is no surface."""
+    if settings.method == "grid":
+        return mesh_grid(points, settings.edge_ratio)
+    cloud = cloud_from_organised(points)
+    cleaned = clean_cloud(cloud, settings)
+    if settings.method == "poisson":
+        mesh = mesh_poisson(cleaned, settings.poisson_depth, settings.trim_quantile)
+    else:
+        mesh = mesh_ball_pivoting(cleaned)
+    return recolor(mesh, cloud)
+
+
+def mesh_grid(points: Points, edge_ratio: float) -> Mesh:
+    """Triangulates an organised cloud (H, W, 4): neighbouring pixels become neighbouring vertices.
+
+    A triangle is cut where its depths differ by more than `edge_ratio` of the nearest, or where a corner
+    is missing. Each quad is split along the diagonal of the smaller depth step.
+    """
+    depth = np.where(np.isfinite(points[..., :3]).all(axis=-1), points[..., 2], np.float32(np.nan))
+    triangles = _grid_triangles(depth, edge_ratio)
+    if not len(triangles):
+        raise DataError("expected neighbouring pixels with depth, the frame has no three that belong together: "
+                        "raise mesh.edge_ratio")
+    used = np.zeros(depth.size, np.bool_)
+    used[triangles] = True
+    renumbered = (np.cumsum(used, dtype=np.int32) - 1)[triangles]
+    kept = points.reshape(-1, 4)[used]
+    return Mesh(np.ascontiguousarray(kept[:, :3]), renumbered, np.ascontiguousarray(unpack_rgb(kept[:, 3])))
+
+
+def _grid_triangles(depth: NDArray[np.float32], edge_ratio: float) -> NDArray[np.int32]:
+    height, width = depth.shape
+    corner = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    a, right, down, far = (slice(None, -1), slice(None, -1)), (slice(None, -1), slice(1, None)), \
+        (slice(1, None), slice(None, -1)), (slice(1, None), slice(1, None))
+    # Infinite steps where a corner is missing: then the other diagonal leaves one whole triangle.
+    across = np.nan_to_num(np.abs(depth[down] - depth[right]), nan=np.inf)
+    along = np.nan_to_num(np.abs(depth[a] - depth[far]), nan=np.inf)
+    split_across = across <= along
+    halves = ((split_across, (a, down, right)), (split_across, (right, down, far)),
+              (~split_across, (a, down, far)), (~split_across, (a, far, right)))
+    found = []
+    for chosen, corners in halves:
+        keep = chosen & _connected(edge_ratio, *(depth[c] for c in corners))
+        found.append(np.stack([corner[c][keep] for c in corners], axis=-1))
+    return np.concatenate(found)
+
+
+def _connected(edge_ratio: float, *corner_depths: NDArray[np.float32]) -> Mask:
+    nearest, farthest = reduce(np.minimum, corner_depths), reduce(np.maximum, corner_depths)
+    return farthest - nearest <= np.float32(edge_ratio) * nearest
+
+
+def mesh_poisson(cloud: Cloud, depth: int, trim_quantile: float, threads: int = 1) -> Mesh:
+    """Screened Poisson surface (Kazhdan and Hoppe, 2013) of the cloud, cut back to where there is data.
+
+    The solver closes every surface; what it invents is cut twice: the `trim_quantile` of vertices of lowest
+    density, and every vertex that no point of the cloud supports. `depth` is the octree's depth.
+    """
+    import open3d as o3d
+
+    oriented = _with_normals(cloud)
+    make = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson
+    surface, vertex_density = make(oriented, depth=depth, n_threads=threads)
+    density = np.asarray(vertex_density)
+    unseen = ~_supported(np.asarray(surface.vertices, np.float32), cloud.points)
+    surface.remove_vertices_by_mask(unseen | (density < np.quantile(density, trim_quantile)))
+    return _from_open3d(surface, "Poisson: lower mesh.trim_quantile or mesh.poisson_depth")
+
+
+def mesh_ball_pivoting(cloud: Cloud) -> Mesh:
+    """Ball pivoting (Bernardini et al., 1999) with balls of 1.5, 3 and 6 times the spacing of the points."""
+    import open3d as o3d
+
+    oriented = _with_normals(cloud)
+    spacing = float(np.median(np.asarray(oriented.compute_nearest_neighbor_distance())))
+    radii = o3d.utility.DoubleVector([factor * spacing for factor in _BALL_RADII])
+    surface = o3d.geometry.TriangleMesh.create_from_point_cloud_ball_pivoting(oriented, radii)
+    return _from_open3d(surface, "ball pivoting: use mesh.method poisson or grid")
+
+
+def recolor(mesh: Mesh, cloud: Cloud) -> Mesh:
+    """`mesh` with the colour of the nearest point of `cloud` at every vertex (finer than the voxel grid's means)."""
+    nearest, _ = _nearest(cloud.points, mesh.vertices, 1)
+    return Mesh(mesh.vertices, mesh.triangles, cloud.colors[nearest[:, 0]])
+
+
+def decimate(mesh: Mesh, triangles: int) -> Mesh:
+    """At most `triangles` triangles: vertex clustering down to some times that, then quadric edge collapse.
+
+    Clustering first, because edge collapse takes seconds for hundreds of thousands of triangles.
+    """
+    if len(mesh.triangles) <= triangles:
+        return mesh
+    surface = _mesh_to_open3d(mesh)
+    if len(mesh.triangles) > 8 * triangles:
+        surface = surface.simplify_vertex_clustering(float(np.sqrt(surface.get_surface_area() / (2 * triangles))))
+    if len(surface.triangles) > triangles:
+        surface = surface.simplify_quadric_decimation(triangles)
+    return _plain(surface)
+
+
+def _with_normals(cloud: Cloud) -> o3d.geometry.PointCloud:
+    import open3d as o3d
+
+    oriented = _to_open3d(cloud)
+    oriented.estimate_normals(o3d.geometry.KDTreeSearchParamKNN(_NORMAL_NEIGHBORS))
+    oriented.orient_normals_towards_camera_location(np.zeros(3))
+    return oriented
+
+
+def _supported(vertices: NDArray[np.float32], points: NDArray[np.float32]) -> Mask:
+    """True where a point lies within reach; the reach grows with the local spacing, as far pixels lie wide apart."""
+    _, to_neighbors = _nearest(points, points, 5)
+    spacing = to_neighbors[:, 1:].mean(axis=1)
+    low, high = np.quantile(spacing, (0.5, 0.95))  # a lone point has a wide spacing and no right to a wide reach
+    nearest, distance = _nearest(points, vertices, 1)
+    return distance[:, 0] <= _REACH_SPACINGS * np.clip(spacing, low, high)[nearest[:, 0]]
+
+
+def _nearest(points: NDArray[np.float32], queries: NDArray[np.float32], count: int,
+             ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Indices and distances (Q, count) of the nearest `points` (N, 3) to each of `queries` (Q, 3)."""
+    import open3d as o3d
+
+    search = o3d.core.nns.NearestNeighborSearch(o3d.core.Tensor.from_numpy(np.ascontiguousarray(points)))
+    search.knn_index()
+    indices, squared = search.knn_search(o3d.core.Tensor.from_numpy(np.ascontiguousarray(queries)), count)
+    return indices.numpy(), np.sqrt(squared.numpy())
+
+
+def _to_open3d(cloud: Cloud) -> o3d.geometry.PointCloud:
+    import open3d as o3d
+
+    result = o3d.geometry.PointCloud()
+    result.points = o3d.utility.Vector3dVector(cloud.points.astype(np.float64))
+    result.colors = o3d.utility.Vector3dVector(cloud.colors / 255.0)
+    return result
+
+
+def _mesh_to_open3d(mesh: Mesh) -> o3d.geometry.TriangleMesh:
+    import open3d as o3d
+
+    result = o3d.geometry.TriangleMesh()
+    result.vertices = o3d.utility.Vector3dVector(mesh.vertices.astype(np.float64))
+    result.triangles = o3d.utility.Vector3iVector(mesh.triangles)
+    result.vertex_colors = o3d.utility.Vector3dVector(mesh.colors / 255.0)
+    return result
+
+
+def _from_open3d(surface: o3d.geometry.TriangleMesh, remedy: str) -> Mesh:
+    """The surface without its back and without specks; raises DataError with `remedy` where nothing is left.
+
+    A triangle that faces away from the camera cannot have been seen: the methods curl them around edges.
+    """
+    surface.remove_triangles_by_mask(_facing_away(surface))
+    labels, sizes, _ = surface.cluster_connected_triangles()
+    if len(sizes):
+        speck = np.asarray(sizes) < min(_SPECK_TRIANGLES, max(sizes))
+        surface.remove_triangles_by_mask(speck[np.asarray(labels)])
+    surface.remove_unreferenced_vertices()
+    if not len(surface.triangles):
+        raise DataError(f"expected a surface, got no triangle from {remedy}")
+    return _plain(surface)
+
+
+def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
+    corners = np.asarray(surface.vertices)[np.asarray(surface.triangles)]
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    return np.einsum("ij,ij->i", np.cross(b - a, c - a), a) >= 0  # from the origin, any corner tells the side
+
+
+def _plain(surface: o3d.geometry.TriangleMesh) -> Mesh:
+    return Mesh(np.asarray(surface.vertices, np.float32), np.asarray(surface.triangles, np.int32),
+                _to_uint8(surface.vertex_colors))
+
+
+def _to_uint8(colors: Any) -> NDArray[np.uint8]:
+    return np.rint(np.asarray(colors) * 255.0).astype(np.uint8)

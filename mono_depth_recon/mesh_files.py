@@ -1,0 +1,137 @@
+"""Writers of clouds (PLY) and meshes (PLY, OBJ, STL, GLB), all with colours, whole or not at all.
+
+Coordinates are metres in the optical frame (x right, y down, z forward). GLB carries the rotation to glTF's
+y-up frame in its node, so that viewers show it upright; the vertices themselves stay in the optical frame.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import Chunk, write_atomically
+from .errors import DataError
+from .mesh import Cloud, Mesh
+
+_FRAME = "metres, optical frame: x right, y down, z forward"
+_PLY_VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+_PLY_FACE = np.dtype([("count", "u1"), ("vertices", "<i4", 3)])
+_STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("color", "<u2")])
+
+
+def write_cloud(cloud: Cloud, path: Path) -> None:
+    """Writes a binary PLY. Raises DataError for another suffix, an unwritable folder or a full disk."""
+    if path.suffix.lower() != ".ply":
+        raise DataError(f"a cloud is written as .ply, got '{path.name}'")
+    header = _ply_header(len(cloud), None)
+    write_atomically(path, [header, _ply_vertices(cloud.points, cloud.colors)])
+
+
+def write_mesh(mesh: Mesh, path: Path) -> None:
+    """Writes the mesh in the format of the suffix. Raises DataError as `write_cloud` does."""
+    writer = MESH_WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise DataError(f"a mesh is written as {', '.join(MESH_WRITERS)}, got '{path.name}'")
+    write_atomically(path, writer(mesh))
+
+
+def _ply_mesh(mesh: Mesh) -> list[Chunk]:
+    """Binary little-endian PLY with vertex colours."""
+    faces = np.empty(len(mesh.triangles), _PLY_FACE)
+    faces["count"] = 3
+    faces["vertices"] = mesh.triangles
+    return [_ply_header(len(mesh.vertices), len(faces)), _ply_vertices(mesh.vertices, mesh.colors), faces]
+
+
+def _ply_header(vertices: int, faces: int | None) -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0", f"comment {_FRAME}", f"element vertex {vertices}"]
+    lines += [f"property float {axis}" for axis in "xyz"]
+    lines += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
+    if faces is not None:
+        lines += [f"element face {faces}", "property list uchar int vertex_indices"]
+    return ("\n".join([*lines, "end_header"]) + "\n").encode()
+
+
+def _ply_vertices(points: NDArray[np.float32], colors: NDArray[np.uint8]) -> NDArray[Any]:
+    rows = np.empty(len(points), _PLY_VERTEX)
+    rows["xyz"] = points
+    rows["rgb"] = colors
+    return rows
+
+
+def _obj_mesh(mesh: Mesh) -> list[Chunk]:
+    """OBJ text with the vertex colours that MeshLab, Blender and Open3D read (0 to 1 behind the coordinates)."""
+    vertices = np.concatenate([mesh.vertices, mesh.colors / np.float32(255)], axis=1)
+    return [f"# {_FRAME}\n".encode(),
+            _text_rows("v %.5f %.5f %.5f %.4f %.4f %.4f\n", vertices),
+            _text_rows("f %d %d %d\n", mesh.triangles + 1)]
+
+
+def _text_rows(row: str, values: NDArray[Any]) -> bytes:
+    return (row * len(values) % tuple(values.ravel().tolist())).encode()
+
+
+def _stl_mesh(mesh: Mesh) -> list[Chunk]:
+    """Binary STL. The format has no colours: they go, 5 bits a channel, where VisCAM and MeshLab look for them."""
+    facets = np.empty(len(mesh.triangles), _STL_FACET)
+    facets["corners"] = corners = mesh.vertices[mesh.triangles]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    facets["normal"] = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+    red, green, blue = mesh.colors[mesh.triangles].mean(axis=1).astype(np.uint16).T >> 3
+    facets["color"] = 0x8000 | red << 10 | green << 5 | blue
+    return [_FRAME.encode().ljust(80), struct.pack("<I", len(facets)), facets]
+
+
+def _glb_mesh(mesh: Mesh) -> list[Chunk]:
+    """Binary glTF 2.0, unlit (the light is already in the photo), colours linear as the specification wants them."""
+    colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
+    colors[:, :3] = _linear_light(mesh.colors)
+    body = [mesh.vertices.astype("<f4"), colors.astype("<u2"), mesh.triangles.astype("<u4")]
+    text = json.dumps(_gltf(mesh, [part.nbytes for part in body]), separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // 4) * 4)
+    size = sum(part.nbytes for part in body)
+    head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + size)
+    return [head, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", size, b"BIN\0"), *body]
+
+
+def _linear_light(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """sRGB bytes -> linear light, 0 to 65535 (IEC 61966-2-1)."""
+    srgb = np.arange(256) / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.rint(linear * 65535).astype(np.uint16)[colors]
+
+
+def _gltf(mesh: Mesh, sizes: list[int]) -> dict[str, Any]:
+    count, low, high = len(mesh.vertices), mesh.vertices.min(axis=0).tolist(), mesh.vertices.max(axis=0).tolist()
+    starts = np.cumsum([0, *sizes]).tolist()
+    targets = (34962, 34962, 34963)  # ARRAY_BUFFER twice, ELEMENT_ARRAY_BUFFER
+    views = [{"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
+             for start, size, target in zip(starts, sizes, targets, strict=False)]
+    return {
+        "asset": {"version": "2.0", "generator": "mono_depth_recon"},
+        "extensionsUsed": ["KHR_materials_unlit"],
+        "scene": 0, "scenes": [{"nodes": [0]}],
+        # Half a turn about x: y up, z towards the viewer.
+        "nodes": [{"mesh": 0, "name": "optical_frame", "rotation": [1, 0, 0, 0]}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}]}],
+        "materials": [{"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
+                       "extensions": {"KHR_materials_unlit": {}}}],
+        "accessors": [  # FLOAT, UNSIGNED_SHORT, UNSIGNED_INT
+            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", "min": low, "max": high},
+            {"bufferView": 1, "componentType": 5123, "count": count, "type": "VEC4", "normalized": True},
+            {"bufferView": 2, "componentType": 5125, "count": mesh.triangles.size, "type": "SCALAR"}],
+        "bufferViews": views,
+        "buffers": [{"byteLength": starts[-1]}],
+    }
+
+
+MESH_WRITERS: dict[str, Callable[[Mesh], list[Chunk]]] = {
+    ".ply": _ply_mesh, ".obj": _obj_mesh, ".stl": _stl_mesh, ".glb": _glb_mesh,
+}

@@ -1,0 +1,214 @@
+"""Meshes of one frame against analytic planes, spheres and steps, and on a real desk."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mono_depth_recon.arrays import Points
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import MeshConfig
+from mono_depth_recon.datasets.tum import TumFolder
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.filters import flying_pixels
+from mono_depth_recon.mesh import (
+    Cloud,
+    Mesh,
+    clean_cloud,
+    cloud_from_organised,
+    decimate,
+    make_mesh,
+    mesh_ball_pivoting,
+    mesh_grid,
+    mesh_poisson,
+    recolor,
+)
+from mono_depth_recon.pointcloud import back_project
+
+CAMERA = PinholeCamera.from_hfov(160, 120, 60.0)
+CENTRE, RADIUS = np.array([0.0, 0.0, 2.0]), 0.5
+
+
+def _frame(depth: NDArray[np.floating], camera: PinholeCamera = CAMERA) -> Points:
+    rgb = np.random.default_rng(0).integers(0, 256, (*depth.shape, 3), np.uint8)
+    return back_project(depth.astype(np.float32), camera, rgb)
+
+
+def _sphere_depth() -> NDArray[np.float64]:
+    """Depth of the sphere (CENTRE, RADIUS), NaN beside it: solves |t * ray - centre| = radius for the nearer t."""
+    x, y = (ray.astype(np.float64) for ray in CAMERA.rays)
+    square = x[None, :] ** 2 + y[:, None] ** 2 + 1.0
+    root = CENTRE[2] ** 2 - square * (CENTRE @ CENTRE - RADIUS**2)
+    with np.errstate(invalid="ignore"):
+        return (CENTRE[2] - np.sqrt(root)) / square
+
+
+def _tilted_plane() -> NDArray[np.float64]:
+    """Depth of the plane 0.3 x + 0.1 y + z = 2."""
+    x, y = CAMERA.rays
+    return 2.0 / (0.3 * x[None, :] + 0.1 * y[:, None] + 1.0)
+
+
+def _facing(mesh: Mesh) -> NDArray[np.bool_]:
+    """True for triangles whose counter-clockwise side is towards the origin."""
+    a, b, c = (mesh.vertices[mesh.triangles[:, i]].astype(np.float64) for i in range(3))
+    return (np.cross(b - a, c - a) * (a + b + c)).sum(axis=1) < 0
+
+
+def _is_sound(mesh: Mesh) -> bool:
+    return (mesh.vertices.dtype == np.float32 and mesh.triangles.dtype == np.int32 and mesh.colors.dtype == np.uint8
+            and mesh.colors.shape == mesh.vertices.shape and mesh.triangles.min() >= 0
+            and np.array_equal(np.unique(mesh.triangles), np.arange(len(mesh.vertices))))
+
+
+def test_the_cloud_keeps_finite_points_with_their_colours_in_row_order() -> None:
+    depth = np.ones((2, 3), np.float32)
+    depth[0, 1], depth[1, 2] = np.nan, np.inf
+    camera = PinholeCamera.from_intrinsics(3, 2, 10, 10, 1, 0.5)
+    rgb = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    cloud = cloud_from_organised(back_project(depth, camera, rgb))
+    assert cloud.points.shape == (4, 3) and cloud.points.dtype == np.float32
+    np.testing.assert_array_equal(cloud.colors, rgb[np.isfinite(depth)])
+
+
+def test_a_frame_without_depth_is_refused() -> None:
+    with pytest.raises(DataError, match="valid depth"):
+        cloud_from_organised(_frame(np.full((120, 160), np.nan)))
+
+
+def test_the_voxel_grid_averages_points_and_colours() -> None:
+    corners = np.stack(np.meshgrid(*[np.arange(6) * 0.1 + 0.02] * 3), axis=-1).reshape(-1, 3)
+    points = np.repeat(corners, 2, axis=0)
+    points[1::2] += 0.01
+    colors = np.tile(np.array([[10, 20, 30], [30, 40, 50]], np.uint8), (len(corners), 1))
+    cleaned = clean_cloud(Cloud(points.astype(np.float32), colors), MeshConfig(voxel_size=0.05, outlier_neighbors=0))
+    order = np.lexsort(cleaned.points.round(2).T)
+    np.testing.assert_allclose(cleaned.points[order], (corners + 0.005)[np.lexsort(corners.T)], atol=1e-6)
+    np.testing.assert_array_equal(cleaned.colors, np.full((len(corners), 3), (20, 30, 40)))
+
+
+def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
+    cloud = cloud_from_organised(_frame(_tilted_plane()))
+    lone = Cloud(np.concatenate([cloud.points, [[0, 0, 0.3]]]).astype(np.float32),
+                 np.concatenate([cloud.colors, [[0, 0, 0]]]).astype(np.uint8))
+    cleaned = clean_cloud(lone, MeshConfig(voxel_size=0.0))
+    assert cleaned.points[:, 2].min() > 1.0
+    assert len(cleaned) > 0.95 * len(cloud)
+
+
+def test_clean_up_that_leaves_nothing_says_so() -> None:
+    cloud = cloud_from_organised(_frame(_tilted_plane()))
+    with pytest.raises(DataError, match=r"mesh\.voxel_size"):
+        clean_cloud(cloud, MeshConfig(voxel_size=1.0))
+
+
+def test_the_grid_of_a_plane_has_two_triangles_a_quad_and_lies_in_the_plane() -> None:
+    points = _frame(_tilted_plane())
+    mesh = mesh_grid(points, 0.05)
+    assert len(mesh.triangles) == 2 * 119 * 159 and len(mesh.vertices) == 120 * 160
+    assert _is_sound(mesh) and _facing(mesh).all()
+    np.testing.assert_allclose(mesh.vertices @ [0.3, 0.1, 1.0], 2.0, atol=1e-5)
+    np.testing.assert_array_equal(mesh.colors, cloud_from_organised(points).colors)
+
+
+def test_the_grid_is_cut_at_a_step_and_only_there() -> None:
+    depth = np.full((120, 160), 1.0)
+    depth[:, 80:] = 1.2
+    assert len(mesh_grid(_frame(depth), 0.05).triangles) == 2 * 119 * 158
+    assert len(mesh_grid(_frame(depth), 0.25).triangles) == 2 * 119 * 159
+
+
+@pytest.mark.parametrize("hole", [(5, 7), (0, 0), (0, 159), (119, 0), (119, 159)])
+def test_a_missing_pixel_costs_the_fewest_triangles(hole: tuple[int, int]) -> None:
+    depth = np.full((120, 160), 1.0)
+    depth[hole] = np.nan
+    quads_hit = 4 if 0 < hole[0] < 119 and 0 < hole[1] < 159 else 1
+    mesh = mesh_grid(_frame(depth), 0.05)
+    assert len(mesh.triangles) == 2 * 119 * 159 - quads_hit  # every quad that is hit keeps one of its two
+    assert _is_sound(mesh) and _facing(mesh).all()
+
+
+def test_a_grid_without_neighbours_is_refused() -> None:
+    depth = np.full((120, 160), np.nan)
+    depth[::2, ::2] = 1.0
+    with pytest.raises(DataError, match=r"mesh\.edge_ratio"):
+        mesh_grid(_frame(depth), 0.05)
+
+
+@pytest.mark.parametrize("make", [lambda cloud: mesh_poisson(cloud, 7, 0.02), mesh_ball_pivoting])
+def test_a_seen_half_of_a_sphere_comes_back_and_no_balloon(make: Callable[[Cloud], Mesh]) -> None:
+    cloud = clean_cloud(cloud_from_organised(_frame(_sphere_depth())), MeshConfig(voxel_size=0.015))
+    mesh = make(cloud)
+    radius = np.linalg.norm(mesh.vertices - CENTRE, axis=1)
+    assert np.median(np.abs(radius - RADIUS)) < 0.002
+    assert np.quantile(np.abs(radius - RADIUS), 0.95) < 0.01
+    assert mesh.vertices[:, 2].max() < cloud.points[:, 2].max() + 0.06  # nothing of the unseen half
+    assert _is_sound(mesh) and _facing(mesh).all()
+    seen = 2 * np.pi * RADIUS**2 * (1 - RADIUS / CENTRE[2])  # cap above the horizon as seen from the camera
+    assert 0.65 * seen < _area(mesh) < 1.05 * seen  # the grazing rim has few points
+
+
+def _area(mesh: Mesh) -> float:
+    a, b, c = (mesh.vertices[mesh.triangles[:, i]].astype(np.float64) for i in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def test_poisson_puts_nothing_between_a_board_and_the_wall_behind_it() -> None:
+    depth = np.full((120, 160), 2.5)
+    depth[40:80, 50:110] = 1.5
+    mesh = mesh_poisson(clean_cloud(cloud_from_organised(_frame(depth)), MeshConfig(voxel_size=0.03)), 7, 0.02)
+    off_both = np.minimum(np.abs(mesh.vertices[:, 2] - 1.5), np.abs(mesh.vertices[:, 2] - 2.5))
+    assert off_both.max() < 0.12 and np.quantile(off_both, 0.98) < 0.03
+    assert (np.abs(mesh.vertices[:, 2] - 1.5) < 0.03).sum() > 200
+
+
+def test_colours_come_from_the_nearest_point() -> None:
+    cloud = Cloud(np.array([[0, 0, 1], [1, 0, 1]], np.float32), np.array([[255, 0, 0], [0, 0, 255]], np.uint8))
+    mesh = Mesh(np.array([[0.1, 0, 1], [0.9, 0, 1], [1, 1, 1]], np.float32), np.array([[0, 1, 2]], np.int32),
+                np.zeros((3, 3), np.uint8))
+    np.testing.assert_array_equal(recolor(mesh, cloud).colors, cloud.colors[[0, 1, 1]])
+
+
+def test_decimation_keeps_the_limit_the_shape_and_the_winding() -> None:
+    mesh = mesh_grid(_frame(_tilted_plane()), 0.05)
+    small = decimate(mesh, 1000)
+    assert 500 < len(small.triangles) <= 1000 and _facing(small).all()
+    np.testing.assert_allclose(small.vertices @ [0.3, 0.1, 1.0], 2.0, atol=2e-3)
+    assert _area(small) == pytest.approx(_area(mesh), rel=0.05)
+    assert decimate(small, 1000) is small
+
+
+@pytest.mark.parametrize("method", ["poisson", "grid", "ball_pivoting"])
+def test_every_method_makes_a_desk_near_its_data(method: str, desk_points: Points) -> None:
+    start = time.process_time()
+    mesh = make_mesh(desk_points, MeshConfig(method=method))
+    print(f"{method}: {time.process_time() - start:.2f} s CPU, {len(mesh.triangles)} triangles")
+    assert len(mesh.triangles) > 5000 and _is_sound(mesh)
+    assert _facing(mesh).all()
+    data = cloud_from_organised(desk_points).points
+    assert np.quantile(_distance(mesh.vertices, data), 0.99) < 1.5 * MeshConfig().voxel_size + 0.005
+    assert _distance(data, mesh.vertices).mean() < 0.015  # and most of the data has a surface
+
+
+def _distance(queries: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(points).query(queries, workers=1)[0])
+
+
+@pytest.fixture(scope="module")
+def desk_points() -> Points:
+    folder = os.environ.get("MONO_DEPTH_RECON_DATA")
+    if not folder:
+        pytest.skip("MONO_DEPTH_RECON_DATA names no data folder")
+    frames = TumFolder(Path(folder) / "tum" / "rgbd_dataset_freiburg1_rpy_part", rectified=True)
+    sample = frames[frames.positions.index(125)]
+    assert sample.depth is not None
+    depth = np.where(flying_pixels(sample.depth, 0.08), np.float32(np.nan), sample.depth)
+    return back_project(depth, sample.camera, sample.rgb)
