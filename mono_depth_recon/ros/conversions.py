@@ -194,23 +194,11 @@ def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid:
 
 
 def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
-    data, view = _filled_bytes(image.nbytes)
-    view.view(image.dtype).reshape(image.shape)[...] = image
-    return Image(
-        header=header,
-        height=image.shape[0],
-        width=image.shape[1],
-        encoding=encoding,
-        is_bigendian=sys.byteorder == "big",
-        step=image.nbytes // image.shape[0],
-        data=data,
-    )
-
-
-def _filled_bytes(size: int) -> tuple[array[int], NDArray[np.uint8]]:
-    """An array('B'), which message fields take without converting each byte, and a view to write through."""
-    data = array("B", bytes(1)) * size
-    return data, np.frombuffer(data, np.uint8)
+    msg = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding)
+    msg.is_bigendian, msg.step = sys.byteorder == "big", image.nbytes // image.shape[0]
+    # The field's own array, filled by one memcpy; assigning to the field would copy once more, or convert each byte.
+    msg.data.frombytes(np.ascontiguousarray(image).reshape(-1).view(np.uint8))
+    return msg
 
 
 class CloudMessage:
@@ -230,9 +218,9 @@ class CloudMessage:
     def points(self, height: int, width: int) -> Points:
         """(height, width, 4) float32 view of the message's bytes."""
         if self._points.shape[:2] != (height, width):
-            data, view = _filled_bytes(height * width * 16)
-            self._points = view.view(np.float32).reshape(height, width, 4)
-            self._msg.height, self._msg.width, self._msg.row_step, self._msg.data = height, width, width * 16, data
+            self._msg.height, self._msg.width, self._msg.row_step = height, width, width * 16
+            self._msg.data = array("B", bytes(1)) * (height * width * 16)
+            self._points = np.frombuffer(self._msg.data, np.float32).reshape(height, width, 4)
         return self._points
 
     def stamped(self, header: Header) -> PointCloud2:

@@ -1,0 +1,279 @@
+"""Messages <-> arrays: every encoding, padded rows, both byte orders; malformed messages by the line they get."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, RegionOfInterest
+from std_msgs.msg import Header
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.errors import CalibrationError, DataError
+from mono_depth_recon.pointcloud import back_project
+from mono_depth_recon.ros import conversions as c
+
+HEIGHT, WIDTH = 6, 10
+
+
+@pytest.fixture
+def rgb() -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def message(pixels: NDArray[np.generic], encoding: str, padding: int = 0, big: bool = False) -> Image:
+    """An Image whose rows end in `padding` junk bytes, its values in the byte order asked for."""
+    pixels = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<"))
+    rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(pixels.shape[0], -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=171)
+    return Image(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=big,
+        step=rows.shape[1],
+        data=array("B", rows.tobytes()),
+    )
+
+
+@pytest.mark.parametrize("padding", [0, 7])
+@pytest.mark.parametrize(
+    ("encoding", "to_pixels"),
+    [
+        ("rgb8", lambda a: a),
+        ("bgr8", lambda a: a[..., ::-1]),
+        ("rgba8", lambda a: np.dstack([a, np.full(a.shape[:2], 9, np.uint8)])),
+        ("bgra8", lambda a: np.dstack([a[..., ::-1], np.full(a.shape[:2], 9, np.uint8)])),
+    ],
+)
+def test_colour_encodings_come_back_exactly(
+    rgb: NDArray[np.uint8], encoding: str, to_pixels: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], padding: int
+) -> None:
+    assert np.array_equal(c.image_from_msg(message(to_pixels(rgb), encoding, padding)), rgb)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_grey_encodings_fill_three_channels(rgb: NDArray[np.uint8], padding: int) -> None:
+    grey = rgb[..., 0]
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    assert np.array_equal(c.image_from_msg(message(grey, "mono8", padding)), expected)
+    wide = grey.astype(np.uint16) * 256 + 77
+    for big in (False, True):
+        assert np.array_equal(c.image_from_msg(message(wide, "mono16", padding, big)), expected)
+
+
+@pytest.mark.parametrize(("encoding", "luma_at"), [("yuv422", 1), ("uyvy", 1), ("yuv422_yuy2", 0), ("yuyv", 0)])
+def test_yuv_of_a_grey_image_is_grey(encoding: str, luma_at: int) -> None:
+    """With U = V = 128 colour is grey; BT.601 limited range maps Y 16..235 to 0..255."""
+    luma = np.linspace(16, 235, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
+    pixels = np.full((HEIGHT, WIDTH, 2), 128, np.uint8)
+    pixels[..., luma_at] = luma
+    got = c.image_from_msg(message(pixels, encoding, padding=6)).astype(int)
+    expected = (luma.astype(float) - 16) * 255 / 219
+    assert np.abs(got - expected[..., None]).max() <= 1.5
+
+
+@pytest.mark.parametrize("encoding", ["yuv422", "yuyv"])
+def test_yuv_red_is_red(encoding: str) -> None:
+    """BT.601: red is Y 81, U 90, V 240."""
+    y, u, v = 81, 90, 240
+    pair = [[u, y, v, y]] if encoding == "yuv422" else [[y, u, y, v]]
+    pixels = np.tile(np.array(pair, np.uint8), (2, 2)).reshape(2, 4, 2)
+    red, green, blue = c.image_from_msg(message(pixels, encoding))[0, 0].astype(int)
+    assert red > 245 and green < 12 and blue < 12
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_patterns_give_the_colour_they_were_taken_from(pattern: str) -> None:
+    """A mosaic of one flat colour demosaics to that colour, whatever the interpolation."""
+    colour = {"r": 200, "g": 120, "b": 40}
+    tile = np.array([colour[p] for p in pattern], np.uint8).reshape(2, 2)
+    mosaic = np.tile(tile, (8, 8))
+    got = c.image_from_msg(message(mosaic, f"bayer_{pattern}8", padding=5))
+    assert (got[2:-2, 2:-2] == [200, 120, 40]).all()
+
+
+def test_rgb8_is_not_copied(rgb: NDArray[np.uint8]) -> None:
+    msg = message(rgb, "rgb8", padding=4)
+    view = c.image_from_msg(msg)
+    msg.data[0] = (int(rgb[0, 0, 0]) + 1) % 256
+    assert view[0, 0, 0] == msg.data[0]
+    assert np.shares_memory(view, np.frombuffer(msg.data, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"width": 0}, "at least 1x1"),
+        ({"height": 0}, "at least 1x1"),
+        ({"step": WIDTH * 3 - 1}, "at least 30 bytes, got 29"),
+        ({"height": HEIGHT + 1}, "needs 210 bytes, got 180"),
+        ({"encoding": "32SC4"}, "32SC4"),
+        ({"encoding": ""}, "must be one of rgb8"),
+        ({"encoding": "yuyv", "width": WIDTH - 1}, "even width"),
+    ],
+)
+def test_malformed_images_are_refused_in_one_line(
+    rgb: NDArray[np.uint8], change: dict[str, int | str], said: str
+) -> None:
+    msg = message(rgb, "rgb8")
+    for name, value in change.items():
+        setattr(msg, name, value)
+    with pytest.raises(DataError) as error:
+        c.image_from_msg(msg)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_encodings_outside_the_list_go_through_cv_bridge() -> None:
+    pytest.importorskip("cv_bridge", reason="cv_bridge comes with a ROS 2 installation only")
+    pixels = np.full((4, 4, 3), 65535, np.uint16)
+    assert c.image_from_msg(message(pixels, "rgb16")).dtype == np.uint8
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 12)])
+def test_compressed_images(suffix: str, tolerance: int) -> None:
+    rgb = np.zeros((32, 48, 3), np.uint8)
+    rgb[:, :24], rgb[:, 24:] = (220, 30, 60), (10, 200, 90)
+    _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    got = c.image_from_compressed(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
+    assert np.abs(got[:, 4:20].astype(int) - rgb[:, 4:20]).max() <= tolerance
+    with pytest.raises(DataError, match="whole JPEG or PNG"):
+        c.image_from_compressed(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
+    with pytest.raises(DataError, match="got 0 bytes"):
+        c.image_from_compressed(CompressedImage(format="jpeg"))
+
+
+def test_depth_keeps_rep_117_through_32fc1() -> None:
+    depth = np.array([[0.5, np.nan, np.inf], [1.25, 70.0, 3.0]], np.float32)
+    msg = c.depth_to_msg(depth, Header(frame_id="cam"))
+    assert (msg.encoding, msg.step, msg.header.frame_id) == ("32FC1", 12, "cam")
+    assert np.array_equal(c.depth_from_msg(msg), depth, equal_nan=True)
+    zero = c.depth_to_msg(depth, Header(), invalid="zero")
+    assert np.frombuffer(zero.data, np.float32).tolist() == [0.5, 0.0, 0.0, 1.25, 70.0, 3.0]
+
+
+def test_depth_in_millimetres() -> None:
+    depth = np.array([[0.5004, np.nan, np.inf], [1.2506, 70.0, 65.535]], np.float32)
+    msg = c.depth_to_msg(depth, Header(), "16UC1")
+    assert np.frombuffer(msg.data, np.uint16).tolist() == [500, 0, 0, 1251, 0, 65535]
+    back = c.depth_from_msg(msg)
+    assert np.allclose(back[1, [0, 2]], [1.251, 65.535]) and np.isnan(back[0, 1:]).all()
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_depth_of_others_in_both_byte_orders(big: bool) -> None:
+    metres = np.array([[0.0, 1.5], [2.5, np.nan]], np.float32)
+    got = c.depth_from_msg(message(metres, "32FC1", padding=4, big=big))
+    assert np.array_equal(got, [[np.nan, 1.5], [2.5, np.nan]], equal_nan=True)
+    millimetres = np.array([[0, 1500], [2500, 1]], np.uint16)
+    got = c.depth_from_msg(message(millimetres, "16UC1", padding=2, big=big))
+    assert np.allclose(got, [[np.nan, 1.5], [2.5, 0.001]], equal_nan=True)
+    with pytest.raises(DataError, match="32FC1"):
+        c.depth_from_msg(message(millimetres, "rgb8"))
+
+
+def info(**changes: object) -> CameraInfo:
+    """The camera_info of a 640x480 camera with K, P and, on request, D."""
+    msg = CameraInfo(width=640, height=480, distortion_model="plumb_bob")
+    msg.k = np.array([500, 0, 320, 0, 510, 240, 0, 0, 1], float)
+    msg.r = np.eye(3).ravel()
+    msg.p = np.array([480, 0, 322, 0, 0, 490, 238, 0, 0, 0, 1, 0], float)
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def test_rectified_uses_p_and_forgets_d() -> None:
+    camera = c.camera_from_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=True)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (480, 490, 322, 238)
+    assert camera.is_rectified
+
+
+def test_raw_uses_k_d_and_keeps_p_for_the_rectified_image() -> None:
+    camera = c.camera_from_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=False)
+    assert (camera.fx, camera.cx, camera.is_distorted) == (500, 320, True)
+    assert (camera.rectified.fx, camera.rectified.cx, camera.rectified.is_distorted) == (480, 322, False)
+
+
+def test_region_of_interest_and_binning() -> None:
+    roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=200)
+    camera = c.camera_from_info(info(roi=roi, binning_x=2, binning_y=2), rectified=False)
+    assert camera.size == (160, 100)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (250, 255, 110, 100)
+    assert (camera.rectified.fx, camera.rectified.cx) == (240, 111)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rectified", "said"),
+    [
+        ({"k": np.zeros(9), "p": np.zeros(12)}, False, "not calibrated"),
+        ({"k": np.full(9, np.nan)}, False, "finite"),
+        ({"k": np.zeros(9)}, False, "focal lengths in K"),
+        ({"width": 0}, False, "at least 1x1"),
+        ({"p": np.zeros(12), "d": [0.1, 0.0, 0.0, 0.0]}, True, "must have P"),
+        ({"d": [0.1, 0.2]}, False, "takes 4 or 5 coefficients, got 2"),
+        ({"d": [0.1] * 4, "distortion_model": "magic"}, False, "plumb_bob"),
+        ({"roi": RegionOfInterest(x_offset=600, width=100, height=10)}, False, "must lie in 640x480"),
+    ],
+)
+def test_malformed_camera_info_is_refused_in_one_line(changes: dict[str, object], rectified: bool, said: str) -> None:
+    with pytest.raises(CalibrationError) as error:
+        c.camera_from_info(info(**changes), rectified)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_published_camera_info_of_a_rectified_camera() -> None:
+    """Consumers read K (nvblox) or P (depth_image_proc): both are filled and equal, D = 0, R = I."""
+    camera = PinholeCamera.from_intrinsics(640, 480, 500, 510, 320, 240)
+    msg = c.info_to_msg(camera, Header(frame_id="cam"))
+    assert (msg.width, msg.height, msg.header.frame_id) == (640, 480, "cam")
+    assert np.array_equal(np.reshape(msg.p, (3, 4))[:, :3], np.reshape(msg.k, (3, 3)))
+    assert not np.any(msg.d) and np.array_equal(msg.r, np.eye(3).ravel())
+    back = c.camera_from_info(msg, rectified=False)
+    assert np.array_equal(back.K, camera.K) and back.is_rectified
+
+
+def test_camera_info_round_trip_with_distortion() -> None:
+    camera = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.26, -0.95, -0.005, 0.003, 1.16))
+    back = c.camera_from_info(c.info_to_msg(camera, Header()), rectified=False)
+    assert np.array_equal(back.K, camera.K) and back.D == camera.D and np.array_equal(back.rectified.K, camera.K)
+
+
+def test_cloud_message_layout(rgb: NDArray[np.uint8]) -> None:
+    """Fields, offsets and bytes as PCL and RViz read them, parsed here with the struct layout of the message."""
+    camera = PinholeCamera.from_hfov(WIDTH, HEIGHT, 60)
+    depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
+    depth[0, 0], depth[0, 1] = np.nan, np.inf
+    points = back_project(depth, camera, rgb)
+    msg = c.points_to_msg(points, Header(frame_id="cam"))
+    assert [(f.name, f.offset, f.datatype, f.count) for f in msg.fields] == [
+        (n, o, PointField.FLOAT32, 1) for n, o in zip(("x", "y", "z", "rgb"), (0, 4, 8, 12), strict=True)
+    ]
+    assert (msg.height, msg.width, msg.point_step, msg.row_step, msg.is_dense) == (HEIGHT, WIDTH, 16, 160, False)
+    layout = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("b", "u1"), ("g", "u1"), ("r", "u1"), ("a", "u1")])
+    cells = np.frombuffer(msg.data.tobytes(), layout).reshape(HEIGHT, WIDTH)
+    assert np.array_equal(np.dstack([cells["r"], cells["g"], cells["b"]]), rgb) and not cells["a"].any()
+    assert np.isnan(cells["z"][0, :2]).all() and (cells["z"][1:] == 2.0).all()
+    assert np.array_equal(c.points_from_msg(msg), points, equal_nan=True)
+
+
+def test_cloud_message_reuses_its_buffer(rgb: NDArray[np.uint8]) -> None:
+    cloud = c.CloudMessage()
+    first = cloud.points(HEIGHT, WIDTH)
+    assert cloud.points(HEIGHT, WIDTH) is first
+    first[...] = 7.0
+    assert np.frombuffer(cloud.stamped(Header()).data, np.float32)[0] == 7.0
+    assert cloud.points(3, 2).shape == (3, 2, 4) and cloud.stamped(Header()).width == 2
+
+
+def test_clouds_of_others_need_sensor_msgs_py(monkeypatch: pytest.MonkeyPatch, rgb: NDArray[np.uint8]) -> None:
+    monkeypatch.setitem(sys.modules, "sensor_msgs_py", None)
+    msg = c.points_to_msg(np.zeros((1, 1, 4), np.float32), Header())
+    msg.fields[3].name = "intensity"
+    with pytest.raises(DataError, match="sensor_msgs_py"):
+        c.points_from_msg(msg)
