@@ -217,7 +217,7 @@ def _scale_about_corner(M: Matrix, scale: Matrix) -> Matrix:
 
 
 def _intrinsic_matrix(value: ArrayLike, name: str) -> Matrix:
-    M = np.asarray(value, np.float64)
+    M = np.array(value, np.float64)  # a copy: rays and maps are cached
     if M.shape != (3, 3) or not np.isfinite(M).all():
         raise CalibrationError(f"{name} must hold 3x3 finite numbers, got {M.tolist()}: calibrate the camera")
     if M[0, 0] <= 0 or M[1, 1] <= 0:

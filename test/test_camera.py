@@ -1,0 +1,226 @@
+"""The camera against analytic rays, cv2.resize, and the projection functions of OpenCV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.errors import CalibrationError, DataError
+
+F32 = NDArray[np.float32]
+K = np.array([[517.3, 0, 318.6], [0, 516.5, 255.3], [0, 0, 1]])
+LENSES = [
+    ("plumb_bob", (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
+    ("plumb_bob", (-0.28, 0.07, 0.0002, 0.00002)),
+    ("rational_polynomial", (0.42, -0.15, 0.0003, -0.0002, 0.02, 0.75, -0.02, 0.05)),
+    ("equidistant", (-0.012, 0.008, -0.006, 0.001)),
+]
+
+
+def camera(D: tuple[float, ...] = (), model: str = "plumb_bob", R: NDArray[np.float64] | None = None,
+           P: NDArray[np.float64] | None = None, size: tuple[int, int] = (640, 480)) -> PinholeCamera:
+    return PinholeCamera(*size, K, D, model, R, P)
+
+
+def small_rotation() -> NDArray[np.float64]:
+    return cv2.Rodrigues(np.array([0.02, -0.03, 0.01]))[0].astype(np.float64)
+
+
+def new_P() -> NDArray[np.float64]:
+    return np.array([[480.0, 0, 322.0, -30.0], [0, 482.0, 238.0, 0], [0, 0, 1, 0]])
+
+
+def project(rays: NDArray[np.float64], lens: PinholeCamera) -> NDArray[np.float64]:
+    """(N, 3) points of the raw camera to (N, 2) raw pixels, by OpenCV's projection."""
+    D, still = np.array(lens.D), np.zeros(3)
+    if lens.distortion_model == "equidistant":
+        pixels, _ = cv2.fisheye.projectPoints(rays[None], still, still, lens.K, D)
+    else:
+        pixels, _ = cv2.projectPoints(rays, still, still, lens.K, D)
+    return np.asarray(pixels, np.float64).reshape(-1, 2)
+
+
+def test_rays_go_through_pixel_centres_at_integers() -> None:
+    x, y = camera().rays
+    assert x.shape == (640,)
+    assert y.shape == (480,)
+    assert x.dtype == y.dtype == np.float32
+    np.testing.assert_allclose(x, [(u - 318.6) / 517.3 for u in range(640)], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(y, [(v - 255.3) / 516.5 for v in range(480)], rtol=1e-6, atol=1e-7)
+
+
+def test_the_field_of_view_goes_from_edge_to_edge() -> None:
+    made = PinholeCamera.from_hfov(641, 37, 70.0)
+    left, right = (-0.5 - made.cx) / made.fx, (640.5 - made.cx) / made.fx
+    assert np.degrees(np.arctan(right) - np.arctan(left)) == pytest.approx(70.0)
+    assert (made.fx, made.cx, made.cy) == (made.fy, 320.0, 18.0)
+    with pytest.raises(CalibrationError, match="horizontal field of view must be 1 to 170 degrees, got 190"):
+        PinholeCamera.from_hfov(640, 480, 190)
+
+
+def rays_image(of: PinholeCamera) -> F32:
+    """(H, W, 2) float32: x / z and y / z of every pixel: a picture that says what each pixel looks at."""
+    return np.stack(np.meshgrid(*of.rays), axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("size", "interpolation"), [
+    ((320, 240), cv2.INTER_AREA), ((128, 96), cv2.INTER_AREA), ((320, 256), cv2.INTER_LINEAR),
+    ((960, 720), cv2.INTER_LINEAR), ((1001, 333), cv2.INTER_LINEAR)])
+def test_the_resized_camera_looks_where_the_resized_image_does(size: tuple[int, int], interpolation: int) -> None:
+    resized = camera().resized(*size)
+    assert resized.size == size
+    picture = cv2.resize(rays_image(camera()), size, interpolation=interpolation)
+    inner = slice(4, -4)  # cv2 repeats the border
+    np.testing.assert_allclose(picture[inner, inner], rays_image(resized)[inner, inner], atol=2e-6)
+
+
+def test_resizing_keeps_the_field_of_view_and_goes_back() -> None:
+    original = PinholeCamera(640, 480, K, P=new_P())
+    resized = original.resized(357, 211)
+    edge = (-0.5 - original.cx) / original.fx
+    assert (-0.5 - resized.cx) / resized.fx == pytest.approx(edge)
+    back = resized.resized(640, 480)
+    np.testing.assert_allclose(back.K, K, rtol=1e-12)
+    np.testing.assert_allclose(back.rectified.K, new_P()[:, :3], rtol=1e-12)
+
+
+def test_the_cropped_camera_looks_where_the_window_does() -> None:
+    window = camera().cropped(17, 31, 203, 101)
+    assert window.size == (203, 101)
+    np.testing.assert_allclose(rays_image(window), rays_image(camera())[31:132, 17:220], atol=1e-6)
+
+
+@pytest.mark.parametrize(("x", "y"), [(2, 2), (4, 3), (1, 2)])
+def test_binning_divides_as_image_geometry_does(x: int, y: int) -> None:
+    binned = PinholeCamera(641, 481, K, P=new_P()).binned(x, y)
+    assert binned.size == (641 // x, 481 // y)
+    np.testing.assert_allclose(binned.K, np.diag([1 / x, 1 / y, 1]) @ K, rtol=1e-12)
+    np.testing.assert_allclose(binned.rectified.K, np.diag([1 / x, 1 / y, 1]) @ new_P()[:, :3], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("model", "D"), LENSES)
+@pytest.mark.parametrize("turned", [False, True])
+def test_rectification_maps_are_the_projection_of_the_rays(model: str, D: tuple[float, ...], turned: bool) -> None:
+    lens = camera(D, model, small_rotation() if turned else None, new_P() if turned else None)
+    x, y = lens.rectified.rays
+    rays = np.stack([*np.meshgrid(x, y), np.ones((480, 640))], axis=-1).reshape(-1, 3).astype(np.float64)
+    raw = project(rays @ (small_rotation() if turned else np.eye(3)), lens)  # row vectors: R transposed from the left
+    maps = np.stack(lens.rectification_maps, axis=-1).reshape(-1, 2)
+    np.testing.assert_allclose(maps, raw, atol=2e-3)
+
+
+@pytest.mark.parametrize(("model", "D"), LENSES)
+def test_a_straight_scene_is_straight_again(model: str, D: tuple[float, ...]) -> None:
+    """The raw picture shows brightness = 128 + 180 x / z; rectified, brightness must follow the columns."""
+    lens = camera(D, model)
+    raw_pixels = np.stack(np.meshgrid(np.arange(640.0), np.arange(480.0)), axis=-1).reshape(-1, 1, 2)
+    undistort: Any = cv2.fisheye.undistortPoints if model == "equidistant" else cv2.undistortPoints
+    seen = undistort(raw_pixels, K, np.array(D)).reshape(480, 640, 2)[..., 0]
+    raw = np.clip(np.rint(128 + 180 * seen), 0, 255).astype(np.uint8)
+    rectified = lens.rectify(np.repeat(raw[..., None], 3, axis=2))
+    x, _ = lens.rectified.rays
+    inner = (slice(50, 430), slice(60, 580))
+    error = rectified[..., 1].astype(np.float32) - (128 + 180 * x)
+    assert np.abs(error[inner]).max() < 2
+    assert np.abs(raw - (128 + 180 * x))[inner].max() > 2, "the lens bends nothing here: the test says nothing"
+
+
+def test_what_the_raw_image_does_not_cover_is_known_and_black() -> None:
+    lens = camera(LENSES[1][1])
+    barrel = lens.rectified_valid
+    assert barrel is None, "a barrel lens sees more than its rectified image"
+    pincushion = camera((0.3, 0.0, 0.0, 0.0))
+    valid = pincushion.rectified_valid
+    assert valid is not None
+    assert not valid[0, 0]
+    assert valid[240, 320]
+    rectified = pincushion.rectify(np.full((480, 640, 3), 200, np.uint8))
+    assert (rectified[valid] == 200).all()
+    maps = np.stack(pincushion.rectification_maps, axis=-1)
+    outside = (maps < -1).any(-1) | (maps > (640, 480)).any(-1)
+    assert outside.any()
+    assert (rectified[outside] == 0).all()
+
+
+def test_depth_is_rectified_without_inventing_any() -> None:
+    lens = camera((0.3, 0.0, 0.0, 0.0))
+    depth = np.where(np.arange(640) < 320, 1.0, 3.0).astype(np.float32) * np.ones((480, 1), np.float32)
+    rectified = lens.rectify_depth(depth)
+    assert set(np.unique(rectified[np.isfinite(rectified)])) == {1.0, 3.0}
+    valid = lens.rectified_valid
+    assert valid is not None
+    assert np.isfinite(rectified[valid]).all()
+    assert np.isnan(rectified[0, 0])
+    with pytest.raises(CalibrationError, match="cannot be rectified under a rotation"):
+        camera(R=small_rotation()).rectify_depth(depth)
+
+
+def test_when_an_image_is_rectified() -> None:
+    assert camera().is_rectified
+    assert camera((0.0,) * 5).is_rectified
+    assert camera((0.0,) * 3, "unheard of").is_rectified, "no distortion needs no model"
+    assert camera(R=np.zeros(9)).is_rectified, "an uncalibrated driver leaves zeros"
+    assert camera(P=np.hstack([K, np.zeros((3, 1))])).is_rectified
+    assert camera().rectified.K is not None
+    for bent in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
+        assert not bent.is_rectified
+        assert bent.rectified.is_rectified
+        assert bent.rectified.size == bent.size
+
+
+def test_the_camera_keeps_its_own_numbers() -> None:
+    matrix = K.copy()
+    made = PinholeCamera(640, 480, matrix)
+    matrix[0, 0] = 1.0
+    assert made.fx == 517.3
+
+
+def bad_K(row: int, column: int, value: float) -> NDArray[np.float64]:
+    bad = K.copy()
+    bad[row, column] = value
+    return bad
+
+
+@pytest.mark.parametrize(("matrix", "message"), [
+    (np.zeros((3, 3)), "focal lengths in K must be positive, got fx=0 fy=0: calibrate the camera"),
+    (bad_K(0, 0, np.nan), "K must hold 3x3 finite numbers, got .*nan.*: calibrate the camera"),
+    (bad_K(1, 2, np.inf), "K must hold 3x3 finite numbers"),
+    (bad_K(1, 1, -500.0), "focal lengths in K must be positive, got fx=517.3 fy=-500"),
+    (bad_K(0, 1, 3.0), r"K must have the form \[fx 0 cx; 0 fy cy; 0 0 1\], got"),
+    (bad_K(2, 2, 2.0), "K must have the form"),
+    (np.eye(4), "K must hold 3x3 finite numbers"),
+])
+def test_intrinsics_that_are_no_camera(matrix: NDArray[np.float64], message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        PinholeCamera(640, 480, matrix)
+
+
+@pytest.mark.parametrize(("D", "model", "message"), [
+    ((0.1, 0.2, 0.3), "plumb_bob", "plumb_bob takes 4 or 5 coefficients, got 3"),
+    ((0.1,) * 5, "equidistant", "equidistant takes 4 coefficients, got 5"),
+    ((0.1,) * 5, "rational_polynomial", "rational_polynomial takes 8 or 12 or 14 coefficients, got 5"),
+    ((0.1,) * 5, "fov", "distortion_model must be one of plumb_bob, rational_polynomial, equidistant, got 'fov'"),
+    ((0.1, np.nan, 0, 0), "plumb_bob", "distortion must be finite, got"),
+])
+def test_distortion_that_no_lens_has(D: tuple[float, ...], model: str, message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        camera(D, model)
+
+
+def test_other_impossible_cameras() -> None:
+    with pytest.raises(CalibrationError, match="size must be at least 1x1 pixels, got 0x480"):
+        camera(size=(0, 480))
+    with pytest.raises(CalibrationError, match="R must be a rotation, got"):
+        camera(R=2 * np.eye(3))
+    with pytest.raises(CalibrationError, match="focal lengths in P must be positive"):
+        camera(P=np.zeros((3, 4)))
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+    with pytest.raises(DataError, match="camera is 640x480, image is 320x240: publish the camera_info of this image"):
+        camera().check_image(np.zeros((240, 320, 3), np.uint8))

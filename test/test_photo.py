@@ -1,0 +1,152 @@
+"""Photos: pixels upright, intrinsics from EXIF that Pillow wrote (an independent writer)."""
+
+from __future__ import annotations
+
+import math
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.errors import CalibrationError, DataError
+from mono_depth_recon.photo import camera_from_exif, read_exif, read_photo
+
+EXIF_IFD, ORIENTATION = 0x8769, 0x0112
+FOCAL, FOCAL_35, PIXEL_X, PIXEL_Y, PLANE_X, PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA003, 0xA20E, 0xA210
+
+
+def rational(value: float) -> IFDRational:
+    """EXIF wants fractions; Pillow writes a float as a double."""
+    return IFDRational(Fraction(value).limit_denominator(10**5))
+
+
+def write_jpeg(path: Path, tags: dict[int, Any] | None = None, size: tuple[int, int] = (64, 48), orientation: int = 1,
+               endian: str = "<") -> Path:
+    """A JPEG whose left half (as stored) is red and whose right half is blue."""
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[:, : size[0] // 2, 0] = pixels[:, size[0] // 2:, 2] = 255
+    exif = Image.Exif()
+    exif.endian = endian
+    if orientation != 1:
+        exif[ORIENTATION] = orientation
+    if tags:
+        exif.get_ifd(EXIF_IFD).update({tag: rational(v) if isinstance(v, float) else v for tag, v in tags.items()})
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    return path
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_the_35_mm_equivalent_relates_to_the_diagonal(tmp_path: Path, endian: str) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 26, FOCAL: 4.25, PLANE_X: 1.0}, endian=endian)
+    camera = camera_from_exif(path, 4032, 3024)
+    diagonal_angle = 2 * math.atan(math.hypot(4032, 3024) / 2 / camera.fx)
+    assert diagonal_angle == pytest.approx(2 * math.atan(math.hypot(36, 24) / 2 / 26), rel=1e-9)
+    assert camera.fy == camera.fx
+    assert (camera.cx, camera.cy) == (2015.5, 1511.5)
+
+
+def test_a_photo_of_the_films_aspect_has_the_horizontal_field_of_the_film(tmp_path: Path) -> None:
+    camera = camera_from_exif(write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 50}), 6000, 4000)
+    assert camera.fx == pytest.approx(50 / 36 * 6000, rel=1e-9)
+
+
+@pytest.mark.parametrize(("unit", "per_mm"), [(None, 1 / 25.4), (2, 1 / 25.4), (3, 1 / 10), (4, 1.0), (5, 1000.0)])
+def test_focal_length_and_focal_plane_resolution(tmp_path: Path, unit: int | None, per_mm: float) -> None:
+    tags = {FOCAL: 5.5, PLANE_X: 230.0 / per_mm} | ({} if unit is None else {PLANE_UNIT: unit})
+    camera = camera_from_exif(write_jpeg(tmp_path / "a.jpg", tags), 1600, 1200)
+    assert camera.fx == pytest.approx(5.5 * 230, rel=1e-5)
+
+
+def test_the_focal_plane_rule_follows_a_resized_and_turned_photo(tmp_path: Path) -> None:
+    tags = {FOCAL: 5.5, PLANE_X: 2300.0, PLANE_UNIT: 3, PIXEL_X: 1600, PIXEL_Y: 1200}
+    path = write_jpeg(tmp_path / "a.jpg", tags)
+    assert camera_from_exif(path, 800, 600).fx == pytest.approx(5.5 * 115, rel=1e-6)
+    assert camera_from_exif(path, 600, 800).fx == pytest.approx(5.5 * 115, rel=1e-6)
+
+
+@pytest.mark.parametrize("tags", [None, {FOCAL_35: 0}, {FOCAL: 5.5}, {PLANE_X: 100.0}, {FOCAL: 5.5, PLANE_X: 0.0},
+                                  {FOCAL: 5.5, PLANE_X: 100.0, PLANE_UNIT: 1}])
+def test_without_a_focal_length_the_error_says_what_to_give(tmp_path: Path, tags: dict[int, Any] | None) -> None:
+    path = write_jpeg(tmp_path / "plain.jpg", tags)
+    with pytest.raises(CalibrationError, match=r"plain\.jpg has no EXIF focal length.*--intrinsics FX .*or --hfov"):
+        camera_from_exif(path, 64, 48)
+
+
+def test_an_unknown_focal_length_written_as_zero_by_zero(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL: 4.25, FOCAL_35: 28})
+    data = path.read_bytes()
+    fraction = struct.pack("<LL", 17, 4)
+    assert data.count(fraction) == 1
+    path.write_bytes(data.replace(fraction, bytes(8)))
+    assert set(read_exif(path)) == {FOCAL_35}
+
+
+def test_an_impossible_focal_length_is_refused(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL: 5.5, PLANE_X: 0.1})
+    with pytest.raises(CalibrationError, match=r"EXIF focal length cannot be true .*--hfov"):
+        camera_from_exif(path, 640, 480)
+
+
+def test_broken_exif_is_one_clear_error(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 28})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"Exif\0\0") + 6
+    data[at + 4:at + 8] = b"\xff\xff\xff\x7f"  # the first directory lies beyond the end
+    path.write_bytes(data)
+    with pytest.raises(CalibrationError, match=r"EXIF data is broken .*--intrinsics"):
+        camera_from_exif(path, 64, 48)
+
+
+def test_other_formats_have_no_exif_here(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    assert read_exif(tmp_path / "a.png") == {}
+
+
+def test_pixels_are_rgb(tmp_path: Path) -> None:
+    rgb = read_photo(write_jpeg(tmp_path / "a.jpg"))
+    assert rgb.shape == (48, 64, 3)
+    assert rgb.dtype == np.uint8
+    np.testing.assert_allclose(rgb[24, 8], (255, 0, 0), atol=6)
+    np.testing.assert_allclose(rgb[24, -8], (0, 0, 255), atol=6)
+
+
+def test_a_photo_is_turned_upright_and_its_camera_with_it(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 26}, orientation=6)  # 6: the stored left column is the top row
+    rgb = read_photo(path)
+    assert rgb.shape == (64, 48, 3)
+    np.testing.assert_allclose(rgb[8, 24], (255, 0, 0), atol=6)
+    camera = camera_from_exif(path, 48, 64)
+    camera.check_image(rgb)
+    assert camera.fx == pytest.approx(camera_from_exif(path, 64, 48).fx)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGBA", "png"), ("I;16", "png"), ("RGB", "tif"),
+                                              ("RGB", "webp")])
+def test_other_kinds_of_images_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new(mode, (9, 7)).save(path)
+    assert read_photo(path).shape == (7, 9, 3)
+
+
+def test_what_is_no_image_is_one_clear_error(tmp_path: Path) -> None:
+    whole = write_jpeg(tmp_path / "a.jpg").read_bytes()
+    for name, data in (("text.jpg", b"not an image"), ("empty.jpg", b""), ("cut.jpg", whole[:100])):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=f"{name} is not an image that can be read"):
+            read_photo(tmp_path / name)
+    with pytest.raises(DataError, match=r"gone.jpg cannot be read: No such file"):
+        read_photo(tmp_path / "gone.jpg")
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        read_photo(tmp_path)
+
+
+def test_the_camera_agrees_with_the_field_of_view(tmp_path: Path) -> None:
+    camera = camera_from_exif(write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 35}), 3000, 2000)
+    expected = PinholeCamera.from_hfov(3000, 2000, math.degrees(2 * math.atan(18 / 35)))
+    np.testing.assert_allclose(camera.K, expected.K, rtol=1e-9)
