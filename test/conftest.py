@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,60 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
         yield started
     finally:
         started.kill_all()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The package as a user has it: installed into a prefix of its own."""
+
+    prefix: Path
+
+    @property
+    def share(self) -> Path:
+        """Where launch and config lie."""
+        return self.prefix / "share" / "mono_depth_recon"
+
+    @property
+    def executables(self) -> Path:
+        """Where `ros2 run` finds the executables."""
+        return self.prefix / "lib" / "mono_depth_recon"
+
+    @property
+    def site_packages(self) -> Path:
+        """Where Python finds the package."""
+        return next(self.prefix.glob("lib/python3*/site-packages"))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What sourcing the installation would set; this interpreter comes first on PATH."""
+        return {"AMENT_PREFIX_PATH": str(self.prefix), "PYTHONPATH": str(self.site_packages),
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def copy_sources(target: Path) -> Path:
+    """What an installation needs of this tree, without anything built; returns `target`."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("mono_depth_recon", "launch", "config", "resource"):
+        shutil.copytree(ROOT / name, target / name, ignore=ignore)
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
+        shutil.copy2(ROOT / name, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def pip_installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The package as `pip install .` installs it."""
+    folder = tmp_path_factory.mktemp("pip")
+    sources = copy_sources(folder / "mono_depth_recon")
+    run_checked([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+                 "--disable-pip-version-check", "--prefix", str(folder / "prefix"), str(sources)], folder)
+    return Installation(folder / "prefix")
+
+
+def run_checked(command: Sequence[str], folder: Path, deadline: float = 120.0) -> str:
+    """Runs a command to its end and returns its output, both streams; fails with it when the command fails."""
+    result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            timeout=deadline, check=False, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        pytest.fail(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}")
+    return result.stdout

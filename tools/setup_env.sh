@@ -45,7 +45,7 @@ EOF
 
 install_system_packages() {
   local packages
-  packages=$(missing_system_packages | tr '\n' ' ')
+  packages=$(missing_system_packages | xargs)
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || fail "missing system packages, named as in Debian: $packages"
   [ "$(id -u)" = 0 ] || fail "missing system packages, please run: sudo apt-get install -y $packages"
