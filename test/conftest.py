@@ -224,7 +224,8 @@ def pip_installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     folder = tmp_path_factory.mktemp("pip")
     sources = copy_sources(folder / "mono_depth_recon")
     run_checked([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-                 "--disable-pip-version-check", "--prefix", str(folder / "prefix"), str(sources)], folder)
+                 "--disable-pip-version-check", "--ignore-installed",  # else pip removes the one that is tested here
+                 "--prefix", str(folder / "prefix"), str(sources)], folder)
     return Installation(folder / "prefix")
 
 
