@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Matrix
 from . import room_furniture as furniture
 from .room_desk import colour, greyish, picture
-from .room_light import AreaLight
+from .room_light import AreaLight, Sun
 from .room_noise import Rng
 from .room_scene import Material, SceneBuilder, rigid
 
@@ -44,6 +44,7 @@ class Layout:
     size: tuple[float, float, float]
     builder: SceneBuilder
     lights: list[AreaLight] = field(default_factory=list)
+    suns: list[Sun] = field(default_factory=list)
     interests: list[Interest] = field(default_factory=list)
     _floor_taken: list[tuple[float, float, float, float]] = field(default_factory=list)  # x0 y0 x1 y1
     _wall_taken: list[tuple[int, float, float, float]] = field(default_factory=list)  # wall, x0, x1, lowest z in use
@@ -144,6 +145,10 @@ def _wall_with_window(layout: Layout, rng: Rng, k: int, length: float, wall: Mat
     corner, a, e = T[:3, :3] @ (x0, -0.01, z0) + T[:3, 3], T[:3, :3] @ (w, 0, 0), np.array([0, 0, z1 - z0])
     tint = np.array([rng.uniform(0.85, 1.0), 0.97, rng.uniform(0.95, 1.15)])
     layout.lights.append(AreaLight(corner, a, e, (day * 0.8 * tint).astype(np.float32), (3, 2)))
+    if rng.random() < 0.3:
+        into = T[:3, :3] @ (rng.normal(0, 0.5), 1.0, rng.uniform(0.5, 1.1))
+        strength = float(rng.uniform(1.0, 2.5)) * day * np.array([1.0, 0.93, 0.8]) * 0.5
+        layout.suns.append(Sun(corner, a, e, into / np.linalg.norm(into), strength.astype(np.float32)))
     layout._wall_taken.append((k, x0 - 0.1, x1 + 0.1, z0 - 0.15))
 
 
@@ -225,7 +230,7 @@ def _seat(layout: Layout, rng: Rng, at: Interest) -> None:
 
 def _office(layout: Layout, rng: Rng) -> None:
     for _ in range(rng.integers(1, 4)):
-        if _place(layout, rng, furniture.desk(rng, int(rng.integers(6, 26))), 40) and rng.random() < 0.6:
+        if _place(layout, rng, furniture.desk(rng, int(rng.integers(8, 34))), 40) and rng.random() < 0.6:
             _seat(layout, rng, layout.interests[-1])
     _fill(layout, rng, (furniture.shelf, furniture.cabinet, furniture.bin_, furniture.cartons, furniture.big_plant), int(rng.integers(2, 7)))
 

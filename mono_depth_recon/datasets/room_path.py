@@ -78,7 +78,7 @@ def _proposal(layout: Layout, clearance: Clearance, rng: Rng, scale: float) -> C
 def _over_desk(layout: Layout, desk: Interest, clearance: Clearance, rng: Rng, scale: float) -> CameraPath | None:
     """As someone holds a camera who stands at the desk."""
     count = 40
-    local = np.stack([rng.uniform(-0.5, 0.5, count) * desk.width, -desk.depth + rng.uniform(-0.75, 0.3, count), rng.uniform(1.2, 1.75, count)], 1)
+    local = np.stack([rng.uniform(-0.5, 0.5, count) * desk.width, -desk.depth + rng.uniform(-0.75, 0.3, count), rng.uniform(1.1, 1.65, count)], 1)
     free = [p for p in np.array([desk.point(*p) for p in local]) if clearance(p[None])[0] > CLEARANCE_M + 0.03]
     if not free:
         return None
@@ -94,7 +94,8 @@ def _over_desk(layout: Layout, desk: Interest, clearance: Clearance, rng: Rng, s
 def _around(item: Interest, rng: Rng, scale: float) -> CameraPath:
     """Along an arc about one thing and back."""
     swing = np.sin(2 * np.pi * np.arange(_KNOTS) / _KNOTS)
-    angle = rng.uniform(0, 2 * np.pi) + rng.uniform(0.2, 1.2) * swing
+    T = item.T_world_item
+    angle = np.arctan2(-T[1, 1], -T[0, 1]) + rng.normal(0, 0.8) + rng.uniform(0.2, 1.2) * swing  # about its front
     radius = rng.uniform(1.6, 2.9) + 0.3 * scale * rng.normal(0, 1, _KNOTS)
     centre = item.point(0, -item.depth / 2, item.look_m)
     eye = np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle), rng.uniform(0.9, 1.7) + 0.12 * rng.normal(0, 1, _KNOTS)], 1)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Matrix
-from .room_textures import F32, atlas, pack
+from .room_noise import F32
+from .room_textures import atlas, pack
 
 LIGHTMAP_WIDTH = 1024
 Colour = tuple[float, float, float]
@@ -179,10 +180,10 @@ class SceneMesh:
     lightmap_height: int
 
 
-def _texels(size_m: tuple[float, float]) -> tuple[int, int]:
-    """Light map size of a patch: a desk gets 14 mm a texel, a floor 35 mm, a cup a few texels."""
+def _texels(size_m: tuple[float, float], upward: bool) -> tuple[int, int]:
+    """Light map size of a patch: a desk top gets 14 mm a texel, a floor 35 mm, a cup a few texels."""
     area = size_m[0] * size_m[1]
-    texel = 0.014 if 0.3 < area < 3.5 else float(np.clip(0.011 * np.sqrt(area), 0.02, 0.035))
+    texel = 0.014 if upward and 0.3 < area < 3.5 else float(np.clip(0.011 * np.sqrt(area), 0.02, 0.035))
     nu, nv = (int(np.clip(np.ceil(s / texel) + 1, 3, 400)) for s in size_m)
     return nu, nv
 
@@ -191,7 +192,7 @@ def join(patches: Sequence[Patch]) -> SceneMesh:
     """Joins patches into one mesh, packing their rectangles into one light map."""
     table = atlas()
     sizes = [patch.size_m for patch in patches]
-    texels = np.array([_texels(s) for s in sizes])
+    texels = np.array([_texels(s, patch.normals[0, 0, 2] > 0.9) for s, patch in zip(sizes, patches)])
     origins, height = pack(texels + 2, LIGHTMAP_WIDTH)
     rect = np.concatenate([origins + 1, texels], 1)
     vertices, triangles, uv, owner = [], [], [], []

@@ -48,12 +48,12 @@ def pack(sizes: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _plaster(rng: Rng) -> F32:
-    return grey(0.95 + 0.05 * fractal(rng, 512, 0.9) + 0.03 * fractal(rng, 512, 2.5))
+    return grey(0.95 + 0.03 * fractal(rng, 512, 0.9) + 0.008 * fractal(rng, 512, 2.0))
 
 
 def _rough_plaster(rng: Rng) -> F32:
     bumps = fractal(rng, 512, 1.2)
-    return grey(0.93 + 0.5 * (np.roll(bumps, 1, 0) - np.roll(bumps, -1, 1)) + 0.03 * fractal(rng, 512, 2.2))
+    return grey(0.93 + 0.4 * (np.roll(bumps, 1, 0) - np.roll(bumps, -1, 1)) + 0.01 * fractal(rng, 512, 2.0))
 
 
 def _wood_grain(rng: Rng, n: int, contrast: float) -> F32:

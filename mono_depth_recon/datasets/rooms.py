@@ -1,31 +1,31 @@
 """Synthetic rooms: colour, exact depth and pose of a camera that moves through a procedural room.
 
 Everything follows from the seed, to the byte. A room is joined and lit once (about a second), after that a
-frame costs one ray per pixel. The world is z-up, in metres; one corner of the room's floor is its origin.
+frame costs one ray per pixel and some more at edges. The world is z-up, in metres; a corner of the floor is its origin.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Depth, Matrix, Rgb
+from ..arrays import Depth, Mask, Matrix, Rgb
 from ..camera import PinholeCamera
-from ..errors import CalibrationError
+from ..errors import CalibrationError, ConfigError
 from ..frames import Sample
 from .room_layout import plan
 from .room_light import bake
+from .room_noise import F32
 from .room_path import find_path
 from .room_scene import join
-from .room_textures import F32, LEVELS, atlas
+from .room_shading import TONE_STEPS, Development, Planes, Shader
 
 _MISS = np.uint32(0xFFFFFFFF)
-_TONE_STEPS = 4096
-_TONE_RANGE = 3.0
+_EDGE_SAMPLES = ((-0.375, 0.125), (0.125, 0.375), (0.25, -0.25))  # pixels; with the centre they spread over the pixel
 
 
 class Room:
@@ -35,23 +35,16 @@ class Room:
         import open3d as o3d
 
         self.seed = int(seed)
-        self._layout = plan(self.seed)
-        self.style, self.size = self._layout.style, self._layout.size
-        self._mesh = join(self._layout.builder.patches)
+        self.layout = plan(self.seed)
+        self.style, self.size = self.layout.style, self.layout.size
+        mesh = join(self.layout.builder.patches)
         # One thread builds the tree: its shape, and so which of two touching triangles a ray meets, never varies.
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(o3d.core.Tensor(self._mesh.vertices), o3d.core.Tensor(self._mesh.triangles))
+        self._scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.triangles))
         rng = np.random.default_rng((self.seed, 11))
-        self._light = bake(self._scene, self._mesh, self._layout.builder.patches, self._layout.lights, rng)
-        self._level = float(np.median(self._light[self._light.any(2)].mean(1))) * 0.5
-        self._look = _Look(rng)
-        self._per_triangle = self._shading_table()
-
-    def _shading_table(self) -> F32:
-        """(T, 20) float32: uv (12), tint (3), texture, texels per metre, gloss, glow, 0."""
-        mesh = self._mesh
-        per_patch = np.column_stack([mesh.tint, mesh.texture, mesh.texels_per_m, mesh.gloss, mesh.glow, np.zeros(len(mesh.gloss))])
-        return np.concatenate([mesh.uv, per_patch[mesh.patch].astype(np.float32)], 1)
+        light = bake(self._scene, mesh, self.layout.builder.patches, self.layout.lights, self.layout.suns, rng)
+        self._shader = Shader(mesh, light, self.layout.lights)
+        self._development = Development(rng, self._shader.level)
 
     def render(self, camera: PinholeCamera, T_world_camera: ArrayLike) -> tuple[Rgb, Depth]:
         """Colour (H, W, 3) uint8 and exact depth (H, W) float32, Z in metres, of a camera at that pose (4, 4).
@@ -59,68 +52,43 @@ class Room:
         NaN where a ray leaves the room. Raises CalibrationError for a camera with distortion.
         """
         T = np.asarray(T_world_camera, np.float64)
-        way, hits = self._cast(camera, T)
-        depth = hits["t_hit"].numpy()
-        prim = hits["primitive_ids"].numpy()
-        missed = prim == _MISS
-        if missed.any():
-            prim = np.where(missed, 0, prim)
-            depth = np.where(missed, np.float32(np.nan), depth)
-        radiance = self._shade(camera, T, way, hits, prim, np.where(missed, 1, depth))
-        radiance[missed] = 0
-        noise_seed = zlib.crc32(T.tobytes())
-        return self._look.develop(radiance, self._level, (self.seed, noise_seed)), depth
-
-    def _cast(self, camera: PinholeCamera, T: Matrix) -> tuple[F32, dict]:  # type: ignore[type-arg]
-        """World direction (H, W, 3) of every pixel with camera z = 1, and what it meets."""
-        import open3d as o3d
-
         if camera.is_distorted:
             raise CalibrationError("rooms are rendered without lens distortion: pass camera.rectified")
-        x, y = camera.rays
+        columns, rows = camera.rays
+        x, y = (a.ravel() for a in np.broadcast_arrays(columns[None, :], rows[:, None]))
+        radiance, depth, prim = self._trace(T, x, y, camera.fx)
+        gain = self._development.gain(radiance)
+        exposed = np.minimum(radiance * gain, TONE_STEPS - 1)
+        edge = np.flatnonzero(_patch_edges(self._shader.patch[prim].reshape(camera.height, camera.width)))
+        for dx, dy in _EDGE_SAMPLES:
+            more, _, _ = self._trace(T, x[edge] + np.float32(dx / camera.fx), y[edge] + np.float32(dy / camera.fy), camera.fx)
+            exposed[edge] += np.minimum(more * gain, TONE_STEPS - 1)
+        exposed[edge] *= 1 / (1 + len(_EDGE_SAMPLES))
+        rgb = self._development.picture(exposed.reshape(camera.height, camera.width, 3), (self.seed, zlib.crc32(T.tobytes())))
+        return rgb, depth.reshape(camera.height, camera.width)
+
+    def _trace(self, T: Matrix, x: F32, y: F32, focal_px: float) -> tuple[F32, F32, NDArray[np.int32]]:
+        """Radiance (N, 3), depth (N,) and triangle (N,) of rays x / z, y / z; black and NaN where they leave the room."""
+        way, hits = self._cast(T, x, y)
+        reach, prim = hits["t_hit"].numpy(), hits["primitive_ids"].numpy()
+        missed = prim == _MISS
+        prim = np.where(missed, 0, prim).astype(np.int32)
+        bary = np.ascontiguousarray(hits["primitive_uvs"].numpy().T)
+        radiance = self._shader.radiance(T[:3, 3], way, np.where(missed, np.float32(1), reach), prim, (bary[0], bary[1]), focal_px)
+        radiance[missed] = 0
+        return radiance, np.where(missed, np.float32(np.nan), reach), prim
+
+    def _cast(self, T: Matrix, x: F32, y: F32) -> tuple[Planes, Any]:
+        """World directions with camera z = 1 of rays x / z, y / z (N,), and Open3D's answer: t_hit is depth."""
+        import open3d as o3d
+
         R = T[:3, :3].astype(np.float32)
-        rays = np.empty((camera.height, camera.width, 6), np.float32)
-        rays[..., :3] = T[:3, 3]
+        rays = np.empty((len(x), 6), np.float32)
+        rays[:, :3] = T[:3, 3]
+        way = tuple(R[k, 0] * x + R[k, 1] * y + R[k, 2] for k in range(3))
         for k in range(3):
-            rays[..., 3 + k] = (R[k, 0] * x)[None, :] + (R[k, 1] * y + R[k, 2])[:, None]
-        return rays[..., 3:], self._scene.cast_rays(o3d.core.Tensor(rays))
-
-    def _shade(self, camera: PinholeCamera, T: Matrix, way: F32, hits: dict, prim: NDArray[np.uint32], depth: Depth) -> F32:  # type: ignore[type-arg]
-        """Radiance (H, W, 3)."""
-        import cv2
-
-        table = np.take(self._per_triangle, prim.astype(np.int32), axis=0)
-        w1, w2 = np.moveaxis(hits["primitive_uvs"].numpy(), -1, 0)
-        u, v, lx, ly = (table[..., k] + w1 * (table[..., k + 2] - table[..., k]) + w2 * (table[..., k + 4] - table[..., k])
-                        for k in (0, 1, 6, 7))
-        normal = hits["primitive_normals"].numpy()
-        length = np.sqrt(np.einsum("hwk,hwk->hw", way, way))
-        cosine = np.abs(np.einsum("hwk,hwk->hw", way, normal)) / length
-        pixel_m = depth / np.float32(camera.fx) / np.maximum(np.sqrt(cosine), 0.15)
-        map_x, map_y = _texture_maps(u, v, table[..., 15], pixel_m * table[..., 16])
-        albedo = cv2.remap(atlas().image, map_x, map_y, cv2.INTER_LINEAR).astype(np.float32)
-        albedo *= albedo * np.float32(1 / 255**2)
-        light = cv2.remap(self._light, lx, ly, cv2.INTER_LINEAR)
-        glow = table[..., 18, None]
-        light *= table[..., 12:15]
-        light += glow
-        light *= albedo
-        self._add_gloss(light, T, way / length[..., None], normal, cosine, depth, table[..., 17])
-        return light
-
-    def _add_gloss(self, light: F32, T: Matrix, view: F32, normal: F32, cosine: F32, depth: Depth, gloss: F32) -> None:
-        """Adds what glossy surfaces mirror: the room's grey, lamps and windows as soft spots."""
-        pick = np.nonzero(gloss > 0.02)
-        n, d, c = normal[pick], view[pick], cosine[pick]
-        facing = np.einsum("nk,nk->n", n, d)
-        mirrored = d - 2 * facing[:, None] * n
-        strength = gloss[pick] * (0.04 + 0.96 * (1 - c) ** 5)
-        camera_z = T[:3, 2].astype(np.float32)
-        point = T[:3, 3].astype(np.float32) + d * (depth[pick] / (d @ camera_z))[:, None]
-        extra = np.full((len(c), 3), 0.35 * self._level, np.float32)
-        for lamp in self._layout.lights:
-            extra += lamp.seen_along(point, mirrored)[:, None] * lamp.radiance
-        light[pick] += strength[:, None] * extra
+            rays[:, 3 + k] = way[k]
+        return (way[0], way[1], way[2]), self._scene.cast_rays(o3d.core.Tensor(rays))
 
     def clearance(self, points: ArrayLike) -> Matrix:
         """Distance (N,) metres of points (N, 3) to the nearest surface; negative outside the room and inside boxes."""
@@ -134,64 +102,26 @@ class Room:
         """(N,) True for points (N, 3) of the air of the room: within its walls and in no solid box of furniture."""
         p = np.asarray(points, np.float64).reshape(-1, 3)
         free = ((p > 0) & (p < self.size)).all(1)
-        for unit in self._layout.builder.solids:
+        for unit in self.layout.builder.solids:
             free &= ~(np.abs(p @ unit[:3, :3].T + unit[:3, 3]) < 1).all(1)
         return free
 
-    def _view_depths(self, T: Matrix) -> tuple[float, float]:
-        """Near (3 % of pixels) and middle depth of a coarse view, metres."""
-        depth = self._cast(_PROBE, T)[1]["t_hit"].numpy()
+    def view_depths(self, T_world_camera: Matrix) -> tuple[float, float]:
+        """Near (3 % of pixels) and middle depth in metres of a coarse view from that pose."""
+        x, y = (a.ravel() for a in np.meshgrid(np.linspace(-0.6, 0.6, 20, dtype=np.float32), np.linspace(-0.45, 0.45, 15, dtype=np.float32)))
+        depth = self._cast(T_world_camera, x, y)[1]["t_hit"].numpy()
         return float(np.quantile(depth, 0.03)), float(np.median(depth))
 
 
-class _Look:
-    """The camera's character: exposure, white balance, vignette, noise. Drawn once per room."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._key = float(rng.uniform(0.2, 0.42))
-        self._balance = np.array([rng.normal(1, 0.05), 1.0, rng.normal(1, 0.06)], np.float32)
-        self._vignette = float(rng.uniform(0.02, 0.25))
-        self._noise = float(rng.uniform(0.6, 3.0))
-        x = np.arange(_TONE_STEPS) / (_TONE_STEPS - 1) * _TONE_RANGE
-        shoulder = np.where(x < 0.7, x, 0.7 + 0.3 * (1 - np.exp(-(x - 0.7) / 0.3)))
-        self._curve = np.round(255 * shoulder ** (1 / rng.uniform(2.0, 2.4))).astype(np.uint8)
-
-    def develop(self, radiance: F32, level: float, seed: tuple[int, int]) -> Rgb:
-        """Picture (H, W, 3) uint8 of a radiance map: exposed for the frame, mostly, and for the room."""
-        import cv2
-
-        h, w = radiance.shape[:2]
-        mean = max(float(np.minimum(radiance[::8, ::8], 4 * level).mean()), 1e-4)
-        gain = self._key / (mean**0.75 * level**0.25)
-        x, y = np.linspace(-1, 1, w, dtype=np.float32), np.linspace(-1, 1, h, dtype=np.float32)
-        scale = np.float32(gain * (_TONE_STEPS - 1) / _TONE_RANGE) * (1 - np.float32(self._vignette * 0.5) * (x[None, :] ** 2 + y[:, None] ** 2))
-        exposed = radiance * self._balance * scale[..., None]
-        soft = cv2.GaussianBlur(np.minimum(exposed, _TONE_STEPS - 1), (3, 3), 0.55)
-        image = np.take(self._curve, soft.astype(np.int32))
-        rng = np.random.default_rng(seed)
-        grain = _grain()
-        dy, dx = rng.integers(0, grain.shape[0] - 16, 2)
-        tiles = np.roll(grain, (int(dy), int(dx)), (0, 1))
-        tiles = np.tile(tiles, (-(-h // len(tiles)), -(-w // len(tiles)), 1))[:h, :w]
-        return np.asarray(cv2.add(image, np.round(tiles * self._noise).astype(np.int16), dtype=cv2.CV_8U), np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _grain() -> F32:
-    return np.random.default_rng(12).standard_normal((512, 512, 3), np.float32)
-
-
-def _texture_maps(u: F32, v: F32, texture: F32, texels: F32) -> tuple[F32, F32]:
-    """Pixel of the atlas for texture coordinates in tiles; `texels` is how many texels of level 0 a pixel spans."""
-    table = atlas()
-    level = np.clip(np.log2(np.maximum(texels, 1.0)) + 0.2, 0, LEVELS - 1).astype(np.int32)
-    k = texture.astype(np.int32) * LEVELS + level
-    size = table.size.ravel()[k]
-    origin = table.origin.reshape(-1, 2)
-    return (u - np.floor(u)) * size + (origin[:, 0] - 0.5)[k], (v - np.floor(v)) * size + (origin[:, 1] - 0.5)[k]
-
-
-_PROBE = PinholeCamera.from_hfov(20, 15, 62.0)
+def _patch_edges(patch: NDArray[np.int32]) -> Mask:
+    """(H, W) True on both sides of every change of patch."""
+    edge = np.zeros(patch.shape, bool)
+    across, down = patch[:, 1:] != patch[:, :-1], patch[1:] != patch[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge
 
 
 class RoomSequence:
@@ -199,14 +129,17 @@ class RoomSequence:
 
     The path does not depend on `length`, which says how many frames the loop is divided into.
     The default camera has 640x480 pixels and 62 degrees horizontal field of view.
+    Raises ConfigError for a length or rate that is not positive.
     """
 
     def __init__(self, seed: int, camera: PinholeCamera | None = None, length: int = 120, rate_hz: float = 15.0) -> None:
+        if length < 1 or not rate_hz > 0:
+            raise ConfigError(f"a sequence needs at least one frame and a positive rate, got length {length}, rate_hz {rate_hz:g}")
         self.seed, self.length, self.rate_hz = int(seed), int(length), float(rate_hz)
         self.camera = camera or PinholeCamera.from_hfov(640, 480, 62.0)
         self.room = Room(self.seed)
         rng = np.random.default_rng((self.seed, 13))
-        self._path = find_path(self.room._layout, self.room.clearance, self.room._view_depths, rng)
+        self._path = find_path(self.room.layout, self.room.clearance, self.room.view_depths, rng)
 
     def __len__(self) -> int:
         return self.length
