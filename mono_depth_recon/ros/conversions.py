@@ -12,11 +12,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from ..arrays import Depth, Points, Rgb
+from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, DataError
 
@@ -252,3 +253,24 @@ def points_from_msg(msg: PointCloud2) -> Points:
     fields = point_cloud2.read_points(msg, field_names=("x", "y", "z", "rgb"), reshape_organized_cloud=False)
     columns = [fields[name].astype(np.float32, copy=False) for name in ("x", "y", "z", "rgb")]
     return np.stack(columns, axis=-1).reshape(msg.height, msg.width, 4)
+
+
+def odometry_to_msg(T_world_camera: Matrix, header: Header, child_frame_id: str) -> Odometry:
+    """Pose (4, 4) of the frame `child_frame_id` in that of `header` -> Odometry without velocity."""
+    msg = Odometry(header=header, child_frame_id=child_frame_id)
+    position, orientation = msg.pose.pose.position, msg.pose.pose.orientation
+    position.x, position.y, position.z = T_world_camera[:3, 3].tolist()
+    orientation.x, orientation.y, orientation.z, orientation.w = _quaternion(T_world_camera[:3, :3])
+    return msg
+
+
+def _quaternion(R: Matrix) -> list[float]:
+    """Unit quaternion x y z w, w >= 0, of a rotation matrix: from its largest component, where rounding hurts least."""
+    x, y, z = np.diag(R)
+    squares = np.array([1 + x - y - z, 1 - x + y - z, 1 - x - y + z, 1 + x + y + z])  # 4 times each component's square
+    xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
+    wx, wy, wz = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    products = np.array([[squares[0], xy, xz, wx], [xy, squares[1], yz, wy], [xz, yz, squares[2], wz],
+                         [wx, wy, wz, squares[3]]])
+    q = products[np.argmax(squares)]
+    return (np.copysign(1.0, q[3]) * q / np.linalg.norm(q)).tolist()

@@ -1,0 +1,176 @@
+"""What this package's cameras share: frames on a schedule, loaded ahead of it, published as a driver would."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from ..errors import DataError
+from ..frames import Sample
+from .conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
+
+WORLD_FRAME = "world"
+_LOADERS = 2
+_LOADED_AHEAD = 4
+_CLOCK_PERIOD_S = 0.01
+_POLL_S = 0.02
+_WARN_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A frame to come: due `at` seconds after the first at rate 1, `stamp` seconds in the recording's own time.
+
+    `load` runs in a thread of its own and raises DataError where the frame is broken.
+    """
+
+    at: float
+    stamp: float
+    load: Callable[[], Sample]
+
+
+class CameraTopics:
+    """Publishers of one camera: image, camera_info, reference/image, reference/camera_info, odometry; /clock if asked.
+
+    Reference depth is 32FC1 metres or 16UC1 millimetres; odometry is the pose of the optical frame in `world`.
+    """
+
+    def __init__(self, node: Node, frame_id: str, reference_encoding: str, clock: bool = False) -> None:
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._frame_id, self._encoding = frame_id, reference_encoding
+        self.image = node.create_publisher(Image, "image", qos)
+        self._info = node.create_publisher(CameraInfo, "camera_info", qos)
+        self._reference = node.create_publisher(Image, "reference/image", qos)
+        self._reference_info = node.create_publisher(CameraInfo, "reference/camera_info", qos)
+        self._odometry = node.create_publisher(Odometry, "odometry", qos)
+        self._clock = node.create_publisher(Clock, "/clock", qos) if clock else None
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether /clock is published."""
+        return self._clock is not None
+
+    def publish_clock(self, stamp: float) -> None:
+        """Says on /clock that it is `stamp` seconds."""
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=time_from_seconds(stamp)))
+
+    def publish(self, sample: Sample, stamp: Time) -> None:
+        """Sends one frame; camera_info and pose go first, so that they are there when the image comes."""
+        header = Header(stamp=stamp, frame_id=self._frame_id)
+        self._info.publish(info_to_msg(sample.camera, header))
+        if sample.T_world_camera is not None:
+            world = Header(stamp=stamp, frame_id=WORLD_FRAME)
+            self._odometry.publish(odometry_to_msg(sample.T_world_camera, world, self._frame_id))
+        if _subscribed(self.image):
+            self.image.publish(rgb_to_msg(sample.rgb, header))
+        if sample.depth is not None and _subscribed(self._reference_info):
+            self._reference_info.publish(info_to_msg(sample.camera, header))
+        if sample.depth is not None and _subscribed(self._reference):
+            self._reference.publish(depth_to_msg(sample.depth, header, self._encoding))
+
+    def wait_for_subscribers(self, count: int) -> None:
+        """Blocks until `count` nodes subscribe to image."""
+        while self.image.get_subscription_count() < count:
+            time.sleep(_POLL_S)
+
+    def flush(self, seconds: float) -> None:
+        """Waits until subscribers have what was published, `seconds` at most per topic."""
+        for publisher in (self._info, self._odometry, self.image, self._reference_info, self._reference):
+            publisher.wait_for_all_acked(Duration(seconds=seconds))
+
+
+class Player:
+    """Publishes cues at absolute times, so that nothing drifts; frames that cannot be loaded in time are skipped.
+
+    `rate` is the speed. With `original_stamps` a frame keeps its recorded stamp and topics' /clock follows the
+    recording, also between frames; otherwise it is stamped with the node's time when it goes out.
+    """
+
+    def __init__(self, node: Node, topics: CameraTopics, rate: float = 1.0, original_stamps: bool = False) -> None:
+        self._node, self._topics, self._rate, self._original = node, topics, rate, original_stamps
+        self._begin: float | None = None  # time.monotonic of at = 0
+        self.published = 0
+        self.skipped = 0
+
+    def play(self, cues: Iterable[Cue]) -> None:
+        """Plays to the end of `cues`, which may be endless."""
+        pool = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
+        try:
+            previous = 0.0
+            for cue, loading in self._ahead(cues, pool):
+                gap, previous = cue.at - previous, cue.at
+                if self._is_late(cue, gap) and loading.cancel():
+                    self._skip()
+                else:
+                    self._play_one(cue, loading)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ahead(self, cues: Iterable[Cue], pool: ThreadPoolExecutor) -> Iterator[tuple[Cue, Future[Sample]]]:
+        """Cues in their order, the next few of them already loading."""
+        loading: deque[tuple[Cue, Future[Sample]]] = deque()
+        previous = 0.0
+        for cue in cues:
+            gap, previous = cue.at - previous, cue.at
+            if self._is_late(cue, gap):  # not worth loading
+                self._skip()
+                continue
+            loading.append((cue, pool.submit(cue.load)))
+            if len(loading) > _LOADED_AHEAD:
+                yield loading.popleft()
+        yield from loading
+
+    def _is_late(self, cue: Cue, gap: float) -> bool:
+        """Whether the frame after it, a gap later, is due too."""
+        return self._begin is not None and time.monotonic() - self._due(cue, self._begin) > gap / self._rate
+
+    def _due(self, cue: Cue, begin: float) -> float:
+        return begin + cue.at / self._rate
+
+    def _play_one(self, cue: Cue, loading: Future[Sample]) -> None:
+        error = loading.exception()
+        self._wait(cue)
+        if isinstance(error, DataError):
+            self._skip()
+            self._node.get_logger().warning(f"frame skipped: {error}", throttle_duration_sec=_WARN_PERIOD_S)
+            return
+        self._topics.publish_clock(cue.stamp)
+        stamp = time_from_seconds(cue.stamp) if self._original else self._node.get_clock().now().to_msg()
+        self._topics.publish(loading.result(), stamp)
+        self.published += 1
+
+    def _wait(self, cue: Cue) -> None:
+        if self._begin is None:
+            self._begin = time.monotonic() - cue.at / self._rate
+        due = self._due(cue, self._begin)
+        while (left := due - time.monotonic()) > 0:
+            if self._topics.has_clock:
+                self._topics.publish_clock(cue.stamp - left * self._rate)
+            time.sleep(min(left, _CLOCK_PERIOD_S) if self._topics.has_clock else left)
+
+    def _skip(self) -> None:
+        self.skipped += 1
+
+
+def time_from_seconds(seconds: float) -> Time:
+    """Seconds since 1970 -> stamp, to the microsecond: what float64 holds of such a number."""
+    sec, microseconds = divmod(round(seconds * 1e6), 1_000_000)
+    return Time(sec=sec, nanosec=microseconds * 1000)
+
+
+def _subscribed(publisher: Any) -> bool:
+    return bool(publisher.get_subscription_count() > 0)

@@ -1,0 +1,167 @@
+"""Settings and life of the smaller nodes: a dataclass gives flags for people and ROS parameters for launch files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import field, fields
+from typing import Any, TypeVar
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
+
+from ..config import Parameter, Value, nearest
+from ..errors import ConfigError, MonoDepthError
+from .parameters import descriptor
+
+S = TypeVar("S")
+
+# What every ROS node declares by itself.
+_ROS_OWN = ("use_sim_time", "start_type_description_service")
+
+
+def setting(
+    default: Value,
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field of a settings dataclass; its flag has dashes for underscores, its ROS parameter the very name."""
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": False}
+    return field(default=default, metadata=metadata)
+
+
+def parameter_rows(settings: type[Any]) -> list[Parameter]:
+    """The fields of a settings dataclass as rows of a parameter table."""
+    rows: list[tuple[str, Any, Mapping[str, Any]]] = [(f.name, f.default, f.metadata) for f in fields(settings)]
+    return [Parameter(name, default, **metadata) for name, default, metadata in rows]
+
+
+def parse_flags(
+    program: str, description: str, settings: type[Any], arguments: Sequence[str], positional: str = ""
+) -> dict[str, Value]:
+    """The settings that flags name in `arguments` (program name first, ROS arguments ignored), and no others.
+
+    The setting `positional` is given without a flag. Ends the program on --help (0) and on a mistake (2).
+    """
+    parser = argparse.ArgumentParser(
+        program,
+        description=description,
+        epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags come first.",
+    )
+    for row in parameter_rows(settings):
+        _add_flag(parser, row, row.name == positional)
+    try:
+        own = remove_ros_args(list(arguments))
+    except RuntimeError as error:  # rclpy's RCLInvalidROSArgsError has no public name
+        parser.error(str(error).splitlines()[0])
+    return vars(parser.parse_args(own[1:]))
+
+
+def _add_flag(parser: argparse.ArgumentParser, row: Parameter, positional: bool) -> None:
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(row)}
+    if row.type is bool:
+        options["action"] = argparse.BooleanOptionalAction
+    else:
+        options |= {"type": row.type, "choices": row.choices or None}
+    if positional:
+        parser.add_argument(row.name, nargs="?", **options)
+        return
+    if row.type is not bool:
+        options["metavar"] = None if row.choices else (row.unit or row.type.__name__).upper()
+    parser.add_argument("--" + row.name.replace("_", "-"), **options)
+
+
+def _help(row: Parameter) -> str:
+    valid = "" if row.choices else f"{row.range_text} {row.unit}".strip()
+    notes = [note for note in (valid, f"default: {row.default}" if row.default != "" else "") if note]
+    return (row.help + (f" [{', '.join(notes)}]" if notes else "")).replace("%", "%%")
+
+
+def declare_settings(node: Node, settings: type[S], flags: Mapping[str, Value]) -> S:
+    """Declares every setting on `node` with its description, read-only, and returns them.
+
+    Flags win over parameters, parameters over defaults. The node must be created with
+    `automatically_declare_parameters_from_overrides=True`. Raises ConfigError for a wrong value or an unknown name.
+    """
+    rows = {row.name: row for row in parameter_rows(settings)}
+    given: dict[str, Any] = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
+    unknown = [n for n in given if n not in rows and n not in _ROS_OWN and not n.startswith("qos_overrides.")]
+    if unknown:
+        raise ConfigError(f"unknown parameter '{unknown[0]}'{nearest(unknown[0], list(rows))}")
+    values = {name: row.check(flags.get(name, given.get(name, row.default))) for name, row in rows.items()}
+    for name, row in rows.items():
+        if name in given:
+            node.undeclare_parameter(name)
+        node.declare_parameter(name, values[name], _read_only(row), ignore_override=True)
+    return settings(**values)
+
+
+def _read_only(row: Parameter) -> ParameterDescriptor:
+    made = descriptor(row)
+    made.read_only = True
+    made.additional_constraints = row.range_text
+    return made
+
+
+def run_node(name: str, serve: Callable[[Node], None], arguments: Sequence[str]) -> int:
+    """Runs `serve(node)` in the main thread while callbacks run in another; returns the exit status.
+
+    SIGINT and SIGTERM reach `serve` as KeyboardInterrupt and give 0; a MonoDepthError is one line on stderr and 1.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    try:
+        with _spinning_node(name, arguments) as node:
+            serve(node)
+    except KeyboardInterrupt:
+        pass
+    except MonoDepthError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _spinning_node(name: str, arguments: Sequence[str]) -> Iterator[Node]:
+    # rclpy's own handlers would shut the context down under a thread that is publishing.
+    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = Node(name, automatically_declare_parameters_from_overrides=True)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        end: Future[None] = Future()
+        with ThreadPoolExecutor(1, "callbacks") as pool:
+            spinning = pool.submit(executor.spin_until_future_complete, end)
+            spinning.add_done_callback(_end_main_thread_on_failure)
+            try:
+                yield node
+            finally:
+                for each in (signal.SIGINT, signal.SIGTERM):  # from here on the end is bounded: let it finish
+                    signal.signal(each, signal.SIG_IGN)
+                end.set_result(None)
+        executor.shutdown()
+        node.destroy_node()
+        spinning.result()
+    finally:
+        rclpy.try_shutdown()
+
+
+def _end_main_thread_on_failure(spinning: ThreadFuture[None]) -> None:
+    if spinning.exception() is not None and threading.main_thread().is_alive():
+        os.kill(os.getpid(), signal.SIGINT)
