@@ -22,7 +22,7 @@ ARGUMENTS = {  # name: (default, description)
     "camera_info": ("camera_info", "camera_info topic"),
     "namespace": ("", "namespace of all nodes"),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
-    "use_sim_time": ("false", "true: time comes from /clock"),
+    "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
     "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
     "source": ("topics", "topics: your camera; rooms: the synthetic camera; a path: replays that TUM RGB-D folder"),
 }
@@ -44,7 +44,7 @@ def _actions(context: LaunchContext) -> list:
         "output": "screen",
         "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
     }
-    actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], common)]
+    actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], use_sim_time, common)]
     if _flag(values, "rviz"):
         actions.append(_rviz(values["namespace"], use_sim_time))
     return actions
@@ -67,7 +67,7 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
                 parameters=parameters, on_exit=[Shutdown(reason="recon_node ended")])
 
 
-def _source(source: str, common: dict) -> list[Node]:
+def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
     if source == "topics":
         return []
     if source == "rooms":
@@ -75,7 +75,9 @@ def _source(source: str, common: dict) -> list[Node]:
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise RuntimeError(f"source must be topics, rooms or the path of a TUM RGB-D folder, got '{source}'")
-    return [Node(**common, executable="replay", name="replay", parameters=[{"path": str(folder.resolve())}])]
+    # As the recording was, once and with its clock, or as a camera that goes on.
+    playing = {"stamps": "original"} if use_sim_time else {"loop": True}
+    return [Node(**common, executable="replay", name="replay", parameters=[{"path": str(folder.resolve()), **playing}])]
 
 
 def _rviz(namespace: str, use_sim_time: bool) -> Node | LogInfo:

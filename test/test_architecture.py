@@ -17,9 +17,9 @@ PACKAGE = "mono_depth_recon"
 # builds on itself without a cycle, and for fusion, which may use mesh. mesh_files.py belongs to the room mesh.
 GROUPS = (
     ("arrays", "atomic", "camera", "config", "errors", "frames", "memory"),
-    ("alignment", "filters", "pointcloud"),
-    ("datasets", "fusion", "mesh", "metrics", "models", "photo"),
-    ("pipeline", "snapshot"),
+    ("alignment", "filters", "photo", "pictures", "pointcloud"),
+    ("datasets", "fusion", "mesh", "metrics", "models"),
+    ("pipeline", "snapshot", "views"),
     ("benchmark", "evaluation", "report"),
     ("cli", "ros", "training"),
 )
@@ -112,7 +112,7 @@ def is_module(name: str) -> bool:
 
 
 def group_of(room: str) -> int:
-    return next(index for index, group in enumerate(GROUPS) if room in group)
+    return next((index for index, group in enumerate(GROUPS) if room in group), len(GROUPS))
 
 
 def may_import(room: str, other: str) -> bool:
