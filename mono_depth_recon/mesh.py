@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MIN_POINTS = 50
 _NORMAL_NEIGHBORS = 30
 # A Poisson vertex farther from the data than this many local point spacings closes a hole that nobody has seen.
-_REACH_SPACINGS = 2.0
+_REACH_SPACINGS = 2.5
 _SPECK_TRIANGLES = 40
 _BALL_RADII = (1.5, 3.0, 6.0)  # times the spacing of the points
 

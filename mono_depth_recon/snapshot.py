@@ -119,9 +119,12 @@ class SnapshotWorker:
         """Queues a job on organised points (H, W, 4) float32, which are copied.
 
         The future raises the DataError of the job, or MonoDepthError where the process died or was closed;
-        the job after that gets a new process.
+        the job after that gets a new process. After `close` the call itself raises MonoDepthError.
         """
-        return self._thread.submit(self._run, job, np.array(points, np.float32, order="C"))
+        taken = np.array(points, np.float32, order="C")
+        with self._lock:
+            self._refuse_when_closed()
+            return self._thread.submit(self._run, job, taken)
 
     def close(self) -> None:
         """Ends the process at once, with the job it runs; queued jobs fail. Nothing is left behind."""
@@ -142,14 +145,17 @@ class SnapshotWorker:
 
     def _running(self) -> _Process:
         with self._lock:
-            if self._closed:
-                raise MonoDepthError("the snapshot worker is closed: the node is stopping")
+            self._refuse_when_closed()
             if self._process is not None and not self._process.is_alive():
                 self._process.reap()
                 self._process = None
             if self._process is None:
                 self._process = _Process(self._threads, self._niceness)
             return self._process
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise MonoDepthError("the snapshot worker is closed: the node is stopping")
 
     def _run(self, job: MeshJob | CloudJob, points: Points) -> SnapshotResult:
         process = self._running()

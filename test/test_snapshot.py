@@ -63,7 +63,7 @@ def test_the_worker_makes_what_this_process_makes(worker: SnapshotWorker, points
 def test_jobs_run_in_order_and_never_overwrite(worker: SnapshotWorker, points: Points, tmp_path: Path) -> None:
     settings = MeshConfig(method="grid", marker_triangles=1000)
     mesh_job = MeshJob(settings, tmp_path / "a.glb")
-    jobs = [mesh_job, mesh_job, CloudJob(settings, tmp_path / "a.ply")]
+    jobs: list[MeshJob | CloudJob] = [mesh_job, mesh_job, CloudJob(settings, tmp_path / "a.ply")]
     results = [future.result(DEADLINE_S) for future in [worker.submit(job, points) for job in jobs]]
     assert [result.path.name for result in results] == ["a.glb", "a_2.glb", "a.ply"]
     assert results[0].triangles == 2 * 239 * 319
@@ -129,6 +129,8 @@ def test_close_ends_a_running_job_at_once_and_fails_the_queue(points: Points, tm
         with pytest.raises(MonoDepthError, match="stopping"):
             future.result(0)
     worker.close()  # twice does no harm
+    with pytest.raises(MonoDepthError, match="stopping"):
+        worker.submit(CloudJob(MeshConfig(), tmp_path / "cloud.ply"), points)
 
 
 def test_interrupts_are_the_parents_business(worker: SnapshotWorker, points: Points, tmp_path: Path) -> None:

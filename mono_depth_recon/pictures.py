@@ -1,0 +1,182 @@
+"""Pictures for people: depth in colours, PNG files, one overview of a frame. `views` draws clouds and meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth, Rgb
+from .atomic import write_atomically
+from .errors import DataError
+
+_SAMPLES = 64  # rows and columns looked at for the range of a depth map: all of them would take longer than the colours
+_WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)
+_CELL = (640, 480)
+_BAR = 92  # the bar of metres with its numbers
+_GAP, _EDGE, _CAPTION, _TITLE, _FOOT = 20, 32, 44, 84, 40
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of an overview: `image` (H, W, 3) uint8, a caption, and a note in grey beside it."""
+
+    image: Rgb
+    caption: str
+    note: str = ""
+
+
+def depth_limits(depth: Depth) -> tuple[float, float]:
+    """(near, far) in metres: 2nd and 98th percentile of the known depth, from a grid of samples; (0, 1) for none."""
+    height, width = depth.shape
+    sampled = depth[::-(-height // _SAMPLES), ::-(-width // _SAMPLES)]
+    known = sampled[np.isfinite(sampled)]
+    if not len(known):
+        known = depth[np.isfinite(depth)]
+    if not len(known):
+        return 0.0, 1.0
+    near, far = np.percentile(known, (2, 98))
+    return float(near), float(max(far, near + 1e-3))
+
+
+def colorize_depth(depth: Depth, near: float | None = None, far: float | None = None) -> Rgb:
+    """Depth (H, W) metres -> (H, W, 3) uint8 in the plasma map: near dark blue, far yellow, NaN black.
+
+    Limits that are not given come from `depth_limits`; what lies outside of them, +Inf too, takes the end colours.
+    """
+    import cv2
+
+    if near is None or far is None:
+        found = depth_limits(depth)
+        near, far = found[0] if near is None else near, found[1] if far is None else far
+    if not near < far:
+        raise DataError(f"expected near < far for the colours of depth, got {near:g} and {far:g} m")
+    level = depth - np.float32(near)
+    level *= np.float32(254.0 / (far - near))
+    level += np.float32(1.5)  # level 0 is kept for unknown depth
+    np.clip(level, 1, 255, out=level)
+    cv2.patchNaNs(level, 0)
+    return cv2.applyColorMap(level.astype(np.uint8), _plasma())
+
+
+@lru_cache(maxsize=1)
+def _plasma() -> NDArray[np.uint8]:
+    """(256, 1, 3) uint8 RGB: black, then OpenCV's copy of matplotlib's plasma."""
+    import cv2
+
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    table = np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_PLASMA)[..., ::-1])
+    table[0] = 0
+    return table
+
+
+def write_png(path: Path, image: Rgb) -> None:
+    """Writes (H, W, 3) uint8 RGB as PNG, whole or not at all. Raises DataError where the folder or the disk refuses."""
+    _write_encoded(path, image[..., ::-1])
+
+
+def write_depth_png(path: Path, depth: Depth) -> None:
+    """Writes depth (H, W) as 16-bit PNG in millimetres; 0 where unknown, beyond range or over 65.535 m.
+
+    Raises DataError as `write_png` does.
+    """
+    millimetres = np.rint(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(1000))
+    _write_encoded(path, np.where((millimetres > 0) & (millimetres <= 65535), millimetres, 0).astype(np.uint16))
+
+
+def _write_encoded(path: Path, image: NDArray[np.generic]) -> None:
+    import cv2
+
+    encoded, data = cv2.imencode(".png", np.ascontiguousarray(image))
+    if not encoded:
+        raise DataError(f"cannot encode an image of shape {image.shape} as PNG for {path}")
+    write_atomically(path, [data])
+
+
+def overview(rgb: Rgb, depth: Depth, cloud_views: Sequence[Panel], mesh_views: Sequence[Panel], title: str,
+             depth_note: str = "", attribution: str = "") -> Rgb:
+    """One picture of a frame: colour, depth with its bar of metres, the views of cloud and mesh, three in a row."""
+    panels = [Panel(rgb, "Camera image", f"{rgb.shape[1]} x {rgb.shape[0]}"), depth_panel(depth, depth_note)]
+    return compose([*panels, *cloud_views, *mesh_views], title, attribution)
+
+
+def depth_panel(depth: Depth, note: str = "") -> Panel:
+    """The depth map in colours, with a bar of metres to its right."""
+    near, far = depth_limits(depth)
+    picture = _resized(colorize_depth(depth, near, far), (_CELL[0] - _BAR, _CELL[1]))
+    height, width = picture.shape[:2]
+    canvas = np.full((_CELL[1], width + _BAR, 3), _WHITE, np.uint8)
+    left, top = width + 16, (_CELL[1] - height) // 2
+    canvas[top:top + height, :width] = picture
+    ramp = np.linspace(far, near, height, dtype=np.float32)[:, None]
+    canvas[top:top + height, left:left + 20] = colorize_depth(np.repeat(ramp, 20, axis=1), near, far)
+    for metres in _round_steps(near, far):
+        row = top + round((far - metres) / (far - near) * (height - 1))
+        canvas[row, left + 20:left + 26] = _INK
+        _letter(canvas, f"{metres:g} m", (left + 30, row + 6), 17, _INK)
+    return Panel(canvas, "Depth", note)
+
+
+def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns: int = 3) -> Rgb:
+    """Panels in rows under a title, each with its caption; `attribution` in small letters at the bottom."""
+    rows = -(-len(panels) // columns)
+    width = 2 * _EDGE + columns * _CELL[0] + (columns - 1) * _GAP
+    height = _TITLE + rows * (_CELL[1] + _CAPTION) + (_FOOT if attribution else _GAP // 2)
+    canvas = np.full((height, width, 3), _WHITE, np.uint8)
+    _letter(canvas, title, (_EDGE, _TITLE - 30), 34, _INK, bold=True)
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, columns)
+        x, y = _EDGE + column * (_CELL[0] + _GAP), _TITLE + row * (_CELL[1] + _CAPTION)
+        canvas[y:y + _CELL[1], x:x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
+        after = _letter(canvas, panel.caption, (x, y + _CELL[1] + 27), 21, _INK, bold=True)
+        _letter(canvas, panel.note, (after + 12, y + _CELL[1] + 27), 19, _GREY)
+    _letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
+    return canvas
+
+
+def _fitted(image: Rgb, size: tuple[int, int], background: tuple[int, int, int]) -> Rgb:
+    """`image` as large as it fits into `size` (width, height), in the middle of `background`."""
+    image = _resized(image, size)
+    height, width = image.shape[:2]
+    canvas = np.full((size[1], size[0], 3), background, np.uint8)
+    x, y = (size[0] - width) // 2, (size[1] - height) // 2
+    canvas[y:y + height, x:x + width] = image
+    return canvas
+
+
+def _resized(image: Rgb, size: tuple[int, int]) -> Rgb:
+    """`image` as large as it fits into `size` (width, height), in its own proportions."""
+    import cv2
+
+    scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
+    width, height = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _round_steps(near: float, far: float) -> list[float]:
+    """Three to eight round values from near to far."""
+    power = 10.0 ** np.floor(np.log10((far - near) / 3))
+    step = max((factor * power for factor in (1, 2, 5) if (far - near) / (factor * power) >= 3), default=power)
+    first, last = int(np.ceil(near / step - 1e-6)), int(np.floor(far / step + 1e-6))
+    return [round(number * step, 6) for number in range(first, last + 1)]
+
+
+def _letter(canvas: Rgb, text: str, at: tuple[int, int], size: int, color: tuple[int, int, int],
+            bold: bool = False) -> int:
+    """Writes ASCII text with its baseline's left end at `at`, `size` pixels high, and returns the column after it."""
+    import cv2
+
+    if not text:
+        return at[0]
+    if hasattr(cv2, "FontFace"):  # OpenCV 5 brings real fonts
+        end, _ = cv2.putText(canvas, text, at, color, cv2.FontFace("sans"), size, 600 if bold else 400)
+        return int(end[0])
+    scale, thickness = cv2.getFontScaleFromHeight(cv2.FONT_HERSHEY_DUPLEX, round(0.68 * size)), 2 if bold else 1
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_DUPLEX, scale, color, thickness, cv2.LINE_AA)
+    return int(at[0] + cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, thickness)[0][0])

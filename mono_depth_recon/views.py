@@ -1,0 +1,222 @@
+"""Pictures of clouds and meshes without a display, a GPU or a window system: ray casting and point splatting.
+
+Open3D's windows need EGL or X; these views need numpy, and Open3D's ray casting for meshes. A scene is in the optical
+frame; a view orbits the camera that saw it about the scene's middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Mask, Rgb
+from .errors import DataError
+from .mesh import Cloud, Mesh
+
+_SUPERSAMPLING = 2
+_FIELD_OF_VIEW_DEG = 38.0
+_MARGIN = 1.1
+_OUTLYING = 0.01  # share of the points, at each side, that may lie outside of the picture
+_BACKGROUND = ((250, 251, 253), (222, 227, 234))  # top, bottom
+_LIGHT = np.array([-0.45, -0.75, -0.5]) / np.linalg.norm([-0.45, -0.75, -0.5])  # towards it: left, above, behind us
+_AMBIENT, _LAMP = 0.6, 0.55
+_SHEEN = 0.012  # reflected by every surface, so that a black one has a shape too
+_EDGE_STRENGTH = 0.35
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the picture is taken from: the seeing camera, moved about the scene's middle.
+
+    `azimuth_deg` > 0 moves it to the right, `elevation_deg` > 0 up.
+    """
+
+    name: str
+    azimuth_deg: float
+    elevation_deg: float
+
+
+VIEWS = (View("from the left", -20.0, 8.0), View("from the right, raised", 18.0, 26.0))
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A pinhole camera (f, cx, cy in pixels) that maps scene points by rotation @ (point - eye)."""
+
+    rotation: NDArray[np.float64]
+    eye: NDArray[np.float64]
+    f: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+
+def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480)) -> Rgb:
+    """A picture (height, width, 3) uint8 of the points as discs, shaded where depth jumps (eye-dome lighting).
+
+    `size` is (width, height) in pixels. Raises DataError for an empty cloud.
+    """
+    camera = _placed(cloud.points, view, size)
+    nearest, depth = _splat(camera, cloud.points)
+    hit = nearest >= 0
+    colors = _to_linear(cloud.colors[nearest])
+    return _finished(colors * _edge_shade(depth)[..., None], hit)
+
+
+def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480)) -> Rgb:
+    """A picture (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
+
+    `size` is (width, height) in pixels. Raises DataError for a mesh without triangles.
+    """
+    if not len(mesh.triangles):
+        raise DataError("expected a mesh with triangles to draw, got none")
+    camera = _placed(mesh.vertices, view, size)
+    depth, triangle, weights, rays = _cast(camera, mesh)
+    hit = np.isfinite(depth)
+    corners = mesh.triangles[triangle]
+    normals = np.einsum("hwc,hwcx->hwx", weights, vertex_normals(mesh)[corners])
+    colors = np.einsum("hwc,hwcx->hwx", weights, _to_linear(mesh.colors)[corners])
+    shade = _soft_light(normals, rays) * _edge_shade(depth)
+    return _finished((colors + _SHEEN) * shade[..., None], hit)
+
+
+def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
+    """(N, 3) float32 unit normals: the sum of the triangles' normals around each vertex, weighted by their area."""
+    a, b, c = (mesh.vertices[mesh.triangles[:, i]] for i in range(3))
+    normal = np.cross(b - a, c - a)
+    total = np.stack([np.bincount(mesh.triangles.ravel(), np.repeat(normal[:, axis], 3), len(mesh.vertices))
+                      for axis in range(3)], axis=-1)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.divide(total, length, out=np.zeros_like(total), where=length > 0).astype(np.float32)
+
+
+def _placed(points: NDArray[np.float32], view: View, size: tuple[int, int]) -> _Camera:
+    """The camera of a view, at the distance and with the image centre that bring the scene into the picture."""
+    if not len(points):
+        raise DataError("expected points to draw, got none")
+    width, height = (side * _SUPERSAMPLING for side in size)
+    rotation = _rotation(view)
+    middle = np.median(points, axis=0).astype(np.float64)
+    seen = (points - middle) @ rotation.T
+    tan_x = np.tan(np.radians(_FIELD_OF_VIEW_DEG) / 2)
+    tangents = np.array([tan_x, tan_x * height / width]) / _MARGIN
+    distance = _distance(seen, tangents)
+    image = seen[:, :2] / np.maximum(seen[:, 2:] + distance, 0.05 * distance)
+    low, high = np.quantile(image, (_OUTLYING, 1 - _OUTLYING), axis=0)
+    f = 0.5 * width / tan_x
+    cx, cy = np.array([width - 1, height - 1]) / 2 - f * (low + high) / 2
+    return _Camera(rotation, middle - distance * rotation[2], f, cx, cy, width, height)
+
+
+def _rotation(view: View) -> NDArray[np.float64]:
+    azimuth, elevation = np.radians([view.azimuth_deg, view.elevation_deg])
+    cos, sin = np.cos(azimuth), np.sin(azimuth)
+    turned = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    cos, sin = np.cos(elevation), np.sin(elevation)
+    return np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ turned
+
+
+def _distance(seen: NDArray[np.float64], tangents: NDArray[np.float64]) -> float:
+    """The shortest distance from the middle at which the scene fits between the tangents, wherever its centre lies."""
+    # A point is inside on the right where x <= t (z + d) + shift, on the left where x >= -t (z + d) + shift;
+    # the two sides need d >= ((x - t z) on the right - (x + t z) on the left) / 2t for some shift.
+    right = np.quantile(seen[:, :2] - tangents * seen[:, 2:], 1 - _OUTLYING, axis=0)
+    left = np.quantile(seen[:, :2] + tangents * seen[:, 2:], _OUTLYING, axis=0)
+    nearest = -np.quantile(seen[:, 2], _OUTLYING)
+    return float(max(*((right - left) / (2 * tangents)), 1.2 * nearest, 1e-6))
+
+
+def _splat(camera: _Camera, points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Index of the nearest point (-1: none) and its depth (inf: none) per pixel, (H, W); points are drawn as discs."""
+    seen = (points - camera.eye) @ camera.rotation.T
+    front = np.flatnonzero(seen[:, 2] > 1e-3)
+    x, y, z = seen[front].T
+    u, v = camera.f * x / z + camera.cx, camera.f * y / z + camera.cy
+    radius = np.clip(_spacing(points) * camera.f / z * 0.75, 0.7, 3.0 * _SUPERSAMPLING)
+    # The nearest wins: depth in the upper bits (positive floats sort like integers), the index in the lower.
+    key = z.astype(np.float32).view(np.uint32).astype(np.uint64) << np.uint64(32) | front.astype(np.uint64)
+    buffer = np.full(camera.height * camera.width, np.iinfo(np.uint64).max, np.uint64)
+    reach = int(np.ceil(radius.max()))
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            column, row = np.rint(u).astype(np.int64) + dx, np.rint(v).astype(np.int64) + dy
+            inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+            drawn = inside & (np.hypot(dx, dy) <= radius)
+            np.minimum.at(buffer, row[drawn] * camera.width + column[drawn], key[drawn])
+    empty = buffer == np.iinfo(np.uint64).max
+    index = np.where(empty, -1, (buffer & np.uint64(0xFFFFFFFF)).astype(np.int64))
+    depth = np.where(empty, np.inf, (buffer >> np.uint64(32)).astype(np.uint32).view(np.float32))
+    return index.reshape(camera.height, camera.width), depth.reshape(camera.height, camera.width)
+
+
+def _spacing(points: NDArray[np.float32]) -> float:
+    """Typical distance of neighbouring points in metres, from as many cells of a grid as the points fill."""
+    extent = np.ptp(np.quantile(points, (_OUTLYING, 1 - _OUTLYING), axis=0), axis=0)
+    cell = max(float(extent.max()) / 64, 1e-6)
+    filled = len(np.unique(np.floor(points / cell).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])))
+    return cell * float(np.sqrt(filled / len(points)))
+
+
+def _cast(camera: _Camera, mesh: Mesh,
+          ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+    """Per pixel (H, W): depth (inf: none), triangle, its corners' weights (3,), and the ray in scene axes (3,)."""
+    import open3d as o3d
+
+    v, u = np.mgrid[:camera.height, :camera.width]
+    pixel = np.stack([(u - camera.cx) / camera.f, (v - camera.cy) / camera.f, np.ones(u.shape)], axis=-1)
+    rays = pixel @ camera.rotation
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
+                        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)))
+    origin = np.broadcast_to(camera.eye, rays.shape)
+    both = np.concatenate([origin, rays], axis=-1).astype(np.float32)
+    answer = scene.cast_rays(o3d.core.Tensor.from_numpy(both))
+    depth = answer["t_hit"].numpy().astype(np.float64)  # rays have z = 1 in the camera: t is depth
+    triangle = np.where(np.isfinite(depth), answer["primitive_ids"].numpy(), 0).astype(np.int64)
+    second = answer["primitive_uvs"].numpy()
+    weights = np.concatenate([1 - second.sum(axis=-1, keepdims=True), second], axis=-1)
+    return depth, triangle, weights, rays
+
+
+def _soft_light(normals: NDArray[np.floating], rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W) brightness: ambient light and one lamp; the side turned away from the viewer is darker."""
+    away = np.einsum("hwx,hwx->hw", normals, rays) > 0
+    lit = normals @ _LIGHT
+    return np.where(away, 0.45, _AMBIENT + _LAMP * np.clip(0.25 + 0.75 * lit, 0, 1))
+
+
+def _edge_shade(depth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W) 0 to 1: darker where neighbours lie in front (eye-dome lighting, Boucheny 2009), which shows shape."""
+    log_depth = np.log(np.where(np.isfinite(depth), depth, 1e6))
+    step = _SUPERSAMPLING
+    padded = np.pad(log_depth, step, mode="edge")
+    height, width = depth.shape
+    behind = np.zeros(depth.shape)
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        neighbor = padded[step + dy * step:step + dy * step + height, step + dx * step:step + dx * step + width]
+        behind += np.clip(log_depth - neighbor, 0, 0.05)
+    return np.exp(-_EDGE_STRENGTH * behind / 0.05)
+
+
+def _finished(linear: NDArray[np.float64], hit: Mask) -> Rgb:
+    """Background behind what was not hit, then down to the picture's size, averaged in linear light."""
+    import cv2
+
+    height, width = hit.shape
+    top, bottom = (_to_linear(np.array(color, np.uint8)) for color in _BACKGROUND)
+    share = np.linspace(0, 1, height)[:, None, None]
+    picture = np.where(hit[..., None], linear, top * (1 - share) + bottom * share).astype(np.float32)
+    small = cv2.resize(picture, (width // _SUPERSAMPLING, height // _SUPERSAMPLING), interpolation=cv2.INTER_AREA)
+    small = np.clip(small, 0, 1)
+    srgb = np.where(small <= 0.0031308, small * 12.92, 1.055 * np.maximum(small, 0.0031308) ** (1 / 2.4) - 0.055)
+    return np.rint(srgb * 255).astype(np.uint8)
+
+
+def _to_linear(colors: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """sRGB bytes -> linear light, 0 to 1 (IEC 61966-2-1)."""
+    srgb = np.arange(256) / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return linear[colors]
