@@ -60,7 +60,8 @@ def depth_metrics(depth: NDArray[np.floating], truth: NDArray[np.floating], mask
     log_error = np.log(d) - np.log(t)
     return DepthMetrics(
         abs_rel=float(np.mean(np.abs(d - t) / t)), rmse=float(np.sqrt(np.mean((d - t) ** 2))),
-        delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)), delta3=float(np.mean(ratio < 1.25**3)),
+        delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)),
+        delta3=float(np.mean(ratio < 1.25**3)),
         silog=float(100 * np.std(log_error)), pixels=d.size, coverage=coverage, alignment=alignment)
 
 
@@ -69,7 +70,9 @@ def _compared(depth: NDArray[np.floating], truth: NDArray[np.floating],
     if depth.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
         shapes = [depth.shape, truth.shape] + ([] if mask is None else [mask.shape])
         raise DataError(f"depth, truth and mask must have one shape, got {', '.join(map(str, shapes))}")
-    known = truth_mask(truth, np.finfo(np.float64).tiny) if mask is None else mask & truth_mask(truth, np.finfo(np.float64).tiny)
+    known = np.isfinite(truth) & (truth > 0)
+    if mask is not None:
+        known &= mask
     both = known & np.isfinite(depth) & (depth > 0)
     if not both.any():
         raise DataError(f"no pixel to compare: {int(known.sum())} have truth, none of them a positive finite depth")

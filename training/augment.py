@@ -32,14 +32,14 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
     """Resamples as inference does: colour by area when it shrinks, depth by nearest neighbour."""
     shrinks = width < sample.camera.width
     rgb = cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    depth = cv2.resize(_depth(sample), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    depth = cv2.resize(known_depth(sample), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return replace(sample, rgb=rgb, depth=depth, camera=sample.camera.resized(width, height))
 
 
 def cropped(sample: Sample, x_px: int, y_px: int, width: int, height: int) -> Sample:
     """The window whose top left pixel is (x_px, y_px)."""
     window = np.s_[y_px:y_px + height, x_px:x_px + width]
-    return replace(sample, rgb=sample.rgb[window], depth=_depth(sample)[window],
+    return replace(sample, rgb=sample.rgb[window], depth=known_depth(sample)[window],
                    camera=sample.camera.cropped(x_px, y_px, width, height))
 
 
@@ -47,16 +47,17 @@ def mirrored(sample: Sample) -> Sample:
     """Left and right exchanged; the principal point moves along."""
     K = sample.camera.K.copy()
     K[0, 2] = sample.camera.width - 1 - K[0, 2]
-    return replace(sample, rgb=np.ascontiguousarray(sample.rgb[:, ::-1]), depth=np.ascontiguousarray(_depth(sample)[:, ::-1]),
+    rgb, depth = sample.rgb[:, ::-1], known_depth(sample)[:, ::-1]
+    return replace(sample, rgb=np.ascontiguousarray(rgb), depth=np.ascontiguousarray(depth),
                    camera=replace(sample.camera, K=K))
 
 
 def rolled(sample: Sample, angle_deg: float) -> Sample:
-    """The camera turned about its optical axis, which leaves depth along that axis as it is. Nearly square pixels assumed."""
+    """The camera turned about its optical axis: depth along that axis stays. Takes pixels as square."""
     camera = sample.camera
     M = cv2.getRotationMatrix2D((camera.cx, camera.cy), angle_deg, 1.0)
     rgb = cv2.warpAffine(sample.rgb, M, camera.size, flags=cv2.INTER_LINEAR)
-    depth = cv2.warpAffine(_depth(sample), M, camera.size, flags=cv2.INTER_NEAREST, borderValue=float("nan"))
+    depth = cv2.warpAffine(known_depth(sample), M, camera.size, flags=cv2.INTER_NEAREST, borderValue=float("nan"))
     return replace(sample, rgb=rgb, depth=depth)
 
 
@@ -95,6 +96,7 @@ def _random_window(sample: Sample, aspect: float, settings: AugmentSettings, rng
     return cropped(sample, int(rng.integers(W - width + 1)), int(rng.integers(H - height + 1)), width, height)
 
 
-def _depth(sample: Sample) -> Depth:
+def known_depth(sample: Sample) -> Depth:
+    """The reference depth of a training frame."""
     assert sample.depth is not None, "training frames have depth"
     return sample.depth

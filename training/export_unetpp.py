@@ -1,4 +1,4 @@
-"""Makes a card's files from a training checkpoint: `python -m training.export_unetpp runs/unetpp/best.pt --output FOLDER`.
+"""Makes a card's files from a checkpoint: `python -m training.export_unetpp runs/unetpp/best.pt --output FOLDER`.
 
 Kernels are rounded to float16 once; the safetensors file and the ONNX copy hold the same rounded numbers.
 The figures of the card are written afterwards by `training.report_card`.
@@ -25,14 +25,16 @@ from .network import build_network, card_text
 from .settings import Settings, load_settings
 
 OPSET = 18
-LICENCE = "Apache-2.0 for the code; the weights are partly derived from TUM RGB-D images (CC BY 4.0): keep the attribution"
+LICENCE = ("Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
+           "(CC BY 4.0): keep the attribution")
 ATTRIBUTION = ["TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
                "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0",
-               "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder MobileNetV3-small by timm (Apache-2.0)"]
+               "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), "
+               "encoder MobileNetV3-small by timm (Apache-2.0)"]
 
 
 def export(checkpoint: Path, settings: Settings, output: Path) -> None:
-    """Writes NAME.safetensors, NAME.onnx and NAME.json (no figures yet) into `output`; each file appears whole or not at all."""
+    """Writes NAME.safetensors, NAME.onnx and NAME.json (no figures yet) into `output`, each whole or not at all."""
     module = build_network(settings.network)
     module.load_state_dict(torch.load(checkpoint, weights_only=True)["weights"])
     round_weights(module.eval())
@@ -45,6 +47,7 @@ def export(checkpoint: Path, settings: Settings, output: Path) -> None:
                 "attribution": ATTRIBUTION, "licence": LICENCE}
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
         for suffix in (".safetensors", ".onnx", ".json"):
+            stem.with_suffix(suffix).chmod(0o644)
             os.replace(stem.with_suffix(suffix), output / stem.with_suffix(suffix).name)
 
 
@@ -53,21 +56,23 @@ def training_text(settings: Settings, module: CanonicalDepth) -> dict[str, Any]:
     rooms, tum = settings.rooms, settings.tum
     sources = []
     if settings.rooms_share > 0:
-        sources.append(f"{rooms.rooms} synthetic rooms (seeds from {rooms.first_seed}) x {rooms.frames_per_room} views, "
-                       f"horizontal field of view {rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees")
+        sources.append(f"{rooms.rooms} synthetic rooms (seeds from {rooms.first_seed}) x {rooms.frames_per_room} "
+                       f"views, horizontal field of view {rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees")
     if settings.rooms_share < 1:
-        sources.append(f"TUM RGB-D {Path(tum.folder).name}: positions {tum.train[0]} to {tum.train[1]} of rgb.txt, rectified")
-    return {"parameters": sum(p.numel() for p in module.parameters()), "sources": sources, "rooms_share": settings.rooms_share,
-            "validation": f"checkpoint chosen on rooms of other seeds and on positions {tum.validation[0]} to {tum.validation[1]}",
+        sources.append(f"TUM RGB-D {Path(tum.folder).name}: positions {tum.train[0]} to {tum.train[1]} of rgb.txt")
+    return {"parameters": sum(p.numel() for p in module.parameters()), "sources": sources,
+            "rooms_share": settings.rooms_share,
+            "validation": "checkpoint chosen on rooms of other seeds and on "
+                          f"positions {tum.validation[0]} to {tum.validation[1]} of rgb.txt",
             "initialisation": "random (no ImageNet weights)", "script": "training/train_unetpp.py"}
 
 
 def write_onnx(module: CanonicalDepth, path: Path, height: int, width: int) -> None:
     """ONNX of the module in float32: input `image`, output `depth`, batch and size free (sides multiples of 32)."""
-    batch, rows, columns = (torch.export.Dim(name, min=low, max=high) for name, low, high in (("batch", 1, 64), ("rows32", 1, 64), ("columns32", 1, 64)))
-    program = torch.onnx.export(module, (torch.rand(2, 3, height, width),), dynamo=True, opset_version=OPSET, input_names=["image"],
-                                output_names=["depth"], dynamic_shapes={"image": {0: batch, 2: 32 * rows, 3: 32 * columns}},
-                                verbose=False)
+    batch, rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("batch", "rows32", "columns32"))
+    program = torch.onnx.export(module, (torch.rand(2, 3, height, width),), dynamo=True, opset_version=OPSET,
+                                verbose=False, input_names=["image"], output_names=["depth"],
+                                dynamic_shapes={"image": {0: batch, 2: 32 * rows, 3: 32 * columns}})
     assert program is not None, "the dynamo exporter returns a program"
     onnx.save(_without_notes(program.model_proto), path)
 
@@ -89,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder for the three files")
     arguments = parser.parse_args(argv)
     try:
-        export(arguments.checkpoint, load_settings(arguments.settings or arguments.checkpoint.with_name("settings.yaml")), arguments.output)
+        settings = load_settings(arguments.settings or arguments.checkpoint.with_name("settings.yaml"))
+        export(arguments.checkpoint, settings, arguments.output)
     except (MonoDepthError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1

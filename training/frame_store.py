@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,23 +18,36 @@ from mono_depth_recon.frames import Sample
 _ARRAYS = ("rgb", "depth", "intrinsics")
 
 
+class Frames(Protocol):
+    """Samples by number, made or read when asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, i: int, /) -> Sample:
+        """Sample i."""
+
+
 class FrameStore:
     """N rectified frames of one size: rgb uint8, depth float16 metres (NaN unknown), intrinsics (N, 4) fx fy cx cy."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.rgb, self.depth, self.intrinsics = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS]
         except (OSError, ValueError) as error:
-            raise DataError(f"frame store {folder} cannot be read ({error}): remove the folder, it is made again") from error
+            raise DataError(f"frame store {folder} cannot be read ({error}): remove it, it is made again") from error
+        self.rgb, self.depth, self.intrinsics = arrays
 
     def __len__(self) -> int:
         return len(self.rgb)
 
     def __getitem__(self, i: int) -> Sample:
         height, width = self.rgb.shape[1:3]
-        camera = PinholeCamera.from_intrinsics(width, height, *map(float, self.intrinsics[i]))
-        return Sample(np.asarray(self.rgb[i]), camera, self.depth[i].astype(np.float32), name=f"{self.folder.name}[{i}]")
+        fx, fy, cx, cy = map(float, self.intrinsics[i])
+        camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy)
+        depth = self.depth[i].astype(np.float32)
+        return Sample(np.asarray(self.rgb[i]), camera, depth, name=f"{self.folder.name}[{i}]")
 
 
 def open_or_make(cache: Path, name: str, identity: Mapping[str, object], count: int,
@@ -56,7 +70,7 @@ def open_or_make(cache: Path, name: str, identity: Mapping[str, object], count: 
 
 def write_store(folder: Path, count: int, samples: Iterable[Sample]) -> None:
     """Writes exactly `count` rectified samples of one size. DataError where there are more or fewer."""
-    arrays: list[np.ndarray] = []
+    arrays: list[np.memmap[Any, Any]] = []
     written = 0
     for sample in samples:
         if written == count:
@@ -71,10 +85,10 @@ def write_store(folder: Path, count: int, samples: Iterable[Sample]) -> None:
     if written != count:
         raise DataError(f"{folder}: expected {count} frames, got {written}")
     for array in arrays:
-        array.flush()  # type: ignore[attr-defined]
+        array.flush()
 
 
-def _allocate(folder: Path, count: int, height: int, width: int) -> list[np.ndarray]:
+def _allocate(folder: Path, count: int, height: int, width: int) -> list[np.memmap[Any, Any]]:
     shapes = ((count, height, width, 3), (count, height, width), (count, 4))
     return [np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
             for name, dtype, shape in zip(_ARRAYS, (np.uint8, np.float16, np.float64), shapes, strict=True)]

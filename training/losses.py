@@ -19,7 +19,7 @@ def depth_loss(log_depth: Tensor, log_target: Tensor, gradient_weight: float, gr
 def gradient_loss(residual: Tensor, known: Tensor, scales: int) -> Tensor:
     """Mean over `scales` of |d residual / dx| + |d residual / dy| between known neighbours 1, 2, 4, ... pixels apart.
 
-    It asks for sharp edges where the truth has them and for smoothness elsewhere (Li and Snavely, MegaDepth, CVPR 2018).
+    Asks for edges where the truth has them and for smoothness elsewhere (Li and Snavely, MegaDepth, CVPR 2018).
     """
     total = residual.new_zeros(())
     for scale in range(scales):

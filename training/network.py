@@ -18,11 +18,13 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
     """What a card says about how to run the network (without training, figures and licence)."""
     return {
         "format": FORMAT, "name": network.name,
-        "architecture": {"family": "unetplusplus", "encoder": network.encoder, "decoder_channels": network.decoder_channels},
+        "architecture": {"family": "unetplusplus", "encoder": network.encoder,
+                         "decoder_channels": network.decoder_channels},
         "input": {"width": network.input_width, "height": network.input_height, "multiple": network.multiple,
-                  "rule": "the image is resized to about this area, each side to the nearest multiple, its aspect nearly kept"},
+                  "rule": "resize to this area with the image's aspect, each side to the nearest multiple"},
         "normalisation": {"mean": network.mean, "std": network.std, "rule": "(rgb / 255 - mean) / std"},
-        "output": {"kind": "metric_depth", "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, focal lengths in input pixels"},
+        "output": {"kind": "metric_depth",
+                   "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, fx and fy in pixels of the input"},
         "canonical_focal_px": network.canonical_focal_px,
         "range_m": network.range_m,
     }
@@ -30,20 +32,22 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
 
 def build_network(network: NetworkSettings) -> CanonicalDepth:
     """The architecture with random weights."""
-    card = ModelCard(Path(f"{network.name}.json"), network.name, network.encoder, tuple(network.decoder_channels),
-                     network.input_width, network.input_height, network.multiple, _three(network.mean), _three(network.std),
-                     network.canonical_focal_px, (network.range_m[0], network.range_m[1]), card_text(network))
+    card = ModelCard(path=Path(f"{network.name}.json"), name=network.name, encoder=network.encoder,
+                     decoder_channels=tuple(network.decoder_channels), input_width=network.input_width,
+                     input_height=network.input_height, multiple=network.multiple, mean=_three(network.mean),
+                     std=_three(network.std), canonical_focal_px=network.canonical_focal_px,
+                     range_m=(network.range_m[0], network.range_m[1]), text=card_text(network))
     return build_unetpp(card)
 
 
 def log_depth(module: CanonicalDepth, images: Tensor, bfloat16: bool) -> Tensor:
-    """`module.log_depth` with encoder and decoder in bfloat16 where asked; the head stays float32 (8 bits of log depth are too few)."""
+    """`module.log_depth`, encoder and decoder in bfloat16 where asked; the head stays float32: 8 bits are too few."""
     if not bfloat16:
         return module.log_depth(images)
     network = module.network
     with torch.autocast(images.device.type, torch.bfloat16):
-        decoded = network.decoder(network.encoder(images))  # type: ignore[operator]
-    return network.segmentation_head(decoded.float()) + module.log_middle  # type: ignore[operator]
+        decoded = network.decoder(network.encoder(images))
+    return network.segmentation_head(decoded.float()) + module.log_middle
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -30,12 +30,15 @@ from mono_depth_recon.frames import Sample
 from mono_depth_recon.metrics import ALIGNMENTS, depth_metrics
 from mono_depth_recon.models.canonical import load_canonical
 
+from .frame_store import Frames
 from .settings import Settings, load_settings
 from .sources import room_store, tum_store
 
 CABINET = "tum/rgbd_dataset_freiburg3_cabinet_keyframes"
 TEST_POSITIONS = (121, 140)  # of freiburg1_rpy_part
 TEST_ROOMS, TEST_ROOM_SEED, TEST_ROOM_FRAMES = 16, 90_000, 8
+
+MEANS = ("abs_rel", "rmse", "delta1", "silog")
 
 Predict = Callable[[Sample], Depth]
 
@@ -45,39 +48,43 @@ class TestSet:
     """Frames nobody trained on, and the training frames that the baselines know."""
 
     name: str
-    samples: Sequence[Sample]
-    known: Sequence[Sample]
+    frames: Sequence[Sample]
+    known: Frames
 
 
 def report(card: Path, settings: Settings, data: Path, cache: Path) -> list[dict[str, Any]]:
-    """The figures of all sets: mean over frames of AbsRel, RMSE (metres), delta1 and SILog, per method and alignment."""
+    """The figures of all sets: mean over frames of AbsRel, RMSE (m), delta1 and SILog, by method and alignment."""
     model = load_canonical(card, "auto", settings.threads)
     figures = []
     for test in test_sets(settings, data, cache):
-        methods: dict[str, Predict] = {settings.network.name: lambda s: _metric(model.predict([(s.rgb, s.camera)])[0].depth)}
+        methods: dict[str, Predict] = {model.name: lambda s: _known(model.predict([(s.rgb, s.camera)])[0].depth)}
         methods |= baselines(test.known)
-        rows = [{"method": name, **row} for name, predict in methods.items() for row in score(predict, tqdm(test.samples, f"{test.name}: {name}"))]
-        figures.append({"set": test.name, "frames": len(test.samples), "rows": rows})
+        rows = [{"method": name, **row} for name, predict in methods.items()
+                for row in score(predict, tqdm(test.frames, f"{test.name}: {name}"))]
+        figures.append({"set": test.name, "frames": len(test.frames), "rows": rows})
     return figures
 
 
 def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
     """The three sets of the card, rectified."""
     desk = TumFolder(data / settings.tum.folder, rectified=True)
-    chosen = [desk[i] for i, position in enumerate(desk.positions) if TEST_POSITIONS[0] <= position <= TEST_POSITIONS[1]]
+    first, last = TEST_POSITIONS
+    chosen = [desk[i] for i, position in enumerate(desk.positions) if first <= position <= last]
     cabinet = TumFolder(data / CABINET, rectified=True)
     tum_known = tum_store(settings.tum, data, settings.tum.train, cache)
     rooms = dataclasses.replace(settings.rooms, width=640, height=480, frames_per_room=TEST_ROOM_FRAMES)
-    return [TestSet("freiburg1_rpy_part, positions 121 to 140 (same scene, unseen frames)", chosen, tum_known),
+    unseen = room_store(rooms, TEST_ROOM_SEED, TEST_ROOMS, cache, settings.threads)
+    room_known = room_store(settings.rooms, settings.rooms.first_seed, settings.rooms.rooms, cache, settings.threads)
+    return [TestSet(f"freiburg1_rpy_part, positions {first} to {last} (same scene, unseen frames)", chosen, tum_known),
             TestSet("freiburg3_cabinet (unseen scene)", list(cabinet), tum_known),
-            TestSet(f"{TEST_ROOMS} synthetic rooms of other seeds, 640x480, horizontal field of view {rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees",
-                    room_store(rooms, TEST_ROOM_SEED, TEST_ROOMS, cache),
-                    room_store(settings.rooms, settings.rooms.first_seed, settings.rooms.rooms, cache))]
+            TestSet(f"{TEST_ROOMS} unseen synthetic rooms (640x480, horizontal field of view "
+                    f"{rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees)",
+                    [unseen[i] for i in range(len(unseen))], room_known)]
 
 
-def baselines(known: Sequence[Sample], frames: int = 400) -> dict[str, Predict]:
+def baselines(known: Frames, frames: int = 400) -> dict[str, Predict]:
     """"constant" and "mean depth map" of the training frames (an even choice of at most `frames` of them)."""
-    chosen = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(frames, len(known))).astype(int))]
+    chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(frames, len(known)))]
     stack = np.stack([sample.depth for sample in chosen if sample.depth is not None])
     constant = float(np.nanmedian(stack))
     seen = np.isfinite(stack).any(0)
@@ -88,23 +95,27 @@ def baselines(known: Sequence[Sample], frames: int = 400) -> dict[str, Predict]:
 
 
 def score(predict: Predict, samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """One row per alignment: means over the frames, rounded to what the number of frames supports."""
-    results = [[depth_metrics(depth, _metric(sample.depth), alignment=alignment) for alignment in ALIGNMENTS]
-               for sample in samples for depth in (predict(sample),)]
-    return [{"alignment": alignment, **{key: round(float(np.mean([getattr(frame[k], key) for frame in results])), 4)
-                                        for key in ("abs_rel", "rmse", "delta1", "silog")}}
-            for k, alignment in enumerate(ALIGNMENTS)]
+    """One row per alignment: means over the frames."""
+    pairs = [(predict(sample), _known(sample.depth)) for sample in samples]
+    rows = []
+    for alignment in ALIGNMENTS:
+        results = [depth_metrics(depth, truth, alignment=alignment) for depth, truth in pairs]
+        means = {key: round(float(np.mean([getattr(result, key) for result in results])), 4) for key in MEANS}
+        rows.append({"alignment": alignment, **means})
+    return rows
 
 
 def table(figures: Sequence[dict[str, Any]]) -> str:
     """The figures as a Markdown table."""
-    lines = ["| set | method | alignment | AbsRel | RMSE (m) | delta1 | SILog |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    lines += [f"| {part['set']} | {row['method']} | {row['alignment']} | {row['abs_rel']:.3f} | {row['rmse']:.3f} | {row['delta1']:.3f} | {row['silog']:.1f} |"
-              for part in figures for row in part["rows"]]
+    lines = ["| set | method | alignment | AbsRel | RMSE (m) | delta1 | SILog |", "| --- " * 7 + "|"]
+    for part in figures:
+        for row in part["rows"]:
+            numbers = " | ".join(f"{row[key]:.3f}" for key in MEANS)
+            lines.append(f"| {part['set']} | {row['method']} | {row['alignment']} | {numbers} |")
     return "\n".join(lines)
 
 
-def _metric(depth: Depth | None) -> Depth:
+def _known(depth: Depth | None) -> Depth:
     assert depth is not None, "a metric model and frames with reference answer depth"
     return depth
 
@@ -115,8 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = os.environ.get("MONO_DEPTH_RECON_DATA")
     parser.add_argument("card", type=Path, help="the card (.json), its weights beside it")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml")
-    parser.add_argument("--data", type=Path, default=data, required=data is None, help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames")
+    parser.add_argument("--data", type=Path, default=data, required=data is None,
+                        help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon",
+                        help="folder for prepared frames")
     parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
     arguments = parser.parse_args(argv)
     try:

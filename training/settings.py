@@ -89,7 +89,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW with a linear warm-up and a cosine to zero over all stages; EMA of the weights."""
+    """AdamW with a linear warm-up, constant, and a cosine to zero over the last stage; EMA of the weights."""
 
     learning_rate: float
     weight_decay: float
@@ -167,8 +167,8 @@ def _build(kind: type[T], tree: object, where: str) -> T:
     names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if not isinstance(tree, dict) or tree.keys() != names:
         got = tree.keys() if isinstance(tree, dict) else set()
-        raise ConfigError(f"{where}: expected the keys {', '.join(sorted(names))}; missing: {', '.join(sorted(names - got)) or 'none'}; "
-                          f"unknown: {', '.join(sorted(map(str, got - names))) or 'none'}")
+        missing, unknown = (", ".join(sorted(map(str, keys))) or "none" for keys in (names - got, got - names))
+        raise ConfigError(f"{where}: wrong keys; missing: {missing}; unknown: {unknown}")
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in tree.items()})
 

@@ -24,7 +24,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mono_depth_recon.errors import ConfigError, MonoDepthError
-from mono_depth_recon.models.unetpp import CanonicalDepth
 
 from .batches import make_batch
 from .losses import depth_loss
@@ -33,8 +32,6 @@ from .settings import AugmentSettings, Settings, Stage, load_settings
 from .sources import Sources, made_sources, open_sources
 from .validation import validate
 
-SMOKE = {"rooms_share": 0.0, "validate_every": 30, "bfloat16": False, "seed": 1}
-
 
 class Trainer:
     """The plain loop: optimiser steps, averaged weights, validation, log and checkpoints."""
@@ -42,8 +39,9 @@ class Trainer:
     def __init__(self, settings: Settings, sources: Sources, output: Path) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.sources, self.output = settings, sources, output
-        self.module = build_network(settings.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(settings.optimiser.ema_decay), use_buffers=True)
+        self.module = build_network(settings.network).to(memory_format=torch.channels_last)
+        self.averaged = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(settings.optimiser.ema_decay),
+                                      use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.module.parameters(), weight_decay=settings.optimiser.weight_decay)
         self.step = 0
         self.best = math.inf
@@ -89,20 +87,22 @@ class Trainer:
         mean = sum(scores.values()) / len(scores)
         if (stage.width, stage.height) == (network.input_width, network.input_height) and mean < self.best:
             self.best = mean
-            save({"weights": self.averaged.module.state_dict(), "step": self.step, "scores": scores}, self.output / "best.pt")
+            save({"weights": self.averaged.module.state_dict(), "step": self.step, "scores": scores},
+                 self.output / "best.pt")
         save(self.state(), self.output / "last.pt")
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on as if nothing had happened."""
         return {"settings": dataclasses.asdict(self.settings), "step": self.step, "best": self.best, "rows": self.rows,
-                "module": self.module.state_dict(), "averaged": self.averaged.state_dict(), "optimiser": self.optimiser.state_dict()}
+                "module": self.module.state_dict(), "averaged": self.averaged.state_dict(),
+                "optimiser": self.optimiser.state_dict()}
 
     def restore(self, path: Path) -> None:
-        """Continues a run of the same settings. ConfigError where they differ."""
+        """Continues a run; its stages may have changed, everything else must be as it was (ConfigError)."""
         state = torch.load(path, weights_only=True)
-        if state["settings"] != dataclasses.asdict(self.settings):
-            raise ConfigError(f"{path} belongs to a run of other settings: resume with those of {self.output / 'settings.yaml'}, "
-                              "or start a new run with --init")
+        if state["settings"] | {"stages": None} != dataclasses.asdict(self.settings) | {"stages": None}:
+            raise ConfigError(f"{path} belongs to a run of other settings: resume with those of "
+                              f"{self.output / 'settings.yaml'}, or start a new run with --init")
         self.step, self.best, self.rows = state["step"], state["best"], state["rows"]
         self.module.load_state_dict(state["module"])
         self.averaged.load_state_dict(state["averaged"])
@@ -111,18 +111,23 @@ class Trainer:
     def initialise(self, path: Path) -> None:
         """Starts from the averaged weights of a best.pt or last.pt, at step 0."""
         state = torch.load(path, weights_only=True)
-        weights = state.get("weights") or {k.removeprefix("module."): v for k, v in state["averaged"].items() if k != "n_averaged"}
+        averaged = {name.removeprefix("module."): value for name, value in state.get("averaged", {}).items()
+                    if name != "n_averaged"}
+        weights = state.get("weights", averaged)
         self.module.load_state_dict(weights)
         self.averaged.module.load_state_dict(weights)
 
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Linear warm-up, then a half cosine down to zero at the end of the last stage."""
-    optimiser = settings.optimiser
-    if step < optimiser.warmup_steps:
-        return optimiser.learning_rate * (step + 1) / optimiser.warmup_steps
-    share = (step - optimiser.warmup_steps) / max(1, settings.steps - optimiser.warmup_steps)
-    return optimiser.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    """Linear warm-up, then constant up to the last stage, which is a half cosine down to zero.
+
+    Earlier stages may so be cut short or lengthened on resume: what was done stays what it would have been.
+    """
+    peak, warmup, last = settings.optimiser.learning_rate, settings.optimiser.warmup_steps, settings.stages[-1].steps
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = max(0.0, (step - (settings.steps - last)) / last)
+    return peak * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -141,36 +146,42 @@ def write_log(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def smoke_settings(settings: Settings) -> tuple[Settings, Sources]:
-    """A run of about half a minute on made-up scenes that need no data: the loss must fall by a large factor."""
-    calm = {field.name: 0 for field in dataclasses.fields(AugmentSettings)}
-    augmentation = dataclasses.replace(settings.augment, **{**calm, "full_frame": 1.0, "flip": 0.5})
-    settings = dataclasses.replace(settings, stages=[Stage(96, 64, 8, 120)], augment=augmentation, **SMOKE,
-                                   network=dataclasses.replace(settings.network, input_width=96, input_height=64),
-                                   optimiser=dataclasses.replace(settings.optimiser, warmup_steps=10, ema_decay=0.9))
-    return settings, made_sources(64, 96, 64)
+    """A short run on made-up scenes that need no data: the loss must fall by a large factor."""
+    off = {field.name: type(getattr(settings.augment, field.name))(0) for field in dataclasses.fields(AugmentSettings)}
+    changes: dict[str, Any] = {
+        "seed": 1, "rooms_share": 0.0, "validate_every": 30, "bfloat16": False, "stages": [Stage(96, 64, 8, 120)],
+        "augment": AugmentSettings(**off | {"full_frame": 1.0, "flip": 0.5}),
+        "network": dataclasses.replace(settings.network, input_width=96, input_height=64),
+        "optimiser": dataclasses.replace(settings.optimiser, warmup_steps=10, ema_decay=0.9)}
+    return dataclasses.replace(settings, **changes), made_sources(64, 96, 64)
 
 
 def describe_run(settings: Settings, output: Path) -> None:
     """Writes the effective settings and the commit of the code beside the run."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / "settings.yaml").write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), encoding="utf-8")
-    here = Path(__file__).parent
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False)
+    text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False)
+    (output / "settings.yaml").write_text(text, encoding="utf-8")
+    command = ["git", "describe", "--always", "--dirty"]
+    git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     (output / "commit.txt").write_text(git.stdout if git.returncode == 0 else "not a git checkout\n", encoding="utf-8")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting, such as optimiser.learning_rate=1e-3")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml",
+                        help="settings (default: those of the embedded model)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="change one setting, such as optimiser.learning_rate=0.001")
     data = os.environ.get("MONO_DEPTH_RECON_DATA")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames")
+    parser.add_argument("--data", type=Path, default=Path(data) if data else None,
+                        help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon",
+                        help="folder for prepared frames")
     parser.add_argument("--output", type=Path, default=Path("runs/unetpp_mobile"), help="folder of this run")
     parser.add_argument("--init", type=Path, help="start from the weights of this best.pt or last.pt")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output where it stopped")
-    parser.add_argument("--smoke", action="store_true", help="half a minute on made-up scenes, to see that training works")
+    parser.add_argument("--smoke", action="store_true", help="a short run on made-up scenes, to see that it learns")
     return parser.parse_args(argv)
 
 

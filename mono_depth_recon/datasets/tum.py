@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +53,8 @@ class TumFolder(Sequence[Sample]):
         self.colour = read_list(self.path / "rgb.txt")
         self.depth = read_list(self.path / "depth.txt")
         self.pairs = associate([e.stamp for e in self.colour], [e.stamp for e in self.depth], max_difference)
-        self.trajectory = read_trajectory(self.path / "groundtruth.txt") if (self.path / "groundtruth.txt").exists() else None
+        poses = self.path / "groundtruth.txt"
+        self.trajectory = read_trajectory(poses) if poses.exists() else None
         self.max_difference = max_difference
         if not self.pairs:
             raise DataError(f"{self.path}: no colour image has a depth image within {max_difference:g} s "
@@ -69,7 +71,14 @@ class TumFolder(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # int -> Sample, slice -> list, as Sequence has it
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        """Pair `index`, read from its files (DataError where they are malformed)."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         colour, depth = self.pairs[index]
@@ -156,7 +165,7 @@ def read_depth(path: Path) -> Depth:
 
 
 class Trajectory:
-    """Poses over time: `stamps` (N,) seconds, strictly growing; `positions` (N, 3) metres; `quaternions` (N, 4) x y z w, unit."""
+    """Poses over time: `stamps` (N,) s, growing; `positions` (N, 3) metres; `quaternions` (N, 4) x y z w, unit."""
 
     def __init__(self, stamps: ArrayLike, positions: ArrayLike, quaternions: ArrayLike) -> None:
         self.stamps = np.asarray(stamps, np.float64)
@@ -229,7 +238,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder holds rgb.txt and depth.txt") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder has rgb.txt and depth.txt") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text, got bytes that are not UTF-8") from error
     for number, line in enumerate(text.splitlines(), 1):

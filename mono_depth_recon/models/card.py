@@ -59,7 +59,8 @@ class ModelCard:
     def focal_scale(self, camera: PinholeCamera) -> float:
         """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`."""
         columns, rows = self.input_size(*camera.size)
-        return math.sqrt(camera.fx * columns / camera.width * camera.fy * rows / camera.height) / self.canonical_focal_px
+        focal_px = math.sqrt(camera.fx * columns / camera.width * camera.fy * rows / camera.height)
+        return focal_px / self.canonical_focal_px
 
     def _nearest(self, side: float) -> int:
         return max(1, round(side / self.multiple)) * self.multiple
@@ -71,7 +72,8 @@ def load_card(path: Path | str) -> ModelCard:
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights") from error
+        raise ModelError(f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights"
+                         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"model card {path} must be JSON text, got: {error}") from error
     if not isinstance(text, dict) or text.get("format") != FORMAT:
@@ -83,17 +85,19 @@ def load_card(path: Path | str) -> ModelCard:
 def _card(path: Path, read: _Reader) -> ModelCard:
     read.expect("architecture.family", "unetplusplus")
     read.expect("output.kind", "metric_depth")
-    multiple, (width, height) = read.count("input.multiple"), (read.count("input.width"), read.count("input.height"))
+    multiple, width, height = (read.count(f"input.{key}") for key in ("multiple", "width", "height"))
     if width % multiple or height % multiple:
         raise read.error("input", f"sides that are multiples of {multiple}", f"{width}x{height}")
     low, high = read.numbers("range_m", 2)
     if not 0 < low < high:
         raise read.error("range_m", "0 < nearest < farthest", [low, high])
-    mean, std = read.numbers("normalisation.mean", 3), read.numbers("normalisation.std", 3)
-    if min(std) <= 0 or min(focal := read.numbers("canonical_focal_px", 1)) <= 0:
-        raise ModelError(f"model card {path}: 'normalisation.std' and 'canonical_focal_px' must be positive")
-    return ModelCard(path, read.string("name"), read.string("architecture.encoder"), read.counts("architecture.decoder_channels"),
-                     width, height, multiple, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), focal[0], (low, high), read.text)
+    mean, std = read.numbers("normalisation.mean", 3), read.positive("normalisation.std", 3)
+    focal = read.positive("canonical_focal_px", 1)
+    return ModelCard(path=path, name=read.string("name"), encoder=read.string("architecture.encoder"),
+                     decoder_channels=read.counts("architecture.decoder_channels"),
+                     input_width=width, input_height=height, multiple=multiple,
+                     mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
+                     canonical_focal_px=focal[0], range_m=(low, high), text=read.text)
 
 
 class _Reader:
@@ -136,6 +140,11 @@ class _Reader:
         if len(values) != length or not all(_is_number(v) for v in values):
             raise self.error(key, f"{length} finite number(s)", got)
         return tuple(float(v) for v in values)
+
+    def positive(self, key: str, length: int) -> tuple[float, ...]:
+        if min(values := self.numbers(key, length)) <= 0:
+            raise self.error(key, "positive", self.value(key))
+        return values
 
     def _check_count(self, key: str, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
@@ -37,6 +36,7 @@ class CanonicalDepth(nn.Module):
         return self.network(image) + self.log_middle
 
     def forward(self, image: Tensor) -> Tensor:
+        """Canonical depth in metres within the range."""
         return self.log_depth(image).clamp(self.log_near, self.log_far).exp()
 
 
@@ -45,8 +45,8 @@ def build_unetpp(card: ModelCard) -> CanonicalDepth:
     import segmentation_models_pytorch as smp
 
     try:
-        network = smp.UnetPlusPlus(card.encoder, encoder_weights=None, decoder_channels=card.decoder_channels, classes=1,
-                                   encoder_depth=len(card.decoder_channels))
+        network = smp.UnetPlusPlus(card.encoder, encoder_weights=None, encoder_depth=len(card.decoder_channels),
+                                   decoder_channels=card.decoder_channels, classes=1)
     except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
         raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
                          f"with decoder {card.decoder_channels}: {_first_line(error)}") from error
@@ -74,7 +74,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: the card names them, put the .safetensors file beside it") from error
+        raise ModelError(f"weights {path} cannot be read: put the .safetensors file of the card beside it") from error
     except SafetensorError as error:
         raise ModelError(f"weights {path} must be a whole safetensors file, got {_size(path)} bytes "
                          f"({_first_line(error)}): copy the file again") from error
@@ -103,8 +103,9 @@ def _check_weights(card: ModelCard, expected: dict[str, Tensor], got: dict[str, 
         return
     example = min(missing or unknown or wrong)
     raise ModelError(f"weights {card.weights_path} are of another architecture than card {card.path.name} "
-                     f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, got {len(got)}; "
-                     f"{len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, such as '{example}'")
+                     f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, "
+                     f"got {len(got)}; {len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, "
+                     f"such as '{example}'")
 
 
 def _size(path: Path) -> int:
