@@ -71,8 +71,31 @@ def mouse(b: SceneBuilder, rng: Rng) -> None:
 def papers(b: SceneBuilder, rng: Rng) -> None:
     """One to five sheets, each turned a little more."""
     for k in range(rng.integers(1, 6)):
-        with b.at((*rng.normal(0, 0.03, 2), 0.002 + 0.0012 * k), rng.normal(0, 0.25)):
+        with b.at((*rng.normal(0, 0.03, 2), 0.001 + 0.0012 * k), rng.normal(0, 0.25)):
             b.quad((-0.105, 0.148, 0), (0.21, 0, 0), (0, -0.297, 0), picture(rng, "paper"))
+
+
+def folder(b: SceneBuilder, rng: Rng) -> None:
+    """A folder, an envelope or a pad."""
+    w, d = rng.uniform(0.16, 0.26), rng.uniform(0.2, 0.34)
+    brown = rng.random() < 0.5
+    card = Material("cardboard", (0.6, 0.42, 0.2) if brown else colour(rng), 0.4)
+    b.box((0, 0, 0.003), (w, d, 0.004), card, solid=False, top=None if rng.random() < 0.6 else picture(rng, "paper"))
+
+
+def gamepad(b: SceneBuilder, rng: Rng) -> None:
+    """Some palm-sized device of rounded parts with a cord."""
+    body = plastic(rng)
+    for x in (-0.045, 0.045):
+        b.ball((x, 0, 0.022), 0.04, body, 0.5)
+    b.box((0, 0.01, 0.022), (0.09, 0.05, 0.03), body, top=picture(rng, "cover"))
+    b.tube([(0, 0.03, 0.02), (0.02, 0.09, 0.006), (0.09, 0.14, 0.004), (0.12, 0.24, 0.004)], 0.003, plastic(rng, (0.02, 0.02, 0.02)), 5)
+
+
+def adapter(b: SceneBuilder, rng: Rng) -> None:
+    """A power supply, a stapler, a tape or a tin: something small."""
+    w, d, h = rng.uniform(0.03, 0.11, 3) * (1, 1, 0.6)
+    b.box((0, 0, h / 2 + 0.001), (w, d, h), plastic(rng))
 
 
 def book(b: SceneBuilder, rng: Rng) -> None:
@@ -222,9 +245,11 @@ SMALL: dict[str, tuple[Draw, float]] = {  # with the radius of the place that ea
     "pencil_cup": (pencil_cup, 0.06), "package": (package, 0.11), "phone": (phone, 0.13), "cable": (cable, 0.1),
     "speaker": (speaker, 0.09), "laptop": (laptop, 0.21), "desk_lamp": (desk_lamp, 0.11), "plant": (plant, 0.1), "ball": (ball, 0.06),
     "bowl": (bowl, 0.12), "mouse": (mouse, 0.06),
+    "folder": (folder, 0.12), "gamepad": (gamepad, 0.09), "adapter": (adapter, 0.05),
 }
 OFFICE = ("papers", "papers", "book", "book", "book_stack", "cup", "bottle", "pencil_cup", "package", "package", "phone", "cable", "cable", "cable",
-          "speaker", "laptop", "desk_lamp", "plant", "ball", "mouse")
+          "speaker", "laptop", "desk_lamp", "plant", "ball", "mouse", "folder", "folder",
+          "gamepad", "adapter", "adapter", "adapter")
 HOME = ("book", "book_stack", "cup", "bottle", "plant", "ball", "bowl", "bowl", "package", "papers", "desk_lamp")
 
 
@@ -238,10 +263,10 @@ def scatter(b: SceneBuilder, rng: Rng, size: tuple[float, float], kinds: tuple[s
         free = np.array(size) / 2 - 0.8 * r
         if (free < 0).any():
             continue
-        for _ in range(8):
+        for _ in range(12):
             x, y = rng.uniform(-free, free)
-            if all(np.hypot(x - px, y - py) > 0.85 * (r + pr) for px, py, pr in places):
-                with b.at((x, y, 0), rng.normal(0, 0.5)):
+            if all(np.hypot(x - px, y - py) > 0.72 * (r + pr) for px, py, pr in places):
+                with b.at((x, y, 0.0007 * len(places)), rng.normal(0, 0.5)):  # flat things must not share a plane
                     draw(b, rng)
                 places.append((x, y, r))
                 break
@@ -249,6 +274,9 @@ def scatter(b: SceneBuilder, rng: Rng, size: tuple[float, float], kinds: tuple[s
 
 def work_place(b: SceneBuilder, rng: Rng, w: float, d: float, count: int) -> None:
     """A used desk top of w x d metres around the local origin: screens behind, keyboard before them, things all over."""
+    for k in range(rng.integers(0, 6)):
+        with b.at((rng.uniform(-0.45, 0.45) * w, rng.uniform(-0.3, 0.25) * d, 0.008 * k), rng.normal(0, 0.5)):
+            papers(b, rng)
     taken: list[tuple[float, float, float]] = []
     xs = rng.uniform(-0.15, 0.15, 1) if w < 1.5 or rng.random() < 0.5 else np.array([-0.33, 0.33]) + rng.normal(0, 0.05, 2)
     for x in xs + rng.uniform(-0.1, 0.1) * w:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def timber(rng: Rng) -> Material:
     if kind < 0.2:
         return Material("pale_wood", greyish(rng, 0.65, 0.9), 0.7, 0.2)
     if kind < 0.3:
-        return Material("plain", colour(rng, (0.1, 0.6), (0.3, 0.9)), 0.5, 0.15)
+        return Material("plain", colour(rng, (0.05, 0.45), (0.3, 0.9)), 0.5, 0.15)
     base = np.array(browns[rng.integers(len(browns))]) * rng.uniform(0.75, 1.25, 3)
     return Material("knotty_wood" if kind > 0.85 else "wood", (0.5, 0.5, 0.5), rng.uniform(0.5, 1.1), rng.uniform(0.05, 0.35)).dyed(np.minimum(base, 0.9))
 
@@ -95,7 +95,7 @@ def cabinet(rng: Rng) -> Item:
         wood = timber(rng)
         foot = rng.uniform(0.04, 0.12)
         b.box((0, -d / 2, foot / 2), (w - 0.06, d - 0.06, foot), wood.dyed(0.5 * np.array(wood.tint)))
-        b.box((0, -d / 2, (h + foot) / 2), (w, d, h - foot), wood)
+        b.box((0, -d / 2, (h + foot) / 2), (w, d, h - foot), replace(wood, turned=True))
         b.box((0, -d / 2, h + 0.012), (w + 0.03, d + 0.03, 0.024), wood)
         columns, split = max(1, round(w / 0.5)), rng.uniform(0.25, 0.5)
         rows = [(foot, h)] if rng.random() < 0.5 else [(foot, foot + split * (h - foot)), (foot + split * (h - foot), h)]
@@ -111,7 +111,7 @@ def cabinet(rng: Rng) -> Item:
 
 def _door_leaf(b: SceneBuilder, rng: Rng, x: float, w: float, z0: float, z1: float, d: float, wood: Material, left: bool) -> None:
     gap, frame = 0.004, 0.055
-    turned = Material(wood.texture, wood.tint, wood.tile_m, wood.gloss, turned=True)
+    turned = replace(wood, turned=True)
     b.box((x + w / 2, -d - 0.008, (z0 + z1) / 2), (w - 2 * gap, 0.016, z1 - z0 - 2 * gap), turned)
     if w > 0.2 and z1 - z0 > 0.25:
         for xs in (x + frame / 2 + gap, x + w - frame / 2 - gap):
@@ -129,7 +129,7 @@ def shelf(rng: Rng) -> Item:
     def draw(b: SceneBuilder, rng: Rng) -> None:
         wood = timber(rng)
         for x in (-w / 2 + 0.01, w / 2 - 0.01):
-            b.box((x, -d / 2, h / 2), (0.02, d, h), Material(wood.texture, wood.tint, wood.tile_m, wood.gloss, turned=True))
+            b.box((x, -d / 2, h / 2), (0.02, d, h), replace(wood, turned=True))
         if rng.random() < 0.7:
             b.box((0, -0.005, h / 2), (w - 0.04, 0.01, h), wood, solid=False)
         rows = max(2, round(h / 0.36))

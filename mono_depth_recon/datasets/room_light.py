@@ -173,7 +173,7 @@ def _sunshine(scene: Any, points: F32, normals: F32, sun: Sun) -> F32:
 
 
 def _bounce(scene: Any, mesh: SceneMesh, direct: F32, points: F32, normals: F32, pattern: NDArray[np.int64], rng: Rng) -> F32:
-    """Light (N, 3) that arrives by way of other surfaces, or from glowing ones, gathered with cosine-weighted rays."""
+    """Light (N, 3) that arrives by way of other surfaces, gathered with cosine-weighted rays."""
     import open3d as o3d
 
     albedo = atlas().mean[mesh.texture] * mesh.tint
@@ -199,7 +199,7 @@ def _hemisphere(count: int, rng: Rng) -> F32:
 
 
 def _seen_light(hits: Any, mesh: SceneMesh, direct: F32, albedo: F32) -> F32:
-    """Radiance (N, 3) of what the rays hit; glow counts little here, since lamps were sampled already."""
+    """Radiance (N, 3) of what the rays hit; without its glow, since lamps and windows were sampled already."""
     prim = hits["primitive_ids"].numpy()
     missed = prim == np.uint32(0xFFFFFFFF)
     prim = np.where(missed, 0, prim).astype(np.int32)
@@ -210,7 +210,6 @@ def _seen_light(hits: Any, mesh: SceneMesh, direct: F32, albedo: F32) -> F32:
     patch = np.take(mesh.patch, prim)
     texel = np.rint(y).astype(np.int32) * LIGHTMAP_WIDTH + np.rint(x).astype(np.int32)
     light = np.take(direct.reshape(-1, 3), texel, axis=0) * np.take(albedo, patch, axis=0)
-    light += np.float32(0.3) * np.minimum(np.take(mesh.glow, patch), 2.0)[:, None]
     light[missed] = 0
     return light
 

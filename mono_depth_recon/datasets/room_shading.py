@@ -19,15 +19,16 @@ from .room_textures import LEVELS, atlas
 
 TONE_STEPS = 4096
 _TONE_RANGE = 3.0  # radiance after exposure that the curve covers; its white lies at about 1.5
+_MEAN_RADIANCE = 0.5  # of a typical view, in white sheets
+_MIRRORED_GREY = 0.18  # what glossy surfaces mirror besides lamps, in white sheets
 Planes = tuple[F32, F32, F32]
 
 
 class Shader:
-    """Radiance of points of one lit mesh. `light` is the light map, `level` the room's brightness."""
+    """Radiance of points of one lit mesh. `light` is the light map, in units of a white sheet in the middle of the room."""
 
     def __init__(self, mesh: SceneMesh, light: F32, lamps: Sequence[AreaLight]) -> None:
         self._light, self._lamps = light, lamps
-        self.level = 0.5 * float(np.median(light[light.any(2)].mean(1)))
         self.patch = mesh.patch
         self._uv = np.ascontiguousarray(mesh.uv.T)
         corners = mesh.vertices[mesh.triangles.astype(np.int64)].astype(np.float64)
@@ -74,7 +75,7 @@ class Shader:
         ray, far = length[pick], reach[pick]
         point = [np.float32(eye[k]) + far * w[k] for k in range(3)]
         mirrored = [w[k] / ray - 2 * cosine * n[k] for k in range(3)]
-        extra = np.full((3, len(pick)), 0.35 * self.level, np.float32)
+        extra = np.full((3, len(pick)), _MIRRORED_GREY, np.float32)
         for lamp in self._lamps:
             seen = lamp.seen_along(point, mirrored)
             for k in range(3):
@@ -107,9 +108,8 @@ def _texture_maps(u: F32, v: F32, texture: NDArray[np.int32], texels: F32) -> tu
 class Development:
     """A camera's character, drawn once per room: exposure, white balance, vignette, tone curve, noise."""
 
-    def __init__(self, rng: np.random.Generator, level: float) -> None:
-        self._level = level
-        self._key = float(rng.uniform(0.2, 0.42))
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._key = float(rng.uniform(0.24, 0.6))
         self._balance = np.array([rng.normal(1, 0.05), 1.0, rng.normal(1, 0.06)], np.float32)
         self._vignette = float(rng.uniform(0.02, 0.25))
         self._noise = float(rng.uniform(0.6, 3.0))
@@ -119,8 +119,8 @@ class Development:
 
     def gain(self, radiance: F32) -> F32:
         """(3,) factors to steps of the tone curve: exposed for this frame, mostly, and for the room."""
-        mean = max(float(np.minimum(radiance[::61], 4 * self._level).mean()), 1e-4)
-        exposure = self._key / (mean**0.75 * self._level**0.25)
+        mean = max(float(np.minimum(radiance[::61], 2.0).mean()), 1e-4)
+        exposure = self._key / (mean**0.75 * _MEAN_RADIANCE**0.25)
         return np.float32(exposure * (TONE_STEPS - 1) / _TONE_RANGE) * self._balance
 
     def picture(self, exposed: F32, seed: tuple[int, int]) -> Rgb:

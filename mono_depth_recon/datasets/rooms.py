@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,10 @@ class Room:
         self._scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.triangles))
         rng = np.random.default_rng((self.seed, 11))
         light = bake(self._scene, mesh, self.layout.builder.patches, self.layout.lights, self.layout.suns, rng)
-        self._shader = Shader(mesh, light, self.layout.lights)
-        self._development = Development(rng, self._shader.level)
+        white = float(np.median(light[light.any(2)].mean(1)))  # a dim room must not make its screens glare
+        lamps = [replace(lamp, radiance=lamp.radiance / np.float32(white)) for lamp in self.layout.lights]
+        self._shader = Shader(mesh, light / np.float32(white), lamps)
+        self._development = Development(rng)
 
     def render(self, camera: PinholeCamera, T_world_camera: ArrayLike) -> tuple[Rgb, Depth]:
         """Colour (H, W, 3) uint8 and exact depth (H, W) float32, Z in metres, of a camera at that pose (4, 4).
