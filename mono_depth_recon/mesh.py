@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 _MIN_POINTS = 50
 _NORMAL_NEIGHBORS = 30
-# A Poisson vertex farther from the data than this many local point spacings closes a hole that nobody has seen.
-_REACH_SPACINGS = 2.5
+# A Poisson vertex farther from the data than this many times the local spacing closes a hole that nobody has seen.
+_REACH_SPACINGS = 1.5
+_SPACING_NEIGHBORS = 12  # enough to reach the next row where far rows lie apart
+_AWAY_COSINE = 0.25  # noise tilts triangles of grazing surfaces by some degrees
 _SPECK_TRIANGLES = 40
 _BALL_RADII = (1.5, 3.0, 6.0)  # times the spacing of the points
 
@@ -193,9 +195,9 @@ def _with_normals(cloud: Cloud) -> o3d.geometry.PointCloud:
 
 def _supported(vertices: NDArray[np.float32], points: NDArray[np.float32]) -> Mask:
     """True where a point lies within reach; the reach grows with the local spacing, as far pixels lie wide apart."""
-    _, to_neighbors = _nearest(points, points, 5)
+    _, to_neighbors = _nearest(points, points, _SPACING_NEIGHBORS + 1)
     spacing = to_neighbors[:, 1:].mean(axis=1)
-    low, high = np.quantile(spacing, (0.5, 0.95))  # a lone point has a wide spacing and no right to a wide reach
+    low, high = np.quantile(spacing, (0.5, 0.98))  # a lone point has a wide spacing and no right to a wide reach
     nearest, distance = _nearest(points, vertices, 1)
     return distance[:, 0] <= _REACH_SPACINGS * np.clip(spacing, low, high)[nearest[:, 0]]
 
@@ -233,7 +235,7 @@ def _mesh_to_open3d(mesh: Mesh) -> o3d.geometry.TriangleMesh:
 def _from_open3d(surface: o3d.geometry.TriangleMesh, remedy: str) -> Mesh:
     """The surface without its back and without specks; raises DataError with `remedy` where nothing is left.
 
-    A triangle that faces away from the camera cannot have been seen: the methods curl them around edges.
+    A triangle that clearly faces away from the camera cannot have been seen: the methods curl them around edges.
     """
     surface.remove_triangles_by_mask(_facing_away(surface))
     labels, sizes, _ = surface.cluster_connected_triangles()
@@ -249,7 +251,9 @@ def _from_open3d(surface: o3d.geometry.TriangleMesh, remedy: str) -> Mesh:
 def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
     corners = np.asarray(surface.vertices)[np.asarray(surface.triangles)]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    return np.einsum("ij,ij->i", np.cross(b - a, c - a), a) >= 0  # from the origin, any corner tells the side
+    normal = np.cross(b - a, c - a)
+    lengths = np.linalg.norm(normal, axis=1) * np.linalg.norm(a, axis=1)
+    return np.einsum("ij,ij->i", normal, a) > _AWAY_COSINE * lengths  # seen from the origin, any corner tells the side
 
 
 def _plain(surface: o3d.geometry.TriangleMesh) -> Mesh:
