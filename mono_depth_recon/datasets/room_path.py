@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from .room_noise import Rng
 
 CLEARANCE_M = 0.42
 _KNOTS = 8
+_THERE_AND_BACK = np.array([0, 2, 4, 6, 7, 5, 3, 1])  # of sorted knots: a loop without jumps
+_HEIGHT_M = (0.8, 1.8)
+_STEP_M, _TURN_RAD = 0.04, np.radians(3.0)  # what a hand moves a camera in a 15th of a second
+_LOOP_STEPS = 110.0
 Clearance = Callable[[Matrix], Matrix]  # points (N, 3) -> metres (N,), negative inside things
 
 
@@ -24,9 +28,11 @@ class CameraPath:
     eye: Matrix
     target: Matrix
     roll: Matrix
+    pace: Matrix = field(default_factory=lambda: np.linspace(0, 1, 2))  # spline phases at equal times
 
-    def pose(self, phase: float) -> Matrix:
-        """(4, 4) T_world_camera (z forward, x right, y down) at a phase 0..1 of the loop."""
+    def pose(self, time: float) -> Matrix:
+        """(4, 4) T_world_camera (z forward, x right, y down) at a time 0..1 of the loop."""
+        phase = float(np.interp(time % 1.0, np.linspace(0, 1, len(self.pace)), self.pace))
         eye, target, roll = (_spline(knots, phase) for knots in (self.eye, self.target, self.roll[:, None]))
         forward = (target - eye) / np.linalg.norm(target - eye)
         right = np.cross(forward, (0.0, 0.0, 1.0))
@@ -36,6 +42,20 @@ class CameraPath:
         T = np.eye(4)
         T[:3, 0], T[:3, 1], T[:3, 2], T[:3, 3] = c * right + s * down, c * down - s * right, forward, eye
         return T
+
+
+    def evenly_paced(self) -> tuple[CameraPath, float]:
+        """The same path with its motion spread evenly over time, and how many hand-sized steps it takes."""
+        phases = np.linspace(0, 1, 241)
+        T = np.stack([replace(self, pace=np.linspace(0, 1, 2)).pose(p) for p in phases])
+        moved = np.linalg.norm(np.diff(T[:, :3, 3], axis=0), axis=1) / _STEP_M
+        cosine = (np.einsum("nij,nij->n", T[1:, :3, :3], T[:-1, :3, :3]) - 1) / 2
+        turned = np.arccos(np.clip(cosine, -1, 1)) / _TURN_RAD
+        steps = np.hypot(moved, turned)
+        kernel = np.hanning(23) / np.hanning(23).sum()  # smooth changes of speed
+        cost = np.convolve(np.pad(steps, 11, mode="wrap"), kernel, "valid") + 0.1 * steps.mean()
+        time = np.concatenate([[0.0], np.cumsum(cost)]) / cost.sum()
+        return replace(self, pace=np.interp(np.linspace(0, 1, 961), time, phases)), float(steps.sum())
 
 
 def _spline(knots: Matrix, phase: float) -> Matrix:
@@ -59,6 +79,9 @@ def find_path(layout: Layout, clearance: Clearance, nearest_view: Callable[[Matr
         eyes = np.stack([_spline(path.eye, p) for p in phases])
         targets = np.stack([_spline(path.target, p) for p in phases])
         if (clearance(eyes) < CLEARANCE_M).any() or (np.hypot(*(targets - eyes)[:, :2].T) < 0.3).any():
+            continue
+        path, steps = path.evenly_paced()
+        if steps > _LOOP_STEPS:
             continue
         views = np.array([nearest_view(path.pose(p)) for p in phases[::4]])
         if views[:, 0].min() > 0.35 and (views[:, 1] > 0.7).all():
@@ -87,20 +110,25 @@ def _over_desk(layout: Layout, desk: Interest, clearance: Clearance, rng: Rng, s
     y = rng.uniform(-0.75 * desk.depth, 0.25, _KNOTS)
     target = np.array([desk.point(a, c, desk.look_m + rng.uniform(-0.15, 0.15)) for a, c in zip(x, y)])
     if rng.random() < 0.35:
-        target[0] = _look(layout, rng)
-    return CameraPath(eye, target, rng.normal(0, 0.16, _KNOTS))
+        target[np.argmax(np.abs(x))] = _look(layout, rng)
+    return CameraPath(_upright(eye), target[np.argsort(x)][_THERE_AND_BACK], rng.normal(0, 0.14, _KNOTS))
 
 
 def _around(item: Interest, rng: Rng, scale: float) -> CameraPath:
     """Along an arc about one thing and back."""
     swing = np.sin(2 * np.pi * np.arange(_KNOTS) / _KNOTS)
     T = item.T_world_item
-    angle = np.arctan2(-T[1, 1], -T[0, 1]) + rng.normal(0, 0.8) + rng.uniform(0.2, 1.2) * swing  # about its front
+    angle = np.arctan2(-T[1, 1], -T[0, 1]) + rng.normal(0, 0.8) + rng.uniform(0.15, 0.75) * scale * swing  # about its front
     radius = rng.uniform(1.6, 2.9) + 0.3 * scale * rng.normal(0, 1, _KNOTS)
     centre = item.point(0, -item.depth / 2, item.look_m)
     eye = np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle), rng.uniform(0.9, 1.7) + 0.12 * rng.normal(0, 1, _KNOTS)], 1)
     target = centre + rng.normal(0, 1, (_KNOTS, 3)) * np.array([0.25, 0.25, 0.2])
-    return CameraPath(eye, target, rng.normal(0, 0.06, _KNOTS))
+    return CameraPath(_upright(eye), target, rng.normal(0, 0.06, _KNOTS))
+
+
+def _upright(eye: Matrix) -> Matrix:
+    """Knots (K, 3) kept within the heights at which a hand holds a camera; a B-spline stays within them too."""
+    return np.clip(eye, (-np.inf, -np.inf, _HEIGHT_M[0]), (np.inf, np.inf, _HEIGHT_M[1]))
 
 
 def _through_room(layout: Layout, clearance: Clearance, rng: Rng, scale: float) -> CameraPath | None:
@@ -111,14 +139,16 @@ def _through_room(layout: Layout, clearance: Clearance, rng: Rng, scale: float) 
     if len(free) == 0:
         return None
     start = free[int(rng.integers(len(free)))]
-    eye = start + rng.normal(0, 1, (_KNOTS, 3)) * np.array([0.6, 0.6, 0.15]) * scale
+    eye = start + rng.normal(0, 1, (_KNOTS, 3)) * np.array([0.5, 0.5, 0.15]) * scale
     targets = np.array([_look(layout, rng) for _ in range(3 * _KNOTS)])
-    bearing = np.arctan2(targets[:, 1] - start[1], targets[:, 0] - start[0])
-    off = np.angle(np.exp(1j * (bearing - bearing[0])))
-    near = targets[(np.abs(off) < 1.2) & (np.hypot(*(targets - start)[:, :2].T) > 0.8)]
+    off = np.arctan2(targets[:, 1] - start[1], targets[:, 0] - start[0])
+    off = np.angle(np.exp(1j * (off - off[0])))
+    near = np.flatnonzero((np.abs(off) < 0.3 + 0.8 * scale) & (np.hypot(*(targets - start)[:, :2].T) > 0.8))
     if len(near) == 0:
         return None
-    return CameraPath(eye, near[rng.integers(len(near), size=_KNOTS)], rng.normal(0, 0.06, _KNOTS))
+    seen = rng.choice(near, _KNOTS)
+    seen = seen[np.argsort(off[seen])][_THERE_AND_BACK]
+    return CameraPath(_upright(eye), targets[seen], rng.normal(0, 0.06, _KNOTS))
 
 
 def _look(layout: Layout, rng: Rng) -> Matrix:

@@ -162,12 +162,13 @@ def rigid(position: ArrayLike = (0, 0, 0), yaw: float = 0.0, pitch: float = 0.0,
 class SceneMesh:
     """The triangles of a scene with what shading needs per triangle.
 
-    `vertices` (V, 3) float32, `triangles` (T, 3) uint32; `uv` (T, 12) float32: texture u0 v0 u1 v1 u2 v2 in tiles, then
+    `vertices` and unit `normals` (V, 3) float32, `triangles` (T, 3) uint32; `uv` (T, 12) float32: texture u0 v0 u1 v1 u2 v2 in tiles, then
     the light map's x0 y0 .. in texels; `patch` (T,) int32. Per patch: `texture`, `tint` (P, 3), `gloss`, `glow`,
     `texels_per_m` and the rectangle of the light map `rect` (P, 4) x, y, width, height.
     """
 
     vertices: F32
+    normals: F32
     triangles: NDArray[np.uint32]
     uv: F32
     patch: NDArray[np.int32]
@@ -209,7 +210,8 @@ def join(patches: Sequence[Patch]) -> SceneMesh:
     texture = np.array([table.index[m.texture] for m in materials], np.int32)
     density = [table.size[k, 0] / (m.tile_m or max(s)) for k, m, s in zip(texture, materials, sizes)]
     return SceneMesh(
-        np.concatenate(vertices).astype(np.float32), np.concatenate(triangles).astype(np.uint32),
+        np.concatenate(vertices).astype(np.float32),
+        np.concatenate([p.normals.reshape(-1, 3) for p in patches]).astype(np.float32), np.concatenate(triangles).astype(np.uint32),
         np.concatenate(uv).astype(np.float32), np.concatenate(owner), texture,
         np.array([m.tint for m in materials], np.float32), np.array([m.gloss for m in materials], np.float32),
         np.array([m.glow for m in materials], np.float32), np.array(density, np.float32), rect, height)

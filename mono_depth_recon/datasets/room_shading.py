@@ -34,6 +34,7 @@ class Shader:
         corners = mesh.vertices[mesh.triangles.astype(np.int64)].astype(np.float64)
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normal /= np.maximum(np.sqrt((normal**2).sum(1, keepdims=True)), 1e-12)
+        self._corner_normals = np.ascontiguousarray(mesh.normals[mesh.triangles.astype(np.int64)].transpose(1, 2, 0))
         self._normal = np.ascontiguousarray(normal.T.astype(np.float32))
         self._texture, self._density, self._gloss, self._glow = (
             a[mesh.patch] for a in (mesh.texture, mesh.texels_per_m, mesh.gloss, mesh.glow))
@@ -59,28 +60,35 @@ class Shader:
             light[:, k] += glow
         light *= albedo
         light *= np.float32(1 / 255**2)
-        self._add_gloss(light, eye, way, normal, facing, length, reach, np.take(self._gloss, prim))
+        pick = np.flatnonzero(np.take(self._gloss, prim) > 0.02)
+        near = (w[pick] for w in (*way, *bary, length, reach))
+        light[pick] += self._mirrored(eye, prim[pick], *near)
         return light
 
     def _interpolate(self, k: int, prim: NDArray[np.int32], w1: F32, w2: F32) -> F32:
         a = np.take(self._uv[k], prim)
         return np.asarray(a + w1 * (np.take(self._uv[k + 2], prim) - a) + w2 * (np.take(self._uv[k + 4], prim) - a))
 
-    def _add_gloss(self, light: F32, eye: Matrix, way: Planes, normal: tuple[F32, ...], facing: F32, length: F32, reach: F32, gloss: F32) -> None:
-        """Adds what glossy surfaces mirror (Schlick's Fresnel term): the room's grey, lamps and windows as soft spots."""
-        pick = np.flatnonzero(gloss > 0.02)
-        cosine, n = facing[pick], [a[pick] for a in normal]
-        strength = gloss[pick] * (0.04 + 0.96 * (1 - np.abs(cosine)) ** 5)
-        w = [a[pick] for a in way]
-        ray, far = length[pick], reach[pick]
-        point = [np.float32(eye[k]) + far * w[k] for k in range(3)]
-        mirrored = [w[k] / ray - 2 * cosine * n[k] for k in range(3)]
-        extra = np.full((3, len(pick)), _MIRRORED_GREY, np.float32)
+    def _mirrored(self, eye: Matrix, prim: NDArray[np.int32], *flat: F32) -> F32:
+        """What glossy surfaces mirror, (N, 3): the room's grey, lamps and windows as soft spots, by Schlick's Fresnel term.
+
+        `flat` are (N,): way x, y, z, two barycentric coordinates, length of the way, reach.
+        """
+        *way, w1, w2, length, reach = flat
+        a, b, c = ([np.take(n, prim) for n in corner] for corner in self._corner_normals)
+        n = [p + w1 * (q - p) + w2 * (r - p) for p, q, r in zip(a, b, c, strict=True)]
+        shorten = 1 / np.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2)
+        n = [p * shorten for p in n]
+        cosine = (way[0] * n[0] + way[1] * n[1] + way[2] * n[2]) / length
+        strength = np.take(self._gloss, prim) * (0.04 + 0.96 * (1 - np.minimum(np.abs(cosine), 1)) ** 5)
+        point = [np.float32(eye[k]) + reach * way[k] for k in range(3)]
+        ray = [way[k] / length - 2 * cosine * n[k] for k in range(3)]
+        extra = np.full((3, len(prim)), _MIRRORED_GREY, np.float32)
         for lamp in self._lamps:
-            seen = lamp.seen_along(point, mirrored)
+            seen = lamp.seen_along(point, ray)
             for k in range(3):
                 extra[k] += seen * lamp.radiance[k]
-        light[pick] += (strength * extra).T
+        return np.asarray((strength * extra).T)
 
 
 def _sample(image: NDArray, x: F32, y: F32) -> NDArray:  # type: ignore[type-arg]
