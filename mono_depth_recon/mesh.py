@@ -177,7 +177,7 @@ def decimate(mesh: Mesh, triangles: int) -> Mesh:
     if len(mesh.triangles) <= triangles:
         return mesh
     surface = _mesh_to_open3d(mesh)
-    if len(mesh.triangles) > 8 * triangles:
+    if len(mesh.triangles) > 4 * triangles:
         surface = surface.simplify_vertex_clustering(float(np.sqrt(surface.get_surface_area() / (2 * triangles))))
     if len(surface.triangles) > triangles:
         surface = surface.simplify_quadric_decimation(triangles)
