@@ -6,7 +6,6 @@ import colorsys
 from collections.abc import Callable
 
 import numpy as np
-
 from numpy.typing import ArrayLike
 
 from .room_noise import F32, Rng, fractal, grey
@@ -26,7 +25,7 @@ def _canvas(colour: ArrayLike, n: int = _N) -> F32:
 def _rect(image: F32, x0: float, y0: float, x1: float, y1: float, colour: F32 | float) -> None:
     """Fills a rectangle given in fractions of the image."""
     n = len(image)
-    image[int(y0 * n):max(int(y1 * n), int(y0 * n) + 1), int(x0 * n):max(int(x1 * n), int(x0 * n) + 1)] = colour
+    image[int(y0 * n) : max(int(y1 * n), int(y0 * n) + 1), int(x0 * n) : max(int(x1 * n), int(x0 * n) + 1)] = colour
 
 
 def _text(image: F32, rng: Rng, x0: float, y0: float, x1: float, y1: float, line: float, ink: F32 | float) -> None:
@@ -40,7 +39,7 @@ def _text(image: F32, rng: Rng, x0: float, y0: float, x1: float, y1: float, line
             a, b = int(x * n), int(min(x + w, end) * n)
             h = max(1, int(0.5 * line * n))
             strokes = rng.random((h, max(b - a, 0))) < 0.62
-            image[int(y * n):int(y * n) + h, a:b][strokes] = ink
+            image[int(y * n) : int(y * n) + h, a:b][strokes] = ink
             x += w + 0.4 * line
 
 
@@ -72,7 +71,16 @@ def _code_screen(rng: Rng) -> F32:
     _rect(image, 0, 0, 1, 0.05, hsv(0.6, 0.2, 0.3))
     _rect(image, 0, 0.05, 0.18, 1, hsv(0.6, 0.1, 0.17))
     for hue in rng.uniform(0, 1, 5):
-        _text(image, rng, 0.22 + rng.uniform(0, 0.1), rng.uniform(0.07, 0.5), rng.uniform(0.5, 0.95), 0.96, 0.03, hsv(hue, 0.5, 0.8))
+        _text(
+            image,
+            rng,
+            0.22 + rng.uniform(0, 0.1),
+            rng.uniform(0.07, 0.5),
+            rng.uniform(0.5, 0.95),
+            0.96,
+            0.03,
+            hsv(hue, 0.5, 0.8),
+        )
     return image
 
 
@@ -109,7 +117,8 @@ def _keyboard(rng: Rng, body: float, key: float) -> F32:
         columns = np.linspace(0.03, 0.74, 15)
         if r == 4:
             columns = np.array([0.03, 0.09, 0.15, 0.21, 0.5, 0.56, 0.62, 0.68, 0.74])
-        for a, b in zip(np.r_[columns[:-1], 0.79, 0.84, 0.89], np.r_[columns[1:], 0.835, 0.885, 0.935]):
+        left, right = np.r_[columns[:-1], 0.79, 0.84, 0.89], np.r_[columns[1:], 0.835, 0.885, 0.935]
+        for a, b in zip(left, right, strict=True):
             _key(image, a, y, b, y + 0.144, key + rng.uniform(-0.02, 0.02), body)
     return image
 
@@ -171,16 +180,23 @@ def _poster(rng: Rng) -> F32:
 def _view(rng: Rng) -> F32:
     """Sky, far trees or houses, out of focus."""
     y = np.linspace(0, 1, _N)[:, None, None]
-    image = (1 - y) * hsv(0.58, 0.35, 1.0) + y * np.array((1.0, 0.98, 0.95), np.float32)
-    image = image + 0.25 * np.clip(fractal(rng, _N, 2.0), 0, 1)[..., None]
+    sky = (1 - y) * hsv(0.58, 0.35, 1.0) + y * np.array((1.0, 0.98, 0.95), np.float32)
+    sky = sky + 0.25 * np.clip(fractal(rng, _N, 2.0), 0, 1)[..., None]
     skyline = 0.6 + 0.12 * fractal(rng, _N, 1.5)[:1].repeat(_N, 0)
     trees = (0.55 + 0.3 * fractal(rng, _N, 1.2))[..., None] * hsv(rng.uniform(0.2, 0.35), 0.45, 0.75)
-    image = np.where(y > skyline[..., None], trees, image)
+    image: F32 = np.where(y > skyline[..., None], trees, sky).astype(np.float32)
     if rng.random() < 0.6:
         x = rng.uniform(0, 0.6)
         _rect(image, x, 0.35, x + 0.35, 1.0, hsv(0.07, 0.2, 0.75))
         for i in range(9):
-            _rect(image, x + 0.04 + 0.1 * (i % 3), 0.4 + 0.18 * (i // 3), x + 0.1 + 0.1 * (i % 3), 0.5 + 0.18 * (i // 3), 0.4)
+            _rect(
+                image,
+                x + 0.04 + 0.1 * (i % 3),
+                0.4 + 0.18 * (i // 3),
+                x + 0.1 + 0.1 * (i % 3),
+                0.5 + 0.18 * (i // 3),
+                0.4,
+            )
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -201,17 +217,30 @@ def _leaf(rng: Rng) -> F32:
 
 
 COUNTS: dict[str, tuple[Callable[[Rng], F32], int]] = {
-    "paper": (_paper, 5), "code_screen": (_code_screen, 2), "desktop_screen": (_desktop_screen, 3), "web_screen": (_web_screen, 2),
-    "dark_screen": (_dark_screen, 1), "light_keyboard": (_light_keyboard, 1), "dark_keyboard": (_dark_keyboard, 1),
-    "cover": (_cover, 16), "spine": (_spine, 4), "package": (_package, 6), "poster": (_poster, 10), "view": (_view, 4),
-    "rug": (_rug, 5), "leaf": (_leaf, 1),
+    "paper": (_paper, 5),
+    "code_screen": (_code_screen, 2),
+    "desktop_screen": (_desktop_screen, 3),
+    "web_screen": (_web_screen, 2),
+    "dark_screen": (_dark_screen, 1),
+    "light_keyboard": (_light_keyboard, 1),
+    "dark_keyboard": (_dark_keyboard, 1),
+    "cover": (_cover, 16),
+    "spine": (_spine, 4),
+    "package": (_package, 6),
+    "poster": (_poster, 10),
+    "view": (_view, 4),
+    "rug": (_rug, 5),
+    "leaf": (_leaf, 1),
 }
 
 
 def all_decals() -> dict[str, F32]:
     """Every picture by name, `kind` and a number: (256, 256, 3) float32 within 0 to 1."""
-    return {f"{kind}{i}": make(np.random.default_rng((2, k, i)))
-            for k, (kind, (make, count)) in enumerate(COUNTS.items()) for i in range(count)}
+    return {
+        f"{kind}{i}": make(np.random.default_rng((2, k, i)))
+        for k, (kind, (make, count)) in enumerate(COUNTS.items())
+        for i in range(count)
+    }
 
 
 def pick(rng: Rng, kind: str) -> str:

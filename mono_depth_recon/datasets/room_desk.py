@@ -1,4 +1,7 @@
-"""What lies on desks, tables and shelves of the synthetic rooms. Local frames: z up from the surface, -y towards the user."""
+"""What lies on desks, tables and shelves of the synthetic rooms.
+
+Local frames: z up from the surface, -y towards the user, metres.
+"""
 
 from __future__ import annotations
 
@@ -48,17 +51,26 @@ def monitor(b: SceneBuilder, rng: Rng) -> None:
     with b.at((0, -0.02, lift + h / 2), roll=rng.uniform(-0.18, 0.03)):
         b.box((0, 0, 0), (w, 0.035, h), shell)
         m = rng.uniform(0.012, 0.025)
-        screen = picture(rng, kind, (0.5, 0.5, 0.5) if off else (0.08, 0.08, 0.08), 0.5, 0.0 if off else rng.uniform(0.6, 1.3))
+        screen = picture(
+            rng, kind, (0.5, 0.5, 0.5) if off else (0.08, 0.08, 0.08), 0.5, 0.0 if off else rng.uniform(0.6, 1.3)
+        )
         b.quad((-w / 2 + m, -0.0185, h / 2 - m), (w - 2 * m, 0, 0), (0, 0, -h + 2 * m), screen)
 
 
 def keyboard(b: SceneBuilder, rng: Rng) -> None:
     """A keyboard 45 cm wide."""
     light = rng.random() < 0.55
-    keys = picture(rng, "light_keyboard" if light else "dark_keyboard", greyish(rng, 0.6, 0.9) if light else (0.8, 0.8, 0.8), 0.15)
+    keys = picture(
+        rng, "light_keyboard" if light else "dark_keyboard", greyish(rng, 0.6, 0.9) if light else (0.8, 0.8, 0.8), 0.15
+    )
     d = rng.uniform(0.13, 0.18)
     with b.at((0, 0, 0.003), roll=rng.uniform(0.02, 0.07)):
-        b.box((0, 0, 0.013), (rng.uniform(0.4, 0.48), d, 0.02), plastic(rng, (0.6, 0.6, 0.57) if light else (0.03, 0.03, 0.03)), top=keys)
+        b.box(
+            (0, 0, 0.013),
+            (rng.uniform(0.4, 0.48), d, 0.02),
+            plastic(rng, (0.6, 0.6, 0.57) if light else (0.03, 0.03, 0.03)),
+            top=keys,
+        )
 
 
 def mouse(b: SceneBuilder, rng: Rng) -> None:
@@ -89,7 +101,12 @@ def gamepad(b: SceneBuilder, rng: Rng) -> None:
     for x in (-0.045, 0.045):
         b.ball((x, 0, 0.022), 0.04, body, 0.5)
     b.box((0, 0.01, 0.022), (0.09, 0.05, 0.03), body, top=picture(rng, "cover"))
-    b.tube([(0, 0.03, 0.02), (0.02, 0.09, 0.006), (0.09, 0.14, 0.004), (0.12, 0.24, 0.004)], 0.003, plastic(rng, (0.02, 0.02, 0.02)), 5)
+    b.tube(
+        [(0, 0.03, 0.02), (0.02, 0.09, 0.006), (0.09, 0.14, 0.004), (0.12, 0.24, 0.004)],
+        0.003,
+        plastic(rng, (0.02, 0.02, 0.02)),
+        5,
+    )
 
 
 def adapter(b: SceneBuilder, rng: Rng) -> None:
@@ -102,7 +119,12 @@ def book(b: SceneBuilder, rng: Rng) -> None:
     """A lying book with a cover."""
     w, d, h = rng.uniform(0.13, 0.22), rng.uniform(0.19, 0.3), rng.uniform(0.008, 0.05)
     tint = colour(rng, (0, 0.3), (0.75, 1))
-    b.box((0, 0, h / 2 + 0.001), (w, d, h), Material("plain", (0.75, 0.72, 0.65), 0.2), top=picture(rng, "cover", tint, 0.3))
+    b.box(
+        (0, 0, h / 2 + 0.001),
+        (w, d, h),
+        Material("plain", (0.75, 0.72, 0.65), 0.2),
+        top=picture(rng, "cover", tint, 0.3),
+    )
     spine = Material(pick(rng, "spine"), colour(rng), 0.0, 0.2)
     b.quad((-w / 2 - 0.001, d / 2, h + 0.001), (0, -d, 0), (0, 0, -h), spine)
 
@@ -113,8 +135,13 @@ def book_stack(b: SceneBuilder, rng: Rng) -> None:
     for _ in range(rng.integers(2, 6)):
         h = rng.uniform(0.012, 0.045)
         with b.at((*rng.normal(0, 0.012, 2), z), rng.normal(0, 0.15)):
-            b.box((0, 0, h / 2 + 0.001), (rng.uniform(0.14, 0.22), rng.uniform(0.2, 0.3), h), plastic(rng, colour(rng)),
-                  front=Material(pick(rng, "spine"), colour(rng), 0.0, 0.2, turned=True), top=picture(rng, "cover", gloss=0.3))
+            b.box(
+                (0, 0, h / 2 + 0.001),
+                (rng.uniform(0.14, 0.22), rng.uniform(0.2, 0.3), h),
+                plastic(rng, colour(rng)),
+                front=Material(pick(rng, "spine"), colour(rng), 0.0, 0.2, turned=True),
+                top=picture(rng, "cover", gloss=0.3),
+            )
         z += h + 0.001
 
 
@@ -146,7 +173,7 @@ def pencil_cup(b: SceneBuilder, rng: Rng) -> None:
     for _ in range(rng.integers(3, 9)):
         angle, lean = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.4)
         tip = np.array([np.cos(angle) * lean, np.sin(angle) * lean, 1.0]) * rng.uniform(0.13, 0.17)
-        b.tube([[0, 0, 0.012], tip * 0.5 + [0, 0, 0.005], tip], 0.0045, plastic(rng, colour(rng)))
+        b.tube([[0, 0, 0.012], *np.outer((0.5, 1.0), tip)], 0.0045, plastic(rng, colour(rng)))
 
 
 def package(b: SceneBuilder, rng: Rng) -> None:
@@ -178,7 +205,12 @@ def cable(b: SceneBuilder, rng: Rng) -> None:
 def speaker(b: SceneBuilder, rng: Rng) -> None:
     """A small loudspeaker or a hard disk standing up."""
     w, h = rng.uniform(0.08, 0.13), rng.uniform(0.15, 0.24)
-    b.box((0, 0, h / 2 + 0.001), (w, 0.12, h), plastic(rng, greyish(rng, 0.01, 0.3)), front=Material("carpet", greyish(rng, 0.02, 0.1), 0.05))
+    b.box(
+        (0, 0, h / 2 + 0.001),
+        (w, 0.12, h),
+        plastic(rng, greyish(rng, 0.01, 0.3)),
+        front=Material("carpet", greyish(rng, 0.02, 0.1), 0.05),
+    )
 
 
 def laptop(b: SceneBuilder, rng: Rng) -> None:
@@ -189,8 +221,12 @@ def laptop(b: SceneBuilder, rng: Rng) -> None:
     with b.at((0, d / 2, 0.022), roll=-rng.uniform(0.1, 0.5)):
         b.box((0, 0.004, d / 2), (w, 0.008, d), shell)
         kind = str(rng.choice(["code_screen", "desktop_screen", "web_screen", "dark_screen"]))
-        b.quad((-w / 2 + 0.01, -0.0012, d - 0.01), (w - 0.02, 0, 0), (0, 0, -d + 0.03),
-               picture(rng, kind, (0.1, 0.1, 0.1), 0.4, rng.uniform(0.5, 1.1)))
+        b.quad(
+            (-w / 2 + 0.01, -0.0012, d - 0.01),
+            (w - 0.02, 0, 0),
+            (0, 0, -d + 0.03),
+            picture(rng, kind, (0.1, 0.1, 0.1), 0.4, rng.uniform(0.5, 1.1)),
+        )
 
 
 def desk_lamp(b: SceneBuilder, rng: Rng) -> None:
@@ -213,8 +249,10 @@ def plant(b: SceneBuilder, rng: Rng) -> None:
 def potted(b: SceneBuilder, rng: Rng, height: float) -> None:
     """A pot with long leaves; `height` of the whole in metres."""
     r = 0.22 * height + 0.02
-    b.lathe([(0, 0.001), (0.7 * r, 0.001), (r, 0.35 * height), (0.9 * r, 0.35 * height), (0.88 * r, 0.3 * height)],
-            Material("plain", colour(rng, (0.1, 0.7), (0.4, 0.9)), 0.3, 0.2))
+    b.lathe(
+        [(0, 0.001), (0.7 * r, 0.001), (r, 0.35 * height), (0.9 * r, 0.35 * height), (0.88 * r, 0.3 * height)],
+        Material("plain", colour(rng, (0.1, 0.7), (0.4, 0.9)), 0.3, 0.2),
+    )
     b.lathe([(0.88 * r, 0.3 * height), (0, 0.3 * height)], Material("carpet", (0.06, 0.04, 0.03), 0.1))
     green = colour(rng, (0.3, 0.5), (0.8, 1))
     for angle in np.arange(rng.integers(9, 17)) * 2.4:
@@ -237,24 +275,72 @@ def ball(b: SceneBuilder, rng: Rng) -> None:
 def bowl(b: SceneBuilder, rng: Rng) -> None:
     """A bowl or a plate."""
     r, h = rng.uniform(0.07, 0.13), rng.uniform(0.015, 0.08)
-    b.lathe([(0, 0.001), (0.5 * r, 0.001), (r, h), (r - 0.004, h), (0.5 * r, 0.006), (0, 0.006)], Material("plain", greyish(rng, 0.4, 0.85), 0.4, 0.5))
+    b.lathe(
+        [(0, 0.001), (0.5 * r, 0.001), (r, h), (r - 0.004, h), (0.5 * r, 0.006), (0, 0.006)],
+        Material("plain", greyish(rng, 0.4, 0.85), 0.4, 0.5),
+    )
 
 
 SMALL: dict[str, tuple[Draw, float]] = {  # with the radius of the place that each needs, metres
-    "papers": (papers, 0.15), "book": (book, 0.14), "book_stack": (book_stack, 0.15), "cup": (cup, 0.06), "bottle": (bottle, 0.05),
-    "pencil_cup": (pencil_cup, 0.06), "package": (package, 0.11), "phone": (phone, 0.13), "cable": (cable, 0.1),
-    "speaker": (speaker, 0.09), "laptop": (laptop, 0.21), "desk_lamp": (desk_lamp, 0.11), "plant": (plant, 0.1), "ball": (ball, 0.06),
-    "bowl": (bowl, 0.12), "mouse": (mouse, 0.06),
-    "folder": (folder, 0.12), "gamepad": (gamepad, 0.09), "adapter": (adapter, 0.05),
+    "papers": (papers, 0.15),
+    "book": (book, 0.14),
+    "book_stack": (book_stack, 0.15),
+    "cup": (cup, 0.06),
+    "bottle": (bottle, 0.05),
+    "pencil_cup": (pencil_cup, 0.06),
+    "package": (package, 0.11),
+    "phone": (phone, 0.13),
+    "cable": (cable, 0.1),
+    "speaker": (speaker, 0.09),
+    "laptop": (laptop, 0.21),
+    "desk_lamp": (desk_lamp, 0.11),
+    "plant": (plant, 0.1),
+    "ball": (ball, 0.06),
+    "bowl": (bowl, 0.12),
+    "mouse": (mouse, 0.06),
+    "folder": (folder, 0.12),
+    "gamepad": (gamepad, 0.09),
+    "adapter": (adapter, 0.05),
 }
-OFFICE = ("papers", "papers", "book", "book", "book_stack", "cup", "bottle", "pencil_cup", "package", "package", "phone", "cable", "cable", "cable",
-          "speaker", "laptop", "desk_lamp", "plant", "ball", "mouse", "folder", "folder",
-          "gamepad", "adapter", "adapter", "adapter")
+OFFICE = (
+    "papers",
+    "papers",
+    "book",
+    "book",
+    "book_stack",
+    "cup",
+    "bottle",
+    "pencil_cup",
+    "package",
+    "package",
+    "phone",
+    "cable",
+    "cable",
+    "cable",
+    "speaker",
+    "laptop",
+    "desk_lamp",
+    "plant",
+    "ball",
+    "mouse",
+    "folder",
+    "folder",
+    "gamepad",
+    "adapter",
+    "adapter",
+    "adapter",
+)
 HOME = ("book", "book_stack", "cup", "bottle", "plant", "ball", "bowl", "bowl", "package", "papers", "desk_lamp")
 
 
-def scatter(b: SceneBuilder, rng: Rng, size: tuple[float, float], kinds: tuple[str, ...], count: int,
-            taken: list[tuple[float, float, float]] | None = None) -> None:
+def scatter(
+    b: SceneBuilder,
+    rng: Rng,
+    size: tuple[float, float],
+    kinds: tuple[str, ...],
+    count: int,
+    taken: list[tuple[float, float, float]] | None = None,
+) -> None:
     """Puts up to `count` things on a surface of `size` (w, d) metres around the local origin, none through another."""
     places = list(taken or [])
     for _ in range(count):
@@ -273,12 +359,16 @@ def scatter(b: SceneBuilder, rng: Rng, size: tuple[float, float], kinds: tuple[s
 
 
 def work_place(b: SceneBuilder, rng: Rng, w: float, d: float, count: int) -> None:
-    """A used desk top of w x d metres around the local origin: screens behind, keyboard before them, things all over."""
+    """A used desk top of w x d metres around the local origin: screens, keyboard, things all over."""
     for k in range(rng.integers(0, 6)):
         with b.at((rng.uniform(-0.45, 0.45) * w, rng.uniform(-0.3, 0.25) * d, 0.008 * k), rng.normal(0, 0.5)):
             papers(b, rng)
     taken: list[tuple[float, float, float]] = []
-    xs = rng.uniform(-0.15, 0.15, 1) if w < 1.5 or rng.random() < 0.5 else np.array([-0.33, 0.33]) + rng.normal(0, 0.05, 2)
+    xs = (
+        rng.uniform(-0.15, 0.15, 1)
+        if w < 1.5 or rng.random() < 0.5
+        else np.array([-0.33, 0.33]) + rng.normal(0, 0.05, 2)
+    )
     for x in xs + rng.uniform(-0.1, 0.1) * w:
         with b.at((x, d / 2 - rng.uniform(0.12, 0.25), 0), rng.normal(0, 0.2)):
             monitor(b, rng)

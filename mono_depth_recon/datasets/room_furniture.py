@@ -15,7 +15,7 @@ from .room_scene import Colour, Material, SceneBuilder
 
 @dataclass(frozen=True)
 class Item:
-    """One piece: footprint `width` x `depth` and `height` in metres, `draw(builder, rng)`, and where cameras like to look."""
+    """A piece: footprint `width` x `depth` and `height` in metres, `draw(builder, rng)`, and the point of interest."""
 
     name: str
     width: float
@@ -27,14 +27,23 @@ class Item:
 
 def timber(rng: Rng) -> Material:
     """Some kind of wood, oiled or painted."""
-    browns: list[Colour] = [(0.55, 0.36, 0.19), (0.36, 0.2, 0.1), (0.7, 0.55, 0.36), (0.2, 0.11, 0.06), (0.62, 0.42, 0.26), (0.45, 0.22, 0.1)]
+    browns: list[Colour] = [
+        (0.55, 0.36, 0.19),
+        (0.36, 0.2, 0.1),
+        (0.7, 0.55, 0.36),
+        (0.2, 0.11, 0.06),
+        (0.62, 0.42, 0.26),
+        (0.45, 0.22, 0.1),
+    ]
     kind = rng.random()
     if kind < 0.2:
         return Material("pale_wood", greyish(rng, 0.65, 0.9), 0.7, 0.2)
     if kind < 0.3:
         return Material("plain", colour(rng, (0.05, 0.45), (0.3, 0.9)), 0.5, 0.15)
     base = np.array(browns[rng.integers(len(browns))]) * rng.uniform(0.75, 1.25, 3)
-    return Material("knotty_wood" if kind > 0.85 else "wood", (0.5, 0.5, 0.5), rng.uniform(0.5, 1.1), rng.uniform(0.05, 0.35)).dyed(np.minimum(base, 0.9))
+    return Material(
+        "knotty_wood" if kind > 0.85 else "wood", (0.5, 0.5, 0.5), rng.uniform(0.5, 1.1), rng.uniform(0.05, 0.35)
+    ).dyed(np.minimum(base, 0.9))
 
 
 def cloth(rng: Rng) -> Material:
@@ -84,7 +93,9 @@ def drawers(b: SceneBuilder, rng: Rng, w: float, d: float, h: float, count: int,
         z0, z1 = h * k / count + gap, h * (k + 1) / count - gap
         b.box((0, -d - 0.008, (z0 + z1) / 2), (w - 2 * gap, 0.016, z1 - z0), front)
         z = (z0 + z1) / 2 + 0.3 * (z1 - z0)
-        b.tube([(-0.06, -d - 0.016, z), (-0.05, -d - 0.04, z), (0.05, -d - 0.04, z), (0.06, -d - 0.016, z)], 0.006, knob)
+        b.tube(
+            [(-0.06, -d - 0.016, z), (-0.05, -d - 0.04, z), (0.05, -d - 0.04, z), (0.06, -d - 0.016, z)], 0.006, knob
+        )
 
 
 def cabinet(rng: Rng) -> Item:
@@ -98,7 +109,9 @@ def cabinet(rng: Rng) -> Item:
         b.box((0, -d / 2, (h + foot) / 2), (w, d, h - foot), replace(wood, turned=True))
         b.box((0, -d / 2, h + 0.012), (w + 0.03, d + 0.03, 0.024), wood)
         columns, split = max(1, round(w / 0.5)), rng.uniform(0.25, 0.5)
-        rows = [(foot, h)] if rng.random() < 0.5 else [(foot, foot + split * (h - foot)), (foot + split * (h - foot), h)]
+        rows = (
+            [(foot, h)] if rng.random() < 0.5 else [(foot, foot + split * (h - foot)), (foot + split * (h - foot), h)]
+        )
         for lo, hi in rows:
             for k in range(columns):
                 _door_leaf(b, rng, -w / 2 + w * k / columns, w / columns, lo, hi, d, wood, k % 2 == 0)
@@ -109,7 +122,9 @@ def cabinet(rng: Rng) -> Item:
     return Item("cabinet", w, d, h, draw, 0.5 * h)
 
 
-def _door_leaf(b: SceneBuilder, rng: Rng, x: float, w: float, z0: float, z1: float, d: float, wood: Material, left: bool) -> None:
+def _door_leaf(
+    b: SceneBuilder, rng: Rng, x: float, w: float, z0: float, z1: float, d: float, wood: Material, left: bool
+) -> None:
     gap, frame = 0.004, 0.055
     turned = replace(wood, turned=True)
     b.box((x + w / 2, -d - 0.008, (z0 + z1) / 2), (w - 2 * gap, 0.016, z1 - z0 - 2 * gap), turned)
@@ -151,8 +166,13 @@ def _row_of_books(b: SceneBuilder, rng: Rng, w: float, d: float, room: float) ->
     while x < end - 0.05:
         t, h, depth = rng.uniform(0.015, 0.05), room * rng.uniform(0.65, 0.95), rng.uniform(0.6, 0.85) * d
         tint = colour(rng, (0.1, 0.9), (0.15, 0.95))
-        b.box((x + t / 2, -d / 2 + depth / 2 + 0.01, h / 2 + 0.001), (t - 0.001, depth, h), Material("plain", tint, 0.3, 0.1),
-              front=Material(pick(rng, "spine"), tint, 0.0, 0.2), solid=False)
+        b.box(
+            (x + t / 2, -d / 2 + depth / 2 + 0.01, h / 2 + 0.001),
+            (t - 0.001, depth, h),
+            Material("plain", tint, 0.3, 0.1),
+            front=Material(pick(rng, "spine"), tint, 0.0, 0.2),
+            solid=False,
+        )
         x += t
 
 
@@ -246,7 +266,11 @@ def counter(rng: Rng) -> Item:
         front = timber(rng)
         b.box((0, -d / 2 + 0.02, 0.05), (w, d - 0.1, 0.1), Material("plain", (0.05, 0.05, 0.05)))
         b.box((0, -d / 2, 0.48), (w, d - 0.02, 0.76), front)
-        b.box((0, -d / 2 - 0.01, h - 0.02), (w + 0.02, d + 0.02, 0.04), Material("speckle", greyish(rng, 0.1, 0.8), 0.3, 0.4))
+        b.box(
+            (0, -d / 2 - 0.01, h - 0.02),
+            (w + 0.02, d + 0.02, 0.04),
+            Material("speckle", greyish(rng, 0.1, 0.8), 0.3, 0.4),
+        )
         columns = round(w / 0.5)
         hang = rng.random() < 0.7
         for k in range(columns):
@@ -274,13 +298,19 @@ def _lifted_plant(b: SceneBuilder, rng: Rng, h: float) -> None:
 
 def cartons(rng: Rng) -> Item:
     """Boxes on the floor."""
+
     def draw(b: SceneBuilder, rng: Rng) -> None:
         z = 0.001
         for _ in range(rng.integers(1, 4)):
             w, d, h = rng.uniform(0.28, 0.45), rng.uniform(0.25, 0.42), rng.uniform(0.15, 0.35)
             brown = Material("cardboard", (0.48, 0.33, 0.19), 0.4) if rng.random() < 0.7 else plastic(rng)
             with b.at((0, -0.25, z), rng.normal(0, 0.15)):
-                b.box((0, 0, h / 2), (w, d, h), brown, front=picture(rng, "package", (0.6, 0.5, 0.4)) if rng.random() < 0.3 else None)
+                b.box(
+                    (0, 0, h / 2),
+                    (w, d, h),
+                    brown,
+                    front=picture(rng, "package", (0.6, 0.5, 0.4)) if rng.random() < 0.3 else None,
+                )
             z += h + 0.001
 
     return Item("cartons", 0.5, 0.5, 0.9, draw, 0.3)
@@ -288,6 +318,7 @@ def cartons(rng: Rng) -> Item:
 
 def floor_lamp(rng: Rng) -> Item:
     """A standing lamp with a shade."""
+
     def draw(b: SceneBuilder, rng: Rng) -> None:
         metal = steel(rng)
         with b.at((0, -0.22, 0)):
@@ -301,8 +332,13 @@ def floor_lamp(rng: Rng) -> Item:
 
 def bin_(rng: Rng) -> Item:
     """A waste paper bin."""
+
     def draw(b: SceneBuilder, rng: Rng) -> None:
-        b.lathe([(0, 0.001), (0.1, 0.001), (0.14, 0.3), (0.135, 0.3), (0.1, 0.02), (0, 0.02)], plastic(rng, colour(rng)), (0, -0.16, 0))
+        b.lathe(
+            [(0, 0.001), (0.1, 0.001), (0.14, 0.3), (0.135, 0.3), (0.1, 0.02), (0, 0.02)],
+            plastic(rng, colour(rng)),
+            (0, -0.16, 0),
+        )
 
     return Item("bin", 0.32, 0.32, 0.3, draw, 0.2)
 

@@ -6,6 +6,7 @@ The room fills x 0..Lx, y 0..Ly, z 0..height metres; z is up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,12 +52,12 @@ class Layout:
     wall_taken: list[tuple[int, float, float, float]] = field(default_factory=list)  # wall, x0, x1, lowest z in use
 
     def wall_frame(self, k: int) -> tuple[Matrix, float]:
-        """Frame of wall k (origin at the middle of its foot, x to the right seen from inside, y outwards) and its length."""
+        """Frame of wall k and its length: origin mid-foot, x to the right seen from inside, y outwards."""
         Lx, Ly, _ = self.size
         position = ((Lx / 2, 0, 0), (Lx, Ly / 2, 0), (Lx / 2, Ly, 0), (0, Ly / 2, 0))[k]
         return rigid(position, yaw=(np.pi, -np.pi / 2, 0.0, np.pi / 2)[k]), (Lx, Ly)[k % 2]
 
-    def at_wall(self, k: int):  # type: ignore[no-untyped-def]
+    def at_wall(self, k: int) -> AbstractContextManager[None]:
         """The builder's `at` block in the frame of wall k."""
         T, _ = self.wall_frame(k)
         return self.builder.at(T[:3, 3], np.arctan2(T[1, 0], T[0, 0]))
@@ -66,9 +67,13 @@ def plan(seed: int) -> Layout:
     """The layout of the room of that seed."""
     rng = np.random.default_rng((seed, 10))
     style = str(rng.choice(STYLES, p=_STYLE_ODDS))
-    low, high = ((6.5, 6), (9, 8)) if style == "hall" else ((3, 3), (7.5, 5.5)) if style == "office" else ((3, 3), (6.5, 5))
+    low, high = (
+        ((6.5, 6), (9, 8)) if style == "hall" else ((3, 3), (7.5, 5.5)) if style == "office" else ((3, 3), (6.5, 5))
+    )
     Lx, Ly = rng.uniform(low, high)
-    layout = Layout(style, (float(Lx), float(Ly), float(rng.uniform(2.4, 3.4 if style == "hall" else 2.9))), SceneBuilder(rng))
+    layout = Layout(
+        style, (float(Lx), float(Ly), float(rng.uniform(2.4, 3.4 if style == "hall" else 2.9))), SceneBuilder(rng)
+    )
     room_shell.shell(layout, rng)
     room_shell.ceiling_lights(layout, rng)
     FURNISH[style](layout, rng)
@@ -84,17 +89,23 @@ def _place(layout: Layout, rng: Rng, item: furniture.Item, tries: int = 25) -> b
         if length < item.width + 0.1:
             continue
         x = float(rng.uniform(-(length - item.width) / 2 + 0.03, (length - item.width) / 2 - 0.03))
-        blocked = any(wall == k and x + item.width / 2 > a and x - item.width / 2 < c and item.height > z
-                      for wall, a, c, z in layout.wall_taken)
+        blocked = any(
+            wall == k and x + item.width / 2 > a and x - item.width / 2 < c and item.height > z
+            for wall, a, c, z in layout.wall_taken
+        )
         if not blocked and _put(layout, rng, item, T @ rigid((x, -0.03, 0))):
-            layout.wall_taken.append((k, x - item.width / 2, x + item.width / 2, 0.0 if item.height > 1.2 else item.height + 0.25))
+            layout.wall_taken.append(
+                (k, x - item.width / 2, x + item.width / 2, 0.0 if item.height > 1.2 else item.height + 0.25)
+            )
             return True
     return False
 
 
 def _put(layout: Layout, rng: Rng, item: furniture.Item, T: Matrix, gap: float = 0.04, must: bool = False) -> bool:
     """Puts an item at frame T of its back edge unless it would overlap or leave the room."""
-    corners = np.array([T[:3, :3] @ (x, y, 0) + T[:3, 3] for x in (-item.width / 2, item.width / 2) for y in (0.0, -item.depth)])
+    corners = np.array(
+        [T[:3, :3] @ (x, y, 0) + T[:3, 3] for x in (-item.width / 2, item.width / 2) for y in (0.0, -item.depth)]
+    )
     (x0, y0), (x1, y1) = corners[:, :2].min(0), corners[:, :2].max(0)
     inside = x0 > 0.01 and y0 > 0.01 and x1 < layout.size[0] - 0.01 and y1 < layout.size[1] - 0.01
     clear = all(x1 + gap < a or x0 - gap > c or y1 + gap < e or y0 - gap > f for a, e, c, f in layout.floor_taken)
@@ -109,7 +120,9 @@ def _put(layout: Layout, rng: Rng, item: furniture.Item, T: Matrix, gap: float =
 
 def _seat(layout: Layout, rng: Rng, at: Interest) -> None:
     """A chair before a desk, half pulled out and turned away a little; or none, if there is no room."""
-    T = at.T_world_item @ rigid((rng.uniform(-0.35, 0.35), -at.depth - rng.uniform(0.75, 1.0), 0), yaw=np.pi + rng.normal(0, 0.5))
+    T = at.T_world_item @ rigid(
+        (rng.uniform(-0.35, 0.35), -at.depth - rng.uniform(0.75, 1.0), 0), yaw=np.pi + rng.normal(0, 0.5)
+    )
     _put(layout, rng, furniture.chair(rng), T, 0.0)
 
 
@@ -117,14 +130,24 @@ def _office(layout: Layout, rng: Rng) -> None:
     for _ in range(rng.integers(1, 4)):
         if _place(layout, rng, furniture.desk(rng, int(rng.integers(8, 34))), 40) and rng.random() < 0.6:
             _seat(layout, rng, layout.interests[-1])
-    _fill(layout, rng, (furniture.shelf, furniture.cabinet, furniture.bin_, furniture.cartons, furniture.big_plant), int(rng.integers(2, 7)))
+    _fill(
+        layout,
+        rng,
+        (furniture.shelf, furniture.cabinet, furniture.bin_, furniture.cartons, furniture.big_plant),
+        int(rng.integers(2, 7)),
+    )
 
 
 def _living(layout: Layout, rng: Rng) -> None:
     _rug(layout, rng)
     _place(layout, rng, furniture.sofa(rng), 40)
     _middle(layout, rng, furniture.table(rng, int(rng.integers(2, 8))))
-    _fill(layout, rng, (furniture.shelf, furniture.sofa, furniture.cabinet, furniture.floor_lamp, furniture.big_plant), int(rng.integers(3, 7)))
+    _fill(
+        layout,
+        rng,
+        (furniture.shelf, furniture.sofa, furniture.cabinet, furniture.floor_lamp, furniture.big_plant),
+        int(rng.integers(3, 7)),
+    )
 
 
 def _bedroom(layout: Layout, rng: Rng) -> None:
@@ -132,7 +155,12 @@ def _bedroom(layout: Layout, rng: Rng) -> None:
     _place(layout, rng, furniture.bed(rng), 60)
     if rng.random() < 0.5:
         _place(layout, rng, furniture.desk(rng, int(rng.integers(4, 14))))
-    _fill(layout, rng, (furniture.cabinet, furniture.cabinet, furniture.shelf, furniture.chair, furniture.floor_lamp), int(rng.integers(2, 6)))
+    _fill(
+        layout,
+        rng,
+        (furniture.cabinet, furniture.cabinet, furniture.shelf, furniture.chair, furniture.floor_lamp),
+        int(rng.integers(2, 6)),
+    )
 
 
 def _kitchen(layout: Layout, rng: Rng) -> None:
@@ -142,19 +170,34 @@ def _kitchen(layout: Layout, rng: Rng) -> None:
     if _middle(layout, rng, table):
         for _ in range(3):
             _seat(layout, rng, layout.interests[-1])
-    _fill(layout, rng, (furniture.cabinet, furniture.chair, furniture.bin_, furniture.big_plant), int(rng.integers(1, 5)))
+    _fill(
+        layout, rng, (furniture.cabinet, furniture.chair, furniture.bin_, furniture.big_plant), int(rng.integers(1, 5))
+    )
 
 
 def _hall(layout: Layout, rng: Rng) -> None:
     """A big, rather empty room with one thing standing free in it."""
-    make = (furniture.cabinet, furniture.cabinet, furniture.shelf, furniture.sofa, lambda r: furniture.desk(r, 12))[rng.integers(5)]
+    make = (furniture.cabinet, furniture.cabinet, furniture.shelf, furniture.sofa, lambda r: furniture.desk(r, 12))[
+        rng.integers(5)
+    ]
     item = make(rng)
     centre = np.array(layout.size[:2]) * rng.uniform(0.42, 0.58, 2)
     _put(layout, rng, item, rigid((*centre, 0), rng.uniform(-np.pi, np.pi)) @ rigid((0, item.depth / 2, 0)))
-    _fill(layout, rng, (furniture.cartons, furniture.chair, furniture.shelf, furniture.table_bare, furniture.cabinet), int(rng.integers(0, 6)))
+    _fill(
+        layout,
+        rng,
+        (furniture.cartons, furniture.chair, furniture.shelf, furniture.table_bare, furniture.cabinet),
+        int(rng.integers(0, 6)),
+    )
 
 
-FURNISH: dict[str, Callable[[Layout, Rng], None]] = {"office": _office, "living": _living, "bedroom": _bedroom, "kitchen": _kitchen, "hall": _hall}
+FURNISH: dict[str, Callable[[Layout, Rng], None]] = {
+    "office": _office,
+    "living": _living,
+    "bedroom": _bedroom,
+    "kitchen": _kitchen,
+    "hall": _hall,
+}
 
 
 def _fill(layout: Layout, rng: Rng, kinds: tuple[Callable[[Rng], furniture.Item], ...], count: int) -> None:
@@ -171,4 +214,10 @@ def _rug(layout: Layout, rng: Rng) -> None:
     Lx, Ly, _ = layout.size
     w, d = rng.uniform(1.2, 2.2), rng.uniform(1.0, 1.7)
     with layout.builder.at((Lx * rng.uniform(0.42, 0.58), Ly * rng.uniform(0.42, 0.58), 0.006), rng.normal(0, 0.1)):
-        layout.builder.box((0, 0, 0), (w, d, 0.01), Material("carpet", colour(rng), 0.3), top=picture(rng, "rug", gloss=0.0), solid=False)
+        layout.builder.box(
+            (0, 0, 0),
+            (w, d, 0.01),
+            Material("carpet", colour(rng), 0.3),
+            top=picture(rng, "rug", gloss=0.0),
+            solid=False,
+        )

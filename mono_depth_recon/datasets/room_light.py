@@ -20,6 +20,7 @@ from .room_textures import atlas
 
 _BOUNCE_RAYS = 10
 _CHUNK = 65536
+_X, _Z = np.eye(3, dtype=np.float32)[[0, 2]]
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class AreaLight:
         n = (self.area_normal / np.linalg.norm(self.area_normal)).astype(np.float32)
         toward = -_dot(ways, n)
         rays = np.flatnonzero(toward > 0.02)
-        p = [a[rays] - np.float32(c) for a, c in zip(points, self.corner)]
+        p = [a[rays] - np.float32(c) for a, c in zip(points, self.corner, strict=True)]
         d = [a[rays] for a in ways]
         distance = _dot(p, n) / toward[rays]
-        hit = [a + distance * b for a, b in zip(p, d)]
+        hit = [a + distance * b for a, b in zip(p, d, strict=True)]
         outside = np.zeros(len(rays), np.float32)
         for edge in (self.edge_a, self.edge_b):
             length = float(np.linalg.norm(edge))
@@ -58,7 +59,7 @@ class AreaLight:
 
 @dataclass(frozen=True)
 class Sun:
-    """Sunlight through one window: the opening (corner, edges, metres), unit direction towards the sun, irradiance (3,)."""
+    """Sunlight through one window: its corner and edges (3,) metres, unit way towards the sun, irradiance (3,)."""
 
     corner: Matrix
     edge_a: Matrix
@@ -67,7 +68,9 @@ class Sun:
     irradiance: F32
 
 
-def bake(scene: Any, mesh: SceneMesh, patches: Sequence[Patch], lights: Sequence[AreaLight], suns: Sequence[Sun], rng: Rng) -> F32:
+def bake(
+    scene: Any, mesh: SceneMesh, patches: Sequence[Patch], lights: Sequence[AreaLight], suns: Sequence[Sun], rng: Rng
+) -> F32:
     """Light map (H, W, 3) float32: what a white matt surface would send back, for every texel of every patch.
 
     `scene` is the Open3D RaycastingScene of `mesh`.
@@ -98,7 +101,7 @@ def _texel_points(mesh: SceneMesh, patches: Sequence[Patch]) -> tuple[NDArray[np
     """Pixel (N, 2), point (N, 3) and unit normal (N, 3) of every texel."""
     cells, points, normals = [], [], []
     inset = 0.12  # of a texel: a sample on an edge would lie in the neighbouring face
-    for patch, (x, y, w, h) in zip(patches, mesh.rect):
+    for patch, (x, y, w, h) in zip(patches, mesh.rect, strict=True):
         m, n = patch.points.shape[:2]
         t = np.clip(np.linspace(0, 1, h), inset / (h - 1), 1 - inset / (h - 1)) * (m - 1)
         s = np.clip(np.linspace(0, 1, w), inset / (w - 1), 1 - inset / (w - 1)) * (n - 1)
@@ -167,12 +170,14 @@ def _sunshine(scene: Any, points: F32, normals: F32, sun: Sun) -> F32:
         inside &= (along > 0) & (along < 1)
     lit = np.flatnonzero(inside)
     out = np.zeros((len(points), 3), np.float32)
-    hidden = _hidden(scene, points[lit], distance[lit, None] * towards)
+    hidden = _hidden(scene, points[lit], np.outer(distance[lit], towards).astype(np.float32))
     out[lit] = np.where(hidden, np.float32(0), cosine[lit])[:, None] * sun.irradiance
     return out
 
 
-def _bounce(scene: Any, mesh: SceneMesh, direct: F32, points: F32, normals: F32, pattern: NDArray[np.int64], rng: Rng) -> F32:
+def _bounce(
+    scene: Any, mesh: SceneMesh, direct: F32, points: F32, normals: F32, pattern: NDArray[np.int64], rng: Rng
+) -> F32:
     """Light (N, 3) that arrives by way of other surfaces, gathered with cosine-weighted rays."""
     import open3d as o3d
 
@@ -215,7 +220,7 @@ def _seen_light(hits: Any, mesh: SceneMesh, direct: F32, albedo: F32) -> F32:
 
 
 def _tangents(normals: F32) -> tuple[F32, F32]:
-    helper = np.where(np.abs(normals[:, 2:]) < 0.9, np.float32([[0, 0, 1]]), np.float32([[1, 0, 0]]))
+    helper = np.where(np.abs(normals[:, 2:]) < 0.9, _Z, _X)
     side = np.cross(helper, normals)
     side /= np.sqrt((side * side).sum(1, keepdims=True))
     return side.astype(np.float32), np.cross(normals, side).astype(np.float32)

@@ -43,7 +43,6 @@ class CameraPath:
         T[:3, 0], T[:3, 1], T[:3, 2], T[:3, 3] = c * right + s * down, c * down - s * right, forward, eye
         return T
 
-
     def evenly_paced(self) -> tuple[CameraPath, float]:
         """The same path with its motion spread evenly over time, and how many hand-sized steps it takes."""
         phases = np.linspace(0, 1, 241)
@@ -52,8 +51,8 @@ class CameraPath:
         cosine = (np.einsum("nij,nij->n", T[1:, :3, :3], T[:-1, :3, :3]) - 1) / 2
         turned = np.arccos(np.clip(cosine, -1, 1)) / _TURN_RAD
         steps = np.hypot(moved, turned)
-        kernel = np.hanning(23) / np.hanning(23).sum()  # smooth changes of speed
-        cost = np.convolve(np.pad(steps, 11, mode="wrap"), kernel, "valid") + 0.1 * steps.mean()
+        kernel = np.hanning(41) / np.hanning(41).sum()  # smooth changes of speed
+        cost = np.convolve(np.pad(steps, 20, mode="wrap"), kernel, "valid") + 0.3 * steps.mean()
         time = np.concatenate([[0.0], np.cumsum(cost)]) / cost.sum()
         return replace(self, pace=np.interp(np.linspace(0, 1, 961), time, phases)), float(steps.sum())
 
@@ -66,7 +65,9 @@ def _spline(knots: Matrix, phase: float) -> Matrix:
     return np.asarray(w @ knots[[(i + k) % len(knots) for k in range(4)]])
 
 
-def find_path(layout: Layout, clearance: Clearance, nearest_view: Callable[[Matrix], tuple[float, float]], rng: Rng) -> CameraPath:
+def find_path(
+    layout: Layout, clearance: Clearance, nearest_view: Callable[[Matrix], tuple[float, float]], rng: Rng
+) -> CameraPath:
     """A path that keeps its distance everywhere; `nearest_view` gives near and middle depth of a pose, metres.
 
     Raises DataError where the room has no place for a camera.
@@ -86,7 +87,9 @@ def find_path(layout: Layout, clearance: Clearance, nearest_view: Callable[[Matr
         views = np.array([nearest_view(path.pose(p)) for p in phases[::4]])
         if views[:, 0].min() > 0.35 and (views[:, 1] > 0.7).all():
             return path
-    raise DataError(f"no free camera path in a {layout.style} of {layout.size[0]:.1f} x {layout.size[1]:.1f} m: use another seed")
+    raise DataError(
+        f"no free camera path in a {layout.style} of {layout.size[0]:.1f} x {layout.size[1]:.1f} m: use another seed"
+    )
 
 
 def _proposal(layout: Layout, clearance: Clearance, rng: Rng, scale: float) -> CameraPath | None:
@@ -101,14 +104,21 @@ def _proposal(layout: Layout, clearance: Clearance, rng: Rng, scale: float) -> C
 def _over_desk(layout: Layout, desk: Interest, clearance: Clearance, rng: Rng, scale: float) -> CameraPath | None:
     """As someone holds a camera who stands at the desk."""
     count = 40
-    local = np.stack([rng.uniform(-0.5, 0.5, count) * desk.width, -desk.depth + rng.uniform(-0.75, 0.3, count), rng.uniform(1.1, 1.65, count)], 1)
+    local = np.stack(
+        [
+            rng.uniform(-0.5, 0.5, count) * desk.width,
+            -desk.depth + rng.uniform(-0.75, 0.3, count),
+            rng.uniform(1.1, 1.65, count),
+        ],
+        1,
+    )
     free = [p for p in np.array([desk.point(*p) for p in local]) if clearance(p[None])[0] > CLEARANCE_M + 0.03]
     if not free:
         return None
     eye = free[0] + rng.normal(0, 1, (_KNOTS, 3)) * np.array([0.3, 0.3, 0.18]) * scale
     x = rng.normal(0, 0.28 * desk.width, _KNOTS)
     y = rng.uniform(-0.75 * desk.depth, 0.25, _KNOTS)
-    target = np.array([desk.point(a, c, desk.look_m + rng.uniform(-0.15, 0.15)) for a, c in zip(x, y)])
+    target = np.array([desk.point(a, c, desk.look_m + rng.uniform(-0.15, 0.15)) for a, c in zip(x, y, strict=True)])
     if rng.random() < 0.35:
         target[np.argmax(np.abs(x))] = _look(layout, rng)
     return CameraPath(_upright(eye), target[np.argsort(x)][_THERE_AND_BACK], rng.normal(0, 0.14, _KNOTS))
@@ -118,10 +128,19 @@ def _around(item: Interest, rng: Rng, scale: float) -> CameraPath:
     """Along an arc about one thing and back."""
     swing = np.sin(2 * np.pi * np.arange(_KNOTS) / _KNOTS)
     T = item.T_world_item
-    angle = np.arctan2(-T[1, 1], -T[0, 1]) + rng.normal(0, 0.8) + rng.uniform(0.15, 0.75) * scale * swing  # about its front
+    angle = (
+        np.arctan2(-T[1, 1], -T[0, 1]) + rng.normal(0, 0.8) + rng.uniform(0.15, 0.75) * scale * swing
+    )  # about its front
     radius = rng.uniform(1.6, 2.9) + 0.3 * scale * rng.normal(0, 1, _KNOTS)
     centre = item.point(0, -item.depth / 2, item.look_m)
-    eye = np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle), rng.uniform(0.9, 1.7) + 0.12 * rng.normal(0, 1, _KNOTS)], 1)
+    eye = np.stack(
+        [
+            centre[0] + radius * np.cos(angle),
+            centre[1] + radius * np.sin(angle),
+            rng.uniform(0.9, 1.7) + 0.12 * rng.normal(0, 1, _KNOTS),
+        ],
+        1,
+    )
     target = centre + rng.normal(0, 1, (_KNOTS, 3)) * np.array([0.25, 0.25, 0.2])
     return CameraPath(_upright(eye), target, rng.normal(0, 0.06, _KNOTS))
 

@@ -23,9 +23,10 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks: `texture` times `tint` (linear albedo); `tile_m` metres per tile, 0 = one picture over the patch.
+    """How a surface looks: `texture` times `tint` (linear albedo).
 
-    `gloss` 0 to 1 is how strongly it mirrors lights; `glow` is radiance sent out, in units of a white sheet in the room.
+    `tile_m` is metres per tile, 0 = one picture over the patch; `gloss` 0 to 1 is how strongly it mirrors lights;
+    `glow` is radiance sent out, in units of a white sheet in the room; `turned` lays the grain along t instead of s.
     """
 
     texture: str = "plain"
@@ -33,7 +34,7 @@ class Material:
     tile_m: float = 0.5
     gloss: float = 0.0
     glow: float = 0.0
-    turned: bool = False  # grain along t instead of s
+    turned: bool = False
 
     def dyed(self, tint: ArrayLike) -> Material:
         """The same surface in another colour."""
@@ -68,8 +69,8 @@ class SceneBuilder:
     _frame: Matrix = field(default_factory=lambda: np.eye(4))
 
     @contextmanager
-    def at(self, position: Sequence[float], yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Iterator[None]:
-        """Moves the local frame for the block: rotation z(yaw) y(pitch) x(roll) in radians, then the position in metres."""
+    def at(self, position: ArrayLike, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Iterator[None]:
+        """Moves the local frame for the block: rotation z(yaw) y(pitch) x(roll) in radians, position in metres."""
         outer = self._frame
         self._frame = outer @ rigid(position, yaw, pitch, roll)
         yield
@@ -90,8 +91,15 @@ class SceneBuilder:
         points = np.array([[c, c + s], [c + t, c + s + t]])
         self.grid(points, np.broadcast_to(normal / np.linalg.norm(normal), (2, 2, 3)), material)
 
-    def box(self, centre: Sequence[float], size: Sequence[float], material: Material, front: Material | None = None,
-            top: Material | None = None, solid: bool = True) -> None:
+    def box(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: Material,
+        front: Material | None = None,
+        top: Material | None = None,
+        solid: bool = True,
+    ) -> None:
         """A box; `front` covers its face towards local -y, `top` the one towards +z."""
         c, h = np.asarray(centre, np.float64), np.asarray(size, np.float64) / 2
         x, y, z = np.diag(2 * h)
@@ -103,9 +111,11 @@ class SceneBuilder:
         self.quad((lo[0], hi[1], hi[2]), x, -y, top or material)
         self.quad((lo[0], lo[1], lo[2]), x, y, material)
         if solid:
-            self.solids.append(np.linalg.inv(self._frame @ rigid(c) @ np.diag([*h, 1.0])))
+            self.solids.append(np.asarray(np.linalg.inv(self._frame @ rigid(c) @ np.diag([*h, 1.0])), np.float64))
 
-    def lathe(self, profile: ArrayLike, material: Material, centre: Sequence[float] = (0.0, 0.0, 0.0), sides: int = 20) -> None:
+    def lathe(
+        self, profile: ArrayLike, material: Material, centre: Sequence[float] = (0.0, 0.0, 0.0), sides: int = 20
+    ) -> None:
         """Turns a profile [(radius, z), ...] about local z; the outside is to its right when it rises."""
         r, z = np.asarray(profile, np.float64).T
         angle = np.linspace(0, 2 * np.pi, sides + 1)
@@ -120,8 +130,15 @@ class SceneBuilder:
                 normals[k] = np.c_[ring * slope[i, 0], np.full(sides + 1, slope[i, 1])]
             self.grid(points, normals, material)
 
-    def cylinder(self, base: Sequence[float], radius: float, height: float, material: Material, sides: int = 16,
-                 top_radius: float | None = None) -> None:
+    def cylinder(
+        self,
+        base: Sequence[float],
+        radius: float,
+        height: float,
+        material: Material,
+        sides: int = 16,
+        top_radius: float | None = None,
+    ) -> None:
         """An upright closed cylinder or cone."""
         top = radius if top_radius is None else top_radius
         self.lathe([(radius, 0), (top, height), (0, height)], material, base, sides)
@@ -151,9 +168,11 @@ def rigid(position: ArrayLike = (0, 0, 0), yaw: float = 0.0, pitch: float = 0.0,
     """(4, 4) transform: rotation z(yaw) y(pitch) x(roll), then translation in metres."""
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     T = np.eye(4)
-    T[:3, :3] = [[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-                 [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-                 [-sp, cp * sr, cp * cr]]
+    T[:3, :3] = [
+        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+        [-sp, cp * sr, cp * cr],
+    ]
     T[:3, 3] = position
     return T
 
@@ -162,9 +181,9 @@ def rigid(position: ArrayLike = (0, 0, 0), yaw: float = 0.0, pitch: float = 0.0,
 class SceneMesh:
     """The triangles of a scene with what shading needs per triangle.
 
-    `vertices` and unit `normals` (V, 3) float32, `triangles` (T, 3) uint32; `uv` (T, 12) float32: texture u0 v0 u1 v1 u2 v2 in tiles, then
-    the light map's x0 y0 .. in texels; `patch` (T,) int32. Per patch: `texture`, `tint` (P, 3), `gloss`, `glow`,
-    `texels_per_m` and the rectangle of the light map `rect` (P, 4) x, y, width, height.
+    `vertices` and unit `normals` (V, 3) float32, `triangles` (T, 3) uint32; `uv` (T, 12) float32: texture u0 v0 u1 v1
+    u2 v2 in tiles, then the light map's x0 y0 .. in texels; `patch` (T,) int32. Per patch: `texture`, `tint` (P, 3),
+    `gloss`, `glow`, `texels_per_m` and its rectangle of the light map `rect` (P, 4): x, y, width, height.
     """
 
     vertices: F32
@@ -193,7 +212,7 @@ def join(patches: Sequence[Patch]) -> SceneMesh:
     """Joins patches into one mesh, packing their rectangles into one light map."""
     table = atlas()
     sizes = [patch.size_m for patch in patches]
-    texels = np.array([_texels(s, patch.normals[0, 0, 2] > 0.9) for s, patch in zip(sizes, patches)])
+    texels = np.array([_texels(s, patch.normals[0, 0, 2] > 0.9) for s, patch in zip(sizes, patches, strict=True)])
     origins, height = pack(texels + 2, LIGHTMAP_WIDTH)
     rect = np.concatenate([origins + 1, texels], 1)
     vertices, triangles, uv, owner = [], [], [], []
@@ -208,13 +227,21 @@ def join(patches: Sequence[Patch]) -> SceneMesh:
         base += m * n
     materials = [p.material for p in patches]
     texture = np.array([table.index[m.texture] for m in materials], np.int32)
-    density = [table.size[k, 0] / (m.tile_m or max(s)) for k, m, s in zip(texture, materials, sizes)]
+    density = [table.size[k, 0] / (m.tile_m or max(s)) for k, m, s in zip(texture, materials, sizes, strict=True)]
     return SceneMesh(
         np.concatenate(vertices).astype(np.float32),
-        np.concatenate([p.normals.reshape(-1, 3) for p in patches]).astype(np.float32), np.concatenate(triangles).astype(np.uint32),
-        np.concatenate(uv).astype(np.float32), np.concatenate(owner), texture,
-        np.array([m.tint for m in materials], np.float32), np.array([m.gloss for m in materials], np.float32),
-        np.array([m.glow for m in materials], np.float32), np.array(density, np.float32), rect, height)
+        np.concatenate([p.normals.reshape(-1, 3) for p in patches]).astype(np.float32),
+        np.concatenate(triangles).astype(np.uint32),
+        np.concatenate(uv).astype(np.float32),
+        np.concatenate(owner),
+        texture,
+        np.array([m.tint for m in materials], np.float32),
+        np.array([m.gloss for m in materials], np.float32),
+        np.array([m.glow for m in materials], np.float32),
+        np.array(density, np.float32),
+        rect,
+        height,
+    )
 
 
 def _cells(m: int, n: int) -> NDArray[np.int64]:

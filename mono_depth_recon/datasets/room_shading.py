@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ Planes = tuple[F32, F32, F32]
 
 
 class Shader:
-    """Radiance of points of one lit mesh. `light` is the light map, in units of a white sheet in the middle of the room."""
+    """Radiance of points of one lit mesh. `light` is the light map, in units of a white sheet in the room."""
 
     def __init__(self, mesh: SceneMesh, light: F32, lamps: Sequence[AreaLight]) -> None:
         self._light, self._lamps = light, lamps
@@ -37,10 +38,19 @@ class Shader:
         self._corner_normals = np.ascontiguousarray(mesh.normals[mesh.triangles.astype(np.int64)].transpose(1, 2, 0))
         self._normal = np.ascontiguousarray(normal.T.astype(np.float32))
         self._texture, self._density, self._gloss, self._glow = (
-            a[mesh.patch] for a in (mesh.texture, mesh.texels_per_m, mesh.gloss, mesh.glow))
+            a[mesh.patch] for a in (mesh.texture, mesh.texels_per_m, mesh.gloss, mesh.glow)
+        )
         self._tint = np.ascontiguousarray(mesh.tint[mesh.patch].T)
 
-    def radiance(self, eye: Matrix, way: Planes, reach: F32, prim: NDArray[np.int32], bary: Planes | tuple[F32, F32], focal_px: float) -> F32:
+    def radiance(
+        self,
+        eye: Matrix,
+        way: Planes,
+        reach: F32,
+        prim: NDArray[np.int32],
+        bary: Planes | tuple[F32, F32],
+        focal_px: float,
+    ) -> F32:
         """Radiance (N, 3) where rays from `eye` along `way` (camera z = 1) meet triangle `prim` after `reach`.
 
         `bary` are the second and third barycentric coordinates; `focal_px` decides the level of detail.
@@ -70,8 +80,9 @@ class Shader:
         return np.asarray(a + w1 * (np.take(self._uv[k + 2], prim) - a) + w2 * (np.take(self._uv[k + 4], prim) - a))
 
     def _mirrored(self, eye: Matrix, prim: NDArray[np.int32], *flat: F32) -> F32:
-        """What glossy surfaces mirror, (N, 3): the room's grey, lamps and windows as soft spots, by Schlick's Fresnel term.
+        """What glossy surfaces mirror, (N, 3): the room's grey, lamps and windows as soft spots.
 
+        The strength is Schlick's approximation of Fresnel's law.
         `flat` are (N,): way x, y, z, two barycentric coordinates, length of the way, reach.
         """
         *way, w1, w2, length, reach = flat
@@ -91,7 +102,7 @@ class Shader:
         return np.asarray((strength * extra).T)
 
 
-def _sample(image: NDArray, x: F32, y: F32) -> NDArray:  # type: ignore[type-arg]
+def _sample(image: NDArray[Any], x: F32, y: F32) -> NDArray[Any]:
     """Bilinear samples (N, C) of an image at flat pixel coordinates."""
     import cv2
 
@@ -145,7 +156,7 @@ class Development:
 
 
 def _grain_of(h: int, w: int, sigma: float, seed: tuple[int, int]) -> NDArray[np.int16]:
-    """Sensor noise (h, w, 3) of standard deviation sigma grey levels: a window of one noise image, shifted at random."""
+    """Sensor noise (h, w, 3) of standard deviation sigma grey levels: one noise image, shifted at random."""
     dy, dx = np.random.default_rng(seed).integers(0, 512, 2)
     rows, columns = (np.arange(h) + dy) % 512, (np.arange(w) + dx) % 512
     scaled = np.rint(_grain() * np.float32(sigma)).astype(np.int16)

@@ -20,7 +20,12 @@ Opening = tuple[float, float, float, float]  # x0, x1, z0, z1 in the frame of a 
 
 
 def _wall_material(rng: Rng) -> Material:
-    kind = str(rng.choice(["plaster", "rough_plaster", "plaster", "stripes", "ornament", "bricks"], p=[0.35, 0.25, 0.15, 0.1, 0.08, 0.07]))
+    kind = str(
+        rng.choice(
+            ["plaster", "rough_plaster", "plaster", "stripes", "ornament", "bricks"],
+            p=[0.35, 0.25, 0.15, 0.1, 0.08, 0.07],
+        )
+    )
     if kind == "bricks":
         return Material(kind, (0.6, 0.3, 0.2) if rng.random() < 0.5 else greyish(rng, 0.6, 0.9), 1.0)
     tint = greyish(rng, 0.65, 0.92) if rng.random() < 0.6 else colour(rng, (0.05, 0.4), (0.65, 0.97))
@@ -32,7 +37,9 @@ def _floor_material(rng: Rng, style: str) -> Material:
     if kind in ("planks", "parquet"):
         browns = np.array([(0.5, 0.3, 0.15), (0.32, 0.18, 0.09), (0.65, 0.48, 0.3), (0.42, 0.28, 0.17)])
         tint = np.minimum(browns[rng.integers(4)] * rng.uniform(0.8, 1.2, 3), 0.9)
-        return Material(kind, (0.5, 0.5, 0.5), rng.uniform(0.9, 1.5), rng.uniform(0.1, 0.5), turned=bool(rng.random() < 0.5)).dyed(tint)
+        return Material(
+            kind, (0.5, 0.5, 0.5), rng.uniform(0.9, 1.5), rng.uniform(0.1, 0.5), turned=bool(rng.random() < 0.5)
+        ).dyed(tint)
     if kind == "carpet":
         return Material(kind, colour(rng, (0.05, 0.5), (0.25, 0.7)), 0.5)
     tint = greyish(rng, 0.25, 0.8) if rng.random() < 0.7 else colour(rng, (0.1, 0.4), (0.4, 0.8))
@@ -43,11 +50,14 @@ def shell(layout: Layout, rng: Rng) -> None:
     """Floor, ceiling, four walls with one or two windows and a door, skirting boards."""
     b, (Lx, Ly, h) = layout.builder, layout.size
     b.quad((0, Ly, 0), (Lx, 0, 0), (0, -Ly, 0), _floor_material(rng, layout.style))
-    ceiling = Material("ceiling_panel", (0.85, 0.85, 0.83), 1.2) if layout.style in ("office", "hall") and rng.random() < 0.6 else \
-        Material("plaster", greyish(rng, 0.75, 0.92), 1.5)
+    ceiling = (
+        Material("ceiling_panel", (0.85, 0.85, 0.83), 1.2)
+        if layout.style in ("office", "hall") and rng.random() < 0.6
+        else Material("plaster", greyish(rng, 0.75, 0.92), 1.5)
+    )
     b.quad((0, 0, h), (Lx, 0, 0), (0, Ly, 0), ceiling)
     common, accent = _wall_material(rng), _wall_material(rng)
-    with_window = {int(k) for k in rng.permutation(4)[:rng.integers(1, 3)]}
+    with_window = {int(k) for k in rng.permutation(4)[: rng.integers(1, 3)]}
     door = int(rng.choice([k for k in range(4) if k not in with_window]))
     accented = int(rng.integers(4)) if rng.random() < 0.4 else -1
     board = Material("plain", greyish(rng, 0.5, 0.9), 0.5, 0.2) if rng.random() < 0.7 else furniture.timber(rng)
@@ -153,8 +163,11 @@ def _door(layout: Layout, rng: Rng, k: int, length: float) -> None:
     b.box((x, -0.025, h + 0.03), (w, 0.05, 0.06), frame, solid=False)
     for z0, z1 in ((0.2, 0.85), (1.15, 1.85)) if rng.random() < 0.6 else ():
         b.box((x, -0.033, (z0 + z1) / 2), (w - 0.25, 0.01, z1 - z0), upright, solid=False)
-    b.tube([(x + w / 2 - 0.08, -0.03, 1.04), (x + w / 2 - 0.08, -0.075, 1.04), (x + w / 2 - 0.2, -0.075, 1.04)], 0.01,
-           Material("metal", (0.5, 0.5, 0.48), 0.3, 0.7))
+    b.tube(
+        [(x + w / 2 - 0.08, -0.03, 1.04), (x + w / 2 - 0.08, -0.075, 1.04), (x + w / 2 - 0.2, -0.075, 1.04)],
+        0.01,
+        Material("metal", (0.5, 0.5, 0.48), 0.3, 0.7),
+    )
     layout.wall_taken.append((k, x - 0.55, x + 0.55, 0.0))
 
 
@@ -179,7 +192,15 @@ def ceiling_lights(layout: Layout, rng: Rng) -> None:
             drop += 0.2
         corner = np.array([x - w / 2, y + d / 2, h - drop - 0.02])
         if on:
-            layout.lights.append(AreaLight(corner, np.array([w, 0, 0]), np.array([0, -d, 0]), (power * warm).astype(np.float32), (4, 2) if tubes else (3, 3)))
+            layout.lights.append(
+                AreaLight(
+                    corner,
+                    np.array([w, 0, 0]),
+                    np.array([0, -d, 0]),
+                    (power * warm).astype(np.float32),
+                    (4, 2) if tubes else (3, 3),
+                )
+            )
 
 
 def pictures(layout: Layout, rng: Rng) -> None:
@@ -189,8 +210,10 @@ def pictures(layout: Layout, rng: Rng) -> None:
         length = layout.wall_frame(k)[1]
         w, h = float(rng.uniform(0.2, 0.9)), float(rng.uniform(0.25, 0.8))
         x, z = float(rng.uniform(-length / 2 + w, length / 2 - w)), float(rng.uniform(1.35, 1.75))
-        if any(wall == k and x + w / 2 > a and x - w / 2 < c and (z0 == 0.0 or z + h / 2 > z0)
-               for wall, a, c, z0 in layout.wall_taken):
+        if any(
+            wall == k and x + w / 2 > a and x - w / 2 < c and (z0 == 0.0 or z + h / 2 > z0)
+            for wall, a, c, z0 in layout.wall_taken
+        ):
             continue
         layout.wall_taken.append((k, x - w / 2, x + w / 2, 0.0))
         with layout.at_wall(k):
@@ -206,11 +229,26 @@ def _hang(layout: Layout, rng: Rng, place: Opening) -> None:
             b.cylinder((0, 0, 0.001), 0.15, 0.04, plastic(rng), 32)
             b.cylinder((0, 0, 0.041), 0.135, 0.001, Material("plain", (0.85, 0.85, 0.83), 0.5), 32)
             for angle, reach in rng.uniform((0, 0.07), (6.28, 0.12), (2, 2)):
-                b.tube([(0, 0, 0.045), (reach * np.cos(angle), reach * np.sin(angle), 0.045)], 0.004, plastic(rng, (0.02, 0.02, 0.02)), 4)
+                b.tube(
+                    [(0, 0, 0.045), (reach * np.cos(angle), reach * np.sin(angle), 0.045)],
+                    0.004,
+                    plastic(rng, (0.02, 0.02, 0.02)),
+                    4,
+                )
     elif kind < 0.35:
         for dx, dz in rng.uniform(-0.25, 0.25, (rng.integers(1, 5), 2)):
-            b.quad((x + dx - 0.105, -0.003 - 0.002 * abs(dx), z + dz + 0.148), (0.21, 0, 0), (0, 0, -0.297), picture(rng, "paper"))
+            b.quad(
+                (x + dx - 0.105, -0.003 - 0.002 * abs(dx), z + dz + 0.148),
+                (0.21, 0, 0),
+                (0, 0, -0.297),
+                picture(rng, "paper"),
+            )
     else:
         frame = furniture.steel(rng) if rng.random() < 0.5 else furniture.timber(rng)
         b.box((x, -0.012, z), (w, 0.022, h), frame, solid=False)
-        b.quad((x - w / 2 + 0.02, -0.0245, z + h / 2 - 0.02), (w - 0.04, 0, 0), (0, 0, -h + 0.04), picture(rng, "poster", gloss=0.25))
+        b.quad(
+            (x - w / 2 + 0.02, -0.0245, z + h / 2 - 0.02),
+            (w - 0.04, 0, 0),
+            (0, 0, -h + 0.04),
+            picture(rng, "poster", gloss=0.25),
+        )

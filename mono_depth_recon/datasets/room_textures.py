@@ -35,7 +35,7 @@ class TextureAtlas:
 
 
 def pack(sizes: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], int]:
-    """Places rectangles (N, 2) width, height on shelves of an image of `width`: origins (N, 2) and the height needed."""
+    """Places rectangles (N, 2) width, height on shelves of an image of `width`: origins (N, 2), height needed."""
     origins = np.zeros_like(sizes)
     x = y = shelf = 0
     for i in np.argsort(-sizes[:, 1], kind="stable"):
@@ -87,10 +87,10 @@ def _planks(rng: Rng) -> F32:
         cut = rng.integers(n)
         row = np.roll(row, cut, 1)
         row[:, : n // 2] += rng.uniform(-0.12, 0.05)
-        row[:, n // 2:] += rng.uniform(-0.12, 0.05)
+        row[:, n // 2 :] += rng.uniform(-0.12, 0.05)
         row[:, [0, 1, n // 2, n // 2 + 1]] -= 0.35
         row[:2] -= 0.35
-        image[r * step:(r + 1) * step] = np.roll(row, -cut, 1)
+        image[r * step : (r + 1) * step] = np.roll(row, -cut, 1)
     return grey(image)
 
 
@@ -102,9 +102,9 @@ def _parquet(rng: Rng) -> F32:
         for j in range(cells):
             block = _wood_grain(rng, n, 0.14)[:step, :step].copy()
             for k in range(4):
-                block[k * step // 4:(k + 1) * step // 4] += rng.uniform(-0.12, 0.06)
+                block[k * step // 4 : (k + 1) * step // 4] += rng.uniform(-0.12, 0.06)
                 block[k * step // 4] -= 0.3
-            image[i * step:(i + 1) * step, j * step:(j + 1) * step] = block if (i + j) % 2 else block.T
+            image[i * step : (i + 1) * step, j * step : (j + 1) * step] = block if (i + j) % 2 else block.T
     return grey(image)
 
 
@@ -197,10 +197,26 @@ def _ceiling_panel(rng: Rng) -> F32:
 
 
 SURFACES: dict[str, Callable[[Rng], F32]] = {
-    "plaster": _plaster, "rough_plaster": _rough_plaster, "wood": _wood, "pale_wood": _pale_wood, "knotty_wood": _knotty_wood,
-    "planks": _planks, "parquet": _parquet, "tiles": _tiles, "bricks": _bricks, "carpet": _carpet, "speckle": _speckle,
-    "fabric": _fabric, "checked": _checked, "stripes": _stripes, "ornament": _ornament, "metal": _metal, "leather": _leather,
-    "plain": _plain, "cardboard": _cardboard, "ceiling_panel": _ceiling_panel,
+    "plaster": _plaster,
+    "rough_plaster": _rough_plaster,
+    "wood": _wood,
+    "pale_wood": _pale_wood,
+    "knotty_wood": _knotty_wood,
+    "planks": _planks,
+    "parquet": _parquet,
+    "tiles": _tiles,
+    "bricks": _bricks,
+    "carpet": _carpet,
+    "speckle": _speckle,
+    "fabric": _fabric,
+    "checked": _checked,
+    "stripes": _stripes,
+    "ornament": _ornament,
+    "metal": _metal,
+    "leather": _leather,
+    "plain": _plain,
+    "cardboard": _cardboard,
+    "ceiling_panel": _ceiling_panel,
 }
 
 
@@ -213,13 +229,17 @@ def atlas() -> TextureAtlas:
     sizes = np.array([[len(m) + 2 * _PAD] * 2 for levels in mips for m in levels])
     origins, height = pack(sizes, 4096)
     image = np.zeros((height, 4096, 3), np.uint8)
-    for (x, y), tile in zip(origins, (m for levels in mips for m in levels)):
+    for (x, y), tile in zip(origins, (m for levels in mips for m in levels), strict=True):
         n = len(tile) + 2 * _PAD
-        image[y:y + n, x:x + n] = np.pad(tile, ((_PAD, _PAD), (_PAD, _PAD), (0, 0)), mode="wrap")
+        image[y : y + n, x : x + n] = np.pad(tile, ((_PAD, _PAD), (_PAD, _PAD), (0, 0)), mode="wrap")
     means = np.array([(levels[-1].astype(np.float32) / 255).mean((0, 1)) ** 2 for levels in mips], np.float32)
-    return TextureAtlas(image, {name: i for i, name in enumerate(tiles)},
-                        (origins + _PAD).reshape(-1, LEVELS, 2).astype(np.float32),
-                        (sizes[:, 0] - 2 * _PAD).reshape(-1, LEVELS).astype(np.float32), means)
+    return TextureAtlas(
+        image,
+        {name: i for i, name in enumerate(tiles)},
+        (origins + _PAD).reshape(-1, LEVELS, 2).astype(np.float32),
+        (sizes[:, 0] - 2 * _PAD).reshape(-1, LEVELS).astype(np.float32),
+        means,
+    )
 
 
 def _mip_levels(tile: F32) -> list[NDArray[np.uint8]]:

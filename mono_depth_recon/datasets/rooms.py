@@ -63,21 +63,27 @@ class Room:
         gain = self._development.gain(radiance)
         exposed = np.minimum(radiance * gain, TONE_STEPS - 1)
         edge = np.flatnonzero(_patch_edges(self._shader.patch[prim].reshape(camera.height, camera.width)))
-        for dx, dy in _EDGE_SAMPLES:
-            more, _, _ = self._trace(T, x[edge] + np.float32(dx / camera.fx), y[edge] + np.float32(dy / camera.fy), camera.fx)
+        for dx, dy in _EDGE_SAMPLES if len(edge) else ():
+            more, _, _ = self._trace(
+                T, x[edge] + np.float32(dx / camera.fx), y[edge] + np.float32(dy / camera.fy), camera.fx
+            )
             exposed[edge] += np.minimum(more * gain, TONE_STEPS - 1)
         exposed[edge] *= 1 / (1 + len(_EDGE_SAMPLES))
-        rgb = self._development.picture(exposed.reshape(camera.height, camera.width, 3), (self.seed, zlib.crc32(T.tobytes())))
+        rgb = self._development.picture(
+            exposed.reshape(camera.height, camera.width, 3), (self.seed, zlib.crc32(T.tobytes()))
+        )
         return rgb, depth.reshape(camera.height, camera.width)
 
     def _trace(self, T: Matrix, x: F32, y: F32, focal_px: float) -> tuple[F32, F32, NDArray[np.int32]]:
-        """Radiance (N, 3), depth (N,) and triangle (N,) of rays x / z, y / z; black and NaN where they leave the room."""
+        """Radiance (N, 3), depth (N,) and triangle (N,) of rays x / z, y / z; black and NaN outside."""
         way, hits = self._cast(T, x, y)
         reach, prim = hits["t_hit"].numpy(), hits["primitive_ids"].numpy()
         missed = prim == _MISS
         prim = np.where(missed, 0, prim).astype(np.int32)
         bary = np.ascontiguousarray(hits["primitive_uvs"].numpy().T)
-        radiance = self._shader.radiance(T[:3, 3], way, np.where(missed, np.float32(1), reach), prim, (bary[0], bary[1]), focal_px)
+        radiance = self._shader.radiance(
+            T[:3, 3], way, np.where(missed, np.float32(1), reach), prim, (bary[0], bary[1]), focal_px
+        )
         radiance[missed] = 0
         return radiance, np.where(missed, np.float32(np.nan), reach), prim
 
@@ -104,14 +110,19 @@ class Room:
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """(N,) True for points (N, 3) of the air of the room: within its walls and in no solid box of furniture."""
         p = np.asarray(points, np.float64).reshape(-1, 3)
-        free = ((p > 0) & (p < self.size)).all(1)
+        free = np.asarray(((p > 0) & (p < self.size)).all(1))
         for unit in self.layout.builder.solids:
             free &= ~(np.abs(p @ unit[:3, :3].T + unit[:3, 3]) < 1).all(1)
         return free
 
     def view_depths(self, T_world_camera: Matrix) -> tuple[float, float]:
         """Near (3 % of pixels) and middle depth in metres of a coarse view from that pose."""
-        x, y = (a.ravel() for a in np.meshgrid(np.linspace(-0.6, 0.6, 20, dtype=np.float32), np.linspace(-0.45, 0.45, 15, dtype=np.float32)))
+        x, y = (
+            a.ravel()
+            for a in np.meshgrid(
+                np.linspace(-0.6, 0.6, 20, dtype=np.float32), np.linspace(-0.45, 0.45, 15, dtype=np.float32)
+            )
+        )
         depth = self._cast(T_world_camera, x, y)[1]["t_hit"].numpy()
         return float(np.quantile(depth, 0.03)), float(np.median(depth))
 
@@ -135,9 +146,13 @@ class RoomSequence:
     Raises ConfigError for a length or rate that is not positive.
     """
 
-    def __init__(self, seed: int, camera: PinholeCamera | None = None, length: int = 120, rate_hz: float = 15.0) -> None:
+    def __init__(
+        self, seed: int, camera: PinholeCamera | None = None, length: int = 120, rate_hz: float = 15.0
+    ) -> None:
         if length < 1 or not rate_hz > 0:
-            raise ConfigError(f"a sequence needs at least one frame and a positive rate, got length {length}, rate_hz {rate_hz:g}")
+            raise ConfigError(
+                f"a sequence needs at least one frame and a positive rate, got length {length}, rate_hz {rate_hz:g}"
+            )
         self.seed, self.length, self.rate_hz = int(seed), int(length), float(rate_hz)
         self.camera = camera or PinholeCamera.from_hfov(640, 480, 62.0)
         self.room = Room(self.seed)
