@@ -33,7 +33,8 @@ def flying_pixels(depth: Depth, threshold: float) -> Mask:
 
     The step of inverse depth across the 3x3 neighbourhood, relative to the pixel's own inverse depth:
     (max(1/z) - min(1/z)) * z > threshold. Inverse depth is linear over a plane seen by a pinhole
-    camera, so that a slanted wall is not taken for an edge by its distance.
+    camera: a plane counts as an edge only where rays graze it, below about 2 / (f * threshold) radians
+    (2.7 degrees at f = 525 px and 0.08). Pixels beside unknown depth lie on an edge.
     """
     import cv2
 

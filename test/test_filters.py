@@ -92,6 +92,15 @@ def test_a_slanted_plane_is_no_edge(normal: tuple[float, float, float], distance
     assert not (filters.flying_pixels(depth, THRESHOLD) & surrounded).any()
 
 
+def test_a_floor_goes_where_rays_graze_it() -> None:
+    """Of a floor 0.5 m below a level camera, what is seen at less than 2 / (f * threshold) radians."""
+    camera = PinholeCamera.from_intrinsics(640, 480, 525, 525, 319.5, 239.5)
+    depth = plane((0.0, 1.0, 0.0), 0.5, camera)[300:]
+    grazed = filters.flying_pixels(depth, 0.03)[1:-1].all(axis=1)
+    angle = 0.5 / depth[1:-1, 320]
+    np.testing.assert_array_equal(grazed, angle < 2 / (525 * 0.03) * (1 + 1e-3))
+
+
 def test_a_distant_step_counts_as_a_near_one_does() -> None:
     """The threshold is relative: scaling a scene changes nothing."""
     depth = np.random.default_rng(2).uniform(1.0, 1.3, (40, 50)).astype(np.float32)

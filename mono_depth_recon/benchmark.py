@@ -1,0 +1,322 @@
+"""Measurements of the frame path within one process: each proves that its result is right before it is timed.
+
+The room that everything is measured on is analytic: its depth is known to the last pixel. What goes between
+processes through ROS 2 is measured by the nodes' own benchmark.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import filters
+from .arrays import Depth, Points, Rgb
+from .atomic import writable_folder, write_atomically
+from .camera import PinholeCamera
+from .config import Config, with_values
+from .errors import DataError, MonoDepthError
+from .memory import keep_freed_memory
+from .mesh import make_mesh
+from .pipeline import DepthReconstructor, Wanted
+from .pointcloud import back_project, unpack_rgb
+
+RUNTIMES = ("openvino", "torch")
+HEAVY = ("torch", "open3d", "rclpy", "transformers")
+_LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "torch", "open3d", "open3d-cpu")
+# Half width, height above and below the camera, and depth of the room, metres
+_ROOM = (2.0, 1.3, 1.2, 4.0)
+_LENS = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `value` None: the measurement failed, and `note` says why."""
+
+    name: str
+    value: float | None
+    unit: str = ""
+    limit: float | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """failed, or ok / over for figures that have a limit."""
+        if self.value is None:
+            return "failed"
+        return "" if self.limit is None else "ok" if self.value <= self.limit else "over"
+
+    @property
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """name, value with unit, limit, verdict, note."""
+        return self.name, _number(self.value, self.unit), _number(self.limit, self.unit), self.verdict, self.note
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`repeats` of each timing; `config` names the model and its threads (the runtime is gone through)."""
+
+    config: Config = field(default_factory=Config)
+    repeats: int = 50
+
+
+def measure(settings: Settings, only: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of the measurements named by `only` (all where empty), each as soon as it is there."""
+    for name in only or MEASUREMENTS:
+        try:
+            yield from MEASUREMENTS[name](settings)
+        except (MonoDepthError, ImportError, subprocess.SubprocessError) as error:
+            yield Row(name, None, note=" ".join(str(error).split()))
+
+
+def imports(settings: Settings) -> Iterator[Row]:
+    """Seconds of `import` in fresh processes, which must leave the heavy libraries alone."""
+    for module in ("mono_depth_recon", "mono_depth_recon.pipeline"):
+        code = (f"import sys, time; start = time.perf_counter(); import {module}; "
+                f"print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])")
+        answers = [_fresh_process(code).split(" ", 1) for _ in range(5)]
+        if answers[0][1] != "[]":
+            raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, it loads {answers[0][1]}")
+        yield Row(f"import {module}", median(float(seconds) for seconds, _ in answers), "s", 0.3, "fresh process")
+
+
+def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
+    """Seconds from the start of a process to its first frame."""
+    model = settings.config.model
+    code = ("import sys, time; from mono_depth_recon.benchmark import first_frame; "
+            "first_frame(*sys.argv[1:]); print(time.time())")
+    seconds = []
+    for _ in range(3):
+        start = time.time()
+        seconds.append(float(_fresh_process(code, model.name, model.checkpoint, runtime)) - start)
+    yield Row(f"{runtime}: process start to first frame", median(seconds), "s", note="imports, model, one frame")
+
+
+def first_frame(name: str, checkpoint: str, runtime: str) -> None:
+    """What `start_up` times."""
+    values = {"model.name": name, "model.checkpoint": checkpoint, "model.runtime": runtime}
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    DepthReconstructor.from_config(with_values(Config(), values)).process(room(camera)[1], camera)
+
+
+def clouds(settings: Settings) -> Iterator[Row]:
+    """Depth and colour to the bytes of a 640x480 cloud, as a ratio to copying these bytes."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    depth, rgb = room(camera)
+    depth[100:120, 200:260] = np.nan
+    message = bytearray(depth.size * 16)
+    out: Points = np.frombuffer(message, np.float32).reshape(*depth.shape, 4)
+    back_project(depth, camera, rgb, out=out)
+    _check_points(out, depth, camera, rgb)
+    source = np.frombuffer(bytes(message), np.float32).reshape(out.shape)
+    keep_freed_memory()
+    project, copy = _medians([lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)],
+                             4 * settings.repeats)
+    yield Row("depth and colour to cloud", 1e3 * project, "ms")
+    yield Row("depth and colour to cloud / memcpy", project / copy, "x", 4.0, f"memcpy {1e3 * copy:.3f} ms")
+
+
+def depth_filters(settings: Settings) -> Iterator[Row]:
+    """The filters of every frame, each on its own."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    depth, _ = room(camera)
+    step = depth.copy()
+    step[:, 320:] += 1.0
+    found = filters.flying_pixels(step, 0.08)
+    if filters.flying_pixels(depth, 0.08).any() or not found[:, 319:321].all() or found[:, :319].any():
+        raise DataError("flying_pixels must find the step of the room and nothing else")
+    unknown = np.zeros(depth.shape, np.bool_)
+
+    def masks() -> None:
+        filters.limit_range(depth, 0.1, 10.0)
+        filters.drop(depth, unknown)
+        filters.drop_border(depth, 2)
+
+    edges, rest = _medians([lambda: filters.flying_pixels(step, 0.08), masks], settings.repeats)
+    yield Row("filter: flying pixels", 1e3 * edges, "ms")
+    yield Row("filter: range, mask and border", 1e3 * rest, "ms")
+
+
+def frames(runtime: str, settings: Settings) -> Iterator[Row]:
+    """Every step of a 640x480 frame of a distorted camera, and frames per second with the cloud."""
+    keep_freed_memory()
+    config = with_values(settings.config, {"model.runtime": runtime})
+    reconstructor = DepthReconstructor.from_config(config)
+    _, rgb = room(_LENS)
+    frame = reconstructor.process(rgb, _LENS)
+    if frame.depth is None or frame.points is None:
+        raise DataError(f"the frame path is measured with a metric model, got {reconstructor.model.name}")
+    _check_points(frame.points, frame.depth, frame.camera, frame.rgb)
+    laps, totals = [], []
+    for _ in range(settings.repeats):
+        start = time.perf_counter()
+        laps.append(reconstructor.process(rgb, _LENS).timings)
+        totals.append(time.perf_counter() - start)
+    for step in laps[0]:
+        yield Row(f"{runtime}: {step}", 1e3 * median(lap[step] for lap in laps), "ms", note=reconstructor.model.device)
+    p95 = f"p95 {1e3 * np.quantile(totals, 0.95):.1f} ms"
+    yield Row(f"{runtime}: image to cloud", 1e3 * median(totals), "ms", note=p95)
+    yield Row(f"{runtime}: rate with cloud", 1 / median(totals), "frames/s")
+
+
+def agreement(settings: Settings) -> Iterator[Row]:
+    """Largest relative difference of depth between the runtimes, on one image."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    _, rgb = room(camera)
+    config = with_values(settings.config, {"filter.edge_threshold": 0.0, "filter.min_range": 0.0,
+                                           "filter.max_range": 1000.0})
+    depths = []
+    for runtime in RUNTIMES:
+        reconstructor = DepthReconstructor.from_config(with_values(config, {"model.runtime": runtime}))
+        depth = reconstructor.process(rgb, camera, Wanted(points=False)).depth
+        if depth is None:
+            raise DataError(f"runtimes are compared with a metric model, got {reconstructor.model.name}")
+        depths.append(depth)
+    largest = float(np.max(np.abs(depths[0] / depths[1] - 1)))
+    yield Row(f"{RUNTIMES[0]} against {RUNTIMES[1]}, largest relative difference", largest, "", 1e-3)
+
+
+def meshes(method: str, settings: Settings) -> Iterator[Row]:
+    """Seconds for the mesh of the room, whose surface must lie on its walls."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    depth, rgb = room(camera)
+    points = back_project(depth, camera, rgb)
+    start = time.perf_counter()
+    mesh = make_mesh(points, with_values(settings.config, {"mesh.method": method}).mesh)
+    seconds = time.perf_counter() - start
+    off = float(np.quantile(_distance_to_walls(mesh.vertices), 0.95))
+    if off > 0.02:
+        raise DataError(f"95 % of the {method} mesh must lie within 2 cm of the room's walls, got {100 * off:.1f} cm")
+    size = f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles"
+    yield Row(f"mesh: {method}", seconds, "s", note=f"once, {size}")
+
+
+MEASUREMENTS: dict[str, Callable[[Settings], Iterator[Row]]] = {
+    "import": imports,
+    "cloud": clouds,
+    "filters": depth_filters,
+    **{f"frame-{runtime}": partial(frames, runtime) for runtime in RUNTIMES},
+    "agreement": agreement,
+    **{f"start-{runtime}": partial(start_up, runtime) for runtime in RUNTIMES},
+    **{f"mesh-{method}": partial(meshes, method) for method in ("grid", "poisson")},
+}
+
+
+def room(camera: PinholeCamera) -> tuple[Depth, Rgb]:
+    """Exact depth (H, W) of a box-shaped room seen by the undistorted camera, and tiled walls (H, W, 3)."""
+    half, above, below, far = _ROOM
+    x, y = (ray.astype(np.float64) for ray in camera.rays)
+    with np.errstate(divide="ignore"):
+        to_side = half / np.abs(x)[None]
+        to_floor_or_ceiling = (np.where(y > 0, below, above) / np.abs(y))[:, None]
+    depth = np.minimum(np.minimum(to_side, to_floor_or_ceiling), far)
+    tiles = sum(np.floor(4 * where) for where in (depth * x[None], depth * y[:, None], depth)) % 2
+    shade = (70 + 110 * tiles) * (1 - 0.1 * depth)
+    rgb = shade[..., None] * np.array([1.0, 0.93, 0.8])
+    return depth.astype(np.float32), np.clip(rgb, 0, 255).astype(np.uint8)
+
+
+def _distance_to_walls(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    half, above, below, far = _ROOM
+    x, y, z = points.T
+    gaps = np.stack([half - np.abs(x), y + above, below - y, far - z])
+    return np.abs(gaps).min(axis=0)
+
+
+def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb) -> None:
+    """Compares with the definition in float64; the timing of a wrong result is worth nothing."""
+    u, v = np.arange(camera.width), np.arange(camera.height)[:, None]
+    z = np.where(np.isfinite(depth), depth, np.nan).astype(np.float64)
+    exact = np.stack([(u - camera.cx) * z / camera.fx, (v - camera.cy) * z / camera.fy, z], axis=-1)
+    known = np.isfinite(z)
+    off = float(np.abs(points[..., :3] - exact)[known].max())
+    if off > 1e-5 or np.isfinite(points[~known][:, :3]).any() or not np.array_equal(unpack_rgb(points[..., 3]), rgb):
+        raise DataError(f"the cloud differs from its definition by {off:.2g} m, or in its holes or colours")
+
+
+def _medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median seconds of each, taken in turns, so that a disturbance meets all of them."""
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for taken, function in zip(seconds, functions, strict=True):
+            start = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - start)
+    return [median(taken) for taken in seconds]
+
+
+def _fresh_process(code: str, *arguments: str) -> str:
+    """What `code` prints last in a new interpreter. Raises DataError with its last line where it fails."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120,
+                            check=False, env=environment)
+    if result.returncode:
+        last = (result.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise DataError(f"the fresh process ended with {result.returncode}: {last}")
+    return result.stdout.strip().splitlines()[-1]
+
+
+def write_report(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
+    """Writes benchmark.md and benchmark.csv and returns their paths. Raises DataError."""
+    folder = writable_folder(folder)
+    texts = {folder / "benchmark.md": markdown(rows), folder / "benchmark.csv": csv_text(rows)}
+    for path, text in texts.items():
+        write_atomically(path, [text.encode()])
+    report, table = texts
+    return report, table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table below a line about machine and libraries."""
+    lines = ["| measurement | median | limit | verdict | note |", "| --- | --- | --- | --- | --- |"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row.cells) + " |" for row in rows]
+    return f"{device()}; {versions()}.\n\n" + "\n".join(lines) + "\n"
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """The rows with full figures, one line each, with machine and libraries on every line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("measurement", "value", "unit", "limit", "verdict", "note", "device", "versions"))
+    for row in rows:
+        writer.writerow((row.name, row.value, row.unit, row.limit, row.verdict, row.note, device(), versions()))
+    return text.getvalue()
+
+
+def device() -> str:
+    """CPU and the cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_cpu_name()}, {cores} cores, {platform.system()} {platform.machine()}"
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions() -> str:
+    """Python and those of the libraries that are installed."""
+    installed = {dist.metadata["Name"].lower(): dist.version for dist in importlib.metadata.distributions()}
+    found = [f"{name} {installed[name]}" for name in _LIBRARIES if name in installed]
+    return ", ".join([f"Python {platform.python_version()}", *found])
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f} {unit}".strip() if abs(value) >= 1000 else f"{value:.3g} {unit}".strip()

@@ -1,0 +1,40 @@
+"""The command line `mono-depth-recon`: one module per command, each a thin shell around the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import MonoDepthError
+from . import benchmark, models, parameters, reconstruct
+
+_COMMANDS = (reconstruct, models, parameters, benchmark)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C.
+
+    A wrong command line ends in argparse's SystemExit with status 2.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except MonoDepthError as error:
+        print(f"mono-depth-recon: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mono-depth-recon: stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("mono-depth-recon", allow_abbrev=False,
+                                     description="Metric depth, coloured point clouds and meshes from single images.")
+    parser.add_argument("--version", action="version", version=f"mono-depth-recon {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser

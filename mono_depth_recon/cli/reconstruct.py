@@ -1,0 +1,187 @@
+"""`mono-depth-recon reconstruct`: image files to depth, cloud, mesh and pictures, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..arrays import Depth, Rgb
+from ..atomic import writable_folder
+from ..camera import DISTORTION_LENGTHS, PinholeCamera
+from ..errors import CalibrationError, ConfigError, ModelError, MonoDepthError
+from ..mesh import Cloud, Mesh, cloud_from_organised, make_mesh
+from ..mesh_files import write_cloud, write_mesh
+from ..photo import camera_from_exif, read_photo
+from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
+from ..pipeline import DepthReconstructor
+from ..views import VIEWS, view_cloud, view_mesh
+from .parameters import add_flags, config_of
+
+# What a file has no use for stays with the node: topics, rates, publishing.
+PARAMETER_FLAGS = ("model.name", "model.checkpoint", "model.runtime", "cpu_threads", "camera.mask",
+               "filter.min_range", "filter.max_range", "filter.edge_threshold", "filter.border", "cloud.stride",
+               "mesh.method", "mesh.format", "mesh.voxel_size", "mesh.outlier_neighbors", "mesh.outlier_std",
+               "mesh.poisson_depth", "mesh.trim_quantile", "mesh.edge_ratio")
+_NEGATIVE = re.compile(r"-\.?\d")
+_OUTPUTS = """\
+Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
+  _depth.png         16-bit millimetres along the optical axis, 0 = unknown or beyond range
+  _depth_plasma.png  the same for the eye
+  _cloud.ply         every pixel with depth as a coloured point, metres, x right, y down, z forward
+  _mesh.ply          the mesh (--mesh.method, --mesh.format)
+  _overview.png      all of it in one picture
+
+The camera comes from --intrinsics, from --hfov, or from the EXIF data of a JPEG file: its 35 mm equivalent focal
+length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor.
+Images are turned upright by their EXIF orientation; all numbers describe the upright image."""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to argparse's subparsers."""
+    parser = commands.add_parser("reconstruct", help="depth, cloud, mesh and pictures of image files",
+                                 description="Reconstructs image files.", epilog=_OUTPUTS, allow_abbrev=False,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser._negative_number_matcher = _NEGATIVE  # argparse takes -1e-3 for a flag
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="JPEG, PNG, TIFF, WebP or BMP files")
+    parser.add_argument("--output", type=Path, default=Path("reconstruction"), metavar="DIR",
+                        help="where files go (default: reconstruction)")
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument("--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"),
+                        help="focal lengths and principal point in pixels of the image file")
+    camera.add_argument("--hfov", type=float, metavar="DEG", help="horizontal field of view, edge to edge")
+    parser.add_argument("--distortion", type=float, nargs="+", default=(), metavar="D",
+                        help="coefficients as in camera_info, with --intrinsics: k1 k2 p1 p2 [k3] of plumb_bob")
+    parser.add_argument("--distortion-model", choices=tuple(DISTORTION_LENGTHS), default="plumb_bob")
+    parser.add_argument("--max-side", type=int, default=1280, metavar="PX",
+                        help="larger images are made smaller to this longest side first; 0 = never (default: 1280)")
+    parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
+    parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
+    add_flags(parser, PARAMETER_FLAGS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reconstructs every image, one line each. Returns 1 where some failed; their lines say why."""
+    _check(arguments)
+    config = config_of(arguments)
+    folder = writable_folder(arguments.output)
+    reconstructor = DepthReconstructor.from_config(config)
+    if reconstructor.model.output != "metric_depth":
+        raise ModelError(f"model {reconstructor.model.name} gives relative disparity, which has no metres: choose "
+                         "a metric model (mono-depth-recon models lists them)")
+    cameras = _Cameras(arguments)
+    failed = 0
+    for number, path in enumerate(arguments.images, 1):
+        label = f"[{number}/{len(arguments.images)}]"
+        try:
+            print(label, _reconstruct(path, folder / path.stem, cameras, reconstructor, arguments), flush=True)
+        except MonoDepthError as error:
+            print(label, f"error: {_named(error, path)}", file=sys.stderr, flush=True)
+            failed += 1
+    if failed:
+        print(f"{failed} of {len(arguments.images)} images failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.distortion and not arguments.intrinsics:
+        raise ConfigError("--distortion belongs to calibrated intrinsics: give --intrinsics FX FY CX CY with it")
+    if arguments.max_side and arguments.max_side < 32:
+        raise ConfigError(f"--max-side must be 0 or at least 32 pixels, got {arguments.max_side}")
+    stems = [path.stem for path in arguments.images]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise ConfigError(f"files are named by their image, and several are called '{twice[0]}': rename them, "
+                          "or run them one by one with another --output")
+
+
+class _Cameras:
+    """The camera of each image, from the flags or its own EXIF data."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._calibrated: tuple[int, int] | None = None
+
+    def of(self, path: Path, width: int, height: int) -> PinholeCamera:
+        """Raises CalibrationError where there is none, or where intrinsics meet images of different sizes."""
+        given = self._arguments
+        if given.hfov is not None:
+            return PinholeCamera.from_hfov(width, height, given.hfov)
+        if given.intrinsics is None:
+            return camera_from_exif(path, width, height)
+        fx, fy, cx, cy = given.intrinsics
+        camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, given.distortion, given.distortion_model)
+        if not (0 <= camera.cx < width and 0 <= camera.cy < height):
+            raise CalibrationError(f"--intrinsics must have their principal point in the image, got ({camera.cx:g}, "
+                                   f"{camera.cy:g}) for {width}x{height} pixels: give those of the image file's size")
+        self._calibrated = self._calibrated or (width, height)
+        if self._calibrated != (width, height):
+            raise CalibrationError(f"--intrinsics belong to one size of image, got {width}x{height} after "
+                                   "{}x{}: run it on its own".format(*self._calibrated))
+        return camera
+
+
+def _reconstruct(path: Path, base: Path, cameras: _Cameras, reconstructor: DepthReconstructor,
+                 arguments: argparse.Namespace) -> str:
+    """Writes everything of one image and returns its line."""
+    start = time.perf_counter()
+    rgb = read_photo(path)
+    rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
+    frame = reconstructor.process(rgb, camera)
+    depth, points, settings = frame.depth, frame.points, reconstructor.config.mesh
+    assert depth is not None, "the model is metric"
+    assert points is not None, "points are wanted"
+    cloud = cloud_from_organised(points)
+    mesh = None if arguments.no_mesh else make_mesh(points, settings)
+    _write(base, depth, cloud, mesh, settings.format)
+    panels = _panels(cloud, mesh)
+    write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name,
+                                                    f"by {reconstructor.model.name}"))
+    if arguments.views:
+        _write_views(base, panels)
+    near, far = depth_limits(depth)
+    surface = f", {len(mesh.triangles)} triangles" if mesh else ""
+    return (f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
+            f"{len(cloud)} points{surface}, {time.perf_counter() - start:.1f} s -> {base}_*")
+
+
+def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, PinholeCamera]:
+    """Image and camera at a longest side of `max_side` pixels: phones give more pixels than a cloud can use."""
+    import cv2
+
+    scale = max_side / max(camera.size) if max_side else 1.0
+    if scale >= 1:
+        return rgb, camera
+    width, height = max(1, round(camera.width * scale)), max(1, round(camera.height * scale))
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), camera.resized(width, height)
+
+
+def _write(base: Path, depth: Depth, cloud: Cloud, mesh: Mesh | None, mesh_format: str) -> None:
+    write_depth_png(_file(base, "depth.png"), depth)
+    write_png(_file(base, "depth_plasma.png"), colorize_depth(depth))
+    write_cloud(cloud, _file(base, "cloud.ply"))
+    if mesh:
+        write_mesh(mesh, _file(base, f"mesh.{mesh_format}"))
+
+
+def _panels(cloud: Cloud, mesh: Mesh | None) -> dict[str, list[Panel]]:
+    return {"cloud": [Panel(view_cloud(cloud, view), "Point cloud", view.name) for view in VIEWS],
+            "mesh": [Panel(view_mesh(mesh, view), "Mesh", view.name) for view in VIEWS] if mesh else []}
+
+
+def _write_views(base: Path, panels: dict[str, list[Panel]]) -> None:
+    for kind, views in panels.items():
+        for number, panel in enumerate(views, 1):
+            write_png(_file(base, f"{kind}_view{number}.png"), panel.image)
+
+
+def _file(base: Path, ending: str) -> Path:
+    return base.with_name(f"{base.name}_{ending}")
+
+
+def _named(error: MonoDepthError, path: Path) -> str:
+    text = str(error)
+    return text if str(path) in text else f"{path}: {text}"

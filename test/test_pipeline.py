@@ -1,0 +1,269 @@
+"""The frame path with a model that answers analytic depth, so that every step has a known result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mono_depth_recon.arrays import Depth
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.errors import CalibrationError, ConfigError, DataError, ModelError
+from mono_depth_recon.frames import Prediction
+from mono_depth_recon.models.base import Output, View
+from mono_depth_recon.pipeline import DepthReconstructor, Wanted
+from mono_depth_recon.pointcloud import unpack_rgb
+
+DISTORTION = (0.3, 0.0, 0.0, 0.0)
+
+
+class FakeModel:
+    """Answers `depth_of(camera)` and remembers what it was shown."""
+
+    name, device = "fake", "none"
+    output: Output = "metric_depth"
+
+    def __init__(self, depth_of: Callable[[PinholeCamera], Depth]) -> None:
+        self._depth_of = depth_of
+        self.seen: list[View] = []
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        self.seen += batch
+        return [Prediction(depth=self._depth_of(camera)) for _, camera in batch]
+
+    def release_memory(self) -> None:
+        """Nothing to give back."""
+
+
+class RelativeModel(FakeModel):
+    output = "relative_disparity"
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        return [Prediction(disparity=1 / self._depth_of(camera)) for _, camera in batch]
+
+
+def wall(camera: PinholeCamera) -> Depth:
+    return np.full((camera.height, camera.width), 2.0, np.float32)
+
+
+def floor(camera: PinholeCamera) -> Depth:
+    """The floor 1.2 m below a level camera, 60 m away where it cannot be seen."""
+    _, y = camera.rays
+    depth = 1.2 / np.maximum(y, 1.2 / 60)
+    return np.repeat(depth[:, None], camera.width, axis=1).astype(np.float32)
+
+
+def lens(width: int = 320, height: int = 240) -> PinholeCamera:
+    return PinholeCamera.from_intrinsics(width, height, 260, 260, 161, 118, DISTORTION)
+
+
+def pinhole(width: int = 320, height: int = 240) -> PinholeCamera:
+    return PinholeCamera.from_hfov(width, height, 60)
+
+
+def picture(camera: PinholeCamera) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (camera.height, camera.width, 3), np.uint8)
+
+
+def reconstructor(model: FakeModel, **values: object) -> DepthReconstructor:
+    return DepthReconstructor(model, with_values(Config(), {k.replace("__", "."): v for k, v in values.items()}))
+
+
+def test_a_frame_goes_through_in_order() -> None:
+    camera, model = pinhole(), FakeModel(floor)
+    rgb = picture(camera)
+    frame = reconstructor(model, filter__edge_threshold=0.0).process(rgb, camera)
+    assert frame.rgb is rgb
+    assert frame.camera is camera
+    assert list(frame.timings) == ["rectify", "model", "filter", "cloud"]
+    assert all(seconds >= 0 for seconds in frame.timings.values())
+    exact = floor(camera)
+    assert frame.depth is not None
+    np.testing.assert_array_equal(np.isposinf(frame.depth), exact > 10)
+    inside = np.isfinite(frame.depth)
+    np.testing.assert_array_equal(frame.depth[inside], exact[inside])
+    assert frame.points is not None
+    np.testing.assert_allclose(frame.points[inside][:, 1], 1.2, rtol=1e-6)  # the floor lies at y = 1.2 m
+    np.testing.assert_array_equal(np.isnan(frame.points[..., 2]), ~inside)
+    np.testing.assert_array_equal(unpack_rgb(frame.points[..., 3]), rgb)
+
+
+def test_a_distorted_image_is_rectified_before_inference() -> None:
+    camera, model = lens(), FakeModel(wall)
+    rgb = picture(camera)
+    frame = reconstructor(model).process(rgb, camera)
+    (shown, shown_camera), = model.seen
+    np.testing.assert_array_equal(shown, camera.rectify(rgb))
+    assert shown_camera is camera.rectified
+    assert frame.rgb is shown
+    assert frame.camera is camera.rectified
+    valid = camera.rectified_valid
+    assert valid is not None
+    assert not valid.all()
+    assert frame.depth is not None
+    np.testing.assert_array_equal(np.isnan(frame.depth), ~valid)
+
+
+def test_a_distorted_image_is_refused_where_that_is_asked_for() -> None:
+    model = FakeModel(wall)
+    refusing = reconstructor(model, camera__distortion="refuse")
+    with pytest.raises(CalibrationError, match=r"not rectified .*: subscribe to image_rect .* or set camera\."):
+        refusing.process(picture(lens()), lens())
+    assert not model.seen
+    refusing.process(picture(pinhole()), pinhole())
+    assert model.seen
+
+
+@pytest.mark.parametrize(("wanted", "steps"), [
+    (Wanted(depth=False, points=False), ["rectify"]),
+    (Wanted(depth=True, points=False), ["rectify", "model", "filter", "cloud"]),
+    (Wanted(depth=False, points=True), ["rectify", "model", "filter", "cloud"]),
+])
+def test_only_what_is_wanted_is_computed(wanted: Wanted, steps: list[str]) -> None:
+    camera, model = lens(), FakeModel(wall)
+    frame = reconstructor(model).process(picture(camera), camera, wanted)
+    assert list(frame.timings) == steps
+    needs_model = wanted.depth or wanted.points
+    assert bool(model.seen) == needs_model
+    assert (frame.depth is not None) == needs_model
+    assert (frame.points is not None) == wanted.points
+    np.testing.assert_array_equal(frame.rgb, camera.rectify(picture(camera)))
+
+
+def test_the_points_go_into_the_buffer_that_is_given() -> None:
+    camera = pinhole()
+    out = np.empty((120, 160, 4), np.float32)
+    frame = reconstructor(FakeModel(wall), cloud__stride=2).process(picture(camera), camera, out=out)
+    assert frame.points is out
+    assert (out[..., 2] == 2).all()
+
+
+def write_mask(path: Path, camera: PinholeCamera) -> str:
+    """White, with a black body in the lower left corner."""
+    image = np.full((camera.height, camera.width), 255, np.uint8)
+    image[camera.height // 2:, :camera.width // 4] = 0
+    assert cv2.imwrite(str(path), image)
+    return str(path)
+
+
+def test_the_robots_body_has_no_depth(tmp_path: Path) -> None:
+    camera = pinhole()
+    mask = write_mask(tmp_path / "body.png", camera)
+    frame = reconstructor(FakeModel(wall), camera__mask=mask).process(picture(camera), camera)
+    body = np.zeros((240, 320), np.bool_)
+    body[120:, :80] = True
+    assert frame.depth is not None
+    np.testing.assert_array_equal(np.isnan(frame.depth), body)
+    assert (frame.depth[~body] == 2).all()
+
+
+def test_the_mask_is_of_the_raw_image_and_rectified_with_it(tmp_path: Path) -> None:
+    camera = lens()
+    mask = write_mask(tmp_path / "body.png", camera)
+    frame = reconstructor(FakeModel(wall), camera__mask=mask).process(picture(camera), camera)
+    source_x, source_y = camera.rectification_maps
+    covered = camera.rectified_valid
+    assert covered is not None
+    clearly = covered & (np.abs(source_x - 79.5) > 1) & (np.abs(source_y - 119.5) > 1)
+    assert clearly.mean() > 0.5
+    assert frame.depth is not None
+    np.testing.assert_array_equal(np.isnan(frame.depth)[clearly], ((source_x < 79.5) & (source_y > 119.5))[clearly])
+    assert np.isnan(frame.depth[~covered]).all()
+
+
+def test_a_mask_that_does_not_fit_or_cannot_be_read(tmp_path: Path) -> None:
+    mask = write_mask(tmp_path / "body.png", pinhole(64, 48))
+    with pytest.raises(ConfigError, match="camera.mask is 64x48, the image is 320x240: make the mask"):
+        reconstructor(FakeModel(wall), camera__mask=mask).process(picture(pinhole()), pinhole())
+    with pytest.raises(ConfigError, match=r"camera.mask .*gone.png cannot be read as an image"):
+        reconstructor(FakeModel(wall), camera__mask=str(tmp_path / "gone.png"))
+
+
+def test_flying_pixels_range_and_border_follow_the_config() -> None:
+    camera = pinhole()
+
+    def step(of: PinholeCamera) -> Depth:
+        return np.where(np.arange(of.width) < 160, 1.0, 4.0).astype(np.float32) * np.ones((of.height, 1), np.float32)
+
+    def process(**values: object) -> Depth:
+        depth = reconstructor(FakeModel(step), **values).process(picture(camera), camera).depth
+        assert depth is not None
+        return depth
+
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(process()).all(axis=0)), [159, 160])
+    assert np.isfinite(process(filter__edge_threshold=0.0)).all()
+    near = process(filter__max_range=2.0, filter__edge_threshold=0.0)
+    assert np.isposinf(near[:, 160:]).all()
+    assert (near[:, :160] == 1).all()
+    bordered = process(filter__border=10, filter__edge_threshold=0.0)
+    assert np.isfinite(bordered).sum() == 300 * 220
+
+
+def test_the_config_may_be_replaced_between_frames() -> None:
+    camera = pinhole()
+    running = reconstructor(FakeModel(wall))
+    before = running.process(picture(camera), camera)
+    running.config = with_values(running.config, {"filter.max_range": 1.5, "cloud.stride": 4})
+    after = running.process(picture(camera), camera)
+    assert before.depth is not None
+    assert (before.depth == 2).all(), "a finished frame stays as it is"
+    assert after.depth is not None
+    assert np.isposinf(after.depth).all()
+    assert after.points is not None
+    assert after.points.shape == (60, 80, 4)
+
+
+def test_a_new_camera_takes_effect_on_its_frame() -> None:
+    running = reconstructor(FakeModel(wall))
+    for camera in (pinhole(), pinhole(160, 120), lens(), PinholeCamera.from_hfov(320, 240, 90)):
+        frame = running.process(picture(camera), camera)
+        assert frame.camera is camera.rectified
+        assert frame.points is not None
+        inside = np.isfinite(frame.points[..., 0])
+        x = np.broadcast_to(camera.rectified.rays[0], inside.shape)
+        np.testing.assert_allclose(frame.points[..., 0][inside], 2 * x[inside], rtol=1e-6)
+
+
+def test_a_relative_model_gives_no_metres() -> None:
+    camera = pinhole()
+    frame = reconstructor(RelativeModel(wall)).process(picture(camera), camera)
+    assert frame.depth is None
+    assert frame.points is None
+    assert frame.disparity is not None
+    assert (frame.disparity == 0.5).all()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
+def test_a_broken_network_is_an_error_and_no_wall(value: float) -> None:
+    def broken(of: PinholeCamera) -> Depth:
+        depth = wall(of)
+        depth[7, 9] = value
+        return depth
+
+    with pytest.raises(ModelError, match="model fake returned depth that is not positive: check the weights"):
+        reconstructor(FakeModel(broken)).process(picture(pinhole()), pinhole())
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+    with pytest.raises(DataError, match="camera is 320x240, image is 160x120"):
+        reconstructor(FakeModel(wall)).process(picture(pinhole(160, 120)), pinhole())
+
+
+def test_the_embedded_model_gives_metres_of_the_camera() -> None:
+    """Halving the focal length of the same pixels halves the depth: the canonical focal length at work."""
+    config = with_values(Config(), {"filter.max_range": 1000.0, "filter.min_range": 0.0})
+    running = DepthReconstructor.from_config(config)
+    camera = PinholeCamera.from_intrinsics(320, 240, 260, 260, 160, 120)
+    wide = PinholeCamera.from_intrinsics(320, 240, 130, 130, 160, 120)
+    image = cv2.GaussianBlur(picture(camera), (0, 0), 8)
+    near, far = (running.process(image, c, Wanted(points=False)).depth for c in (wide, camera))
+    assert near is not None
+    assert far is not None
+    known = np.isfinite(near) & np.isfinite(far)
+    assert known.mean() > 0.2
+    np.testing.assert_allclose(2 * near[known], far[known], rtol=1e-5)
