@@ -44,7 +44,7 @@ class RelativeModel(FakeModel):
     output = "relative_disparity"
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
-        return [Prediction(disparity=1 / self._depth_of(camera)) for _, camera in batch]
+        return [Prediction(disparity=np.reciprocal(self._depth_of(camera))) for _, camera in batch]
 
 
 def wall(camera: PinholeCamera) -> Depth:
