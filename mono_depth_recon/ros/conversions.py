@@ -270,7 +270,8 @@ def _quaternion(R: Matrix) -> list[float]:
     squares = np.array([1 + x - y - z, 1 - x + y - z, 1 - x - y + z, 1 + x + y + z])  # 4 times each component's square
     xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
     wx, wy, wz = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
-    products = np.array([[squares[0], xy, xz, wx], [xy, squares[1], yz, wy], [xz, yz, squares[2], wz],
-                         [wx, wy, wz, squares[3]]])
+    products = np.array(
+        [[squares[0], xy, xz, wx], [xy, squares[1], yz, wy], [xz, yz, squares[2], wz], [wx, wy, wz, squares[3]]]
+    )
     q = products[np.argmax(squares)]
     return (np.copysign(1.0, q[3]) * q / np.linalg.norm(q)).tolist()

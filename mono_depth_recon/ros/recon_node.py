@@ -118,6 +118,7 @@ class ReconNode(LifecycleNode):
 
     def _configure(self) -> None:
         config, started = self.config, time.monotonic()
+        self.get_logger().info(f"loading {config.model.name}")
         reconstructor = DepthReconstructor.from_config(config)
         _warm_up(reconstructor)
         if not self.context.ok():  # a signal came while the model loaded
@@ -177,6 +178,8 @@ class ReconNode(LifecycleNode):
         self._diagnostics.publish(self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason()))
 
     def _worker_failed(self, error: BaseException) -> None:
+        if not self.context.ok():
+            return  # a signal shut the context down in the middle of a frame
         traceback.print_exception(error)
         self.failure = error
         self.context.try_shutdown()  # the node without its worker is no node: end, so that a supervisor restarts it

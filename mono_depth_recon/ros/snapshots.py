@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from geometry_msgs.msg import Point
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 from std_msgs.msg import ColorRGBA, Header
@@ -38,9 +39,10 @@ class SnapshotServices:
         self._node, self._publications, self._newest, self._config = node, publications, newest, config
         self._worker = SnapshotWorker()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        alone = MutuallyExclusiveCallbackGroup()  # in the node's own group a waiting coroutine would hold up all else
         self._services = [
-            node.create_service(Trigger, "save_mesh", self._save_mesh),
-            node.create_service(Trigger, "save_cloud", self._save_cloud),
+            node.create_service(Trigger, "save_mesh", self._save_mesh, callback_group=alone),
+            node.create_service(Trigger, "save_cloud", self._save_cloud, callback_group=alone),
         ]
 
     def stop_work(self) -> None:
@@ -64,8 +66,10 @@ class SnapshotServices:
     async def _answer(self, make: Callable[[], str], reply: Trigger.Response) -> Trigger.Response:
         outcome = await self._in_thread(make)
         reply.success, reply.message = outcome or (False, "the node is stopping")
-        log = self._node.get_logger()
-        (log.info if reply.success else log.error)(reply.message)
+        if reply.success:
+            self._node.get_logger().info(reply.message)
+        else:
+            self._node.get_logger().error(reply.message)
         return reply
 
     def _in_thread(self, make: Callable[[], str]) -> Future[tuple[bool, str]]:
@@ -79,7 +83,8 @@ class SnapshotServices:
                 outcome = True, make()
             except MonoDepthError as error:
                 outcome = False, str(error)
-            executor.create_task(done.set_result, outcome)  # in the executor's thread, which this wakes
+            done.set_result(outcome)
+            executor.wake()  # it polls its coroutines only when something happens
 
         self._thread.submit(work).add_done_callback(lambda finished: finished.result())
         return done
