@@ -18,6 +18,7 @@ _THERE_AND_BACK = np.array([0, 2, 4, 6, 7, 5, 3, 1])  # of sorted knots: a loop 
 _HEIGHT_M = (0.8, 1.8)
 _STEP_M, _TURN_RAD = 0.04, np.radians(3.0)  # what a hand moves a camera in a 15th of a second
 _LOOP_STEPS = 110.0
+_UPRIGHT = 0.55  # cosine between the image's down and the world's, at least
 Clearance = Callable[[Matrix], Matrix]  # points (N, 3) -> metres (N,), negative inside things
 
 
@@ -84,7 +85,10 @@ def find_path(
         path, steps = path.evenly_paced()
         if steps > _LOOP_STEPS:
             continue
-        views = np.array([nearest_view(path.pose(p)) for p in phases[::4]])
+        poses = [path.pose(p) for p in phases[::2]]
+        if max(T[2, 1] for T in poses) > -_UPRIGHT:
+            continue
+        views = np.array([nearest_view(T) for T in poses[::2]])
         if views[:, 0].min() > 0.35 and (views[:, 1] > 0.7).all():
             return path
     raise DataError(

@@ -22,6 +22,8 @@ TONE_STEPS = 4096
 _TONE_RANGE = 3.0  # radiance after exposure that the curve covers; its white lies at about 1.5
 _MEAN_RADIANCE = 0.5  # of a typical view, in white sheets
 _MIRRORED_GREY = 0.18  # what glossy surfaces mirror besides lamps, in white sheets
+_MATT = 0.12  # gloss below which nothing is seen to be mirrored
+_ALBEDO = (np.arange(256, dtype=np.float32) / 255) ** 2  # of texture values
 Planes = tuple[F32, F32, F32]
 
 
@@ -40,7 +42,7 @@ class Shader:
         self._texture, self._density, self._gloss, self._glow = (
             a[mesh.patch] for a in (mesh.texture, mesh.texels_per_m, mesh.gloss, mesh.glow)
         )
-        self._tint = np.ascontiguousarray(mesh.tint[mesh.patch].T)
+        self._tint = mesh.tint[mesh.patch]
 
     def radiance(
         self,
@@ -55,22 +57,19 @@ class Shader:
 
         `bary` are the second and third barycentric coordinates; `focal_px` decides the level of detail.
         """
+        import cv2
+
         length = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
         normal = tuple(np.take(n, prim) for n in self._normal)
         facing = (way[0] * normal[0] + way[1] * normal[1] + way[2] * normal[2]) / length
         pixel_m = reach / np.float32(focal_px) / np.maximum(np.sqrt(np.abs(facing)), 0.15)
         u, v, lx, ly = (self._interpolate(k, prim, bary[0], bary[1]) for k in (0, 1, 6, 7))
         map_x, map_y = _texture_maps(u, v, np.take(self._texture, prim), pixel_m * np.take(self._density, prim))
-        albedo = _sample(atlas().image, map_x, map_y).astype(np.float32)
-        albedo *= albedo
         light = _sample(self._light, lx, ly)
-        glow = np.take(self._glow, prim)
-        for k in range(3):
-            light[:, k] *= np.take(self._tint[k], prim)
-            light[:, k] += glow
-        light *= albedo
-        light *= np.float32(1 / 255**2)
-        pick = np.flatnonzero(np.take(self._gloss, prim) > 0.02)
+        light *= np.take(self._tint, prim, axis=0)
+        light += np.take(self._glow, prim)[:, None]
+        light *= cv2.LUT(_sample(atlas().image, map_x, map_y), _ALBEDO)
+        pick = np.flatnonzero(np.take(self._gloss, prim) > _MATT)
         near = (w[pick] for w in (*way, *bary, length, reach))
         light[pick] += self._mirrored(eye, prim[pick], *near)
         return light
