@@ -14,6 +14,8 @@ from .card import ModelCard
 
 Batch = NDArray[np.float32]
 
+_PACKAGES = {"openvino": "openvino", "torch": "torch segmentation-models-pytorch"}
+
 
 class Runtime(Protocol):
     """Executes a network; shapes may change from call to call."""
@@ -52,24 +54,36 @@ class OpenVinoRuntime:
                 f"{self._path} is missing: export the checkpoint to ONNX beside its card, or set model.runtime to torch"
             )
         try:
-            return self._core.read_model(self._path)
+            model = self._core.read_model(self._path)
         except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
             raise ModelError(
-                f"{self._path} is not a complete ONNX model ({str(error).strip().splitlines()[-1]}): "
-                "export the checkpoint again"
+                f"{self._path} is not a complete ONNX model ({_last_line(error)}): export the checkpoint again"
             ) from error
+        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, 1)):
+            raise ModelError(
+                f"{self._path} must take one batch of images (N, 3, rows, columns) and give one (N, 1, rows, columns), "
+                f"it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
+            )
+        return model
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
         request = self._compiled.get(batch.shape)
         if request is None:
-            model = self._read()
-            model.reshape(list(batch.shape))
-            request = self._compiled[batch.shape] = self._core.compile_model(
-                model, "CPU", self._settings
-            ).create_infer_request()
+            request = self._compiled[batch.shape] = self._compile(batch.shape)
         request.infer([batch], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        model = self._read()
+        try:
+            model.reshape(list(shape))
+            return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self._path} cannot take a batch of shape {shape} ({_last_line(error)}): "
+                "export it with free batch and image size"
+            ) from error
 
     def release_memory(self) -> None:
         """Forgets the compiled shapes; the next run compiles again."""
@@ -105,9 +119,7 @@ def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
     if name == "auto":
         name = "openvino" if _installed("openvino") and card.onnx_path.is_file() else "torch"
     if not _installed(name):
-        raise ModelError(
-            f"model.runtime {name} needs {name}, which is not installed: pip install 'mono_depth_recon[{name}]'"
-        )
+        raise ModelError(f"model.runtime {name} needs a library that is not installed: pip install {_PACKAGES[name]}")
     if name == "openvino":
         return OpenVinoRuntime(card.onnx_path, threads)
     from .unetpp import load_unetpp
@@ -117,3 +129,19 @@ def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _is_one_image(ports: Any, channels: int) -> bool:
+    """Whether OpenVINO's inputs or outputs are a single (N, channels, rows, columns)."""
+    if len(ports) != 1:
+        return False
+    shape = ports[0].get_partial_shape()
+    return bool(shape.rank.is_static and len(shape) == 4 and shape[1].is_static and shape[1].get_length() == channels)
+
+
+def _shapes(ports: Any) -> str:
+    return " and ".join(str(port.get_partial_shape()) for port in ports) or "nothing"
+
+
+def _last_line(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[-1]
