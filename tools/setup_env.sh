@@ -49,6 +49,7 @@ install_system_packages() {
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || fail "missing system packages, named as in Debian: $packages"
   [ "$(id -u)" = 0 ] || fail "missing system packages, please run: sudo apt-get install -y $packages"
+  say "apt-get install $packages"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   # shellcheck disable=SC2086  # one word per package
@@ -64,10 +65,11 @@ make_venv() {
   fi
 }
 
-# The messages and cv_bridge of an installed ROS 2 are compiled against its numpy: an older major version stays.
+# The messages and cv_bridge of an installed ROS 2 are compiled against its numpy: an older major version stays, and what
+# is pinned to a release that needs numpy 2 takes an older one.
 write_constraints() {
   if [ "$ros" != wheels ] && "$venv/bin/python" -c 'import numpy, sys; sys.exit(numpy.__version__ >= "2")' 2>/dev/null; then
-    grep -vE '^(numpy|opencv-python-headless)==' constraints.txt
+    grep -vE '^(numpy|opencv-python-headless|ml-dtypes)==' constraints.txt
     echo 'numpy>=1.26,<2'
   else
     cat constraints.txt
@@ -75,7 +77,7 @@ write_constraints() {
 }
 
 pip_install() {
-  "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-build-isolation \
+  "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --use-pep517 --no-build-isolation \
     -c "$venv/constraints.txt" "$@"
 }
 
