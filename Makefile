@@ -35,7 +35,8 @@ soak: setup-test
 	$(VENV)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 bench: setup-test
-	$(VENV)/python -m mono_depth_recon.cli benchmark $(ARGS)
+	$(VENV)/python -m mono_depth_recon.cli benchmark
+	$(VENV)/python -m mono_depth_recon.ros.bench $(ARGS)
 
 clean:
 	rm -rf build install log demo_output bench_output results *.egg-info .pytest_cache .mypy_cache .ruff_cache

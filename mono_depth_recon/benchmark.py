@@ -83,14 +83,15 @@ def measure(settings: Settings, only: Sequence[str] = ()) -> Iterator[Row]:
 
 
 def imports(settings: Settings) -> Iterator[Row]:
-    """Seconds of `import` in fresh processes, which must leave the heavy libraries alone."""
+    """The time of `import` in fresh processes, which must leave the heavy libraries alone."""
     for module in ("mono_depth_recon", "mono_depth_recon.pipeline"):
         code = (f"import sys, time; start = time.perf_counter(); import {module}; "
                 f"print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])")
         answers = [_fresh_process(code).split(" ", 1) for _ in range(5)]
         if answers[0][1] != "[]":
             raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, it loads {answers[0][1]}")
-        yield Row(f"import {module}", median(float(seconds) for seconds, _ in answers), "s", 0.3, "fresh process")
+        milliseconds = 1e3 * median(float(seconds) for seconds, _ in answers)
+        yield Row(f"import {module}", milliseconds, "ms", 300.0, "fresh process")
 
 
 def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
@@ -123,7 +124,7 @@ def clouds(settings: Settings) -> Iterator[Row]:
     _check_points(out, depth, camera, rgb)
     source = np.frombuffer(bytes(message), np.float32).reshape(out.shape)
     keep_freed_memory()
-    project, copy = _medians([lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)],
+    project, copy = medians([lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)],
                              4 * settings.repeats)
     yield Row("depth and colour to cloud", 1e3 * project, "ms")
     yield Row("depth and colour to cloud / memcpy", project / copy, "x", 4.0, f"memcpy {1e3 * copy:.3f} ms")
@@ -145,7 +146,7 @@ def depth_filters(settings: Settings) -> Iterator[Row]:
         filters.drop(depth, unknown)
         filters.drop_border(depth, 2)
 
-    edges, rest = _medians([lambda: filters.flying_pixels(step, 0.08), masks], settings.repeats)
+    edges, rest = medians([lambda: filters.flying_pixels(step, 0.08), masks], settings.repeats)
     yield Row("filter: flying pixels", 1e3 * edges, "ms")
     yield Row("filter: range, mask and border", 1e3 * rest, "ms")
 
@@ -156,14 +157,15 @@ def frames(runtime: str, settings: Settings) -> Iterator[Row]:
     config = with_values(settings.config, {"model.runtime": runtime})
     reconstructor = DepthReconstructor.from_config(config)
     _, rgb = room(_LENS)
-    frame = reconstructor.process(rgb, _LENS)
+    out = np.empty((_LENS.height, _LENS.width, 4), np.float32)  # as the node: into the bytes of a message
+    frame = reconstructor.process(rgb, _LENS, out=out)
     if frame.depth is None or frame.points is None:
         raise DataError(f"the frame path is measured with a metric model, got {reconstructor.model.name}")
     _check_points(frame.points, frame.depth, frame.camera, frame.rgb)
     laps, totals = [], []
     for _ in range(settings.repeats):
         start = time.perf_counter()
-        laps.append(reconstructor.process(rgb, _LENS).timings)
+        laps.append(reconstructor.process(rgb, _LENS, out=out).timings)
         totals.append(time.perf_counter() - start)
     for step in laps[0]:
         yield Row(f"{runtime}: {step}", 1e3 * median(lap[step] for lap in laps), "ms", note=reconstructor.model.device)
@@ -247,7 +249,7 @@ def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb)
         raise DataError(f"the cloud differs from its definition by {off:.2g} m, or in its holes or colours")
 
 
-def _medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+def medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """Median seconds of each, taken in turns, so that a disturbance meets all of them."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):

@@ -42,6 +42,11 @@ class Child:
             )  # fmt: skip
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def exit_status(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
         return self._process.poll()

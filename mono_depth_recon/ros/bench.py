@@ -1,0 +1,149 @@
+"""The figures of the live line on this machine: camera, recon_node and observer as separate ROS 2 processes.
+
+What needs one process only is measured by `mono-depth-recon benchmark`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+
+from ..benchmark import Row, medians, room, write_report
+from ..camera import PinholeCamera
+from ..errors import DataError, MonoDepthError
+from ..memory import keep_freed_memory
+from ..pointcloud import back_project
+from .conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
+from .demo_processes import Children, Stopped, own_domain, raise_on_signals
+
+_MODULES = "mono_depth_recon.ros"
+_RATE_HZ = 15.0
+_START_S = 90.0
+_SNAPSHOTS_S = 120.0
+
+
+def messages() -> Iterator[Row]:
+    """Depth array to filled PointCloud2 against a memcpy of its bytes; rgb8 image message to array."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    depth, rgb = room(camera)
+    cloud, header = CloudMessage(), Header(frame_id="camera")
+    keep_freed_memory()
+
+    def fill() -> PointCloud2:
+        back_project(depth, camera, rgb, out=cloud.points(480, 640))
+        return cloud.stamped(header)
+
+    if not np.array_equal(points_from_msg(fill()), back_project(depth, camera, rgb)):
+        raise DataError("the filled message must hold the cloud")
+    source, target = array("B", bytes(16 * depth.size)), np.empty(16 * depth.size, np.uint8)
+    filled, copied = medians([fill, lambda: np.copyto(target, np.frombuffer(source, np.uint8))], 200)
+    yield Row("depth and colour to PointCloud2 message", 1e3 * filled, "ms")
+    yield Row("... against a memcpy of its bytes", filled / copied, "x", 4.0, f"memcpy {1e3 * copied:.3f} ms")
+    image = rgb_to_msg(rgb, header)
+    shared = np.shares_memory(image_from_msg(image), np.frombuffer(image.data, np.uint8))
+    yield Row("copies from rgb8 message to array", 0.0 if shared else 1.0, "", 0.0)
+
+
+def live(frames: int) -> Iterator[Row]:
+    """640x480 at 15 Hz through DDS: frames lost, latency, the time of a mesh, and the node's memory over `frames`."""
+    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
+        stage = Path(name)
+        memory = _record(stage, frames / _RATE_HZ)
+        results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
+    steady, mesh = results["steady"], results["mesh"]
+    note = f"{steady['frames_out']} of {steady['frames_in']} frames at {steady['rate_in_hz']:.1f} Hz"
+    if not steady["frames_out"]:
+        raise DataError("no frame came out: see whether this machine is overloaded")
+    yield Row("frames lost between processes", 100 * (1 - steady["share"]), "%", 5.0, note)
+    yield Row("colour to cloud, p50", steady["latency_p50_ms"], "ms", 120.0, f"p95 {steady['latency_p95_ms']:.0f} ms")
+    meanwhile = mesh["meanwhile"]
+    lost = 100 * max(0.0, 1 - meanwhile["rate_out_hz"] / steady["rate_out_hz"])
+    share = 100 / min(2, os.cpu_count() or 1)
+    yield Row("frame rate lost while a Poisson mesh is made", lost, "%", share, "limit: one core's share of two")
+    yield Row("longest gap meanwhile", meanwhile["longest_gap_s"], "s", 0.5, f"mesh: {mesh['seconds']:.1f} s")
+    yield from _memory_rows(memory, steady["frames_out"])
+
+
+def _memory_rows(samples: Sequence[float], frames: int) -> Iterator[Row]:
+    """Growth from the second fifth of the run to the last: the first one fills caches."""
+    fifth = len(samples) // 5
+    if fifth < 2:
+        raise DataError("expected a run of some seconds to judge memory by: raise --frames")
+    early, late = median(samples[fifth : 2 * fifth]), median(samples[-fifth:])
+    yield Row("node's memory growth", late - early, "MiB", 5.0, f"over {frames} frames, {late:.0f} MiB at the end")
+
+
+def _record(stage: Path, seconds: float) -> list[float]:
+    """Runs the line for `seconds` and leaves recording.json in `stage`; the node's memory in MiB, twice a second."""
+    samples: list[float] = []
+    with own_domain() as domain:
+        env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
+        with Children(stage, env, _say) as children:
+            camera = children.start("camera", f"{_MODULES}.rooms_camera", ["--rate", f"{_RATE_HZ:g}"])
+            parameters = ["--ros-args", "-p", f"mesh.directory:={stage / 'node'}"]
+            node = children.start("node", f"{_MODULES}.recon_node", parameters)
+            children.watch(lambda: camera.is_ready and node.is_ready, "camera and node to be ready", _START_S)
+            flags = ["--output", str(stage), "--duration", f"{seconds:g}"]
+            recorder = children.start("recorder", f"{_MODULES}.recorder", flags)
+            last = time.monotonic()
+
+            def recorded() -> bool:
+                nonlocal last
+                if time.monotonic() - last >= 0.5 and not (stage / "node").exists():  # until the first snapshot
+                    last = time.monotonic()
+                    samples.append(_resident_mib(node.pid))
+                return recorder.exit_status == 0
+
+            children.watch(recorded, "the recording to end", seconds + _SNAPSHOTS_S, recorder)
+    return samples
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _say(who: str, line: str) -> None:
+    print(f"  {who}: {line}", file=sys.stderr, flush=True)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Prints each figure as it comes, writes the report; 1 where a figure is over its limit."""
+    parser = argparse.ArgumentParser("bench", description=__doc__)
+    parser.add_argument(
+        "--frames", type=int, default=2000, help="length of the live run (default: 2000, about 2.5 min)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("bench_output/live"), help="where the report goes")
+    arguments = parser.parse_args(args)
+    raise_on_signals()
+    rows = []
+    try:
+        for row in (*messages(), *live(arguments.frames)):
+            name, value, limit, verdict, note = row.cells
+            print(f"{name:50} {value:>12}  {verdict:6}  {f'limit {limit}' if limit else '':16} {note}", flush=True)
+            rows.append(row)
+        report, table = write_report(arguments.output, rows)
+    except Stopped as stopped:
+        return 128 + stopped.number
+    except MonoDepthError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"written to {report} and {table}")
+    return 1 if any(row.verdict in ("failed", "over") for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
