@@ -56,8 +56,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--distortion", type=float, nargs="+", default=(), metavar="D",
                         help="coefficients as in camera_info, with --intrinsics: k1 k2 p1 p2 [k3] of plumb_bob")
     parser.add_argument("--distortion-model", choices=tuple(DISTORTION_LENGTHS), default="plumb_bob")
-    parser.add_argument("--max-side", type=int, default=1280, metavar="PX",
-                        help="larger images are made smaller to this longest side first; 0 = never (default: 1280)")
+    parser.add_argument("--max-side", type=int, default=640, metavar="PX",
+                        help="larger images are made smaller to this longest side first, because the network sees less "
+                             "than that and its edges would be smeared over many pixels; 0 = never (default: 640)")
     parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
     parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
     add_flags(parser, PARAMETER_FLAGS)
@@ -149,7 +150,7 @@ def _reconstruct(path: Path, base: Path, cameras: _Cameras, reconstructor: Depth
 
 
 def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, PinholeCamera]:
-    """Image and camera at a longest side of `max_side` pixels: phones give more pixels than a cloud can use."""
+    """Image and camera at a longest side of `max_side` pixels (0: as they are)."""
     import cv2
 
     scale = max_side / max(camera.size) if max_side else 1.0
