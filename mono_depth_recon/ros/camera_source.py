@@ -88,9 +88,10 @@ class CameraTopics:
             time.sleep(_POLL_S)
 
     def flush(self, seconds: float) -> None:
-        """Waits until subscribers have what was published, `seconds` at most per topic."""
+        """Waits until subscribers have what was published, `seconds` at most. What is unsent at the end is lost."""
+        end = time.monotonic() + seconds
         for publisher in (self._info, self._odometry, self.image, self._reference_info, self._reference):
-            publisher.wait_for_all_acked(Duration(seconds=seconds))
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
 
 
 class Player:

@@ -109,6 +109,8 @@ def run(output: Path, source: Source, seconds: float, say: Progress) -> dict[str
         stage = Path(name)
         _record(stage, source, seconds, say)
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
+        if not results["steady"]["frames_out"]:
+            raise MonoDepthError(f"no frame came out in {seconds:g} s: see whether this machine is overloaded")
         say("demo", "drawing the pictures")
         write_pictures(stage, _title(results), source.attribution, f"{_triangles(results)} triangles")
         for file in FILES:

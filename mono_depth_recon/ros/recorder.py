@@ -193,7 +193,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     _write_frame(frame, output)
     text = json.dumps(results, indent=2) + "\n"
     write_atomically(output / "recording.json", [text.encode()])
-    say(f"done: files in {output}")
+    say("done")
 
 
 def _measure(log: FrameLog, seconds: float, say: Any) -> Measurement:
@@ -212,7 +212,7 @@ def _snapshot(recorder: Recorder, name: str, output: Path, timeout_s: float, say
     begin = time.monotonic()
     reply = recorder.call(f"save_{name}", timeout_s)
     end = time.monotonic()
-    say(f"save_{name} answered after {end - begin:.1f} s: {reply}")
+    say(f"save_{name} answered after {end - begin:.1f} s")
     made = _REPLY.match(reply)
     if made is None:
         raise DataError(f"expected save_{name} to answer 'file: ... vertices' or points, got '{reply}'")

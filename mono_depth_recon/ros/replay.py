@@ -22,7 +22,7 @@ from .node_settings import declare_settings, parse_flags, run_node, setting
 
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15
-_FLUSH_S = 2.0
+_FLUSH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     topics = CameraTopics(node, settings.frame_id, settings.reference_encoding, clock=original)
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(
-        f"ready: {len(recording.stamps)} frames of {settings.path} at {settings.rate:g} times their speed, "
+        f"ready: {len(recording.stamps)} frames of {settings.path}, speed {settings.rate:g}, "
         f"on {topics.image.topic_name}"
     )
     player = Player(node, topics, settings.rate, original)
