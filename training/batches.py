@@ -18,12 +18,16 @@ from .frame_store import Frames
 from .settings import NetworkSettings, Settings
 
 
-def make_batch(train: Mapping[str, Frames], settings: Settings, step: int) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W) and log canonical depth (N, 1, H, W; NaN unknown), float32, of one optimiser step."""
-    rng = np.random.default_rng((settings.seed, step))
+def make_batch(train: Mapping[str, Frames], settings: Settings, step: int, worker: int = 0,
+               workers: int = 1) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) and log canonical depth (N, 1, H, W; NaN unknown), float32, of one optimiser step.
+
+    Of several workers each makes its own part of the stage's batch.
+    """
+    rng = np.random.default_rng((settings.seed, step, worker))
     stage = settings.stage_at(step)
     chosen = [augment(_draw(train, settings.rooms_share, rng), stage.width, stage.height, settings.augment, rng)
-              for _ in range(stage.batch)]
+              for _ in range(stage.batch // workers)]
     return stack(chosen, settings.network)
 
 

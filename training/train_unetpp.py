@@ -2,6 +2,7 @@
 
 Writes into the output folder: settings.yaml (effective) and commit.txt, log.csv, last.pt (resume continues
 exactly there) and best.pt (the averaged weights with the best validation at the card's input size).
+Several processes share each batch under `torchrun --nproc-per-node 2 -m training.train_unetpp ...`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
 import yaml
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -40,9 +42,12 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.settings, self.sources, self.output = settings, sources, output
         self.module = build_network(settings.network).to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(settings.optimiser.ema_decay),
-                                      use_buffers=True)
+        average = _averaging(settings.optimiser.ema_decay)
+        self.averaged = AveragedModel(self.module, multi_avg_fn=average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.module.parameters(), weight_decay=settings.optimiser.weight_decay)
+        self.worker, self.workers = 0, 1
+        if torch.distributed.is_initialized():
+            self.worker, self.workers = torch.distributed.get_rank(), torch.distributed.get_world_size()
         self.step = 0
         self.best = math.inf
         self.rows: list[dict[str, float]] = []
@@ -50,19 +55,24 @@ class Trainer:
     def run(self) -> None:
         """Trains from the current step to the end of the last stage."""
         losses: list[float] = []
-        with (ThreadPoolExecutor(1) as maker,
-              tqdm(total=self.settings.steps, initial=self.step, unit="step", mininterval=2) as bar):
-            batch = maker.submit(make_batch, self.sources.train, self.settings, self.step)
+        progress = tqdm(total=self.settings.steps, initial=self.step, unit="step", mininterval=2,
+                        disable=self.worker > 0)
+        with ThreadPoolExecutor(1) as maker, progress as bar:
+            batch = self._submit(maker, self.step)
             while self.step < self.settings.steps:
                 images, targets = batch.result()
-                batch = maker.submit(make_batch, self.sources.train, self.settings, self.step + 1)
+                batch = self._submit(maker, self.step + 1)
                 losses.append(self._optimise(images, targets))
                 self.step += 1
                 bar.update()
                 bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
                 if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
-                    self._validate(sum(losses) / len(losses))
+                    if self.worker == 0:
+                        self._validate(sum(losses) / len(losses))
                     losses.clear()
+
+    def _submit(self, maker: ThreadPoolExecutor, step: int) -> Future[tuple[torch.Tensor, torch.Tensor]]:
+        return maker.submit(make_batch, self.sources.train, self.settings, step, self.worker, self.workers)
 
     def _optimise(self, images: torch.Tensor, targets: torch.Tensor) -> float:
         self.module.train()
@@ -73,10 +83,19 @@ class Trainer:
                           loss_settings.gradient_weight, loss_settings.gradient_scales)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.optimiser.clip_norm)
         self.optimiser.step()
         self.averaged.update_parameters(self.module)
         return loss.item()
+
+    def _share_gradients(self) -> None:
+        if self.workers > 1:
+            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            torch.distributed.all_reduce(flat, torch.distributed.ReduceOp.SUM)
+            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient) / self.workers)
 
     def _validate(self, loss: float) -> None:
         stage, network = self.settings.stage_at(self.step - 1), self.settings.network
@@ -116,6 +135,14 @@ class Trainer:
         weights = state.get("weights", averaged)
         self.module.load_state_dict(weights)
         self.averaged.module.load_state_dict(weights)
+
+
+def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+    """EMA whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
+    def average(averaged: Any, current: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + float(count)) / (10 + float(count))))(averaged, current, count)
+
+    return average
 
 
 def learning_rate(settings: Settings, step: int) -> float:
@@ -191,6 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(arguments.config, dict(pair.partition("=")[::2] for pair in arguments.set))
         torch.set_num_threads(settings.threads)
+        if "WORLD_SIZE" in os.environ:  # set by torchrun
+            torch.distributed.init_process_group("gloo")
         if arguments.smoke:
             settings, sources = smoke_settings(settings)
         else:
@@ -200,7 +229,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             trainer.restore(arguments.output / "last.pt")
         elif arguments.init:
             trainer.initialise(arguments.init)
-        describe_run(settings, arguments.output)
+        if trainer.worker == 0:
+            describe_run(settings, arguments.output)
         trainer.run()
     except (MonoDepthError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

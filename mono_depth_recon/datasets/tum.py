@@ -114,9 +114,9 @@ def associate(first: Sequence[float], second: Sequence[float], max_difference: f
     later = np.asarray(second, np.float64)[order]
     candidates = []
     for i, stamp in enumerate(first):
-        low, high = np.searchsorted(later, (stamp - max_difference, stamp + max_difference), side="left")
-        high = min(high + 1, len(later))  # the strict test below decides about the ends, free of rounding in the bounds
-        near = ((abs(stamp - later[j]), stamp, later[j], i, int(order[j])) for j in range(max(low - 1, 0), high))
+        reach = max_difference + 1e-6  # above the rounding of stamps; the strict test below decides
+        low, high = np.searchsorted(later, (stamp - reach, stamp + reach))
+        near = ((abs(stamp - later[j]), stamp, later[j], i, int(order[j])) for j in range(low, high))
         candidates += [c for c in near if c[0] < max_difference]
     taken_first, taken_second, pairs = set(), set(), []
     for _, stamp, _, i, j in sorted(candidates):

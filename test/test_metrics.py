@@ -1,0 +1,90 @@
+"""Depth metrics against scikit-learn and values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.metrics import depth_metrics, median_scale, truth_mask
+
+
+def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(0.5, 6.0, (37, 53)).astype(np.float32)
+    depth = (truth * np.exp(rng.normal(0.1, 0.25, truth.shape))).astype(np.float32)
+    return depth, truth
+
+
+def test_values_of_a_hand_worked_example() -> None:
+    truth = np.array([[1.0, 2.0, 4.0, np.nan]], np.float32)
+    depth = np.array([[1.5, 2.0, 2.0, 9.0]], np.float32)
+    got = depth_metrics(depth, truth)
+    assert got.abs_rel == pytest.approx((0.5 + 0 + 0.5) / 3)
+    assert got.rmse == pytest.approx(np.sqrt((0.25 + 0 + 4) / 3))
+    assert (got.delta1, got.delta2, got.delta3) == pytest.approx((1 / 3, 2 / 3, 2 / 3))  # ratios 1.5, 1, 2
+    logs = np.log([1.5, 1.0, 0.5])
+    assert got.silog == pytest.approx(100 * np.sqrt(np.mean(logs**2) - np.mean(logs) ** 2))
+    assert (got.pixels, got.coverage, got.alignment) == (3, 1.0, "none")
+
+
+def test_agrees_with_scikit_learn() -> None:
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    depth, truth = _pair()
+    d, t = depth.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+    got = depth_metrics(depth, truth)
+    assert got.abs_rel == pytest.approx(sklearn_metrics.mean_absolute_percentage_error(t, d), rel=1e-12)
+    assert got.rmse == pytest.approx(np.sqrt(sklearn_metrics.mean_squared_error(t, d)), rel=1e-12)
+    log_error = sklearn_metrics.mean_squared_error(np.log(t), np.log(d))
+    assert (got.silog / 100) ** 2 + np.mean(np.log(d / t)) ** 2 == pytest.approx(log_error, rel=1e-9)
+
+
+def test_median_alignment_removes_any_scale_and_is_named() -> None:
+    depth, truth = _pair()
+    scale = median_scale(depth, truth)
+    assert scale == pytest.approx(np.median(truth) / np.median(depth), rel=1e-6)
+    once, again = (depth_metrics(factor * depth, truth, alignment="median") for factor in (1.0, 8.0))
+    assert once == again
+    assert once.alignment == "median"
+    assert once.abs_rel == pytest.approx(depth_metrics(depth.astype(np.float64) * scale, truth).abs_rel)
+    assert depth_metrics(8 * depth, truth).abs_rel > 5
+
+
+def test_silog_does_not_see_scale() -> None:
+    depth, truth = _pair()
+    assert depth_metrics(4 * depth, truth).silog == pytest.approx(depth_metrics(depth, truth).silog)
+
+
+def test_only_the_mask_counts_and_missing_predictions_show_in_coverage() -> None:
+    depth, truth = _pair()
+    mask = truth_mask(truth, 1.0, 4.0)
+    outside = np.where(mask, depth, 1000.0).astype(np.float32)
+    assert depth_metrics(outside, truth, mask) == depth_metrics(depth, truth, mask)
+    holes = depth.copy()
+    holes[:10], holes[10:12], holes[12:14] = np.nan, np.inf, 0
+    got = depth_metrics(holes, truth)
+    assert got.coverage == pytest.approx(23 / 37)
+    assert got.abs_rel == pytest.approx(depth_metrics(depth[14:], truth[14:]).abs_rel)
+
+
+def test_float64_inside() -> None:
+    truth = np.full((1000, 1000), 3.0, np.float32)
+    depth = truth * np.float32(1.1)
+    assert depth_metrics(depth, truth).abs_rel == pytest.approx(float(depth[0, 0]) / 3 - 1, rel=1e-12)
+
+
+@pytest.mark.parametrize(("depth", "truth", "alignment", "says"), [
+    (np.ones((2, 3)), np.ones((3, 2)), "none", "one shape"),
+    (np.ones((2, 2)), np.full((2, 2), np.nan), "none", "no pixel to compare"),
+    (np.full((2, 2), np.nan), np.ones((2, 2)), "none", "no pixel to compare"),
+    (np.ones((2, 2)), np.ones((2, 2)), "affine", "none, median"),
+])
+def test_what_cannot_be_compared_is_one_line(depth: np.ndarray, truth: np.ndarray, alignment: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        depth_metrics(depth, truth, alignment=alignment)
+    assert "\n" not in str(caught.value)
+
+
+def test_truth_mask_includes_both_ends() -> None:
+    truth = np.array([[np.nan, 0.0, 0.001, 5.0, 5.0001, np.inf]])
+    assert truth_mask(truth, 0.001, 5.0).tolist() == [[False, False, True, True, False, False]]
