@@ -29,7 +29,6 @@ from .atomic import writable_folder, write_atomically
 from .camera import PinholeCamera
 from .config import Config, with_values
 from .errors import DataError, MonoDepthError
-from .memory import keep_freed_memory
 from .mesh import make_mesh
 from .pipeline import DepthReconstructor, Wanted
 from .pointcloud import back_project, unpack_rgb
@@ -123,7 +122,6 @@ def clouds(settings: Settings) -> Iterator[Row]:
     back_project(depth, camera, rgb, out=out)
     _check_points(out, depth, camera, rgb)
     source = np.frombuffer(bytes(message), np.float32).reshape(out.shape)
-    keep_freed_memory()
     project, copy = medians([lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)],
                              4 * settings.repeats)
     yield Row("depth and colour to cloud", 1e3 * project, "ms")
@@ -153,7 +151,6 @@ def depth_filters(settings: Settings) -> Iterator[Row]:
 
 def frames(runtime: str, settings: Settings) -> Iterator[Row]:
     """Every step of a 640x480 frame of a distorted camera, and frames per second with the cloud."""
-    keep_freed_memory()
     config = with_values(settings.config, {"model.runtime": runtime})
     reconstructor = DepthReconstructor.from_config(config)
     _, rgb = room(_LENS)

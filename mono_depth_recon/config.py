@@ -100,7 +100,10 @@ class FilterConfig:
     min_range: float = _param(0.1, "nearer depth is unknown (NaN)", unit="m", low=0.0, high=1000.0)
     max_range: float = _param(10.0, "farther depth is beyond range (+Inf)", unit="m", low=0.01, high=1000.0)
     edge_threshold: float = _param(
-        0.08, "flying pixels: largest step of inverse depth to a neighbour, relative; 0 = off", low=0.0, high=10.0
+        0.08,
+        "flying pixels: largest step of inverse depth across 3 pixels, relative, at 640 px of width; 0 = off",
+        low=0.0,
+        high=10.0,
     )
     border: int = _param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
 

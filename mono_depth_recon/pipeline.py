@@ -17,6 +17,9 @@ from .frames import Frame
 from .models import DepthModel, load_model
 from .pointcloud import back_project
 
+# A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
+_EDGE_WIDTH_PX = 640
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -98,7 +101,10 @@ class DepthReconstructor:
         settings = config.filter
         if not (depth > 0).all():  # also NaN: a broken network must not become a wall of points
             raise ModelError(f"model {self.model.name} returned depth that is not positive: check the weights")
-        edges = filters.flying_pixels(depth, settings.edge_threshold) if settings.edge_threshold else None
+        edges = None
+        if settings.edge_threshold:
+            edges = filters.flying_pixels(depth, settings.edge_threshold * _EDGE_WIDTH_PX / depth.shape[1])
+            edges &= depth <= settings.max_range  # what is beyond range is so on an edge too
         filters.limit_range(depth, settings.min_range, settings.max_range)
         for mask in (edges, unknown):
             if mask is not None:

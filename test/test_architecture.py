@@ -16,7 +16,7 @@ PACKAGE = "mono_depth_recon"
 # A group may import the groups above it. Rooms of one group do not import each other, but for the foundation, which
 # builds on itself without a cycle, and for fusion, which may use mesh. mesh_files.py belongs to the room mesh.
 GROUPS = (
-    ("arrays", "atomic", "camera", "config", "errors", "frames", "memory"),
+    ("arrays", "atomic", "camera", "config", "errors", "frames"),
     ("alignment", "filters", "photo", "pictures", "pointcloud"),
     ("datasets", "fusion", "mesh", "metrics", "models"),
     ("pipeline", "snapshot", "views"),

@@ -202,6 +202,26 @@ def test_flying_pixels_range_and_border_follow_the_config() -> None:
     assert (near[:, :160] == 1).all()
     bordered = process(filter__border=10, filter__edge_threshold=0.0)
     assert np.isfinite(bordered).sum() == 300 * 220
+    beyond = process(filter__max_range=2.0)
+    assert np.isnan(beyond[:, 159]).all(), "the near side of an edge is unknown"
+    assert np.isposinf(beyond[:, 160:]).all(), "what is beyond range is so on an edge too"
+
+
+def test_an_edge_is_the_same_at_every_size_of_the_image() -> None:
+    """A network's soft edge covers a share of the image: what flies at 320 pixels of width flies at 1280."""
+
+    def ramp(of: PinholeCamera) -> Depth:
+        """1 m to 4 m within 5 % of the width, as upsampling makes it."""
+        inverse = np.interp(np.arange(of.width) / of.width, [0.45, 0.5], [1.0, 0.25]).astype(np.float32)
+        return 1 / inverse * np.ones((of.height, 1), np.float32)
+
+    shares = []
+    for width in (320, 640, 1280):
+        camera = PinholeCamera.from_hfov(width, width * 3 // 4, 60)
+        depth = reconstructor(FakeModel(ramp)).process(picture(camera), camera).depth
+        assert depth is not None
+        shares.append(float(np.isnan(depth).all(axis=0).mean()))
+    assert 0.01 < min(shares) and max(shares) - min(shares) <= 2 / 320
 
 
 def test_the_config_may_be_replaced_between_frames() -> None:

@@ -24,7 +24,6 @@ from std_msgs.msg import Header
 from ..benchmark import Row, medians, room, write_report
 from ..camera import PinholeCamera
 from ..errors import DataError, MonoDepthError
-from ..memory import keep_freed_memory
 from ..pointcloud import back_project
 from .conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .demo_processes import Children, Stopped, own_domain, raise_on_signals
@@ -40,7 +39,6 @@ def messages() -> Iterator[Row]:
     camera = PinholeCamera.from_hfov(640, 480, 60)
     depth, rgb = room(camera)
     cloud, header = CloudMessage(), Header(frame_id="camera")
-    keep_freed_memory()
 
     def fill() -> PointCloud2:
         back_project(depth, camera, rgb, out=cloud.points(480, 640))

@@ -25,7 +25,6 @@ from ..camera import PinholeCamera
 from ..config import Config
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
-from ..memory import keep_freed_memory
 from ..pipeline import DepthReconstructor
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
@@ -199,7 +198,6 @@ def main(args: Sequence[str] | None = None) -> int:
         description=__doc__,
         epilog="Parameters: ros2 param describe, or --ros-args -p group.name:=value, --params-file config/recon.yaml",
     ).parse_args(arguments[1:])
-    keep_freed_memory()
     rclpy.init(args=list(sys.argv if args is None else args))
     node: ReconNode | None = None
     try:
