@@ -72,7 +72,7 @@ class Progress:
 def rooms_source() -> Source:
     """The embedded camera."""
     arguments = ["--rate", f"{RATE_HZ:g}"]
-    return Source("rooms_camera", arguments, "synthetic room", "Synthetic room of this package (rooms_camera)")
+    return Source("rooms_camera", arguments, "synthetic room", "Synthetic room (rooms_camera): unseen in training")
 
 
 def tum_source(folder: Path, camera: str) -> Source:
