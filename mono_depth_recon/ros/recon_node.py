@@ -109,8 +109,9 @@ class ReconNode(LifecycleNode):
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         finally:
-            if not finished and self.context.ok():  # rclpy would swallow the traceback of a bug
-                self.failure = sys.exc_info()[1]
+            error_raised = sys.exc_info()[1]
+            if not finished and isinstance(error_raised, Exception) and self.context.ok():
+                self.failure = error_raised  # rclpy would swallow a bug and its traceback
                 traceback.print_exc()
         self.failure = None
         return TransitionCallbackReturn.SUCCESS
