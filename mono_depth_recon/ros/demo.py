@@ -127,7 +127,7 @@ def _record(stage: Path, source: Source, seconds: float, say: Progress) -> None:
             node = children.start("node", f"{_MODULES}.recon_node", directory)
             ready = (camera, node)
             children.watch(lambda: all(child.is_ready for child in ready), "camera and node to be ready", _START_S)
-            flags = ["--output", str(stage), "--duration", f"{seconds:g}"]
+            flags = ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SNAPSHOTS_S - 20:g}"]
             recorder = children.start("recorder", f"{_MODULES}.recorder", flags)
             children.watch(lambda: recorder.exit_status == 0, "the recording to end", seconds + _SNAPSHOTS_S, recorder)
             say("demo", "stopping camera and node")
