@@ -39,7 +39,7 @@ TOPICS: dict[str, type[Any]] = {
     "depth/preview": Image,
 }
 _INPUT = "image"
-_KEPT_STAMPS = 8
+_WAITING_STAMPS = 60  # 2 s of a camera at 30 Hz: most of them hold no more than the image
 _HELD_FRAMES = 8
 _AS_SHARP = 0.97
 _LAST_FRAMES_S = 0.5  # after a measurement: for what is still on its way
@@ -160,7 +160,9 @@ class Recorder:
             self._newest = parts
             if self._held is not None and len(self._held) < _HELD_FRAMES:
                 self._held.append(parts)
-        while len(self._parts) > _KEPT_STAMPS:
+            while self._parts.popitem(last=False)[0] != stamp:  # those before it were dropped
+                pass
+        while len(self._parts) > _WAITING_STAMPS:
             self._parts.popitem(last=False)
 
     def _on_mesh(self, msg: Marker) -> None:
