@@ -18,7 +18,7 @@ from .errors import ConfigError
 Value: TypeAlias = bool | int | float | str
 
 
-def _param(
+def param(
     default: Value,
     help: str,
     *,
@@ -28,6 +28,7 @@ def _param(
     choices: tuple[str, ...] = (),
     live: bool = True,
 ) -> Any:
+    """A field of a settings dataclass; the metadata become the rest of its `Parameter`."""
     return field(
         default=default,
         metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": live},
@@ -38,11 +39,11 @@ def _param(
 class ModelConfig:
     """Which model runs, from which weights, on which runtime."""
 
-    name: str = _param("unetpp_mobile", "model of the table (mono-depth-recon models lists them)", live=False)
-    checkpoint: str = _param(
+    name: str = param("unetpp_mobile", "model of the table (mono-depth-recon models lists them)", live=False)
+    checkpoint: str = param(
         "", "model card (.json) with its weights beside it; empty = the weights of the table", live=False
     )
-    runtime: str = _param(
+    runtime: str = param(
         "auto",
         "what executes the model; auto = openvino where installed, else torch",
         choices=("auto", "openvino", "torch"),
@@ -54,16 +55,16 @@ class ModelConfig:
 class CameraConfig:
     """How the incoming image relates to its camera_info."""
 
-    input: str = _param(
+    input: str = param(
         "auto",
         "raw uses K and D, rectified uses P; auto takes topics named *rect* as rectified",
         choices=("auto", "raw", "rectified"),
         live=False,
     )
-    distortion: str = _param(
+    distortion: str = param(
         "rectify", "a distorted image is rectified before inference, or refused", choices=("rectify", "refuse")
     )
-    mask: str = _param(
+    mask: str = param(
         "", "grey image of the camera's size; black pixels (robot body) have no depth; empty = none", live=False
     )
 
@@ -72,21 +73,21 @@ class CameraConfig:
 class QosConfig:
     """Quality of service; the defaults fit every usual publisher and subscriber."""
 
-    subscribe: str = _param(
+    subscribe: str = param(
         "auto",
         "images and camera_info; auto = reliable where every publisher offers it",
         choices=("auto", "reliable", "best_effort"),
         live=False,
     )
-    publish: str = _param("reliable", "images and clouds", choices=("reliable", "best_effort"), live=False)
+    publish: str = param("reliable", "images and clouds", choices=("reliable", "best_effort"), live=False)
 
 
 @dataclass(frozen=True)
 class DepthConfig:
     """How depth is published (REP 117, REP 118)."""
 
-    encoding: str = _param("32FC1", "32FC1 metres, or 16UC1 millimetres with 0 invalid", choices=("32FC1", "16UC1"))
-    invalid: str = _param(
+    encoding: str = param("32FC1", "32FC1 metres, or 16UC1 millimetres with 0 invalid", choices=("32FC1", "16UC1"))
+    invalid: str = param(
         "nan",
         "invalid value of 32FC1: nan (beyond range +Inf, REP 117), or zero for consumers that want 0",
         choices=("nan", "zero"),
@@ -97,68 +98,66 @@ class DepthConfig:
 class FilterConfig:
     """What is dropped from the depth map."""
 
-    min_range: float = _param(0.1, "nearer depth is unknown (NaN)", unit="m", low=0.0, high=1000.0)
-    max_range: float = _param(10.0, "farther depth is beyond range (+Inf)", unit="m", low=0.01, high=1000.0)
-    edge_threshold: float = _param(
+    min_range: float = param(0.1, "nearer depth is unknown (NaN)", unit="m", low=0.0, high=1000.0)
+    max_range: float = param(10.0, "farther depth is beyond range (+Inf)", unit="m", low=0.01, high=1000.0)
+    edge_threshold: float = param(
         0.08,
         "flying pixels: largest step of inverse depth across 3 pixels, relative, at 640 px of width; 0 = off",
         low=0.0,
         high=10.0,
     )
-    border: int = _param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
+    border: int = param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
 
 
 @dataclass(frozen=True)
 class CloudConfig:
     """The published cloud."""
 
-    stride: int = _param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
+    stride: int = param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
 
 
 @dataclass(frozen=True)
 class MeshConfig:
     """Snapshots: the cleaned cloud and the mesh of one frame."""
 
-    method: str = _param(
+    method: str = param(
         "poisson",
         "surface: poisson (smooth), grid (triangulated depth image, fast), ball_pivoting",
         choices=("poisson", "grid", "ball_pivoting"),
     )
-    format: str = _param("ply", "file format of save_mesh", choices=("ply", "obj", "stl", "glb"))
-    directory: str = _param("", "where files go; empty = mono_depth_recon in the ROS home (~/.ros)")
-    voxel_size: float = _param(0.02, "voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
-    outlier_neighbors: int = _param(20, "statistical outliers: neighbours looked at; 0 = off", low=0, high=200)
-    outlier_std: float = _param(
+    format: str = param("ply", "file format of save_mesh", choices=("ply", "obj", "stl", "glb"))
+    directory: str = param("", "where files go; empty = mono_depth_recon in the ROS home (~/.ros)")
+    voxel_size: float = param(0.02, "voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
+    outlier_neighbors: int = param(20, "statistical outliers: neighbours looked at; 0 = off", low=0, high=200)
+    outlier_std: float = param(
         2.0, "statistical outliers: farther than mean + this many standard deviations", low=0.1, high=20.0
     )
-    poisson_depth: int = _param(8, "depth of the Poisson octree", low=4, high=11)
-    trim_quantile: float = _param(0.05, "Poisson: share of vertices of lowest density cut away", low=0.0, high=0.9)
-    edge_ratio: float = _param(
+    poisson_depth: int = param(8, "depth of the Poisson octree", low=4, high=11)
+    trim_quantile: float = param(0.05, "Poisson: share of vertices of lowest density cut away", low=0.0, high=0.9)
+    edge_ratio: float = param(
         0.05,
         "grid: triangles whose depths differ by more than this share of their distance are cut",
         low=0.001,
         high=1.0,
     )
-    marker_triangles: int = _param(10000, "triangles of the RViz marker at most; 0 = no marker", low=0, high=100000)
+    marker_triangles: int = param(10000, "triangles of the RViz marker at most; 0 = no marker", low=0, high=100000)
 
 
 @dataclass(frozen=True)
 class Config:
     """All parameters of the node; one immutable value per frame."""
 
-    image_transport: str = _param(
+    image_transport: str = param(
         "raw",
         "raw subscribes image, compressed subscribes image/compressed (JPEG, PNG)",
         choices=("raw", "compressed"),
         live=False,
     )
-    max_rate: float = _param(
+    max_rate: float = param(
         0.0, "frames processed per second at most; 0 = as many as come", unit="Hz", low=0.0, high=1000.0
     )
-    cpu_threads: int = _param(0, "threads of the model; 0 = all cores", low=0, high=256, live=False)
-    autostart: bool = _param(
-        True, "configure and activate at start; false = wait for lifecycle transitions", live=False
-    )
+    cpu_threads: int = param(0, "threads of the model; 0 = all cores", low=0, high=256, live=False)
+    autostart: bool = param(True, "configure and activate at start; false = wait for lifecycle transitions", live=False)
     model: ModelConfig = ModelConfig()
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
@@ -227,13 +226,19 @@ def nearest(word: str, valid: tuple[str, ...] | list[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def rows_of(settings: type[Any], prefix: str = "") -> list[Parameter]:
+    """The fields of a settings dataclass that `param` made, as rows of a parameter table."""
+    made: list[tuple[str, Any, Mapping[str, Any]]] = [
+        (f.name, f.default, f.metadata) for f in dataclasses.fields(settings)
+    ]
+    return [Parameter(prefix + name, default, **metadata) for name, default, metadata in made if metadata]
+
+
 def _rows() -> Iterator[Parameter]:
-    for outer in dataclasses.fields(Config):
-        if outer.metadata:
-            yield Parameter(outer.name, outer.default, **outer.metadata)  # type: ignore[arg-type]
-            continue
-        for inner in dataclasses.fields(outer.default):  # type: ignore[arg-type]
-            yield Parameter(f"{outer.name}.{inner.name}", inner.default, **inner.metadata)  # type: ignore[arg-type]
+    yield from rows_of(Config)
+    for group in dataclasses.fields(Config):
+        if not group.metadata:
+            yield from rows_of(type(group.default), f"{group.name}.")
 
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}

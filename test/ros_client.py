@@ -18,7 +18,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import NDArray
 from rcl_interfaces.msg import Parameter, SetParametersResult
 from rcl_interfaces.srv import DescribeParameters, SetParameters
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -44,20 +44,20 @@ class RosClient:
         self._arrived = threading.Condition()
         self.received: dict[str, list[Any]] = defaultdict(list)
         self.times: dict[str, list[float]] = defaultdict(list)
+        self._closing = False
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
+        while not self._closing:
+            self._executor.spin_once(timeout_sec=0.2)
 
     def close(self) -> None:
-        """Ends the node and its thread."""
+        """Ends the thread, then the node."""
+        self._closing = True
+        self._thread.join(10)
         self._executor.shutdown()
         self._context.try_shutdown()
-        self._thread.join(10)
 
     def listen(self, msg_type: type[Any], topic: str, reliable: bool = True, latched: bool = False) -> None:
         """Collects the messages of `topic` into `received[topic]` with their arrival in `times[topic]`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import rclpy
@@ -22,34 +22,14 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
-from ..config import Parameter, Value, nearest
+from ..config import Parameter, Value, nearest, param, rows_of
 from ..errors import ConfigError, MonoDepthError
-from .parameters import descriptor
+from .parameters import descriptor, overrides
 
 S = TypeVar("S")
 
-# What every ROS node declares by itself.
-_ROS_OWN = ("use_sim_time", "start_type_description_service")
-
-
-def setting(
-    default: Value,
-    help: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A field of a settings dataclass; its flag has dashes for underscores, its ROS parameter the very name."""
-    metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": False}
-    return field(default=default, metadata=metadata)
-
-
-def parameter_rows(settings: type[Any]) -> list[Parameter]:
-    """The fields of a settings dataclass as rows of a parameter table."""
-    rows: list[tuple[str, Any, Mapping[str, Any]]] = [(f.name, f.default, f.metadata) for f in fields(settings)]
-    return [Parameter(name, default, **metadata) for name, default, metadata in rows]
+# A field of a settings dataclass; its flag has dashes for underscores, its ROS parameter the very name.
+setting = partial(param, live=False)
 
 
 def parse_flags(
@@ -64,7 +44,7 @@ def parse_flags(
         description=description,
         epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags come first.",
     )
-    for row in parameter_rows(settings):
+    for row in rows_of(settings):
         _add_flag(parser, row, row.name == positional)
     try:
         own = remove_ros_args(list(arguments))
@@ -99,9 +79,9 @@ def declare_settings(node: Node, settings: type[S], flags: Mapping[str, Value]) 
     Flags win over parameters, parameters over defaults. The node must be created with
     `automatically_declare_parameters_from_overrides=True`. Raises ConfigError for a wrong value or an unknown name.
     """
-    rows = {row.name: row for row in parameter_rows(settings)}
-    given: dict[str, Any] = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
-    unknown = [n for n in given if n not in rows and n not in _ROS_OWN and not n.startswith("qos_overrides.")]
+    rows = {row.name: row for row in rows_of(settings)}
+    given = overrides(node)
+    unknown = [name for name in given if name not in rows]
     if unknown:
         raise ConfigError(f"unknown parameter '{unknown[0]}'{nearest(unknown[0], list(rows))}")
     values = {name: row.check(flags.get(name, given.get(name, row.default))) for name, row in rows.items()}

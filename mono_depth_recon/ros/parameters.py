@@ -28,7 +28,7 @@ class NodeParameters:
     def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
         self._on_change, self._settled = on_change, settled
         self._lock = threading.Lock()
-        given = {name: p.value for name, p in node.get_parameters_by_prefix("").items() if _is_ours(name)}
+        given = overrides(node)
         self.config = with_values(Config(), given)
         for row in PARAMETERS.values():
             if row.name in given:
@@ -58,6 +58,14 @@ class NodeParameters:
                 f"{', '.join(fixed)} cannot change while the node is configured: "
                 "clean it up first (lifecycle cleanup), or restart it with the new value"
             )
+
+
+def overrides(node: Node) -> dict[str, Any]:
+    """What YAML files and the command line say, by name, less ROS's own parameters.
+
+    The node must be created with `automatically_declare_parameters_from_overrides=True` and have declared nothing yet.
+    """
+    return {name: p.value for name, p in node.get_parameters_by_prefix("").items() if _is_ours(name)}
 
 
 def _is_ours(name: str) -> bool:
