@@ -18,7 +18,7 @@ pytest.importorskip("segmentation_models_pytorch")
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
-from training.augment import augment, change_colours, cropped, mirrored, resized, rolled  # noqa: E402
+from training.augment import augment, change_colours, mirrored, resized, window  # noqa: E402
 from training.batches import canonical_scale, make_batch, stack  # noqa: E402
 from training.frame_store import FrameStore, open_or_make  # noqa: E402
 from training.losses import depth_loss, gradient_loss  # noqa: E402
@@ -63,21 +63,22 @@ def _agrees(sample: Sample, normal: tuple[float, float], tolerance: float) -> No
 def test_crop_resize_and_mirror_move_depth_and_camera_together() -> None:
     sample = _plane_sample()
     a, b, _ = PLANE
-    _agrees(cropped(sample, 31, 7, 90, 80), (a, b), 1e-6)
+    _agrees(window(sample, (75.5, 46.5), 90, 80), (a, b), 1e-6)
     _agrees(mirrored(sample), (-a, b), 1e-6)
     _agrees(resized(sample, 64, 96), (a, b), 0.006)  # nearest neighbour: half a source pixel
-    _agrees(resized(cropped(sample, 20, 10, 100, 90), 128, 96), (a, b), 0.006)
+    _agrees(resized(window(sample, (70, 55), 101, 91), 128, 96), (a, b), 0.006)
 
 
-def test_roll_turns_the_plane_about_the_optical_axis() -> None:
-    angle = math.radians(10)
+@pytest.mark.parametrize("angle_deg", [10.0, -35.0, 90.0])
+def test_roll_turns_the_plane_about_the_optical_axis(angle_deg: float) -> None:
+    angle = math.radians(angle_deg)
     a, b, _ = PLANE
     turned = (a * math.cos(angle) + b * math.sin(angle), -a * math.sin(angle) + b * math.cos(angle))
-    _agrees(rolled(_plane_sample(), 10), turned, 0.006)
+    _agrees(window(_plane_sample(), (70.0, 61.0), 80, 60, angle_deg), turned, 0.006)
 
 
 def test_augmented_colour_stays_registered_to_depth() -> None:
-    calm = dataclasses.replace(SETTINGS.augment, full_frame=0.0, roll=0.0, gamma=0.0, gain=0.0, colour=0.0,
+    calm = dataclasses.replace(SETTINGS.augment, full_frame=0.0, roll=0.5, gamma=0.0, gain=0.0, colour=0.0,
                                contrast=0.0, grey=0.0, blur=0.0, noise=0.0, jpeg=0.0)
     for seed in range(20):
         sample = augment(_plane_sample(), 96, 64, calm, np.random.default_rng(seed))

@@ -5,12 +5,14 @@ Every function draws from the generator it is given, so that a batch is a functi
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from mono_depth_recon.arrays import Depth, Rgb
+from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.frames import Sample
 
 from .settings import AugmentSettings
@@ -18,10 +20,9 @@ from .settings import AugmentSettings
 
 def augment(sample: Sample, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
     """A rectified sample, changed at random and resized to width x height pixels, with its camera."""
-    if rng.random() < settings.roll:
-        sample = rolled(sample, rng.uniform(-settings.roll_deg, settings.roll_deg))
-    if rng.random() >= settings.full_frame:
-        sample = _random_window(sample, width / height, settings, rng)
+    angle_deg = rng.uniform(-settings.roll_deg, settings.roll_deg) if rng.random() < settings.roll else 0.0
+    if angle_deg or rng.random() >= settings.full_frame:
+        sample = _random_window(sample, width / height, angle_deg, settings, rng)
     sample = resized(sample, width, height)
     if rng.random() < settings.flip:
         sample = mirrored(sample)
@@ -36,11 +37,21 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
     return replace(sample, rgb=rgb, depth=depth, camera=sample.camera.resized(width, height))
 
 
-def cropped(sample: Sample, x_px: int, y_px: int, width: int, height: int) -> Sample:
-    """The window whose top left pixel is (x_px, y_px)."""
-    window = np.s_[y_px:y_px + height, x_px:x_px + width]
-    return replace(sample, rgb=sample.rgb[window], depth=known_depth(sample)[window],
-                   camera=sample.camera.cropped(x_px, y_px, width, height))
+def window(sample: Sample, centre: tuple[float, float], width: int, height: int, angle_deg: float = 0.0) -> Sample:
+    """The width x height pixels about `centre` (x, y), of the camera turned by angle_deg about its optical axis.
+
+    Depth along that axis stays as it is. A turn takes pixels as square.
+    """
+    camera, angle = sample.camera, math.radians(angle_deg)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    to_source = np.column_stack([turn, np.array(centre) - turn @ middle])
+    rgb = cv2.warpAffine(sample.rgb, to_source, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    depth = cv2.warpAffine(known_depth(sample), to_source, (width, height), borderValue=float("nan"),
+                           flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    cx, cy = turn.T @ (np.array([camera.cx, camera.cy]) - to_source[:, 2])
+    return replace(sample, rgb=rgb, depth=depth,
+                   camera=PinholeCamera.from_intrinsics(width, height, camera.fx, camera.fy, float(cx), float(cy)))
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -50,15 +61,6 @@ def mirrored(sample: Sample) -> Sample:
     rgb, depth = sample.rgb[:, ::-1], known_depth(sample)[:, ::-1]
     return replace(sample, rgb=np.ascontiguousarray(rgb), depth=np.ascontiguousarray(depth),
                    camera=replace(sample.camera, K=K))
-
-
-def rolled(sample: Sample, angle_deg: float) -> Sample:
-    """The camera turned about its optical axis: depth along that axis stays. Takes pixels as square."""
-    camera = sample.camera
-    M = cv2.getRotationMatrix2D((camera.cx, camera.cy), angle_deg, 1.0)
-    rgb = cv2.warpAffine(sample.rgb, M, camera.size, flags=cv2.INTER_LINEAR)
-    depth = cv2.warpAffine(known_depth(sample), M, camera.size, flags=cv2.INTER_NEAREST, borderValue=float("nan"))
-    return replace(sample, rgb=rgb, depth=depth)
 
 
 def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator) -> Rgb:
@@ -87,13 +89,16 @@ def _curves(settings: AugmentSettings, rng: np.random.Generator) -> Rgb:
     return np.round(np.clip(curve, 0, 1) * 255).astype(np.uint8)
 
 
-def _random_window(sample: Sample, aspect: float, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
+def _random_window(sample: Sample, aspect: float, angle_deg: float, settings: AugmentSettings,
+                   rng: np.random.Generator) -> Sample:
     W, H = sample.camera.size
     aspect *= np.exp(rng.uniform(-settings.aspect_jitter, settings.aspect_jitter))
-    widest = min(W, H * aspect)
-    width = min(int(widest * rng.uniform(settings.smallest_window, 1.0)), W)
-    height = min(int(width / aspect), H)
-    return cropped(sample, int(rng.integers(W - width + 1)), int(rng.integers(H - height + 1)), width, height)
+    c, s = abs(math.cos(math.radians(angle_deg))), abs(math.sin(math.radians(angle_deg)))
+    across, down = aspect * c + s, aspect * s + c  # of the turned window that is 1 pixel high
+    height = min(W / across, H / down) * rng.uniform(settings.smallest_window, 1.0)
+    room = np.maximum([W - height * across, H - height * down], 0) / 2
+    x, y = np.array([(W - 1) / 2, (H - 1) / 2]) + rng.uniform(-room, room)
+    return window(sample, (x, y), int(height * aspect), int(height), angle_deg)
 
 
 def known_depth(sample: Sample) -> Depth:

@@ -33,7 +33,7 @@ ATTRIBUTION = ["TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burga
                "encoder MobileNetV3-small by timm (Apache-2.0)"]
 
 
-def export(checkpoint: Path, settings: Settings, output: Path) -> None:
+def export(checkpoint: Path, settings: Settings, output: Path, start: str) -> None:
     """Writes NAME.safetensors, NAME.onnx and NAME.json (no figures yet) into `output`, each whole or not at all."""
     module = build_network(settings.network)
     module.load_state_dict(torch.load(checkpoint, weights_only=True)["weights"])
@@ -43,7 +43,7 @@ def export(checkpoint: Path, settings: Settings, output: Path) -> None:
         stem = Path(folder) / settings.network.name
         write_weights(module, stem.with_suffix(".safetensors"))
         write_onnx(module, stem.with_suffix(".onnx"), settings.network.input_height, settings.network.input_width)
-        text = {**card_text(settings.network), "training": training_text(settings, module), "figures": [],
+        text = {**card_text(settings.network), "training": training_text(settings, module, start), "figures": [],
                 "attribution": ATTRIBUTION, "licence": LICENCE}
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
         for suffix in (".safetensors", ".onnx", ".json"):
@@ -51,8 +51,8 @@ def export(checkpoint: Path, settings: Settings, output: Path) -> None:
             os.replace(stem.with_suffix(suffix), output / stem.with_suffix(suffix).name)
 
 
-def training_text(settings: Settings, module: CanonicalDepth) -> dict[str, Any]:
-    """What the weights were trained on, for the card."""
+def training_text(settings: Settings, module: CanonicalDepth, start: str) -> dict[str, Any]:
+    """What the weights were trained on, for the card; `start` says in words where they began."""
     rooms, tum = settings.rooms, settings.tum
     sources = []
     if settings.rooms_share > 0:
@@ -64,7 +64,7 @@ def training_text(settings: Settings, module: CanonicalDepth) -> dict[str, Any]:
             "rooms_share": settings.rooms_share,
             "validation": "checkpoint chosen on rooms of other seeds and on "
                           f"positions {tum.validation[0]} to {tum.validation[1]} of rgb.txt",
-            "initialisation": "random (no ImageNet weights)", "script": "training/train_unetpp.py"}
+            "start": start, "script": "training/train_unetpp.py"}
 
 
 def write_onnx(module: CanonicalDepth, path: Path, height: int, width: int) -> None:
@@ -92,10 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="best.pt of a run")
     parser.add_argument("--settings", type=Path, help="settings.yaml of the run (default: beside the checkpoint)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the three files")
+    parser.add_argument("--start", default="random weights (no ImageNet)",
+                        help="what the training started from, for the card")
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings(arguments.settings or arguments.checkpoint.with_name("settings.yaml"))
-        export(arguments.checkpoint, settings, arguments.output)
+        export(arguments.checkpoint, settings, arguments.output, arguments.start)
     except (MonoDepthError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
