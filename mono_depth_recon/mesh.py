@@ -56,12 +56,18 @@ class Mesh:
 
 def cloud_from_organised(points: Points) -> Cloud:
     """The finite points of an organised (H, W, 4) cloud, in row order. Raises DataError where there is none."""
-    finite = np.isfinite(points[..., :3]).all(axis=-1)
-    kept = points[finite]
+    kept = points[_known(points)]
     if not len(kept):
-        raise DataError(f"expected a frame with valid depth, none of its {finite.size} pixels has any: "
-                        "check the range and the mask")
+        raise DataError(_no_depth(points[..., 0].size))
     return Cloud(np.ascontiguousarray(kept[:, :3]), np.ascontiguousarray(unpack_rgb(kept[:, 3])))
+
+
+def _known(points: Points) -> Mask:
+    return np.isfinite(points[..., :3]).all(axis=-1)
+
+
+def _no_depth(pixels: int) -> str:
+    return f"expected a frame with valid depth, none of its {pixels} pixels has any: check the range and the mask"
 
 
 def clean_cloud(cloud: Cloud, settings: MeshConfig) -> Cloud:
@@ -98,13 +104,13 @@ def mesh_grid(points: Points, edge_ratio: float) -> Mesh:
     """Triangulates an organised cloud (H, W, 4): neighbouring pixels become neighbouring vertices.
 
     A triangle is cut where its depths differ by more than `edge_ratio` of the nearest, or where a corner
-    is missing. Each quad is split along the diagonal of the smaller depth step.
+    is missing. Each quad is split along the diagonal of the smaller depth step. Raises DataError where no triangle
+    is left.
     """
-    depth = np.where(np.isfinite(points[..., :3]).all(axis=-1), points[..., 2], np.float32(np.nan))
+    depth = np.where(_known(points), points[..., 2], np.float32(np.nan))
     triangles = _grid_triangles(depth, edge_ratio)
     if not len(triangles):
-        raise DataError("expected neighbouring pixels with depth, the frame has no three that belong together: "
-                        "raise mesh.edge_ratio")
+        raise DataError(_why_no_grid(depth))
     used = np.zeros(depth.size, np.bool_)
     used[triangles] = True
     renumbered = (np.cumsum(used, dtype=np.int32) - 1)[triangles]
@@ -128,6 +134,19 @@ def _grid_triangles(depth: NDArray[np.float32], edge_ratio: float) -> NDArray[np
         keep = chosen & _connected(edge_ratio, *(depth[c] for c in corners))
         found.append(np.stack([corner[c][keep] for c in corners], axis=-1))
     return np.concatenate(found)
+
+
+def _why_no_grid(depth: NDArray[np.float32]) -> str:
+    """What keeps a depth map (H, W) without a single triangle from having one, and what to do."""
+    height, width = depth.shape
+    if not np.isfinite(depth).any():
+        return _no_depth(depth.size)
+    if min(height, width) < 2:
+        return f"expected a cloud of 2x2 points at least, got {width}x{height}: lower cloud.stride or use larger images"
+    if not len(_grid_triangles(depth, np.inf)):
+        return (f"expected neighbouring pixels with depth, the {np.isfinite(depth).sum()} with depth lie apart: "
+                "use mesh.method poisson")
+    return "expected neighbouring pixels of similar depth, every triangle crosses a depth edge: raise mesh.edge_ratio"
 
 
 def _connected(edge_ratio: float, *corner_depths: NDArray[np.float32]) -> Mask:

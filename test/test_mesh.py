@@ -134,11 +134,22 @@ def test_a_missing_pixel_costs_the_fewest_triangles(hole: tuple[int, int]) -> No
     assert _is_sound(mesh) and _facing(mesh).all()
 
 
-def test_a_grid_without_neighbours_is_refused() -> None:
-    depth = np.full((120, 160), np.nan)
-    depth[::2, ::2] = 1.0
-    with pytest.raises(DataError, match=r"mesh\.edge_ratio"):
-        mesh_grid(_frame(depth), 0.05)
+@pytest.mark.parametrize("method", ["poisson", "grid", "ball_pivoting"])
+def test_a_frame_without_depth_is_refused_alike(method: str) -> None:
+    for nothing in (np.nan, np.inf):
+        with pytest.raises(DataError, match=r"none of its 19200 pixels has any: check the range and the mask$"):
+            make_mesh(_frame(np.full((120, 160), nothing)), MeshConfig(method=method))
+
+
+def test_a_grid_without_triangles_is_refused_with_its_cause() -> None:
+    apart, row = np.full((120, 160), np.nan), _frame(np.ones((120, 160)))[::120]
+    apart[::2, ::2] = 1.0
+    with pytest.raises(DataError, match=r"the 4800 with depth lie apart: use mesh\.method poisson"):
+        mesh_grid(_frame(apart), 0.05)
+    with pytest.raises(DataError, match=r"crosses a depth edge: raise mesh\.edge_ratio"):
+        mesh_grid(_frame(np.random.default_rng(0).uniform(1, 2, (120, 160))), 1e-6)
+    with pytest.raises(DataError, match=r"2x2 points at least, got 160x1: lower cloud\.stride"):
+        mesh_grid(row, 0.05)
 
 
 @pytest.mark.parametrize("make", [lambda cloud: mesh_poisson(cloud, 7, 0.02), mesh_ball_pivoting])

@@ -139,7 +139,7 @@ def test_camera_comes_from_the_name_of_the_folder() -> None:
     camera = camera_of_name("rgbd_dataset_freiburg1_rpy_part")
     assert (camera.size, camera.fx, len(camera.D)) == ((640, 480), 517.306, 5)
     assert not camera_of_name("rgbd_dataset_freiburg3_cabinet").is_distorted
-    with pytest.raises(CalibrationError, match="give the camera"):
+    with pytest.raises(CalibrationError, match=r"--camera 'fx fy cx cy \[k1 k2 p1 p2 \[k3\]\]'"):
         camera_of_name("my_desk")
 
 

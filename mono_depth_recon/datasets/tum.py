@@ -101,7 +101,8 @@ def camera_of_name(name: str) -> PinholeCamera:
     for key, (intrinsics, distortion) in CAMERAS.items():
         if key in name:
             return PinholeCamera.from_intrinsics(640, 480, *intrinsics, D=distortion)
-    raise CalibrationError(f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera")
+    raise CalibrationError(f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera's intrinsics in "
+                           "pixels (replay and demo: --camera 'fx fy cx cy [k1 k2 p1 p2 [k3]]')")
 
 
 def associate(first: Sequence[float], second: Sequence[float], max_difference: float = 0.02) -> list[tuple[int, int]]:
