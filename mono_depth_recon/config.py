@@ -204,7 +204,7 @@ class Parameter:
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not self.type:
-            raise ConfigError(f"{self.name} must be a {self.type.__name__}, got {value!r}")
+            raise ConfigError(f"{self.name} must be of type {self.type.__name__}, got {value!r}")
         if self.choices and value not in self.choices:
             hint = nearest(str(value), self.choices)
             raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'{hint}")

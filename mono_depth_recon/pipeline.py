@@ -12,7 +12,7 @@ from . import filters
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .config import Config
-from .errors import CalibrationError, ConfigError, ModelError
+from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame
 from .models import DepthModel, load_model
 from .pointcloud import back_project
@@ -71,6 +71,7 @@ class DepthReconstructor:
         `camera.distortion` is refuse, DataError where image and camera differ in size.
         """
         config, watch = self.config, Stopwatch()
+        check_rgb(rgb)
         camera.check_image(rgb)
         unknown = self._unknown_of(camera)
         rgb, camera = self._rectified(rgb, camera, config)
@@ -131,6 +132,13 @@ def _unknown_pixels(camera: PinholeCamera, body: Mask | None) -> Mask | None:
     if not camera.is_rectified:
         body = camera.rectify(np.repeat(body[..., None].astype(np.uint8) * 255, 3, axis=2))[..., 0] > 0
     return body if uncovered is None else body | uncovered
+
+
+def check_rgb(rgb: Rgb) -> None:
+    """Raises DataError unless `rgb` is (H, W, 3) uint8."""
+    if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        got = f"{rgb.shape} {rgb.dtype}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise DataError(f"image must be an array (H, W, 3) uint8 in RGB order, got {got}")
 
 
 def load_mask(path: str) -> Mask:

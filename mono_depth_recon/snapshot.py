@@ -93,7 +93,7 @@ def snapshot_folder(settings: MeshConfig) -> Path:
     Raises DataError where it cannot be written: before seconds are spent on a mesh.
     """
     home = os.environ.get("ROS_HOME") or "~/.ros"
-    return writable_folder(Path(settings.directory or Path(home) / "mono_depth_recon").expanduser())
+    return writable_folder(Path(settings.directory or Path(home) / "mono_depth_recon").expanduser().absolute())
 
 
 class SnapshotWorker:

@@ -313,7 +313,7 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
     ("/**: [1]", "'ros__parameters' must hold names and values"),
     ("/**: {", "must be YAML: while parsing"),
     ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
-    ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be a int, got 'deep'"),
+    ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
 ])
 def test_a_wrong_parameter_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recon.yaml"

@@ -100,7 +100,7 @@ def test_choices(row: Parameter) -> None:
 def test_the_default_is_valid_and_another_type_is_not(row: Parameter) -> None:
     assert row.check(row.default) == row.default
     for wrong in (None, [1], "text" if row.type is not str else 1, True if row.type is not bool else 1):
-        with pytest.raises(ConfigError, match=f"{row.name} must be a {row.type.__name__}, got"):
+        with pytest.raises(ConfigError, match=f"{row.name} must be of type {row.type.__name__}, got"):
             row.check(wrong)
 
 

@@ -287,3 +287,9 @@ def test_the_embedded_model_gives_metres_of_the_camera() -> None:
     known = np.isfinite(near) & np.isfinite(far)
     assert known.mean() > 0.2
     np.testing.assert_allclose(2 * near[known], far[known], rtol=1e-5)
+
+
+@pytest.mark.parametrize("image", [np.zeros((240, 320)), np.zeros((240, 320, 3), np.float32), None])
+def test_what_is_no_image_is_said(image: object) -> None:
+    with pytest.raises(DataError, match=r"\(H, W, 3\) uint8"):
+        reconstructor(FakeModel(wall)).process(image, pinhole())  # type: ignore[arg-type]

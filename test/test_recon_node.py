@@ -108,6 +108,28 @@ def test_intrinsics_are_live(client: RosClient, processes: Processes, rgb: NDArr
     np.testing.assert_allclose(got, frame.depth, rtol=1e-4)
 
 
+def test_a_camera_info_after_its_image_still_counts(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
+    """A driver that zooms and sends the image first: every frame has the intrinsics of its own stamp."""
+    start(processes)
+    client.listen(CameraInfo, "depth/camera_info")
+    driver = client.camera()
+    driver.stream(rgb, CAMERA, lambda: len(client.received["depth/camera_info"]) >= 2, "frames")
+    lenses = [CAMERA, PinholeCamera.from_hfov(320, 240, 90)]
+    sent: dict[int, float] = {}
+    for turn in range(20):
+        header, lens = driver.header(), lenses[turn % 2]
+        sent[header.stamp.nanosec] = lens.fx
+        driver.send(rgb_to_msg(rgb, header))
+        time.sleep(0.01)
+        driver.send_info(info_to_msg(lens, header))
+        stamp = header.stamp
+        client.wait_until(lambda s=stamp: client.received["depth/camera_info"][-1].header.stamp == s, "the frame")
+    came = {m.header.stamp.nanosec: m.k[0] for m in client.received["depth/camera_info"]}
+    assert {stamp: came[stamp] for stamp in sent} == sent
+
+
 def test_distorted_raw_image_is_rectified(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     start(processes)
     client.listen(Image, "rgb/image_rect")
@@ -261,7 +283,7 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
     [
         (["mesh.metod:=grid"], "unknown parameter 'mesh.metod'; did you mean 'mesh.method'?"),
         (["filter.max_range:=-1.0"], "filter.max_range must be 0.01 to 1000 m, got -1.0"),
-        (["max_rate:=fast"], "max_rate must be a float, got 'fast'"),
+        (["max_rate:=fast"], "max_rate must be of type float, got 'fast'"),
         (["model.name:=unetpp_mobil"], "did you mean 'unetpp_mobile'?"),
         (["model.checkpoint:=/nowhere/card.json"], "/nowhere/card.json cannot be read"),
         (["camera.mask:=/nowhere.png"], "camera.mask /nowhere.png cannot be read"),
@@ -271,6 +293,20 @@ def test_refuses_to_start_with_one_line(ros_domain: int, processes: Processes, a
     node = start(processes, *arguments, ready=False)
     assert node.wait() == 1
     assert said in node.output and "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("words", [["--bogus"], ["--params-file", "/nowhere.yaml"]])
+def test_wrong_ros_arguments_are_said(ros_domain: int, processes: Processes, words: list[str]) -> None:
+    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", *words)
+    assert node.wait() == 2
+    assert words[-1] in node.output and "Traceback" not in node.output
+
+
+def test_a_frame_without_any_depth_is_said(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    node = start(processes, "filter.border:=1000")
+    client.listen(Image, "depth/image_rect")
+    client.camera().stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
+    node.wait_for("no pixel of the frame has depth")
 
 
 def test_a_whole_number_is_a_float_too(ros_domain: int, processes: Processes) -> None:

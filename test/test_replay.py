@@ -226,7 +226,7 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
     [
         (["nowhere"], "replay: path must name a TUM RGB-D folder, got nowhere, which is none"),
         (["--ros-args", "-p", "rat:=2.0"], "replay: unknown parameter 'rat'; did you mean 'rate'?"),
-        (["--ros-args", "-p", "rate:=fast"], "replay: rate must be a float, got 'fast'"),
+        (["--ros-args", "-p", "rate:=fast"], "replay: rate must be of type float, got 'fast'"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_status_1(

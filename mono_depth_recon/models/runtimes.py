@@ -117,7 +117,7 @@ class TorchRuntime:
 def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
     """The runtime `name` (auto | openvino | torch) with the weights of `card`; ModelError where it is not installed."""
     if name == "auto":
-        name = "openvino" if _installed("openvino") and card.onnx_path.is_file() else "torch"
+        name = _fastest(card)
     if not _installed(name):
         raise ModelError(f"model.runtime {name} needs a library that is not installed: pip install {_PACKAGES[name]}")
     if name == "openvino":
@@ -125,6 +125,16 @@ def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
     from .unetpp import load_unetpp
 
     return TorchRuntime(load_unetpp(card.path), threads)
+
+
+def _fastest(card: ModelCard) -> str:
+    """openvino, else torch: the first that is installed and whose file lies beside the card. Raises ModelError."""
+    files = {"openvino": card.onnx_path, "torch": card.weights_path}
+    present = [name for name, path in files.items() if path.is_file()]
+    if not present:
+        names = " or ".join(path.name for path in files.values())
+        raise ModelError(f"{card.path} has no weights beside it: put {names} into {card.path.parent}")
+    return next((name for name in present if _installed(name)), present[0])
 
 
 def _installed(module: str) -> bool:

@@ -29,6 +29,7 @@ from .subscriptions import AdaptiveSubscription, CameraInfos
 
 _AnyImage: TypeAlias = Image | CompressedImage
 _REPEAT_WARNING_S = 5.0
+_WARNINGS_AT_ONCE = 10  # kinds of trouble within that time: more are left out of the log, not of /diagnostics
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class FrameLine:
         self._newest: _Arrival | None = None
         self._last: tuple[_Arrival, Frame] | None = None
         self._waiting: _Arrival | None = None
+        self._warning = threading.Lock()
+        self._warned: dict[str, float] = {}
         self._worker = FrameWorker(self._process, self._refuse, lambda: reconstructor.config.max_rate, failed)
         compressed = config.image_transport == "compressed"
         topic = node.resolve_topic_name("image")
@@ -82,14 +85,14 @@ class FrameLine:
             return f"images come, but no camera_info on {self._info_subscription.topic} yet"
         if not self._image_subscription.publishers:
             return f"nobody publishes {self._image_subscription.topic}"
-        return f"no image on {self._image_subscription.topic} yet"
+        if self._newest is None:
+            return f"no image on {self._image_subscription.topic} yet"
+        return f"no image on {self._image_subscription.topic} for {time.monotonic() - self._newest.time:.0f} s"
 
     def warn_if_waiting(self) -> None:
         """Says once in a while that camera_info is missing."""
         if self._waiting is not None:
-            self._node.get_logger().warning(
-                f"{self.idle_reason()}: remap camera_info, or publish it", throttle_duration_sec=_REPEAT_WARNING_S
-            )
+            self._warn(f"{self.idle_reason()}: remap camera_info, or publish it")
 
     def snapshot(self) -> tuple[Frame, Header]:
         """The newest image as a Frame with depth, computed now if nobody needed it before. Raises DataError."""
@@ -106,7 +109,7 @@ class FrameLine:
 
     def _on_image(self, msg: _AnyImage) -> None:
         arrival = _Arrival(msg, time.monotonic())
-        if self._infos.message(msg.header.stamp) is None:  # the first camera_info is waited for
+        if not self._infos.any():  # the first camera_info is waited for
             self._stats.count_received(replaced=self._waiting is not None)
             self._waiting = arrival
             return
@@ -134,19 +137,18 @@ class FrameLine:
         frame.timings["publish"] = time.perf_counter() - started
         if frame.depth is not None:
             self._last = (arrival, frame)
+            if not np.isfinite(frame.depth).any():
+                self._warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
 
     def _compute(self, arrival: _Arrival, wanted: Wanted) -> Frame:
         started = time.perf_counter()
         rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else image_from_compressed(arrival.msg)
         info = self._infos.message(arrival.msg.header.stamp)
-        if info is None:
-            raise DataError("no camera_info")
         if info.header.frame_id != arrival.msg.header.frame_id:
-            self._node.get_logger().warning(
+            self._warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{arrival.msg.header.frame_id}': "
-                "the image's is used; let the driver publish equal ones",
-                throttle_duration_sec=_REPEAT_WARNING_S,
+                "the image's is used; let the driver publish equal ones"
             )
         camera = self._infos.camera(info, rgb.shape[1], rgb.shape[0])
         converted = time.perf_counter() - started
@@ -164,7 +166,18 @@ class FrameLine:
 
     def _refuse(self, error: MonoDepthError) -> None:
         self._stats.count_refused(str(error))
-        self._node.get_logger().warning(f"frame dropped: {error}", throttle_duration_sec=_REPEAT_WARNING_S)
+        self._warn(f"frame dropped: {error}")
+
+    def _warn(self, text: str) -> None:
+        """Logs a text at once, then every few seconds while it lasts; texts that differ do not hide each other."""
+        now = time.monotonic()
+        with self._warning:
+            recent = {old: when for old, when in self._warned.items() if now - when < _REPEAT_WARNING_S}
+            self._warned = recent
+            if text in recent or len(recent) >= _WARNINGS_AT_ONCE:
+                return
+            recent[text] = now
+        self._node.get_logger().warning(text)
 
 
 def _is_rectified(setting: str, topic: str) -> bool:

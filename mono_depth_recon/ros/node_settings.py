@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,11 @@ from ..errors import ConfigError, MonoDepthError
 from .parameters import descriptor, overrides
 
 S = TypeVar("S")
+T = TypeVar("T")
+N = TypeVar("N", bound=Node)
+
+_PATIENCE_S = 4.0  # less than launch allows between SIGINT and SIGTERM
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 # A field of a settings dataclass; its flag has dashes for underscores, its ROS parameter the very name.
 setting = partial(param, live=False)
@@ -99,16 +104,25 @@ def _read_only(row: Parameter) -> ParameterDescriptor:
     return made
 
 
-def run_node(name: str, serve: Callable[[Node], None], arguments: Sequence[str]) -> int:
-    """Runs `serve(node)` in the main thread while callbacks run in another; returns the exit status.
+def run_node(
+    name: str,
+    serve: Callable[[N], None],
+    arguments: Sequence[str],
+    make: Callable[[], N] | None = None,
+    prepare: Callable[[N], None] = lambda _: None,
+) -> int:
+    """Runs `prepare(node)`, then `serve(node)` in the main thread while callbacks run in another; the exit status.
 
-    SIGINT and SIGTERM reach `serve` as KeyboardInterrupt and give 0; a MonoDepthError is one line on stderr and 1.
+    SIGINT and SIGTERM reach both as KeyboardInterrupt and give 0; a MonoDepthError or wrong ROS arguments are one line
+    on stderr and 1. The node is `make()`, else a plain one called `name`; its `close()`, if any, runs at the end.
     """
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in _STOPPING:
         signal.signal(each, signal.default_int_handler)
     try:
-        with _spinning_node(name, arguments) as node:
-            serve(node)
+        with _context(arguments), ExitStack() as life:
+            node, executor = _to_the_end(lambda: _build(life, make or (lambda: _plain_node(name)), prepare))
+            with _spinning(executor):
+                serve(node)
     except KeyboardInterrupt:
         pass
     except MonoDepthError as error:
@@ -117,29 +131,76 @@ def run_node(name: str, serve: Callable[[Node], None], arguments: Sequence[str])
     return 0
 
 
+def _plain_node(name: str) -> Any:
+    return Node(name, automatically_declare_parameters_from_overrides=True)
+
+
 @contextmanager
-def _spinning_node(name: str, arguments: Sequence[str]) -> Iterator[Node]:
-    # rclpy's own handlers would shut the context down under a thread that is publishing.
-    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+def _context(arguments: Sequence[str]) -> Iterator[None]:
     try:
-        node = Node(name, automatically_declare_parameters_from_overrides=True)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        end: Future[None] = Future()
-        with ThreadPoolExecutor(1, "callbacks") as pool:
-            spinning = pool.submit(executor.spin_until_future_complete, end)
-            spinning.add_done_callback(_end_main_thread_on_failure)
-            try:
-                yield node
-            finally:
-                for each in (signal.SIGINT, signal.SIGTERM):  # from here on the end is bounded: let it finish
-                    signal.signal(each, signal.SIG_IGN)
-                end.set_result(None)
-        executor.shutdown()
-        node.destroy_node()
-        spinning.result()
+        # rclpy's own handlers would shut the context down under a thread that is publishing.
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's classes for this have no public name
+        raise ConfigError(f"ROS arguments: {str(error).splitlines()[0]}") from error
+    try:
+        yield
     finally:
         rclpy.try_shutdown()
+
+
+def _build(life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None]) -> tuple[N, SingleThreadedExecutor]:
+    node = make()
+    life.callback(_end, node)
+    prepare(node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    return node, executor
+
+
+def _end(node: Node) -> None:
+    _ignore_signals()  # from here on the end is bounded: let it finish
+    close = getattr(node, "close", None)
+    if close is not None:
+        close()
+    node.destroy_node()
+
+
+def _ignore_signals() -> None:
+    for each in _STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+
+
+def _to_the_end(work: Callable[[], T]) -> T:
+    """Runs `work` in a thread that no signal interrupts: C++ libraries that are being loaded fail in ways of their own.
+
+    KeyboardInterrupt waits for the work to finish; work that takes long ends with the process, which has nothing open.
+    """
+    pool = ThreadPoolExecutor(1, "prepare")
+    done = pool.submit(work)
+    pool.shutdown(wait=False)
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        wait([done], _PATIENCE_S)
+        if done.running():
+            sys.stdout.flush()
+            os._exit(0)
+        raise
+
+
+@contextmanager
+def _spinning(executor: SingleThreadedExecutor) -> Iterator[None]:
+    end: Future[None] = Future()
+    with ThreadPoolExecutor(1, "callbacks") as pool:
+        spinning = pool.submit(executor.spin_until_future_complete, end)
+        spinning.add_done_callback(_end_main_thread_on_failure)
+        try:
+            yield
+        finally:
+            _ignore_signals()
+            end.set_result(None)
+    executor.shutdown(timeout_sec=0)  # nothing runs any more; a coroutine that waits would never end
+    spinning.result()
 
 
 def _end_main_thread_on_failure(spinning: ThreadFuture[None]) -> None:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
 from rclpy.utilities import remove_ros_args
@@ -29,6 +28,7 @@ from ..pipeline import DepthReconstructor
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
 from .frame_worker import FrameStats
+from .node_settings import run_node
 from .parameters import NodeParameters
 from .publications import Publications
 from .snapshots import SnapshotServices
@@ -52,6 +52,8 @@ class ReconNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("recon_node", automatically_declare_parameters_from_overrides=True)
         self.failure: BaseException | None = None
+        self._starting = False
+        self._ended = threading.Event()
         self._configured: _Configured | None = None
         self._line: FrameLine | None = None
         self._timer: Timer | None = None
@@ -65,10 +67,22 @@ class ReconNode(LifecycleNode):
         return self._settings.config
 
     def start(self) -> None:
-        """configure and activate, as a launch file would; `failure` says why where that ends early."""
+        """With `autostart`: configure and activate. Raises the MonoDepthError (or the bug) that ends it early."""
+        if not self.config.autostart:
+            return
+        self._starting = True
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
-                return
+                break
+        self._starting = False
+        if self.failure is not None:
+            raise self.failure
+
+    def wait(self) -> None:
+        """Blocks until the frame worker fails, and raises what it failed with."""
+        self._ended.wait()
+        if self.failure is not None:
+            raise self.failure
 
     def close(self) -> None:
         """Ends threads and processes; safe in every state and after the context is shut down."""
@@ -100,20 +114,19 @@ class ReconNode(LifecycleNode):
         return self._attempt(self._clean_up)
 
     def _attempt(self, change: Callable[[], None]) -> TransitionCallbackReturn:
-        finished = False
+        self.failure = None
         try:
             change()
-            finished = True
         except MonoDepthError as error:
-            self.failure, finished = error, True
-            self.get_logger().error(str(error))
+            self.failure = error
+            if not self._starting:  # then it is the last line of the process
+                self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         finally:
-            error_raised = sys.exc_info()[1]
-            if not finished and isinstance(error_raised, Exception) and self.context.ok():
-                self.failure = error_raised  # rclpy would swallow a bug and its traceback
+            raised = sys.exc_info()[1]
+            if isinstance(raised, Exception) and not isinstance(raised, MonoDepthError):
+                self.failure = raised  # rclpy swallows bugs with their traceback
                 traceback.print_exc()
-        self.failure = None
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
@@ -121,8 +134,6 @@ class ReconNode(LifecycleNode):
         self.get_logger().info(f"loading {config.model.name}")
         reconstructor = DepthReconstructor.from_config(config)
         _warm_up(reconstructor)
-        if not self.context.ok():  # a signal came while the model loaded
-            return
         publications = Publications(self, config.qos.publish)
         snapshots = SnapshotServices(self, publications, self._newest_frame, lambda: self.config)
         model = reconstructor.model
@@ -178,11 +189,9 @@ class ReconNode(LifecycleNode):
         self._diagnostics.publish(self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason()))
 
     def _worker_failed(self, error: BaseException) -> None:
-        if not self.context.ok():
-            return  # a signal shut the context down in the middle of a frame
-        traceback.print_exception(error)
+        """The node without its worker is no node: it ends, so that a supervisor restarts it."""
         self.failure = error
-        self.context.try_shutdown()  # the node without its worker is no node: end, so that a supervisor restarts it
+        self._ended.set()
 
 
 def _warm_up(reconstructor: DepthReconstructor) -> None:
@@ -193,41 +202,18 @@ def _warm_up(reconstructor: DepthReconstructor) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM; 1 where it cannot start or its worker failed."""
-    arguments = remove_ros_args(list(sys.argv if args is None else args))
-    argparse.ArgumentParser(
+    arguments = list(sys.argv if args is None else args)
+    parser = argparse.ArgumentParser(
         "recon_node",
         description=__doc__,
-        epilog="Parameters: ros2 param describe, or --ros-args -p group.name:=value, --params-file config/recon.yaml",
-    ).parse_args(arguments[1:])
-    rclpy.init(args=list(sys.argv if args is None else args))
-    node: ReconNode | None = None
+        epilog="Parameters: --ros-args -p group.name:=value, or --params-file config/recon.yaml; "
+        "mono-depth-recon parameters lists them.",
+    )
     try:
-        node = ReconNode()
-        _run(node)
-    except MonoDepthError as error:
-        print(f"recon_node: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:  # what rclpy raises when a signal has shut the context down in the middle of a call
-        if rclpy.ok():
-            raise
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 1 if node is not None and node.failure is not None else 0
-
-
-def _run(node: ReconNode) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    if node.config.autostart:
-        node.start()
-        if node.failure is not None:
-            return
-    executor.spin()
+        parser.parse_args(remove_ros_args(arguments)[1:])
+    except RuntimeError as error:  # rclpy's class for this has no public name
+        parser.error(str(error).splitlines()[0])
+    return run_node("recon_node", ReconNode.wait, arguments, ReconNode, ReconNode.start)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from ..errors import CalibrationError
 from .conversions import camera_from_info
 
 _CHECK_PERIOD_S = 0.5
+_PAIR_WAIT_S = 0.05
 
 
 class AdaptiveSubscription:
@@ -85,24 +87,34 @@ class CameraInfos:
 
     def __init__(self, rectified: bool) -> None:
         self._rectified = rectified
+        self._arrived = threading.Condition()
         self._recent: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()
+        self._paired = False  # the last image had a camera_info of its own stamp
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
 
     def add(self, msg: CameraInfo) -> None:
         """Keeps the message; the newest eight stamps stay."""
-        recent = OrderedDict(self._recent)
-        recent[_key(msg.header.stamp)] = msg
-        recent.move_to_end(_key(msg.header.stamp))
-        while len(recent) > 8:
-            recent.popitem(last=False)
-        self._recent = recent  # replaced, never changed: the frame worker reads it from its own thread
+        with self._arrived:
+            self._recent[_key(msg.header.stamp)] = msg
+            self._recent.move_to_end(_key(msg.header.stamp))
+            while len(self._recent) > 8:
+                self._recent.popitem(last=False)
+            self._arrived.notify_all()
 
-    def message(self, stamp: Time) -> CameraInfo | None:
-        """The CameraInfo of equal stamp, else the latest, else None."""
-        recent = self._recent
-        if not recent:
-            return None
-        return recent.get(_key(stamp)) or next(reversed(recent.values()))
+    def any(self) -> bool:
+        """True once one has come."""
+        return bool(self._recent)
+
+    def message(self, stamp: Time) -> CameraInfo:
+        """The CameraInfo of equal stamp, else the latest; `any` must hold.
+
+        Of drivers that pair their messages the equal one is waited for a moment: it may arrive after its image.
+        """
+        key = _key(stamp)
+        with self._arrived:
+            patience = _PAIR_WAIT_S if self._paired else 0.0
+            self._paired = self._arrived.wait_for(lambda: key in self._recent, patience)
+            return self._recent[key] if self._paired else next(reversed(self._recent.values()))
 
     def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
         """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
