@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from conftest import Process, Processes
 
+from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.mesh import Cloud, clean_cloud
 from mono_depth_recon.ros import demo_processes
 from mono_depth_recon.ros.demo import FILES, tum_source
 from mono_depth_recon.ros.demo_processes import Children, own_domain
@@ -65,10 +67,22 @@ def check_output(folder: Path, process: Process) -> None:
             assert picture.std() > 5, f"{name} shows nothing"
     assert min(cv2.imread(str(folder / "overview.png")).shape[:2]) > 1000
     results = json.loads((folder / "recording.json").read_text())
+    assert results["frame"]["stamp"] == results["mesh"]["stamp"]
+    check_cleaned(folder)
     assert results["steady"]["frames_in"] > 10 and results["steady"]["frames_out"] > 0
     for text in ("overview.png", "From colour image to cloud: p50", "While the mesh was made", "came out"):
         assert text in process.output
     assert "Traceback" not in process.output
+
+
+def check_cleaned(folder: Path) -> None:
+    """The cleaned cloud is what cleaning makes of the cloud."""
+    import open3d as o3d
+
+    cloud, cleaned = (o3d.io.read_point_cloud(str(folder / f"{name}.ply")) for name in ("cloud", "cloud_cleaned"))
+    colors = np.rint(np.asarray(cloud.colors) * 255).astype(np.uint8)
+    expected = clean_cloud(Cloud(np.asarray(cloud.points, np.float32), colors), MeshConfig())
+    np.testing.assert_array_equal(np.asarray(cleaned.points, np.float32), expected.points)
 
 
 def _elements(ply: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.mesh import cloud_from_organised
+from mono_depth_recon.config import MeshConfig
+from mono_depth_recon.mesh import clean_cloud, cloud_from_organised
 from mono_depth_recon.mesh_files import write_cloud
 from mono_depth_recon.pointcloud import back_project
 from mono_depth_recon.ros.conversions import depth_to_msg, points_to_msg, rgb_to_msg
@@ -77,7 +78,11 @@ def test_a_log_knows_no_latency_without_outputs_and_no_age_by_another_clock() ->
 
 
 class FakeNode:
-    """A camera at 10 Hz and a node that answers three of four images after LATENCY_S, with its services."""
+    """A camera at 10 Hz and a node that answers three of four images after `latency_s`, with its services.
+
+    As recon_node does, save_mesh takes the newest image, which for `unlucky` calls is one that never comes out.
+    The marker comes `marker_delay_s` after the reply; None: never.
+    """
 
     def __init__(self, client: RosClient, folder: Path) -> None:
         self._node, self._folder = client.node, folder
@@ -87,13 +92,19 @@ class FakeNode:
             for topic, kind in (("image", Image), ("depth/image_rect", Image), ("points", PointCloud2),
                                 ("rgb/image_rect", Image), ("depth/preview", Image), ("mesh", Marker))
         }  # fmt: skip
+        self.latency_s, self.mesh_s, self.unlucky = LATENCY_S, 0.0, 0
+        self.marker_delay_s: float | None = 0.0
         self.mesh_reply: Trigger.Response | None = None
-        self._services = [self._node.create_service(Trigger, "save_mesh", self._save_mesh),
-                          self._node.create_service(Trigger, "save_cloud", self._save_cloud)]  # fmt: skip
+        self.calls: list[str] = []
         self._end = threading.Event()
         self._answers: list[threading.Timer] = []
-        self._newest = Header()
+        self._newest, self._lost = Header(), Header()
         self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Begins to answer: services and images."""
+        self._services = [self._node.create_service(Trigger, "save_mesh", self._save_mesh),
+                          self._node.create_service(Trigger, "save_cloud", self._save_cloud)]  # fmt: skip
         self._thread.start()
 
     def close(self) -> None:
@@ -110,8 +121,13 @@ class FakeNode:
             self._publishers["image"].publish(rgb_to_msg(self.rgb(number), header))
             if number % 4:
                 self._newest = header
-                self._answers.append(threading.Timer(LATENCY_S, self._answer, (number, header)))
-                self._answers[-1].start()
+                self._later(self.latency_s, self._answer, number, header)
+            else:
+                self._lost = header
+
+    def _later(self, seconds: float, do: Callable[..., None], *arguments: Any) -> None:
+        self._answers.append(threading.Timer(seconds, do, arguments))
+        self._answers[-1].start()
 
     def _answer(self, number: int, header: Header) -> None:
         rgb, depth = self.rgb(number), self.depth(number)
@@ -132,14 +148,19 @@ class FakeNode:
         return depth
 
     def _save_mesh(self, _: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
+        self.calls.append("save_mesh")
         if self.mesh_reply is not None:
             return self.mesh_reply
-        self._publishers["mesh"].publish(Marker(header=self._newest))
-        (self._folder / "mesh: a.ply").write_bytes(b"a mesh")
+        header = self._newest if self.calls.count("save_mesh") > self.unlucky else self._lost
+        if self.marker_delay_s is not None:
+            self._later(self.mesh_s + self.marker_delay_s, self._publishers["mesh"].publish, Marker(header=header))
+        self._end.wait(self.mesh_s)
+        (self._folder / "mesh: a.ply").write_text(header.frame_id)
         reply.success, reply.message = True, f"{self._folder}/mesh: a.ply: 12 vertices, 4 triangles, poisson, 0.10 s"
         return reply
 
     def _save_cloud(self, _: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
+        self.calls.append("save_cloud")
         reply.success, reply.message = True, "/on/another/machine/cloud.ply: 12 points, 0.10 s"
         return reply
 
@@ -154,44 +175,90 @@ def fake(ros_domain: int, tmp_path: Path) -> Iterator[FakeNode]:
             node.close()
 
 
-def start(processes: Processes, output: Path, *arguments: str) -> Process:
+def start(processes: Processes, fake: FakeNode | None, output: Path, *arguments: str) -> Process:
+    if fake is not None:
+        fake.start()
     return processes.python("-m", "mono_depth_recon.ros.recorder", "--output", output, *arguments)
 
 
 def test_it_measures_and_leaves_one_frame_with_its_mesh(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:
     output = tmp_path / "recording"
-    process = start(processes, output, "--duration", "3", "--warm-up", "0.2")
+    process = start(processes, fake, output, "--duration", "3", "--warm-up", "0.2")
     assert process.wait(60) == 0, process.output
     results = json.loads((output / "recording.json").read_text())
     steady = results["steady"]
     assert 0.65 < steady["share"] < 0.85 and 15 < steady["frames_in"] <= 31
     assert steady["latency_p50_ms"] + 5 >= 1e3 * LATENCY_S and steady["latency_p50_ms"] < 1e3 * LATENCY_S + 150
     assert abs(steady["age_p50_ms"] - steady["latency_p50_ms"]) < 100
-    assert results["mesh"]["file"] == "mesh.ply" and (output / "mesh.ply").read_bytes() == b"a mesh"
-    assert results["cloud"]["file"] == "" and not (output / "cloud_cleaned.ply").exists()
     assert results["mesh"]["meanwhile"]["seconds"] == pytest.approx(results["mesh"]["seconds"])
-    assert results["frame"]["stamp"] == results["frame"]["mesh_stamp"]
-    check_files(output)
+    assert set(results["cloud"]) == {"seconds", "reply", "meanwhile"} and fake.calls == ["save_mesh", "save_cloud"]
+    number = check_files(output)
+    assert number % 10 in (1, 2, 3)  # the newest answered one when the sharp one came, or the next
+    check_mesh(output, number, attempts=1)
     assert not list(output.glob(".*")), "partial files"
 
 
-def check_files(output: Path) -> None:
-    """All of one frame, whose number its depth tells; and that frame is a sharp one."""
+@pytest.mark.parametrize(
+    ("latency_s", "mesh_s", "marker_delay_s", "unlucky"),
+    [(LATENCY_S, 0.0, 1.0, 0), (0.7, 1.5, 0.6, 0), (0.5, 0.2, 0.0, 2)],
+    ids=["the reply outruns the marker", "all is slow", "two meshes of dropped frames"],
+)
+def test_cloud_and_mesh_are_of_one_frame(
+    processes: Processes, fake: FakeNode, tmp_path: Path,
+    latency_s: float, mesh_s: float, marker_delay_s: float, unlucky: int,
+) -> None:  # fmt: skip
+    fake.latency_s, fake.mesh_s, fake.marker_delay_s, fake.unlucky = latency_s, mesh_s, marker_delay_s, unlucky
+    output = tmp_path / "recording"
+    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0")
+    assert process.wait(60) == 0, process.output
+    check_mesh(output, check_files(output), attempts=1 + unlucky)
+    assert process.output.count("the mesh is of a frame that did not come out") == unlucky
+    assert fake.calls == ["save_mesh"] * (1 + unlucky) + ["save_cloud"]
+
+
+def check_mesh(output: Path, number: int, attempts: int) -> None:
+    """The mesh is of the frame `number`, as its stamp says."""
+    results = json.loads((output / "recording.json").read_text())
+    assert results["frame"]["stamp"] == results["mesh"]["stamp"]
+    assert results["mesh"]["attempts"] == attempts and results["mesh"]["left_out"] == ""
+    assert results["mesh"]["file"] == "mesh.ply" and (output / "mesh.ply").read_text() == f"{number}"
+
+
+@pytest.mark.parametrize(("unlucky", "reason"), [(99, "did not come out, 5 times"), (0, "no marker came on /mesh")])
+def test_a_mesh_of_another_frame_is_left_out_and_said(
+    processes: Processes, fake: FakeNode, tmp_path: Path, unlucky: int, reason: str
+) -> None:
+    fake.unlucky, fake.marker_delay_s = unlucky, 0.0 if unlucky else None
+    output = tmp_path / "recording"
+    output.mkdir()
+    (output / "mesh.ply").write_text("of an earlier run")
+    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0")
+    assert process.wait(60) == 0, process.output
+    check_files(output)
+    mesh = json.loads((output / "recording.json").read_text())["mesh"]
+    assert mesh["file"] == "" and not (output / "mesh.ply").exists()
+    assert reason in mesh["left_out"] and f"mesh left out: {mesh['left_out']}" in process.output
+    assert (mesh["stamp"] is None) == (not unlucky)
+
+
+def check_files(output: Path) -> int:
+    """All of one frame, whose number its depth tells."""
     depth = cv2.imread(str(output / "depth.png"), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == np.uint16 and not depth[:4].any()
     number = int(depth[10, 10]) - 1000
-    assert number % 10 in (1, 2, 3)  # the newest answered one when the sharp one came, or the next
     rgb = FakeNode.rgb(number)
     assert np.array_equal(cv2.imread(str(output / "rgb.png"))[..., ::-1], rgb)
     assert np.array_equal(cv2.imread(str(output / "depth_plasma.png"))[..., ::-1], 255 - rgb)
-    expected = output / "expected.ply"
-    write_cloud(cloud_from_organised(back_project(FakeNode.depth(number), CAMERA, rgb)), expected)
-    assert (output / "cloud.ply").read_bytes() == expected.read_bytes()
+    cloud = cloud_from_organised(back_project(FakeNode.depth(number), CAMERA, rgb))
+    for name, expected in (("cloud", cloud), ("cloud_cleaned", clean_cloud(cloud, MeshConfig()))):
+        write_cloud(expected, output / "expected.ply")
+        assert (output / f"{name}.ply").read_bytes() == (output / "expected.ply").read_bytes()
+    return number
 
 
 def test_a_mesh_that_fails_is_one_line_and_status_1(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:
     fake.mesh_reply = Trigger.Response(success=False, message="no space left")
-    process = start(processes, tmp_path / "recording", "--duration", "0.5", "--warm-up", "0")
+    process = start(processes, fake, tmp_path / "recording", "--duration", "0.5", "--warm-up", "0")
     assert process.wait(60) == 1
     assert process.output.splitlines()[-1] == "recorder: /save_mesh failed: no space left"
     assert not (tmp_path / "recording/recording.json").exists()
@@ -200,14 +267,15 @@ def test_a_mesh_that_fails_is_one_line_and_status_1(processes: Processes, fake: 
 def test_without_snapshots_no_service_is_called(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:
     fake.mesh_reply = Trigger.Response(success=False, message="nobody should call")
     output = tmp_path / "recording"
-    process = start(processes, output, "--duration", "0.5", "--sharp", "0", "--no-snapshots")
+    process = start(processes, fake, output, "--duration", "0.5", "--sharp", "0", "--no-snapshots")
     assert process.wait(60) == 0, process.output
     assert set(json.loads((output / "recording.json").read_text())) == {"steady", "frame"}
-    assert (output / "cloud.ply").exists() and not (output / "mesh.ply").exists()
+    assert (output / "cloud.ply").exists()
+    assert not (output / "mesh.ply").exists() and not (output / "cloud_cleaned.ply").exists()
 
 
 def test_silence_names_the_topics(processes: Processes, ros_domain: int, tmp_path: Path) -> None:
-    process = start(processes, tmp_path / "recording", "--timeout", "1", "--ros-args", "-r", "__ns:=/left")
+    process = start(processes, None, tmp_path / "recording", "--timeout", "1", "--ros-args", "-r", "__ns:=/left")
     assert process.wait() == 1
     line = process.output.splitlines()[-1]
     assert line.startswith("recorder: expected a frame within 1 s, nothing came on /left/image, /left/points")
@@ -215,13 +283,13 @@ def test_silence_names_the_topics(processes: Processes, ros_domain: int, tmp_pat
 
 def test_a_folder_that_cannot_be_made_is_said_at_once(processes: Processes, ros_domain: int, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    process = start(processes, tmp_path / "file/recording")
+    process = start(processes, None, tmp_path / "file/recording")
     assert process.wait() == 1
     assert process.output.startswith("recorder: cannot make the folder")
 
 
 def test_it_can_be_stopped_while_it_waits(processes: Processes, ros_domain: int, tmp_path: Path) -> None:
-    process = start(processes, tmp_path / "recording")
+    process = start(processes, None, tmp_path / "recording")
     process.wait_for("waiting for frames")
     begin = time.monotonic()
     assert process.stop() == 0

@@ -28,7 +28,7 @@ _DESCRIPTIONS = {
     "overview.png": "everything on one page",
     "rgb.png": "one frame: its colour image, rectified",
     "depth.png, depth_plasma.png": "its depth: 16-bit, millimetres, 0 = unknown; in colours",
-    "cloud.ply, cloud_cleaned.ply": "its coloured cloud in metres: every pixel; as save_cloud wrote it",
+    "cloud.ply, cloud_cleaned.ply": "its coloured cloud in metres: every pixel; cleaned as save_cloud does",
     "mesh.ply": "its mesh as save_mesh wrote it",
     "cloud_view_1.png, cloud_view_2.png": "the cloud from two views",
     "mesh_view_1.png, mesh_view_2.png": "the mesh from two views",
@@ -37,7 +37,8 @@ _DESCRIPTIONS = {
 FILES = ", ".join(_DESCRIPTIONS).split(", ")
 _MODULES = "mono_depth_recon.ros"
 _START_S = 90.0
-_SNAPSHOTS_S = 120.0
+_SNAPSHOTS_S = 180.0
+_SERVICE_S = 100.0
 _TUM = "TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0"
 # The stretch of freiburg1_rpy, seconds, that the embedded model was neither trained nor chosen on.
 _TEST_STRETCH_S = (1305031246.7, 1305031248.1)
@@ -111,6 +112,8 @@ def run(output: Path, source: Source, seconds: float, say: Progress) -> dict[str
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
         if not results["steady"]["frames_out"]:
             raise MonoDepthError(f"no frame came out in {seconds:g} s: see whether this machine is overloaded")
+        if results["mesh"]["left_out"]:
+            raise MonoDepthError(f"there is no mesh of the recorded frame: {results['mesh']['left_out']}")
         say("demo", "drawing the pictures")
         write_pictures(stage, _title(results), source.attribution, f"{_triangles(results)} triangles")
         for file in FILES:
@@ -127,7 +130,7 @@ def _record(stage: Path, source: Source, seconds: float, say: Progress) -> None:
             node = children.start("node", f"{_MODULES}.recon_node", directory)
             ready = (camera, node)
             children.watch(lambda: all(child.is_ready for child in ready), "camera and node to be ready", _START_S)
-            flags = ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SNAPSHOTS_S - 20:g}"]
+            flags = ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SERVICE_S:g}"]
             recorder = children.start("recorder", f"{_MODULES}.recorder", flags)
             children.watch(lambda: recorder.exit_status == 0, "the recording to end", seconds + _SNAPSHOTS_S, recorder)
             say("demo", "stopping camera and node")

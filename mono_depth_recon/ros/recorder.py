@@ -22,9 +22,9 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from ..atomic import writable_folder, write_atomically
-from ..config import Value
+from ..config import MeshConfig, Value, parameter
 from ..errors import DataError
-from ..mesh import cloud_from_organised
+from ..mesh import clean_cloud, cloud_from_organised
 from ..mesh_files import write_cloud
 from ..pictures import write_depth_png, write_png
 from .conversions import depth_from_msg, image_from_msg, points_from_msg
@@ -40,10 +40,16 @@ TOPICS: dict[str, type[Any]] = {
 }
 _INPUT = "image"
 _WAITING_STAMPS = 60  # 2 s of a camera at 30 Hz: most of them hold no more than the image
-_HELD_FRAMES = 8
+_HELD_FRAMES = 16  # a second of them at 15 Hz; one of 640x480 pixels takes 9 MB
 _AS_SHARP = 0.97
+_ATTEMPTS = 5  # a busy node meshes the newest image, and drops that very image before it comes out
+_MARKER_S = 10.0  # the marker may come after the service's reply
 _LAST_FRAMES_S = 0.5  # after a measurement: for what is still on its way
+_UNKNOWN_FRAME = "no marker came on {topic} within {seconds:g} s, so the frame of the mesh is unknown: see " \
+                 "mesh.marker_triangles"
+_OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: let the node keep up with its camera"
 _REPORT_S = 3.0
+_ONLY_WITH_SNAPSHOTS = ("cloud_cleaned.ply", *(f"mesh.{form}" for form in parameter("mesh.format").choices))
 _REPLY = re.compile(r"(?P<path>.+\.\w+): \d+ (vertices|points)")
 
 
@@ -83,6 +89,7 @@ class Recorder:
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
         for topic, kind in TOPICS.items():
             node.create_subscription(kind, topic, lambda msg, topic=topic: self._on_message(topic, msg), qos)
+        self.mesh_topic = node.resolve_topic_name("mesh")
         node.create_subscription(Marker, "mesh", self._on_mesh, qos)
 
     def wait_for_frame(self, timeout_s: float) -> None:
@@ -101,26 +108,33 @@ class Recorder:
             return self._changed.wait_for(lambda: self._sharpness >= wanted, timeout_s)
 
     def hold(self) -> None:
-        """From now on keeps complete frames: the newest and some that come next."""
+        """From now on keeps complete frames, the newest and some that come next, and forgets meshes that came."""
         with self._changed:
             self._held = [] if self._newest is None else [self._newest]
+            self._mesh_stamp = None
 
-    def frame_of_mesh(self) -> dict[str, Any]:
-        """The held frame, by topic, whose stamp is nearest to the newest mesh's; the first where there is no mesh."""
+    def newest_frame(self) -> dict[str, Any]:
+        """The newest complete frame, by topic. Raises DataError before the first."""
         with self._changed:
-            frames = list(self._held or ())
-        wanted = self.mesh_stamp
-        if not frames:
-            raise DataError("no frame was held: no complete frame has come")
-        if wanted is None:
-            return frames[0]
-        return min(frames, key=lambda parts: abs(_nanoseconds(parts[_INPUT].header.stamp) - wanted))
+            if self._newest is None:
+                raise DataError("no complete frame has come")
+            return self._newest
 
-    @property
-    def mesh_stamp(self) -> int | None:
-        """Stamp (nanoseconds) of the frame that the newest mesh was made of; None before the first mesh."""
+    def mesh_stamp(self, timeout_s: float) -> int | None:
+        """Stamp (nanoseconds) of the first mesh after `hold`, waited for; None where none came in time."""
         with self._changed:
+            self._changed.wait_for(lambda: self._mesh_stamp is not None, timeout_s)
             return self._mesh_stamp
+
+    def held_frame(self, stamp: int, timeout_s: float) -> dict[str, Any] | None:
+        """The held frame, by topic, of `stamp` (nanoseconds), waited for; None where it did not come in time."""
+
+        def found() -> dict[str, Any] | None:
+            return next((parts for parts in self._held or () if _stamp(parts) == stamp), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() is not None, timeout_s)
+            return found()
 
     def call(self, service: str, timeout_s: float) -> str:
         """Calls a std_srvs/Trigger service and returns its message. Raises DataError where it fails or is silent."""
@@ -167,7 +181,9 @@ class Recorder:
 
     def _on_mesh(self, msg: Marker) -> None:
         with self._changed:
-            self._mesh_stamp = _nanoseconds(msg.header.stamp)
+            if self._mesh_stamp is None:
+                self._mesh_stamp = _nanoseconds(msg.header.stamp)
+                self._changed.notify_all()
 
 
 def _sharpness(image: Image) -> float:
@@ -180,22 +196,29 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     """Measures, calls the services, writes the files. Raises DataError where something of that is impossible."""
     settings = declare_settings(node, RecorderSettings, flags)
     output = writable_folder(Path(settings.output).expanduser())
+    for name in _ONLY_WITH_SNAPSHOTS:  # of an earlier run: they would be of another frame
+        (output / name).unlink(missing_ok=True)
     recorder, say = Recorder(node), node.get_logger().info
     say(f"waiting for frames on {node.resolve_topic_name('points')}")
     recorder.wait_for_frame(settings.timeout)
     time.sleep(settings.warm_up)
     results: dict[str, Any] = {"steady": asdict(_measure(recorder.log, settings.duration, say))}
-    if settings.sharp and not recorder.wait_for_sharp_image(settings.sharp):
-        say(f"no image in {settings.sharp:g} s was as sharp as the sharpest before: the newest is taken")
-    recorder.hold()
     if settings.snapshots:
-        results |= {name: _snapshot(recorder, name, output, settings.timeout, say) for name in ("mesh", "cloud")}
-    frame = recorder.frame_of_mesh()
-    results["frame"] = {"stamp": _nanoseconds(frame[_INPUT].header.stamp), "mesh_stamp": recorder.mesh_stamp}
-    _write_frame(frame, output)
+        frame, results["mesh"] = _frame_with_mesh(recorder, settings, output, say)
+        _, results["cloud"] = _snapshot(recorder, "save_cloud", settings.timeout, say)
+    else:
+        _wait_for_sharp_image(recorder, settings.sharp, say)
+        frame = recorder.newest_frame()
+    results["frame"] = {"stamp": _stamp(frame)}
+    _write_frame(frame, output, cleaned=settings.snapshots)
     text = json.dumps(results, indent=2) + "\n"
     write_atomically(output / "recording.json", [text.encode()])
     say("done")
+
+
+def _wait_for_sharp_image(recorder: Recorder, timeout_s: float, say: Any) -> None:
+    if timeout_s and not recorder.wait_for_sharp_image(timeout_s):
+        say(f"no image in {timeout_s:g} s was as sharp as the sharpest before: the newest is taken")
 
 
 def _measure(log: FrameLog, seconds: float, say: Any) -> Measurement:
@@ -209,28 +232,63 @@ def _measure(log: FrameLog, seconds: float, say: Any) -> Measurement:
     return log.measure(begin, end)
 
 
-def _snapshot(recorder: Recorder, name: str, output: Path, timeout_s: float, say: Any) -> dict[str, Any]:
-    """Calls save_<name>; how frames flowed meanwhile, and the file's copy in `output` where this machine has it."""
+def _frame_with_mesh(
+    recorder: Recorder, settings: RecorderSettings, output: Path, say: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A complete frame and what save_mesh did; the mesh is copied to `output` only where it is of that frame."""
+    left_out, stamp = "", None
+    for attempt in range(1, _ATTEMPTS + 1):
+        _wait_for_sharp_image(recorder, settings.sharp, say)
+        recorder.hold()
+        path, result = _snapshot(recorder, "save_mesh", settings.timeout, say)
+        stamp = recorder.mesh_stamp(_MARKER_S)
+        if stamp is None:
+            left_out = _UNKNOWN_FRAME.format(topic=recorder.mesh_topic, seconds=_MARKER_S)
+            break
+        frame = recorder.held_frame(stamp, _LAST_FRAMES_S)
+        if frame is not None:
+            return frame, result | {"stamp": stamp, "attempts": attempt, "file": _copied(path, output), "left_out": ""}
+        left_out = _OTHER_FRAME.format(count=attempt)
+        say(f"attempt {attempt} of {_ATTEMPTS}: the mesh is of a frame that did not come out")
+    say(f"mesh left out: {left_out}")
+    return recorder.newest_frame(), result | {"stamp": stamp, "attempts": attempt, "file": "", "left_out": left_out}
+
+
+def _snapshot(recorder: Recorder, service: str, timeout_s: float, say: Any) -> tuple[Path, dict[str, Any]]:
+    """Calls a service of recon_node; the file that it made, and how frames flowed meanwhile."""
     begin = time.monotonic()
-    reply = recorder.call(f"save_{name}", timeout_s)
+    reply = recorder.call(service, timeout_s)
     end = time.monotonic()
-    say(f"save_{name} answered after {end - begin:.1f} s")
+    say(f"{service} answered after {end - begin:.1f} s")
     made = _REPLY.match(reply)
     if made is None:
-        raise DataError(f"expected save_{name} to answer 'file: ... vertices' or points, got '{reply}'")
-    path, copy = Path(made["path"]), ""
-    if path.is_file():
-        copy = ("mesh" if name == "mesh" else "cloud_cleaned") + path.suffix
-        write_atomically(output / copy, [path.read_bytes()])
+        raise DataError(f"expected {service} to answer 'file: ... vertices' or points, got '{reply}'")
     time.sleep(_LAST_FRAMES_S)
-    return {"seconds": end - begin, "reply": reply, "file": copy, "meanwhile": asdict(recorder.log.measure(begin, end))}
+    meanwhile = asdict(recorder.log.measure(begin, end))
+    return Path(made["path"]), {"seconds": end - begin, "reply": reply, "meanwhile": meanwhile}
 
 
-def _write_frame(frame: Mapping[str, Any], output: Path) -> None:
+def _copied(path: Path, output: Path) -> str:
+    """Name of the mesh's copy in `output`; empty where this machine does not have the file."""
+    if not path.is_file():
+        return ""
+    copy = "mesh" + path.suffix
+    write_atomically(output / copy, [path.read_bytes()])
+    return copy
+
+
+def _write_frame(frame: Mapping[str, Any], output: Path, cleaned: bool) -> None:
     write_png(output / "rgb.png", image_from_msg(frame["rgb/image_rect"]))
     write_depth_png(output / "depth.png", depth_from_msg(frame["depth/image_rect"]))
     write_png(output / "depth_plasma.png", image_from_msg(frame["depth/preview"]))
-    write_cloud(cloud_from_organised(points_from_msg(frame["points"])), output / "cloud.ply")
+    cloud = cloud_from_organised(points_from_msg(frame["points"]))
+    write_cloud(cloud, output / "cloud.ply")
+    if cleaned:  # here: what save_cloud writes is of a later frame than the mesh
+        write_cloud(clean_cloud(cloud, MeshConfig()), output / "cloud_cleaned.ply")
+
+
+def _stamp(parts: Mapping[str, Any]) -> int:
+    return _nanoseconds(parts[_INPUT].header.stamp)
 
 
 def _nanoseconds(stamp: Time) -> int:
