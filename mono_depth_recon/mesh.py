@@ -28,6 +28,8 @@ _REACH_SPACINGS = 1.5
 _SPACING_NEIGHBORS = 12  # enough to reach the next row where far rows lie apart
 _AWAY_COSINE = 0.25  # noise tilts triangles of grazing surfaces by some degrees
 _SPECK_TRIANGLES = 40
+_GRAZING_DEG = 5.0  # a surface that rays meet at less is taken for a depth edge
+_SLACK_EDGES = 0.75
 _BALL_RADII = (1.5, 3.0, 6.0)  # times the spacing of the points
 
 
@@ -63,7 +65,8 @@ def cloud_from_organised(points: Points) -> Cloud:
 
 
 def _known(points: Points) -> Mask:
-    return np.isfinite(points[..., :3]).all(axis=-1)
+    known: Mask = np.isfinite(points[..., :3]).all(axis=-1)
+    return known
 
 
 def _no_depth(pixels: int) -> str:
@@ -88,16 +91,25 @@ def clean_cloud(cloud: Cloud, settings: MeshConfig) -> Cloud:
 
 
 def make_mesh(points: Points, settings: MeshConfig) -> Mesh:
-    """The mesh of an organised (H, W, 4) cloud by `settings.method`. Raises DataError where there is no surface."""
+    """The mesh of an organised (H, W, 4) cloud by `settings.method`. Raises DataError where there is no surface.
+
+    poisson and ball_pivoting leave out what lies on a depth edge, that is nearly along the rays: nobody saw a surface
+    there, and they would make a bridge of it.
+    """
     if settings.method == "grid":
         return mesh_grid(points, settings.edge_ratio)
-    cloud = cloud_from_organised(points)
+    cloud, spread = cloud_from_organised(points), _spread(points)[_known(points)]
+    across, along = spread.T
+    smooth = along < across / np.tan(np.radians(_GRAZING_DEG))
+    if not smooth.any():
+        raise DataError("expected a surface, every pixel with depth lies on a depth edge: look at the depth map")
+    cloud = Cloud(cloud.points[smooth], cloud.colors[smooth])
     cleaned = clean_cloud(cloud, settings)
     if settings.method == "poisson":
         mesh = mesh_poisson(cleaned, settings.poisson_depth, settings.trim_quantile)
     else:
         mesh = mesh_ball_pivoting(cleaned)
-    return recolor(mesh, cloud)
+    return seen_part(mesh, cloud, np.hypot(across, along)[smooth])
 
 
 def mesh_grid(points: Points, edge_ratio: float) -> Mesh:
@@ -182,10 +194,41 @@ def mesh_ball_pivoting(cloud: Cloud) -> Mesh:
     return _from_open3d(surface, "ball pivoting: use mesh.method poisson or grid")
 
 
-def recolor(mesh: Mesh, cloud: Cloud) -> Mesh:
-    """`mesh` with the colour of the nearest point of `cloud` at every vertex (finer than the voxel grid's means)."""
-    nearest, _ = _nearest(cloud.points, mesh.vertices, 1)
-    return Mesh(mesh.vertices, mesh.triangles, cloud.colors[nearest[:, 0]])
+def _spread(points: Points) -> NDArray[np.float32]:
+    """(H, W, 2) metres: how far apart neighbouring pixels are at each pixel's depth, across and along its ray.
+
+    Along: from the farthest to the nearest known depth in 3x3 pixels, as differences of inverse depth, which is
+    linear over a plane, by two pixels. Across: one pixel's width.
+    """
+    import cv2
+
+    known, depth = _known(points), points[..., 2]
+    inverse = np.divide(1, depth, out=np.zeros(depth.shape, np.float32), where=known)
+    kernel = np.ones((3, 3), np.uint8)
+    step = cv2.dilate(inverse, kernel) - cv2.erode(np.where(known, inverse, np.float32(np.inf)), kernel)
+    columns = np.nonzero(known)[1]
+    ray = np.divide(points[..., 0], depth, out=np.zeros(depth.shape, np.float32), where=known)[known]
+    pitch = np.ptp(ray) / max(np.ptp(columns), 1) if len(columns) else 0.0
+    return np.stack([pitch * depth, 0.5 * step * depth**2], axis=-1)
+
+
+def seen_part(mesh: Mesh, cloud: Cloud, spacing: NDArray[np.float32]) -> Mesh:
+    """What of `mesh` lies within reach of a point of `cloud`, in the colour of the nearest point.
+
+    Reach: the point's `spacing` (N,) to its neighbours in metres, and what triangles of that size cannot follow.
+    Raises DataError where nothing is left.
+    """
+    corners = mesh.vertices[mesh.triangles]
+    edge = float(np.median(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)))
+    nearest, distance = _nearest(cloud.points, mesh.vertices, 1)
+    seen = distance[:, 0] <= spacing[nearest[:, 0]] + _SLACK_EDGES * edge
+    kept = mesh.triangles[seen[mesh.triangles].all(axis=1)]
+    if not len(kept):
+        raise DataError("expected a surface near the points, got none: raise mesh.poisson_depth")
+    used = np.unique(kept)
+    numbers = np.zeros(len(mesh.vertices), np.int32)
+    numbers[used] = np.arange(len(used), dtype=np.int32)
+    return Mesh(mesh.vertices[used], numbers[kept], cloud.colors[nearest[used, 0]])
 
 
 def decimate(mesh: Mesh, triangles: int) -> Mesh:
@@ -212,10 +255,18 @@ def _with_normals(cloud: Cloud) -> o3d.geometry.PointCloud:
     return oriented
 
 
+def local_spacing(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) metres: mean distance of every point (N, 3) to its 12 nearest; 0 for a lone point."""
+    count = min(_SPACING_NEIGHBORS, len(points) - 1)
+    if count < 1:
+        return np.zeros(len(points), np.float32)
+    _, distances = _nearest(points, points, count + 1)
+    return distances[:, 1:].mean(axis=1)
+
+
 def _supported(vertices: NDArray[np.float32], points: NDArray[np.float32]) -> Mask:
     """True where a point lies within reach; the reach grows with the local spacing, as far pixels lie wide apart."""
-    _, to_neighbors = _nearest(points, points, _SPACING_NEIGHBORS + 1)
-    spacing = to_neighbors[:, 1:].mean(axis=1)
+    spacing = local_spacing(points)
     low, high = np.quantile(spacing, (0.5, 0.98))  # a lone point has a wide spacing and no right to a wide reach
     nearest, distance = _nearest(points, vertices, 1)
     return distance[:, 0] <= _REACH_SPACINGS * np.clip(spacing, low, high)[nearest[:, 0]]

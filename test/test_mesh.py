@@ -27,7 +27,7 @@ from mono_depth_recon.mesh import (
     mesh_ball_pivoting,
     mesh_grid,
     mesh_poisson,
-    recolor,
+    seen_part,
 )
 from mono_depth_recon.pointcloud import back_project
 
@@ -179,11 +179,58 @@ def test_poisson_puts_nothing_between_a_board_and_the_wall_behind_it() -> None:
     assert (np.abs(mesh.vertices[:, 2] - 1.5) < 0.03).sum() > 200
 
 
-def test_colours_come_from_the_nearest_point() -> None:
+@pytest.mark.parametrize("method", ["poisson", "ball_pivoting"])
+@pytest.mark.parametrize("ramp_px", [1, 4], ids=["sharp", "blurred"])
+def test_no_bridge_hangs_between_a_desk_and_the_floor_behind_its_edge(method: str, ramp_px: int) -> None:
+    """A desk in the lower half, the floor 0.6 m behind its edge: a network blurs the step over some pixels."""
+    rows = np.arange(120)[:, None]
+    near_share = np.clip((rows - 60 + ramp_px / 2) / ramp_px, 0, 1)
+    depth = np.repeat(1 / (near_share / 1.2 + (1 - near_share) / 1.8), 160, axis=1)
+    mesh = make_mesh(_frame(depth), MeshConfig(method=method))
+    z = mesh.vertices[:, 2]
+    assert np.minimum(np.abs(z - 1.2), np.abs(z - 1.8)).max() < 0.04
+    edge = 1.2 / CAMERA.fy * (60 - CAMERA.cy)
+    assert mesh.vertices[z < 1.5, 1].min() > edge - 0.02  # nor does the desk grow over its edge
+    assert _area(mesh) == pytest.approx(_seen_area(1.2) / 2 + _seen_area(1.8) / 2, rel=0.12)
+
+
+def _seen_area(depth_m: float) -> float:
+    return depth_m**2 * 160 * 120 / CAMERA.fx / CAMERA.fy
+
+
+def test_a_floor_seen_at_a_flat_angle_is_no_edge() -> None:
+    """From 0.4 m above: its end at 3 m is met at 7.6 degrees."""
+    with np.errstate(divide="ignore"):
+        floor = np.where(CAMERA.rays[1] > 0.4 / 3, 0.4 / CAMERA.rays[1], np.nan)
+    points = _frame(np.repeat(floor[:, None], 160, axis=1))
+    mesh = make_mesh(points, MeshConfig())
+    missed = _distance(cloud_from_organised(points).points, mesh.vertices) > 0.04
+    assert missed.mean() < 0.03 and mesh.vertices[:, 2].max() > 2.7
+
+
+@pytest.mark.parametrize("depth", [5, 6])
+def test_a_coarse_octree_makes_no_holes(depth: int) -> None:
+    points = _frame(_tilted_plane())
+    mesh = make_mesh(points, MeshConfig(poisson_depth=depth))
+    assert _area(mesh) > 0.85 * _area(mesh_grid(points, 0.05))
+
+
+def test_only_edges_are_no_surface() -> None:
+    depth = 1 + np.indices((120, 160)).sum(axis=0) % 2
+    with pytest.raises(DataError, match="every pixel with depth lies on a depth edge"):
+        make_mesh(_frame(depth), MeshConfig())
+
+
+def test_what_no_point_supports_is_cut_and_the_rest_takes_the_nearest_colours() -> None:
     cloud = Cloud(np.array([[0, 0, 1], [1, 0, 1]], np.float32), np.array([[255, 0, 0], [0, 0, 255]], np.uint8))
-    mesh = Mesh(np.array([[0.1, 0, 1], [0.9, 0, 1], [1, 1, 1]], np.float32), np.array([[0, 1, 2]], np.int32),
-                np.zeros((3, 3), np.uint8))
-    np.testing.assert_array_equal(recolor(mesh, cloud).colors, cloud.colors[[0, 1, 1]])
+    corners = [[0.1, 0, 1], [0.9, 0, 1], [0.9, 0.1, 1], [9, 9, 1]]
+    mesh = Mesh(np.array(corners, np.float32), np.array([[0, 1, 3], [0, 1, 2]], np.int32), np.zeros((4, 3), np.uint8))
+    seen = seen_part(mesh, cloud, np.full(2, 0.01, np.float32))
+    np.testing.assert_array_equal(seen.triangles, [[0, 1, 2]])
+    np.testing.assert_array_equal(seen.colors, cloud.colors[[0, 1, 1]])
+    far = Cloud(cloud.points + 5, cloud.colors)
+    with pytest.raises(DataError, match="surface near the points"):
+        seen_part(mesh, far, np.full(2, 0.01, np.float32))
 
 
 def test_decimation_keeps_the_limit_the_shape_and_the_winding() -> None:
