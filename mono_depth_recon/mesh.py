@@ -65,7 +65,7 @@ def cloud_from_organised(points: Points) -> Cloud:
 
 
 def _known(points: Points) -> Mask:
-    known: Mask = np.isfinite(points[..., :3]).all(axis=-1)
+    known: Mask = np.logical_and.reduce(np.isfinite(points[..., :3]), axis=-1)
     return known
 
 

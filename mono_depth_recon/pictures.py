@@ -105,7 +105,7 @@ def overview(rgb: Rgb, depth: Depth, cloud_views: Sequence[Panel], mesh_views: S
 
 
 def depth_panel(depth: Depth, note: str = "") -> Panel:
-    """The depth map in colours, with a bar of metres to its right."""
+    """The depth map in colours, with a bar of metres to its right; the note says what is black, where anything is."""
     near, far = depth_limits(depth)
     picture = _resized(colorize_depth(depth, near, far), (_CELL[0] - _BAR, _CELL[1]))
     height, width = picture.shape[:2]
@@ -118,7 +118,8 @@ def depth_panel(depth: Depth, note: str = "") -> Panel:
         row = top + round((far - metres) / (far - near) * (height - 1))
         canvas[row, left + 20:left + 26] = _INK
         _letter(canvas, f"{metres:g} m", (left + 30, row + 6), 17, _INK)
-    return Panel(canvas, "Depth", note)
+    unknown = "black: unknown" if np.isnan(depth).any() else ""
+    return Panel(canvas, "Depth", ", ".join(filter(None, (note, unknown))))
 
 
 def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns: int = 3) -> Rgb:

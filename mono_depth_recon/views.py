@@ -1,6 +1,6 @@
 """Pictures of clouds and meshes without a display, a GPU or a window system: ray casting and point splatting.
 
-Open3D's windows need EGL or X; these views need numpy, and Open3D's ray casting for meshes. A scene is in the optical
+Open3D's windows need EGL or X; these views need numpy, and Open3D's ray casting and search. A scene is in the optical
 frame; a view orbits the camera that saw it about the scene's middle.
 """
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from .arrays import Mask, Rgb
 from .errors import DataError
-from .mesh import Cloud, Mesh
+from .mesh import Cloud, Mesh, local_spacing
 
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0
 _MARGIN = 1.1
 _OUTLYING = 0.01  # share of the points, at each side, that may lie outside of the picture
+_RADIUS_SPACINGS = 0.75
+_RADII_PX = (0.7, 6.0)
 _BACKGROUND = ((250, 251, 253), (222, 227, 234))  # top, bottom
 _LIGHT = np.array([-0.45, -0.75, -0.5]) / np.linalg.norm([-0.45, -0.75, -0.5])  # towards it: left, above, behind us
 _AMBIENT, _LAMP = 0.6, 0.55
@@ -133,31 +135,38 @@ def _splat(camera: _Camera, points: NDArray[np.float32]) -> tuple[NDArray[np.int
     """Index of the nearest point (-1: none) and its depth (inf: none) per pixel, (H, W); points are drawn as discs."""
     seen = (points - camera.eye) @ camera.rotation.T
     front = np.flatnonzero(seen[:, 2] > 1e-3)
+    radius = _radii(points)[front] * camera.f / seen[front, 2]
+    radius = np.clip(radius, _RADII_PX[0], _RADII_PX[1] * _SUPERSAMPLING)
+    order = np.argsort(-radius)  # a ring of a disc is drawn by the discs that reach it: the first of this order
+    front, radius = front[order], radius[order]
     x, y, z = seen[front].T
     u, v = camera.f * x / z + camera.cx, camera.f * y / z + camera.cy
-    radius = np.clip(_spacing(points) * camera.f / z * 0.75, 0.7, 3.0 * _SUPERSAMPLING)
-    # The nearest wins: depth in the upper bits (positive floats sort like integers), the index in the lower.
-    key = z.astype(np.float32).view(np.uint32).astype(np.uint64) << np.uint64(32) | front.astype(np.uint64)
     buffer = np.full(camera.height * camera.width, np.iinfo(np.uint64).max, np.uint64)
-    reach = int(np.ceil(radius.max()))
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            column, row = np.rint(u).astype(np.int64) + dx, np.rint(v).astype(np.int64) + dy
-            inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-            drawn = inside & (np.hypot(dx, dy) <= radius)
-            np.minimum.at(buffer, row[drawn] * camera.width + column[drawn], key[drawn])
+    reach = int(radius.max(initial=0))
+    for dy, dx in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        dy, dx = dy - reach, dx - reach
+        count = int(np.searchsorted(-radius, -np.hypot(dx, dy), side="right"))
+        column, row = np.rint(u[:count]).astype(np.int64) + dx, np.rint(v[:count]).astype(np.int64) + dy
+        inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+        # A cone, not a disc: where neighbours overlap, each keeps its own colour about its centre.
+        distance = z[:count] * (1 + np.hypot(column - u[:count], row - v[:count]) / camera.f)
+        place = row[inside] * camera.width + column[inside]
+        np.minimum.at(buffer, place, _depth_and_index(distance[inside], front[:count][inside]))
     empty = buffer == np.iinfo(np.uint64).max
     index = np.where(empty, -1, (buffer & np.uint64(0xFFFFFFFF)).astype(np.int64))
     depth = np.where(empty, np.inf, (buffer >> np.uint64(32)).astype(np.uint32).view(np.float32))
     return index.reshape(camera.height, camera.width), depth.reshape(camera.height, camera.width)
 
 
-def _spacing(points: NDArray[np.float32]) -> float:
-    """Typical distance of neighbouring points in metres, from as many cells of a grid as the points fill."""
-    extent = np.ptp(np.quantile(points, (_OUTLYING, 1 - _OUTLYING), axis=0), axis=0)
-    cell = max(float(extent.max()) / 64, 1e-6)
-    filled = len(np.unique(np.floor(points / cell).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])))
-    return cell * float(np.sqrt(filled / len(points)))
+def _depth_and_index(depth: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Keys whose smallest is the nearest: depth in the upper bits (positive floats sort like integers)."""
+    return depth.astype(np.float32).view(np.uint32).astype(np.uint64) << np.uint64(32) | index.astype(np.uint64)
+
+
+def _radii(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) metres: discs that reach their neighbours, which leaves holes open; a lone point gets no large one."""
+    spacing = local_spacing(points)
+    return np.float32(_RADIUS_SPACINGS) * np.minimum(spacing, 1.5 * np.quantile(spacing, 0.98))
 
 
 def _cast(camera: _Camera, mesh: Mesh,

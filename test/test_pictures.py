@@ -115,6 +115,22 @@ def test_a_view_from_the_front_shows_the_wall_as_it_was_seen(what: str) -> None:
     assert 0.6 < wall < 0.98  # fills the picture, and fits into it
 
 
+@pytest.mark.parametrize("view", [FRONT, *VIEWS], ids=lambda view: view.name)
+def test_a_slanted_wall_is_closed_and_its_hole_stays_open(view: View) -> None:
+    """Met by the rays at 11 to 20 degrees, rows lie up to five times as far apart as columns are."""
+    camera = PinholeCamera.from_hfov(320, 240, 50.0)
+    depth = 1.5 / (1 + camera.rays[1] / np.tan(np.radians(15.0)))  # leans towards us with growing y
+    depth = np.repeat(np.where((depth > 0.7) & (depth < 2), depth, np.nan)[:, None], 320, axis=1).astype(np.float32)
+    points = back_project(depth, camera, np.full((240, 320, 3), 60, np.uint8))
+    hole = (np.abs(points[..., 0]) < 0.1) & (np.abs(points[..., 2] - 1.2) < 0.15)
+    whole, holed = (view_cloud(cloud_from_organised(p), view).min(axis=-1) < 150 for p in (
+        points, np.where(hole[..., None], np.float32(np.nan), points)))
+    filled = cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
+    assert whole.mean() > 0.1 and (filled & ~whole).sum() < 0.002 * whole.sum()
+    expected = hole.sum() / np.isfinite(points[..., 2]).sum()
+    assert (whole & ~holed).mean() > 0.25 * expected * whole.mean()
+
+
 def test_a_nearer_wall_hides_what_is_behind_it() -> None:
     wall, _ = _wall()
     camera = PinholeCamera.from_hfov(80, 60, 30.0)
@@ -186,6 +202,9 @@ def test_the_bar_of_metres_spans_the_depth_of_the_panel() -> None:
     shown = bar[colored[[-1, 0]]].astype(int)
     assert np.abs(shown - ends).max() <= 4
     assert panel.note == "embedded model"
+    depth[0, 0] = np.nan
+    assert depth_panel(depth, "embedded model").note == "embedded model, black: unknown"
+    assert depth_panel(depth).note == "black: unknown"
 
 
 def test_the_overview_places_every_panel_and_takes_other_shapes() -> None:
