@@ -68,6 +68,7 @@ class MeshJob:
             return decimate(mesh, limit)
         # A coarser grid is a hundred times faster than decimating the fine one; its steps are `stride` times larger.
         stride = int(np.ceil(np.sqrt(2 * points.shape[0] * points.shape[1] / limit)))
+        stride = min(stride, max(1, min(points.shape[:2]) // 2))  # two rows and columns are left
         return mesh_grid(points[::stride, ::stride], min(1.0, self.settings.edge_ratio * stride))
 
 
