@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+# A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
