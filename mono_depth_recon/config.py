@@ -39,15 +39,69 @@ def param(
 class ModelConfig:
     """Which model runs, from which weights, on which runtime."""
 
-    name: str = param("unetpp_mobile", "model of the table (mono-depth-recon models lists them)", live=False)
+    name: str = param(
+        "unetpp_mobile",
+        "model of the table (mono-depth-recon models lists them), hf:<id or folder>, or ensemble:<a>+<b>",
+        live=False,
+    )
     checkpoint: str = param(
-        "", "model card (.json) with its weights beside it; empty = the weights of the table", live=False
+        "", "card (.json) of a U-Net++, or folder of a transformers model; empty = the weights of the table", live=False
+    )
+    output: str = param(
+        "auto",
+        "what a model hf:... answers; auto = as the table says",
+        choices=("auto", "metric_depth", "relative_disparity"),
+        live=False,
+    )
+    accept_noncommercial: bool = param(False, "allow weights whose licence forbids commercial use", live=False)
+    input_size: int = param(
+        0,
+        "short side of the network's input, rounded to what the model takes; smaller is faster; 0 = as published",
+        unit="px",
+        low=0,
+        high=4096,
+        live=False,
     )
     runtime: str = param(
         "auto",
-        "what executes the model; auto = openvino where installed, else torch",
-        choices=("auto", "openvino", "torch"),
+        "what executes the model; auto = the fastest one that agrees with float32 torch on this machine",
+        choices=("auto", "torch", "openvino", "onnxruntime"),
         live=False,
+    )
+    device: str = param(
+        "auto", "auto = GPU where the runtime has one, else CPU", choices=("auto", "cpu", "cuda"), live=False
+    )
+    precision: str = param(
+        "auto",
+        "arithmetic; auto = f32 on a CPU, f16 on a GPU; int8 is calibrated on model.calibration",
+        choices=("auto", "f32", "f16", "bf16", "int8"),
+        live=False,
+    )
+    calibration: str = param("", "folder of images that int8 is calibrated on", live=False)
+    compile: bool = param(False, "torch: torch.compile; starts slower", live=False)
+    cuda_graphs: bool = param(True, "torch on a GPU: replay each frame as one CUDA graph", live=False)
+    uncertainty: str = param(
+        "none",
+        "sigma of depth: spread of mc_dropout samples, of the mirrored image (flip), or of an ensemble's members",
+        choices=("none", "mc_dropout", "flip", "ensemble"),
+        live=False,
+    )
+    samples: int = param(8, "mc_dropout: samples in one batch", low=2, high=64, live=False)
+
+
+@dataclass(frozen=True)
+class ScaleConfig:
+    """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
+
+    source: str = param(
+        "none",
+        "how a relative model gets metres: none (disparity only), fixed, reference (fitted on a depth image or topic)",
+        choices=("none", "fixed", "reference"),
+    )
+    scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
+    shift: float = param(0.0, "fixed: inverse depth of disparity 0", unit="1/m", low=-1e3, high=1e3)
+    smoothing: float = param(
+        0.8, "reference: share of the last frame's fit that is kept; 0 = each frame on its own", low=0.0, high=0.99
     )
 
 
@@ -106,6 +160,13 @@ class FilterConfig:
         low=0.0,
         high=10.0,
     )
+    max_sigma: float = param(
+        0.0,
+        "depth of a larger sigma is unknown (NaN), where the model tells sigma; 0 = off",
+        unit="m",
+        low=0.0,
+        high=100.0,
+    )
     border: int = param(0, "pixels dropped at the image border", unit="px", low=0, high=10000)
 
 
@@ -114,6 +175,7 @@ class CloudConfig:
     """The published cloud."""
 
     stride: int = param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
+    sigma: bool = param(False, "add a field sigma (float32, m) to the cloud, where the model tells sigma")
 
 
 @dataclass(frozen=True)
@@ -159,6 +221,7 @@ class Config:
     cpu_threads: int = param(0, "threads of the model; 0 = all cores", low=0, high=256, live=False)
     autostart: bool = param(True, "configure and activate at start; false = wait for lifecycle transitions", live=False)
     model: ModelConfig = ModelConfig()
+    scale: ScaleConfig = ScaleConfig()
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
     depth: DepthConfig = DepthConfig()

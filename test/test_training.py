@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ pytest.importorskip("segmentation_models_pytorch")
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
-from training.augment import augment, change_colours, mirrored, resized, window  # noqa: E402
+from training.augment import (  # noqa: E402
+    augment,
+    change_colours,
+    mirrored,
+    random_view,
+    resized,
+    rotation_about_axis,
+    rotation_to_axis,
+    seen_by,
+)
 from training.batches import canonical_scale, make_batch, stack  # noqa: E402
 from training.frame_store import FrameStore, open_or_make  # noqa: E402
 from training.losses import depth_loss, gradient_loss  # noqa: E402
@@ -28,7 +37,7 @@ from training.train_unetpp import Trainer, learning_rate, main, save, smoke_sett
 
 CONFIG = Path(__file__).resolve().parent.parent / "training" / "configs" / "unetpp_mobile.yaml"
 SETTINGS = load_settings(CONFIG)
-# a plane a x + b y + z = c: its depth is known at every pixel of every camera that only crops, scales or turns about z
+# a plane a x + b y + z = c: its depth is known at every pixel of every camera
 PLANE = (0.3, -0.2, 2.0)
 
 
@@ -41,18 +50,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _plane_depth(camera: PinholeCamera, normal: tuple[float, float] = PLANE[:2]) -> np.ndarray:
+def _plane_depth(camera: PinholeCamera, normal: Sequence[float] = (*PLANE[:2], 1.0)) -> np.ndarray:
     x, y = camera.rays
-    return (PLANE[2] / (1 + normal[0] * x[None, :] + normal[1] * y[:, None])).astype(np.float32)
+    return (PLANE[2] / (normal[2] + normal[0] * x[None, :] + normal[1] * y[:, None])).astype(np.float32)
 
 
 def _plane_sample() -> Sample:
     camera = PinholeCamera.from_intrinsics(160, 120, 130.0, 130.0, 84.0, 57.0)
     depth = _plane_depth(camera)
-    return Sample(np.repeat((depth * 60).astype(np.uint8)[..., None], 3, 2), camera, depth)
+    return Sample(np.repeat(_grey(depth, camera).astype(np.uint8)[..., None], 3, 2), camera, depth)
 
 
-def _agrees(sample: Sample, normal: tuple[float, float], tolerance: float) -> None:
+def _grey(depth: np.ndarray, camera: PinholeCamera) -> np.ndarray:
+    """Brightness by distance from the camera: what no turn of it changes."""
+    x, y = camera.rays
+    return np.asarray(depth * np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + 1) * 50)
+
+
+def _agrees(sample: Sample, normal: Sequence[float], tolerance: float) -> None:
     assert sample.depth is not None
     known = np.isfinite(sample.depth)
     assert known.mean() > 0.6
@@ -60,21 +75,33 @@ def _agrees(sample: Sample, normal: tuple[float, float], tolerance: float) -> No
     assert error[known].max() < tolerance
 
 
-def test_crop_resize_and_mirror_move_depth_and_camera_together() -> None:
+def test_resize_and_mirror_move_depth_and_camera_together() -> None:
     sample = _plane_sample()
     a, b, _ = PLANE
-    _agrees(window(sample, (75.5, 46.5), 90, 80), (a, b), 1e-6)
-    _agrees(mirrored(sample), (-a, b), 1e-6)
-    _agrees(resized(sample, 64, 96), (a, b), 0.006)  # nearest neighbour: half a source pixel
-    _agrees(resized(window(sample, (70, 55), 101, 91), 128, 96), (a, b), 0.006)
+    _agrees(mirrored(sample), (-a, b, 1), 1e-6)
+    _agrees(resized(sample, 64, 96), (a, b, 1), 0.006)  # nearest neighbour: half a source pixel
 
 
-@pytest.mark.parametrize("angle_deg", [10.0, -35.0, 90.0])
-def test_roll_turns_the_plane_about_the_optical_axis(angle_deg: float) -> None:
-    angle = math.radians(angle_deg)
+@pytest.mark.parametrize("roll_deg", [0.0, 35.0, -90.0])
+@pytest.mark.parametrize("direction", [(0.0, 0.0, 1.0), (0.2, -0.1, 1.0), (-0.3, 0.25, 1.0)])
+def test_turned_view_sees_the_turned_plane(direction: tuple[float, float, float], roll_deg: float) -> None:
+    turn = rotation_about_axis(math.radians(roll_deg)) @ rotation_to_axis(np.array(direction))
+    assert turn @ turn.T == pytest.approx(np.eye(3), abs=1e-12)
+    assert turn @ direction == pytest.approx([0, 0, np.linalg.norm(direction)])
+    view = PinholeCamera.from_intrinsics(80, 64, 150.0, 140.0, 39.5, 31.5)
     a, b, _ = PLANE
-    turned = (a * math.cos(angle) + b * math.sin(angle), -a * math.sin(angle) + b * math.cos(angle))
-    _agrees(window(_plane_sample(), (70.0, 61.0), 80, 60, angle_deg), turned, 0.006)
+    _agrees(seen_by(_plane_sample(), view, turn), turn @ (a, b, 1), 0.006)
+
+
+def test_random_views_stay_inside_and_look_along_their_own_axis() -> None:
+    camera = _plane_sample().camera
+    wide = dataclasses.replace(SETTINGS.augment, roll=1.0, roll_deg=180.0)
+    for seed in range(50):
+        view, turn = random_view(camera, 96, 64, wide, np.random.default_rng(seed))
+        assert view.K[:2, 2] == pytest.approx([47.5, 31.5])
+        seen = seen_by(_plane_sample(), view, turn)
+        assert seen.depth is not None
+        assert np.isfinite(seen.depth).all()
 
 
 def test_augmented_colour_stays_registered_to_depth() -> None:
@@ -85,7 +112,7 @@ def test_augmented_colour_stays_registered_to_depth() -> None:
         assert sample.depth is not None
         assert sample.rgb.shape == (64, 96, 3)
         assert sample.camera.size == (96, 64)
-        assert np.abs(sample.rgb[..., 0] - sample.depth * 60).max() < 3
+        assert np.abs(sample.rgb[..., 0] - _grey(sample.depth, sample.camera)).max() < 3
 
 
 def test_augmentation_is_a_function_of_its_seed() -> None:

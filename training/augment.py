@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from mono_depth_recon.arrays import Depth, Rgb
+from mono_depth_recon.arrays import Depth, Matrix, Rgb
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.frames import Sample
 
@@ -19,11 +20,11 @@ from .settings import AugmentSettings
 
 
 def augment(sample: Sample, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
-    """A rectified sample, changed at random and resized to width x height pixels, with its camera."""
-    angle_deg = rng.uniform(-settings.roll_deg, settings.roll_deg) if rng.random() < settings.roll else 0.0
-    if angle_deg or rng.random() >= settings.full_frame:
-        sample = _random_window(sample, width / height, angle_deg, settings, rng)
-    sample = resized(sample, width, height)
+    """A rectified sample, changed at random and resampled to width x height pixels, with its camera."""
+    if rng.random() < settings.full_frame:
+        sample = resized(sample, width, height)
+    else:
+        sample = seen_by(sample, *random_view(sample.camera, width, height, settings, rng))
     if rng.random() < settings.flip:
         sample = mirrored(sample)
     return replace(sample, rgb=change_colours(sample.rgb, settings, rng))
@@ -37,21 +38,67 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
     return replace(sample, rgb=rgb, depth=depth, camera=sample.camera.resized(width, height))
 
 
-def window(sample: Sample, centre: tuple[float, float], width: int, height: int, angle_deg: float = 0.0) -> Sample:
-    """The width x height pixels about `centre` (x, y), of the camera turned by angle_deg about its optical axis.
+def random_view(camera: PinholeCamera, width: int, height: int, settings: AugmentSettings,
+                rng: np.random.Generator) -> tuple[PinholeCamera, Matrix]:
+    """A camera of width x height pixels turned within the field of view of `camera`, and the turn (`seen_by`).
 
-    Depth along that axis stays as it is. A turn takes pixels as square.
+    It looks at a random pixel, so that its principal point stays in its middle: a shifted one would ask the network
+    for depths along an axis that no pixel shows.
     """
-    camera, angle = sample.camera, math.radians(angle_deg)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    to_source = np.column_stack([turn, np.array(centre) - turn @ middle])
-    rgb = cv2.warpAffine(sample.rgb, to_source, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    depth = cv2.warpAffine(known_depth(sample), to_source, (width, height), borderValue=float("nan"),
-                           flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    cx, cy = turn.T @ (np.array([camera.cx, camera.cy]) - to_source[:, 2])
-    return replace(sample, rgb=rgb, depth=depth,
-                   camera=PinholeCamera.from_intrinsics(width, height, camera.fx, camera.fy, float(cx), float(cy)))
+    W, H = camera.size
+    roll = math.radians(rng.uniform(-settings.roll_deg, settings.roll_deg)) if rng.random() < settings.roll else 0.0
+    aspect = width / height * np.exp(rng.uniform(-settings.aspect_jitter, settings.aspect_jitter))
+    c, s = abs(math.cos(roll)), abs(math.sin(roll))
+    across, down = aspect * c + s, aspect * s + c  # of the turned window that is 1 pixel high
+    high = min(W / across, H / down) * rng.uniform(settings.smallest_window, 1.0)
+    aim = np.array([(W - 1) / 2, (H - 1) / 2]) + rng.uniform(-0.5, 0.5, 2) * [W - high * across, H - high * down]
+    turn = rotation_about_axis(roll) @ rotation_to_axis(np.linalg.inv(camera.K) @ [*aim, 1.0])
+    while True:
+        view = PinholeCamera.from_intrinsics(width, height, camera.fx * width / (high * aspect),
+                                             camera.fy * height / high, (width - 1) / 2, (height - 1) / 2)
+        right, bottom = width - 1, height - 1
+        corners = homography(camera, view, turn) @ [[0, right, 0, right], [0, 0, bottom, bottom], [1, 1, 1, 1]]
+        x, y = corners[:2] / corners[2]
+        if min(x.min(), y.min(), W - 1 - x.max(), H - 1 - y.max()) > -0.5 and corners[2].min() > 0:
+            return view, turn
+        high *= 0.96  # a window turned away from the middle reaches further out than its size says
+
+
+def seen_by(sample: Sample, view: PinholeCamera, turn: Matrix) -> Sample:
+    """What `view` sees at the sample's place, turned by `turn` ((3, 3): directions of the sample's camera to its own).
+
+    Exact for image and depth, since a camera that only turns sees a homography of its image (Hartley and Zisserman,
+    section 8.4.2); depth is along the new axis. Outside the sample's
+    field of view depth is NaN and colour that of the border.
+    """
+    to_source = homography(sample.camera, view, turn)
+    depth = cv2.warpPerspective(known_depth(sample), to_source, view.size, borderValue=float("nan"),
+                                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    x, y = view.rays
+    of_source = turn[0, 2] * x[None, :] + turn[1, 2] * y[:, None] + turn[2, 2]  # z in the old frame of (x, y, 1)
+    shrink = min(1.0, 1.5 * max(view.fx / sample.camera.fx, view.fy / sample.camera.fy))
+    small = sample.camera.resized(*(max(1, round(side * shrink)) for side in sample.camera.size))
+    rgb = cv2.resize(sample.rgb, small.size, interpolation=cv2.INTER_AREA) if shrink < 1 else sample.rgb
+    rgb = cv2.warpPerspective(rgb, homography(small, view, turn), view.size, borderMode=cv2.BORDER_REPLICATE,
+                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return replace(sample, rgb=rgb, depth=(depth / of_source).astype(np.float32), camera=view)
+
+
+def homography(source: PinholeCamera, view: PinholeCamera, turn: Matrix) -> Matrix:
+    """(3, 3) from pixels of `view` to pixels of `source` (homogeneous)."""
+    return source.K @ turn.T @ np.linalg.inv(view.K)
+
+
+def rotation_about_axis(angle: float) -> Matrix:
+    """(3, 3) of a camera turned by `angle` (rad) about its optical axis: old directions to new ones."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
+
+
+def rotation_to_axis(direction: NDArray[np.float64]) -> Matrix:
+    """(3, 3), the shortest rotation that takes `direction` (3,) to the optical axis (0, 0, 1)."""
+    x, y, z = direction / np.linalg.norm(direction)
+    return cv2.Rodrigues(np.array([y, -x, 0.0]) * (math.acos(z) / max(math.hypot(x, y), 1e-12)))[0]
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -87,18 +134,6 @@ def _curves(settings: AugmentSettings, rng: np.random.Generator) -> Rgb:
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast))
     curve = (level**gamma * gain - 0.45) * contrast + 0.45
     return np.round(np.clip(curve, 0, 1) * 255).astype(np.uint8)
-
-
-def _random_window(sample: Sample, aspect: float, angle_deg: float, settings: AugmentSettings,
-                   rng: np.random.Generator) -> Sample:
-    W, H = sample.camera.size
-    aspect *= np.exp(rng.uniform(-settings.aspect_jitter, settings.aspect_jitter))
-    c, s = abs(math.cos(math.radians(angle_deg))), abs(math.sin(math.radians(angle_deg)))
-    across, down = aspect * c + s, aspect * s + c  # of the turned window that is 1 pixel high
-    height = min(W / across, H / down) * rng.uniform(settings.smallest_window, 1.0)
-    room = np.maximum([W - height * across, H - height * down], 0) / 2
-    x, y = np.array([(W - 1) / 2, (H - 1) / 2]) + rng.uniform(-room, room)
-    return window(sample, (x, y), int(height * aspect), int(height), angle_deg)
 
 
 def known_depth(sample: Sample) -> Depth:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.frames import Sample
@@ -54,7 +55,7 @@ class TestSet:
 
 def report(card: Path, settings: Settings, data: Path, cache: Path) -> list[dict[str, Any]]:
     """The figures of all sets: mean over frames of AbsRel, RMSE (m), delta1 and SILog, by method and alignment."""
-    model = load_canonical(card, "auto", settings.threads)
+    model = load_canonical(card, ModelConfig(), settings.threads)
     figures = []
     for test in test_sets(settings, data, cache):
         methods: dict[str, Predict] = {model.name: lambda s: _known(model.predict([(s.rgb, s.camera)])[0].depth)}

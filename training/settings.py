@@ -108,13 +108,18 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. `rooms_share` is the share of each batch that comes from rooms (0 or 1: one source alone)."""
+    """One run.
+
+    `rooms_share` is the share of each batch that comes from rooms (0 or 1: one source alone), `validation_frames` how
+    many frames of each source validate at most.
+    """
 
     seed: int
     threads: int
     bfloat16: bool
     rooms_share: float
     validate_every: int
+    validation_frames: int
     network: NetworkSettings
     rooms: RoomSettings
     tum: TumSettings

@@ -44,7 +44,8 @@ class Trainer:
         self.module = build_network(settings.network).to(memory_format=torch.channels_last)
         average = _averaging(settings.optimiser.ema_decay)
         self.averaged = AveragedModel(self.module, multi_avg_fn=average, use_buffers=True)
-        self.optimiser = torch.optim.AdamW(self.module.parameters(), weight_decay=settings.optimiser.weight_decay)
+        decay = settings.optimiser.weight_decay
+        self.optimiser = torch.optim.AdamW(self.module.parameters(), weight_decay=decay, fused=True)
         self.worker, self.workers = 0, 1
         if torch.distributed.is_initialized():
             self.worker, self.workers = torch.distributed.get_rank(), torch.distributed.get_world_size()
@@ -99,7 +100,7 @@ class Trainer:
 
     def _validate(self, loss: float) -> None:
         stage, network = self.settings.stage_at(self.step - 1), self.settings.network
-        scores = validate(self.averaged.module, self.sources.validation, network, stage.width, stage.height)
+        scores = validate(self.averaged.module, self.sources.validation, self.settings, stage.width, stage.height)
         self.rows.append({"step": self.step, "loss": loss, **scores})
         write_log(self.output / "log.csv", self.rows)
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in self.rows[-1].items()))

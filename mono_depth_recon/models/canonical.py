@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Rgb
 from ..camera import PinholeCamera
+from ..config import ModelConfig
 from ..frames import Prediction
 from .base import Output, View
 from .card import ModelCard, load_card
-from .runtimes import Runtime, open_runtime
+from .runtimes import Network, Runtime, open_runtime
 
 
 class CanonicalDepthModel:
@@ -76,7 +78,17 @@ class CanonicalDepthModel:
         return full
 
 
-def load_canonical(card_path: Path, runtime: str, threads: int) -> CanonicalDepthModel:
-    """The network of a card on `runtime` (auto | openvino | torch). Raises ModelError."""
+def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> CanonicalDepthModel:
+    """The network of a card on the runtime that `settings` ask for. Raises ModelError."""
     card = load_card(card_path)
-    return CanonicalDepthModel(card, open_runtime(runtime, card, threads))
+    return CanonicalDepthModel(card, open_runtime(network_of(card), settings, threads))
+
+
+def network_of(card: ModelCard) -> Network:
+    """The card's network for the runtimes."""
+    def build() -> Any:
+        from .unetpp import load_unetpp
+
+        return load_unetpp(card.path)
+
+    return Network(card.name, card.fingerprint, build, card.weights_path, card.onnx_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -36,6 +37,15 @@ class ModelCard:
     canonical_focal_px: float
     range_m: tuple[float, float]
     text: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the card and with the files of its weights."""
+        digest = hashlib.sha256(json.dumps(self.text, sort_keys=True).encode())
+        for path in (self.weights_path, self.onnx_path):
+            if path.is_file():
+                digest.update(f"{path.suffix} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+        return digest.hexdigest()
 
     @property
     def weights_path(self) -> Path:

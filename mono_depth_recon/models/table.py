@@ -14,7 +14,7 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
     card = Path(settings.checkpoint) if settings.checkpoint else EMBEDDED / "unetpp_mobile.json"
-    return load_canonical(card.expanduser(), settings.runtime, threads)
+    return load_canonical(card.expanduser(), settings, threads)
 
 
 MODELS: dict[str, ModelSpec] = {

@@ -1,32 +1,14 @@
-"""The runtimes: each takes a batch (N, 3, rows, columns) float32 and gives (N, 1, rows, columns) float32."""
+"""OpenVINO on the CPU."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import ModelError
-from .card import ModelCard
-
-Batch = NDArray[np.float32]
-
-_PACKAGES = {"openvino": "openvino", "torch": "torch segmentation-models-pytorch"}
-
-
-class Runtime(Protocol):
-    """Executes a network; shapes may change from call to call."""
-
-    device: str
-
-    def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh array."""
-
-    def release_memory(self) -> None:
-        """Gives back working memory until the next run."""
+from ...errors import ModelError
+from .base import Batch
 
 
 class OpenVinoRuntime:
@@ -88,57 +70,6 @@ class OpenVinoRuntime:
     def release_memory(self) -> None:
         """Forgets the compiled shapes; the next run compiles again."""
         self._compiled.clear()
-
-
-class TorchRuntime:
-    """A torch module in eager float32 on the CPU."""
-
-    device = "torch CPU f32"
-
-    def __init__(self, module: Any, threads: int = 0) -> None:
-        import torch
-
-        if threads:
-            torch.set_num_threads(threads)
-        self._module = module.eval().to(memory_format=torch.channels_last)
-
-    def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
-        import torch
-
-        with torch.inference_mode():
-            out: Batch = self._module(torch.from_numpy(batch).to(memory_format=torch.channels_last)).numpy()
-        return out
-
-    def release_memory(self) -> None:
-        """Eager torch on the CPU keeps nothing between runs."""
-
-
-def open_runtime(name: str, card: ModelCard, threads: int) -> Runtime:
-    """The runtime `name` (auto | openvino | torch) with the weights of `card`; ModelError where it is not installed."""
-    if name == "auto":
-        name = _fastest(card)
-    if not _installed(name):
-        raise ModelError(f"model.runtime {name} needs a library that is not installed: pip install {_PACKAGES[name]}")
-    if name == "openvino":
-        return OpenVinoRuntime(card.onnx_path, threads)
-    from .unetpp import load_unetpp
-
-    return TorchRuntime(load_unetpp(card.path), threads)
-
-
-def _fastest(card: ModelCard) -> str:
-    """openvino, else torch: the first that is installed and whose file lies beside the card. Raises ModelError."""
-    files = {"openvino": card.onnx_path, "torch": card.weights_path}
-    present = [name for name, path in files.items() if path.is_file()]
-    if not present:
-        names = " or ".join(path.name for path in files.values())
-        raise ModelError(f"{card.path} has no weights beside it: put {names} into {card.path.parent}")
-    return next((name for name in present if _installed(name)), present[0])
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
 
 
 def _is_one_image(ports: Any, channels: int) -> bool:
