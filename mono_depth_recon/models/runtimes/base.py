@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import Rgb
+
 Batch = NDArray[np.float32]
 
 
@@ -17,10 +19,16 @@ Batch = NDArray[np.float32]
 class Network:
     """A network as runtimes take it: (N, 3, rows, columns) float32 -> (N, 1, rows, columns) float32.
 
-    `build` makes the torch module (float32, eval); runtimes that need none take `onnx`, a ready copy with free batch
-    and image size, where there is one. `identity` changes with weights, architecture and published revision: cached
-    conversions are kept under it. `stochastic`: the module draws random numbers (dropout) each time it runs, so that
-    only torch can run it. `weights`: file or folder, for messages.
+    `build` makes the torch module (float32, eval, a new one each time: a runtime may change its precision); runtimes
+    that need none take `onnx`, a ready copy with free batch and image size, where there is one. `identity` changes
+    with weights, architecture and published revision: cached conversions are kept under it, so that it must be known
+    without building the module. `weights`: file or folder, for messages. `stochastic`: the module draws random numbers
+    (dropout) each time it runs, so that only torch can run it.
+
+    `preprocess` is the model's own way from one image, (height, width, 3) uint8, to a batch of one. Runtimes call it on
+    a made-up 640x480 picture to know the size that they convert and measure at when they open, and on the images of
+    `model.calibration` for int8. Without it a network is converted when its first batch comes, `auto` cannot compare
+    runtimes and takes torch (or the ready copy), and int8 is refused.
     """
 
     name: str
@@ -29,15 +37,34 @@ class Network:
     weights: Path
     onnx: Path | None = None
     stochastic: bool = False
+    preprocess: Callable[[Rgb], Batch] | None = None
 
 
 class Runtime(Protocol):
-    """Executes a network; shapes may change from call to call."""
+    """Executes a network; shapes may change from call to call. Not safe for use by two threads at once."""
 
-    device: str
+    @property
+    def device(self) -> str:
+        """Runtime, device and precision, for people: 'openvino CPU f32'."""
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh array."""
+        """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh float32 array. Raises ModelError."""
 
     def release_memory(self) -> None:
         """Gives back working memory until the next run."""
+
+
+def example_batch(network: Network) -> Batch | None:
+    """What `network.preprocess` makes of a smooth, slightly noisy 640x480 picture; None without `preprocess`."""
+    if network.preprocess is None:
+        return None
+    v, u = np.mgrid[:480, :640]
+    waves = 110 + 80 * np.sin(u / 90) * np.cos(v / 70)
+    noise = np.random.default_rng(0).normal(0, 6, (480, 640, 3))
+    picture = (waves[..., None] * (1.0, 0.9, 0.8) + noise).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(network.preprocess(picture), np.float32)
+
+
+def relative_difference(got: Batch, expected: Batch) -> float:
+    """Largest absolute difference over the mean magnitude of `expected`: a figure that zeros in it do not blow up."""
+    return float(np.abs(got - expected).max() / max(float(np.abs(expected).mean()), 1e-12))
