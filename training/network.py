@@ -19,7 +19,7 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
     return {
         "format": FORMAT, "name": network.name,
         "architecture": {"family": "unetplusplus", "encoder": network.encoder,
-                         "decoder_channels": network.decoder_channels},
+                         "decoder_channels": network.decoder_channels, "dropout": network.dropout},
         "input": {"width": network.input_width, "height": network.input_height, "multiple": network.multiple,
                   "rule": "resize to this area with the image's aspect, each side to the nearest multiple"},
         "normalisation": {"mean": network.mean, "std": network.std, "rule": "(rgb / 255 - mean) / std"},
@@ -30,14 +30,18 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
     }
 
 
-def build_network(network: NetworkSettings) -> CanonicalDepth:
-    """The architecture with random weights."""
+def build_network(network: NetworkSettings, pretrained: bool = False) -> CanonicalDepth:
+    """The architecture with random weights; `pretrained` fetches those of the encoder that the settings name.
+
+    Where training starts from other weights anyway nothing is fetched. ModelError where they cannot be had.
+    """
     card = ModelCard(path=Path(f"{network.name}.json"), name=network.name, encoder=network.encoder,
                      decoder_channels=tuple(network.decoder_channels), input_width=network.input_width,
                      input_height=network.input_height, multiple=network.multiple, mean=_three(network.mean),
                      std=_three(network.std), canonical_focal_px=network.canonical_focal_px,
-                     range_m=(network.range_m[0], network.range_m[1]), text=card_text(network))
-    return build_unetpp(card)
+                     range_m=(network.range_m[0], network.range_m[1]), text=card_text(network),
+                     dropout=network.dropout)
+    return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
 
 
 def log_depth(module: CanonicalDepth, images: Tensor, bfloat16: bool) -> Tensor:

@@ -16,7 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What the card says about the network (`mono_depth_recon.models.card`)."""
+    """What the card says about the network (`mono_depth_recon.models.card`).
+
+    `dropout` is the chance of a decoder channel to be dropped (0 = no dropout, and no MC dropout afterwards),
+    `encoder_weights` where the encoder starts: "none" (random) or what segmentation_models_pytorch publishes for it
+    ("imagenet"). Both may be left out, as settings written before them do.
+    """
 
     name: str
     encoder: str
@@ -28,6 +33,8 @@ class NetworkSettings:
     std: list[float]
     canonical_focal_px: float
     range_m: list[float]
+    dropout: float = 0.0
+    encoder_weights: str = "none"
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,11 @@ def load_settings(path: Path, overrides: Mapping[str, str] | None = None) -> Set
         raise ConfigError(f"settings {path} must be YAML, got: {' '.join(str(error).split())}") from error
     for key, text in (overrides or {}).items():
         _override(tree, key, yaml.safe_load(text))
+    return settings_of(tree, path)
+
+
+def settings_of(tree: object, path: Path) -> Settings:
+    """Settings of a tree of plain values, checked; `path` names it in errors. Keys with a default may be missing."""
     settings = _build(Settings, tree, str(path))
     _check(settings, path)
     return settings
@@ -163,16 +175,19 @@ def _override(tree: Any, key: str, value: object) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.get(parent) if isinstance(tree, dict) else None
-    if not isinstance(tree, dict) or last not in tree:
+    known = isinstance(tree, dict) and (last in tree or (parents == ["network"] and last in _OPTIONAL))
+    if not isinstance(tree, dict) or not known:
         raise ConfigError(f"setting '{key}' does not exist")
     tree[last] = value
 
 
 def _build(kind: type[T], tree: object, where: str) -> T:
-    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(tree, dict) or tree.keys() != names:
-        got = tree.keys() if isinstance(tree, dict) else set()
-        missing, unknown = (", ".join(sorted(map(str, keys))) or "none" for keys in (names - got, got - names))
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    names = {field.name for field in fields}
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    got = set(tree) if isinstance(tree, dict) else set()
+    if not isinstance(tree, dict) or needed - got or got - names:
+        missing, unknown = (", ".join(sorted(map(str, keys))) or "none" for keys in (needed - got, got - names))
         raise ConfigError(f"{where}: wrong keys; missing: {missing}; unknown: {unknown}")
     hints = typing.get_type_hints(kind)
     return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in tree.items()})
@@ -192,9 +207,14 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+_OPTIONAL = {field.name for field in dataclasses.fields(NetworkSettings) if field.default is not dataclasses.MISSING}
+
+
 def _check(settings: Settings, path: Path) -> None:
     multiple = settings.network.multiple
     if not settings.stages or any(s.width % multiple or s.height % multiple for s in settings.stages):
         raise ConfigError(f"{path}: stages must be given, with sides that are multiples of {multiple}")
     if not 0 <= settings.rooms_share <= 1:
         raise ConfigError(f"{path}: rooms_share must be 0 to 1, got {settings.rooms_share:g}")
+    if not 0 <= settings.network.dropout < 1:
+        raise ConfigError(f"{path}: network.dropout must be from 0 to below 1, got {settings.network.dropout:g}")

@@ -1,4 +1,4 @@
-"""Trains the embedded U-Net++: `python -m training.train_unetpp --data FOLDER --output runs/unetpp`.
+"""Trains a U-Net++, by default the embedded one: `python -m training.train_unetpp --data FOLDER --output runs/unetpp`.
 
 Writes into the output folder: settings.yaml (effective) and commit.txt, log.csv, last.pt (resume continues
 exactly there) and best.pt (the averaged weights with the best validation at the card's input size).
@@ -30,7 +30,7 @@ from mono_depth_recon.errors import ConfigError, MonoDepthError
 from .batches import make_batch
 from .losses import depth_loss
 from .network import build_network, log_depth
-from .settings import AugmentSettings, Settings, Stage, load_settings
+from .settings import AugmentSettings, Settings, Stage, load_settings, settings_of
 from .sources import Sources, made_sources, open_sources
 from .validation import validate
 
@@ -38,10 +38,10 @@ from .validation import validate
 class Trainer:
     """The plain loop: optimiser steps, averaged weights, validation, log and checkpoints."""
 
-    def __init__(self, settings: Settings, sources: Sources, output: Path) -> None:
+    def __init__(self, settings: Settings, sources: Sources, output: Path, pretrained: bool = False) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.sources, self.output = settings, sources, output
-        self.module = build_network(settings.network).to(memory_format=torch.channels_last)
+        self.module = build_network(settings.network, pretrained).to(memory_format=torch.channels_last)
         average = _averaging(settings.optimiser.ema_decay)
         self.averaged = AveragedModel(self.module, multi_avg_fn=average, use_buffers=True)
         decay = settings.optimiser.weight_decay
@@ -77,6 +77,7 @@ class Trainer:
 
     def _optimise(self, images: torch.Tensor, targets: torch.Tensor) -> float:
         self.module.train()
+        torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * self.workers + self.worker)  # of dropout
         loss_settings = self.settings.loss
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.settings, self.step)
@@ -120,7 +121,8 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Continues a run; its stages may have changed, everything else must be as it was (ConfigError)."""
         state = torch.load(path, weights_only=True)
-        if state["settings"] | {"stages": None} != dataclasses.asdict(self.settings) | {"stages": None}:
+        if dataclasses.replace(settings_of(state["settings"], path), stages=[]) != dataclasses.replace(
+                self.settings, stages=[]):
             raise ConfigError(f"{path} belongs to a run of other settings: resume with those of "
                               f"{self.output / 'settings.yaml'}, or start a new run with --init")
         self.step, self.best, self.rows = state["step"], state["best"], state["rows"]
@@ -225,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings, sources = smoke_settings(settings)
         else:
             sources = open_sources(settings, arguments.data, arguments.cache)
-        trainer = Trainer(settings, sources, arguments.output)
+        given = arguments.resume or arguments.init
+        trainer = Trainer(settings, sources, arguments.output, pretrained=not (given or arguments.smoke))
         if arguments.resume:
             trainer.restore(arguments.output / "last.pt")
         elif arguments.init:

@@ -6,7 +6,7 @@ focal length would see; metres follow by f / f_canonical (the label transform of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,28 @@ from numpy.typing import NDArray
 from ..arrays import Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
+from ..errors import ModelError
 from ..frames import Prediction
 from .base import Output, View
 from .card import ModelCard, load_card
 from .runtimes import Network, Runtime, open_runtime
 
+RESNEXT50 = "resnext50_32x4d"
+
 
 class CanonicalDepthModel:
-    """Resize, normalise, run, scale by the focal length, resize back."""
+    """Resize, normalise, run, scale by the focal length, resize back.
+
+    `network.build()` and `network_input` are what `explain` looks into; `stochastic` and `temperatures` are read by
+    `uncertainty`. `short_side` is `model.input_size`.
+    """
 
     output: Output = "metric_depth"
 
-    def __init__(self, card: ModelCard, runtime: Runtime) -> None:
+    def __init__(self, card: ModelCard, network: Network, runtime: Runtime, short_side: int = 0) -> None:
         self.card = card
-        self._runtime = runtime
-        std = np.array(card.std, np.float32)
-        self._gain = (1 / (255 * std)).reshape(3, 1, 1)
-        self._bias = (-np.array(card.mean, np.float32) / std).reshape(3, 1, 1)
+        self.network = network
+        self._runtime, self._short_side = runtime, short_side
 
     @property
     def name(self) -> str:
@@ -44,13 +49,27 @@ class CanonicalDepthModel:
         """Runtime, device and precision."""
         return self._runtime.device
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether each prediction is a sample of MC dropout."""
+        return self.network.stochastic
+
+    @property
+    def temperatures(self) -> Mapping[str, float]:
+        """The card's factors for sigma, by kind of uncertainty."""
+        return self.card.temperatures
+
+    def network_input(self, view: View) -> NDArray[np.float32]:
+        """(1, 3, rows, columns): what the network sees of a view."""
+        return _normalised(self.card, [view[0]], self._input_size(view[1]))
+
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One metric Prediction per view; views whose images need one network size run as one batch."""
-        sizes = [self.card.input_size(*camera.size) for _, camera in batch]
+        sizes = [self._input_size(camera) for _, camera in batch]
         results: list[Prediction | None] = [None] * len(batch)
         for size in dict.fromkeys(sizes):
             chosen = [i for i, s in enumerate(sizes) if s == size]
-            output = self._runtime.run(self._blob([batch[i][0] for i in chosen], size))
+            output = self._runtime.run(_normalised(self.card, [batch[i][0] for i in chosen], size))
             for i, depth in zip(chosen, output[:, 0], strict=True):
                 results[i] = Prediction(depth=self._metric(depth, batch[i][1]))
         return [result for result in results if result is not None]
@@ -59,36 +78,72 @@ class CanonicalDepthModel:
         """Forwards to the runtime."""
         self._runtime.release_memory()
 
-    def _blob(self, images: Sequence[Rgb], size: tuple[int, int]) -> NDArray[np.float32]:
-        import cv2
-
-        blob = np.empty((len(images), 3, size[1], size[0]), np.float32)
-        for image, rgb in zip(blob, images, strict=True):
-            shrinks = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
-            resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-            np.multiply(resized.transpose(2, 0, 1), self._gain, out=image)
-        blob += self._bias
-        return blob
+    def _input_size(self, camera: PinholeCamera) -> tuple[int, int]:
+        return self.card.input_size(*camera.size, self._short_side)
 
     def _metric(self, depth: NDArray[np.float32], camera: PinholeCamera) -> NDArray[np.float32]:
         import cv2
 
         full = cv2.resize(depth, camera.size, interpolation=cv2.INTER_LINEAR)
-        full *= self.card.focal_scale(camera)
+        full *= self.card.focal_scale(camera, self._short_side)
         return full
 
 
 def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> CanonicalDepthModel:
     """The network of a card on the runtime that `settings` ask for. Raises ModelError."""
     card = load_card(card_path)
-    return CanonicalDepthModel(card, open_runtime(network_of(card), settings, threads))
+    network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
+    return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
 
 
-def network_of(card: ModelCard) -> Network:
-    """The card's network for the runtimes."""
+def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepthModel:
+    """The paper's U-Net++ from the card that `settings.checkpoint` names. Raises ModelError.
+
+    Nobody publishes weights of it for depth: they come from `training/configs/unetpp_resnext50.yaml`.
+    """
+    if not settings.checkpoint:
+        raise ModelError("unetpp_resnext50 has no published weights: train them (python -m training.train_unetpp "
+                         "--config training/configs/unetpp_resnext50.yaml, then python -m training.export_unetpp) and "
+                         "set model.checkpoint to the card (.json) that comes out")
+    card = load_card(Path(settings.checkpoint).expanduser())
+    if card.encoder != RESNEXT50:
+        raise ModelError(f"unetpp_resnext50 needs a card whose encoder is {RESNEXT50}, {card.path} is "
+                         f"{card.name} ({card.encoder}): set model.name to that model, or name another card")
+    return load_canonical(card.path, settings, threads)
+
+
+def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -> Network:
+    """The card's network for the runtimes; a stochastic one draws new dropout on every run. Raises ModelError."""
+    if stochastic and not card.dropout:
+        raise ModelError(f"model.uncertainty mc_dropout needs a network with dropout, {card.name} has none: train one "
+                         "with network.dropout above 0 (unetpp_resnext50 has it), or set model.uncertainty to flip")
+
     def build() -> Any:
-        from .unetpp import load_unetpp
+        from .unetpp import load_unetpp, sample_dropout
 
-        return load_unetpp(card.path)
+        module = load_unetpp(card.path)
+        return sample_dropout(module) if stochastic else module
 
-    return Network(card.name, card.fingerprint, build, card.weights_path, card.onnx_path)
+    def preprocess(rgb: Rgb) -> NDArray[np.float32]:
+        return _normalised(card, [rgb], card.input_size(rgb.shape[1], rgb.shape[0], short_side))
+
+    return Network(card.name, card.fingerprint, build, card.weights_path, None if stochastic else card.onnx_path,
+                   stochastic, preprocess)
+
+
+def _normalised(card: ModelCard, images: Sequence[Rgb], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Images (height, width, 3) uint8 of any sizes -> (N, 3, rows, columns) float32 as the card normalises them.
+
+    `size` = (columns, rows).
+    """
+    import cv2
+
+    std = np.array(card.std, np.float32)
+    gain = (1 / (255 * std)).reshape(3, 1, 1)
+    blob = np.empty((len(images), 3, size[1], size[0]), np.float32)
+    for image, rgb in zip(blob, images, strict=True):
+        shrinks = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
+        resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        np.multiply(resized.transpose(2, 0, 1), gain, out=image)
+    blob += (-np.array(card.mean, np.float32) / std).reshape(3, 1, 1)
+    return blob

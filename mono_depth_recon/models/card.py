@@ -22,7 +22,9 @@ class ModelCard:
 
     The network takes `image` (N, 3, rows, columns) float32 = (rgb / 255 - mean) / std and gives `depth`
     (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
-    metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`.
+    metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`. `dropout` is the
+    chance that a channel of the decoder is dropped in training and for mc_dropout; `temperatures` maps a kind of
+    uncertainty to the factor that `training.calibrate_sigma` found for its sigma. Cards without the two keys load.
     """
 
     path: Path
@@ -37,6 +39,8 @@ class ModelCard:
     canonical_focal_px: float
     range_m: tuple[float, float]
     text: Mapping[str, Any] = field(repr=False)
+    dropout: float = 0.0
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -57,18 +61,21 @@ class ModelCard:
         """The ONNX copy of the weights beside the card."""
         return self.path.with_suffix(".onnx")
 
-    def input_size(self, width: int, height: int) -> tuple[int, int]:
-        """(columns, rows) of the network's input for an image of width x height pixels.
+    def input_size(self, width: int, height: int, short_side: int = 0) -> tuple[int, int]:
+        """(columns, rows) of the network's input for an image of width x height pixels, with the image's aspect.
 
-        The card's area, the image's aspect, each side to the nearest multiple: 640x480 gives 320x256.
+        The card's area, or `short_side` pixels (`model.input_size`) where it is not 0; each side goes to the nearest
+        multiple: 640x480 gives 320x256.
         """
         root = math.sqrt(self.input_width * self.input_height)
         aspect = math.sqrt(width / height)
+        if short_side:
+            root = short_side * max(aspect, 1 / aspect)
         return self._nearest(root * aspect), self._nearest(root / aspect)
 
-    def focal_scale(self, camera: PinholeCamera) -> float:
+    def focal_scale(self, camera: PinholeCamera, short_side: int = 0) -> float:
         """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`."""
-        columns, rows = self.input_size(*camera.size)
+        columns, rows = self.input_size(*camera.size, short_side)
         focal_px = math.sqrt(camera.fx * columns / camera.width * camera.fy * rows / camera.height)
         return focal_px / self.canonical_focal_px
 
@@ -107,7 +114,22 @@ def _card(path: Path, read: _Reader) -> ModelCard:
                      decoder_channels=read.counts("architecture.decoder_channels"),
                      input_width=width, input_height=height, multiple=multiple,
                      mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
-                     canonical_focal_px=focal[0], range_m=(low, high), text=read.text)
+                     canonical_focal_px=focal[0], range_m=(low, high), text=read.text,
+                     dropout=_dropout(read), temperatures=_temperatures(read))
+
+
+def _dropout(read: _Reader) -> float:
+    key = "architecture.dropout"
+    if not read.has(key):
+        return 0.0
+    if not 0 <= (chance := read.numbers(key, 1)[0]) < 1:
+        raise read.error(key, "a chance from 0 to below 1", chance)
+    return chance
+
+
+def _temperatures(read: _Reader) -> dict[str, float]:
+    kinds = read.mapping("sigma") if read.has("sigma") else {}
+    return {kind: read.positive(f"sigma.{kind}.temperature", 1)[0] for kind in kinds}
 
 
 class _Reader:
@@ -126,6 +148,19 @@ class _Reader:
                 raise self.error(key, "given", None)
             node = node[part]
         return node
+
+    def has(self, key: str) -> bool:
+        node: Any = self.text
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                return False
+            node = node[part]
+        return True
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        if not isinstance(got := self.value(key), dict):
+            raise self.error(key, "an object", got)
+        return got
 
     def expect(self, key: str, expected: str) -> None:
         if (got := self.value(key)) != expected:

@@ -40,17 +40,62 @@ class CanonicalDepth(nn.Module):
         return self.log_depth(image).clamp(self.log_near, self.log_far).exp()
 
 
-def build_unetpp(card: ModelCard) -> CanonicalDepth:
-    """The architecture of the card with random weights. ModelError where the encoder is unknown."""
+class DecoderDropout(nn.Module):
+    """Drops whole channels (Dropout2d) with `chance` in training, and in eval mode too while `sampling`.
+
+    A switch of its own, because whoever runs a module calls `eval()` on it (MC dropout: Gal and Ghahramani, ICML
+    2016). torch.manual_seed makes the samples come out again.
+    """
+
+    def __init__(self, chance: float) -> None:
+        super().__init__()
+        self.chance, self.sampling = chance, False
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` (N, C, H, W) with channels dropped, one choice per image of the batch."""
+        if not (self.training or self.sampling):
+            return features
+        return nn.functional.dropout2d(features, self.chance)
+
+
+def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> CanonicalDepth:
+    """The architecture of the card; random weights, but for an encoder of published `encoder_weights` ("imagenet").
+
+    ModelError where the encoder is unknown or its weights cannot be had.
+    """
     import segmentation_models_pytorch as smp
 
     try:
-        network = smp.UnetPlusPlus(card.encoder, encoder_weights=None, encoder_depth=len(card.decoder_channels),
-                                   decoder_channels=card.decoder_channels, classes=1)
+        network = smp.UnetPlusPlus(card.encoder, encoder_weights=encoder_weights, classes=1,
+                                   encoder_depth=len(card.decoder_channels), decoder_channels=card.decoder_channels)
+    except OSError as error:  # also what the hub's client raises without a network
+        raise ModelError(f"weights '{encoder_weights}' of encoder {card.encoder} are neither cached nor reachable "
+                         f"({_first_line(error)}): start training once with a network, which caches them, or with "
+                         "network.encoder_weights none") from error
     except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
         raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
                          f"with decoder {card.decoder_channels}: {_first_line(error)}") from error
+    if card.dropout:
+        _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m)
+
+
+def _insert_dropout(decoder: nn.Module, chance: float) -> None:
+    """Puts dropout behind every decoder block but the last, whose few channels feed the head alone.
+
+    SMP's blocks end in `attention2`, an identity here: its place is taken, so that names of weights stay.
+    """
+    *inner, _ = decoder.blocks.values()
+    for block in inner:
+        block.attention2 = DecoderDropout(chance)
+
+
+def sample_dropout(module: nn.Module) -> nn.Module:
+    """Makes the module's dropout draw in eval mode too, for MC dropout; returns the module."""
+    for part in module.modules():
+        if isinstance(part, DecoderDropout):
+            part.sampling = True
+    return module
 
 
 def load_unetpp(path: Path | str) -> CanonicalDepth:
