@@ -1,0 +1,131 @@
+"""Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
+
+The table calls `load_ensemble(member_names(settings.name), settings, threads) -> Ensemble`. All members are brought to
+the scale of the first metric one: metric ones by the ratio of medians, relative ones by scale and shift fitted
+robustly in disparity. Where all are relative the answer is relative disparity, at the scale of the first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..alignment import depth_from_disparity, fit_scale
+from ..arrays import Depth
+from ..config import ModelConfig
+from ..errors import DataError, ModelError
+from ..frames import Prediction
+from .base import DepthModel, Output, View
+
+PREFIX = "ensemble:"
+_FARTHEST = 2.0  # times the farthest depth of the reference: a relative member's answer beyond that counts as that
+
+
+class Ensemble:
+    """Members asked one after the other; the median of their aligned answers and the sample standard deviation.
+
+    `predict` raises DataError for a frame on which a member cannot be aligned (a flat view, or disparity that grows
+    with the distance).
+    """
+
+    def __init__(self, members: Sequence[DepthModel]) -> None:
+        self.members = tuple(members)
+        outputs = [member.output for member in self.members]
+        self.output: Output = "metric_depth" if "metric_depth" in outputs else "relative_disparity"
+        self._first = outputs.index(self.output)
+
+    @property
+    def name(self) -> str:
+        """ensemble:<a>+<b>."""
+        return PREFIX + "+".join(member.name for member in self.members)
+
+    @property
+    def device(self) -> str:
+        """Runtimes and devices of the members, each once."""
+        return " + ".join(dict.fromkeys(member.device for member in self.members))
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        """One Prediction with sigma per view."""
+        answers = [member.predict(batch) for member in self.members]
+        return [self._combined([answer[i] for answer in answers]) for i in range(len(batch))]
+
+    def release_memory(self) -> None:
+        """Of all members."""
+        for member in self.members:
+            member.release_memory()
+
+    def _combined(self, answers: Sequence[Prediction]) -> Prediction:
+        reference = answers[self._first]
+        values = []
+        for member, answer in zip(self.members, answers, strict=True):
+            try:
+                values.append(_aligned(answer, reference))
+            except DataError as error:
+                raise DataError(f"{member.name} cannot be aligned to the ensemble: {error}") from error
+        stack = np.stack(values)
+        middle, sigma = np.median(stack, axis=0), stack.std(axis=0, ddof=1)
+        if reference.depth is None:
+            return Prediction(disparity=middle, sigma=sigma)
+        return Prediction(depth=middle, sigma=sigma)
+
+
+def _aligned(answer: Prediction, reference: Prediction) -> Depth:
+    """The answer in the unit and at the scale of the reference."""
+    if answer is reference:
+        return _own(answer)
+    if answer.depth is not None:
+        assert reference.depth is not None, "the reference is metric where any member is"
+        return answer.depth * np.float32(np.median(reference.depth) / np.median(answer.depth))
+    assert answer.disparity is not None, "a Prediction holds depth or disparity"
+    if reference.depth is None:
+        return _on_scale_of(answer.disparity, _own(reference))
+    limit = _FARTHEST * float(reference.depth.max())
+    depth = depth_from_disparity(answer.disparity, fit_scale(answer.disparity, reference.depth), limit)
+    return np.minimum(depth, np.float32(limit))
+
+
+def _on_scale_of(disparity: Depth, reference: Depth) -> Depth:
+    inverse = np.full(reference.shape, np.nan, np.float32)
+    np.divide(1, reference, out=inverse, where=reference > 0)
+    fit = fit_scale(disparity, inverse)
+    return disparity * np.float32(fit.scale) + np.float32(fit.shift)
+
+
+def _own(prediction: Prediction) -> Depth:
+    values = prediction.disparity if prediction.depth is None else prediction.depth
+    assert values is not None, "a Prediction holds depth or disparity"
+    return values
+
+
+def member_names(name: str) -> list[str]:
+    """The members of `ensemble:<a>+<b>[+...]`. Raises ModelError unless there are two or more."""
+    names = [part.strip() for part in name.removeprefix(PREFIX).split("+")]
+    if len(names) < 2 or not all(names):
+        raise ModelError(f"an ensemble is called {PREFIX}<a>+<b>[+...] with the names of two or more models, "
+                         f"got '{name}'")
+    if nested := [part for part in names if part.startswith(PREFIX)]:
+        raise ModelError(f"an ensemble holds single models, got '{nested[0]}' within '{name}'")
+    return names
+
+
+def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0) -> Ensemble:
+    """The models called `names`, each loaded with `settings` but for its name and checkpoint. Raises ModelError.
+
+    `settings.checkpoint` holds one path per member, separated as in PATH (':'); an empty one takes the table's
+    weights. Members that are alike in both are refused: their spread would be zero.
+    """
+    from .table import load_model  # the table knows ensembles, so that it cannot be imported at the top
+
+    paths = settings.checkpoint.split(os.pathsep) if settings.checkpoint else [""] * len(names)
+    if len(paths) != len(names):
+        raise ModelError(f"model.checkpoint of an ensemble holds one path per member, separated by '{os.pathsep}' "
+                         f"(empty = the table's weights): expected {len(names)}, got {len(paths)}")
+    pairs = list(zip(names, paths, strict=True))
+    if len(set(pairs)) < len(pairs):
+        raise ModelError(f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
+                         f"checkpoints {', '.join(path or 'of the table' for path in paths)}")
+    return Ensemble([load_model(replace(settings, name=name, checkpoint=path, uncertainty="none"), threads)
+                     for name, path in pairs])

@@ -1,0 +1,147 @@
+"""Sigma by asking one model more than once: the mirrored image (flip), or samples of dropout (mc_dropout).
+
+`with_uncertainty(model, settings) -> DepthModel` is the border to the table: it wraps a loaded model. Mean and spread
+(sample standard deviation) are taken in plain metres, of a relative model in plain disparity. A model may offer
+`stochastic: bool` (each prediction is a sample of dropout) and `temperatures: Mapping[str, float]`, factors for sigma
+by kind, fitted on scenes of known depth by `training.calibrate_sigma`; without one sigma is the bare spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Depth
+from ..camera import PinholeCamera
+from ..config import ModelConfig
+from ..errors import ModelError
+from ..frames import Prediction
+from .base import DepthModel, Output, View
+from .ensemble import Ensemble
+
+_WINDOW = 24  # the spread of two samples is averaged over windows of 1 / 24 of the longer side
+
+
+def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
+    """`model`, telling sigma in the way `settings.uncertainty` asks for. Raises ModelError where it cannot.
+
+    For mc_dropout the loader must have been given the same settings, so that its network draws dropout.
+    """
+    kind = settings.uncertainty
+    if isinstance(model, Ensemble):
+        if kind in ("none", "ensemble"):
+            return model
+        raise ModelError(f"model.uncertainty {kind} is for one model, {model.name} is an ensemble, whose sigma is the "
+                         "spread of its members: set model.uncertainty to ensemble")
+    if kind == "ensemble":
+        raise ModelError(f"model.uncertainty ensemble is the spread of several models, {model.name} is one: set "
+                         f"model.name to ensemble:{model.name}+<another>, or model.uncertainty to flip")
+    if kind == "flip":
+        return FlipModel(model)
+    return McDropoutModel(model, settings.samples) if kind == "mc_dropout" else model
+
+
+class _Asking:
+    """What the wrappers share: everything but `predict` is the wrapped model's."""
+
+    def __init__(self, model: DepthModel, kind: str) -> None:
+        self.model = model
+        temperatures: Mapping[str, float] = getattr(model, "temperatures", {})
+        self.temperature = temperatures.get(kind, 1.0)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def output(self) -> Output:
+        """The model's kind of output."""
+        return self.model.output
+
+    @property
+    def device(self) -> str:
+        """The model's runtime and device."""
+        return self.model.device
+
+    def release_memory(self) -> None:
+        """Forwards to the model."""
+        self.model.release_memory()
+
+
+class FlipModel(_Asking):
+    """Each view and its mirror in one batch: the mean of both, and sigma from their difference.
+
+    Two samples say little about one pixel, so their variance is averaged over a small window; what depends on left
+    and right alone is seen, an error common to both is not.
+    """
+
+    def __init__(self, model: DepthModel) -> None:
+        super().__init__(model, "flip")
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        """One Prediction with sigma per view."""
+        answers = self.model.predict([view for one in batch for view in (one, mirrored(one))])
+        return [self._combined(answers[i], answers[i + 1]) for i in range(0, len(answers), 2)]
+
+    def _combined(self, direct: Prediction, of_mirror: Prediction) -> Prediction:
+        import cv2
+
+        first, second = _values(direct), _values(of_mirror)[:, ::-1]
+        mean = np.float32(0.5) * (first + second)
+        side = max(1, max(first.shape) // _WINDOW)
+        variance = cv2.boxFilter(np.square(first - second), -1, (side, side)) * np.float32(0.5)
+        # running sums may leave a trace of rounding below zero
+        sigma = np.sqrt(np.maximum(variance, 0)) * np.float32(self.temperature)
+        return _like(direct, mean, sigma)
+
+
+class McDropoutModel(_Asking):
+    """`samples` runs of dropout as one batch: their mean, and sigma from their spread (Gal and Ghahramani, 2016).
+
+    torch.manual_seed makes a prediction come out again. ModelError for a model without dropout.
+    """
+
+    def __init__(self, model: DepthModel, samples: int) -> None:
+        super().__init__(model, "mc_dropout")
+        if not getattr(model, "stochastic", False):
+            raise ModelError(f"model.uncertainty mc_dropout needs a network with dropout, {model.name} has none: "
+                             "choose unetpp_resnext50, or set model.uncertainty to flip")
+        self.samples = samples
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        """One Prediction with sigma per view."""
+        answers = self.model.predict([view for view in batch for _ in range(self.samples)])
+        return [self._combined(answers[i:i + self.samples]) for i in range(0, len(answers), self.samples)]
+
+    def _combined(self, samples: Sequence[Prediction]) -> Prediction:
+        values = np.stack([_values(sample) for sample in samples])
+        sigma = values.std(axis=0, ddof=1) * np.float32(self.temperature)
+        return _like(samples[0], values.mean(axis=0), sigma)
+
+
+def mirrored(view: View) -> View:
+    """Left and right exchanged, in the image and in its camera."""
+    rgb, camera = view
+    return np.ascontiguousarray(rgb[:, ::-1]), _mirrored_camera(camera)
+
+
+def _mirrored_camera(camera: PinholeCamera) -> PinholeCamera:
+    K = camera.K.copy()
+    K[0, 2] = camera.width - 1 - K[0, 2]
+    return replace(camera, K=K, P=None)  # views are rectified: P is K
+
+
+def _values(prediction: Prediction) -> Depth:
+    values = prediction.disparity if prediction.depth is None else prediction.depth
+    assert values is not None, "a Prediction holds depth or disparity"
+    return values
+
+
+def _like(prediction: Prediction, values: NDArray[np.float32], sigma: NDArray[np.float32]) -> Prediction:
+    if prediction.depth is None:
+        return Prediction(disparity=values, sigma=sigma)
+    return Prediction(depth=values, sigma=sigma)
