@@ -21,6 +21,11 @@ def drop(depth: Depth, unknown: Mask) -> None:
     np.copyto(depth, np.float32(np.nan), where=unknown)
 
 
+def drop_uncertain(depth: Depth, sigma: Depth, max_sigma_m: float) -> None:
+    """Sets depth to NaN where `sigma` (H, W; metres) exceeds `max_sigma_m` or is NaN, beyond range too."""
+    drop(depth, ~(sigma <= max_sigma_m))
+
+
 def drop_border(depth: Depth, border_px: int) -> None:
     """Sets a frame of `border_px` pixels to NaN."""
     if border_px:

@@ -2,11 +2,13 @@
 
 Arrays follow one convention everywhere: `rgb` (H, W, 3) uint8; `depth` (H, W) float32 metres along the
 optical axis, NaN unknown, +Inf beyond range, never 0; `sigma` (H, W) float32 metres; `points`
-(H, W, 4) float32 x right, y down, z forward (REP 103 optical frame) and rgb packed as PCL does.
+(H, W, 4) float32 x right, y down, z forward (REP 103 optical frame) and rgb packed as PCL does;
+(H, W, 5) with sigma.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,7 +38,7 @@ class Prediction:
     """What a model says about one image, at the size of that image.
 
     Exactly one of `depth` (metres) and `disparity` (relative inverse depth, larger = nearer, unknown
-    scale and shift) is set; `sigma` is one standard deviation of depth in metres.
+    scale and shift) is set; `sigma` is one standard deviation of that one, in its unit.
     """
 
     depth: Depth | None = None
@@ -49,11 +51,26 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What makes metres of a disparity: 1 / depth = scale * disparity + shift, both in 1/m.
+
+    Of a fit: `inliers` is the share of the compared pixels that agree with it, `held` the number of frames since it
+    was made; NaN and 0 where the numbers were given.
+    """
+
+    scale: float
+    shift: float
+    inliers: float = math.nan
+    held: int = 0
+
+
+@dataclass(frozen=True)
 class Frame:
     """One image after the whole line: all maps share the grid of `rgb` and its rectified `camera`.
 
-    `depth` is None for a relative model without a way to metres; `points` is None unless asked for.
-    `timings` are seconds per step, in the order of the steps.
+    `depth` is None where a relative model has no way to metres, and `no_metres` says why; its `disparity` stays
+    beside the depth that `scale` made of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
+    unless asked for, and has sigma as its fifth column by `cloud.sigma`. `timings` are seconds per step, in order.
     """
 
     rgb: Rgb
@@ -62,4 +79,6 @@ class Frame:
     disparity: Depth | None = None
     sigma: Depth | None = None
     points: Points | None = None
+    scale: Scale | None = None
+    no_metres: str = ""
     timings: dict[str, float] = field(default_factory=dict)

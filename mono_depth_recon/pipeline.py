@@ -1,29 +1,40 @@
-"""One frame, in a straight line: rectify, predict, filter, back-project."""
+"""One frame, in a straight line: rectify, predict, make metres, filter, back-project."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from . import filters
+from .alignment import ScaleFilter, depth_from_disparity, no_metres, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame
+from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
 from .pointcloud import back_project
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
 _EDGE_WIDTH_PX = 640
 
+# Depth of the image's view, in metres on the grid of the image at any resolution; asked only where it is needed, after
+# the model has run. Raises DataError where there is none.
+Reference: TypeAlias = Callable[[], Depth]
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a frame somebody needs; the rest is not computed. `rgb` alone needs no model."""
+    """What of a frame somebody needs; the rest is not computed. `rgb` alone needs no model.
+
+    `depth` stands for all maps that the model gives: disparity and sigma too.
+    """
 
     depth: bool = True
     points: bool = True
@@ -58,35 +69,52 @@ class DepthReconstructor:
         self.config = config
         self._body = load_mask(config.camera.mask) if config.camera.mask else None
         self._unknown: tuple[PinholeCamera, Mask | None] | None = None
+        self._fits: WeakKeyDictionary[PinholeCamera, ScaleFilter] = WeakKeyDictionary()
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:
         """Loads the model of `config`. Raises ModelError, ConfigError."""
         return cls(load_model(config.model, config.cpu_threads), config)
 
-    def process(self, rgb: Rgb, camera: PinholeCamera, wanted: Wanted = Wanted(), out: Points | None = None) -> Frame:
+    def process(
+        self,
+        rgb: Rgb,
+        camera: PinholeCamera,
+        wanted: Wanted = Wanted(),
+        out: Points | None = None,
+        reference: Reference | None = None,
+    ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
-        `out` receives the points (see `back_project`). Raises CalibrationError for a distorted image where
-        `camera.distortion` is refuse, DataError where image and camera differ in size.
+        `out` receives the points (see `back_project`); `reference` is what a relative model's scale is fitted on with
+        `scale.source` reference. A relative model without metres gives a Frame without depth, which says why. Raises
+        CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
+        differ in size.
         """
         config, watch = self.config, Stopwatch()
         check_rgb(rgb)
         camera.check_image(rgb)
-        unknown = self._unknown_of(camera)
+        unknown, raw_camera = self._unknown_of(camera), camera
         rgb, camera = self._rectified(rgb, camera, config)
         watch.lap("rectify")
         if not (wanted.depth or wanted.points):
             return Frame(rgb, camera, timings=watch.laps)
         prediction = self.model.predict([(rgb, camera)])[0]
         watch.lap("model")
-        if prediction.depth is None:
-            return Frame(rgb, camera, disparity=prediction.disparity, timings=watch.laps)
-        depth = self._filtered(prediction.depth, unknown, config)
+        if prediction.depth is not None:
+            self._check(prediction.depth > 0, "depth that is not positive")
+            metres = _Metres(prediction.depth, prediction.sigma)
+        else:
+            metres = self._scaled(prediction, raw_camera, unknown, reference, config)
+            watch.lap("scale")
+        if metres.depth is None:
+            return Frame(rgb, camera, disparity=metres.disparity, no_metres=metres.missing, timings=watch.laps)
+        depth, sigma = metres.depth, metres.sigma
+        _filter(depth, sigma, unknown, config)
         watch.lap("filter")
-        points = back_project(depth, camera, rgb, config.cloud.stride, out) if wanted.points else None
+        points = _points(depth, sigma, camera, rgb, config, out) if wanted.points else None
         watch.lap("cloud")
-        return Frame(rgb, camera, depth, sigma=prediction.sigma, points=points, timings=watch.laps)
+        return Frame(rgb, camera, depth, metres.disparity, sigma, points, metres.scale, timings=watch.laps)
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
         if camera.is_rectified:
@@ -98,26 +126,89 @@ class DepthReconstructor:
             )
         return camera.rectify(rgb), camera.rectified
 
-    def _filtered(self, depth: Depth, unknown: Mask | None, config: Config) -> Depth:
-        settings = config.filter
-        if not (depth > 0).all():  # also NaN: a broken network must not become a wall of points
-            raise ModelError(f"model {self.model.name} returned depth that is not positive: check the weights")
-        edges = None
-        if settings.edge_threshold:
-            edges = filters.flying_pixels(depth, settings.edge_threshold * _EDGE_WIDTH_PX / depth.shape[1])
-            edges &= depth <= settings.max_range  # what is beyond range is so on an edge too
-        filters.limit_range(depth, settings.min_range, settings.max_range)
-        for mask in (edges, unknown):
-            if mask is not None:
-                filters.drop(depth, mask)
-        filters.drop_border(depth, settings.border)
-        return depth
+    def _check(self, good: Mask, what: str) -> None:
+        if not good.all():  # also NaN: a broken network must not become a wall of points
+            raise ModelError(f"model {self.model.name} returned {what}: check the weights")
+
+    def _scaled(
+        self, prediction: Prediction, camera: PinholeCamera, unknown: Mask | None, reference: Reference | None,
+        config: Config,
+    ) -> _Metres:
+        """Depth of a relative prediction by `scale.source`, or why there is none. `camera` is the raw image's."""
+        disparity = prediction.disparity
+        assert disparity is not None, "a prediction without depth has disparity"
+        self._check(np.isfinite(disparity), "disparity that is not finite")
+        known = disparity if unknown is None else np.where(unknown, np.float32(np.nan), disparity)
+        try:
+            scale = self._scale(known, camera, reference, config)
+        except DataError as error:
+            return _Metres(disparity=known, missing=str(error))
+        if scale is None:
+            return _Metres(disparity=known, missing=no_metres(self.model.name))
+        far = config.filter.max_range
+        depth = depth_from_disparity(disparity, scale, far)
+        sigma = None if prediction.sigma is None else sigma_from_disparity(prediction.sigma, depth, scale, far)
+        return _Metres(depth, sigma, known, scale)
+
+    def _scale(
+        self, disparity: Depth, camera: PinholeCamera, reference: Reference | None, config: Config
+    ) -> Scale | None:
+        """None without a source. Raises DataError where there is no fit."""
+        settings = config.scale
+        if settings.source != "reference":
+            self._fits.clear()  # what was fitted some time ago must not be blended in later
+            return Scale(settings.scale, settings.shift) if settings.source == "fixed" else None
+
+        def registered() -> Depth:
+            if reference is None:
+                raise DataError("scale.source=reference needs reference depth beside the image, got none")
+            return on_rectified_grid(reference(), camera)
+
+        return self._fits.setdefault(camera, ScaleFilter()).update(disparity, registered, settings.smoothing)
 
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
         """Pixels of the rectified grid that never have depth: robot body, and what the raw image does not cover."""
         if self._unknown is None or self._unknown[0] is not camera:
             self._unknown = (camera, _unknown_pixels(camera, self._body))
         return self._unknown[1]
+
+
+@dataclass(frozen=True)
+class _Metres:
+    """Depth and sigma in metres with what they were made from; no depth, and why `missing`."""
+
+    depth: Depth | None = None
+    sigma: Depth | None = None
+    disparity: Depth | None = None
+    scale: Scale | None = None
+    missing: str = ""
+
+
+def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Config) -> None:
+    """Range, edges, masks, border and sigma, in place; afterwards sigma is known where depth is finite."""
+    settings = config.filter
+    edges = None
+    if settings.edge_threshold:
+        edges = filters.flying_pixels(depth, settings.edge_threshold * _EDGE_WIDTH_PX / depth.shape[1])
+        edges &= depth <= settings.max_range  # what is beyond range is so on an edge too
+    filters.limit_range(depth, settings.min_range, settings.max_range)
+    for mask in (edges, unknown):
+        if mask is not None:
+            filters.drop(depth, mask)
+    filters.drop_border(depth, settings.border)
+    if sigma is not None:
+        if settings.max_sigma:
+            filters.drop_uncertain(depth, sigma, settings.max_sigma)
+        filters.drop(sigma, ~np.isfinite(depth))
+
+
+def _points(
+    depth: Depth, sigma: Depth | None, camera: PinholeCamera, rgb: Rgb, config: Config, out: Points | None
+) -> Points:
+    """The cloud; by `cloud.sigma` with its field, which is NaN where the model tells no sigma."""
+    if config.cloud.sigma and sigma is None:
+        sigma = np.full_like(depth, np.nan)
+    return back_project(depth, camera, rgb, config.cloud.stride, out, sigma if config.cloud.sigma else None)
 
 
 def _unknown_pixels(camera: PinholeCamera, body: Mask | None) -> Mask | None:

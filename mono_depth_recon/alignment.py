@@ -1,0 +1,194 @@
+"""From relative disparity to metres: scale and shift, given or fitted robustly, and filtered over time.
+
+1 / depth = scale * disparity + shift: a network trained without metric truth answers inverse depth up to these two
+numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh the near ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth
+from .camera import PinholeCamera
+from .errors import DataError
+from .frames import Scale
+
+MIN_PIXELS = 50  # fewer pixels with both disparity and reference depth are no basis for a fit
+KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that cannot be made
+_MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
+_MAX_SAMPLES = 20_000
+_TRIALS, _JUDGES = 300, 500
+_INLIER_SIGMAS = 2.5
+_FLOOR = 1e-4  # of the median inverse depth: exact data has no noise to measure residuals by
+_ASPECT_TOLERANCE = 0.02
+
+_Floats = NDArray[np.float64]
+
+
+def no_metres(model: str) -> str:
+    """Why the relative model called `model` gives no metres, and the ways to get them."""
+    return (
+        f"model {model} gives relative disparity, which has no metres: set scale.source=fixed with scale.scale and "
+        "scale.shift, or scale.source=reference with a depth image beside the colour one (topic reference_depth; "
+        "--reference FILE on the command line), or choose a metric model (mono-depth-recon models lists them)"
+    )
+
+
+def not_needed(model: str, source: str) -> str:
+    """What to say where `scale.source` is set for the metric model called `model`."""
+    return (
+        f"scale.source={source} is for models of relative disparity, {model} answers metres, which stay as they are: "
+        "leave scale.source at none"
+    )
+
+
+def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> Depth:
+    """Depth (H, W) float32 in metres of a disparity; +Inf where the inverse depth falls to 1 / max_range or below.
+
+    There the inverse depth may be zero or negative: it is beyond range, and never clipped to a wall at max_range.
+    """
+    inverse = disparity * np.float32(scale.scale) + np.float32(scale.shift)
+    beyond = inverse <= np.float32(1 / max_range)
+    inverse[beyond] = 1
+    np.reciprocal(inverse, out=inverse)
+    inverse[beyond] = np.inf
+    return inverse
+
+
+def sigma_from_disparity(sigma: Depth, depth: Depth, scale: Scale, max_range: float) -> Depth:
+    """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * sigma, to first order.
+
+    Beyond range it is the one at `max_range`.
+    """
+    limited = np.minimum(depth, np.float32(max_range))
+    return sigma * np.float32(scale.scale) * limited * limited
+
+
+def fit_scale(disparity: Depth, reference: Depth) -> Scale:
+    """Scale and shift that make `disparity` (H, W) agree with `reference` (h, w), depth in metres of the same view.
+
+    The grids may differ in resolution: a reference pixel is compared with the disparity at its centre. Reference
+    pixels that are not finite and positive do not count, so it may be sparse. Up to about half of the others may be
+    wrong: least median of squares over pairs of pixels, then least squares on the inliers within 2.5 robust standard
+    deviations (Rousseeuw and Leroy, 1987, chapter 5). Deterministic. Raises DataError where fewer than MIN_PIXELS
+    pixels count, the views differ in shape, the reference has no relief, or the best scale is not positive.
+    """
+    d, w = _pairs(disparity, reference)
+    near, far = np.percentile(w, (95, 5))
+    if near - far < _MIN_RELIEF * np.median(w) or np.ptp(d) <= 0:
+        raise DataError(
+            "expected a reference depth with relief, it is nearly constant: a flat view does not tell the scale"
+        )
+    scale, shift, inliers = _refined(d, w, *_least_median(d, w))
+    if scale <= 0:
+        raise DataError(
+            f"expected a disparity that grows towards the camera, the reference depth says the opposite (scale "
+            f"{scale:.3g}): check that both show the same view at the same time"
+        )
+    return Scale(scale, shift, float(inliers.mean()))
+
+
+def on_rectified_grid(reference: Depth, camera: PinholeCamera) -> Depth:
+    """Depth registered to the image of `camera`, at any resolution, moved to the rectified grid, nearest.
+
+    Raises CalibrationError under a rectifying rotation, DataError where the shape cannot be of the same view.
+    """
+    import cv2
+
+    _check_aspect(reference, camera.height, camera.width)
+    if camera.is_rectified:
+        return reference
+    return camera.rectify_depth(cv2.resize(reference, camera.size, interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+class ScaleFilter:
+    """Scale and shift of one camera over time."""
+
+    def __init__(self) -> None:
+        self._last: Scale | None = None
+
+    def update(self, disparity: Depth, reference: Callable[[], Depth], smoothing: float) -> Scale:
+        """The fit of this frame, `smoothing` (0 to 1) of the last one kept in it.
+
+        Where the reference or the fit raises DataError, the last fit is held for KEPT_FRAMES frames, then the error
+        passes on.
+        """
+        last = self._last
+        try:
+            fit = fit_scale(disparity, reference())
+        except DataError:
+            self._last = None if last is None or last.held >= KEPT_FRAMES else replace(last, held=last.held + 1)
+            if self._last is None:
+                raise
+            return self._last
+        self._last = fit if last is None else _blended(last, fit, smoothing)
+        return self._last
+
+
+def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
+    scale = kept * last.scale + (1 - kept) * fit.scale
+    return Scale(scale, kept * last.shift + (1 - kept) * fit.shift, fit.inliers)
+
+
+def _pairs(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
+    """Disparity and inverse reference depth (N,) where both are known, evenly thinned out to _MAX_SAMPLES."""
+    height, width = disparity.shape
+    _check_aspect(reference, height, width)
+    rows, columns = np.nonzero(np.isfinite(reference) & (reference > 0))
+    if len(rows) > _MAX_SAMPLES:
+        kept = np.linspace(0, len(rows) - 1, _MAX_SAMPLES).astype(np.intp)
+        rows, columns = rows[kept], columns[kept]
+    w = 1 / reference[rows, columns].astype(np.float64)
+    rows = (2 * rows + 1) * height // (2 * reference.shape[0])  # of the pixel that holds the centre
+    columns = (2 * columns + 1) * width // (2 * reference.shape[1])
+    d = disparity[rows, columns].astype(np.float64)
+    known = np.isfinite(d)
+    if known.sum() < MIN_PIXELS:
+        raise DataError(
+            f"expected at least {MIN_PIXELS} pixels with reference depth and disparity, got {known.sum()} of "
+            f"{reference.size}: see whether the reference depth covers the view"
+        )
+    return d[known], w[known]
+
+
+def _check_aspect(reference: Depth, height: int, width: int) -> None:
+    if reference.ndim != 2 or abs(reference.shape[1] * height / (reference.shape[0] * width) - 1) > _ASPECT_TOLERANCE:
+        size = "x".join(map(str, reference.shape[::-1]))
+        raise DataError(
+            f"reference depth of {size} pixels must have the shape of the image, {width}x{height}, at any resolution: "
+            "register it to the colour camera"
+        )
+
+
+def _least_median(d: _Floats, w: _Floats) -> tuple[float, float]:
+    """Of the lines through random pairs, the one with the least median of absolute residuals."""
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, len(d), (2, _TRIALS))
+    apart = np.flatnonzero(d[first] != d[second])
+    first, second = first[apart], second[apart]
+    if not len(first):
+        raise DataError("expected a disparity that varies, it is nearly constant: check the weights of the model")
+    scale = (w[first] - w[second]) / (d[first] - d[second])
+    shift = w[first] - scale * d[first]
+    judges = rng.integers(0, len(d), min(_JUDGES, len(d)))
+    medians = np.median(np.abs(scale[:, None] * d[judges] + shift[:, None] - w[judges]), axis=1)
+    best = int(np.argmin(medians))
+    return float(scale[best]), float(shift[best])
+
+
+def _refined(d: _Floats, w: _Floats, scale: float, shift: float) -> tuple[float, float, NDArray[np.bool_]]:
+    """Least squares on the inliers of a line, until they stay the same."""
+    floor = _FLOOR * float(np.median(w))
+    inliers = np.zeros(len(d), np.bool_)
+    for _ in range(10):
+        residual = np.abs(scale * d + shift - w)
+        deviation = 1.4826 * float(np.median(residual[inliers] if inliers.any() else residual))
+        previous, inliers = inliers, residual <= _INLIER_SIGMAS * max(deviation, floor)
+        if np.array_equal(previous, inliers) or np.ptp(d[inliers]) <= 0:
+            break
+        scale, shift = np.polyfit(d[inliers], w[inliers], 1).tolist()
+    return scale, shift, inliers

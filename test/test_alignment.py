@@ -1,0 +1,269 @@
+"""Scale and shift of disparity: recovered where known, equal to other solvers, refused where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mono_depth_recon.alignment import (
+    KEPT_FRAMES,
+    MIN_PIXELS,
+    ScaleFilter,
+    depth_from_disparity,
+    fit_scale,
+    on_rectified_grid,
+    sigma_from_disparity,
+)
+from mono_depth_recon.arrays import Depth
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.errors import CalibrationError, DataError
+from mono_depth_recon.frames import Scale
+
+WIDTH, HEIGHT = 160, 120
+TRUTH = Scale(0.013, 0.07)
+
+
+def scene(seed: int = 0) -> Depth:
+    """A tilted floor with boxes: depth from 0.8 m to 9 m."""
+    rng = np.random.default_rng(seed)
+    depth = np.repeat(np.linspace(9.0, 1.5, HEIGHT)[:, None], WIDTH, axis=1)
+    for _ in range(8):
+        row, column = rng.integers(0, HEIGHT - 30), rng.integers(0, WIDTH - 30)
+        depth[row:row + 30, column:column + 30] = rng.uniform(0.8, 4.0)
+    return depth.astype(np.float32)
+
+
+def disparity_of(depth: NDArray[np.floating], scale: Scale = TRUTH) -> Depth:
+    return ((1 / depth.astype(np.float64) - scale.shift) / scale.scale).astype(np.float32)
+
+
+def with_outliers(depth: Depth, share: float, wrong: Callable[[np.random.Generator, int], NDArray[np.float64]],
+                  seed: int = 1) -> Depth:
+    rng = np.random.default_rng(seed)
+    chosen = rng.random(depth.shape) < share
+    spoilt = depth.copy()
+    spoilt[chosen] = wrong(rng, int(chosen.sum()))
+    return spoilt
+
+
+@pytest.mark.parametrize("scale", [TRUTH, Scale(0.5, 0.0), Scale(2e-4, -0.4), Scale(30.0, -0.05)])
+def test_known_scale_and_shift_come_back(scale: Scale) -> None:
+    depth = scene()
+    fit = fit_scale(disparity_of(depth, scale), depth)
+    assert fit.scale == pytest.approx(scale.scale, rel=1e-4)
+    assert fit.shift == pytest.approx(scale.shift, abs=1e-4)
+    assert fit.inliers == 1.0 and fit.held == 0
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda rng, n: rng.uniform(0.3, 12.0, n),
+    lambda rng, n: np.full(n, 0.35),
+    lambda rng, n: np.full(n, 60.0),
+    lambda rng, n: rng.normal(1.2, 0.05, n),
+], ids=["anywhere", "all near", "all far", "a false wall"])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_thirty_percent_outliers_leave_the_fit_within_one_percent(
+        wrong: Callable[[np.random.Generator, int], NDArray[np.float64]], noise: float) -> None:
+    depth = scene()
+    disparity = disparity_of(depth)
+    disparity += np.random.default_rng(3).normal(0, noise * np.ptp(disparity), depth.shape).astype(np.float32)
+    spoilt = with_outliers(depth, 0.3, wrong)
+    fit = fit_scale(disparity, spoilt)
+    made = depth_from_disparity(disparity_of(depth), fit, 100.0)
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=0.01)
+    assert fit.shift == pytest.approx(TRUTH.shift, abs=0.01 * float(np.median(1 / depth)))
+    assert np.abs(made / depth - 1).max() < (0.02 if noise else 0.003)
+    assert 0.6 < fit.inliers < 0.8
+    plain = np.polyfit(disparity.ravel(), 1 / spoilt.ravel(), 1)
+    assert abs(plain[0] / TRUTH.scale - 1) > 0.05, "least squares alone is far off: the test is no pretence"
+
+
+def test_clean_data_give_what_numpy_gives() -> None:
+    depth = scene()
+    disparity = disparity_of(depth)
+    design = np.stack([disparity.ravel(), np.ones(disparity.size)], axis=1).astype(np.float64)
+    (scale, shift), *_ = np.linalg.lstsq(design, 1 / depth.ravel().astype(np.float64), rcond=None)
+    fit = fit_scale(disparity, depth)
+    assert (fit.scale, fit.shift) == (pytest.approx(scale, rel=1e-6), pytest.approx(shift, rel=1e-6))
+
+
+def test_noisy_data_give_what_scipys_robust_solver_gives() -> None:
+    from scipy.optimize import least_squares
+
+    depth = with_outliers(scene(), 0.15, lambda rng, n: rng.uniform(0.3, 12.0, n))
+    disparity = disparity_of(scene())
+    disparity += np.random.default_rng(5).normal(0, 0.02 * np.ptp(disparity), depth.shape).astype(np.float32)
+    d, w = disparity.ravel().astype(np.float64), 1 / depth.ravel().astype(np.float64)
+    found = least_squares(lambda x: x[0] * d + x[1] - w, np.polyfit(d, w, 1), loss="cauchy", f_scale=0.02,
+                          x_scale=(0.01, 0.1))
+    fit = fit_scale(disparity, depth)
+    assert fit.scale == pytest.approx(found.x[0], rel=0.02)
+    assert fit.shift == pytest.approx(found.x[1], abs=0.005)
+
+
+def test_the_fit_is_the_same_every_time() -> None:
+    depth = with_outliers(scene(), 0.4, lambda rng, n: rng.uniform(0.3, 12.0, n))
+    assert fit_scale(disparity_of(scene()), depth) == fit_scale(disparity_of(scene()), depth)
+
+
+def test_a_disparity_that_runs_the_other_way_is_refused() -> None:
+    depth = scene()
+    with pytest.raises(DataError, match=r"grows towards the camera, .* says the opposite \(scale -"):
+        fit_scale(-disparity_of(depth), depth)
+    with pytest.raises(DataError, match="grows towards the camera"):
+        fit_scale(depth, with_outliers(depth, 0.3, lambda rng, n: rng.uniform(0.3, 12.0, n)))
+
+
+def test_a_flat_view_tells_no_scale() -> None:
+    rng = np.random.default_rng(0)
+    wall = rng.normal(2.0, 0.002, (HEIGHT, WIDTH)).astype(np.float32)
+    with pytest.raises(DataError, match="relief"):
+        fit_scale(rng.uniform(1, 2, wall.shape).astype(np.float32), wall)
+    with pytest.raises(DataError, match="relief|disparity that varies"):
+        fit_scale(np.ones_like(wall), scene())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
+def test_what_is_no_depth_does_not_count(bad: float) -> None:
+    depth = scene()
+    sparse = np.full_like(depth, bad)
+    sparse[::7, ::5] = depth[::7, ::5]
+    fit = fit_scale(disparity_of(depth), sparse)
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=1e-4)
+
+
+def test_too_few_pixels_are_said_with_their_number() -> None:
+    depth = scene()
+    sparse = np.full_like(depth, np.nan)
+    sparse.ravel()[:: depth.size // MIN_PIXELS][:MIN_PIXELS] = 1  # where they are
+    places = np.flatnonzero(np.isfinite(sparse))
+    sparse.ravel()[places] = depth.ravel()[places]
+    assert fit_scale(disparity_of(depth), sparse).scale == pytest.approx(TRUTH.scale, rel=1e-3)
+    sparse.ravel()[places[0]] = np.nan
+    with pytest.raises(DataError, match="at least 50 pixels with reference depth and disparity, got 49 of 19200"):
+        fit_scale(disparity_of(depth), sparse)
+    unknown = disparity_of(depth)
+    unknown[:] = np.nan
+    with pytest.raises(DataError, match="got 0 of 19200"):
+        fit_scale(unknown, depth)
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
+def test_the_reference_may_have_another_resolution(factor: float) -> None:
+    """A floor whose inverse depth is linear in the row, sampled at the centres of larger or smaller pixels."""
+
+    def floor(rows: int, columns: int) -> Depth:
+        share = (np.arange(rows) + 0.5) / rows
+        return np.repeat((1 / (0.1 + 0.5 * share))[:, None], columns, axis=1).astype(np.float32)
+
+    reference = floor(round(factor * HEIGHT), round(factor * WIDTH))
+    fit = fit_scale(disparity_of(floor(HEIGHT, WIDTH)), reference)
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=0.01)
+    assert fit.shift == pytest.approx(TRUTH.shift, abs=0.005)
+
+
+def test_another_view_is_refused_by_its_shape() -> None:
+    with pytest.raises(DataError, match="of 120x160 pixels must have the shape of the image, 160x120"):
+        fit_scale(disparity_of(scene()), np.ascontiguousarray(scene().T))
+    with pytest.raises(DataError, match="must have the shape of the image, 160x120"):
+        on_rectified_grid(np.ones((10, 10), np.float32), PinholeCamera.from_hfov(160, 120, 60))
+
+
+def test_depth_comes_back_from_its_disparity() -> None:
+    depth = scene()
+    np.testing.assert_allclose(depth_from_disparity(disparity_of(depth), TRUTH, 10.0), depth, rtol=1e-5)
+
+
+def test_what_is_beyond_range_is_infinite_and_no_wall() -> None:
+    disparity = np.array([[10.0, 2.0, 1.0, 0.5, 0.0, -1.0, -50.0, np.nan]], np.float32)
+    with np.errstate(all="raise"):
+        made = depth_from_disparity(disparity, Scale(0.1, 0.0), 10.0)
+    np.testing.assert_allclose(made, [[1.0, 5.0, np.inf, np.inf, np.inf, np.inf, np.inf, np.nan]], rtol=1e-6)
+
+
+def test_sigma_follows_the_derivative() -> None:
+    """Against finite differences of the depth itself."""
+    disparity = np.linspace(5, 80, 1000, dtype=np.float32)[None]
+    sigma = np.full_like(disparity, 0.01)
+    depth = depth_from_disparity(disparity, TRUTH, 100.0)
+    step = (depth_from_disparity(disparity.astype(np.float64) - 0.01, TRUTH, 100.0).astype(np.float64)  # type: ignore
+            - depth_from_disparity(disparity.astype(np.float64) + 0.01, TRUTH, 100.0)) / 2  # type: ignore
+    np.testing.assert_allclose(sigma_from_disparity(sigma, depth, TRUTH, 100.0), step, rtol=1e-2)
+    beyond = np.full((1, 1), np.inf, np.float32)
+    assert sigma_from_disparity(sigma[:, :1], beyond, TRUTH, 10.0)[0, 0] == pytest.approx(0.01 * 0.013 * 100)
+
+
+def nothing() -> Depth:
+    raise DataError("no reference")
+
+
+def test_the_filter_keeps_its_share_of_the_last_fit() -> None:
+    depth, running = scene(), ScaleFilter()
+    first = running.update(disparity_of(depth, Scale(0.010, 0.2)), lambda: depth, 0.8)
+    assert first.scale == pytest.approx(0.010, rel=1e-4), "nothing to blend with"
+    second = running.update(disparity_of(depth, Scale(0.020, 0.1)), lambda: depth, 0.8)
+    assert second.scale == pytest.approx(0.8 * 0.010 + 0.2 * 0.020, rel=1e-4)
+    assert second.shift == pytest.approx(0.8 * 0.2 + 0.2 * 0.1, abs=1e-4)
+    for _ in range(60):
+        settled = running.update(disparity_of(depth, Scale(0.020, 0.1)), lambda: depth, 0.8)
+    assert settled.scale == pytest.approx(0.020, rel=1e-4)
+    alone = running.update(disparity_of(depth, Scale(0.005, 0.0)), lambda: depth, 0.0)
+    assert alone.scale == pytest.approx(0.005, rel=1e-4)
+
+
+def test_the_last_fit_is_held_for_some_frames_and_then_given_up() -> None:
+    depth, running = scene(), ScaleFilter()
+    disparity = disparity_of(depth)
+    with pytest.raises(DataError, match="no reference"):
+        running.update(disparity, nothing, 0.8)
+    fit = running.update(disparity, lambda: depth, 0.8)
+    for frame in range(1, KEPT_FRAMES + 1):
+        held = running.update(disparity, nothing, 0.8)
+        assert (held.scale, held.shift, held.held) == (fit.scale, fit.shift, frame)
+    for _ in range(2):
+        with pytest.raises(DataError, match="no reference"):
+            running.update(disparity, nothing, 0.8)
+    fresh = running.update(disparity_of(depth, Scale(0.5, 0.0)), lambda: depth, 0.8)
+    assert fresh.scale == pytest.approx(0.5, rel=1e-4), "what was given up is not blended in"
+
+
+def test_a_fit_after_a_held_one_counts_from_zero() -> None:
+    depth, running = scene(), ScaleFilter()
+    running.update(disparity_of(depth), lambda: depth, 0.8)
+    assert running.update(disparity_of(depth), nothing, 0.8).held == 1
+    assert running.update(disparity_of(depth), lambda: depth, 0.8).held == 0
+
+
+def test_the_reference_moves_to_the_rectified_grid_with_its_image() -> None:
+    camera = PinholeCamera.from_intrinsics(160, 120, 130, 130, 81, 58, (0.3, 0.0, 0.0, 0.0))
+    depth = scene()
+    np.testing.assert_array_equal(on_rectified_grid(depth, camera), camera.rectify_depth(depth))
+    half = on_rectified_grid(np.ascontiguousarray(np.repeat(np.repeat(depth, 2, 0), 2, 1)), camera)
+    np.testing.assert_array_equal(half, camera.rectify_depth(depth))
+    straight = PinholeCamera.from_hfov(160, 120, 60)
+    assert on_rectified_grid(depth, straight) is depth
+    turned = PinholeCamera(160, 120, straight.K, R=np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float64))
+    with pytest.raises(CalibrationError, match="rotation R"):
+        on_rectified_grid(depth, turned)
+
+
+def test_real_depth_as_a_disparity_with_noise(tum_folder: Callable[[str], object]) -> None:
+    """Depth of a real sensor with its holes, against a distorted copy of itself at half the resolution."""
+    from pathlib import Path
+
+    import cv2
+
+    folder = Path(str(tum_folder("rgbd_dataset_freiburg1_rpy_part")))
+    raw = cv2.imread(str(sorted((folder / "depth").glob("*.png"))[60]), cv2.IMREAD_UNCHANGED)
+    depth = np.where(raw > 0, raw / np.float32(5000), np.nan).astype(np.float32)
+    assert np.isnan(depth).mean() > 0.1
+    filled = np.where(np.isnan(depth), 3.0, depth)
+    disparity = disparity_of(cv2.GaussianBlur(filled, (0, 0), 3))
+    fit = fit_scale(disparity, np.ascontiguousarray(depth[::2, ::2]))
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=0.02)
+    made = depth_from_disparity(disparity, fit, 10.0)
+    error = np.abs(made / depth - 1)
+    assert np.nanmedian(error) < 0.01
