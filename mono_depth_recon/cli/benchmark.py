@@ -1,33 +1,56 @@
-"""`mono-depth-recon benchmark`: the figures of the frame path on this machine."""
+"""`mono-depth-recon benchmark`: the figures of the frame path, or of depth models, on this machine."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from .. import benchmark
+from .. import benchmark, benchmark_models
+from ..config import ModelConfig, parameter
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
+
+_DESCRIPTION = """Measures the frame path within one process (results are checked before they are timed), or with
+--models every combination of models, runtimes, precisions and sizes, each in a fresh process."""
 
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("benchmark", help="measure the frame path on this machine", allow_abbrev=False,
-                                 description="Measures within one process; results are checked before they are timed.")
+    parser = commands.add_parser("benchmark", help="measure the frame path or depth models on this machine",
+                                 allow_abbrev=False, description=_DESCRIPTION)
     parser.add_argument("--output", type=Path, default=Path("bench_output"), metavar="FOLDER",
-                        help="where benchmark.md and benchmark.csv go (default: bench_output)")
+                        help="where the tables go, as Markdown and CSV (default: bench_output)")
     parser.add_argument("--only", nargs="+", default=(), choices=tuple(benchmark.MEASUREMENTS), metavar="NAME",
                         help=f"some of {', '.join(benchmark.MEASUREMENTS)} (default: all)")
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="runs of each timing (default: 50)")
-    add_flags(parser, ("model.name", "model.checkpoint", "cpu_threads"))
+    models = parser.add_argument_group("models")
+    models.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
+    models.add_argument("--random-weights", action="store_true",
+                        help="random numbers as weights, in the published architecture: speed and memory need no more")
+    for name in ("runtimes", "precisions", "sizes"):
+        row = parameter(f"model.{_SINGULAR[name]}")
+        models.add_argument(f"--{name}", nargs="+", default=[row.default], type=row.type, metavar=row.type.__name__,
+                            help=f"{row.range_text} (default: {row.default})")
+    add_flags(parser, ("model.name", "model.checkpoint", "model.device", "model.compile", "model.cuda_graphs",
+                       "model.calibration", "model.accept_noncommercial", "cpu_threads"))
     parser.set_defaults(run=run)
+
+
+_SINGULAR = {"runtimes": "runtime", "precisions": "precision", "sizes": "input_size"}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints each figure as it comes and writes the report. Returns 1 where one failed or is over its limit."""
     if arguments.repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
+    return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
+
+
+def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
     for row in benchmark.measure(benchmark.Settings(config_of(arguments), arguments.repeats), arguments.only):
         name, value, limit, verdict, note = row.cells
@@ -36,3 +59,34 @@ def run(arguments: argparse.Namespace) -> int:
     report, table = benchmark.write_report(arguments.output, rows)
     print(f"written to {report} and {table}")
     return 1 if any(row.verdict in ("failed", "over") for row in rows) else 0
+
+
+def _run_models(arguments: argparse.Namespace) -> int:
+    lists = {name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
+             for name, key in _SINGULAR.items()}
+    with TemporaryDirectory() as folder:
+        checkpoints = _random_checkpoints(arguments.models, Path(folder)) if arguments.random_weights else {}
+        plan = benchmark_models.Plan(arguments.models, **lists, config=config_of(arguments), repeats=arguments.repeats,
+                                     checkpoints=checkpoints)
+        results = []
+        for result in benchmark_models.measure_models(plan, _announce):
+            print("  ".join(cell for cell in result.cells if cell), flush=True)
+            results.append(result)
+    note = "Weights are random numbers: speed and memory are those of the architecture." if checkpoints else ""
+    report, table = benchmark_models.write_tables(arguments.output, results, note)
+    print(f"written to {report} and {table}")
+    return 1 if any(result.reason for result in results) else 0
+
+
+def _random_checkpoints(names: Sequence[str], folder: Path) -> dict[str, str]:
+    from ..models.random_weights import write_random_weights
+
+    return {name: str(write_random_weights(name, folder / name)) for name in names}
+
+
+def _announce(done: int, of: int, case: ModelConfig) -> None:
+    """A progress bar on stderr, where somebody looks at it."""
+    if sys.stderr.isatty():
+        bar = ("#" * round(20 * done / of)).ljust(20, ".")
+        text = f"[{bar}] {done}/{of}  {case.name} {case.runtime} {case.precision}"
+        print(f"\r{text:78}", end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,264 @@
+"""Models x runtimes x precisions x sizes on this machine: each case in a fresh process, against float32 torch.
+
+A case that fails is a row with its reason. Every case answers the same image; its answer is compared with that of
+eager torch in float32 on the same weights and input size before its time counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import writable_folder, write_atomically
+from .benchmark import device, room, versions
+from .camera import PinholeCamera
+from .config import Config, ModelConfig, with_values
+from .errors import DataError, MonoDepthError
+from .frames import Prediction
+from .models import DepthModel, load_model
+
+LIMIT_S = 1800
+COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "pre + post ms", "host MiB",
+           "GPU MiB", "against torch f32", "times faster", "sigma by", "device or reason")
+_REFERENCE = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case. `reason` is empty unless it failed; times in seconds, memory in bytes.
+
+    `difference` is the largest |a - b| over the largest |b|, b the answer of float32 torch; `around` is what the
+    case spends outside the network (preparing the image, bringing depth back to its size).
+    """
+
+    settings: ModelConfig
+    reason: str = ""
+    device: str = ""
+    input_px: str = ""
+    p50: float = 0.0
+    p95: float = 0.0
+    around: float = 0.0
+    host_bytes: int = 0
+    gpu_bytes: int = 0
+    sigma: str = ""
+    difference: float | None = None
+    faster: float | None = None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The columns for people."""
+        settings = self.settings
+        head = (settings.name, settings.runtime, settings.precision, self.input_px or _size_text(settings))
+        if self.reason:
+            return (*head, *[""] * 9, self.reason)
+        return (*head, f"{1e3 * self.p50:.1f}", f"{1e3 * self.p95:.1f}", f"{1 / self.p50:.3g}",
+                f"{1e3 * self.around:.2f}", f"{self.host_bytes / 2**20:.0f}",
+                f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
+                "" if self.difference is None else f"{self.difference:.1e}",
+                "" if self.faster is None else f"{self.faster:.2f}", self.sigma, self.device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: every combination of the lists on top of `config`. `repeats` timed runs per case.
+
+    `checkpoints` maps a model to its folder or card; the others use config.model.checkpoint, or the table's weights.
+    """
+
+    models: Sequence[str]
+    runtimes: Sequence[str] = ("auto",)
+    precisions: Sequence[str] = ("auto",)
+    sizes: Sequence[int] = (0,)
+    config: Config = field(default_factory=Config)
+    repeats: int = 20
+    checkpoints: dict[str, str] = field(default_factory=dict)
+
+    def cases(self) -> list[ModelConfig]:
+        """The cases; before those of one model and size comes its reference, eager torch in float32."""
+        found = []
+        for name, size in itertools.product(self.models, self.sizes):
+            base = dataclasses.replace(self.config.model, name=name, input_size=size,
+                                       checkpoint=self.checkpoints.get(name, self.config.model.checkpoint))
+            reference = dataclasses.replace(base, **_REFERENCE)
+            found += [reference] + [case for runtime, precision in itertools.product(self.runtimes, self.precisions)
+                                    if (case := dataclasses.replace(base, runtime=runtime, precision=precision))
+                                    != reference and (runtime, precision) != ("torch", "f32")]
+        return found
+
+
+def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None] = lambda *_: None) -> Iterator[Result]:
+    """The result of every case as soon as it is there; `announce(done, of, case)` before each."""
+    cases = plan.cases()
+    with tempfile.TemporaryDirectory() as folder:
+        reference: tuple[Result, Path] | None = None
+        for i, case in enumerate(cases):
+            announce(i, len(cases), case)
+            answer = Path(folder) / f"{i}.npy"
+            result = _in_fresh_process(case, plan, answer)
+            if _is_reference(case):
+                reference = (result, answer) if not result.reason else None
+            elif reference is not None and not result.reason:
+                result = _against(result, answer, *reference)
+            yield result
+
+
+def _is_reference(case: ModelConfig) -> bool:
+    return case == dataclasses.replace(case, **_REFERENCE)
+
+
+def _against(result: Result, answer: Path, reference: Result, expected: Path) -> Result:
+    a, b = np.load(answer), np.load(expected)
+    largest = float(np.abs(b).max())
+    difference = float(np.abs(a - b).max()) / largest if largest else float(np.abs(a).max())
+    return dataclasses.replace(result, difference=difference, faster=reference.p50 / result.p50)
+
+
+def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
+    """Runs `main` below; what it says last is the result."""
+    order = {"model": dataclasses.asdict(case), "threads": plan.config.cpu_threads, "repeats": plan.repeats,
+             "answer": str(answer)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run([sys.executable, "-m", "mono_depth_recon.benchmark_models"], input=json.dumps(order),
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment)
+    except subprocess.TimeoutExpired:
+        return Result(case, f"took longer than {LIMIT_S} s")
+    if done.returncode:
+        last = (done.stderr.strip() or f"ended with {done.returncode} and said nothing").splitlines()[-1]
+        return Result(case, last)
+    return Result(case, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """What the model answers to the benchmark's room at 640x480, and its times and memory (`Result`'s fields)."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    view = (room(camera)[1], camera)
+    answer = _map(model.predict([view])[0])
+    if not np.isfinite(answer).all():
+        raise DataError(f"{model.name} answered values that are not finite")
+    watch = _RuntimeWatch(model)
+    seconds, inside = [], []
+    for _ in range(repeats):
+        watch.seconds = 0.0
+        start = time.perf_counter()
+        model.predict([view])
+        seconds.append(time.perf_counter() - start)
+        inside.append(watch.seconds)
+    around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
+    return answer, {"device": model.device, "input_px": watch.input_px, "p50": median(seconds),
+                    "p95": float(np.quantile(seconds, 0.95)), "around": around, "gpu_bytes": _gpu_bytes(),
+                    "host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+class _RuntimeWatch:
+    """Adds up what the model's runtime takes; a model of several runtimes (an ensemble) has none of its own."""
+
+    def __init__(self, model: DepthModel) -> None:
+        self.seconds, self.input_px = 0.0, ""
+        runtime = getattr(model, "runtime", None)
+        if runtime is None:
+            return
+        run = runtime.run
+
+        def watched(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            self.input_px = f"{batch.shape[3]}x{batch.shape[2]}"
+            start = time.perf_counter()
+            output: NDArray[np.float32] = run(batch)
+            self.seconds += time.perf_counter() - start
+            return output
+
+        runtime.run = watched
+
+
+def _map(prediction: Prediction) -> NDArray[np.float32]:
+    answer = prediction.depth if prediction.depth is not None else prediction.disparity
+    assert answer is not None, "a Prediction holds either"
+    return answer
+
+
+def _gpu_bytes() -> int:
+    torch = sys.modules.get("torch")
+    return int(torch.cuda.max_memory_allocated()) if torch is not None and torch.cuda.is_available() else 0
+
+
+def markdown(results: Sequence[Result], note: str = "") -> str:
+    """The results as a Markdown table below a line about machine, libraries and commit."""
+    rows = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
+    rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in result.cells) + " |" for result in results]
+    return f"{device()}; {versions()}; {commit()}.{' ' + note if note else ''}\n\n" + "\n".join(rows) + "\n"
+
+
+def csv_text(results: Sequence[Result]) -> str:
+    """The results with full figures (SI units), machine, libraries and commit on every line."""
+    text = io.StringIO()
+    names = [f.name for f in dataclasses.fields(Result) if f.name != "settings"]
+    settings = [f.name for f in dataclasses.fields(ModelConfig)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*(f"model.{name}" for name in settings), *names, "machine", "versions", "commit"])
+    for result in results:
+        writer.writerow([*(getattr(result.settings, name) for name in settings),
+                         *(getattr(result, name) for name in names), device(), versions(), commit()])
+    return text.getvalue()
+
+
+def write_tables(folder: Path, results: Sequence[Result], note: str = "") -> tuple[Path, Path]:
+    """Writes models.md and models.csv and returns their paths. Raises DataError."""
+    folder = writable_folder(folder)
+    texts = {folder / "models.md": markdown(results, note), folder / "models.csv": csv_text(results)}
+    for path, text in texts.items():
+        write_atomically(path, [text.encode()])
+    report, table = texts
+    return report, table
+
+
+def commit() -> str:
+    """'commit abc1234' of the source tree the package lies in, or its version where it is installed."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+    if (here.parent / ".git").exists():
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return f"commit {done.stdout.strip()}"
+    from . import __version__
+
+    return f"mono_depth_recon {__version__}"
+
+
+def _size_text(settings: ModelConfig) -> str:
+    return str(settings.input_size) if settings.input_size else "published"
+
+
+def main() -> int:
+    """One case, as `_in_fresh_process` orders it on stdin."""
+    order = json.load(sys.stdin)
+    config = with_values(Config(), {f"model.{key}": value for key, value in order["model"].items()})
+    try:
+        model = load_model(config.model, order["threads"])
+        answer, figures = run_case(model, order["repeats"])
+    except MonoDepthError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    np.save(order["answer"], answer)
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The benchmark of models: every case in a process of its own, compared with float32 torch, failures as rows."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from mono_depth_recon.benchmark_models import (  # noqa: E402
+    COLUMNS,
+    Plan,
+    Result,
+    csv_text,
+    markdown,
+    measure_models,
+    run_case,
+)
+from mono_depth_recon.cli import main  # noqa: E402
+from mono_depth_recon.config import Config, ModelConfig  # noqa: E402
+from mono_depth_recon.errors import DataError  # noqa: E402
+from mono_depth_recon.frames import Prediction  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def results() -> list[Result]:
+    plan = Plan(["unetpp_mobile"], ["openvino", "torch"], ["f32", "bf16"], [0, 128], repeats=3)
+    return list(measure_models(plan))
+
+
+def test_each_size_begins_with_its_reference(results: list[Result]) -> None:
+    keys = [(r.settings.input_size, r.settings.runtime, r.settings.precision) for r in results]
+    assert keys == [(size, *case) for size in (0, 128) for case in (
+        ("torch", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("torch", "bf16"))]
+
+
+def test_figures_are_whole_and_agree_with_the_reference(results: list[Result]) -> None:
+    for result in results:
+        assert not result.reason, result
+        assert 0 < result.around < result.p50 <= result.p95
+        assert result.host_bytes > 50 * 2**20
+    exact = [r for r in results if r.settings.precision == "f32" and r.settings.runtime == "openvino"]
+    assert all(r.difference is not None and r.difference < 1e-4 and r.faster for r in exact)
+    assert [r.input_px for r in exact] == ["320x256", "160x128"]
+
+
+def test_a_case_that_fails_is_a_row_with_its_reason() -> None:
+    plan = Plan(["no_such_model"], repeats=1)
+    row, other = measure_models(plan)
+    assert "unknown model 'no_such_model'" in row.reason
+    assert row.cells[-1] == row.reason
+    assert other.faster is None
+
+
+class _Broken:
+    name, output, device = "broken", "metric_depth", "none"
+
+    def predict(self, batch: list[object]) -> list[Prediction]:
+        return [Prediction(depth=np.full((480, 640), np.nan, np.float32))]
+
+
+def test_answers_that_are_not_finite_are_not_timed() -> None:
+    with pytest.raises(DataError, match="not finite"):
+        run_case(_Broken(), 1)  # type: ignore[arg-type]
+
+
+def test_the_tables_hold_every_row() -> None:
+    settings = dataclasses.replace(ModelConfig(), name="a|b")
+    rows = [Result(settings, device="d", p50=0.02, p95=0.03, host_bytes=2**30, difference=1e-5, faster=1.5),
+            Result(settings, reason="no | luck")]
+    lines = markdown(rows, "Some note.").splitlines()
+    assert lines[0].endswith("Some note.")
+    assert all(line.replace("\\|", "").count("|") == len(COLUMNS) + 1 for line in lines[2:])
+    assert "a\\|b" in lines[4]
+    assert "50" in lines[4].split("|")[8]
+    table = list(csv.DictReader(csv_text(rows).splitlines()))
+    assert [row["reason"] for row in table] == ["", "no | luck"]
+    assert float(table[0]["p50"]) == 0.02
+
+
+def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["benchmark", "--models", "unetpp_mobile", "--runtimes", "openvino", "--precisions", "f32", "--sizes", "96",
+             "--repeats", "2", "--output", str(tmp_path)]
+    assert main(words) == 0
+    assert "openvino" in capsys.readouterr().out
+    assert (tmp_path / "models.md").read_text().count("unetpp_mobile") == 2
+    assert len((tmp_path / "models.csv").read_text().splitlines()) == 3
+
+
+def test_a_mistyped_runtime_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "--models", "unetpp_mobile", "--runtimes", "openvin"]) == 1
+    assert "did you mean 'openvino'?" in capsys.readouterr().err
+
+
+def test_the_plan_is_every_combination_on_top_of_the_configuration() -> None:
+    config = dataclasses.replace(Config(), model=dataclasses.replace(ModelConfig(), checkpoint="here"))
+    cases = Plan(["a", "b"], ["torch", "auto"], ["f32"], [0, 64], config, checkpoints={"b": "there"}).cases()
+    assert len(cases) == 8
+    assert {(c.name, c.checkpoint) for c in cases} == {("a", "here"), ("b", "there")}
