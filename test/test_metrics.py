@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics import depth_metrics, median_scale, truth_mask
+from mono_depth_recon.metrics import (
+    depth_metrics,
+    median_scale,
+    sigma_calibration,
+    sigma_errors,
+    sparsification,
+    spearman,
+    truth_mask,
+)
 
 
 def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -88,3 +96,60 @@ def test_what_cannot_be_compared_is_one_line(depth: np.ndarray, truth: np.ndarra
 def test_truth_mask_includes_both_ends() -> None:
     truth = np.array([[np.nan, 0.0, 0.001, 5.0, 5.0001, np.inf]])
     assert truth_mask(truth, 0.001, 5.0).tolist() == [[False, False, True, True, False, False]]
+
+
+def _honest(pixels: tuple[int, int] = (200, 300)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth whose errors are normal with exactly the sigma that comes with it."""
+    rng = np.random.default_rng(3)
+    truth = rng.uniform(2, 6, pixels)
+    sigma = rng.uniform(0.02, 0.3, pixels)
+    return truth + sigma * rng.standard_normal(pixels), sigma, truth
+
+
+def test_an_honest_sigma_covers_what_the_normal_distribution_says() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    got = sigma_calibration(*_honest())
+    assert got.coverage_1 == pytest.approx(stats.norm.cdf(1) - stats.norm.cdf(-1), abs=0.005)
+    assert got.coverage_2 == pytest.approx(stats.norm.cdf(2) - stats.norm.cdf(-2), abs=0.005)
+    assert got.pixels == 60_000
+    depth, sigma, truth = _honest()
+    assert sigma_calibration(depth, 2 * sigma, truth).coverage_1 == pytest.approx(got.coverage_2)
+
+
+def test_rank_correlation_agrees_with_scipy_also_with_ties() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    depth, sigma, truth = _honest((40, 50))
+    error, s = sigma_errors(depth, sigma, truth)
+    assert sigma_calibration(depth, sigma, truth).spearman == pytest.approx(stats.spearmanr(s, error).statistic)
+    coarse = np.round(s, 1), np.round(error, 1)
+    assert spearman(*coarse) == pytest.approx(stats.spearmanr(*coarse).statistic)
+    assert spearman(np.ones(5), np.arange(5.0)) == 0
+
+
+def test_sparsification_by_hand() -> None:
+    error, sigma = np.array([4.0, 1.0, 3.0, 0.0]), np.array([0.4, 0.5, 0.2, 0.1])
+    got = sparsification(error, sigma, steps=4)
+    assert got.removed == pytest.approx([0, 0.25, 0.5, 0.75])
+    assert got.by_sigma == pytest.approx(np.array([8 / 4, 7 / 3, 3 / 2, 0]) / 2)
+    assert got.oracle == pytest.approx(np.array([8 / 4, 4 / 3, 1 / 2, 0]) / 2)
+    assert got.ause == pytest.approx(0.25 * (0.25 + 0.5 + 0.25))
+
+
+def test_a_sigma_in_the_order_of_the_errors_has_no_sparsification_error() -> None:
+    depth, sigma, truth = _honest((40, 50))
+    error = np.abs(depth - truth)
+    perfect, useless = (sigma_calibration(depth, s, truth) for s in (error**2, np.ones_like(error)))
+    assert perfect.ause == pytest.approx(0, abs=1e-12)
+    assert perfect.spearman == pytest.approx(1)
+    assert useless.ause > 0.2
+    assert sigma_calibration(depth, sigma, truth).ause < useless.ause
+
+
+def test_only_known_pixels_count_and_a_broken_sigma_is_one_line() -> None:
+    depth, sigma, truth = _honest((40, 50))
+    truth[:20] = np.nan
+    sigma[:20] = np.nan  # beside unknown truth it does not matter
+    assert sigma_calibration(depth, sigma, truth).pixels == 1000
+    for broken, says in ((np.full_like(sigma, -1), "at least 0"), (sigma[:5], "shape of depth")):
+        with pytest.raises(DataError, match=says):
+            sigma_calibration(depth, broken, truth)

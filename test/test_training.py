@@ -16,8 +16,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
-from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
+from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
+from mono_depth_recon.models.card import ModelCard  # noqa: E402
 from training.augment import (  # noqa: E402
     augment,
     change_colours,
@@ -31,6 +32,7 @@ from training.augment import (  # noqa: E402
 from training.batches import canonical_scale, make_batch, stack  # noqa: E402
 from training.frame_store import FrameStore, open_or_make  # noqa: E402
 from training.losses import depth_loss, gradient_loss  # noqa: E402
+from training.network import card_text  # noqa: E402
 from training.settings import Settings, Stage, load_settings  # noqa: E402
 from training.sources import made_scene, made_sources, open_sources  # noqa: E402
 from training.train_unetpp import Trainer, learning_rate, main, save, smoke_settings  # noqa: E402
@@ -213,10 +215,13 @@ def _tiny(**changes: Any) -> Settings:
     return dataclasses.replace(settings, **changes)
 
 
-def test_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resumed_run_equals_one_that_never_stopped(dropout: float, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     sources, stopped = made_sources(8, 96, 64), tmp_path / "stopped"
     stopped.mkdir()
-    whole = Trainer(_tiny(), sources, tmp_path)
+    settings = _tiny(network=dataclasses.replace(_tiny().network, dropout=dropout))
+    whole = Trainer(settings, sources, tmp_path)
     whole.run()
 
     def save_and_stop(state: dict[str, Any], path: Path) -> None:
@@ -226,8 +231,8 @@ def test_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch: 
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("training.train_unetpp.save", save_and_stop)
-        Trainer(_tiny(), sources, stopped).run()
-    resumed = Trainer(_tiny(seed=1), sources, stopped)
+        Trainer(settings, sources, stopped).run()
+    resumed = Trainer(settings, sources, stopped)
     resumed.restore(stopped / "last.pt")
     assert resumed.step == 3
     resumed.run()
@@ -236,6 +241,46 @@ def test_resumed_run_equals_one_that_never_stopped(tmp_path: Path, monkeypatch: 
         assert all(torch.equal(expected[name], got[name]) for name in expected)
     assert resumed.rows == whole.rows
     assert (stopped / "log.csv").read_text() == (tmp_path / "log.csv").read_text()
+
+
+def test_checkpoints_from_before_a_setting_with_a_default_can_be_resumed(tmp_path: Path) -> None:
+    sources, settings = made_sources(4, 96, 64), _tiny(stages=[Stage(64, 32, 2, 1)])
+    Trainer(settings, sources, tmp_path).run()
+    old = torch.load(tmp_path / "last.pt", weights_only=True)
+    for key in ("dropout", "encoder_weights"):
+        del old["settings"]["network"][key]
+    torch.save(old, tmp_path / "last.pt")
+    resumed = Trainer(settings, sources, tmp_path)
+    resumed.restore(tmp_path / "last.pt")
+    assert resumed.step == 1
+
+
+@pytest.mark.parametrize("name", ["unetpp_mobile", "unetpp_resnext50"])
+def test_settings_of_the_models_load(name: str) -> None:
+    settings = load_settings(CONFIG.with_name(f"{name}.yaml"), {"network.dropout": "0.25"})
+    assert settings.network.name == name
+    assert card_text(settings.network)["architecture"]["dropout"] == 0.25
+    assert settings.network.encoder_weights == {"unetpp_mobile": "none", "unetpp_resnext50": "imagenet"}[name]
+    last = settings.stages[-1]
+    assert (last.width, last.height) == (settings.network.input_width, settings.network.input_height)
+
+
+@pytest.mark.parametrize(("flags", "fetched"), [([], ["imagenet"]), (["--set", "network.encoder_weights=none"], [None]),
+                                                (["--init"], [None]), (["--smoke"], [None])])
+def test_encoder_weights_are_fetched_only_where_a_training_starts_with_them(
+        flags: list[str], fetched: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def build(card: ModelCard, weights: str | None = None) -> None:
+        asked.append(weights)
+        raise ModelError("enough")
+
+    monkeypatch.setattr("training.network.build_unetpp", build)
+    monkeypatch.setattr("training.train_unetpp.open_sources", lambda *_: made_sources(1, 96, 64))
+    if "--init" in flags:
+        flags = [*flags, str(tmp_path / "best.pt")]
+    assert main(["--config", str(CONFIG.with_name("unetpp_resnext50.yaml")), "--output", str(tmp_path), *flags]) == 1
+    assert asked == fetched
 
 
 def test_settings_of_a_resumed_run_must_be_its_own(tmp_path: Path) -> None:
@@ -269,6 +314,7 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
     ({"optimiser.momentum": "0.9"}, "'optimiser.momentum' does not exist"),
     ({"seed": "soon"}, "seed must be int, got 'soon'"),
     ({"stages": "[{width: 100, height: 96, batch: 1, steps: 1}]"}, "multiples of 32"),
+    ({"network.dropout": "1.0"}, "network.dropout must be from 0 to below 1, got 1"),
     ({"rooms_share": "1.5"}, "rooms_share must be 0 to 1, got 1.5"),
     ({"loss": "{gradient_weight: 1.0}"}, "missing: gradient_scales; unknown: none"),
 ])

@@ -17,7 +17,14 @@ from mono_depth_recon.models.card import FORMAT, load_card
 torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
 
-from mono_depth_recon.models.unetpp import build_unetpp, load_unetpp, round_weights, write_weights  # noqa: E402
+from mono_depth_recon.models.unetpp import (  # noqa: E402
+    DecoderDropout,
+    build_unetpp,
+    load_unetpp,
+    round_weights,
+    sample_dropout,
+    write_weights,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +76,23 @@ def test_input_size_keeps_area_and_aspect(tmp_path: Path, image: tuple[int, int]
     assert load_card(_write(tmp_path / "card.json")).input_size(*image) == expected
 
 
+@pytest.mark.parametrize(("short_side", "expected"), [(0, (320, 256)), (128, (160, 128)), (100, (128, 96)),
+                                                      (10, (32, 32)), (480, (640, 480))])
+def test_short_side_of_the_input_is_what_is_asked_for_to_the_nearest_multiple(
+        tmp_path: Path, short_side: int, expected: tuple[int, int]) -> None:
+    card = load_card(_write(tmp_path / "card.json"))
+    assert card.input_size(640, 480, short_side) == expected
+    assert card.input_size(480, 640, short_side) == expected[::-1]
+
+
+def test_dropout_and_temperatures_are_read_where_a_card_has_them(tmp_path: Path) -> None:
+    old = load_card(_write(tmp_path / "old.json"))
+    assert (old.dropout, dict(old.temperatures)) == (0.0, {})
+    new = load_card(_write(tmp_path / "new.json", architecture__dropout=0.1,
+                           sigma={"flip": {"temperature": 2.5, "coverage_1": 0.68}}))
+    assert (new.dropout, dict(new.temperatures)) == (0.1, {"flip": 2.5})
+
+
 def test_focal_scale_is_focal_length_at_the_input_over_the_canonical_one(tmp_path: Path) -> None:
     card = load_card(_write(tmp_path / "card.json"))
     camera = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3)
@@ -100,7 +124,66 @@ def test_depth_stays_in_the_range(checkpoint: Path) -> None:
             assert model(torch.rand(1, 3, 32, 32)).numpy() == pytest.approx(end, rel=1e-5)
 
 
+def test_dropout_changes_no_name_of_a_weight_and_nothing_in_eval_mode(checkpoint: Path) -> None:
+    dry, image = load_unetpp(checkpoint), torch.rand(1, 3, 64, 64)
+    _write(checkpoint, architecture__dropout=0.4)
+    wet = load_unetpp(checkpoint)
+    with torch.inference_mode():
+        assert torch.equal(wet(image), dry(image))
+        sample_dropout(wet)
+        assert not wet.training
+        assert not torch.equal(wet(image), wet(image))
+        torch.manual_seed(1)
+        first = wet(image)
+        torch.manual_seed(1)
+        assert torch.equal(wet(image), first)
+
+
+def test_dropout_takes_whole_channels_behind_every_decoder_block_but_the_last(checkpoint: Path) -> None:
+    card = load_card(_write(checkpoint, architecture__dropout=0.5))
+    blocks = build_unetpp(card).network.decoder.blocks
+    dropping = [name for name, block in blocks.items() if isinstance(block.attention2, DecoderDropout)]
+    assert dropping == [name for name in blocks if name != "x_0_4"]
+    layer = sample_dropout(DecoderDropout(0.5)).eval()
+    taken = layer(torch.ones(4, 50, 5, 6)).flatten(2)
+    assert set(taken.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(taken.amin(2), taken.amax(2))
+    assert not torch.equal(taken[0], taken[1])
+
+
+def test_architecture_of_the_paper_on_the_meta_device(tmp_path: Path) -> None:
+    card = load_card(_write(tmp_path / "card.json", architecture__encoder="resnext50_32x4d",
+                            architecture__decoder_channels=[256, 128, 64, 32, 16], architecture__dropout=0.1))
+    with torch.device("meta"):
+        module = build_unetpp(card)
+    encoder = module.network.encoder
+    assert [len(getattr(encoder, f"layer{i}")) for i in (1, 2, 3, 4)] == [3, 4, 6, 3]
+    assert encoder.layer1[0].conv2.groups == 32
+    assert encoder.layer1[0].conv2.weight.shape == (128, 4, 3, 3)  # 32 groups of width 4
+    assert sum(p.numel() for p in module.parameters()) == pytest.approx(48.5e6, rel=0.01)
+
+
+def test_encoder_weights_that_cannot_be_fetched_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = load_card(_write(tmp_path / "card.json", architecture__encoder="resnext50_32x4d"))
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", _offline)
+    with pytest.raises(ModelError, match=r"'imagenet' of encoder resnext50_32x4d are neither cached nor reachable.*"
+                                         r"network\.encoder_weights none") as caught:
+        build_unetpp(card, "imagenet")
+    assert "\n" not in str(caught.value)
+
+
+def _offline(*_: object, **__: object) -> str:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    raise LocalEntryNotFoundError("outgoing traffic has been disabled")
+
+
 @pytest.mark.parametrize(("changes", "says"), [
+    ({"architecture__dropout": 1.0}, "'architecture.dropout' must be a chance from 0 to below 1, got 1"),
+    ({"architecture__dropout": "much"}, r"'architecture.dropout' must be 1 finite number\(s\), got 'much'"),
+    ({"sigma": [2]}, r"'sigma' must be an object, got \[2\]"),
+    ({"sigma": {"flip": {"temperature": 0}}}, "'sigma.flip.temperature' must be positive, got 0"),
+    ({"sigma": {"flip": 2}}, "'sigma.flip.temperature' must be given"),
     ({"format": 99}, "format 1, got 99"),
     ({"architecture__family": "dpt"}, "'architecture.family' must be 'unetplusplus', got 'dpt'"),
     ({"output__kind": "relative_disparity"}, "'output.kind' must be 'metric_depth'"),

@@ -73,9 +73,14 @@ class ModelCard:
             root = short_side * max(aspect, 1 / aspect)
         return self._nearest(root * aspect), self._nearest(root / aspect)
 
-    def focal_scale(self, camera: PinholeCamera, short_side: int = 0) -> float:
-        """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`."""
-        columns, rows = self.input_size(*camera.size, short_side)
+    def focal_scale(self, camera: PinholeCamera) -> float:
+        """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`.
+
+        The same for every `short_side`: a view keeps its depth, as in training at growing resolution. Counting the
+        focal length in pixels of a smaller input instead is worse (unetpp_mobile on rooms at 160x128: AbsRel 0.57
+        against 0.37).
+        """
+        columns, rows = self.input_size(*camera.size)
         focal_px = math.sqrt(camera.fx * columns / camera.width * camera.fy * rows / camera.height)
         return focal_px / self.canonical_focal_px
 

@@ -1,7 +1,7 @@
 """Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
 
 The table calls `load_ensemble(member_names(settings.name), settings, threads) -> Ensemble`. All members are brought to
-the scale of the first metric one: metric ones by the ratio of medians, relative ones by scale and shift fitted
+the scale of the first metric one: metric ones by the median of the pixels' ratios, relative ones by scale and shift fitted
 robustly in disparity. Where all are relative the answer is relative disparity, at the scale of the first.
 """
 
@@ -78,7 +78,7 @@ def _aligned(answer: Prediction, reference: Prediction) -> Depth:
         return _own(answer)
     if answer.depth is not None:
         assert reference.depth is not None, "the reference is metric where any member is"
-        return answer.depth * np.float32(np.median(reference.depth) / np.median(answer.depth))
+        return answer.depth * np.float32(np.median(reference.depth / answer.depth))
     assert answer.disparity is not None, "a Prediction holds depth or disparity"
     if reference.depth is None:
         return _on_scale_of(answer.disparity, _own(reference))

@@ -92,7 +92,7 @@ class FlipModel(_Asking):
 
         first, second = _values(direct), _values(of_mirror)[:, ::-1]
         mean = np.float32(0.5) * (first + second)
-        side = max(1, max(first.shape) // _WINDOW)
+        side = max(first.shape) // _WINDOW | 1  # odd: about the pixel
         variance = cv2.boxFilter(np.square(first - second), -1, (side, side)) * np.float32(0.5)
         # running sums may leave a trace of rounding below zero
         sigma = np.sqrt(np.maximum(variance, 0)) * np.float32(self.temperature)
