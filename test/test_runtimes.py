@@ -43,10 +43,11 @@ def openvino_model() -> DepthModel:
 
 
 def test_the_embedded_runtimes_agree(openvino_model: DepthModel) -> None:
-    torch_model = load_model(ModelConfig(runtime="torch"))
     views = [view(640, 480, seed=1), view(480, 640, seed=2), view(333, 97, seed=3)]
-    for ours, theirs in zip(depths(openvino_model, views), depths(torch_model, views), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    ours = depths(openvino_model, views)
+    for runtime in ("torch", "onnxruntime"):
+        for depth, theirs in zip(ours, depths(load_model(ModelConfig(runtime=runtime)), views), strict=True):
+            np.testing.assert_allclose(depth, theirs, rtol=1e-3)
 
 
 def test_a_batch_is_its_views_one_by_one_in_arrays_of_their_own(openvino_model: DepthModel) -> None:
@@ -143,22 +144,26 @@ def test_a_truncated_onnx_file_is_refused_at_the_start(tmp_path: Path, share: fl
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_onnx_file_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["auto", "openvino", "onnxruntime", "torch"])
+def test_a_card_without_any_weights_says_what_to_do(tmp_path: Path, runtime: str) -> None:
     shutil.copy(CARD, tmp_path / "alone.json")
-    with pytest.raises(ModelError, match=r"alone.onnx is missing: export the checkpoint .* or set model.runtime"):
-        load_model(ModelConfig(checkpoint=str(tmp_path / "alone.json"), runtime="openvino"))
+    with pytest.raises(ModelError, match=r"has no weights: put alone.onnx or alone.safetensors into"):
+        load_model(ModelConfig(checkpoint=str(tmp_path / "alone.json"), runtime=runtime))
 
 
-@pytest.mark.parametrize(("runtime", "package"), [("openvino", "openvino"), ("torch", "torch segmentation-models")])
-def test_a_runtime_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, runtime: str, package: str) -> None:
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime", "torch"])
+def test_a_runtime_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     monkeypatch.setitem(sys.modules, runtime, None)
-    with pytest.raises(ModelError, match=f"model.runtime {runtime} needs .* not installed: pip install {package}"):
+    message = rf"model.runtime {runtime} needs .* not installed: pip install 'mono_depth_recon\[{runtime}\]'"
+    with pytest.raises(ModelError, match=message):
         load_model(ModelConfig(runtime=runtime))
 
 
-def test_auto_is_openvino_where_it_is_installed_and_torch_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_runs_the_ready_copy_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_model(ModelConfig()).device == "openvino CPU f32"
     monkeypatch.setitem(sys.modules, "openvino", None)
+    assert load_model(ModelConfig()).device == "onnxruntime CPU f32"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert load_model(ModelConfig()).device == "torch CPU f32"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Rgb
+from ...errors import ModelError
 
 Batch = NDArray[np.float32]
+
+_EXTRAS = {"openvino": "openvino", "torch": "torch", "onnxruntime": "onnxruntime", "nncf": "int8",
+           "onnx": "onnxruntime", "onnxscript": "onnxruntime"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,7 @@ class Network:
 class Runtime(Protocol):
     """Executes a network; shapes may change from call to call. Not safe for use by two threads at once."""
 
-    @property
-    def device(self) -> str:
-        """Runtime, device and precision, for people: 'openvino CPU f32'."""
+    device: str  # runtime, device and precision, for people: "openvino CPU f32"
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh float32 array. Raises ModelError."""
@@ -68,3 +71,26 @@ def example_batch(network: Network) -> Batch | None:
 def relative_difference(got: Batch, expected: Batch) -> float:
     """Largest absolute difference over the mean magnitude of `expected`: a figure that zeros in it do not blow up."""
     return float(np.abs(got - expected).max() / max(float(np.abs(expected).mean()), 1e-12))
+
+
+def installed(library: str) -> bool:
+    """Whether the library is there; it is not imported."""
+    return importlib.util.find_spec(library) is not None
+
+
+def require(library: str, what: str) -> None:
+    """ModelError that names the extra to install where the library is missing; `what` needs it, for the message."""
+    if not installed(library):
+        raise ModelError(f"{what} needs the library {library}, which is not installed: "
+                         f"pip install 'mono_depth_recon[{_EXTRAS[library]}]'")
+
+
+def build_module(network: Network, what: str) -> Any:
+    """The network's torch module in eval mode; `what` needs it, for the message where torch is missing."""
+    require("torch", what)
+    return network.build().eval()
+
+
+def last_line(error: Exception) -> str:
+    """The last line of a library's message, which names the cause."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -2,38 +2,133 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ctypes
+import dataclasses
 
 from ...config import ModelConfig
 from ...errors import ModelError
-from .base import Network, Runtime
-from .openvino_runtime import OpenVinoRuntime
-from .torch_runtime import TorchRuntime
+from .base import Network, Runtime, installed, require
+from .fastest import fastest
 
-_PACKAGES = {"openvino": "openvino", "torch": "torch segmentation-models-pytorch"}
+_PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {  # of each runtime, on a CPU and on a GPU
+    "torch": {"cpu": ("f32", "f16", "bf16"), "cuda": ("f32", "f16", "bf16")},
+    "openvino": {"cpu": ("f32", "bf16", "int8"), "cuda": ()},
+    "onnxruntime": {"cpu": ("f32",), "cuda": ("f32", "f16")},
+}
 
 
 def open_runtime(network: Network, settings: ModelConfig, threads: int = 0) -> Runtime:
-    """The runtime that `settings` ask for, with the network on it. `threads` 0 = all cores. Raises ModelError."""
-    name = settings.runtime
-    if name == "auto":
-        name = _fastest(network)
-    if not _installed(name):
-        raise ModelError(f"model.runtime {name} needs a library that is not installed: pip install {_PACKAGES[name]}")
-    if name == "openvino" and network.onnx is not None:
-        return OpenVinoRuntime(network.onnx, threads)
-    return TorchRuntime(network.build(), threads)
+    """The runtime that `settings` ask for, with the network on it. `threads` 0 = all cores.
+
+    `auto`: torch on a GPU where there is one; else a ready ONNX copy on OpenVINO, without torch; else what was
+    measured once on this machine (`fastest`). Raises ModelError.
+    """
+    network = _without_missing_copy(network)
+    _check(network, settings)
+    if settings.runtime != "auto":
+        return open_named(settings.runtime, network, settings, threads)
+    ready = _ready_copy_runner(network, settings)
+    if ready:
+        return open_named(ready, network, settings, threads)
+    if settings.precision != "int8" and _on_gpu(settings):
+        return open_named("torch", network, dataclasses.replace(settings, device="cuda"), threads)
+    settings = dataclasses.replace(settings, device="cpu")
+    names = _candidates(network, settings)
+    if len(names) == 1:
+        return open_named(names[0], network, settings, threads)
+    return fastest(network, settings, threads, names, open_named)
 
 
-def _fastest(network: Network) -> str:
-    """openvino, else torch: the first that is installed and whose file lies beside the card. Raises ModelError."""
-    files = {"openvino": network.onnx, "torch": network.weights}
-    present = [name for name, path in files.items() if path is not None and path.exists()]
-    if not present:
-        names = " or ".join(path.name for path in files.values() if path is not None)
-        raise ModelError(f"{network.name} has no weights: put {names} into {network.weights.parent}")
-    return next((name for name in present if _installed(name)), present[0])
+def open_named(name: str, network: Network, settings: ModelConfig, threads: int) -> Runtime:
+    """The runtime `name`, not `auto`. Raises ModelError."""
+    require(name, f"model.runtime {name}")
+    if settings.precision == "int8":
+        require("nncf", "model.precision int8")
+    if name == "openvino":
+        from .openvino_runtime import OpenVinoRuntime
+
+        precision = "f32" if settings.precision == "auto" else settings.precision
+        return OpenVinoRuntime(network, precision, threads, settings.calibration)
+    if name == "onnxruntime":
+        from .onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(network, settings.device, settings.precision, threads)
+    if _on_gpu(settings):
+        from .cuda_runtime import CudaRuntime
+
+        return CudaRuntime(network, settings)
+    from .torch_runtime import TorchRuntime
+
+    return TorchRuntime(network, settings, threads)
 
 
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+def _check(network: Network, settings: ModelConfig) -> None:
+    """ModelError where the settings ask for what no runtime, or not this one, can do with the network."""
+    runtime, precision = settings.runtime, settings.precision
+    if network.stochastic and runtime not in ("auto", "torch"):
+        raise ModelError(f"{network.name} draws random numbers (model.uncertainty mc_dropout), which {runtime} would "
+                         "freeze: set model.runtime to torch")
+    if runtime == "openvino" and settings.device == "cuda":
+        raise ModelError("model.runtime openvino runs on the CPU: set model.device to cpu, or model.runtime to torch")
+    able = [name for name in _PRECISIONS if precision == "auto" or precision in _precisions(name, settings.device)]
+    if network.stochastic:
+        able = [name for name in able if name == "torch"]
+    if not able or runtime not in ("auto", *able):
+        where = "" if settings.device == "auto" else f" on {settings.device}"
+        instead = f"set model.runtime to {' or '.join(able)}, or " if able else ""
+        raise ModelError(f"model.precision {precision}{where} is not possible on model.runtime {runtime}: {instead}"
+                         "set model.precision to auto")
+
+
+def _precisions(runtime: str, device: str) -> tuple[str, ...]:
+    devices = ("cpu", "cuda") if device == "auto" else (device,)
+    return tuple(precision for each in devices for precision in _PRECISIONS[runtime][each])
+
+
+def _without_missing_copy(network: Network) -> Network:
+    """The network without an ONNX copy that is not there. ModelError where its weights are not there either."""
+    if network.onnx is None or network.onnx.is_file():
+        return network
+    if not network.weights.exists():
+        raise ModelError(f"{network.name} has no weights: put {network.onnx.name} or {network.weights.name} into "
+                         f"{network.weights.parent}")
+    return dataclasses.replace(network, onnx=None)
+
+
+def _ready_copy_runner(network: Network, settings: ModelConfig) -> str | None:
+    """The runtime that runs the network's ONNX copy as it is, the faster one first, where that is what is asked for."""
+    if network.onnx is None or settings.device == "cuda" or settings.precision not in ("auto", "f32"):
+        return None
+    return next((name for name in ("openvino", "onnxruntime") if installed(name)), None)
+
+
+def _candidates(network: Network, settings: ModelConfig) -> list[str]:
+    """The runtimes that can do what is asked for on a CPU."""
+    precision = "f32" if settings.precision == "auto" else settings.precision
+    able = [name for name, devices in _PRECISIONS.items() if precision in devices["cpu"]]
+    comparable = network.preprocess is not None and not network.stochastic
+    return able if comparable or "torch" not in able else ["torch"]
+
+
+def _on_gpu(settings: ModelConfig) -> bool:
+    """Whether torch is to run on a GPU. ModelError where one is asked for and not there."""
+    if settings.device == "cpu" or (settings.device == "auto" and not (installed("torch") and _driver_sees_gpu())):
+        return False
+    require("torch", "model.device cuda")
+    from .cuda_runtime import cuda_is_usable
+
+    usable = cuda_is_usable()
+    if settings.device == "cuda" and not usable:
+        raise ModelError("model.device cuda: torch finds no CUDA GPU here: install the driver and a torch with CUDA, "
+                         "or set model.device to cpu")
+    return usable
+
+
+def _driver_sees_gpu() -> bool:
+    """Whether NVIDIA's driver counts a GPU: milliseconds, where asking torch means importing it."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:  # no driver
+        return False
+    count = ctypes.c_int(0)
+    return bool(driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0)

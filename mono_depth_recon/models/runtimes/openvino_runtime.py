@@ -2,74 +2,154 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
-from .base import Batch
+from .base import Batch, Network, build_module, example_batch, last_line
+from .cache import cached, versions
+from .calibration import calibration_batches, files_key, images_of
+
+_SHAPES = 4  # compiled at a time, the last ones used; cameras of more shapes than that compile again
+_IR = "model.xml"
 
 
 class OpenVinoRuntime:
-    """An ONNX file on OpenVINO's CPU, float32, compiled once per input shape."""
+    """A network on OpenVINO's CPU, compiled once per input shape; `precision` f32, bf16 or int8.
 
-    device = "openvino CPU f32"
+    A ready ONNX copy is read as it is. Otherwise the torch module is converted once per shape, kept in the cache, and
+    later starts import no torch. int8: quantised by NNCF on the images of `calibration`, kept likewise.
+    """
 
-    def __init__(self, onnx_path: Path, threads: int = 0) -> None:
+    def __init__(self, network: Network, precision: str = "f32", threads: int = 0, calibration: str = "") -> None:
         import openvino
 
-        self._path = onnx_path
+        self._network, self._precision, self._calibration = network, precision, calibration
         self._core = openvino.Core()
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
         self._compiled: dict[tuple[int, ...], Any] = {}
-        self._read()
-
-    def _read(self) -> Any:
-        if not self._path.is_file():
-            raise ModelError(
-                f"{self._path} is missing: export the checkpoint to ONNX beside its card, or set model.runtime to torch"
-            )
-        try:
-            model = self._core.read_model(self._path)
-        except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
-            raise ModelError(
-                f"{self._path} is not a complete ONNX model ({_last_line(error)}): export the checkpoint again"
-            ) from error
-        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, 1)):
-            raise ModelError(
-                f"{self._path} must take one batch of images (N, 3, rows, columns) and give one (N, 1, rows, columns), "
-                f"it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
-            )
-        return model
+        self.device = f"openvino CPU {precision}"
+        if network.onnx is not None and precision != "int8":
+            self._read(network.onnx)
+        elif (example := example_batch(network)) is not None:
+            self._request(example.shape)
+        if precision == "bf16" and not self._has_bf16():
+            raise ModelError("model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
+                             "set model.precision to f32")
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
-        request = self._compiled.get(batch.shape)
-        if request is None:
-            request = self._compiled[batch.shape] = self._compile(batch.shape)
+        request = self._request(batch.shape)
         request.infer([batch], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)
 
+    def release_memory(self) -> None:
+        """Forgets the compiled shapes; the next run compiles again."""
+        self._compiled.clear()
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        request = self._compiled.pop(shape, None) or self._compile(shape)
+        self._compiled[shape] = request
+        if len(self._compiled) > _SHAPES:
+            self._compiled.pop(next(iter(self._compiled)))
+        return request
+
     def _compile(self, shape: tuple[int, ...]) -> Any:
-        model = self._read()
+        path = self._file(shape)
+        model = self._read(path)
         try:
             model.reshape(list(shape))
             return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
             raise ModelError(
-                f"{self._path} cannot take a batch of shape {shape} ({_last_line(error)}): "
+                f"{path} cannot take a batch of shape {shape} ({last_line(error)}): "
                 "export it with free batch and image size"
             ) from error
 
-    def release_memory(self) -> None:
-        """Forgets the compiled shapes; the next run compiles again."""
-        self._compiled.clear()
+    def _file(self, shape: tuple[int, ...]) -> Path:
+        """The model that is compiled for `shape`: the ready copy, or an entry of the cache."""
+        if self._precision == "int8":
+            return self._quantised(shape)
+        return self._network.onnx or self._converted(shape)
+
+    def _converted(self, shape: tuple[int, ...]) -> Path:
+        def build(folder: Path) -> None:
+            import openvino
+
+            openvino.save_model(convert(self._network, shape), folder / _IR, compress_to_fp16=False)
+
+        key = {"what": "openvino", "identity": self._network.identity, "shape": str(shape),
+               "versions": versions("openvino", "torch", "transformers")}
+        return cached(f"{self._network.name}-openvino-f32", key, build) / _IR
+
+    def _quantised(self, shape: tuple[int, ...]) -> Path:
+        images = images_of(self._calibration)
+
+        def build(folder: Path) -> None:
+            import openvino
+
+            model = self._read(self._network.onnx or self._converted(shape))
+            model.reshape(list(shape))
+            batches = calibration_batches(images, self._network, shape)
+            openvino.save_model(quantise(model, batches), folder / _IR, compress_to_fp16=False)
+
+        key = {"what": "openvino int8", "identity": self._network.identity, "shape": str(shape),
+               "images": files_key(images), "versions": versions("openvino", "nncf", "torch", "transformers")}
+        return cached(f"{self._network.name}-openvino-int8", key, build) / _IR
+
+    def _has_bf16(self) -> bool:
+        return "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    def _read(self, path: Path) -> Any:
+        if not path.is_file():
+            raise ModelError(
+                f"{path} is missing: export the checkpoint to ONNX beside its card, or set model.runtime to torch"
+            )
+        try:
+            model = self._core.read_model(path)
+        except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
+            raise ModelError(
+                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
+            ) from error
+        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, 1)):
+            raise ModelError(
+                f"{path} must take one batch of images (N, 3, rows, columns) and give one (N, 1, rows, columns), "
+                f"it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
+            )
+        return model
+
+
+def convert(network: Network, shape: tuple[int, ...]) -> Any:
+    """An openvino.Model of the network's torch module for batches of `shape`. Raises ModelError."""
+    module = build_module(network, f"converting {network.name} for OpenVINO")
+    import openvino
+    import torch
+    from openvino import frontend
+
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # the shape is fixed on purpose
+            return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
+    except (RuntimeError, frontend.OpConversionFailure, frontend.GeneralFailure) as error:
+        raise ModelError(f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
+                         "set model.runtime to torch") from error
+
+
+def quantise(model: Any, batches: list[Batch]) -> Any:
+    """NNCF's post-training quantisation of an openvino.Model on the batches."""
+    import nncf
+
+    transformer = any(operation.get_type_name() == "Softmax" for operation in model.get_ops())
+    return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches),
+                         model_type=nncf.ModelType.TRANSFORMER if transformer else None)
 
 
 def _is_one_image(ports: Any, channels: int) -> bool:
@@ -82,7 +162,3 @@ def _is_one_image(ports: Any, channels: int) -> bool:
 
 def _shapes(ports: Any) -> str:
     return " and ".join(str(port.get_partial_shape()) for port in ports) or "nothing"
-
-
-def _last_line(error: RuntimeError) -> str:
-    return str(error).strip().splitlines()[-1]

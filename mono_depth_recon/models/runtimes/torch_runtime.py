@@ -1,31 +1,62 @@
-"""Eager torch."""
+"""Torch on the CPU; `cuda_runtime` is its sister for GPUs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .base import Batch
+from ...config import ModelConfig
+from ...errors import ModelError
+from .base import Batch, Network, build_module, example_batch, last_line
 
 
 class TorchRuntime:
-    """A torch module in eager float32 on the CPU."""
+    """A torch module on the CPU in f32, f16 or bf16, eager or compiled. Its output is float32."""
 
-    device = "torch CPU f32"
-
-    def __init__(self, module: Any, threads: int = 0) -> None:
+    def __init__(self, network: Network, settings: ModelConfig, threads: int = 0) -> None:
+        module = build_module(network, "model.runtime torch")
         import torch
 
         if threads:
             torch.set_num_threads(threads)
-        self._module = module.eval().to(memory_format=torch.channels_last)
+        precision = "f32" if settings.precision == "auto" else settings.precision
+        self._run = forward_of(module.to(memory_format=torch.channels_last), "cpu", precision, settings.compile)
+        self.device = f"torch CPU {precision}" + (" compiled" if settings.compile else "")
+        example = example_batch(network) if settings.compile else None
+        if example is not None:  # compiles now, not at the first frame
+            self.run(example)
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
         import torch
 
         with torch.inference_mode():
-            out: Batch = self._module(torch.from_numpy(batch).to(memory_format=torch.channels_last)).numpy()
+            out: Batch = self._run(torch.from_numpy(batch).to(memory_format=torch.channels_last)).numpy()
         return out
 
     def release_memory(self) -> None:
-        """Eager torch on the CPU keeps nothing between runs."""
+        """Torch on the CPU keeps nothing between runs."""
+
+
+def forward_of(module: Any, device: str, precision: str, compiled: bool) -> Any:
+    """A function float32 tensor -> float32 tensor that runs `module`, which is changed, in `precision`.
+
+    f16 and bf16: kernels and matrices are stored and multiplied in it; autocast keeps what needs the range
+    (exponentials, softmax, normalisation) in float32. Raises ModelError where torch.compile fails.
+    """
+    import torch
+
+    dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[precision]
+    if dtype is not torch.float32:
+        for part in module.modules():
+            if type(part) in (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear):
+                part.to(dtype)
+    call = torch.compile(module) if compiled else module
+
+    def forward(image: Any) -> Any:
+        try:
+            with torch.autocast(device, dtype, enabled=dtype is not torch.float32):
+                return call(image).float()
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise ModelError(f"torch.compile failed ({last_line(error)}): set model.compile to false") from error
+
+    return forward

@@ -1,0 +1,162 @@
+"""Torch on a CUDA GPU: pinned buffers, copies that do not block, CUDA graphs, one synchronisation per run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...config import ModelConfig
+from ...errors import ModelError
+from .base import Batch, Network, build_module, example_batch
+from .torch_runtime import forward_of
+
+_SHAPES = 4  # with buffers and a graph at a time, the last ones used
+_WARM_UPS = 3  # before a graph is recorded: libraries choose their kernels
+_COMMON_MULTIPLE = 224  # of 14 and 32: every model's patches fill such an input
+_GIB = 2.0**30
+
+
+def cuda_is_usable() -> bool:
+    """Whether torch is installed with CUDA and sees a GPU. Imports torch."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+class CudaRuntime:
+    """A torch module on the current CUDA device in f16 (`auto`), bf16 or f32. Its output is float32."""
+
+    def __init__(self, network: Network, settings: ModelConfig) -> None:
+        module = build_module(network, "model.runtime torch")
+        import torch
+
+        self._network, self._settings = network, settings
+        self._precision = "f16" if settings.precision == "auto" else settings.precision
+        self._stream = torch.cuda.Stream()
+        self._slots: dict[tuple[int, ...], _Slot] = {}
+        try:
+            module = module.to("cuda", memory_format=torch.channels_last)
+        except torch.cuda.OutOfMemoryError as error:
+            raise ModelError(f"{network.name} does not fit into the GPU: {_missing(error)}; choose a smaller model, or "
+                             "set model.device to cpu") from error
+        self._module = module
+        self._forward = forward_of(module, "cuda", self._precision, settings.compile)
+        marks = [self._precision, *(["compiled"] if settings.compile else []),
+                 *(["graphs"] if settings.cuda_graphs else [])]
+        self.device = f"torch {torch.cuda.get_device_name()} {' '.join(marks)}"
+        if (example := example_batch(network)) is not None:
+            self.run(example)
+
+    def run(self, batch: Batch) -> Batch:
+        """(N, 3, rows, columns) -> (N, 1, rows, columns). ModelError where the GPU's memory is too small."""
+        import torch
+
+        try:
+            slot = self._slots.pop(batch.shape, None) or self._opened(batch.shape)
+            self._slots[batch.shape] = slot
+            if len(self._slots) > _SHAPES:
+                self._slots.pop(next(iter(self._slots)))
+            return slot.run(batch)
+        except torch.cuda.OutOfMemoryError as error:
+            missing = _missing(error)
+        self.release_memory()
+        raise ModelError(f"{self._network.name} on batches of shape {batch.shape} in {self._precision} does not fit "
+                         f"into the GPU: {missing}; {self._smaller(batch.shape)}")
+
+    def release_memory(self) -> None:
+        """Forgets buffers and graphs; the next run makes them again."""
+        import torch
+
+        self._slots.clear()
+        torch.cuda.empty_cache()
+
+    def _opened(self, shape: tuple[int, ...]) -> _Slot:
+        return _Slot(self._forward, shape, self._stream, self._settings.cuda_graphs)
+
+    def _smaller(self, shape: tuple[int, ...]) -> str:
+        """What to choose: f16 and a smaller input are tried out here, for the message of an error."""
+        half = forward_of(self._module, "cuda", "f16", compiled=False)
+        side = min(shape[2:]) // 2 // _COMMON_MULTIPLE * _COMMON_MULTIPLE or _COMMON_MULTIPLE
+        choices = {"model.precision f16 fits": shape,
+                   f"model.precision f16 with model.input_size {side} fits": (shape[0], 3, side, side)}
+        for text, tried in choices.items():
+            if self._precision == "f16" and tried == shape:
+                continue
+            if _fits(half, tried):
+                return text
+        return "choose a smaller model, or set model.device to cpu"
+
+
+class _Slot:
+    """Buffers of one shape and, with `graph`, the recorded run between them."""
+
+    def __init__(self, forward: Callable[[Any], Any], shape: tuple[int, ...], stream: Any, graph: bool) -> None:
+        import torch
+
+        self._forward, self._stream = forward, stream
+        self._graph: Any = None
+        self._host_in = torch.empty(shape, pin_memory=True)
+        self._in = torch.zeros(shape, device="cuda").contiguous(memory_format=torch.channels_last)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                self._out = forward(self._in)
+        stream.synchronize()
+        if graph:
+            self._record()
+        self._host_out = torch.empty(self._out.shape, pin_memory=True)
+
+    def _record(self) -> None:
+        import torch
+
+        recorded = torch.cuda.CUDAGraph()
+        try:
+            with torch.inference_mode(), torch.cuda.graph(recorded, stream=self._stream):
+                self._out = self._forward(self._in)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # an operation that waits for the GPU cannot be recorded
+            raise ModelError("this model cannot be recorded as a CUDA graph "
+                             f"({str(error).splitlines()[0]}): set model.cuda_graphs to false") from error
+        self._graph = recorded
+
+    def run(self, batch: Batch) -> Batch:
+        """Copies in, runs, copies out on the stream, waits once."""
+        import torch
+
+        np.copyto(self._host_in.numpy(), batch)
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._in.copy_(self._host_in, non_blocking=True)
+            if self._graph is None:
+                self._out = self._forward(self._in)
+            else:
+                self._graph.replay()
+            self._host_out.copy_(self._out, non_blocking=True)
+        self._stream.synchronize()
+        return np.array(self._host_out.numpy())
+
+
+def _fits(forward: Callable[[Any], Any], shape: tuple[int, ...]) -> bool:
+    import torch
+
+    try:
+        with torch.inference_mode():
+            forward(torch.zeros(shape, device="cuda"))
+    except torch.cuda.OutOfMemoryError:
+        return False
+    finally:
+        torch.cuda.empty_cache()
+    return True
+
+
+def _missing(error: Exception) -> str:
+    """How much memory is missing at least, from torch's 'Tried to allocate 2.00 GiB ... of which 1.25 GiB is free'."""
+    sizes = {unit: 2.0 ** (10 * power) for power, unit in enumerate(("bytes", "KiB", "MiB", "GiB"))}
+    found = re.search(r"allocate ([\d.]+) (\w+).*? of which ([\d.]+) (\w+) is free", str(error), re.DOTALL)
+    if found is None or not {found[2], found[4]} <= sizes.keys():
+        return str(error).split(". ")[0]
+    wanted, free = (float(found[i]) * sizes[found[i + 1]] for i in (1, 3))
+    return f"at least {max(wanted - free, 0) / _GIB:.2f} GiB are missing ({free / _GIB:.2f} GiB are free)"

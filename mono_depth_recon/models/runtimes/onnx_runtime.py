@@ -1,0 +1,160 @@
+"""ONNX Runtime on the CPU, CUDA or TensorRT, and the ONNX files that it runs."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ModelError
+from .base import Batch, Network, build_module, example_batch, last_line, require
+from .cache import cached, versions
+
+OPSET = 18
+_SHAPES = 4  # sessions at a time, the last ones used
+_ONE_FILE_BYTES = 1_900_000_000  # ONNX files end at 2 GB; weights of more lie beside them
+_GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+
+
+class OnnxRuntime:
+    """A network on ONNX Runtime; f32 on the CPU, f32 or f16 on a GPU (TensorRT before CUDA where it is installed).
+
+    A ready ONNX copy is read as it is. Otherwise the torch module is exported once per shape and kept in the cache.
+    """
+
+    def __init__(self, network: Network, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
+        import onnxruntime
+
+        gpu = [] if device == "cpu" else [name for name in _GPU_PROVIDERS
+                                          if name in onnxruntime.get_available_providers()]
+        if device == "cuda" and not gpu:
+            raise ModelError("model.device cuda: this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu "
+                             "in place of onnxruntime, or set model.device to cpu")
+        self._must_be_gpu = device == "cuda"
+        self._precision = precision if precision != "auto" else "f16" if gpu else "f32"
+        if self._precision == "f16" and not gpu:
+            raise ModelError("model.precision f16 on onnxruntime needs a GPU: set model.precision to f32")
+        self._network = network
+        self._providers = [self._provider(name) for name in gpu] + ["CPUExecutionProvider"]
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self._options.log_severity_level = 3  # errors; warnings are about nodes that it places on the CPU on purpose
+        self._sessions: dict[tuple[int, ...], Any] = {}
+        self.device = f"onnxruntime {'GPU' if gpu else 'CPU'} {self._precision}"
+        example = example_batch(network)
+        self._ready = self._opened(network.onnx) if network.onnx and self._precision == "f32" else None
+        if example is not None:
+            self._session(example.shape)
+
+    def run(self, batch: Batch) -> Batch:
+        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        session = self._session(batch.shape)
+        try:
+            output = session.run(None, {session.get_inputs()[0].name: batch})[0]
+        except (errors.InvalidArgument, errors.Fail, errors.RuntimeException) as error:
+            raise ModelError(f"{self._network.name} cannot take a batch of shape {batch.shape} on {self.device} "
+                             f"({last_line(error)}): set model.runtime to torch") from error
+        return np.asarray(output, np.float32)
+
+    def release_memory(self) -> None:
+        """Forgets the sessions of exported shapes; the next run opens them again."""
+        self._sessions.clear()
+
+    def _session(self, shape: tuple[int, ...]) -> Any:
+        if self._ready is not None:
+            return self._ready
+        session = self._sessions.pop(shape, None) or self._opened(self._exported(shape))
+        self._sessions[shape] = session
+        if len(self._sessions) > _SHAPES:
+            self._sessions.pop(next(iter(self._sessions)))
+        return session
+
+    def _exported(self, shape: tuple[int, ...]) -> Path:
+        key = {"what": "onnx", "identity": self._network.identity, "shape": str(shape), "precision": self._precision,
+               "versions": versions("onnxruntime", "torch", "onnxscript", "transformers"), "opset": str(OPSET)}
+        folder = cached(f"{self._network.name}-onnx-{self._precision}", key,
+                        lambda folder: export_onnx(self._network, shape, folder / "model.onnx", self._precision))
+        return folder / "model.onnx"
+
+    def _provider(self, name: str) -> tuple[str, dict[str, str]]:
+        if name != "TensorrtExecutionProvider":
+            return name, {}
+        key = {"what": "tensorrt", "identity": self._network.identity, "versions": versions("onnxruntime-gpu")}
+        engines = cached(f"{self._network.name}-tensorrt", key, lambda _: None) / "engines"
+        return name, {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(engines),
+                      "trt_fp16_enable": str(int(self._precision == "f16"))}
+
+    def _opened(self, path: Path) -> Any:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        try:
+            session = onnxruntime.InferenceSession(path, self._options, providers=self._providers)
+        except (errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail) as error:
+            raise ModelError(f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
+                             ) from error
+        used = session.get_providers()[0].removesuffix("ExecutionProvider")
+        if self._must_be_gpu and used == "CPU":
+            raise ModelError("model.device cuda: ONNX Runtime cannot load its CUDA provider (its log says why): "
+                             "install the CUDA libraries that it names, or set model.device to cpu")
+        self.device = f"onnxruntime {used} {self._precision}"
+        return session
+
+
+def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision: str = "f32") -> None:
+    """Writes the torch module as ONNX for batches of `shape`: input `image`, output `depth`, both float32.
+
+    `precision` f16 computes in between in float16. Weights over 2 GB lie beside the file, as `<name>.data`. Nothing in
+    the files tells of the machine that wrote them. Raises ModelError.
+    """
+    what = f"exporting {network.name} to ONNX"
+    for library in ("onnx", "onnxscript"):
+        require(library, what)
+    module = build_module(network, what)
+    import torch
+
+    if precision == "f16":
+        module = _half(module)
+    size = sum(parameter.nbytes for parameter in module.parameters())
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter's notes on its own code
+            program = torch.onnx.export(module, (torch.zeros(shape),), dynamo=True, opset_version=OPSET, verbose=False,
+                                        input_names=["image"], output_names=["depth"])
+    except torch.onnx.OnnxExporterError as error:
+        raise ModelError(f"torch cannot export {network.name} to ONNX ({last_line(error)}): set model.runtime to torch"
+                         ) from error
+    _forget_sources(program.model)
+    program.save(path, external_data=size > _ONE_FILE_BYTES)
+
+
+def _half(module: Any) -> Any:
+    import torch
+
+    class Half(torch.nn.Module):
+        """The module in float16 between a float32 input and a float32 output."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module.half()
+
+        def forward(self, image: Any) -> Any:
+            """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+            return self.module(image.half()).float()
+
+    return Half().eval()
+
+
+def _forget_sources(model: Any) -> None:
+    """The exporter notes stack traces with the paths of the machine that exported."""
+    graph = model.graph
+    for part in (model, graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
+        part.metadata_props.clear()
+    for node in graph:
+        node.doc_string = None
