@@ -74,6 +74,7 @@ EXTRAS = {
         "segmentation-models-pytorch>=0.3.3",
         "timm>=0.9",
         "transformers>=4.44",
+        "pillow>=9.1",
     ],
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
     "datasets": ["rosbags>=0.10", "h5py>=3.10"],
@@ -102,7 +103,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors"]},
+    package_data={
+        f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

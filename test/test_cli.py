@@ -329,17 +329,24 @@ def test_parameters_prints_the_file_and_the_table(capsys: pytest.CaptureFixture[
         assert capsys.readouterr().out == text
 
 
-def test_models_prints_name_output_licence_and_source(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_prints_name_output_licence_size_and_where_the_weights_are(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mono_depth_recon.models import MODELS
 
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["name", "output", "licence", "source"]
+    assert lines[0].split() == ["name", "output", "licence", "size", "weights"]
     for line, spec in zip(lines[1:], MODELS.values(), strict=False):
         assert line.startswith(spec.name)
         assert spec.licence in line
         assert spec.output in line
+        assert line.endswith("not cached") == (spec.hub is not None)
+        assert (" ! " in line) == spec.noncommercial
     assert f"{Config().model.name} *" in "\n".join(lines)
+    assert main(["models", "--verbose"]) == 0
+    text = capsys.readouterr().out
+    assert all(spec.focal in text and spec.source in text for spec in MODELS.values())
 
 
 @pytest.mark.parametrize("command", [[], ["reconstruct"], ["models"], ["parameters"], ["benchmark"]])

@@ -6,24 +6,44 @@ import argparse
 from typing import Any
 
 from ..config import Config
-from ..models import MODELS
+from ..models import MODELS, ModelSpec
+from ..models.table import weights_state
+
+_HEAD = ("name", "output", "licence", "size", "weights")
 
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("models", help="list the depth models", allow_abbrev=False,
-                                 description="Depth models: name, output, licence and source of the weights.")
+    parser = commands.add_parser(
+        "models", help="list the depth models", allow_abbrev=False,
+        description="Depth models: name, output, licence, size of the weights, and whether they are on this machine.")
+    parser.add_argument("--verbose", action="store_true",
+                        help="also the source, and the focal length that a model assumes")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table in aligned columns; the default model is marked."""
-    default = Config().model.name
-    rows = [("name", "output", "licence", "source")]
-    rows += [(spec.name + (" *" if spec.name == default else ""), spec.output, spec.licence, spec.source)
-             for spec in MODELS.values()]
+    verbose = bool(arguments.verbose)
+    rows = [_HEAD + (("source", "focal length assumed") if verbose else ())]
+    rows += [_row(spec, verbose) for spec in MODELS.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print("* the default; --model.name or the parameter model.name chooses another")
+    print("! needs model.accept_noncommercial")
+    print("also hf:<id or folder> with model.output, and ensemble:<a>+<b>")
     return 0
+
+
+def _row(spec: ModelSpec, verbose: bool) -> tuple[str, ...]:
+    default = " *" if spec.name == Config().model.name else ""
+    row = (spec.name + default, spec.output, spec.licence + (" !" if spec.noncommercial else ""),
+           _size_text(spec.size_mb), weights_state(spec))
+    return row + ((spec.source, spec.focal) if verbose else ())
+
+
+def _size_text(size_mb: float) -> str:
+    if not size_mb:
+        return "-"
+    return f"{size_mb / 1000:.2f} GB" if size_mb >= 1000 else f"{size_mb:.3g} MB"

@@ -10,6 +10,7 @@ from ..arrays import Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..frames import Prediction
+from .hub import HubSource
 
 View: TypeAlias = tuple[Rgb, PinholeCamera]
 Output: TypeAlias = Literal["metric_depth", "relative_disparity"]
@@ -39,10 +40,18 @@ class DepthModel(Protocol):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One row of the table. `load(settings, threads)` raises ModelError where weights or runtime are missing."""
+    """One row of the table. `load(settings, threads)` raises ModelError where weights or runtime are missing.
+
+    `focal` says for people which focal length the network assumes and how the camera's own comes in. `size_mb` is the
+    size of the weights in megabytes (1e6 bytes), 0 where there are none to fetch; `hub` is where they are published.
+    """
 
     name: str
     output: Output
     licence: str
     source: str
     load: Callable[[ModelConfig, int], DepthModel]
+    focal: str
+    size_mb: float = 0.0
+    hub: HubSource | None = None
+    noncommercial: bool = False

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from ..config import ModelConfig, nearest
 from ..errors import ModelError
 from .base import DepthModel, ModelSpec
-from .canonical import load_canonical
+from .canonical import load_canonical, load_unetpp_resnext50
+from .ensemble import PREFIX, load_ensemble, member_names
+from .hub import HubSource, cached_folder
+from .transformer import HF, Checkpoint, Focal, load_named, load_transformer
+from .uncertainty import with_uncertainty
 
 EMBEDDED = Path(__file__).parent / "embedded"
+
+_NONCOMMERCIAL = "CC-BY-NC-4.0"
+# Horizontal and vertical mean of the training cameras: NYU Depth V2's Kinect, Hypersim, Virtual KITTI 2.
+_NYU, _NYU_WHOLE = Focal(519.2, None), Focal(519.2, 480)
+_HYPERSIM, _VKITTI = Focal(886.8, 768), Focal(725.0, 375)
 
 
 def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
@@ -17,24 +27,106 @@ def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
     return load_canonical(card.expanduser(), settings, threads)
 
 
-MODELS: dict[str, ModelSpec] = {
-    spec.name: spec
-    for spec in (
-        ModelSpec(
-            "unetpp_mobile",
-            "metric_depth",
-            "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)",
-            "embedded",
-            _load_unetpp_mobile,
-        ),
+def _depth_anything(size: str, revision: str, size_mb: float) -> Checkpoint:
+    free = size == "small"
+    return Checkpoint(f"depth_anything_v2_{size}",
+                      HubSource(f"depth-anything/Depth-Anything-V2-{size.capitalize()}-hf", revision, size_mb),
+                      "depth_anything", "relative_disparity", "Apache-2.0" if free else _NONCOMMERCIAL, not free)
+
+
+def _depth_anything_metric(place: str, size: str, revision: str, size_mb: float) -> Checkpoint:
+    free = size == "small"
+    name = f"depth-anything/Depth-Anything-V2-Metric-{place.capitalize()}-{size.capitalize()}-hf"
+    licence = f"{'Apache-2.0' if free else _NONCOMMERCIAL} (assumed, its card has no tag)"
+    return Checkpoint(f"depth_anything_v2_metric_{place}_{size}", HubSource(name, revision, size_mb), "depth_anything",
+                      "metric_depth", licence, not free, _HYPERSIM if place == "indoor" else _VKITTI)
+
+
+# A revision that is no full commit is one that no public listing showed in full (see hub_configs/).
+CHECKPOINTS: dict[str, Checkpoint] = {
+    row.name: row
+    for row in (
+        Checkpoint("midas_dpt_hybrid",
+                   HubSource("Intel/dpt-hybrid-midas", "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", 490),
+                   "dpt", "relative_disparity", "Apache-2.0"),
+        _depth_anything("small", "5426e4f0f36572d16453bbda7a8389317b1bef99", 99.2),
+        _depth_anything("base", "b1958afc87fb45a9e3746cb387596094de553ed8", 390),
+        _depth_anything("large", "7581137eff8d4e94f6e796d3baea0e9fa79b22d2", 1340),
+        _depth_anything_metric("indoor", "small", "4d5187ef4957085a714f15b6ae43230a8b813c03", 99.2),
+        _depth_anything_metric("indoor", "base", "c6d9784", 390),
+        _depth_anything_metric("indoor", "large", "main", 1340),
+        _depth_anything_metric("outdoor", "small", "2fd93bd764b15eea94dcf7763bba7ddc25007d0f", 99.2),
+        _depth_anything_metric("outdoor", "base", "5b575fded0346068343a6d96d0ce3ab6dbc9fb49", 390),
+        _depth_anything_metric("outdoor", "large", "f79cc1bbf3f54d8d5737789127a6e88f49c13bd7", 1340),
+        Checkpoint("glpn_nyu", HubSource("vinvino02/glpn-nyu", "cb8ce03174424af9a3315da175ead88667f0578c", 245),
+                   "glpn", "metric_depth", "Apache-2.0", focal=_NYU),
+        Checkpoint("zoedepth_nyu", HubSource("Intel/zoedepth-nyu", "52ae69caf7896c927909b3ceab4249c235e16dc1", 1380),
+                   "zoedepth", "metric_depth", "MIT", focal=_NYU_WHOLE),
+        Checkpoint("depth_pro", HubSource("apple/DepthPro-hf", "de816c8", 1904), "depth_pro", "metric_depth",
+                   "Apple AMLR (research only)", True),
     )
 }
 
 
+def _focal_text(row: Checkpoint) -> str:
+    if row.kind == "depth_pro":
+        return "none: answers inverse depth per focal length, the camera's own makes it metres"
+    if row.output == "relative_disparity":
+        return "none: relative"
+    assert row.focal is not None, "a metric row names the camera that it was trained on"
+    seen = f"in an image of {row.focal.short_side_px} px" if row.focal.short_side_px else "at the network's input"
+    return f"{row.focal.focal_px:g} px {seen}: metres are scaled by the camera's own over it"
+
+
+def _spec(row: Checkpoint) -> ModelSpec:
+    return ModelSpec(row.name, row.output, row.licence, f"{row.hub.repo}@{row.hub.revision}",
+                     functools.partial(load_transformer, row), _focal_text(row), row.hub.size_mb, row.hub,
+                     row.noncommercial)
+
+
+_CANONICAL = "that of its card: metres are scaled by the camera's own over it"
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec("unetpp_mobile", "metric_depth", "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)",
+                  "embedded", _load_unetpp_mobile, _CANONICAL, 3.1),
+        ModelSpec("unetpp_resnext50", "metric_depth", "Apache-2.0 (that of your weights)", "to be trained",
+                  load_unetpp_resnext50, _CANONICAL),
+        *(_spec(row) for row in CHECKPOINTS.values()),
+    )
+}
+
+
+def weights_state(spec: ModelSpec) -> str:
+    """Where the weights of a row are: 'in the package', 'cached', 'not cached' or 'to be trained'."""
+    if spec.hub is not None:
+        return "cached" if cached_folder(spec.hub) else "not cached"
+    return "in the package" if spec.source == "embedded" else spec.source
+
+
 def load_model(settings: ModelConfig, threads: int = 0) -> DepthModel:
-    """The model `settings.name`, ready to predict. `threads` 0 = all cores. Raises ModelError."""
-    if settings.name not in MODELS:
-        raise ModelError(
-            f"unknown model '{settings.name}'{nearest(settings.name, list(MODELS))} (models: {', '.join(MODELS)})"
-        )
-    return MODELS[settings.name].load(settings, threads)
+    """The model `settings.name`, ready to predict, telling sigma where asked. `threads` 0 = all cores.
+
+    Names are those of `MODELS`, `hf:<id or folder>` and `ensemble:<a>+<b>[+...]`. Raises ModelError.
+    """
+    return with_uncertainty(_single_or_ensemble(settings, threads), settings)
+
+
+def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
+    name = settings.name
+    if name.startswith(PREFIX):
+        return load_ensemble(member_names(name), settings, threads)
+    if name.startswith(HF):
+        return load_named(settings, threads, {row.hub.repo: row for row in CHECKPOINTS.values()})
+    if name not in MODELS:
+        raise ModelError(f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
+                         f"{HF}<id or folder>, {PREFIX}<a>+<b>)")
+    spec = MODELS[name]
+    _check_output(spec, settings.output)
+    return spec.load(settings, threads)
+
+
+def _check_output(spec: ModelSpec, asked: str) -> None:
+    if asked not in ("auto", spec.output):
+        raise ModelError(f"{spec.name} answers {spec.output}, model.output asks for {asked}: leave it at auto; metres "
+                         "of a relative model come by scale.source")

@@ -1,0 +1,210 @@
+"""Where the weights of a model lie: a local folder or file, or the cache of the Hugging Face hub. No torch here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+
+CONFIG = "config.json"
+PROCESSOR = "preprocessor_config.json"
+# In order of preference; an index names the shards beside it.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A checkpoint on the hub: `repo` 'organisation/name' at `revision`, `size_mb` of weights in megabytes (1e6).
+
+    A revision that is no full commit (a branch, or a commit's first digits) is one whose full commit was not known
+    when the table was written.
+    """
+
+    repo: str
+    revision: str = "main"
+    size_mb: float = 0.0
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a full commit."""
+        return _COMMIT.fullmatch(self.revision) is not None
+
+    @property
+    def fetch_command(self) -> str:
+        """The shell command that puts the checkpoint into the cache."""
+        return f"hf download {self.repo} --revision {self.revision}"
+
+
+@dataclass(frozen=True)
+class WeightFiles:
+    """The files of one checkpoint; `config` and `processor` are None where a bare file of weights was given."""
+
+    place: Path
+    weights: tuple[Path, ...]
+    config: Path | None = None
+    processor: Path | None = None
+
+
+def parse_source(text: str) -> HubSource | None:
+    """'organisation/name' or 'organisation/name@revision' as a source; None where `text` is something else."""
+    repo, _, revision = text.partition("@")
+    return HubSource(repo, revision or "main") if _REPO.fullmatch(repo) else None
+
+
+def cache_folder() -> Path:
+    """The hub's cache, where its library puts it: HF_HUB_CACHE, else HF_HOME/hub, else the user's cache folder."""
+    environment = os.environ
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if environment.get(name):
+            return Path(environment[name]).expanduser()
+    user_cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environment.get("HF_HOME") or str(Path(user_cache) / "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def cached_folder(source: HubSource) -> Path | None:
+    """The folder of a checkpoint in the cache, with configuration and weights; None where it is not there."""
+    repo = cache_folder() / f"models--{source.repo.replace('/', '--')}"
+    reference = repo / "refs" / source.revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else source.revision
+    folder = repo / "snapshots" / commit
+    if not (folder / CONFIG).is_file():
+        return None
+    try:
+        return folder if _weights_in(folder) else None
+    except ModelError:  # a download that broke off: the rest is still to be fetched
+        return None
+
+
+def obtain(source: HubSource, name: str) -> Path:
+    """The folder of a checkpoint in the cache, downloaded where it is not there.
+
+    ModelError with the command that fetches it where neither works; `name` is the model's, for the message.
+    """
+    folder = cached_folder(source)
+    if folder is not None:
+        return folder
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ModelError(f"the weights of {name} are not in {cache_folder()}, and huggingface_hub, which fetches them, "
+                         f"is not installed: pip install 'mono_depth_recon[torch]', then {source.fetch_command}"
+                         ) from error
+    reasons = (OSError, huggingface_hub.errors.EntryNotFoundError, huggingface_hub.errors.HFValidationError)
+    try:
+        return _download(source)
+    except reasons as error:
+        raise ModelError(f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
+                         f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
+                         "name their folder by model.checkpoint") from error
+
+
+def _download(source: HubSource) -> Path:
+    import huggingface_hub
+
+    def fetch(file: str) -> Path:
+        return Path(huggingface_hub.hf_hub_download(source.repo, file, revision=source.revision,
+                                                    cache_dir=cache_folder()))
+
+    folder = fetch(CONFIG).parent
+    _fetch_first((PROCESSOR,), fetch)
+    found = _fetch_first(_WEIGHTS, fetch)
+    if found is None:
+        raise ModelError(f"https://huggingface.co/{source.repo} at {source.revision} holds none of "
+                         f"{', '.join(_WEIGHTS)}: name another checkpoint")
+    if found.suffix == ".json":
+        for shard in _shards(found):
+            fetch(shard.name)
+    return folder
+
+
+def _fetch_first(files: tuple[str, ...], fetch: Callable[[str], Path]) -> Path | None:
+    """The first of `files` that the hub has."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in files:
+        try:
+            return fetch(file)
+        except LocalEntryNotFoundError:  # no network: the next name would fail alike
+            raise
+        except EntryNotFoundError:
+            continue
+    return None
+
+
+def local_files(path: Path) -> WeightFiles:
+    """The files of a checkpoint in a folder as transformers' save_pretrained writes it, or one file of weights.
+
+    ModelError where the path is missing, or the folder holds no configuration or no weights.
+    """
+    if path.is_file():
+        if path.suffix not in (".safetensors", ".bin", ".pt", ".pth"):
+            raise ModelError(f"{path} must be a file of weights (.safetensors, .bin, .pt, .pth) or the folder of a "
+                             "transformers model")
+        return WeightFiles(path, (path,))
+    if not path.is_dir():
+        raise ModelError(f"{path} does not exist: name the folder of a transformers model ({CONFIG}, {_WEIGHTS[0]})")
+    if not (path / CONFIG).is_file():
+        raise ModelError(f"{path} is not the folder of a transformers model: it holds no {CONFIG}")
+    weights = _weights_in(path)
+    if not weights:
+        raise ModelError(f"{path} holds {CONFIG} but no weights: put {_WEIGHTS[0]} or {_WEIGHTS[2]} beside it")
+    processor = path / PROCESSOR
+    return WeightFiles(path, weights, path / CONFIG, processor if processor.is_file() else None)
+
+
+def _weights_in(folder: Path) -> tuple[Path, ...]:
+    """The files of weights of a folder, all of them there; empty where there are none."""
+    for name in _WEIGHTS:
+        path = folder / name
+        if path.is_file():
+            files = _shards(path) if path.suffix == ".json" else (path,)
+            missing = [file.name for file in files if not file.is_file()]
+            if missing:
+                raise ModelError(f"{folder} lacks {', '.join(missing)}, which {name} names: copy the folder again")
+            return files
+    return ()
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    tree = read_json(index)
+    names = sorted(set(tree.get("weight_map", {}).values()))
+    if not names or any(Path(name).name != name for name in names):
+        raise ModelError(f"{index} must name the shards of the weights beside it ('weight_map'): copy it again")
+    return tuple(index.parent / name for name in names)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. ModelError where the file cannot be read or is something else."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} must be JSON text, got: {error}") from error
+    if not isinstance(tree, dict):
+        raise ModelError(f"{path} must hold a JSON object, got {type(tree).__name__}")
+    return tree
+
+
+def fingerprint(files: WeightFiles) -> str:
+    """Names, sizes and times of the weights. In the hub's cache a file's target is named by its content."""
+    parts = []
+    for path in files.weights:
+        target = path.resolve()
+        status = target.stat()
+        parts.append(f"{path.name} {target.name} {status.st_size} {status.st_mtime_ns}")
+    return "\n".join(parts)
+
+
+def _first_sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text.split(". ")[0][:200] or type(error).__name__

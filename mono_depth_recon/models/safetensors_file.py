@@ -1,0 +1,32 @@
+"""Whether a safetensors file is whole, without reading its tensors and without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import ModelError
+
+_LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+
+
+def check_safetensors(path: Path) -> None:
+    """ModelError unless header and size of the file agree (https://github.com/huggingface/safetensors, Format)."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(min(length, _LONGEST_HEADER))
+        tree = json.loads(header)
+        ends = [entry["data_offsets"][1] for name, entry in tree.items() if name != "__metadata__"]
+    except OSError as error:
+        raise ModelError(f"weights {path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise _broken(path) from error
+    if size != 8 + length + max(ends, default=0):
+        raise _broken(path)
+
+
+def _broken(path: Path) -> ModelError:
+    return ModelError(f"weights {path} must be a whole safetensors file, got {path.stat().st_size} bytes that are cut "
+                      "off or something else: copy the file again")
