@@ -37,7 +37,7 @@ from .models import DepthModel, load_model
 LIMIT_S = 1800
 COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "pre + post ms", "host MiB",
            "GPU MiB", "against torch f32", "times faster", "sigma by", "device or reason")
-_REFERENCE = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
+_REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
 @dataclass(frozen=True)

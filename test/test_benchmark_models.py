@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mono_depth_recon.benchmark_models import (  # noqa: E402
+from mono_depth_recon.benchmark_models import (
     COLUMNS,
     Plan,
     Result,
@@ -20,10 +20,10 @@ from mono_depth_recon.benchmark_models import (  # noqa: E402
     measure_models,
     run_case,
 )
-from mono_depth_recon.cli import main  # noqa: E402
-from mono_depth_recon.config import Config, ModelConfig  # noqa: E402
-from mono_depth_recon.errors import DataError  # noqa: E402
-from mono_depth_recon.frames import Prediction  # noqa: E402
+from mono_depth_recon.cli import main
+from mono_depth_recon.config import Config, ModelConfig
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.frames import Prediction
 
 
 @pytest.fixture(scope="module")

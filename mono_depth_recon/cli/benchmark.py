@@ -62,8 +62,8 @@ def _run_frame_path(arguments: argparse.Namespace) -> int:
 
 
 def _run_models(arguments: argparse.Namespace) -> int:
-    lists = {name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
-             for name, key in _SINGULAR.items()}
+    lists: dict[str, list[Any]] = {name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
+                                   for name, key in _SINGULAR.items()}
     with TemporaryDirectory() as folder:
         checkpoints = _random_checkpoints(arguments.models, Path(folder)) if arguments.random_weights else {}
         plan = benchmark_models.Plan(arguments.models, **lists, config=config_of(arguments), repeats=arguments.repeats,
