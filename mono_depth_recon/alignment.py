@@ -22,8 +22,10 @@ KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that canno
 _MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
 _MAX_SAMPLES = 20_000
 _TRIALS, _JUDGES = 300, 500
+_TOLERANCE = 0.1  # of inverse depth; a threshold by the residuals alone would see but the wall that fills the view
 _INLIER_SIGMAS = 2.5
-_FLOOR = 1e-4  # of the median inverse depth: exact data has no noise to measure residuals by
+_CLOSEST = 0.2  # of the tolerance: exact data has no noise to measure residuals by
+_REFITS = 10
 _ASPECT_TOLERANCE = 0.02
 
 _Floats = NDArray[np.float64]
@@ -73,9 +75,10 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
 
     The grids may differ in resolution: a reference pixel is compared with the disparity at its centre. Reference
     pixels that are not finite and positive do not count, so it may be sparse. Up to about half of the others may be
-    wrong: least median of squares over pairs of pixels, then least squares on the inliers within 2.5 robust standard
-    deviations (Rousseeuw and Leroy, 1987, chapter 5). Deterministic. Raises DataError where fewer than MIN_PIXELS
-    pixels count, the views differ in shape, the reference has no relief, or the best scale is not positive.
+    wrong: truncated squares over lines through random pairs (MSAC, Torr and Zisserman, 2000), then least squares on
+    the inliers. A pixel counts as one within 10 % of inverse depth (the mean of its own and the median), or 2.5 robust
+    standard deviations where that is less. Deterministic. Raises DataError where fewer than MIN_PIXELS pixels count,
+    the views differ in shape, the reference has no relief, or the best scale is not positive.
     """
     d, w = _pairs(disparity, reference)
     near, far = np.percentile(w, (95, 5))
@@ -83,7 +86,8 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
         raise DataError(
             "expected a reference depth with relief, it is nearly constant: a flat view does not tell the scale"
         )
-    scale, shift, inliers = _refined(d, w, *_least_median(d, w))
+    tolerance = _TOLERANCE / 2 * (w + np.median(w))
+    scale, shift, inliers = _refined(d, w, tolerance, *_consensus(d, w, tolerance))
     if scale <= 0:
         raise DataError(
             f"expected a disparity that grows towards the camera, the reference depth says the opposite (scale "
@@ -164,8 +168,8 @@ def _check_aspect(reference: Depth, height: int, width: int) -> None:
         )
 
 
-def _least_median(d: _Floats, w: _Floats) -> tuple[float, float]:
-    """Of the lines through random pairs, the one with the least median of absolute residuals."""
+def _consensus(d: _Floats, w: _Floats, tolerance: _Floats) -> tuple[float, float]:
+    """Of the lines through random pairs, the one with the least truncated squared residuals."""
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(d), (2, _TRIALS))
     apart = np.flatnonzero(d[first] != d[second])
@@ -175,20 +179,22 @@ def _least_median(d: _Floats, w: _Floats) -> tuple[float, float]:
     scale = (w[first] - w[second]) / (d[first] - d[second])
     shift = w[first] - scale * d[first]
     judges = rng.integers(0, len(d), min(_JUDGES, len(d)))
-    medians = np.median(np.abs(scale[:, None] * d[judges] + shift[:, None] - w[judges]), axis=1)
-    best = int(np.argmin(medians))
+    residuals = (scale[:, None] * d[judges] + shift[:, None] - w[judges]) / tolerance[judges]
+    best = int(np.argmin(np.minimum(np.square(residuals), 1).mean(axis=1)))
     return float(scale[best]), float(shift[best])
 
 
-def _refined(d: _Floats, w: _Floats, scale: float, shift: float) -> tuple[float, float, NDArray[np.bool_]]:
-    """Least squares on the inliers of a line, until they stay the same."""
-    floor = _FLOOR * float(np.median(w))
-    inliers = np.zeros(len(d), np.bool_)
-    for _ in range(10):
-        residual = np.abs(scale * d + shift - w)
-        deviation = 1.4826 * float(np.median(residual[inliers] if inliers.any() else residual))
-        previous, inliers = inliers, residual <= _INLIER_SIGMAS * max(deviation, floor)
+def _refined(
+    d: _Floats, w: _Floats, tolerance: _Floats, scale: float, shift: float
+) -> tuple[float, float, NDArray[np.bool_]]:
+    """Least squares on the inliers of a line until they stay the same, closer where the residuals are small."""
+    inliers, limit = np.zeros(len(d), np.bool_), 1.0
+    for _ in range(_REFITS):
+        residual = np.abs(scale * d + shift - w) / tolerance
+        previous, inliers = inliers, residual <= limit
         if np.array_equal(previous, inliers) or np.ptp(d[inliers]) <= 0:
             break
         scale, shift = np.polyfit(d[inliers], w[inliers], 1).tolist()
+        deviation = 1.4826 * float(np.median(residual[inliers]))
+        limit = float(np.clip(_INLIER_SIGMAS * deviation, _CLOSEST, 1.0))
     return scale, shift, inliers

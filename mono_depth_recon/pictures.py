@@ -63,6 +63,13 @@ def colorize_depth(depth: Depth, near: float | None = None, far: float | None = 
     return cv2.applyColorMap(level.astype(np.uint8), _plasma())
 
 
+def colorize_disparity(disparity: Depth) -> Rgb:
+    """Relative disparity (H, W) in the colours of depth: near dark blue, far yellow, NaN black; of each image alone."""
+    far, near = depth_limits(disparity)  # any map's percentiles
+    with np.errstate(over="ignore"):
+        return colorize_depth((np.float32(near) - disparity) / np.float32(near - far), 0.0, 1.0)
+
+
 @lru_cache(maxsize=1)
 def _plasma() -> NDArray[np.uint8]:
     """(256, 1, 3) uint8 RGB: black, then OpenCV's copy of matplotlib's plasma."""

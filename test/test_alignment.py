@@ -81,6 +81,18 @@ def test_thirty_percent_outliers_leave_the_fit_within_one_percent(
     assert abs(plain[0] / TRUTH.scale - 1) > 0.05, "least squares alone is far off: the test is no pretence"
 
 
+@pytest.mark.parametrize("share", [0.6, 0.85])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_wall_that_fills_most_of_the_view_does_not_decide_alone(share: float, noise: float) -> None:
+    """Its pixels agree with every scale whose line passes through them; the few others tell the right one."""
+    depth = np.full((HEIGHT, WIDTH), 3.0, np.float32)
+    depth[:, int(share * WIDTH):] = scene()[:, int(share * WIDTH):]
+    relative = np.random.default_rng(2).normal(0, noise, depth.shape)
+    fit = fit_scale(disparity_of((depth * (1 + relative)).astype(np.float32)), depth)
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=0.01)
+    assert fit.inliers > (0.95 if noise else 0.999)
+
+
 def test_clean_data_give_what_numpy_gives() -> None:
     depth = scene()
     disparity = disparity_of(depth)

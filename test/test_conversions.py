@@ -262,6 +262,34 @@ def test_cloud_message_layout(rgb: NDArray[np.uint8]) -> None:
     assert np.array_equal(c.points_from_msg(msg), points, equal_nan=True)
 
 
+def test_cloud_message_with_sigma(rgb: NDArray[np.uint8]) -> None:
+    """A fifth float32 after rgb: readers that look fields up by name take the first four as before."""
+    camera = PinholeCamera.from_hfov(WIDTH, HEIGHT, 60)
+    depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
+    sigma = np.linspace(0, 1, depth.size, dtype=np.float32).reshape(depth.shape)
+    sigma[0, 0] = np.nan
+    points = back_project(depth, camera, rgb, sigma=sigma)
+    msg = c.points_to_msg(points, Header(frame_id="cam"))
+    assert [(f.name, f.offset, f.datatype, f.count) for f in msg.fields] == [
+        (n, 4 * i, PointField.FLOAT32, 1) for i, n in enumerate(("x", "y", "z", "rgb", "sigma"))
+    ]
+    assert (msg.point_step, msg.row_step, len(msg.data)) == (20, 20 * WIDTH, 20 * WIDTH * HEIGHT)
+    layout = np.dtype([("xyz", "<f4", 3), ("bgra", "u1", 4), ("sigma", "<f4")])
+    cells = np.frombuffer(msg.data.tobytes(), layout).reshape(HEIGHT, WIDTH)
+    np.testing.assert_array_equal(cells["sigma"], sigma)
+    np.testing.assert_array_equal(cells["bgra"][..., 2::-1], rgb)
+    np.testing.assert_array_equal(c.points_from_msg(msg).view(np.uint32), points.view(np.uint32))
+
+
+def test_a_cloud_message_changes_its_layout_with_the_parameter() -> None:
+    cloud = c.CloudMessage()
+    for sigma, values in ((False, 4), (True, 5), (False, 4)):
+        cloud.points(3, 2, sigma)[...] = 1.0
+        msg = cloud.stamped(Header())
+        assert (len(msg.fields), msg.point_step, msg.row_step, len(msg.data)) == (values, 4 * values, 8 * values,
+                                                                                  24 * values)
+
+
 def test_cloud_message_reuses_its_buffer(rgb: NDArray[np.uint8]) -> None:
     cloud = c.CloudMessage()
     first = cloud.points(HEIGHT, WIDTH)

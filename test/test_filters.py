@@ -52,6 +52,16 @@ def test_drop_makes_unknown_and_nothing_else() -> None:
     assert (depth[~unknown] == 2).all()
 
 
+def test_uncertain_depth_is_dropped_beyond_range_too() -> None:
+    depth = np.array([[1.0, 2.0, np.inf, np.inf, 3.0, np.nan]], np.float32)
+    sigma = np.array([[0.1, 0.3, 0.1, 0.3, np.nan, 0.1]], np.float32)
+    filters.drop_uncertain(depth, sigma, 0.2)
+    np.testing.assert_array_equal(depth, np.array([[1.0, np.nan, np.inf, np.nan, np.nan, np.nan]], np.float32))
+    exact = np.array([[1.0]], np.float32)
+    filters.drop_uncertain(exact, np.array([[0.25]], np.float32), 0.25)
+    assert exact[0, 0] == 1.0, "the limit itself stays"
+
+
 @pytest.mark.parametrize(("border_px", "left"), [(0, 30), (1, 12), (2, 2), (3, 0), (100, 0)])
 def test_the_border_is_dropped(border_px: int, left: int) -> None:
     depth = np.ones((5, 6), np.float32)

@@ -89,6 +89,23 @@ def test_stride_keeps_every_nth_row_and_column(stride: int) -> None:
                                   whole[::stride, ::stride].view(np.uint32))
 
 
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_sigma_is_the_fifth_value_of_a_point(stride: int) -> None:
+    pinhole, (depth, rgb) = camera(101, 77), scene(101, 77)
+    sigma = np.random.default_rng(1).uniform(0, 1, depth.shape).astype(np.float32)
+    sigma[3:9] = np.nan
+    points = back_project(depth, pinhole, rgb, stride, sigma=sigma)
+    np.testing.assert_array_equal(points[..., :4].view(np.uint32), back_project(depth, pinhole, rgb, stride).view("u4"))
+    np.testing.assert_array_equal(points[..., 4], sigma[::stride, ::stride])
+    out = np.empty_like(points)
+    assert back_project(depth, pinhole, rgb, stride, out, sigma) is out
+    np.testing.assert_array_equal(out.view(np.uint32), points.view(np.uint32))
+    with pytest.raises(DataError, match=r"out must be \(.*, 5\) float32, got"):
+        back_project(depth, pinhole, rgb, stride, np.empty((*points.shape[:2], 4), np.float32), sigma)
+    with pytest.raises(DataError, match="camera is 101x77, image is 101x76"):
+        back_project(depth, pinhole, rgb, sigma=sigma[1:])
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_points_are_written_into_the_given_buffer(stride: int) -> None:
     """As the node does it: the bytes of a message, written through a numpy view."""

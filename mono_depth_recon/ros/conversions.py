@@ -43,6 +43,7 @@ _ENCODINGS: dict[str, tuple[str, int, _Convert]] = {
     "bayer_grbg8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerGB2RGB)),
 }
 ENCODINGS = tuple(_ENCODINGS)
+_FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 
 
 def image_from_msg(msg: Image) -> Rgb:
@@ -203,25 +204,27 @@ def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
 
 
 class CloudMessage:
-    """A PointCloud2 whose bytes are written in place: `points(shape)` is filled, then `stamped(header)` published.
+    """A PointCloud2 whose bytes are written in place: `points(...)` is filled, then `stamped(header)` published.
 
     The buffer is reused from frame to frame; publish before the next frame.
     """
 
     def __init__(self) -> None:
-        self._msg = PointCloud2(is_bigendian=sys.byteorder == "big", point_step=16, is_dense=False)
-        self._msg.fields = [
-            PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-            for i, n in enumerate(("x", "y", "z", "rgb"))
-        ]
-        self._points: Points = np.empty((0, 0, 4), np.float32)
+        self._msg = PointCloud2(is_bigendian=sys.byteorder == "big", is_dense=False)
+        self._points: Points = np.empty((0, 0, 0), np.float32)
 
-    def points(self, height: int, width: int) -> Points:
-        """(height, width, 4) float32 view of the message's bytes."""
-        if self._points.shape[:2] != (height, width):
-            self._msg.height, self._msg.width, self._msg.row_step = height, width, width * 16
-            self._msg.data = array("B", bytes(1)) * (height * width * 16)
-            self._points = np.frombuffer(self._msg.data, np.float32).reshape(height, width, 4)
+    def points(self, height: int, width: int, sigma: bool = False) -> Points:
+        """(height, width, 4) float32 view of the message's bytes, with the field sigma (height, width, 5)."""
+        names = _FIELDS if sigma else _FIELDS[:4]
+        shape, step = (height, width, len(names)), 4 * len(names)
+        if self._points.shape != shape:
+            self._msg.fields = [
+                PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate(names)
+            ]
+            self._msg.height, self._msg.width = height, width
+            self._msg.point_step, self._msg.row_step = step, step * width
+            self._msg.data = array("B", bytes(1)) * (step * height * width)
+            self._points = np.frombuffer(self._msg.data, np.float32).reshape(shape)
         return self._points
 
     def stamped(self, header: Header) -> PointCloud2:
@@ -231,18 +234,19 @@ class CloudMessage:
 
 
 def points_to_msg(points: Points, header: Header) -> PointCloud2:
-    """Organised points (H, W, 4) -> a PointCloud2 of its own."""
+    """Organised points (H, W, 4), or (H, W, 5) with sigma -> a PointCloud2 of its own."""
     cloud = CloudMessage()
-    cloud.points(*points.shape[:2])[...] = points
+    height, width, values = points.shape
+    cloud.points(height, width, sigma=values == len(_FIELDS))[...] = points
     return cloud.stamped(header)
 
 
 def points_from_msg(msg: PointCloud2) -> Points:
-    """A cloud of this package (x y z rgb, 16 bytes a point) -> (H, W, 4) float32; others through sensor_msgs_py."""
-    layout = [(f.name, f.offset, f.datatype) for f in msg.fields]
-    ours = [(n, 4 * i, PointField.FLOAT32) for i, n in enumerate(("x", "y", "z", "rgb"))]
-    if layout == ours and msg.point_step == 16 and msg.row_step == 16 * msg.width and not msg.is_bigendian:
-        return np.frombuffer(msg.data, np.float32).reshape(msg.height, msg.width, 4)
+    """A cloud of this package -> (H, W, 4) float32, with its field sigma (H, W, 5); others through sensor_msgs_py."""
+    layout, step = [(f.name, f.offset, f.datatype) for f in msg.fields], 4 * len(msg.fields)
+    ours = [(n, 4 * i, PointField.FLOAT32) for i, n in enumerate(_FIELDS[: max(4, len(layout))])]
+    if layout == ours and msg.point_step == step and msg.row_step == step * msg.width and not msg.is_bigendian:
+        return np.frombuffer(msg.data, np.float32).reshape(msg.height, msg.width, len(layout))
     try:
         from sensor_msgs_py import point_cloud2
     except ImportError:

@@ -17,6 +17,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from ..alignment import no_metres, not_needed
 from ..arrays import Points
 from ..config import Config
 from ..errors import DataError, MonoDepthError
@@ -25,6 +26,7 @@ from ..pipeline import DepthReconstructor, Wanted
 from .conversions import image_from_compressed, image_from_msg
 from .frame_worker import FrameStats, FrameWorker
 from .publications import Publications
+from .reference_depth import ReferenceDepths
 from .subscriptions import AdaptiveSubscription, CameraInfos
 
 _AnyImage: TypeAlias = Image | CompressedImage
@@ -57,6 +59,9 @@ class FrameLine:
         self._waiting: _Arrival | None = None
         self._warning = threading.Lock()
         self._warned: dict[str, float] = {}
+        self._remarked: set[str] = set()
+        self._references = ReferenceDepths(node, config.qos.subscribe)
+        self.apply(config)
         self._worker = FrameWorker(self._process, self._refuse, lambda: reconstructor.config.max_rate, failed)
         compressed = config.image_transport == "compressed"
         topic = node.resolve_topic_name("image")
@@ -72,10 +77,25 @@ class FrameLine:
             config.qos.subscribe,
         )
 
+    @property
+    def relative(self) -> bool:
+        """Whether the model answers disparity."""
+        return self._reconstructor.model.output == "relative_disparity"
+
+    def apply(self, config: Config) -> None:
+        """Follows `scale.source` with the subscription of reference depth; to be called where callbacks run."""
+        model, source = self._reconstructor.model.name, config.scale.source
+        self._references.listen(self.relative and source == "reference")
+        if self.relative and source == "none":
+            self._remark(no_metres(model))
+        if not self.relative and source != "none":
+            self._remark(not_needed(model, source))
+
     def close(self) -> None:
         """Ends subscriptions and worker; the current frame finishes."""
         self._image_subscription.destroy()
         self._info_subscription.destroy()
+        self._references.listen(False)
         self._worker.close()
         self._newest = self._last = self._waiting = None
 
@@ -95,17 +115,14 @@ class FrameLine:
             self._warn(f"{self.idle_reason()}: remap camera_info, or publish it")
 
     def snapshot(self) -> tuple[Frame, Header]:
-        """The newest image as a Frame with depth, computed now if nobody needed it before. Raises DataError."""
+        """The newest image as a Frame, computed now if nobody needed its depth before. Raises DataError."""
         arrival = self._newest
         if arrival is None:
             raise DataError(f"no frame yet: {self.idle_reason()}")
         last = self._last
         if last is not None and last[0] is arrival:
             return last[1], arrival.msg.header
-        frame = self._compute(arrival, Wanted(depth=True, points=False))
-        if frame.depth is None:
-            raise DataError(f"model {self._reconstructor.model.name} gives relative disparity: a cloud needs metres")
-        return frame, arrival.msg.header
+        return self._compute(arrival, Wanted(depth=True, points=False)), arrival.msg.header
 
     def _on_image(self, msg: _AnyImage) -> None:
         arrival = _Arrival(msg, time.monotonic())
@@ -127,19 +144,33 @@ class FrameLine:
         self._stats.count_received(self._worker.put(arrival))
 
     def _process(self, arrival: _Arrival) -> None:
-        wanted = self._publications.wanted()
+        config = self._reconstructor.config
+        wanted = self._publications.wanted(metres=not self.relative or config.scale.source != "none")
         if wanted is None:
             return
-        config = self._reconstructor.config
         frame = self._compute(arrival, wanted)
         started = time.perf_counter()
         self._publications.publish(frame, arrival.msg.header, config)
         frame.timings["publish"] = time.perf_counter() - started
         if frame.depth is not None:
             self._last = (arrival, frame)
-            if not np.isfinite(frame.depth).any():
-                self._warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
+        self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
+
+    def _judge(self, frame: Frame, config: Config) -> None:
+        """Says what a frame lacks."""
+        self._stats.scale = frame.scale
+        if frame.depth is not None and not np.isfinite(frame.depth).any():
+            self._warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
+        if frame.no_metres and config.scale.source != "none":
+            self._stats.count_without_metres(frame.no_metres)
+            self._warn(f"frame without metres: {frame.no_metres}")
+        asked = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
+        if asked and frame.depth is not None and frame.sigma is None:
+            self._remark(
+                f"model {self._reconstructor.model.name} tells no sigma: depth/sigma is silent, the cloud's field "
+                "sigma is NaN and filter.max_sigma drops nothing; set model.uncertainty"
+            )
 
     def _compute(self, arrival: _Arrival, wanted: Wanted) -> Frame:
         started = time.perf_counter()
@@ -152,21 +183,32 @@ class FrameLine:
             )
         camera = self._infos.camera(info, rgb.shape[1], rgb.shape[0])
         converted = time.perf_counter() - started
+        stamp = arrival.msg.header.stamp
         with self._computing:
             frame = self._reconstructor.process(
-                rgb, camera, wanted, self._cloud_buffer(rgb.shape[:2]) if wanted.points else None
+                rgb,
+                camera,
+                wanted,
+                self._cloud_buffer(rgb.shape[:2]) if wanted.points else None,
+                lambda: self._references.depth(stamp),
             )
         frame.timings["convert"] = converted
         return frame
 
     def _cloud_buffer(self, shape: tuple[int, ...]) -> Points:
-        stride = self._reconstructor.config.cloud.stride
-        rows, columns = (int(np.ceil(n / stride)) for n in shape)
-        return self._publications.cloud.points(rows, columns)
+        settings = self._reconstructor.config.cloud
+        rows, columns = (int(np.ceil(n / settings.stride)) for n in shape)
+        return self._publications.cloud.points(rows, columns, settings.sigma)
 
     def _refuse(self, error: MonoDepthError) -> None:
         self._stats.count_refused(str(error))
         self._warn(f"frame dropped: {error}")
+
+    def _remark(self, text: str) -> None:
+        """Logs a text the first time."""
+        if text not in self._remarked:
+            self._remarked.add(text)
+            self._node.get_logger().warning(text)
 
     def _warn(self, text: str) -> None:
         """Logs a text at once, then every few seconds while it lasts; texts that differ do not hide each other."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..errors import MonoDepthError
+from ..frames import Scale
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class FrameStats:
     published: int = 0
     dropped: int = 0
     refused: int = 0
+    without_metres: int = 0
+    scale: Scale | None = None
     last_error: str = ""
     _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=60))
@@ -73,6 +76,12 @@ class FrameStats:
         """A frame could not be processed."""
         with self._lock:
             self.refused += 1
+            self.last_error = error
+
+    def count_without_metres(self, error: str) -> None:
+        """A frame of a relative model has no scale, though a source of it is set."""
+        with self._lock:
+            self.without_metres += 1
             self.last_error = error
 
     def count_published(self, latency: float, steps: dict[str, float]) -> None:

@@ -10,9 +10,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from ..arrays import Rgb
 from ..config import Config
 from ..frames import Frame
-from ..pictures import colorize_depth
+from ..pictures import colorize_depth, colorize_disparity
 from ..pipeline import Wanted
 from .conversions import CloudMessage, depth_to_msg, info_to_msg, rgb_to_msg
 
@@ -20,30 +21,37 @@ from .conversions import CloudMessage, depth_to_msg, info_to_msg, rgb_to_msg
 class Publications:
     """The node's output topics.
 
-    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, points, mesh;
-    stamp and frame_id are the colour image's.
+    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
+    of a relative model also disparity. Stamp and frame_id are the colour image's.
     """
 
-    def __init__(self, node: LifecycleNode, reliability: str) -> None:
+    def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
         qos = _qos(5, reliability)
         self.depth = node.create_lifecycle_publisher(Image, "depth/image_rect", qos)
         self.depth_info = node.create_lifecycle_publisher(CameraInfo, "depth/camera_info", qos)
         self.preview = node.create_lifecycle_publisher(Image, "depth/preview", qos)
+        self.sigma = node.create_lifecycle_publisher(Image, "depth/sigma", qos)
+        self.disparity = node.create_lifecycle_publisher(Image, "disparity", qos) if relative else None
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
-        self._all = (self.depth, self.depth_info, self.preview, self.rgb, self.rgb_info, self.points, self.mesh)
+        self._metric = (self.depth, self.depth_info, self.sigma, self.points)
+        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh)
         self.cloud = CloudMessage()
 
-    def wanted(self) -> Wanted | None:
-        """What of the next frame somebody subscribes to; None for nothing at all."""
-        points = _subscribed(self.points)
-        depth = points or any(map(_subscribed, (self.depth, self.depth_info, self.preview)))
+    def wanted(self, metres: bool) -> Wanted | None:
+        """What of the next frame, which has depth in `metres` or not, somebody subscribes to; None for nothing."""
+        points = metres and _subscribed(self.points)
+        depth = any(map(_subscribed, (self.preview, self.disparity, *(self._metric if metres else ()))))
         rgb = _subscribed(self.rgb) or _subscribed(self.rgb_info)
         return Wanted(depth=depth, points=points) if depth or rgb else None
+
+    def wants_sigma(self) -> bool:
+        """Whether somebody subscribes to depth/sigma."""
+        return _subscribed(self.sigma)
 
     def publish(self, frame: Frame, header: Header, config: Config) -> None:
         """Sends every subscribed part of `frame`, the depth first. `frame.points` must be `cloud.points(...)`."""
@@ -52,23 +60,34 @@ class Publications:
                 self.depth.publish(depth_to_msg(frame.depth, header, config.depth.encoding, config.depth.invalid))
             if _subscribed(self.depth_info):
                 self.depth_info.publish(info_to_msg(frame.camera, header))
+        if frame.disparity is not None and self.disparity is not None and _subscribed(self.disparity):
+            self.disparity.publish(depth_to_msg(frame.disparity, header))
+        if frame.sigma is not None and _subscribed(self.sigma):
+            self.sigma.publish(depth_to_msg(frame.sigma, header))
         if frame.points is not None:
             self.points.publish(self.cloud.stamped(header))
         if _subscribed(self.rgb):
             self.rgb.publish(rgb_to_msg(frame.rgb, header))
         if _subscribed(self.rgb_info):
             self.rgb_info.publish(info_to_msg(frame.camera, header))
-        if frame.depth is not None and _subscribed(self.preview):
-            self.preview.publish(rgb_to_msg(colorize_depth(frame.depth), header))
+        if _subscribed(self.preview) and (preview := _preview(frame)) is not None:
+            self.preview.publish(rgb_to_msg(preview, header))
 
     def destroy(self, node: LifecycleNode) -> None:
         """Ends all publishers."""
         for publisher in self._all:
-            node.destroy_lifecycle_publisher(publisher)
+            if publisher is not None:
+                node.destroy_lifecycle_publisher(publisher)
+
+
+def _preview(frame: Frame) -> Rgb | None:
+    if frame.depth is not None:
+        return colorize_depth(frame.depth)
+    return None if frame.disparity is None else colorize_disparity(frame.disparity)
 
 
 def _subscribed(publisher: Any) -> bool:
-    return bool(publisher.get_subscription_count() > 0)
+    return publisher is not None and bool(publisher.get_subscription_count() > 0)
 
 
 def _qos(depth: int, reliability: str, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:

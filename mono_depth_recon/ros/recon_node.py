@@ -134,7 +134,7 @@ class ReconNode(LifecycleNode):
         self.get_logger().info(f"loading {config.model.name}")
         reconstructor = DepthReconstructor.from_config(config)
         _warm_up(reconstructor)
-        publications = Publications(self, config.qos.publish)
+        publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
         snapshots = SnapshotServices(self, publications, self._newest_frame, lambda: self.config)
         model = reconstructor.model
         self._configured = _Configured(
@@ -149,7 +149,9 @@ class ReconNode(LifecycleNode):
         self._stats = FrameStats()
         self._line = FrameLine(self, line, publications, self._stats, self.config, self._worker_failed)
         self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
-        self.get_logger().info("ready: depth/image_rect, points and mesh are computed while somebody subscribes")
+        none = self._line.relative and self.config.scale.source == "none"
+        outputs = "disparity and depth/preview" if none else "depth/image_rect, points and mesh"
+        self.get_logger().info(f"ready: {outputs} are computed while somebody subscribes")
 
     def _deactivate(self) -> None:
         self._stop_line()
@@ -180,13 +182,17 @@ class ReconNode(LifecycleNode):
     def _apply(self, config: Config) -> None:
         if self._configured is not None:
             self._configured.reconstructor.config = config
+        if self._line is not None:
+            self._line.apply(config)
 
     def _report(self) -> None:
         if self._configured is None or self._line is None:
             return
         self._line.warn_if_waiting()
         stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason()))
+        source = self.config.scale.source if self._line.relative else ""
+        report = self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason(), source)
+        self._diagnostics.publish(report)
 
     def _worker_failed(self, error: BaseException) -> None:
         """The node without its worker is no node: it ends, so that a supervisor restarts it."""

@@ -109,7 +109,7 @@ class SnapshotServices:
     def _run(self, job: Callable[[], MeshJob | CloudJob]) -> tuple[SnapshotResult, Header]:
         frame, header = self._newest()
         if frame.depth is None:
-            raise DataError("the newest frame has no metric depth: set scale.source, or choose a metric model")
+            raise DataError(frame.no_metres)
         points = back_project(frame.depth, frame.camera, frame.rgb)
         return self._worker.submit(job(), points).result(), header
 
