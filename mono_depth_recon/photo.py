@@ -1,4 +1,4 @@
-"""Image files and the camera that took them: pixels as viewers show them, intrinsics from EXIF.
+"""Image and depth files and the camera that took them: pixels as viewers show them, intrinsics from EXIF.
 
 Images are turned upright by their EXIF orientation, as every viewer does; intrinsics belong to the upright image.
 What EXIF gives has square pixels and the principal point in the middle, so that turning leaves the focal length.
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .arrays import Rgb
+from .arrays import Depth, Rgb
 from .camera import PinholeCamera
 from .errors import CalibrationError, DataError
 
@@ -47,6 +47,30 @@ def read_photo(path: Path) -> Rgb:
                         "give a whole JPEG, PNG, TIFF, WebP or BMP file")
     rgb: Rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return rgb
+
+
+def read_depth(path: Path, per_metre: float = 1000.0) -> Depth:
+    """Depth (H, W) float32 in metres along the optical axis, NaN unknown, from an image file of one channel.
+
+    Integers (16-bit PNG or TIFF) hold `per_metre` units a metre, 0 unknown; floats (32-bit TIFF) hold metres. Raises
+    DataError.
+    """
+    import cv2
+
+    data = np.frombuffer(_bytes(path), np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        raise DataError(f"{path} cannot be decoded: {error.err}") from error
+    if image is None or image.ndim != 2 or image.dtype not in (np.uint16, np.float32):
+        got = "no image" if image is None else f"{image.shape[2] if image.ndim > 2 else 1} channels of {image.dtype}"
+        raise DataError(f"{path} must be a depth image of one channel, 16-bit integers (PNG) or 32-bit floats (TIFF), "
+                        f"got {got}")
+    depth: Depth = image.astype(np.float32)
+    if image.dtype == np.uint16:
+        depth /= np.float32(per_metre)
+    depth[~(depth > 0)] = np.nan
+    return depth
 
 
 def camera_from_exif(path: Path, width: int, height: int) -> PinholeCamera:

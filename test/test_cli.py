@@ -51,9 +51,16 @@ class FloorModel:
         """Nothing to give back."""
 
 
+SCALE, SHIFT = 0.02, -0.03
+
+
 class RelativeModel(FloorModel):
     name = "sketch"
     output = "relative_disparity"
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        return [Prediction(disparity=((1 / floor_depth(camera) - SHIFT) / SCALE).astype(np.float32))
+                for _, camera in batch]
 
 
 def floor_depth(camera: PinholeCamera) -> Depth:
@@ -195,7 +202,14 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
     (["--hfov", "60", "--max-side", "5"], "--max-side must be 0 or at least 32 pixels, got 5"),
     (["--hfov", "60", "--filter.min_range", "20"], "filter.min_range (20 m) must be below filter.max_range (10 m)"),
     (["--hfov", "60", "--filter.max_range", "0.5"], "expected a frame with valid depth"),
-    (["--hfov", "60", "--model.name", "sketch"], "model sketch gives relative disparity, which has no metres: choose"),
+    (["--hfov", "60", "--model.name", "sketch"], "model sketch gives relative disparity, which has no metres: set "),
+    (["--hfov", "60", "--model.name", "sketch", "--reference", "gone.png"], "gone.png cannot be read: No such file"),
+    (["--hfov", "60", "--scale.source", "fixed"], "scale.source=fixed is for models of relative disparity, floor ans"),
+    (["--hfov", "60", "--reference", "a.png"], "scale.source=reference is for models of relative disparity, floor a"),
+    (["--hfov", "60", "--scale.source", "reference"], "needs depth to fit on: give --reference FILE for each image"),
+    (["--hfov", "60", "--scale.source", "fixed", "--reference", "a.png"], "leave one of them out"),
+    (["--hfov", "60", "--reference", "a.png", "--reference", "b.png"], "in their order: got 2 for 1 images"),
+    (["--hfov", "60", "--reference", "a.png", "--reference-per-metre", "0"], "must be positive, got 0"),
     (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
 ])
 def test_wrong_values_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str],

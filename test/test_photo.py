@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import CalibrationError, DataError
-from mono_depth_recon.photo import camera_from_exif, read_exif, read_photo
+from mono_depth_recon.photo import camera_from_exif, read_depth, read_exif, read_photo
 
 EXIF_IFD, ORIENTATION = 0x8769, 0x0112
 FOCAL, FOCAL_35, PIXEL_X, PIXEL_Y, PLANE_X, PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA003, 0xA20E, 0xA210
@@ -150,3 +151,24 @@ def test_the_camera_agrees_with_the_field_of_view(tmp_path: Path) -> None:
     camera = camera_from_exif(write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 35}), 3000, 2000)
     expected = PinholeCamera.from_hfov(3000, 2000, math.degrees(2 * math.atan(18 / 35)))
     np.testing.assert_allclose(camera.K, expected.K, rtol=1e-9)
+
+
+def test_depth_files_in_their_units(tmp_path: Path) -> None:
+    stored = np.array([[0, 1500, 65535]], np.uint16)
+    cv2.imwrite(str(tmp_path / "d.png"), stored)
+    np.testing.assert_allclose(read_depth(tmp_path / "d.png"), [[np.nan, 1.5, 65.535]], rtol=1e-6)
+    np.testing.assert_allclose(read_depth(tmp_path / "d.png", 5000.0), [[np.nan, 0.3, 13.107]], rtol=1e-6)
+    metres = np.array([[np.nan, -1.0, 0.0, 2.5, np.inf]], np.float32)
+    cv2.imwrite(str(tmp_path / "d.tiff"), metres)
+    np.testing.assert_array_equal(read_depth(tmp_path / "d.tiff"), [[np.nan, np.nan, np.nan, 2.5, np.inf]])
+
+
+def test_what_is_no_depth_file_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 2), np.uint8))
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").touch()
+    for name, got in (("grey.png", "1 channels of uint8"), ("text.png", "no image"), ("empty.png", "no image")):
+        with pytest.raises(DataError, match=f"{name} must be a depth image of one channel, .* got {got}"):
+            read_depth(tmp_path / name)
+    with pytest.raises(DataError, match="gone.png cannot be read"):
+        read_depth(tmp_path / "gone.png")

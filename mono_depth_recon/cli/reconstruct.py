@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..alignment import no_metres, not_needed
 from ..arrays import Depth, Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
-from ..errors import CalibrationError, ConfigError, ModelError, MonoDepthError
+from ..config import PARAMETERS, Config, with_values
+from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
+from ..frames import Scale
 from ..mesh import Cloud, Mesh, cloud_from_organised, make_mesh
 from ..mesh_files import write_cloud, write_mesh
-from ..photo import camera_from_exif, read_photo
+from ..models import DepthModel
+from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pipeline import DepthReconstructor
 from ..views import VIEWS, view_cloud, view_mesh
 from .parameters import add_flags, config_of
 
 # What a file has no use for stays with the node: topics, rates, publishing.
-PARAMETER_FLAGS = ("model.name", "model.checkpoint", "model.runtime", "cpu_threads", "camera.mask",
-               "filter.min_range", "filter.max_range", "filter.edge_threshold", "filter.border", "cloud.stride",
+PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), "cpu_threads",
+               "scale.source", "scale.scale", "scale.shift", "camera.mask", "filter.min_range", "filter.max_range",
+               "filter.edge_threshold", "filter.max_sigma", "filter.border", "cloud.stride",
                "mesh.method", "mesh.format", "mesh.voxel_size", "mesh.outlier_neighbors", "mesh.outlier_std",
                "mesh.poisson_depth", "mesh.trim_quantile", "mesh.edge_ratio")
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -37,7 +44,11 @@ Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png
 
 The camera comes from --intrinsics, from --hfov, or from the EXIF data of a JPEG file: its 35 mm equivalent focal
 length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor.
-Images are turned upright by their EXIF orientation; all numbers describe the upright image."""
+Images are turned upright by their EXIF orientation; all numbers describe the upright image.
+
+A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
+or --reference with depth of the same view that it is fitted on: registered to the image, sparse or dense, at any
+resolution. A metric model takes neither."""
 
 
 def add_parser(commands: Any) -> None:
@@ -59,6 +70,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--max-side", type=int, default=640, metavar="PX",
                         help="larger images are made smaller to this longest side first, because the network sees less "
                              "than that and its edges would be smeared over many pixels; 0 = never (default: 640)")
+    parser.add_argument("--reference", type=Path, action="append", default=[], metavar="FILE",
+                        help="depth image that a relative model is scaled to (16-bit PNG or float TIFF in metres); "
+                             "once for each IMAGE, in their order")
+    parser.add_argument("--reference-per-metre", type=float, default=1000.0, metavar="N",
+                        help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D "
+                             "(default: 1000)")
     parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
     parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
     add_flags(parser, PARAMETER_FLAGS)
@@ -68,18 +85,18 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstructs every image, one line each. Returns 1 where some failed; their lines say why."""
     _check(arguments)
-    config = config_of(arguments)
+    config = _scaled(config_of(arguments), arguments)
     folder = writable_folder(arguments.output)
     reconstructor = DepthReconstructor.from_config(config)
-    if reconstructor.model.output != "metric_depth":
-        raise ModelError(f"model {reconstructor.model.name} gives relative disparity, which has no metres: choose "
-                         "a metric model (mono-depth-recon models lists them)")
+    _check_scale(reconstructor.model, config.scale.source)
     cameras = _Cameras(arguments)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
         label = f"[{number}/{len(arguments.images)}]"
         try:
-            print(label, _reconstruct(path, folder / path.stem, cameras, reconstructor, arguments), flush=True)
+            reference = arguments.reference[number - 1] if arguments.reference else None
+            print(label, _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments),
+                  flush=True)
         except MonoDepthError as error:
             print(label, f"error: {_named(error, path)}", file=sys.stderr, flush=True)
             failed += 1
@@ -97,6 +114,30 @@ def _check(arguments: argparse.Namespace) -> None:
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
         raise ConfigError(f"files are named by their image, and several are called '{twice[0]}': rename them, "
                           "or run them one by one with another --output")
+
+
+def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
+    """`config` with the scale.source that --reference stands for. Raises ConfigError."""
+    references, images = arguments.reference, arguments.images
+    if not references:
+        if config.scale.source == "reference":
+            raise ConfigError("scale.source=reference needs depth to fit on: give --reference FILE for each image")
+        return config
+    if config.scale.source == "fixed":
+        raise ConfigError("--reference is for a fitted scale, and scale.source is fixed: leave one of them out")
+    if len(references) != len(images):
+        raise ConfigError(f"--reference is given once for each image, in their order: got {len(references)} for "
+                          f"{len(images)} images")
+    if not arguments.reference_per_metre > 0:
+        raise ConfigError(f"--reference-per-metre must be positive, got {arguments.reference_per_metre:g}")
+    return with_values(config, {"scale.source": "reference"})
+
+
+def _check_scale(model: DepthModel, source: str) -> None:
+    if model.output != "metric_depth" and source == "none":
+        raise ModelError(no_metres(model.name))
+    if model.output == "metric_depth" and source != "none":
+        raise ConfigError(not_needed(model.name, source))
 
 
 class _Cameras:
@@ -125,28 +166,36 @@ class _Cameras:
         return camera
 
 
-def _reconstruct(path: Path, base: Path, cameras: _Cameras, reconstructor: DepthReconstructor,
-                 arguments: argparse.Namespace) -> str:
+def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Cameras,
+                 reconstructor: DepthReconstructor, arguments: argparse.Namespace) -> str:
     """Writes everything of one image and returns its line."""
     start = time.perf_counter()
     rgb = read_photo(path)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
-    frame = reconstructor.process(rgb, camera)
+    given = None if reference is None else partial(read_depth, reference, arguments.reference_per_metre)
+    frame = reconstructor.process(rgb, camera, reference=given)
     depth, points, settings = frame.depth, frame.points, reconstructor.config.mesh
-    assert depth is not None, "the model is metric"
+    if depth is None:
+        raise DataError(frame.no_metres)
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
     mesh = None if arguments.no_mesh else make_mesh(points, settings)
     _write(base, depth, cloud, mesh, settings.format)
     panels = _panels(cloud, mesh)
-    write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name,
-                                                    f"by {reconstructor.model.name}"))
+    note = f"by {reconstructor.model.name}{', scaled' if frame.scale else ''}"
+    write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name, note))
     if arguments.views:
         _write_views(base, panels)
     near, far = depth_limits(depth)
     surface = f", {len(mesh.triangles)} triangles" if mesh else ""
     return (f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
-            f"{len(cloud)} points{surface}, {time.perf_counter() - start:.1f} s -> {base}_*")
+            f"{len(cloud)} points{surface}{_fit_text(frame.scale)}, {time.perf_counter() - start:.1f} s -> {base}_*")
+
+
+def _fit_text(scale: Scale | None) -> str:
+    if scale is None or math.isnan(scale.inliers):
+        return ""
+    return f", scale {scale.scale:.4g} and shift {scale.shift:.4g} 1/m with {100 * scale.inliers:.0f} % inliers"
 
 
 def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, PinholeCamera]:

@@ -1,0 +1,75 @@
+"""`reconstruct` with a model of relative disparity: a scale that is given, or fitted to the depth beside the image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from test_cli import INTRINSICS, SCALE, SHIFT, SIZE, floor_depth, floor_model, photo
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cli import main
+
+__all__ = ["floor_model"]
+
+RELATIVE = ["--model.name", "sketch", *INTRINSICS, "--no-mesh"]
+
+
+def stored_depth(path: Path) -> NDArray[np.uint16]:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+
+
+def write_reference(path: Path, per_metre: float = 1000.0) -> str:
+    """The floor with a fifth of its pixels wrong and a band without depth, at double resolution."""
+    depth = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
+    depth = np.repeat(np.repeat(depth, 2, axis=0), 2, axis=1)
+    rng = np.random.default_rng(0)
+    wrong = rng.random(depth.shape) < 0.2
+    depth[wrong] = rng.uniform(0.3, 6.0, int(wrong.sum()))
+    depth[60:90] = np.nan
+    stored = np.rint(np.nan_to_num(depth * per_metre)).astype(np.uint16) if path.suffix == ".png" else depth
+    assert cv2.imwrite(str(path), stored)
+    return str(path)
+
+
+@pytest.mark.usefixtures("floor_model")
+def test_a_relative_model_with_a_given_scale(tmp_path: Path) -> None:
+    image = photo(tmp_path / "a.png")
+    assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--scale.source", "fixed",
+                 "--scale.scale", str(SCALE), "--scale.shift", str(SHIFT)]) == 0
+    exact = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
+    np.testing.assert_allclose(stored_depth(tmp_path / "a_depth.png"), 1000 * exact, atol=1.5)
+
+
+@pytest.mark.usefixtures("floor_model")
+def test_relative_models_are_fitted_to_the_depth_beside_each_image(tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    images = [photo(tmp_path / f"{name}.png") for name in "abc"]
+    references = [write_reference(tmp_path / "mm.png"), write_reference(tmp_path / "tum.png", 5000.0),
+                  write_reference(tmp_path / "metres.tiff")]
+    exact = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
+    for image, reference, per_metre in zip(images, references, ("1000", "5000", "7"), strict=True):
+        assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--reference", reference,
+                     "--reference-per-metre", per_metre]) == 0
+        np.testing.assert_allclose(stored_depth(tmp_path / f"{Path(image).stem}_depth.png"), 1000 * exact, rtol=0.01)
+        assert re.search(r"scale 0\.0(199|2|200)\d* and shift -0\.0\d+ 1/m with (79|80|81) % inliers",
+                         capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("floor_model")
+def test_a_reference_that_does_not_fit_fails_its_image_alone(tmp_path: Path,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    images = [photo(tmp_path / f"{name}.png") for name in "abc"]
+    turned = tmp_path / "turned.png"
+    cv2.imwrite(str(turned), np.full((SIZE[0], SIZE[1]), 1500, np.uint16))
+    references = [photo(tmp_path / "colour.png"), str(turned), write_reference(tmp_path / "good.png")]
+    given = [word for reference in references for word in ("--reference", reference)]
+    assert main(["reconstruct", *images, "--output", str(tmp_path), *RELATIVE, *given]) == 1
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert f"a.png: {references[0]} must be a depth image of one channel" in first and "got 3 channels" in first
+    assert "b.png: reference depth of 120x160 pixels must have the shape of the image, 160x120" in second
+    assert (tmp_path / "c_depth.png").exists()
