@@ -22,8 +22,10 @@ from mono_depth_recon.benchmark_models import (
 )
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, ModelConfig
-from mono_depth_recon.errors import DataError
+from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
+from mono_depth_recon.models import load_model
+from mono_depth_recon.models.random_weights import write_random_weights
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,17 @@ def test_the_plan_is_every_combination_on_top_of_the_configuration() -> None:
     cases = Plan(["a", "b"], ["torch", "auto"], ["f32"], [0, 64], config, checkpoints={"b": "there"}).cases()
     assert len(cases) == 8
     assert {(c.name, c.checkpoint) for c in cases} == {("a", "here"), ("b", "there")}
+
+
+@pytest.mark.parametrize("name", ["unetpp_resnext50", "glpn_nyu"])
+def test_random_weights_are_a_checkpoint_of_the_published_architecture(name: str, tmp_path: Path) -> None:
+    settings = dataclasses.replace(ModelConfig(), name=name, checkpoint=str(write_random_weights(name, tmp_path)),
+                                   runtime="torch", input_size=64)
+    answer, figures = run_case(load_model(settings), 1)
+    assert answer.shape == (480, 640)
+    assert figures["input_px"] == ("96x64" if name == "unetpp_resnext50" else "64x64")
+
+
+def test_random_weights_of_an_unknown_model() -> None:
+    with pytest.raises(ModelError, match="did you mean 'glpn_nyu'"):
+        write_random_weights("glpn_nya", Path("unused"))

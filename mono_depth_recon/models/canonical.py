@@ -37,7 +37,7 @@ class CanonicalDepthModel:
     def __init__(self, card: ModelCard, network: Network, runtime: Runtime, short_side: int = 0) -> None:
         self.card = card
         self.network = network
-        self._runtime, self._short_side = runtime, short_side
+        self.runtime, self._short_side = runtime, short_side
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class CanonicalDepthModel:
     @property
     def device(self) -> str:
         """Runtime, device and precision."""
-        return self._runtime.device
+        return self.runtime.device
 
     @property
     def stochastic(self) -> bool:
@@ -69,14 +69,14 @@ class CanonicalDepthModel:
         results: list[Prediction | None] = [None] * len(batch)
         for size in dict.fromkeys(sizes):
             chosen = [i for i, s in enumerate(sizes) if s == size]
-            output = self._runtime.run(_normalised(self.card, [batch[i][0] for i in chosen], size))
+            output = self.runtime.run(_normalised(self.card, [batch[i][0] for i in chosen], size))
             for i, depth in zip(chosen, output[:, 0], strict=True):
                 results[i] = Prediction(depth=self._metric(depth, batch[i][1]))
         return [result for result in results if result is not None]
 
     def release_memory(self) -> None:
         """Forwards to the runtime."""
-        self._runtime.release_memory()
+        self.runtime.release_memory()
 
     def _input_size(self, camera: PinholeCamera) -> tuple[int, int]:
         return self.card.input_size(*camera.size, self._short_side)

@@ -80,12 +80,12 @@ class TransformerDepthModel:
                  runtime: Runtime) -> None:
         self.name, self.output = name, output
         self.rule, self.focal, self.network = rule, focal, network
-        self._runtime = runtime
+        self.runtime = runtime
 
     @property
     def device(self) -> str:
         """Runtime, device and precision."""
-        return self._runtime.device
+        return self.runtime.device
 
     def network_input(self, view: View) -> NDArray[np.float32]:
         """(1, 3, rows, columns): what the network sees of a view."""
@@ -97,14 +97,14 @@ class TransformerDepthModel:
         results: list[Prediction | None] = [None] * len(batch)
         for size in dict.fromkeys(sizes):
             chosen = [i for i, s in enumerate(sizes) if s == size]
-            output = self._runtime.run(np.stack([self.rule.blob(batch[i][0], size) for i in chosen]))
+            output = self.runtime.run(np.stack([self.rule.blob(batch[i][0], size) for i in chosen]))
             for i, values in zip(chosen, output[:, 0], strict=True):
                 results[i] = self._prediction(values, batch[i][1], size)
         return [result for result in results if result is not None]
 
     def release_memory(self) -> None:
         """Forwards to the runtime."""
-        self._runtime.release_memory()
+        self.runtime.release_memory()
 
     def _prediction(self, values: Depth, camera: PinholeCamera, size: tuple[int, int]) -> Prediction:
         full = self.rule.restored(values, *camera.size)
