@@ -76,6 +76,9 @@ EXTRAS = {
         "transformers>=4.44",
         "pillow>=9.1",
     ],
+    "openvino": ["openvino>=2024.0"],  # is installed anyway; the name is what an error message of a runtime says
+    "onnxruntime": ["onnxruntime>=1.17", "onnx>=1.15", "onnxscript>=0.1"],
+    "int8": ["nncf>=2.9"],
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
     "datasets": ["rosbags>=0.10", "h5py>=3.10"],
     "explain": ["captum>=0.7"],

@@ -2,6 +2,8 @@
 
 from .base import Batch, Network, Runtime, relative_difference
 from .fastest import BOUNDS
+from .onnx_runtime import difference_of_onnx, export_onnx
 from .opening import open_runtime
 
-__all__ = ["BOUNDS", "Batch", "Network", "Runtime", "open_runtime", "relative_difference"]
+__all__ = ["BOUNDS", "Batch", "Network", "Runtime", "difference_of_onnx", "export_onnx", "open_runtime",
+           "relative_difference"]

@@ -27,7 +27,10 @@ def cuda_is_usable() -> bool:
 
 
 class CudaRuntime:
-    """A torch module on the current CUDA device in f16 (`auto`), bf16 or f32. Its output is float32."""
+    """A torch module on the current CUDA device in f16 (`auto`), bf16 or f32. Its output is float32.
+
+    f32 is torch's own: its convolutions use TF32 unless `torch.backends.cudnn.allow_tf32` says otherwise.
+    """
 
     def __init__(self, network: Network, settings: ModelConfig) -> None:
         module = build_module(network, "model.runtime torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import warnings
 from pathlib import Path
@@ -9,9 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from ...config import ModelConfig
 from ...errors import ModelError
-from .base import Batch, Network, build_module, example_batch, last_line, require
+from .base import (
+    Batch,
+    Network,
+    build_module,
+    example_batch,
+    installed,
+    last_line,
+    relative_difference,
+    require,
+)
 from .cache import cached, versions
+from .torch_runtime import TorchRuntime
 
 OPSET = 18
 _SHAPES = 4  # sessions at a time, the last ones used
@@ -132,6 +144,15 @@ def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision:
                          ) from error
     _forget_sources(program.model)
     program.save(path, external_data=size > _ONE_FILE_BYTES)
+
+
+def difference_of_onnx(network: Network, path: Path, batch: Batch) -> float | None:
+    """`relative_difference` of an ONNX file of the network from float32 torch; None where ONNX Runtime is missing."""
+    if not installed("onnxruntime"):
+        return None
+    got = OnnxRuntime(dataclasses.replace(network, onnx=path, preprocess=None), "cpu", "f32").run(batch)
+    settings = ModelConfig(runtime="torch", device="cpu", precision="f32")
+    return relative_difference(got, TorchRuntime(network, settings).run(batch))
 
 
 def _half(module: Any) -> Any:

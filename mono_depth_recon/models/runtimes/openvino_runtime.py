@@ -136,7 +136,7 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
 
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # the shape is fixed on purpose
+            warnings.simplefilter("ignore")  # tracing fixes the shape, on purpose
             return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
     except (RuntimeError, frontend.OpConversionFailure, frontend.GeneralFailure) as error:
         raise ModelError(f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
