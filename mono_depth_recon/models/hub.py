@@ -93,15 +93,14 @@ def obtain(source: HubSource, name: str) -> Path:
     if folder is not None:
         return folder
     try:
-        import huggingface_hub
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError
     except ImportError as error:
         raise ModelError(f"the weights of {name} are not in {cache_folder()}, and huggingface_hub, which fetches them, "
                          f"is not installed: pip install 'mono_depth_recon[torch]', then {source.fetch_command}"
                          ) from error
-    reasons = (OSError, huggingface_hub.errors.EntryNotFoundError, huggingface_hub.errors.HFValidationError)
     try:
         return _download(source)
-    except reasons as error:
+    except (OSError, EntryNotFoundError, HFValidationError) as error:  # OSError: network, server, disk
         raise ModelError(f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
                          f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
                          "name their folder by model.checkpoint") from error

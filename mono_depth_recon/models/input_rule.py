@@ -64,10 +64,20 @@ class InputRule:
             pixels = bilinear(rgb, size)
         else:
             pixels = antialiased(rgb, size, self.kernel)
-        gain, bias = (np.array(values, np.float32).reshape(3, 1, 1) for values in (self.gain, self.bias))
-        blob = np.multiply(pixels.transpose(2, 0, 1), gain, dtype=np.float32)
-        blob += bias
-        return np.ascontiguousarray(blob)
+        return self._normalised(pixels)
+
+    def _normalised(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """(rows, columns, 3) -> (3, rows, columns) float32; a table for whole grey levels, a product for others."""
+        import cv2
+
+        blob = np.empty((3, *pixels.shape[:2]), np.float32)
+        for plane, target, gain, bias in zip(cv2.split(pixels), blob, self.gain, self.bias, strict=True):
+            if plane.dtype == np.uint8:
+                cv2.LUT(plane, (np.arange(256) * gain + bias).astype(np.float32), dst=target)
+            else:
+                np.multiply(plane, np.float32(gain), out=target)
+                target += np.float32(bias)
+        return blob
 
     def restored(self, values: Depth, width: int, height: int) -> Depth:
         """What the network says, (rows, columns) of its own, on the grid of the image; padding is cut away."""

@@ -151,7 +151,7 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
         raise ModelError(f"{settings.name} names its own weights: leave model.checkpoint empty, "
                          f"got '{settings.checkpoint}'")
     folder, source = Path(text).expanduser(), None
-    if not folder.exists():
+    if not (text and folder.exists()):
         source = None if text.startswith((".", "/", "~")) else parse_source(text)
         if source is None:
             raise ModelError(f"{settings.name} must be hf: and the folder of a transformers model or its id "

@@ -1,0 +1,194 @@
+"""Where weights come from: the hub's cache, a download, or one clear error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.errors import ModelError
+from mono_depth_recon.models import MODELS, load_model
+from mono_depth_recon.models.hub import HubSource, cache_folder, cached_folder, obtain, parse_source
+from mono_depth_recon.models.safetensors_file import check_safetensors
+from mono_depth_recon.models.table import CHECKPOINTS, weights_state
+
+SOURCE = HubSource("some/model", "0123456789abcdef0123456789abcdef01234567", 1.0)
+Remote = dict[str, str]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no network."""
+    import huggingface_hub.constants
+
+    folder = tmp_path / "hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return folder
+
+
+@pytest.fixture
+def publish(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Remote], list[str]]:
+    """`publish(files)` puts a stand-in of the hub in the place of downloads; the list that it returns notes them."""
+    def place(files: Remote) -> list[str]:
+        asked: list[str] = []
+
+        def download(repo: str, file: str, *, revision: str, cache_dir: Path) -> str:
+            from huggingface_hub.errors import EntryNotFoundError
+
+            asked.append(file)
+            if file not in files:
+                raise EntryNotFoundError(f"no {file}")
+            path = Path(cache_dir) / f"models--{repo.replace('/', '--')}" / "snapshots" / revision / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[file])
+            return str(path)
+
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+        return asked
+
+    return place
+
+
+def snapshot(cache: Path, commit: str, *files: str) -> Path:
+    folder = cache / "models--some--model" / "snapshots" / commit
+    folder.mkdir(parents=True)
+    for file in files:
+        (folder / file).write_text("{}")
+    return folder
+
+
+def test_the_cache_lies_where_the_library_of_the_hub_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In fresh processes, because the library reads the environment once."""
+    code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
+    cases = ({}, {"HF_HOME": str(tmp_path / "home")}, {"HF_HUB_CACHE": str(tmp_path / "cache")},
+             {"XDG_CACHE_HOME": str(tmp_path / "user")})
+    names = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
+    for case in cases:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in case.items():
+            monkeypatch.setenv(name, value)
+        theirs = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        assert str(cache_folder()) == theirs.stdout.strip()
+
+
+def test_a_cached_checkpoint_has_configuration_and_all_weights(cache: Path) -> None:
+    assert cached_folder(SOURCE) is None
+    folder = snapshot(cache, SOURCE.revision, "config.json")
+    assert cached_folder(SOURCE) is None
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+    (folder / "one.safetensors").write_text("")
+    assert cached_folder(SOURCE) is None
+    (folder / "two.safetensors").write_text("")
+    assert cached_folder(SOURCE) == folder
+    assert obtain(SOURCE, "it") == folder
+
+
+def test_branches_and_short_commits_are_looked_up_by_their_reference(cache: Path) -> None:
+    folder = snapshot(cache, SOURCE.revision, "config.json", "model.safetensors")
+    for revision in ("main", "0123456"):
+        source = HubSource("some/model", revision)
+        assert not source.is_pinned
+        assert cached_folder(source) is None
+        reference = cache / "models--some--model" / "refs" / revision
+        reference.parent.mkdir(exist_ok=True)
+        reference.write_text(SOURCE.revision)
+        assert cached_folder(source) == folder
+    assert SOURCE.is_pinned
+
+
+def test_without_network_and_cache_one_line_tells_the_command(cache: Path) -> None:
+    for name, row in CHECKPOINTS.items():
+        with pytest.raises(ModelError) as raised:
+            load_model(ModelConfig(name=name, accept_noncommercial=True))
+        message = str(raised.value)
+        assert "\n" not in message
+        assert f"`hf download {row.hub.repo} --revision {row.hub.revision}`" in message
+        assert str(cache) in message
+    with pytest.raises(ModelError, match=r"`hf download a/b --revision v1`"):
+        load_model(ModelConfig(name="hf:a/b@v1", output="metric_depth"))
+
+
+def test_without_the_library_of_the_hub_the_error_names_the_extra(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ModelError, match=r"huggingface_hub.*not installed: pip install 'mono_depth_recon\[torch\]'"):
+        obtain(SOURCE, "it")
+
+
+@pytest.mark.parametrize(("weights", "asked"), [
+    ({"model.safetensors": ""}, ["model.safetensors"]),
+    ({"pytorch_model.bin": ""}, ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]),
+    ({"model.safetensors.index.json": '{"weight_map": {"a": "one.safetensors"}}', "one.safetensors": ""},
+     ["model.safetensors", "model.safetensors.index.json", "one.safetensors"]),
+])
+def test_a_download_takes_configuration_input_rule_and_the_best_weights(
+        publish: Callable[[Remote], list[str]], weights: Remote, asked: list[str]) -> None:
+    noted = publish({"config.json": "{}", "preprocessor_config.json": "{}", "README.md": "", **weights})
+    folder = obtain(SOURCE, "it")
+    assert noted == ["config.json", "preprocessor_config.json", *asked]
+    assert {file.name for file in folder.iterdir()} == {"config.json", "preprocessor_config.json", *weights}
+    assert obtain(SOURCE, "it") == folder
+    assert len(noted) == 2 + len(asked)  # the second time it is cached
+
+
+def test_a_repository_without_weights_is_named(publish: Callable[[Remote], list[str]]) -> None:
+    publish({"config.json": "{}"})
+    with pytest.raises(ModelError, match=r"huggingface.co/some/model at 0123456789abcdef.* holds none of model"):
+        obtain(SOURCE, "it")
+
+
+def test_the_column_of_the_table(cache: Path) -> None:
+    assert weights_state(MODELS["unetpp_mobile"]) == "in the package"
+    assert weights_state(MODELS["unetpp_resnext50"]) == "to be trained"
+    assert weights_state(MODELS["glpn_nyu"]) == "not cached"
+    row = CHECKPOINTS["glpn_nyu"]
+    folder = cache / "models--vinvino02--glpn-nyu" / "snapshots" / row.hub.revision
+    folder.mkdir(parents=True)
+    for file in ("config.json", "pytorch_model.bin"):
+        (folder / file).write_text("")
+    assert weights_state(MODELS["glpn_nyu"]) == "cached"
+
+
+def test_listing_the_models_loads_no_heavy_library() -> None:
+    code = ("import sys; from mono_depth_recon.cli import main; main(['models', '--verbose']); "
+            "print([name for name in ('torch', 'transformers', 'huggingface_hub', 'cv2', 'PIL', 'openvino') "
+            "if name in sys.modules])")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_sources_by_name() -> None:
+    assert parse_source("org/name") == HubSource("org/name", "main")
+    assert parse_source("org/name@v2") == HubSource("org/name", "v2")
+    assert parse_source("name") is None
+    assert parse_source("a/b/c") is None
+
+
+def test_every_row_of_the_hub_says_licence_size_and_source() -> None:
+    for spec in MODELS.values():
+        assert spec.licence
+        assert spec.focal
+        if spec.hub is not None:
+            assert spec.size_mb > 1
+            assert spec.source == f"{spec.hub.repo}@{spec.hub.revision}"
+
+
+def test_whole_and_broken_safetensors_files(tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    file = tmp_path / "weights.safetensors"
+    save_file({"a": np.ones((3, 5), np.float32), "b": np.zeros(7, np.int8)}, file)
+    check_safetensors(file)
+    whole = file.read_bytes()
+    for content in (whole[:-1], whole[:20], whole[:4], b"", whole + b"more", b"\xff" * 64, b"version https://git-lfs"):
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match=r"weights.safetensors must be a whole safetensors file"):
+            check_safetensors(file)

@@ -1,0 +1,443 @@
+"""Models of transformers: the published architectures and input rules, against transformers itself."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shrunken import build_shrunken, committed, processor_of, write_shrunken
+
+from mono_depth_recon.arrays import Rgb
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.errors import ModelError
+from mono_depth_recon.models import load_model
+from mono_depth_recon.models.base import View
+from mono_depth_recon.models.input_rule import read_rule
+from mono_depth_recon.models.table import CHECKPOINTS
+from mono_depth_recon.models.transformer import Focal, TransformerDepthModel
+
+# One row per architecture, and per way of reading its answer.
+ROWS = ("midas_dpt_hybrid", "depth_anything_v2_small", "depth_anything_v2_metric_indoor_small", "glpn_nyu",
+        "zoedepth_nyu", "depth_pro")
+SIZES = ((640, 480), (97, 131), (333, 75))
+
+
+def picture(width: int, height: int, seed: int = 0) -> Rgb:
+    """Waves, hard edges and noise."""
+    rng = np.random.default_rng(seed)
+    v, u = np.mgrid[:height, :width]
+    waves = 120 + 90 * np.sin(u / width * 9 + seed) * np.cos(v / height * 7)
+    waves[(u // 16 + v // 16) % 2 == 0] *= 0.6
+    rgb: Rgb = np.clip(waves[..., None] * (1, 0.8, 0.6) + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
+    return rgb
+
+
+def view(width: int, height: int, hfov_deg: float = 60) -> View:
+    return picture(width, height), PinholeCamera.from_hfov(width, height, hfov_deg)
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a row's small checkpoint, written once."""
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def find(name: str) -> Path:
+        folder = root / name
+        return folder if folder.is_dir() else write_shrunken(name, folder)
+
+    return find
+
+
+def settings_of(name: str, folder: Path, **others: Any) -> ModelConfig:
+    return replace(ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32",
+                               accept_noncommercial=True), **others)
+
+
+def loaded(name: str, folder: Path, **others: Any) -> TransformerDepthModel:
+    model = load_model(settings_of(name, folder, **others), 1)
+    assert isinstance(model, TransformerDepthModel)
+    return model
+
+
+def values_of(model: Any, one: View) -> np.ndarray[Any, np.dtype[np.float32]]:
+    prediction = model.predict([one])[0]
+    values = prediction.disparity if prediction.depth is None else prediction.depth
+    assert values is not None
+    return values
+
+
+def refused(settings: ModelConfig) -> str:
+    """The message of the ModelError, which is one line."""
+    with pytest.raises(ModelError) as raised:
+        load_model(settings, 1).predict([view(64, 48)])
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+# The architecture
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_the_committed_architecture_has_the_size_of_the_published_weights(name: str) -> None:
+    """Full size, on the meta device: bytes of its tensors against the file that the hub lists."""
+    from mono_depth_recon.models.transformer_network import build_skeleton
+
+    row = CHECKPOINTS[name]
+    bytes_per_number = 2 if name == "depth_pro" else 4  # published in half precision
+    tensors = build_skeleton(committed(name)["config"], name).state_dict()
+    assert {str(tensor.device) for tensor in tensors.values()} == {"meta"}
+    size_mb = sum(tensor.numel() for tensor in tensors.values()) * bytes_per_number / 1e6
+    assert size_mb == pytest.approx(row.hub.size_mb, rel=0.005)
+
+
+@pytest.mark.parametrize(("name", "shapes"), [
+    ("midas_dpt_hybrid", {
+        "dpt.embeddings.position_embeddings": (1, 577, 768), "dpt.embeddings.projection.weight": (768, 1024, 1, 1),
+        "dpt.embeddings.backbone.bit.embedder.convolution.weight": (64, 3, 7, 7),
+        "neck.convs.0.weight": (256, 256, 3, 3), "head.head.4.weight": (1, 32, 1, 1)}),
+    ("depth_anything_v2_small", {
+        "backbone.embeddings.position_embeddings": (1, 1370, 384),
+        "backbone.embeddings.patch_embeddings.projection.weight": (384, 3, 14, 14),
+        "neck.convs.3.weight": (64, 384, 3, 3), "head.conv3.weight": (1, 32, 1, 1)}),
+    ("depth_anything_v2_metric_outdoor_large", {
+        "backbone.embeddings.position_embeddings": (1, 1370, 1024), "neck.convs.0.weight": (256, 256, 3, 3)}),
+    ("glpn_nyu", {"decoder.stages.0.convolution.weight": (64, 512, 1, 1)}),
+    ("zoedepth_nyu", {"neck.convs.3.weight": (256, 1024, 3, 3)}),
+])
+def test_names_and_shapes_of_the_full_size_models(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    from mono_depth_recon.models.transformer_network import build_skeleton
+
+    tensors = build_skeleton(committed(name)["config"], name).state_dict()
+    assert {key: tuple(tensors[key].shape) for key in shapes if key in tensors} == shapes
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_every_committed_configuration_tells_its_source_and_that_it_is_not_verified(name: str) -> None:
+    tree, row = committed(name), CHECKPOINTS[name]
+    assert (tree["repo"], tree["revision"]) == (row.hub.repo, row.hub.revision)
+    assert tree["config"]["model_type"] == row.kind
+    assert tree["sources"]
+    assert all(source.startswith("https://") for source in tree["sources"])
+    assert tree["verified_against_the_hub"] is False
+    assert row.hub.is_pinned or "full commit was not found" in tree["note"]
+
+
+def test_maximum_depth_of_the_metric_models() -> None:
+    for name, row in CHECKPOINTS.items():
+        config = committed(name)["config"]
+        if row.kind == "depth_anything" and row.output == "metric_depth":
+            assert (config["depth_estimation_type"], config["max_depth"]) == ("metric", 20 if "indoor" in name else 80)
+    assert committed("glpn_nyu")["config"]["max_depth"] == 10
+
+
+# The numbers
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("input_size", [0, 160])
+def test_the_output_is_that_of_transformers_on_the_same_input(
+        name: str, input_size: int, folder_of: Callable[[str], Path]) -> None:
+    import torch
+    from transformers import AutoModelForDepthEstimation
+
+    if name == "depth_pro" and input_size:
+        pytest.skip("Depth Pro takes one size")
+    model = loaded(name, folder_of(name), input_size=input_size)
+    batch = model.network_input(view(320, 240))
+    if input_size:
+        assert min(batch.shape[2:]) in range(input_size - 16, input_size + 17)
+    theirs = AutoModelForDepthEstimation.from_pretrained(folder_of(name)).eval()
+    tensor = torch.from_numpy(batch)
+    with torch.inference_mode():
+        if name == "midas_dpt_hybrid" and input_size:  # its own call refuses other sizes than 384
+            theirs.dpt.embeddings.image_size = tensor.shape[-2:]
+        expected = theirs(pixel_values=tensor).predicted_depth.numpy()
+        found = model.network.build()(tensor)[:, 0].numpy()
+    assert found.dtype == np.float32
+    assert np.ptp(expected) > 0.01 * np.abs(expected).mean()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).mean())
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("backend", ["torchvision", "pil"])
+def test_the_input_is_that_of_the_published_processor_within_one_grey_level(
+        name: str, backend: str, tmp_path: Path) -> None:
+    """Pillow's, with which the models were published; torchvision's own rounding strays by two in some of a million."""
+    from transformers import AutoImageProcessor
+
+    processor = processor_of(name)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    rule = read_rule(processor, name, 1)
+    if name == "depth_pro" and backend == "pil":
+        pytest.skip("the library has one processor of Depth Pro")
+    theirs = AutoImageProcessor.from_pretrained(tmp_path, backend=backend)
+    for size in SIZES:
+        expected = np.asarray(theirs(picture(*size), return_tensors="np")["pixel_values"])[0]
+        network_size = rule.network_size(*size)
+        assert network_size == expected.shape[:0:-1]
+        found = rule.blob(picture(*size), network_size)
+        assert found.dtype == np.float32
+        grey_levels = np.abs(found - expected) / np.reshape(rule.gain, (3, 1, 1))
+        if backend == "pil":
+            assert grey_levels.max() <= 0.01
+        assert grey_levels.max() <= 2.001
+        assert (grey_levels > 1.001).mean() <= 1e-5
+
+
+@pytest.mark.parametrize(("name", "image", "expected"), [
+    ("midas_dpt_hybrid", (640, 480), (384, 384)),
+    ("depth_anything_v2_small", (640, 480), (686, 518)),
+    ("glpn_nyu", (650, 490), (640, 480)),
+    ("zoedepth_nyu", (640, 480), (512, 384)),
+])
+def test_published_input_sizes(name: str, image: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert read_rule(committed(name)["preprocessor"], name, 1).network_size(*image) == expected
+
+
+def test_input_size_is_the_short_side_in_multiples_and_keeps_the_aspect_where_the_model_does(
+        folder_of: Callable[[str], Path]) -> None:
+    expected = {"midas_dpt_hybrid": (256, 256), "depth_anything_v2_small": (336, 252), "glpn_nyu": (320, 256),
+                "zoedepth_nyu": (320, 256)}
+    for name, size in expected.items():
+        model = loaded(name, folder_of(name), input_size=256)
+        assert model.network_input(view(640, 480)).shape == (1, 3, size[1], size[0]), name
+
+
+def test_depth_pro_refuses_other_sizes(folder_of: Callable[[str], Path]) -> None:
+    message = refused(settings_of("depth_pro", folder_of("depth_pro"), input_size=320))
+    assert "256x256 only" in message
+    assert "model.input_size" in message
+
+
+def test_depth_pro_is_its_published_depth_for_a_camera_of_that_field_of_view(folder_of: Callable[[str], Path]) -> None:
+    import torch
+    from transformers import AutoImageProcessor
+    from transformers.models.depth_pro.modeling_depth_pro import DepthProDepthEstimatorOutput
+
+    model = loaded("depth_pro", folder_of("depth_pro"))
+    one = view(320, 240, 73)
+    with torch.inference_mode():
+        inverse = model.network.build()(torch.from_numpy(model.network_input(one)))[:, 0]
+    outputs = DepthProDepthEstimatorOutput(predicted_depth=inverse, field_of_view=torch.tensor([73.0]))
+    processor = AutoImageProcessor.from_pretrained(folder_of("depth_pro"))
+    expected = processor.post_process_depth_estimation(outputs, target_sizes=[(240, 320)])[0]["predicted_depth"].numpy()
+    np.testing.assert_allclose(values_of(model, one), expected, rtol=2e-4)
+
+
+def test_metres_follow_the_focal_length_and_disparity_does_not(folder_of: Callable[[str], Path]) -> None:
+    """Another lens before the same pixels: what the network sees is the same."""
+    for name in ROWS:
+        model = loaded(name, folder_of(name), input_size=0 if name == "depth_pro" else 128)
+        rgb, narrow = view(160, 120, 45)
+        wide = PinholeCamera.from_hfov(160, 120, 90)
+        ratio = narrow.fx / wide.fx if model.output == "metric_depth" else 1.0
+        np.testing.assert_allclose(values_of(model, (rgb, narrow)), ratio * values_of(model, (rgb, wide)), rtol=1e-4)
+
+
+def test_the_training_camera_keeps_the_published_metres() -> None:
+    kinect = PinholeCamera.from_intrinsics(640, 480, 518.9, 519.5, 325.6, 253.7)
+    assert Focal(519.2, None).scale(kinect, (640, 480)) == pytest.approx(1, abs=1e-3)
+    assert Focal(519.2, 480).scale(kinect, (512, 384)) == pytest.approx(1, abs=1e-3)
+    assert Focal(519.2, 480).scale(kinect.resized(320, 240), (512, 384)) == pytest.approx(1, abs=1e-3)
+    assert Focal(519.2, None).scale(kinect, (320, 240)) == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["depth_anything_v2_small", "zoedepth_nyu"])
+def test_a_plane_comes_back_to_the_grid_of_the_image_without_the_margin(name: str) -> None:
+    """The network is replaced by one that says the column of each pixel."""
+    rule = read_rule(committed(name)["preprocessor"], name, 1)
+    columns, rows = rule.network_size(200, 150)
+    margin = 30 if name == "zoedepth_nyu" else 0  # int(3 * sqrt(200 / 2))
+    wide = 200 + 2 * margin
+    says = (np.arange(columns, dtype=np.float32) + 0.5) * wide / columns - 0.5 - margin
+    back = rule.restored(np.broadcast_to(says, (rows, columns)).copy(), 200, 150)
+    assert back.shape == (150, 200)
+    np.testing.assert_allclose(back[:, 2:-2], np.broadcast_to(np.arange(200), (150, 200))[:, 2:-2], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "runtime"), [
+    *((name, "openvino") for name in ROWS if name != "depth_anything_v2_metric_indoor_small"),
+    ("glpn_nyu", "onnxruntime"),
+])
+def test_other_runtimes_say_the_same(name: str, runtime: str, folder_of: Callable[[str], Path], tmp_path: Path,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    size = 0 if name == "depth_pro" else 128
+    one = view(160, 120)
+    expected = values_of(loaded(name, folder_of(name), input_size=size), one)
+    found = values_of(loaded(name, folder_of(name), input_size=size, runtime=runtime), one)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.mean()))
+
+
+# Weights
+
+
+def test_any_checkpoint_by_hf_and_its_folder(folder_of: Callable[[str], Path]) -> None:
+    folder = folder_of("depth_anything_v2_small")
+    settings = ModelConfig(name=f"hf:{folder}", output="relative_disparity", runtime="torch", input_size=128)
+    one = view(160, 120)
+    np.testing.assert_array_equal(values_of(load_model(settings, 1), one),
+                                  values_of(loaded("depth_anything_v2_small", folder, input_size=128), one))
+
+
+def test_torch_files_of_tensors_are_read(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    source = folder_of("glpn_nyu")
+    for name in ("config.json", "preprocessor_config.json"):
+        shutil.copy(source / name, tmp_path / name)
+    torch.save(load_file(source / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    one = view(160, 128)
+    np.testing.assert_array_equal(values_of(loaded("glpn_nyu", tmp_path), one),
+                                  values_of(loaded("glpn_nyu", source), one))
+
+
+def test_a_bare_file_takes_the_committed_configuration(folder_of: Callable[[str], Path], tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    source = folder_of("glpn_nyu")
+    file = source / "model.safetensors"
+    message = refused(settings_of("glpn_nyu", file))
+    assert "are not those of glpn_nyu" in message  # the true widths
+    tree = committed("glpn_nyu") | {"config": json.loads((source / "config.json").read_text())}
+    (tmp_path / "glpn_nyu.json").write_text(json.dumps(tree))
+    monkeypatch.setattr("mono_depth_recon.models.transformer.CONFIGS", tmp_path)
+    one = view(160, 128)
+    np.testing.assert_array_equal(values_of(loaded("glpn_nyu", file), one), values_of(loaded("glpn_nyu", source), one))
+
+
+def copied(folder: Path, target: Path) -> Path:
+    shutil.copytree(folder, target)
+    return target
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.999])
+def test_truncated_weights(share: float, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copied(folder_of("glpn_nyu"), tmp_path / "cut")
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:int(share * len(whole))])
+    message = refused(settings_of("glpn_nyu", folder))
+    assert str(file) in message
+    assert "copy the file again" in message
+
+
+def test_weights_with_other_names_or_shapes(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(folder_of("glpn_nyu"), tmp_path / "other")
+    file = folder / "model.safetensors"
+    whole = load_file(file)
+    key = "decoder.stages.1.convolution.weight"
+    wide = whole[key].repeat(1, 2, 1, 1)
+    for changed, text in (
+        ({k: v for k, v in whole.items() if k != key}, "1 are missing and 0 have another shape, 0 are unknown"),
+        (whole | {"surplus": whole[key].clone()}, "0 are missing and 0 have another shape, 1 are unknown"),
+        (whole | {key: wide}, f"0 are missing and 1 have another shape, 0 are unknown, such as '{key}'"),
+    ):
+        save_file(changed, file)
+        assert text in refused(settings_of("glpn_nyu", folder))
+
+
+class Mischief:
+    """What a pickle that runs code looks like."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (print, ("code has run",))
+
+
+def test_a_pickle_that_wants_more_than_tensors_is_refused(folder_of: Callable[[str], Path], tmp_path: Path,
+                                                          capfd: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    folder = copied(folder_of("glpn_nyu"), tmp_path / "pickle")
+    (folder / "model.safetensors").unlink()
+    for write in (lambda file: torch.save({"weight": Mischief()}, file),
+                  lambda file: file.write_bytes(pickle.dumps(Mischief()))):
+        write(folder / "pytorch_model.bin")
+        assert "refused" in refused(settings_of("glpn_nyu", folder))
+    assert "code has run" not in capfd.readouterr().out
+
+
+def edited(source: Path, target: Path, file: str, **entries: Any) -> Path:
+    folder = copied(source, target)
+    tree = json.loads((folder / file).read_text()) | entries
+    (folder / file).write_text(json.dumps(tree))
+    return folder
+
+
+def test_folders_that_are_no_model(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    def message(name: str, folder: Path, **others: Any) -> str:
+        return refused(settings_of(name, folder, **others))
+
+    source = folder_of("glpn_nyu")
+    assert "does not exist" in message("glpn_nyu", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "holds no config.json" in message("glpn_nyu", tmp_path / "empty")
+    bare = copied(source, tmp_path / "bare")
+    (bare / "model.safetensors").unlink()
+    assert "holds config.json but no weights" in message("glpn_nyu", bare)
+    (bare / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    assert "lacks model-1.safetensors" in message("glpn_nyu", bare)
+    assert "holds a model of type 'glpn', zoedepth_nyu is 'zoedepth'" in message("zoedepth_nyu", source)
+    broken = copied(source, tmp_path / "broken")
+    (broken / "config.json").write_text("{")
+    assert "must be JSON text" in message("glpn_nyu", broken)
+    odd = edited(source, tmp_path / "odd", "preprocessor_config.json", image_processor_type="CLIPImageProcessor")
+    assert "image processor 'CLIPImageProcessor' is not supported" in message("glpn_nyu", odd)
+    types = edited(source, tmp_path / "types", "config.json", hidden_sizes="many")
+    assert "cannot build a depth model" in message("glpn_nyu", types)
+
+
+def test_a_model_that_brings_its_own_code_is_never_run(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = edited(folder_of("glpn_nyu"), tmp_path / "own", "config.json", model_type="mine",
+                    auto_map={"AutoModelForDepthEstimation": "mine.Model"})
+    (folder / "mine.py").write_text("raise SystemExit('code has run')")
+    message = refused(ModelConfig(name=f"hf:{folder}", output="metric_depth", runtime="torch"))
+    assert "no architecture 'mine'; code from a checkpoint is never run" in message
+
+
+def test_relative_depth_is_refused_where_metres_are_asked(folder_of: Callable[[str], Path]) -> None:
+    relative, metric = folder_of("depth_anything_v2_small"), folder_of("depth_anything_v2_metric_indoor_small")
+    assert "answers relative_disparity" in refused(settings_of("midas_dpt_hybrid", relative, output="metric_depth"))
+    assert "answers relative_disparity" in refused(settings_of("depth_anything_v2_metric_indoor_small", relative))
+    assert "answers metric_depth" in refused(settings_of("depth_anything_v2_small", metric))
+    assert "answers relative_disparity" in refused(ModelConfig(name=f"hf:{relative}", output="metric_depth"))
+    assert "set model.output to metric_depth or" in refused(ModelConfig(name=f"hf:{relative}"))
+
+
+def test_non_commercial_weights_must_be_accepted(folder_of: Callable[[str], Path]) -> None:
+    for name, row in CHECKPOINTS.items():
+        if row.noncommercial:
+            message = refused(ModelConfig(name=name))
+            assert row.licence in message
+            assert "model.accept_noncommercial" in message
+            other = refused(ModelConfig(name=f"hf:{row.hub.repo}", output=row.output))
+            assert "model.accept_noncommercial" in other
+
+
+def test_names_of_hf_that_are_neither_folder_nor_id() -> None:
+    for name in ("hf:", "hf:nothing", "hf:./models/x", "hf:a/b/c"):
+        assert "no such folder" in refused(ModelConfig(name=name, output="metric_depth"))
+    both = ModelConfig(name="hf:a/b", output="metric_depth", checkpoint="c")
+    assert "leave model.checkpoint empty" in refused(both)
+
+
+def test_dropout_is_refused_where_the_network_has_none(folder_of: Callable[[str], Path]) -> None:
+    message = refused(settings_of("glpn_nyu", folder_of("glpn_nyu"), uncertainty="mc_dropout"))
+    assert "needs a network with dropout" in message
+
+
+def test_the_identity_of_a_network_changes_with_its_weights(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    first = loaded("glpn_nyu", folder_of("glpn_nyu")).network.identity
+    assert first == loaded("glpn_nyu", folder_of("glpn_nyu"), input_size=64).network.identity
+    build_shrunken(CHECKPOINTS["glpn_nyu"], seed=1).save_pretrained(tmp_path)
+    assert loaded("glpn_nyu", tmp_path).network.identity != first
