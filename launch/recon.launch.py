@@ -2,6 +2,7 @@
 
     ros2 launch mono_depth_recon recon.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
     ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
+    ros2 launch mono_depth_recon recon.launch.py source:=rooms model:=depth_anything_v2_small scale_source:=reference
     ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
 """
 
@@ -18,8 +19,10 @@ PACKAGE = "mono_depth_recon"
 CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
 ARGUMENTS = {  # name: (default, description)
     "model": ("", "model to run (mono-depth-recon models lists them); empty: what params_file says"),
+    "scale_source": ("", "how a relative model gets metres: fixed or reference; empty: what params_file says"),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
+    "reference_depth": ("reference/image", "depth topic for scale_source:=reference; the default is our own cameras'"),
     "namespace": ("", "namespace of all nodes"),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
@@ -57,9 +60,10 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
-    if values["model"]:
-        parameters.append({"model.name": values["model"]})
-    remappings = list(common["remappings"])
+    for name, parameter in (("model", "model.name"), ("scale_source", "scale.source")):
+        if values[name]:
+            parameters.append({parameter: values[name]})
+    remappings = [*common["remappings"], ("reference_depth", values["reference_depth"])]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
     # Without the node the rest is of no use; its own last line says why it ended.

@@ -16,7 +16,8 @@ from launch_standin import Launched, evaluate
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-ARGUMENTS = {"model", "image", "camera_info", "namespace", "params_file", "use_sim_time", "rviz", "source"}
+ARGUMENTS = {"model", "scale_source", "image", "camera_info", "reference_depth", "namespace", "params_file",
+             "use_sim_time", "rviz", "source"}
 DEADLINE_S = 60.0  # starting two interpreters and loading the model beside other work
 
 
@@ -73,6 +74,18 @@ def test_topics_model_and_namespace_reach_the_node(installed: Installation) -> N
     assert (rules["image"], rules["camera_info"], rules["__ns"]) == ("/cam/image_raw", "/cam/camera_info", "/front")
     assert rules["image/compressed"] == "/cam/image_raw/compressed"
     assert parameters(command) == {"model.name": "some_model", "use_sim_time": True}
+
+
+def test_a_relative_model_needs_but_its_name_and_the_source_of_its_scale(installed: Installation) -> None:
+    """Our own cameras publish the reference depth where the node then listens; others are named."""
+    command = launched(installed, source="rooms", model="some_relative_model", scale_source="reference").nodes[
+        "recon_node"]
+    assert parameters(command) == {"model.name": "some_relative_model", "scale.source": "reference"}
+    assert remappings(command)["reference_depth"] == "reference/image"
+    published = string_literals(ROOT / "mono_depth_recon" / "ros" / "camera_source.py")
+    assert "reference/image" in published
+    command = launched(installed, reference_depth="/depth_camera/depth").nodes["recon_node"]
+    assert remappings(command)["reference_depth"] == "/depth_camera/depth"
 
 
 def test_a_camera_of_ours_publishes_where_the_node_listens(installed: Installation, tmp_path: Path) -> None:
