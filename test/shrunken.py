@@ -85,8 +85,8 @@ def _glpn(tree: Tree) -> Tree:
 def _zoedepth(tree: Tree) -> Tree:
     bins = [entry | {"n_bins": 8} for entry in tree["bin_configurations"]]
     return tree | {"backbone_config": _vit(tree["backbone_config"]), "bin_configurations": bins,
-                   "bin_embedding_dim": 16, "bottleneck_features": 16, "fusion_hidden_size": 16, "neck_hidden_sizes": [8, 8, 16, 16],
-                   "num_attractors": [4, 2, 2, 1]}
+                   "bin_embedding_dim": 16, "bottleneck_features": 16, "fusion_hidden_size": 16,
+                   "neck_hidden_sizes": [8, 8, 16, 16], "num_attractors": [4, 2, 2, 1]}
 
 
 def _depth_pro(tree: Tree) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,9 +118,22 @@ def test_without_network_and_cache_one_line_tells_the_command(cache: Path) -> No
 
 
 def test_without_the_library_of_the_hub_the_error_names_the_extra(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for module in ("huggingface_hub", "huggingface_hub.errors"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModelError, match=r"huggingface_hub.*not installed: pip install 'mono_depth_recon\[torch\]'"):
         obtain(SOURCE, "it")
+
+
+def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port of this machine that nobody listens on."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    begin = time.monotonic()
+    with pytest.raises(ModelError, match=r"127.0.0.1:9 is out of reach: .*run `hf download some/model --revision 0123"):
+        obtain(SOURCE, "it")
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize(("weights", "asked"), [

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +112,8 @@ def obtain(source: HubSource, name: str) -> Path:
 def _download(source: HubSource) -> Path:
     import huggingface_hub
 
+    _check_network(huggingface_hub.constants)
+
     def fetch(file: str) -> Path:
         return Path(huggingface_hub.hf_hub_download(source.repo, file, revision=source.revision,
                                                     cache_dir=cache_folder()))
@@ -123,6 +128,19 @@ def _download(source: HubSource) -> Path:
         for shard in _shards(found):
             fetch(shard.name)
     return folder
+
+
+def _check_network(constants: Any) -> None:
+    """OSError at once where the hub's server is out of reach: the library would try again for half a minute."""
+    if constants.HF_HUB_OFFLINE:  # the library says so itself, at once
+        return
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:  # it answers
+        return
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, (ConnectionError, TimeoutError, socket.gaierror)):
+            raise OSError(f"{constants.ENDPOINT} is out of reach: {error.reason}") from error
 
 
 def _fetch_first(files: tuple[str, ...], fetch: Callable[[str], Path]) -> Path | None:
