@@ -95,7 +95,8 @@ class ScaleConfig:
 
     source: str = param(
         "none",
-        "how a relative model gets metres: none (disparity only), fixed, reference (fitted on a depth image or topic)",
+        "how a relative model gets metres: none (disparity only), fixed, reference (fitted to depth beside the image); "
+        "a metric model keeps its own",
         choices=("none", "fixed", "reference"),
     )
     scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
@@ -162,7 +163,7 @@ class FilterConfig:
     )
     max_sigma: float = param(
         0.0,
-        "depth of a larger sigma is unknown (NaN), where the model tells sigma; 0 = off",
+        "depth of a larger sigma is unknown (NaN), where the model tells sigma (model.uncertainty); 0 = off",
         unit="m",
         low=0.0,
         high=100.0,
@@ -175,7 +176,9 @@ class CloudConfig:
     """The published cloud."""
 
     stride: int = param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
-    sigma: bool = param(False, "add a field sigma (float32, m) to the cloud, where the model tells sigma")
+    sigma: bool = param(
+        False, "add a field sigma (float32, m) to the cloud; NaN where the model tells none (model.uncertainty)"
+    )
 
 
 @dataclass(frozen=True)
