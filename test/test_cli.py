@@ -210,6 +210,7 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
     (["--hfov", "60", "--scale.source", "fixed", "--reference", "a.png"], "leave one of them out"),
     (["--hfov", "60", "--reference", "a.png", "--reference", "b.png"], "in their order: got 2 for 1 images"),
     (["--hfov", "60", "--reference", "a.png", "--reference-per-metre", "0"], "must be positive, got 0"),
+    (["--hfov", "60", "--filter.max_sigma", "0.1"], "filter.max_sigma needs sigma, model floor tells none: set model."),
     (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
 ])
 def test_wrong_values_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str],

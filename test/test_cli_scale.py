@@ -73,3 +73,22 @@ def test_a_reference_that_does_not_fit_fails_its_image_alone(tmp_path: Path,
     assert f"a.png: {references[0]} must be a depth image of one channel" in first and "got 3 channels" in first
     assert "b.png: reference depth of 120x160 pixels must have the shape of the image, 160x120" in second
     assert (tmp_path / "c_depth.png").exists()
+
+
+def test_sigma_is_written_where_the_model_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The embedded model asked twice; the gate leaves depth of small sigma alone."""
+    rng = np.random.default_rng(0)
+    image = tmp_path / "a.png"
+    cv2.imwrite(str(image), cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (160, 120)))
+    command = ["reconstruct", str(image), "--output", str(tmp_path), "--hfov", "60", "--no-mesh"]
+    assert main([*command, "--model.uncertainty", "flip"]) == 0
+    median = re.search(r"median sigma ([\d.e-]+) m", capsys.readouterr().out)
+    sigma, depth = (stored_depth(tmp_path / f"a_{name}.png") for name in ("sigma", "depth"))
+    assert median is not None
+    assert float(median[1]) == pytest.approx(float(np.median(sigma[sigma > 0])) / 1000, rel=0.1)
+    np.testing.assert_array_equal(sigma > 0, depth > 0)
+    limit = float(np.median(sigma[sigma > 0])) / 1000
+    assert main([*command, "--model.uncertainty", "flip", "--filter.max_sigma", f"{limit}"]) == 0
+    gated = stored_depth(tmp_path / "a_depth.png")
+    clearly = np.abs(sigma / 1000.0 - limit) > 1e-3
+    np.testing.assert_array_equal((gated > 0)[clearly], ((depth > 0) & (sigma / 1000.0 < limit))[clearly])

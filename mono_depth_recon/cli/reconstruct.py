@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..alignment import no_metres, not_needed
-from ..arrays import Depth, Rgb
+from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
-from ..frames import Scale
+from ..frames import Frame
 from ..mesh import Cloud, Mesh, cloud_from_organised, make_mesh
 from ..mesh_files import write_cloud, write_mesh
 from ..models import DepthModel
@@ -38,6 +40,7 @@ _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
   _depth.png         16-bit millimetres along the optical axis, 0 = unknown or beyond range
   _depth_plasma.png  the same for the eye
+  _sigma.png         where the model tells it (--model.uncertainty): standard deviation of depth, 16-bit millimetres
   _cloud.ply         every pixel with depth as a coloured point, metres, x right, y down, z forward
   _mesh.ply          the mesh (--mesh.method, --mesh.format)
   _overview.png      all of it in one picture
@@ -177,10 +180,13 @@ def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Camer
     depth, points, settings = frame.depth, frame.points, reconstructor.config.mesh
     if depth is None:
         raise DataError(frame.no_metres)
+    if frame.sigma is None and reconstructor.config.filter.max_sigma:
+        raise ConfigError(f"filter.max_sigma needs sigma, model {reconstructor.model.name} tells none: set "
+                          "model.uncertainty")
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
     mesh = None if arguments.no_mesh else make_mesh(points, settings)
-    _write(base, depth, cloud, mesh, settings.format)
+    _write(base, frame, cloud, mesh, settings.format)
     panels = _panels(cloud, mesh)
     note = f"by {reconstructor.model.name}{', scaled' if frame.scale else ''}"
     write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name, note))
@@ -189,13 +195,17 @@ def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Camer
     near, far = depth_limits(depth)
     surface = f", {len(mesh.triangles)} triangles" if mesh else ""
     return (f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
-            f"{len(cloud)} points{surface}{_fit_text(frame.scale)}, {time.perf_counter() - start:.1f} s -> {base}_*")
+            f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*")
 
 
-def _fit_text(scale: Scale | None) -> str:
-    if scale is None or math.isnan(scale.inliers):
-        return ""
-    return f", scale {scale.scale:.4g} and shift {scale.shift:.4g} 1/m with {100 * scale.inliers:.0f} % inliers"
+def _known_about(frame: Frame) -> str:
+    """Sigma and the fitted scale, where the frame has them."""
+    text, scale = "", frame.scale
+    if frame.sigma is not None and np.isfinite(frame.sigma).any():
+        text += f", median sigma {np.nanmedian(frame.sigma):.2g} m"
+    if scale is not None and not math.isnan(scale.inliers):
+        text += f", scale {scale.scale:.4g} and shift {scale.shift:.4g} 1/m with {100 * scale.inliers:.0f} % inliers"
+    return text
 
 
 def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, PinholeCamera]:
@@ -209,9 +219,12 @@ def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, Pinhol
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), camera.resized(width, height)
 
 
-def _write(base: Path, depth: Depth, cloud: Cloud, mesh: Mesh | None, mesh_format: str) -> None:
-    write_depth_png(_file(base, "depth.png"), depth)
-    write_png(_file(base, "depth_plasma.png"), colorize_depth(depth))
+def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_format: str) -> None:
+    assert frame.depth is not None, "a cloud was made of it"
+    write_depth_png(_file(base, "depth.png"), frame.depth)
+    write_png(_file(base, "depth_plasma.png"), colorize_depth(frame.depth))
+    if frame.sigma is not None:
+        write_depth_png(_file(base, "sigma.png"), np.maximum(frame.sigma, np.float32(1e-3)))  # 0 means unknown
     write_cloud(cloud, _file(base, "cloud.ply"))
     if mesh:
         write_mesh(mesh, _file(base, f"mesh.{mesh_format}"))
