@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -122,6 +123,16 @@ def test_without_the_library_of_the_hub_the_error_names_the_extra(cache: Path, m
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModelError, match=r"huggingface_hub.*not installed: pip install 'mono_depth_recon\[torch\]'"):
         obtain(SOURCE, "it")
+
+
+def test_a_fresh_process_says_so_too(tmp_path: Path) -> None:
+    """A fresh process, in which nothing of the library has been imported."""
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    code = ("from mono_depth_recon.models import load_model; from mono_depth_recon.config import ModelConfig; "
+            "load_model(ModelConfig(name='glpn_nyu'))")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60,
+                            env=environment)
+    assert "ModelError: the weights of glpn_nyu are not in" in result.stderr.splitlines()[-1]
 
 
 def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,7 @@ def test_the_input_is_that_of_the_published_processor_within_one_grey_level(
 
     processor = processor_of(name)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
-    rule = read_rule(processor, name, 1)
+    rule = read_rule(processor, name)
     if name == "depth_pro" and backend == "pil":
         pytest.skip("the library has one processor of Depth Pro")
     theirs = AutoImageProcessor.from_pretrained(tmp_path, backend=backend)
@@ -199,7 +199,7 @@ def test_the_input_is_that_of_the_published_processor_within_one_grey_level(
     ("zoedepth_nyu", (640, 480), (512, 384)),
 ])
 def test_published_input_sizes(name: str, image: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert read_rule(committed(name)["preprocessor"], name, 1).network_size(*image) == expected
+    assert read_rule(committed(name)["preprocessor"], name).network_size(*image) == expected
 
 
 def test_input_size_is_the_short_side_in_multiples_and_keeps_the_aspect_where_the_model_does(
@@ -253,7 +253,7 @@ def test_the_training_camera_keeps_the_published_metres() -> None:
 @pytest.mark.parametrize("name", ["depth_anything_v2_small", "zoedepth_nyu"])
 def test_a_plane_comes_back_to_the_grid_of_the_image_without_the_margin(name: str) -> None:
     """The network is replaced by one that says the column of each pixel."""
-    rule = read_rule(committed(name)["preprocessor"], name, 1)
+    rule = read_rule(committed(name)["preprocessor"], name)
     columns, rows = rule.network_size(200, 150)
     margin = 30 if name == "zoedepth_nyu" else 0  # int(3 * sqrt(200 / 2))
     wide = 200 + 2 * margin
@@ -402,7 +402,7 @@ def test_a_model_that_brings_its_own_code_is_never_run(folder_of: Callable[[str]
                     auto_map={"AutoModelForDepthEstimation": "mine.Model"})
     (folder / "mine.py").write_text("raise SystemExit('code has run')")
     message = refused(ModelConfig(name=f"hf:{folder}", output="metric_depth", runtime="torch"))
-    assert "no architecture 'mine'; code from a checkpoint is never run" in message
+    assert "no architecture 'mine': install a newer transformers; code from a checkpoint is never run" in message
 
 
 def test_relative_depth_is_refused_where_metres_are_asked(folder_of: Callable[[str], Path]) -> None:

@@ -110,13 +110,12 @@ def obtain(source: HubSource, name: str) -> Path:
 
 
 def _download(source: HubSource) -> Path:
-    import huggingface_hub
+    from huggingface_hub import constants, hf_hub_download
 
-    _check_network(huggingface_hub.constants)
+    _check_network(constants)
 
     def fetch(file: str) -> Path:
-        return Path(huggingface_hub.hf_hub_download(source.repo, file, revision=source.revision,
-                                                    cache_dir=cache_folder()))
+        return Path(hf_hub_download(source.repo, file, revision=source.revision, cache_dir=cache_folder()))
 
     folder = fetch(CONFIG).parent
     _fetch_first((PROCESSOR,), fetch)

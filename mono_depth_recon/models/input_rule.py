@@ -114,11 +114,10 @@ class InputRule:
         return np.asarray(cv2.copyMakeBorder(rgb, down, down, across, across, cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def read_rule(settings: Mapping[str, Any], where: str, network_multiple: int) -> InputRule:
+def read_rule(settings: Mapping[str, Any], where: str) -> InputRule:
     """The rule of a preprocessor_config.json; `where` names it in messages.
 
-    `network_multiple` is what the network needs of each side: it holds for sizes that the user chooses. ModelError
-    where the processor is of an unknown kind or asks for what no depth model does.
+    ModelError where the processor is of an unknown kind or asks for what is not supported.
     """
     name = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
     kind = next((kind for start, kind in _PROCESSORS.items() if name.startswith(start)), None)
@@ -135,23 +134,21 @@ def read_rule(settings: Mapping[str, Any], where: str, network_multiple: int) ->
     if kernel is None:
         raise ModelError(f"{where}: 'resample' must be one of {sorted(KERNELS)}, got {values['resample']!r}")
     gain, bias = _normalisation(values, where)
-    return InputRule(kind, height, width, _multiple(values["ensure_multiple_of"], network_multiple, kind),
+    return InputRule(kind, height, width, max(1, round(values["ensure_multiple_of"])),
                      bool(values["keep_aspect_ratio"]), kernel, bool(values.get("do_pad")), gain, bias)
 
 
-def with_short_side(rule: InputRule, short_side: int, name: str) -> InputRule:
-    """The rule at `model.input_size`; 0 keeps the published size. ModelError where the network has one size only."""
-    if short_side and rule.kind == "depth_pro" and short_side != rule.height:
+def with_short_side(rule: InputRule, short_side: int, network_multiple: int, name: str) -> InputRule:
+    """The rule at `model.input_size`; 0 keeps the published size. ModelError where the network has one size only.
+
+    `network_multiple` is what the network needs of each side, which the published size has anyway.
+    """
+    if not short_side:
+        return rule
+    if rule.kind == "depth_pro" and short_side != rule.height:
         raise ModelError(f"{name} takes images of {rule.width}x{rule.height} only: leave model.input_size at 0, or "
                          "choose a smaller model")
-    return replace(rule, short_side=short_side)
-
-
-def _multiple(published: float, network: int, kind: Kind) -> int:
-    """Both hold: the least common multiple. Fixed sizes such as 384 are multiples already."""
-    if kind == "depth_pro":
-        return 1
-    return math.lcm(max(1, round(published)), network)
+    return replace(rule, short_side=short_side, multiple=math.lcm(rule.multiple, network_multiple))
 
 
 def _size(value: Any, where: str) -> tuple[int, int]:

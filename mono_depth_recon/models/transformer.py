@@ -196,8 +196,8 @@ def _opened(parts: _Parts, settings: ModelConfig, threads: int) -> TransformerDe
     for path in parts.files.weights:
         if path.suffix == ".safetensors":
             check_safetensors(path)
-    published = read_rule(parts.processor, str(parts.files.processor or parts.name), _multiple(parts.config))
-    rule = with_short_side(published, settings.input_size, parts.name)
+    published = read_rule(parts.processor, str(parts.files.processor or parts.name))
+    rule = with_short_side(published, settings.input_size, _multiple(parts.config), parts.name)
     network = _network(parts, rule)
     return TransformerDepthModel(parts.name, parts.output, rule, parts.focal, network,
                                  open_runtime(network, settings, threads))

@@ -38,6 +38,7 @@ def build_skeleton(config: Mapping[str, Any], where: str) -> nn.Module:
     ModelError where transformers is missing, or has no depth model of that configuration; `where` names it.
     """
     try:
+        import transformers
         from transformers import AutoModelForDepthEstimation
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     except ImportError as error:
@@ -45,7 +46,8 @@ def build_skeleton(config: Mapping[str, Any], where: str) -> nn.Module:
                          "pip install 'mono_depth_recon[torch]'") from error
     kind = config.get("model_type")
     if kind not in CONFIG_MAPPING:
-        raise ModelError(f"{where}: transformers has no architecture '{kind}'; code from a checkpoint is never run")
+        raise ModelError(f"{where}: transformers {transformers.__version__} has no architecture '{kind}': install a "
+                         "newer transformers; code from a checkpoint is never run")
     try:
         with torch.device("meta"), _quiet():
             model: nn.Module = AutoModelForDepthEstimation.from_config(CONFIG_MAPPING[kind].from_dict(dict(config)))
