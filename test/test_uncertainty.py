@@ -17,6 +17,7 @@ from mono_depth_recon.errors import ModelError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models.base import Output, View
 from mono_depth_recon.models.canonical import load_canonical, load_unetpp_resnext50
+from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel, mirrored, with_uncertainty
 
@@ -28,9 +29,9 @@ class StandIn:
     release_memory: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, rule: Callable[..., np.ndarray], output: Output = "metric_depth",
-                 temperatures: Mapping[str, float] | None = None, stochastic: bool = False) -> None:
+                 fits: Mapping[str, SigmaFit] | None = None, stochastic: bool = False) -> None:
         self.rule, self.output, self.name = rule, output, "stand-in"
-        self.temperatures, self.stochastic = temperatures or {}, stochastic
+        self.sigma_fits, self.stochastic = fits or {}, stochastic
         self.batches: list[int] = []
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
@@ -111,12 +112,15 @@ def test_mc_dropout_is_mean_and_deviation_of_one_batch_of_samples() -> None:
 
 
 @pytest.mark.parametrize("kind", ["flip", "mc_dropout"])
-def test_sigma_carries_the_temperature_of_its_kind(kind: str) -> None:
+def test_sigma_carries_temperature_and_floor_of_its_kind(kind: str) -> None:
     settings = ModelConfig(uncertainty=kind, samples=4)
-    bare, fitted = (StandIn(noisy(0.1), temperatures=temperatures, stochastic=True)
-                    for temperatures in ({}, {kind: 2.5, "other": 7.0}))
-    sigmas = [depth_and_sigma(with_uncertainty(model, settings).predict(views(1))[0])[1] for model in (bare, fitted)]
-    np.testing.assert_allclose(sigmas[1], 2.5 * sigmas[0], rtol=1e-6)
+    answers = []
+    for fit in (SigmaFit(), SigmaFit(2.5), SigmaFit(2.0, 0.1)):
+        model = StandIn(noisy(0.1), fits={kind: fit, "other": SigmaFit(7.0)}, stochastic=True)
+        answers.append(depth_and_sigma(with_uncertainty(model, settings).predict(views(1))[0]))
+    depth, bare = answers[0]
+    np.testing.assert_allclose(answers[1][1], 2.5 * bare, rtol=1e-6)
+    np.testing.assert_allclose(answers[2][1], 2 * np.sqrt(bare**2 + (0.1 * depth) ** 2), rtol=1e-5)
 
 
 def test_what_is_wrapped_keeps_its_name_output_and_device() -> None:

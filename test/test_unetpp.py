@@ -12,7 +12,7 @@ import pytest
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import ModelError
-from mono_depth_recon.models.card import FORMAT, load_card
+from mono_depth_recon.models.card import FORMAT, SigmaFit, load_card
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
@@ -85,12 +85,14 @@ def test_short_side_of_the_input_is_what_is_asked_for_to_the_nearest_multiple(
     assert card.input_size(480, 640, short_side) == expected[::-1]
 
 
-def test_dropout_and_temperatures_are_read_where_a_card_has_them(tmp_path: Path) -> None:
+def test_dropout_and_fits_of_sigma_are_read_where_a_card_has_them(tmp_path: Path) -> None:
     old = load_card(_write(tmp_path / "old.json"))
-    assert (old.dropout, dict(old.temperatures)) == (0.0, {})
+    assert (old.dropout, dict(old.sigma_fits)) == (0.0, {})
     new = load_card(_write(tmp_path / "new.json", architecture__dropout=0.1,
-                           sigma={"flip": {"temperature": 2.5, "coverage_1": 0.68}}))
-    assert (new.dropout, dict(new.temperatures)) == (0.1, {"flip": 2.5})
+                           sigma={"flip": {"temperature": 2.5, "coverage_1": 0.68},
+                                  "mc_dropout": {"temperature": 3, "floor": 0.1}}))
+    assert new.dropout == 0.1
+    assert new.sigma_fits == {"flip": SigmaFit(2.5), "mc_dropout": SigmaFit(3.0, 0.1)}
 
 
 def test_focal_scale_is_focal_length_at_the_input_over_the_canonical_one(tmp_path: Path) -> None:
@@ -183,6 +185,7 @@ def _offline(*_: object, **__: object) -> str:
     ({"architecture__dropout": "much"}, r"'architecture.dropout' must be 1 finite number\(s\), got 'much'"),
     ({"sigma": [2]}, r"'sigma' must be an object, got \[2\]"),
     ({"sigma": {"flip": {"temperature": 0}}}, "'sigma.flip.temperature' must be positive, got 0"),
+    ({"sigma": {"flip": {"temperature": 1, "floor": -1}}}, "'sigma.flip.floor' must be at least 0, got -1"),
     ({"sigma": {"flip": 2}}, "'sigma.flip.temperature' must be given"),
     ({"format": 99}, "format 1, got 99"),
     ({"architecture__family": "dpt"}, "'architecture.family' must be 'unetplusplus', got 'dpt'"),

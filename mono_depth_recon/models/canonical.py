@@ -19,7 +19,7 @@ from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
 from .base import Output, View
-from .card import ModelCard, load_card
+from .card import ModelCard, SigmaFit, load_card
 from .runtimes import Network, Runtime, open_runtime
 
 RESNEXT50 = "resnext50_32x4d"
@@ -28,7 +28,7 @@ RESNEXT50 = "resnext50_32x4d"
 class CanonicalDepthModel:
     """Resize, normalise, run, scale by the focal length, resize back.
 
-    `network.build()` and `network_input` are what `explain` looks into; `stochastic` and `temperatures` are read by
+    `network.build()` and `network_input` are what `explain` looks into; `stochastic` and `sigma_fits` are read by
     `uncertainty`. `short_side` is `model.input_size`.
     """
 
@@ -55,9 +55,9 @@ class CanonicalDepthModel:
         return self.network.stochastic
 
     @property
-    def temperatures(self) -> Mapping[str, float]:
-        """The card's factors for sigma, by kind of uncertainty."""
-        return self.card.temperatures
+    def sigma_fits(self) -> Mapping[str, SigmaFit]:
+        """What makes sigma of a spread, by kind of uncertainty, from the card."""
+        return self.card.sigma_fits
 
     def network_input(self, view: View) -> NDArray[np.float32]:
         """(1, 3, rows, columns): what the network sees of a view."""

@@ -10,10 +10,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..arrays import Depth
 from ..camera import PinholeCamera
 from ..errors import ModelError
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SigmaFit:
+    """What makes sigma of the spread of several predictions: temperature * sqrt(spread^2 + (floor * depth)^2).
+
+    Both are fitted on scenes of known depth (`training.calibrate_sigma`). The floor, a share of depth, stands for the
+    errors that all predictions have in common: the spread does not see them.
+    """
+
+    temperature: float = 1.0
+    floor: float = 0.0
+
+    def sigma(self, spread: Depth, depth: Depth) -> Depth:
+        """(H, W) metres, from spread and depth (H, W) in metres."""
+        if self.floor:
+            spread = np.hypot(spread, np.float32(self.floor) * depth)
+        return spread * np.float32(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -23,8 +44,8 @@ class ModelCard:
     The network takes `image` (N, 3, rows, columns) float32 = (rgb / 255 - mean) / std and gives `depth`
     (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
     metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`. `dropout` is the
-    chance that a channel of the decoder is dropped in training and for mc_dropout; `temperatures` maps a kind of
-    uncertainty to the factor that `training.calibrate_sigma` found for its sigma. Cards without the two keys load.
+    chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
+    of uncertainty to what `training.calibrate_sigma` found for its sigma. Cards without the two keys load.
     """
 
     path: Path
@@ -40,7 +61,7 @@ class ModelCard:
     range_m: tuple[float, float]
     text: Mapping[str, Any] = field(repr=False)
     dropout: float = 0.0
-    temperatures: Mapping[str, float] = field(default_factory=dict)
+    sigma_fits: Mapping[str, SigmaFit] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -120,7 +141,7 @@ def _card(path: Path, read: _Reader) -> ModelCard:
                      input_width=width, input_height=height, multiple=multiple,
                      mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
                      canonical_focal_px=focal[0], range_m=(low, high), text=read.text,
-                     dropout=_dropout(read), temperatures=_temperatures(read))
+                     dropout=_dropout(read), sigma_fits=_sigma_fits(read))
 
 
 def _dropout(read: _Reader) -> float:
@@ -132,9 +153,15 @@ def _dropout(read: _Reader) -> float:
     return chance
 
 
-def _temperatures(read: _Reader) -> dict[str, float]:
-    kinds = read.mapping("sigma") if read.has("sigma") else {}
-    return {kind: read.positive(f"sigma.{kind}.temperature", 1)[0] for kind in kinds}
+def _sigma_fits(read: _Reader) -> dict[str, SigmaFit]:
+    fits = {}
+    for kind in read.mapping("sigma") if read.has("sigma") else {}:
+        floor = f"sigma.{kind}.floor"
+        share = read.numbers(floor, 1)[0] if read.has(floor) else 0.0
+        if share < 0:
+            raise read.error(floor, "at least 0", share)
+        fits[kind] = SigmaFit(read.positive(f"sigma.{kind}.temperature", 1)[0], share)
+    return fits
 
 
 class _Reader:

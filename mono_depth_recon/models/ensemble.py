@@ -1,8 +1,8 @@
 """Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
 
 The table calls `load_ensemble(member_names(settings.name), settings, threads) -> Ensemble`. All members are brought to
-the scale of the first metric one: metric ones by the median of the pixels' ratios, relative ones by scale and shift fitted
-robustly in disparity. Where all are relative the answer is relative disparity, at the scale of the first.
+the scale of the first metric one: metric ones by the median of the pixels' ratios, relative ones by scale and shift
+fitted robustly in disparity. Where all are relative the answer is relative disparity, at the scale of the first.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `with_uncertainty(model, settings) -> DepthModel` is the border to the table: it wraps a loaded model. Mean and spread
 (sample standard deviation) are taken in plain metres, of a relative model in plain disparity. A model may offer
-`stochastic: bool` (each prediction is a sample of dropout) and `temperatures: Mapping[str, float]`, factors for sigma
-by kind, fitted on scenes of known depth by `training.calibrate_sigma`; without one sigma is the bare spread.
+`stochastic: bool` (each prediction is a sample of dropout) and `sigma_fits: Mapping[str, SigmaFit]` by kind, fitted on
+scenes of known depth by `training.calibrate_sigma`; without one sigma is the bare spread.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
+from .card import SigmaFit
 from .ensemble import Ensemble
 
 _WINDOW = 24  # the spread of two samples is averaged over windows of 1 / 24 of the longer side
@@ -49,8 +50,8 @@ class _Asking:
 
     def __init__(self, model: DepthModel, kind: str) -> None:
         self.model = model
-        temperatures: Mapping[str, float] = getattr(model, "temperatures", {})
-        self.temperature = temperatures.get(kind, 1.0)
+        fits: Mapping[str, SigmaFit] = getattr(model, "sigma_fits", {})
+        self.fit = fits.get(kind, SigmaFit())
 
     @property
     def name(self) -> str:
@@ -95,8 +96,7 @@ class FlipModel(_Asking):
         side = max(first.shape) // _WINDOW | 1  # odd: about the pixel
         variance = cv2.boxFilter(np.square(first - second), -1, (side, side)) * np.float32(0.5)
         # running sums may leave a trace of rounding below zero
-        sigma = np.sqrt(np.maximum(variance, 0)) * np.float32(self.temperature)
-        return _like(direct, mean, sigma)
+        return _like(direct, mean, self.fit.sigma(np.sqrt(np.maximum(variance, 0)), mean))
 
 
 class McDropoutModel(_Asking):
@@ -119,8 +119,8 @@ class McDropoutModel(_Asking):
 
     def _combined(self, samples: Sequence[Prediction]) -> Prediction:
         values = np.stack([_values(sample) for sample in samples])
-        sigma = values.std(axis=0, ddof=1) * np.float32(self.temperature)
-        return _like(samples[0], values.mean(axis=0), sigma)
+        mean = values.mean(axis=0)
+        return _like(samples[0], mean, self.fit.sigma(values.std(axis=0, ddof=1), mean))
 
 
 def mirrored(view: View) -> View:

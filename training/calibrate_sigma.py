@@ -1,0 +1,156 @@
+"""Measures how well sigma tells the error on unseen synthetic rooms, and fits what makes sigma of the spread.
+
+`python -m training.calibrate_sigma mono_depth_recon/models/embedded/unetpp_mobile.json --kind flip`. The fit
+(`SigmaFit`): for each floor the temperature that keeps 68.3 % of the errors on the fit rooms within sigma, and of the
+floors the one of the greatest likelihood (Laplace: errors of depth have long tails). The figures come from other
+rooms. Both sets have seeds that neither training nor the card's other figures use. The card gets the fit and the
+figures under "sigma"; whoever loads the card applies the fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mono_depth_recon.arrays import Depth
+from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.frames import Sample
+from mono_depth_recon.metrics import SigmaCalibration, sigma_calibration, sigma_errors
+from mono_depth_recon.models.canonical import load_canonical
+from mono_depth_recon.models.card import SigmaFit
+from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
+
+from .settings import RoomSettings, load_settings
+from .sources import room_store
+
+KINDS = ("flip", "mc_dropout")
+FIT_SEED, REPORT_SEED = 70_000, 80_000  # training counts from 1200, validation from 51000, test rooms from 90000
+FRAMES_PER_ROOM = 6
+ONE_SIGMA = math.erf(math.sqrt(0.5))  # of a normal distribution
+FLOORS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # shares of depth that are tried
+PIXELS_PER_FRAME = 5000  # that the fit looks at
+FIGURES = ("coverage_1", "coverage_2", "spearman", "ause")
+
+Values = NDArray[np.float32]
+Bare = FlipModel | McDropoutModel
+
+
+def fit_sigma(error: Values, spread: Values, depth: Values) -> SigmaFit:
+    """The fit of errors, spreads and depths (N,) in metres. A spread that is zero somewhere needs a floor."""
+    fits = [SigmaFit(fit_temperature(error, SigmaFit(1.0, floor).sigma(spread, depth)), floor) for floor in FLOORS
+            if floor or (spread > 0).all()]
+    return min(fits, key=lambda fit: _negative_log_likelihood(error, fit.sigma(spread, depth)))
+
+
+def fit_temperature(error: Values, sigma: Values) -> float:
+    """The factor for sigma (N,) > 0 that `ONE_SIGMA` of the errors (N,) stay within."""
+    return float(np.quantile(error / sigma, ONE_SIGMA))
+
+
+def _negative_log_likelihood(error: Values, sigma: Values) -> float:
+    scale = sigma / math.sqrt(2)
+    return float(np.mean(np.log(2 * scale) + error / scale))
+
+
+def calibrate(model: Bare, fit: Sequence[Sample], report: Sequence[Sample]) -> dict[str, Any]:
+    """The card's entry of one kind of uncertainty: its fit, and means over the report frames with and without it."""
+    found = fit_sigma(*np.concatenate([_compared(model, sample) for sample in tqdm(fit, "fit")], axis=1))
+    found = SigmaFit(round(found.temperature, 3), found.floor)
+    rows: dict[str, list[SigmaCalibration]] = {"spread": [], "sigma": []}
+    for sample in tqdm(report, "report"):
+        depth, spread, truth = _asked(model, sample)
+        rows["spread"].append(sigma_calibration(depth, spread, truth))
+        rows["sigma"].append(sigma_calibration(depth, found.sigma(spread, depth), truth))
+    means = {name: {key: round(float(np.mean([getattr(row, key) for row in frames])), 4) for key in FIGURES}
+             for name, frames in rows.items()}
+    return {"temperature": found.temperature, "floor": found.floor, **means["sigma"], "bare_spread": means["spread"],
+            "frames": len(report)}
+
+
+def _asked(model: Bare, sample: Sample) -> tuple[Depth, Depth, Depth]:
+    prediction = model.predict([(sample.rgb, sample.camera)])[0]
+    assert prediction.depth is not None, "the networks of cards are metric"
+    assert prediction.sigma is not None, "the model is wrapped to tell sigma"
+    assert sample.depth is not None, "rooms have depth"
+    return prediction.depth, prediction.sigma, sample.depth
+
+
+def _compared(model: Bare, sample: Sample) -> Values:
+    """(3, N): error, spread and depth of a frame's pixels, evenly thinned out."""
+    depth, spread, truth = _asked(model, sample)
+    thin = max(1, math.isqrt(depth.size // PIXELS_PER_FRAME))
+    depth, spread, truth = (values[::thin, ::thin] for values in (depth, spread, truth))
+    error, spreads = sigma_errors(depth, spread, truth)
+    _, depths = sigma_errors(depth, depth, truth)
+    return np.stack([error, spreads, depths]).astype(np.float32)
+
+
+def bare_model(card: Path, kind: str, samples: int, threads: int) -> Bare:
+    """The card's network, whose sigma is the bare spread of `kind`, whatever fit the card may hold."""
+    settings = ModelConfig(uncertainty=kind, samples=samples)
+    model = load_canonical(card, settings, threads)
+    bare = FlipModel(model) if kind == "flip" else McDropoutModel(model, samples)
+    bare.fit = SigmaFit()
+    return bare
+
+
+def room_samples(settings: RoomSettings, seed: int, rooms: int, cache: Path, processes: int) -> list[Sample]:
+    """Views of `rooms` rooms at 640x480 with seeds from `seed` on."""
+    chosen = dataclasses.replace(settings, width=640, height=480, frames_per_room=FRAMES_PER_ROOM)
+    frames = room_store(chosen, seed, rooms, cache, processes)
+    return [frames[i] for i in range(len(frames))]
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("card", type=Path, help="the card (.json), its weights beside it")
+    parser.add_argument("--kind", choices=KINDS, default="flip", help="uncertainty to calibrate (default: flip)")
+    parser.add_argument("--samples", type=int, default=8, help="of mc_dropout (default: 8)")
+    parser.add_argument("--rooms", type=int, default=16, help="rooms of each set (default: 16)")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml",
+                        help="settings of the rooms and threads (default: those of the embedded model)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon",
+                        help="folder for prepared frames")
+    parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; expected failures end in one line."""
+    arguments = parse(argv)
+    try:
+        settings = load_settings(arguments.config)
+        model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
+        fit, report = (room_samples(settings.rooms, seed, arguments.rooms, arguments.cache, settings.threads)
+                       for seed in (FIT_SEED, REPORT_SEED))
+        entry = calibrate(model, fit, report)
+    except MonoDepthError as error:
+        print(error, file=sys.stderr)
+        return 1
+    entry["rooms"] = (f"{arguments.rooms} to fit (seeds from {FIT_SEED}), {arguments.rooms} to report (seeds from "
+                      f"{REPORT_SEED}), {FRAMES_PER_ROOM} views each, 640x480")
+    if arguments.kind == "mc_dropout":
+        entry["samples"] = arguments.samples
+    if not arguments.dry:
+        text = json.loads(arguments.card.read_text(encoding="utf-8"))
+        text["sigma"] = {**text.get("sigma", {}), arguments.kind: entry}
+        write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
+    print(json.dumps(entry, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
