@@ -22,7 +22,10 @@ KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that canno
 _MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
 _MAX_SAMPLES = 20_000
 _TRIALS, _JUDGES = 300, 500
-_TOLERANCE = 0.1  # of inverse depth; a threshold by the residuals alone would see but the wall that fills the view
+# Of inverse depth: the next where less than _MOST agree, as with a poor model. A threshold by the residuals alone would
+# see but the wall that fills the view.
+_TOLERANCES = (0.1, 0.2, 0.4)
+_MOST = 0.55
 _INLIER_SIGMAS = 2.5
 _CLOSEST = 0.2  # of the tolerance: exact data has no noise to measure residuals by
 _REFITS = 10
@@ -76,9 +79,11 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     The grids may differ in resolution: a reference pixel is compared with the disparity at its centre. Reference
     pixels that are not finite and positive do not count, so it may be sparse. Up to about half of the others may be
     wrong: truncated squares over lines through random pairs (MSAC, Torr and Zisserman, 2000), then least squares on
-    the inliers. A pixel counts as one within 10 % of inverse depth (the mean of its own and the median), or 2.5 robust
-    standard deviations where that is less. Deterministic. Raises DataError where fewer than MIN_PIXELS pixels count,
-    the views differ in shape, the reference has no relief, or the best scale is not positive.
+    the inliers. A pixel counts as one within 10 % of inverse depth (the mean of its own and the median), 20 or 40 %
+    where not even 55 % do, or 2.5 robust standard deviations where that is less. Deterministic.
+
+    Raises DataError where fewer than MIN_PIXELS pixels count, the views differ in shape, the reference has no relief,
+    or the best scale is not positive.
     """
     d, w = _pairs(disparity, reference)
     near, far = np.percentile(w, (95, 5))
@@ -86,8 +91,11 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
         raise DataError(
             "expected a reference depth with relief, it is nearly constant: a flat view does not tell the scale"
         )
-    tolerance = _TOLERANCE / 2 * (w + np.median(w))
-    scale, shift, inliers = _refined(d, w, tolerance, *_consensus(d, w, tolerance))
+    for share in _TOLERANCES:
+        tolerance = share / 2 * (w + np.median(w))
+        scale, shift, inliers = _refined(d, w, tolerance, *_consensus(d, w, tolerance))
+        if inliers.mean() >= _MOST:
+            break
     if scale <= 0:
         raise DataError(
             f"expected a disparity that grows towards the camera, the reference depth says the opposite (scale "

@@ -93,6 +93,22 @@ def test_a_wall_that_fills_most_of_the_view_does_not_decide_alone(share: float, 
     assert fit.inliers > (0.95 if noise else 0.999)
 
 
+def test_a_poor_model_is_fitted_as_a_whole() -> None:
+    """A quarter of smooth error in depth, where a narrow tolerance would fit to a part that agrees by chance."""
+    import cv2
+
+    depth = scene()
+    rng = np.random.default_rng(4)
+    error = cv2.resize(rng.normal(0, 1, (5, 7)).astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    disparity = disparity_of((depth * (1 + 0.25 * error / error.std())).astype(np.float32).clip(0.3, 20))
+    fit = fit_scale(disparity, with_outliers(depth, 0.2, lambda rng, n: rng.uniform(0.3, 12.0, n)))
+    best = np.polyfit(disparity.ravel(), 1 / depth.ravel(), 1)
+    errors = [np.median(np.abs(depth_from_disparity(disparity, Scale(*line), 20.0) / depth - 1))
+              for line in ((fit.scale, fit.shift), best)]
+    assert errors[0] < 1.1 * errors[1]
+    assert fit.inliers > 0.55
+
+
 def test_clean_data_give_what_numpy_gives() -> None:
     depth = scene()
     disparity = disparity_of(depth)
