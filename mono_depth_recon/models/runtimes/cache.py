@@ -50,8 +50,8 @@ def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
         with contextlib.suppress(OSError):  # a cache that is shared read-only serves as well, unmarked
             os.utime(folder / _RECORD)
         return folder
-    if folder.exists():
-        _log.warning("cache entry %s is broken or of another network: made again", folder)
+    why = "is broken and made again" if folder.exists() else "is made once for this machine"
+    _log.warning("%s %s; it can take minutes and is kept in %s", name, why, folder.parent)
     try:
         _fill(folder, key, build)
         with contextlib.suppress(FileNotFoundError):  # another process tidies at the same time
