@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +145,18 @@ def test_members_are_loaded_with_their_own_name_and_checkpoint(loaded: list[Mode
     assert load_ensemble(["a", "b"], settings).name == "ensemble:a+b"
     assert [(one.name, one.checkpoint, one.uncertainty, one.runtime) for one in loaded] == [
         ("a", "", "none", "torch"), ("b", "/weights/b.json", "none", "torch")]
+
+
+def test_an_ensemble_by_name_is_loaded_with_its_members(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    for suffix in (".json", ".onnx"):
+        shutil.copy((table.EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path / f"copy{suffix}")
+    settings = ModelConfig(name="ensemble:unetpp_mobile+unetpp_mobile", uncertainty="ensemble", runtime="openvino",
+                           checkpoint=f"{os.pathsep}{tmp_path / 'copy.json'}")
+    single = table.load_model(ModelConfig(runtime="openvino"), 1).predict([VIEW])[0].depth
+    depth, sigma = known(table.load_model(settings, 1).predict([VIEW])[0])
+    np.testing.assert_allclose(depth, single, rtol=1e-5)
+    assert sigma.max() < 1e-5
 
 
 def test_members_that_are_one_and_the_same_are_refused(loaded: list[ModelConfig]) -> None:

@@ -162,7 +162,7 @@ def _grad_cam(asked: _Asked) -> Explanation:
     cam = LayerGradCam(asked.farness, layer).attribute(asked.input, relu_attributions=False)
     rows, columns = cam.shape[-2:]
     return Explanation("gradcam", asked.on_image(cam[0, 0]), True,
-                       f"{columns}x{rows} features of {'.'.join(name.split('.')[-3:])}")
+                       f"{columns}x{rows} features of {name.removeprefix('network.')}")
 
 
 def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
