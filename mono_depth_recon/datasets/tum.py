@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
-from ..errors import CalibrationError, DataError
+from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
+from .recording import Recording
 
 DEPTH_PER_METRE = 5000.0
+NO_POSES = "none"
 MAX_POSE_GAP_S = 0.1  # between two poses farther apart nothing is known: the motion capture lost the camera
 # fx fy cx cy, k1 k2 p1 p2 k3 of the colour cameras, 640x480 (calibration page of the benchmark)
 CAMERAS = {
@@ -36,64 +37,74 @@ class Entry:
     file: Path
 
 
-class TumFolder(Sequence[Sample]):
+class TumFolder(Recording):
     """The colour/depth pairs of a folder, in the order of colour stamps, read when indexed.
 
-    `camera` is the raw colour camera; without one it comes from the folder's name (`CAMERAS`). Samples are
-    raw (distorted) images with the raw camera, or with `rectified` both maps on the rectified grid.
+    `camera` is the raw colour camera, or a text for `parse_camera`; without one it comes from the folder's name
+    (`CAMERAS`). Samples are raw (distorted) images with the raw camera, or with `rectified` both maps on the
+    rectified grid.
     `positions[i]` is the place of pair i's colour image in rgb.txt, counted from 0: splits are made by it.
-    Raises DataError for missing files and malformed lines, CalibrationError where no camera is known.
+    `partial` leaves out files that the lists name and that are missing, with a note. Depth counts `depth_factor` per
+    metre. `poses` replaces groundtruth.txt, NO_POSES stands for none. Raises DataError for missing files and malformed
+    lines, CalibrationError where no camera is known.
     """
 
-    def __init__(self, path: Path | str, camera: PinholeCamera | None = None, max_difference: float = 0.02,
-                 rectified: bool = False) -> None:
+    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, max_difference: float = 0.02,
+                 rectified: bool = False, depth_factor: float = DEPTH_PER_METRE, poses: str = "",
+                 partial: bool = False) -> None:
         self.path = Path(path)
-        self.camera = camera or camera_of_name(self.path.name)
+        self.notes = []
         self.rectified = rectified
-        self.colour = read_list(self.path / "rgb.txt")
-        self.depth = read_list(self.path / "depth.txt")
+        self.depth_factor = depth_factor
+        self.colour = self._entries("rgb.txt", partial)
+        self.camera = self._camera(camera)
+        self.depth = self._entries("depth.txt", partial)
         self.pairs = associate([e.stamp for e in self.colour], [e.stamp for e in self.depth], max_difference)
-        poses = self.path / "groundtruth.txt"
-        self.trajectory = read_trajectory(poses) if poses.exists() else None
+        truth = Path(poses) if poses else self.path / "groundtruth.txt"
+        self.trajectory = read_trajectory(truth) if poses not in ("", NO_POSES) or truth.exists() else None
         self.max_difference = max_difference
         if not self.pairs:
             raise DataError(f"{self.path}: no colour image has a depth image within {max_difference:g} s "
-                            f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt)")
+                            f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt; {self._spans()})")
+
+    def _camera(self, given: PinholeCamera | str | None) -> PinholeCamera:
+        if isinstance(given, PinholeCamera):
+            return given
+        if not given:
+            return camera_of_name(self.path.name)
+        height, width = _first_whole(self.colour).shape[:2]
+        return parse_camera(given, (width, height))
+
+    def _entries(self, name: str, partial: bool) -> list[Entry]:
+        entries = read_list(self.path / name, missing_ok=partial)
+        there = [entry for entry in entries if not partial or entry.file.is_file()]
+        if len(there) < len(entries):
+            self.notes.append(f"{self.path}: {len(entries) - len(there)} of {len(entries)} files of {name} are missing")
+        return there
+
+    def _spans(self) -> str:
+        spans = [(entries[0].stamp, entries[-1].stamp) for entries in (self.colour, self.depth) if entries]
+        return "stamps " + " and ".join(f"{first:.3f} to {last:.3f} s" for first, last in spans)
 
     @property
     def positions(self) -> list[int]:
         """Index in rgb.txt of every pair's colour image."""
         return [colour for colour, _ in self.pairs]
 
+    @property
+    def stamps(self) -> list[float]:
+        """Colour stamp of every pair in seconds."""
+        return [self.colour[colour].stamp for colour, _ in self.pairs]
+
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+    def read(self, index: int) -> Sample:
         """Pair `index`, read from its files (DataError where they are malformed)."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        colour, depth = self.pairs[index]
-        return self._sample(self.colour[colour], self.depth[depth])
-
-    def _sample(self, colour: Entry, depth: Entry) -> Sample:
-        rgb, metres, camera = read_rgb(colour.file), read_depth(depth.file), self.camera
-        for image, file in ((rgb, colour.file), (metres, depth.file)):
-            if image.shape[:2] != (camera.height, camera.width):
-                raise DataError(f"{file}: expected {camera.width}x{camera.height} pixels, as the camera has, "
-                                f"got {image.shape[1]}x{image.shape[0]}")
-        if self.rectified:
-            rgb, metres, camera = camera.rectify(rgb), camera.rectify_depth(metres), camera.rectified
+        colour, depth = (entries[i] for entries, i in zip((self.colour, self.depth), self.pairs[index], strict=True))
+        metres = read_depth(depth.file, self.depth_factor)
         pose = self.trajectory.pose(colour.stamp, self.max_difference) if self.trajectory else None
-        return Sample(rgb, camera, metres, colour.stamp, colour.file.name, pose)
+        return self.sample(read_rgb(colour.file), metres, colour.stamp, colour.file.name, pose)
 
 
 def camera_of_name(name: str) -> PinholeCamera:
@@ -103,6 +114,24 @@ def camera_of_name(name: str) -> PinholeCamera:
             return PinholeCamera.from_intrinsics(640, 480, *intrinsics, D=distortion)
     raise CalibrationError(f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera's intrinsics in "
                            "pixels (replay and demo: --camera 'fx fy cx cy [k1 k2 p1 p2 [k3]]')")
+
+
+def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
+    """The camera of images of `size` (width, height) that a text describes: a preset of `CAMERAS`, or numbers.
+
+    ConfigError where the text is neither, CalibrationError where its numbers cannot be a camera.
+    """
+    if text in CAMERAS:
+        return camera_of_name(text)
+    try:
+        numbers = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (4, 8, 9):
+        presets = ", ".join(CAMERAS)
+        raise ConfigError(f"camera must be 'fx fy cx cy [k1 k2 p1 p2 [k3]]' or one of {presets}, got '{text}'")
+    fx, fy, cx, cy, *distortion = numbers
+    return PinholeCamera.from_intrinsics(*size, fx, fy, cx, cy, distortion)
 
 
 def associate(first: Sequence[float], second: Sequence[float], max_difference: float = 0.02) -> list[tuple[int, int]]:
@@ -128,14 +157,17 @@ def associate(first: Sequence[float], second: Sequence[float], max_difference: f
     return [(i, j) for _, i, j in sorted(pairs)]
 
 
-def read_list(path: Path) -> list[Entry]:
-    """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list."""
+def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
+    """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list.
+
+    DataError where a line is malformed or, unless `missing_ok`, names a file that is not there.
+    """
     entries = []
     for number, fields in _lines(path):
         if len(fields) != 2:
             raise DataError(f"{path}:{number}: expected 'stamp file', got {len(fields)} fields")
         file = path.parent / fields[1]
-        if not file.is_file():
+        if not missing_ok and not file.is_file():
             raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
         entries.append(Entry(_numbers(path, number, fields[:1])[0], file))
     if not entries:
@@ -153,7 +185,17 @@ def read_rgb(path: Path) -> Rgb:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def read_depth(path: Path) -> Depth:
+def _first_whole(entries: Sequence[Entry]) -> Rgb:
+    """The first colour image that can be read; DataError, of the last, where none can."""
+    for entry in entries[:-1]:
+        try:
+            return read_rgb(entry.file)
+        except DataError:
+            continue
+    return read_rgb(entries[-1].file)
+
+
+def read_depth(path: Path, per_metre: float = DEPTH_PER_METRE) -> Depth:
     """A depth image (H, W) float32 metres, NaN where missing. DataError unless it is one channel of 16 bits."""
     import cv2
 
@@ -162,7 +204,7 @@ def read_depth(path: Path) -> Depth:
         raise DataError(f"{path}: expected a 16-bit PNG, got a file that cannot be decoded")
     if image.dtype != np.uint16 or image.ndim != 2:
         raise DataError(f"{path}: depth must be one channel of 16 bits, got {image.dtype} of shape {image.shape}")
-    return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(DEPTH_PER_METRE))
+    return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(per_metre))
 
 
 class Trajectory:

@@ -1,0 +1,91 @@
+"""TUM sequences as they are shipped: a .tgz of one folder, unpacked into a temporary place while it is read."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import tarfile
+import tempfile
+import weakref
+import zlib
+from pathlib import Path, PurePosixPath
+
+from ..camera import PinholeCamera
+from ..errors import DataError
+from .tum import CAMERAS, DEPTH_PER_METRE, TumFolder, camera_of_name
+
+_LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
+_IMAGES = ("rgb", "depth")
+
+
+class TumArchive(TumFolder):
+    """A TUM folder in a tar archive (gz, bz2, xz or plain); what it unpacks is removed by `close`, or with the object.
+
+    An archive that is cut short gives the pairs that are whole, and `notes` says so. The camera's preset may be told by
+    the archive's name or by the folder's inside. Raises DataError where there is no TUM folder in it.
+    """
+
+    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, max_difference: float = 0.02,
+                 rectified: bool = False, depth_factor: float = DEPTH_PER_METRE, poses: str = "") -> None:
+        archive = Path(path)
+        self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
+        self._close = weakref.finalize(self, self._temporary.cleanup)
+        problem = _unpack(archive, Path(self._temporary.name))
+        folder = self._folder(archive, problem)
+        if not camera and any(key in archive.name for key in CAMERAS):
+            camera = camera_of_name(archive.name)
+        super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
+        if problem:
+            self.notes.insert(0, f"{archive}: {problem}; what stands before is used")
+        self.path = archive
+
+    def _folder(self, archive: Path, problem: str) -> Path:
+        lists = sorted(Path(self._temporary.name).rglob("rgb.txt"))
+        if not lists:
+            reason = f" ({problem} before that)" if problem else ""
+            raise DataError(f"{archive}: expected a TUM folder in it, with rgb.txt and depth.txt, found none{reason}")
+        return lists[0].parent
+
+    def close(self) -> None:
+        """Removes what was unpacked."""
+        self._close()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is a tar archive, compressed or not; also one that is cut short."""
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            return archive.next() is not None
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+        return False
+
+
+def _unpack(path: Path, target: Path) -> str:
+    """Writes lists and images of the archive below `target`; returns what is wrong with it (empty: nothing)."""
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                if member.isfile() and _is_wanted(PurePosixPath(member.name)):
+                    _write(archive, member, target)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        return f"the archive breaks off ({error})"
+    return ""
+
+
+def _is_wanted(name: PurePosixPath) -> bool:
+    if name.is_absolute() or ".." in name.parts:  # nothing is written outside the temporary folder
+        return False
+    return name.name in _LISTS or name.parent.name in _IMAGES
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Writes one file, under another name until it is whole."""
+    source = archive.extractfile(member)
+    if source is None:
+        return
+    file = target / member.name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".part")
+    with source, partial.open("wb") as out:
+        shutil.copyfileobj(source, out, 1 << 20)
+    partial.rename(file)
