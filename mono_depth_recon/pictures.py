@@ -32,15 +32,20 @@ class Panel:
 
 def depth_limits(depth: Depth) -> tuple[float, float]:
     """(near, far) in metres: 2nd and 98th percentile of the known depth, from a grid of samples; (0, 1) for none."""
-    height, width = depth.shape
-    sampled = depth[::-(-height // _SAMPLES), ::-(-width // _SAMPLES)]
+    near, far = _percentiles(depth)
+    return near, max(far, near + 1e-3)
+
+
+def _percentiles(values: Depth) -> tuple[float, float]:
+    height, width = values.shape
+    sampled = values[::-(-height // _SAMPLES), ::-(-width // _SAMPLES)]
     known = sampled[np.isfinite(sampled)]
     if not len(known):
-        known = depth[np.isfinite(depth)]
+        known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0
-    near, far = np.percentile(known, (2, 98))
-    return float(near), float(max(far, near + 1e-3))
+    low, high = np.percentile(known, (2, 98))
+    return float(low), float(high)
 
 
 def colorize_depth(depth: Depth, near: float | None = None, far: float | None = None) -> Rgb:
@@ -65,9 +70,8 @@ def colorize_depth(depth: Depth, near: float | None = None, far: float | None = 
 
 def colorize_disparity(disparity: Depth) -> Rgb:
     """Relative disparity (H, W) in the colours of depth: near dark blue, far yellow, NaN black; of each image alone."""
-    far, near = depth_limits(disparity)  # any map's percentiles
-    with np.errstate(over="ignore"):
-        return colorize_depth((np.float32(near) - disparity) / np.float32(near - far), 0.0, 1.0)
+    far, near = _percentiles(disparity)
+    return colorize_depth((np.float32(near) - disparity) / np.float32((near - far) or 1.0), 0.0, 1.0)
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from mono_depth_recon.mesh import Cloud, Mesh, cloud_from_organised, mesh_grid
 from mono_depth_recon.pictures import (
     Panel,
     colorize_depth,
+    colorize_disparity,
     compose,
     depth_limits,
     depth_panel,
@@ -226,3 +227,17 @@ def test_panels_fill_rows() -> None:
     one, four = compose([panel], "t", columns=2), compose([panel] * 4, "t", columns=2)
     assert one.shape[1] == four.shape[1]
     assert (four.max(axis=-1) == 0).sum() == pytest.approx(4 * (one.max(axis=-1) == 0).sum(), rel=0.01)
+
+
+def test_disparity_is_coloured_as_depth_is() -> None:
+    """Near dark blue, far yellow, unknown black, whatever unit and offset a model's disparity has."""
+    depth = np.geomspace(0.5, 9.0, 64 * 48, dtype=np.float32).reshape(48, 64)
+    for scale, shift in ((1.0, 0.0), (1e-4, -7e-5), (300.0, 20.0)):
+        disparity = (scale / depth + shift).astype(np.float32)
+        disparity[0, :4] = np.nan
+        picture = colorize_disparity(disparity).astype(int)
+        assert not picture[0, :4].any()
+        near, far = picture[1].mean(axis=0), picture[-1].mean(axis=0)
+        assert near[2] > near[0] + 50 and far[0] > far[2] + 50
+    flat = colorize_disparity(np.full((4, 4), 3.0, np.float32))
+    assert (flat == flat[0, 0]).all() and flat.any()
