@@ -81,15 +81,11 @@ class CudaRuntime:
 
     def _smaller(self, shape: tuple[int, ...]) -> str:
         """What to choose: f16 and a smaller input are tried out here, for the message of an error."""
-        half = forward_of(self._module, "cuda", "f16", compiled=False)
         side = min(shape[2:]) // 2 // _COMMON_MULTIPLE * _COMMON_MULTIPLE or _COMMON_MULTIPLE
-        choices = {"model.precision f16 fits": shape,
-                   f"model.precision f16 with model.input_size {side} fits": (shape[0], 3, side, side)}
-        for text, tried in choices.items():
-            if self._precision == "f16" and tried == shape:
-                continue
-            if _fits(half, tried):
-                return text
+        if self._precision == "f32" and _fits(self._module, shape):
+            return "model.precision f16 fits"
+        if side < min(shape[2:]) and _fits(self._module, (shape[0], 3, side, side)):
+            return f"model.precision f16 with model.input_size {side} fits"
         return "choose a smaller model, or set model.device to cpu"
 
 
@@ -142,12 +138,13 @@ class _Slot:
         return np.array(self._host_out.numpy())
 
 
-def _fits(forward: Callable[[Any], Any], shape: tuple[int, ...]) -> bool:
+def _fits(module: Any, shape: tuple[int, ...]) -> bool:
+    """Whether the module runs in f16. Its weights are cast as they are used, not for good."""
     import torch
 
     try:
-        with torch.inference_mode():
-            forward(torch.zeros(shape, device="cuda"))
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16):
+            module(torch.zeros(shape, device="cuda"))
     except torch.cuda.OutOfMemoryError:
         return False
     finally:

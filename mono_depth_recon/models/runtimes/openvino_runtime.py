@@ -37,13 +37,13 @@ class OpenVinoRuntime:
         }
         self._compiled: dict[tuple[int, ...], Any] = {}
         self.device = f"openvino CPU {precision}"
+        if precision == "bf16" and not self._has_bf16():
+            raise ModelError("model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
+                             "set model.precision to f32")
         if network.onnx is not None and precision != "int8":
             self._read(network.onnx)
         elif (example := example_batch(network)) is not None:
             self._request(example.shape)
-        if precision == "bf16" and not self._has_bf16():
-            raise ModelError("model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
-                             "set model.precision to f32")
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
@@ -138,7 +138,8 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracing fixes the shape, on purpose
             return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
-    except (RuntimeError, frontend.OpConversionFailure, frontend.GeneralFailure) as error:
+    except (RuntimeError, frontend.OpConversionFailure, frontend.OpValidationFailure, frontend.NotImplementedFailure,
+            frontend.GeneralFailure) as error:
         raise ModelError(f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
                          "set model.runtime to torch") from error
 
