@@ -10,29 +10,12 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
+from .config_fusion import FusionConfig
+from .config_param import Value, param
 from .errors import ConfigError
-
-Value: TypeAlias = bool | int | float | str
-
-
-def param(
-    default: Value,
-    help: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    live: bool = True,
-) -> Any:
-    """A field of a settings dataclass; the metadata become the rest of its `Parameter`."""
-    return field(
-        default=default,
-        metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": live},
-    )
 
 
 @dataclass(frozen=True)
@@ -205,6 +188,15 @@ class MeshConfig:
         low=0.001,
         high=1.0,
     )
+    outlier_radius: float = param(
+        0.0, "radius outliers: a point with fewer than 8 others this near is dropped; 0 = off", unit="m", low=0.0,
+        high=10.0,
+    )
+    hole_size: float = param(0.0, "holes of the surface up to this width are closed; 0 = off", unit="m", low=0.0,
+                             high=10.0)
+    smoothing: int = param(0, "rounds of Taubin smoothing, which keeps the volume; 0 = off", low=0, high=100)
+    triangles: int = param(0, "triangles at most (quadric decimation); 0 = all", low=0, high=10_000_000)
+    texture: bool = param(False, "obj and glb of one frame: the image itself as texture, finer than vertex colours")
     marker_triangles: int = param(10000, "triangles of the RViz marker at most; 0 = no marker", low=0, high=100000)
 
 
@@ -231,6 +223,7 @@ class Config:
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
     mesh: MeshConfig = MeshConfig()
+    fusion: FusionConfig = FusionConfig()  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
         if self.filter.min_range >= self.filter.max_range:

@@ -17,12 +17,14 @@ from .arrays import Mask, Points
 from .config import MeshConfig
 from .errors import DataError
 from .pointcloud import unpack_rgb
+from .pointcloud_cleaning import voxel_grid
 
 if TYPE_CHECKING:
     import open3d as o3d
 
 _MIN_POINTS = 50
 _NORMAL_NEIGHBORS = 30
+_RADIUS_NEIGHBORS = 8
 # A Poisson vertex farther from the data than this many times the local spacing closes a hole that nobody has seen.
 _REACH_SPACINGS = 1.5
 _SPACING_NEIGHBORS = 12  # enough to reach the next row where far rows lie apart
@@ -74,16 +76,20 @@ def _no_depth(pixels: int) -> str:
 
 
 def clean_cloud(cloud: Cloud, settings: MeshConfig) -> Cloud:
-    """Voxel grid (`voxel_size`; means of positions and colours), then statistical outliers (Rusu et al., 2008).
+    """Voxel grid (`voxel_size`; means of positions and colours), then statistical outliers (Rusu et al., 2008), radius.
 
     A point goes where its mean distance to `outlier_neighbors` neighbours exceeds the cloud's mean by
-    `outlier_std` standard deviations. Raises DataError where too little is left.
+    `outlier_std` standard deviations, or where fewer than 8 others lie within `outlier_radius`. Raises DataError where
+    too little is left.
     """
-    cleaned = _to_open3d(cloud)
+    thinned = cloud
     if settings.voxel_size > 0:
-        cleaned = cleaned.voxel_down_sample(settings.voxel_size)
+        thinned = Cloud(*voxel_grid(cloud.points, cloud.colors, settings.voxel_size))
+    cleaned = _to_open3d(thinned)
     if settings.outlier_neighbors > 0 and len(cleaned.points) > settings.outlier_neighbors:
         cleaned, _ = cleaned.remove_statistical_outlier(settings.outlier_neighbors, settings.outlier_std)
+    if settings.outlier_radius > 0:
+        cleaned, _ = cleaned.remove_radius_outlier(_RADIUS_NEIGHBORS, settings.outlier_radius)
     if len(cleaned.points) < _MIN_POINTS:
         raise DataError(f"expected at least {_MIN_POINTS} points after clean-up, {len(cleaned.points)} of {len(cloud)} "
                         "are left: lower mesh.voxel_size or widen the depth range")
@@ -238,12 +244,12 @@ def decimate(mesh: Mesh, triangles: int) -> Mesh:
     """
     if len(mesh.triangles) <= triangles:
         return mesh
-    surface = _mesh_to_open3d(mesh)
+    surface = open3d_mesh(mesh)
     if len(mesh.triangles) > 4 * triangles:
         surface = surface.simplify_vertex_clustering(float(np.sqrt(surface.get_surface_area() / (2 * triangles))))
     if len(surface.triangles) > triangles:
         surface = surface.simplify_quadric_decimation(triangles)
-    return _plain(surface)
+    return plain_mesh(surface)
 
 
 def _with_normals(cloud: Cloud) -> o3d.geometry.PointCloud:
@@ -292,7 +298,8 @@ def _to_open3d(cloud: Cloud) -> o3d.geometry.PointCloud:
     return result
 
 
-def _mesh_to_open3d(mesh: Mesh) -> o3d.geometry.TriangleMesh:
+def open3d_mesh(mesh: Mesh) -> o3d.geometry.TriangleMesh:
+    """The mesh as Open3D's, with vertex colours."""
     import open3d as o3d
 
     result = o3d.geometry.TriangleMesh()
@@ -315,7 +322,7 @@ def _from_open3d(surface: o3d.geometry.TriangleMesh, remedy: str) -> Mesh:
     surface.remove_unreferenced_vertices()
     if not len(surface.triangles):
         raise DataError(f"expected a surface, got no triangle from {remedy}")
-    return _plain(surface)
+    return plain_mesh(surface)
 
 
 def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
@@ -326,7 +333,8 @@ def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
     return np.einsum("ij,ij->i", normal, a) > _AWAY_COSINE * lengths  # seen from the origin, any corner tells the side
 
 
-def _plain(surface: o3d.geometry.TriangleMesh) -> Mesh:
+def plain_mesh(surface: o3d.geometry.TriangleMesh) -> Mesh:
+    """Open3D's mesh, with vertex colours, as ours."""
     return Mesh(np.asarray(surface.vertices, np.float32), np.asarray(surface.triangles, np.int32),
                 _to_uint8(surface.vertex_colors))
 

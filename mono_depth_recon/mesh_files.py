@@ -1,4 +1,4 @@
-"""Writers of clouds (PLY) and meshes (PLY, OBJ, STL, GLB), all with colours, whole or not at all.
+"""Writers of clouds (PLY) and meshes (PLY, OBJ, STL, GLB), all with colours, OBJ and GLB with textures, whole or not.
 
 Coordinates are metres in the optical frame (x right, y down, z forward). GLB carries the rotation to glTF's
 y-up frame in its node, so that viewers show it upright; the vertices themselves stay in the optical frame.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .atomic import Chunk, write_atomically
 from .errors import DataError
 from .mesh import Cloud, Mesh
+from .mesh_texture import Texture
 
 _FRAME = "metres, optical frame: x right, y down, z forward"
 _PLY_VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
@@ -33,12 +34,26 @@ def write_cloud(cloud: Cloud, path: Path) -> None:
     write_atomically(path, [header, _ply_vertices(cloud.points, cloud.colors)])
 
 
-def write_mesh(mesh: Mesh, path: Path) -> None:
-    """Writes the mesh in the format of the suffix. Raises DataError as `write_cloud` does."""
-    writer = MESH_WRITERS.get(path.suffix.lower())
+def write_mesh(mesh: Mesh, path: Path, texture: Texture | None = None) -> None:
+    """Writes the mesh in the format of the suffix, with `texture` in place of vertex colours where it is given.
+
+    A textured OBJ has two files beside it, written first: .mtl and .jpg. Raises DataError as `write_cloud` does, and
+    for a texture in another format than TEXTURED.
+    """
+    suffix = path.suffix.lower()
+    writer = MESH_WRITERS.get(suffix)
     if writer is None:
         raise DataError(f"a mesh is written as {', '.join(MESH_WRITERS)}, got '{path.name}'")
-    write_atomically(path, writer(mesh))
+    if texture is None:
+        write_atomically(path, writer(mesh))
+    elif suffix == ".glb":
+        write_atomically(path, _glb_mesh(mesh, texture))
+    elif suffix == ".obj":
+        write_atomically(path.with_suffix(".jpg"), [texture.jpeg()])
+        write_atomically(path.with_suffix(".mtl"), [_material(path.with_suffix(".jpg").name)])
+        write_atomically(path, _textured_obj(mesh, texture, path.with_suffix(".mtl").name))
+    else:
+        raise DataError(f"a texture goes into {' or '.join(TEXTURED)}, got '{path.name}': set mesh.texture=false")
 
 
 def _ply_mesh(mesh: Mesh) -> list[Chunk]:
@@ -73,6 +88,19 @@ def _obj_mesh(mesh: Mesh) -> list[Chunk]:
             _text_rows("f %d %d %d\n", mesh.triangles + 1)]
 
 
+def _textured_obj(mesh: Mesh, texture: Texture, library: str) -> list[Chunk]:
+    """OBJ text with texture coordinates, whose v grows upwards."""
+    uv = np.stack([texture.uv[:, 0], 1 - texture.uv[:, 1]], axis=1)
+    return [f"# {_FRAME}\nmtllib {library}\nusemtl photo\n".encode(),
+            _text_rows("v %.5f %.5f %.5f\n", mesh.vertices), _text_rows("vt %.6f %.6f\n", uv),
+            _text_rows("f %d/%d %d/%d %d/%d\n", np.repeat(mesh.triangles + 1, 2, axis=1))]
+
+
+def _material(image: str) -> bytes:
+    """Unlit: the light is already in the photo."""
+    return f"newmtl photo\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 0\nmap_Kd {image}\n".encode()
+
+
 def _text_rows(row: str, values: NDArray[Any]) -> bytes:
     return (row * len(values) % tuple(values.ravel().tolist())).encode()
 
@@ -89,14 +117,19 @@ def _stl_mesh(mesh: Mesh) -> list[Chunk]:
     return [_FRAME.encode().ljust(80), struct.pack("<I", len(facets)), facets]
 
 
-def _glb_mesh(mesh: Mesh) -> list[Chunk]:
+def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
     """Binary glTF 2.0, unlit (the light is already in the photo), colours linear as the specification wants them."""
-    colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
-    colors[:, :3] = _linear_light(mesh.colors)
-    body = [mesh.vertices.astype("<f4"), colors.astype("<u2"), mesh.triangles.astype("<u4")]
-    text = json.dumps(_gltf(mesh, [part.nbytes for part in body]), separators=(",", ":")).encode()
+    if texture is None:
+        colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
+        colors[:, :3] = _linear_light(mesh.colors)
+        look, picture = colors.astype("<u2").tobytes(), b""
+    else:
+        look, picture = texture.uv.astype("<f4").tobytes(), texture.jpeg()
+        picture = picture.ljust(-(-len(picture) // 4) * 4, b"\0")
+    body = [mesh.vertices.astype("<f4").tobytes(), look, mesh.triangles.astype("<u4").tobytes(), picture]
+    text = json.dumps(_gltf(mesh, [len(part) for part in body], texture), separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 4) * 4)
-    size = sum(part.nbytes for part in body)
+    size = sum(len(part) for part in body)
     head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + size)
     return [head, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", size, b"BIN\0"), *body]
 
@@ -108,30 +141,41 @@ def _linear_light(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return np.rint(linear * 65535).astype(np.uint16)[colors]
 
 
-def _gltf(mesh: Mesh, sizes: list[int]) -> dict[str, Any]:
+def _gltf(mesh: Mesh, sizes: list[int], texture: Texture | None) -> dict[str, Any]:
     count, low, high = len(mesh.vertices), mesh.vertices.min(axis=0).tolist(), mesh.vertices.max(axis=0).tolist()
     starts = np.cumsum([0, *sizes]).tolist()
     targets = (34962, 34962, 34963)  # ARRAY_BUFFER twice, ELEMENT_ARRAY_BUFFER
-    views = [{"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
-             for start, size, target in zip(starts, sizes, targets, strict=False)]
+    views: list[dict[str, int]] = [{"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
+                                   for start, size, target in zip(starts, sizes, targets, strict=False)]
+    plain: dict[str, Any] = {"metallicFactor": 0, "roughnessFactor": 1}
+    look: dict[str, Any] = {"bufferView": 1, "count": count}
+    extra: dict[str, Any] = {}
+    if texture is None:
+        look |= {"componentType": 5123, "type": "VEC4", "normalized": True}
+    else:
+        look |= {"componentType": 5126, "type": "VEC2"}
+        views.append({"buffer": 0, "byteOffset": starts[3], "byteLength": sizes[3]})
+        plain["baseColorTexture"] = {"index": 0}
+        extra = {"textures": [{"source": 0, "sampler": 0}], "images": [{"bufferView": 3, "mimeType": "image/jpeg"}],
+                 "samplers": [{"wrapS": 33071, "wrapT": 33071}]}
+    attributes = {"POSITION": 0, "COLOR_0" if texture is None else "TEXCOORD_0": 1}
     return {
         "asset": {"version": "2.0", "generator": "mono_depth_recon"},
         "extensionsUsed": ["KHR_materials_unlit"],
         "scene": 0, "scenes": [{"nodes": [0]}],
         # Half a turn about x: y up, z towards the viewer.
         "nodes": [{"mesh": 0, "name": "optical_frame", "rotation": [1, 0, 0, 0]}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}]}],
-        "materials": [{"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
-                       "extensions": {"KHR_materials_unlit": {}}}],
-        "accessors": [  # FLOAT, UNSIGNED_SHORT, UNSIGNED_INT
-            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", "min": low, "max": high},
-            {"bufferView": 1, "componentType": 5123, "count": count, "type": "VEC4", "normalized": True},
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": 2, "material": 0}]}],
+        "materials": [{"doubleSided": True, "pbrMetallicRoughness": plain, "extensions": {"KHR_materials_unlit": {}}}],
+        "accessors": [  # FLOAT, UNSIGNED_SHORT or FLOAT, UNSIGNED_INT
+            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", "min": low, "max": high}, look,
             {"bufferView": 2, "componentType": 5125, "count": mesh.triangles.size, "type": "SCALAR"}],
         "bufferViews": views,
-        "buffers": [{"byteLength": starts[-1]}],
+        "buffers": [{"byteLength": starts[-1]}], **extra,
     }
 
 
+TEXTURED = (".obj", ".glb")
 MESH_WRITERS: dict[str, Callable[[Mesh], list[Chunk]]] = {
     ".ply": _ply_mesh, ".obj": _obj_mesh, ".stl": _stl_mesh, ".glb": _glb_mesh,
 }

@@ -27,6 +27,9 @@ from .config import MeshConfig
 from .errors import MonoDepthError
 from .mesh import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
 from .mesh_files import write_cloud, write_mesh
+from .mesh_finish import finish_mesh
+from .mesh_quality import mesh_quality
+from .mesh_texture import texture_of
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _BOOT = ("import sys; sys.path[:] = sys.argv[5:]; from mono_depth_recon.snapshot import serve; "
@@ -35,13 +38,17 @@ _BOOT = ("import sys; sys.path[:] = sys.argv[5:]; from mono_depth_recon.snapshot
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """What a snapshot left: the file, its size, the seconds it took, a coarse mesh for display (None for clouds)."""
+    """What a snapshot left: the file, its size, the seconds it took, a coarse mesh for display (None for clouds).
+
+    `quality` of a mesh is one line about its parts, holes and smoothness (`MeshQuality.text`).
+    """
 
     path: Path
     vertices: int
     triangles: int
     seconds: float
     preview: Mesh | None = None
+    quality: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,12 @@ class MeshJob:
     def run(self, points: Points) -> SnapshotResult:
         """Makes, writes and decimates the mesh of `points` (H, W, 4). Raises DataError."""
         start = time.perf_counter()
-        mesh = make_mesh(points, self.settings)
+        mesh = finish_mesh(make_mesh(points, self.settings), self.settings)
         path = unused_path(self.path)
-        write_mesh(mesh, path)
+        write_mesh(mesh, path, texture_of(mesh, points) if self.settings.texture else None)
         seconds = time.perf_counter() - start
-        return SnapshotResult(path, len(mesh.vertices), len(mesh.triangles), seconds, self._preview(mesh, points))
+        return SnapshotResult(path, len(mesh.vertices), len(mesh.triangles), seconds, self._preview(mesh, points),
+                              mesh_quality(mesh).text())
 
     def _preview(self, mesh: Mesh, points: Points) -> Mesh | None:
         limit = self.settings.marker_triangles

@@ -6,6 +6,7 @@ frame; a view orbits the camera that saw it about the scene's middle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,14 +69,15 @@ def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480)) -> 
     return _finished(colors * _edge_shade(depth)[..., None], hit)
 
 
-def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480)) -> Rgb:
+def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480), distance: float | None = None) -> Rgb:
     """A picture (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
 
-    `size` is (width, height) in pixels. Raises DataError for a mesh without triangles.
+    `size` is (width, height) in pixels. The view fills the picture with the scene, or with `distance` (metres) looks
+    at the scene's middle from so far. Raises DataError for a mesh without triangles.
     """
     if not len(mesh.triangles):
         raise DataError("expected a mesh with triangles to draw, got none")
-    camera = _placed(mesh.vertices, view, size)
+    camera = _placed(mesh.vertices, view, size, distance)
     depth, triangle, weights, rays = _cast(camera, mesh)
     hit = np.isfinite(depth)
     corners = mesh.triangles[triangle]
@@ -95,22 +97,34 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
     return np.divide(total, length, out=np.zeros_like(total), where=length > 0).astype(np.float32)
 
 
-def _placed(points: NDArray[np.float32], view: View, size: tuple[int, int]) -> _Camera:
+def view_distance(mesh: Mesh, views: Sequence[View], size: tuple[int, int] = (640, 480)) -> float:
+    """Metres from the scene's middle at which it fits into the picture of every view."""
+    middle, tangents = np.median(mesh.vertices, axis=0).astype(np.float64), _tangents(size)
+    seen = [(mesh.vertices - middle) @ _rotation(view).T for view in views]
+    return max(_distance(points, tangents) for points in seen)
+
+
+def _placed(points: NDArray[np.float32], view: View, size: tuple[int, int], distance: float | None = None) -> _Camera:
     """The camera of a view, at the distance and with the image centre that bring the scene into the picture."""
     if not len(points):
         raise DataError("expected points to draw, got none")
     width, height = (side * _SUPERSAMPLING for side in size)
     rotation = _rotation(view)
     middle = np.median(points, axis=0).astype(np.float64)
-    seen = (points - middle) @ rotation.T
-    tan_x = np.tan(np.radians(_FIELD_OF_VIEW_DEG) / 2)
-    tangents = np.array([tan_x, tan_x * height / width]) / _MARGIN
-    distance = _distance(seen, tangents)
-    image = seen[:, :2] / np.maximum(seen[:, 2:] + distance, 0.05 * distance)
-    low, high = np.quantile(image, (_OUTLYING, 1 - _OUTLYING), axis=0)
-    f = 0.5 * width / tan_x
-    cx, cy = np.array([width - 1, height - 1]) / 2 - f * (low + high) / 2
+    f = 0.5 * width / np.tan(np.radians(_FIELD_OF_VIEW_DEG) / 2)
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    if distance is None:
+        seen = (points - middle) @ rotation.T
+        distance = _distance(seen, _tangents(size))
+        image = seen[:, :2] / np.maximum(seen[:, 2:] + distance, 0.05 * distance)
+        low, high = np.quantile(image, (_OUTLYING, 1 - _OUTLYING), axis=0)
+        cx, cy = np.array([cx, cy]) - f * (low + high) / 2
     return _Camera(rotation, middle - distance * rotation[2], f, cx, cy, width, height)
+
+
+def _tangents(size: tuple[int, int]) -> NDArray[np.float64]:
+    tan_x = np.tan(np.radians(_FIELD_OF_VIEW_DEG) / 2)
+    return np.array([tan_x, tan_x * size[1] / size[0]]) / _MARGIN
 
 
 def _rotation(view: View) -> NDArray[np.float64]:

@@ -22,6 +22,9 @@ from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoD
 from ..frames import Frame
 from ..mesh import Cloud, Mesh, cloud_from_organised, make_mesh
 from ..mesh_files import write_cloud, write_mesh
+from ..mesh_finish import finish_mesh
+from ..mesh_quality import mesh_quality
+from ..mesh_texture import Texture, texture_of
 from ..models import DepthModel
 from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
@@ -34,7 +37,8 @@ PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), 
                "scale.source", "scale.scale", "scale.shift", "camera.mask", "filter.min_range", "filter.max_range",
                "filter.edge_threshold", "filter.max_sigma", "filter.border", "cloud.stride",
                "mesh.method", "mesh.format", "mesh.voxel_size", "mesh.outlier_neighbors", "mesh.outlier_std",
-               "mesh.poisson_depth", "mesh.trim_quantile", "mesh.edge_ratio")
+               "mesh.outlier_radius", "mesh.poisson_depth", "mesh.trim_quantile", "mesh.edge_ratio", "mesh.hole_size",
+               "mesh.smoothing", "mesh.triangles", "mesh.texture")
 _NEGATIVE = re.compile(r"-\.?\d")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
@@ -185,15 +189,15 @@ def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Camer
                           "model.uncertainty")
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
-    mesh = None if arguments.no_mesh else make_mesh(points, settings)
-    _write(base, frame, cloud, mesh, settings.format)
+    mesh = None if arguments.no_mesh else finish_mesh(make_mesh(points, settings), settings)
+    _write(base, frame, cloud, mesh, settings.format, texture_of(mesh, points) if mesh and settings.texture else None)
     panels = _panels(cloud, mesh)
     note = f"by {reconstructor.model.name}{', scaled' if frame.scale else ''}"
     write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name, note))
     if arguments.views:
         _write_views(base, panels)
     near, far = depth_limits(depth)
-    surface = f", {len(mesh.triangles)} triangles" if mesh else ""
+    surface = f", {mesh_quality(mesh).text()}" if mesh else ""
     return (f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
             f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*")
 
@@ -219,7 +223,8 @@ def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, Pinhol
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), camera.resized(width, height)
 
 
-def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_format: str) -> None:
+def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_format: str, texture: Texture | None,
+           ) -> None:
     assert frame.depth is not None, "a cloud was made of it"
     write_depth_png(_file(base, "depth.png"), frame.depth)
     write_png(_file(base, "depth_plasma.png"), colorize_depth(frame.depth))
@@ -227,7 +232,7 @@ def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_forma
         write_depth_png(_file(base, "sigma.png"), np.maximum(frame.sigma, np.float32(1e-3)))  # 0 means unknown
     write_cloud(cloud, _file(base, "cloud.ply"))
     if mesh:
-        write_mesh(mesh, _file(base, f"mesh.{mesh_format}"))
+        write_mesh(mesh, _file(base, f"mesh.{mesh_format}"), texture)
 
 
 def _panels(cloud: Cloud, mesh: Mesh | None) -> dict[str, list[Panel]]:

@@ -1,0 +1,182 @@
+"""`mono-depth-recon fuse`: a recording to one mesh, with figures against its true depth where it has one."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..alignment import no_metres
+from ..atomic import writable_folder, write_atomically
+from ..config import PARAMETERS, Config
+from ..errors import ConfigError, ModelError
+from ..evaluation_fusion import POSES, FusedScene, compare, fuse_sequence, measured, predicted
+from ..frames import Sample
+from ..mesh import Mesh
+from ..mesh_files import write_mesh
+from ..mesh_quality import mesh_quality
+from ..metrics_3d import SurfaceMetrics
+from ..pictures import write_png
+from ..pipeline import DepthReconstructor
+from ..views import VIEWS, view_mesh
+from ..views_orbit import orbit_views, upright, write_orbit
+from .parameters import add_flags, config_of
+
+PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith(("model.", "fusion."))), "cpu_threads",
+                   "scale.source", "scale.scale", "scale.shift", "scale.smoothing", "filter.min_range",
+                   "filter.max_range", "filter.edge_threshold", "filter.max_sigma", "filter.border", "mesh.format",
+                   "mesh.edge_ratio", "mesh.hole_size", "mesh.smoothing", "mesh.triangles")
+_ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
+_ORBIT_VIEWS = 72
+_SHOWN_NOTES = 5
+_OUTPUTS = """\
+DATA is a TUM RGB-D folder or its .tgz, a ROS 1 or ROS 2 bag, or room:SEED[:FRAMES], a synthetic room whose depth and
+poses are exact (120 frames by default). Writes into the output folder, in the world's axes and metres:
+  fused_mesh.ply     the mesh (--mesh.format)
+  fused_view_1.png, fused_view_2.png   the mesh for the eye
+  truth_mesh.ply, truth_view_1.png ... with --truth: the same of the recording's own depth
+  report.txt         what was printed
+  map.npz            with --save-map: voxels, to be loaded again
+  orbit.gif, .mp4    with --orbit
+
+Poses come from the recording (groundtruth.txt at the image's stamp; frames without one are left out and counted) or
+with --poses odometry from the frames themselves: RGB-D odometry on the depth that is fused. It drifts."""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to argparse's subparsers."""
+    parser = commands.add_parser("fuse", help="a recording to one mesh", description="Fuses a recording into a mesh.",
+                                 epilog=_OUTPUTS, allow_abbrev=False,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", metavar="DATA", help="recording or synthetic room, see below")
+    parser.add_argument("--output", type=Path, default=Path("fusion"), metavar="DIR",
+                        help="where files go (default: fusion)")
+    parser.add_argument("--poses", choices=POSES, default="data", help="where poses come from (default: data)")
+    parser.add_argument("--camera", default="", metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
+                        help="camera of the recording, where it does not tell it")
+    parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
+    parser.add_argument("--true-depth", action="store_true", help="fuse the recording's own depth, without a model")
+    parser.add_argument("--truth", action="store_true",
+                        help="also fuse the recording's own depth and compare: accuracy, completeness, F-score at 5 cm")
+    parser.add_argument("--save-map", action="store_true", help="also write the map")
+    parser.add_argument("--orbit", choices=("gif", "mp4"), help="also write an orbit about the mesh")
+    add_flags(parser, PARAMETER_FLAGS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fuses, writes and prints. Returns 0."""
+    if arguments.step < 1:
+        raise ConfigError(f"--step must be at least 1, got {arguments.step}")
+    if arguments.truth and arguments.true_depth:
+        raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of them out")
+    config = _config(arguments)
+    folder = writable_folder(arguments.output)
+    samples = _opened(arguments)
+    frame_of = measured(config) if arguments.true_depth else predicted(_reconstructor(config))
+    start = time.perf_counter()
+    scene = fuse_sequence(samples, frame_of, config, arguments.poses, arguments.truth, _show)
+    seconds = time.perf_counter() - start
+    mesh = scene.mesh(config)
+    lines = [f"{arguments.data}: {scene.fusion.report()}, {seconds:.1f} s", f"mesh: {mesh_quality(mesh).text()}"]
+    lines += [f"depth: {_source(arguments, config)}, poses: {_poses_text(arguments)}"]
+    lines += _comparison(scene, mesh, config) if arguments.truth else []
+    lines += _notes(scene)
+    _write(folder, scene, mesh, config, arguments)
+    write_atomically(folder / "report.txt", ["\n".join([*lines, ""]).encode()])
+    print("\n".join(lines))
+    print(f"written to {folder}")
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    """Measured depth has no error of scale: for it fusion.align is off, unless a flag says otherwise."""
+    config = config_of(arguments)
+    if arguments.true_depth and "fusion.align" not in vars(arguments):
+        return replace(config, fusion=replace(config.fusion, align=0.0))
+    return config
+
+
+def _opened(arguments: argparse.Namespace) -> Sequence[Sample]:
+    if room := _ROOM.fullmatch(arguments.data):
+        from ..datasets.rooms import RoomSequence
+
+        return _Every(RoomSequence(int(room[1]), length=int(room[2] or 120)), arguments.step)
+    from ..datasets.opening import OpenOptions, open_dataset
+
+    need_depth = arguments.truth or arguments.true_depth
+    recording = open_dataset(arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth))
+    for note in recording.notes:
+        print(note, file=sys.stderr)
+    return _Every(recording, arguments.step)
+
+
+class _Every(Sequence[Sample]):
+    """Every n-th sample, read when indexed."""
+
+    def __init__(self, samples: Any, step: int) -> None:
+        self._samples, self._places = samples, range(0, len(samples), step)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._samples[self._places[index]]
+
+
+def _reconstructor(config: Config) -> DepthReconstructor:
+    reconstructor = DepthReconstructor.from_config(config)
+    if reconstructor.model.output != "metric_depth" and config.scale.source == "none":
+        raise ModelError(no_metres(reconstructor.model.name))
+    return reconstructor
+
+
+def _comparison(scene: FusedScene, mesh: Mesh, config: Config) -> list[str]:
+    lines = [f"fused, against the mesh of the true depth: {compare(scene, mesh, config).text()}"]
+    if scene.singles:
+        mean = SurfaceMetrics(*np.mean([list(vars(single).values()) for single in scene.singles], axis=0).tolist())
+        lines.append(f"single frames ({len(scene.singles)}), each against its own true depth: {mean.text()}")
+    return lines
+
+
+def _notes(scene: FusedScene) -> list[str]:
+    more = len(scene.notes) - _SHOWN_NOTES
+    shown = [f"left out: {note}" for note in scene.notes[:_SHOWN_NOTES]]
+    return [*shown, f"... and {more} more"] if more > 0 else shown
+
+
+def _source(arguments: argparse.Namespace, config: Config) -> str:
+    return "the recording's own" if arguments.true_depth else f"by {config.model.name}"
+
+
+def _poses_text(arguments: argparse.Namespace) -> str:
+    return "the recording's" if arguments.poses == "data" else "RGB-D odometry on this depth, which drifts"
+
+
+def _write(folder: Path, scene: FusedScene, mesh: Mesh, config: Config, arguments: argparse.Namespace) -> None:
+    meshes = {"fused": mesh}
+    if scene.truth is not None:
+        meshes["truth"] = scene.truth.mesh()
+    for name, each in meshes.items():
+        write_mesh(each, folder / f"{name}_mesh.{config.mesh.format}")
+        for number, view in enumerate(VIEWS, 1):
+            write_png(folder / f"{name}_view_{number}.png", view_mesh(upright(each, scene.poses), view))
+    if arguments.save_map:
+        scene.fusion.save(folder / "map.npz")
+    if arguments.orbit:
+        views = orbit_views(scene.poses, _ORBIT_VIEWS)
+        write_orbit(upright(mesh, scene.poses), views, folder / f"orbit.{arguments.orbit}")
+
+
+def _show(done: int, of: int, status: str) -> None:
+    """A progress bar on stderr, where somebody looks at it."""
+    if sys.stderr.isatty():
+        bar = ("#" * round(20 * done / of)).ljust(20, ".")
+        print(f"\r[{bar}] {done}/{of}  {status:24}", end="\n" if done == of else "\r", file=sys.stderr, flush=True)

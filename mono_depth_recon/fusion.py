@@ -1,0 +1,189 @@
+"""From frames to a scene: which frames enter the map, at which scale, and what is said about the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import Depth, Matrix, Rgb
+from .camera import PinholeCamera
+from .config import FusionConfig
+from .errors import DataError
+from .fusion_map import TsdfMap
+from .fusion_poses import checked_pose, motion_between
+from .fusion_scale import Fit, corrected, fit_to_map
+from .fusion_weights import pixel_weights
+from .mesh import Cloud, Mesh
+
+_RENDERED_WIDTH = 160  # of the map's depth that a frame is compared with
+_MIN_OVERLAP = 0.2  # of the frame: less tells neither scale nor whether it fits
+_MIN_AGREEMENT = 0.35  # of the overlap: less is another place than the pose says
+_JITTER_M, _TURN_DEG_S = 0.05, 360.0  # what a pose may wander from frame to frame; turns above this are no motion
+
+FUSED, STILL, NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT = (
+    "fused", "no motion", "no pose", "bad pose", "pose jump", "no depth", "scale jump", "does not fit the map")
+
+
+@dataclass(frozen=True, eq=False)
+class FusionFrame:
+    """A frame for the map: `depth` (H, W) metres on the rectified grid of `camera`, `rgb` (H, W, 3), `sigma` or None.
+
+    `stamp` in seconds; `T_world_camera` (4, 4), None where the pose is not known.
+    """
+
+    rgb: Rgb
+    depth: Depth
+    camera: PinholeCamera
+    stamp: float
+    T_world_camera: Matrix | None
+    sigma: Depth | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a frame: `status` is one of the words of this module, `reason` says more of a frame left out."""
+
+    status: str
+    reason: str = ""
+    blocks: int = 0
+    fit: Fit | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Left out for a fault, not because the camera stood still."""
+        return self.status not in (FUSED, STILL)
+
+
+class Fusion:
+    """A map that takes frames. Not for two threads at once.
+
+    Weights are by viewing angle, and by sigma where it is given. `fusion.align` of the scale error against the map's
+    own rendered depth is removed first. `counts` holds how many frames ended how.
+    """
+
+    def __init__(self, settings: FusionConfig) -> None:
+        self.settings = settings
+        self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
+        self.counts: Counter[str] = Counter()
+        self._key_pose: Matrix | None = None
+        self._last: tuple[float, Matrix] | None = None
+
+    def reset(self) -> None:
+        """Starts an empty map."""
+        self.map.reset()
+        self.counts.clear()
+        self._key_pose = self._last = None
+
+    def wants(self, T_world_camera: Matrix) -> bool:
+        """Whether the camera has moved enough since the last fused frame."""
+        if self._key_pose is None or not np.isfinite(T_world_camera).all():
+            return True
+        metres, degrees = motion_between(self._key_pose, T_world_camera)
+        return metres >= self.settings.keyframe_distance or degrees >= self.settings.keyframe_angle
+
+    def stands_still(self, stamp: float, T_world_camera: Matrix) -> bool:
+        """True, and counted, where the camera has not moved enough: no depth need be computed for this frame."""
+        if self.wants(T_world_camera):
+            return False
+        self._last = (stamp, T_world_camera)
+        self.counts[STILL] += 1
+        return True
+
+    def add(self, frame: FusionFrame) -> Outcome:
+        """Fuses a frame, or says why not; nothing of a frame that is left out reaches the map."""
+        outcome = self._add(frame)
+        self.counts[outcome.status] += 1
+        return outcome
+
+    def mesh(self) -> Mesh:
+        """The surface of the map in the world. Raises DataError for an empty map."""
+        return self.map.mesh(self.settings.min_weight)
+
+    def cloud(self) -> Cloud:
+        """Points of the surface in the world. Raises DataError for an empty map."""
+        return self.map.cloud(self.settings.min_weight)
+
+    def save(self, path: Path) -> None:
+        """Writes the map (.npz). Raises DataError for an empty map, another suffix, a folder that refuses."""
+        self.map.save(path)
+
+    def load(self, path: Path) -> None:
+        """Takes the map of a file in place of this one. Raises DataError; then this one stays as it is."""
+        loaded = TsdfMap.load(path, self.settings.max_blocks, self.settings.device)
+        if not np.isclose(loaded.voxel_size, self.settings.voxel_size):
+            raise DataError(f"map {path} has voxels of {loaded.voxel_size:g} m: set fusion.voxel_size to that, it is "
+                            f"{self.settings.voxel_size:g}")
+        self.reset()
+        self.map = loaded
+
+    def report(self) -> str:
+        """One line: frames by outcome, size of the map."""
+        left_out = [f"{count} {status}" for status, count in sorted(self.counts.items()) if status != FUSED]
+        gone = f", {self.map.evicted} blocks left for newer ones" if self.map.evicted else ""
+        return (f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
+                f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}")
+
+    def _add(self, frame: FusionFrame) -> Outcome:
+        if frame.T_world_camera is None:
+            return Outcome(NO_POSE, f"no pose is known at {frame.stamp:.3f} s")
+        try:
+            pose = checked_pose(frame.T_world_camera)
+        except DataError as error:
+            return Outcome(BAD_POSE, str(error))
+        if jump := self._jump(frame.stamp, pose):
+            return Outcome(JUMP, jump)
+        if not self.wants(pose):
+            return Outcome(STILL)
+        usable = np.isfinite(frame.depth) & (frame.depth <= self.settings.depth_max)
+        if not usable.any():
+            return Outcome(NO_DEPTH, f"no pixel has depth up to fusion.depth_max ({self.settings.depth_max:g} m)")
+        fit = self._fit(frame, pose)
+        if fault := self._fault(fit):
+            return fault
+        return self._integrate(frame, pose, fit)
+
+    def _jump(self, stamp: float, pose: Matrix) -> str:
+        """What a pose does that no camera can since the last frame; empty where it may."""
+        last, self._last = self._last, (stamp, pose)  # after a jump the next frame is judged from here
+        if last is None or not stamp > last[0]:  # time went back: another run of a bag, nothing to judge by
+            return ""
+        seconds = stamp - last[0]
+        metres, degrees = motion_between(last[1], pose)
+        if metres > self.settings.max_speed * seconds + _JITTER_M:
+            return f"{metres:.2f} m in {seconds:.2f} s, over fusion.max_speed ({self.settings.max_speed:g} m/s)"
+        if degrees > max(_TURN_DEG_S * seconds, self.settings.keyframe_angle):
+            return f"a turn of {degrees:.0f} degrees in {seconds:.2f} s"
+        return ""
+
+    def _fit(self, frame: FusionFrame, pose: Matrix) -> Fit | None:
+        """The frame against the map's own depth of the same view, None where they hardly overlap."""
+        width = min(_RENDERED_WIDTH, frame.camera.width)
+        small = frame.camera.resized(width, max(1, round(frame.camera.height * width / frame.camera.width)))
+        rendered = self.map.render(small, pose, self.settings.depth_max, self.settings.min_weight)
+        fit = fit_to_map(np.where(frame.depth > 0, frame.depth, np.float32(np.nan)), rendered)
+        return fit if fit is not None and fit.overlap >= _MIN_OVERLAP else None
+
+    def _fault(self, fit: Fit | None) -> Outcome | None:
+        if fit is None:
+            return None
+        if fit.agreement < _MIN_AGREEMENT:
+            return Outcome(MISFIT, f"{100 * fit.agreement:.0f} % of what it shares with the map agrees with it: the "
+                           "pose or the depth is wrong", fit=fit)
+        if fit.change > self.settings.max_scale_change:
+            return Outcome(SCALE_JUMP, f"its depth differs from the map's by {100 * fit.change:.0f} %, over "
+                           f"fusion.max_scale_change ({100 * self.settings.max_scale_change:.0f} %)", fit=fit)
+        return None
+
+    def _integrate(self, frame: FusionFrame, pose: Matrix, fit: Fit | None) -> Outcome:
+        settings, depth = self.settings, frame.depth
+        if fit is not None and settings.align > 0:
+            depth = corrected(depth, fit.scale, settings.align)
+        weight = pixel_weights(depth, frame.camera, frame.sigma, settings.truncation * settings.voxel_size)
+        blocks = self.map.integrate(depth, frame.rgb, frame.camera, pose, weight, settings.depth_max)
+        if not blocks:
+            return Outcome(NO_DEPTH, "all of its depth lies on depth edges or is seen along its surface", fit=fit)
+        self._key_pose = pose
+        return Outcome(FUSED, blocks=blocks, fit=fit)

@@ -1,0 +1,269 @@
+"""A map of many frames: truncated signed distances in sparse voxel blocks (Curless and Levoy, SIGGRAPH 1996).
+
+Blocks lie in Open3D's VoxelBlockGrid, on the CPU or a CUDA device. Frames are integrated here, with a weight of every
+pixel, which Open3D's own kernel does not take; rendering and extraction are Open3D's. The number of blocks is bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth, Matrix, Rgb
+from .atomic import write_atomically
+from .camera import PinholeCamera
+from .errors import ConfigError, DataError
+from .fusion_blend import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
+from .mesh import Cloud, Mesh
+
+_ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
+_SLACK = 0.05  # of the capacity: so many more blocks leave at once, because looking for them costs time
+_FORMAT = 1
+
+
+class TsdfMap:
+    """Signed distances, weights and colours of a scene in world axes, metres.
+
+    `voxel_size` metres; distances are cut at `truncation` voxels; `max_blocks` blocks of 8x8x8 voxels (10 KB each) at
+    most. `device` is auto (CUDA where Open3D has it), cpu or cuda. Raises ConfigError for a device that is missing.
+    """
+
+    def __init__(self, voxel_size: float, truncation: float = 4.0, max_blocks: int = 20000, device: str = "auto",
+                 ) -> None:
+        import open3d as o3d
+
+        self.voxel_size, self.truncation, self.max_blocks = voxel_size, truncation, max_blocks
+        self._core, self._t = o3d.core, o3d.t
+        self._quiet = lambda: o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error)
+        self._device = _device(device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        f32 = self._core.float32
+        self._grid = self._t.geometry.VoxelBlockGrid(
+            tuple(_ATTRIBUTES), (f32,) * len(_ATTRIBUTES), tuple((n,) for n in _ATTRIBUTES.values()),
+            self.voxel_size, BLOCK, self.max_blocks, self._device)
+        self._seen = np.zeros(self._grid.hashmap().capacity(), np.int64)  # frame number, by buffer index
+        self.frames, self.evicted = 0, 0
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in the map."""
+        return int(self._grid.hashmap().size())
+
+    @property
+    def device(self) -> str:
+        """Where the blocks lie: CPU:0, CUDA:0."""
+        return str(self._device)
+
+    def integrate(self, depth: Depth, rgb: Rgb, camera: PinholeCamera, T_world_camera: Matrix,
+                  weight: NDArray[np.float32] | None = None, depth_max: float = 5.0) -> int:
+        """Puts a frame into the map and returns the number of blocks it touched (0: no depth within `depth_max`).
+
+        `depth` (H, W) metres, not finite where unknown; `rgb` (H, W, 3); `weight` (H, W) of every pixel, 1 where not
+        given, 0 leaves a pixel out. `camera` is rectified. Blocks that were not seen for longest leave a full map,
+        among those of equal age the farthest.
+        """
+        known = np.isfinite(depth) & (depth > 0) & (depth <= depth_max)
+        if weight is not None:
+            known &= weight > 0
+        if not known.any():
+            return 0
+        metres = np.where(known, depth, np.float32(0))
+        touched = self._touched(metres, camera, T_world_camera, depth_max)
+        if not len(touched):
+            return 0
+        self.frames += 1
+        blocks = self._claimed(touched, T_world_camera[:3, 3])
+        weights = known.astype(np.float32) if weight is None else np.where(known, weight, 0).astype(np.float32)
+        self._blend(blocks, metres, weights, rgb, camera, T_world_camera)
+        return len(blocks)
+
+    def render(self, camera: PinholeCamera, T_world_camera: Matrix, depth_max: float = 5.0, min_weight: float = 0.5,
+               ) -> Depth:
+        """Depth (H, W) metres of the map's surface as `camera` (rectified) sees it, NaN where there is none."""
+        if not self.blocks:
+            return np.full((camera.height, camera.width), np.nan, np.float32)
+        hashmap = self._grid.hashmap()
+        keys = hashmap.key_tensor()[hashmap.active_buf_indices().to(self._core.int64)]
+        with self._quiet():  # it tells whenever it allocates
+            answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), camera.width, camera.height,
+                                         ["depth"], 1.0, NEAREST_M, depth_max, min_weight, self.truncation)
+        depth = np.asarray(answer["depth"].cpu().numpy()[..., 0], np.float32)
+        return np.where(depth > 0, depth, np.float32(np.nan))
+
+    def mesh(self, min_weight: float = 0.5) -> Mesh:
+        """The surface (marching cubes), where weights reach `min_weight`. Raises DataError for an empty map."""
+        self._refuse_empty()
+        surface = self._grid.extract_triangle_mesh(min_weight).cpu()
+        if not len(surface.triangle.indices):
+            raise DataError(_no_surface(min_weight))
+        mesh = Mesh(surface.vertex.positions.numpy(), surface.triangle.indices.numpy().astype(np.int32),
+                    _bytes(surface.vertex.colors.numpy()))
+        return _welded(mesh)
+
+    def cloud(self, min_weight: float = 0.5) -> Cloud:
+        """Points of the surface, about a voxel apart, where weights reach `min_weight`. Raises DataError for none."""
+        self._refuse_empty()
+        points = self._grid.extract_point_cloud(min_weight).cpu()
+        if not len(points.point.positions):
+            raise DataError(_no_surface(min_weight))
+        return Cloud(points.point.positions.numpy(), _bytes(points.point.colors.numpy()))
+
+    def save(self, path: Path) -> None:
+        """Writes the map (.npz), whole or not at all. Raises DataError for an empty map and as `write_atomically`."""
+        self._refuse_empty()
+        if path.suffix != ".npz":
+            raise DataError(f"a map is written as .npz, got '{path.name}'")
+        active = self._grid.hashmap().active_buf_indices().cpu().numpy().astype(np.int64)
+        arrays = {name: self._values(name)[active] for name in _ATTRIBUTES}
+        keys = self._grid.hashmap().key_tensor().cpu().numpy()[active]
+        text = io.BytesIO()
+        np.savez(text, format=_FORMAT, voxel_size=self.voxel_size, truncation=self.truncation, frames=self.frames,
+                 keys=keys, seen=self._seen[active], **arrays)
+        write_atomically(path, [text.getvalue()])
+
+    @classmethod
+    def load(cls, path: Path, max_blocks: int = 20000, device: str = "auto") -> TsdfMap:
+        """The map that `save` wrote. Raises DataError where the file is none, or has more than `max_blocks` blocks."""
+        stored = _read_map(path)
+        if len(stored["keys"]) > max_blocks:
+            raise DataError(f"{path}: the map has {len(stored['keys'])} blocks, over the limit of {max_blocks}: raise "
+                            "fusion.max_blocks")
+        loaded = cls(float(stored["voxel_size"]), float(stored["truncation"]), max_blocks, device)
+        loaded.frames = int(stored["frames"])
+        loaded._fill(stored)
+        return loaded
+
+    def _fill(self, stored: Mapping[str, NDArray[Any]]) -> None:
+        buffers, _ = self._grid.hashmap().activate(self._tensor(stored["keys"].astype(np.int32)))
+        index = buffers.to(self._core.int64)
+        for name, channels in _ATTRIBUTES.items():
+            values = stored[name].reshape(len(index), BLOCK, BLOCK, BLOCK, channels)
+            self._grid.attribute(name)[index] = self._tensor(values)
+        self._seen[buffers.cpu().numpy()] = stored["seen"]
+
+    def _touched(self, metres: Depth, camera: PinholeCamera, T: Matrix, depth_max: float) -> NDArray[np.int32]:
+        """(B, 3) coordinates of the blocks within the truncation of a surface."""
+        image = self._t.geometry.Image(self._tensor(metres))
+        found = self._grid.compute_unique_block_coordinates(image, *self._pose(camera, T), 1.0, depth_max,
+                                                            self.truncation)
+        return np.asarray(found.cpu().numpy())
+
+    def _claimed(self, keys: NDArray[np.int32], eye: NDArray[np.float64]) -> Any:
+        """Buffer indices (B,) int32 of blocks, new ones empty; where the map is full others leave for them."""
+        if len(keys) > self.max_blocks:  # this frame alone: its nearest blocks
+            keys = keys[np.argsort(self._distances(keys, eye), kind="stable")[:self.max_blocks]]
+        hashmap = self._grid.hashmap()
+        wanted = self._tensor(keys)
+        old, is_old = hashmap.find(wanted)
+        self._seen[old[is_old].cpu().numpy()] = self.frames
+        missing = wanted[is_old.logical_not()]
+        self._make_room(len(missing), eye)
+        if len(missing):  # of present keys `activate` would count as new, and grow the buffers
+            fresh, _ = hashmap.activate(missing)
+            self._clear(fresh.to(self._core.int64))
+        buffers, _ = hashmap.find(wanted)
+        self._seen[buffers.cpu().numpy()] = self.frames
+        return buffers
+
+    def _clear(self, buffers: Any) -> None:
+        for name, channels in _ATTRIBUTES.items():  # what a block held that left stays in its buffer
+            zeros = self._core.Tensor.zeros((len(buffers), BLOCK, BLOCK, BLOCK, channels), self._core.float32,
+                                            self._device)
+            self._grid.attribute(name)[buffers] = zeros
+
+    def _make_room(self, needed: int, eye: NDArray[np.float64]) -> None:
+        hashmap = self._grid.hashmap()
+        excess = hashmap.size() + needed - self.max_blocks
+        if excess <= 0:
+            return
+        active = hashmap.active_buf_indices().cpu().numpy()
+        keys = hashmap.key_tensor().cpu().numpy()[active]
+        order = np.lexsort((-self._distances(keys, eye), self._seen[active]))
+        spare = int((self._seen[active] < self.frames).sum())  # never those of this frame
+        leaving = order[:min(excess + int(_SLACK * self.max_blocks), spare)]
+        hashmap.erase(self._tensor(keys[leaving]))
+        self.evicted += len(leaving)
+
+    def _distances(self, keys: NDArray[np.int32], eye: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.linalg.norm((keys + 0.5) * (BLOCK * self.voxel_size) - eye, axis=1)
+
+    def _blend(self, blocks: Any, metres: Depth, weights: NDArray[np.float32], rgb: Rgb, camera: PinholeCamera,
+               T: Matrix) -> None:
+        view = FrameView(metres, weights, rgb, (camera.K @ np.linalg.inv(T)[:3]).astype(np.float32))
+        cut = self.truncation * self.voxel_size
+        if self._device.get_type() == self._core.Device.DeviceType.CUDA:
+            blend_tensors(self._grid, blocks, view, self.voxel_size, cut)
+        else:
+            blend_arrays(self._grid, blocks, view, self.voxel_size, cut)
+
+    def _pose(self, camera: PinholeCamera, T: Matrix) -> tuple[Any, Any]:
+        """Intrinsic and extrinsic matrix for Open3D, which wants them on the CPU."""
+        return self._core.Tensor(camera.K), self._core.Tensor(np.ascontiguousarray(np.linalg.inv(T)))
+
+    def _values(self, name: str) -> NDArray[np.float32]:
+        return np.asarray(self._grid.attribute(name).cpu().numpy())
+
+    def _tensor(self, array: NDArray[Any]) -> Any:
+        return self._core.Tensor.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _refuse_empty(self) -> None:
+        if not self.blocks:
+            raise DataError("expected a map with surfaces, it is empty: no frame has been fused since the start or the "
+                            "last reset; see whether poses and depth come")
+
+
+def _device(name: str) -> Any:
+    import open3d as o3d
+
+    has_cuda = bool(o3d.core.cuda.is_available())
+    if name == "cuda" and not has_cuda:
+        raise ConfigError("fusion.device=cuda needs a CUDA device and an Open3D that was built for it, there is none: "
+                          "use auto or cpu")
+    return o3d.core.Device("CUDA:0" if has_cuda and name != "cpu" else "CPU:0")
+
+
+def _no_surface(min_weight: float) -> str:
+    return (f"expected a surface, no voxel of the map reaches the weight {min_weight:g}: lower fusion.min_weight or "
+            "fuse more frames")
+
+
+def _bytes(colors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colours as Open3D answers them for the 0 to 255 that are integrated here: 0 to 1 -> bytes."""
+    return np.rint(np.clip(colors * 255.0, 0, 255)).astype(np.uint8)
+
+
+def _welded(mesh: Mesh) -> Mesh:
+    """Without triangles that are a line or a point, and without vertices that nothing uses."""
+    a, b, c = mesh.triangles.T
+    kept = mesh.triangles[(a != b) & (b != c) & (c != a)]
+    used = np.unique(kept)
+    numbers = np.zeros(len(mesh.vertices), np.int32)
+    numbers[used] = np.arange(len(used), dtype=np.int32)
+    return Mesh(mesh.vertices[used], numbers[kept], mesh.colors[used])
+
+
+def _read_map(path: Path) -> dict[str, NDArray[Any]]:
+    names = ("format", "voxel_size", "truncation", "frames", "keys", "seen", *_ATTRIBUTES)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in names}
+    except OSError as error:
+        raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"map {path} must be a file that save wrote, got another or a damaged one ({error})") from error
+    count = len(stored["keys"])
+    voxels = count * BLOCK**3
+    sound = stored["keys"].shape == (count, 3) and stored["seen"].shape == (count,) and all(
+        stored[name].size == voxels * channels for name, channels in _ATTRIBUTES.items())
+    if int(stored["format"]) != _FORMAT or not sound:
+        raise DataError(f"map {path} has format {stored['format']} or arrays that do not fit together: save it again")
+    return stored

@@ -1,0 +1,103 @@
+"""A scene from all around: meshes of the world stood upright for a viewer, and an orbit about them as GIF or MP4."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import Matrix, Rgb
+from .atomic import partial_suffix, write_atomically
+from .errors import ConfigError, DataError
+from .mesh import Mesh
+from .views import View, view_distance, view_mesh
+
+FORMATS = (".gif", ".mp4")
+_ELEVATION_DEG = 28.0
+_SWING_DEG = 32.0
+_INWARD = 0.5  # length of the mean viewing direction, below which the cameras looked from all around
+_AXIS_DEG = 35.0
+_FRAMES_PER_SECOND = 15
+
+
+def upright(mesh: Mesh, poses: Sequence[Matrix]) -> Mesh:
+    """A mesh of the world turned for a viewer who looks as the cameras did, level: x right, y down, z forward.
+
+    Down is where the cameras' image rows grow on average, or the axis of the world that lies within 35 degrees of it.
+    Raises DataError without poses.
+    """
+    if not len(poses):
+        raise DataError("expected the pose of a camera to look from, got none")
+    stack = np.stack(poses)
+    down = _snapped(stack[:, :3, 1].mean(axis=0))
+    forward = stack[:, :3, 2].mean(axis=0)
+    if np.linalg.norm(np.cross(down, forward)) < _INWARD / 2:  # from all around: as the first one looked
+        forward = stack[0, :3, 2]
+    right = np.cross(down, forward)
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, down, np.cross(right, down)])
+    return Mesh((mesh.vertices @ axes.T).astype(np.float32), mesh.triangles, mesh.colors)
+
+
+def orbit_views(poses: Sequence[Matrix], count: int) -> list[View]:
+    """`count` views of an orbit that closes: once around what cameras saw from all sides, else from side to side."""
+    around = np.linalg.norm(np.stack(poses)[:, :3, 2].mean(axis=0)[:2]) < _INWARD
+    turns = np.arange(count) / count
+    azimuths = 360 * turns if around else _SWING_DEG * np.sin(2 * np.pi * turns)
+    return [View(f"{azimuth:.0f} degrees", float(azimuth), _ELEVATION_DEG) for azimuth in azimuths]
+
+
+def write_orbit(mesh: Mesh, views: Sequence[View], path: Path, size: tuple[int, int] = (480, 360)) -> None:
+    """Draws `mesh` (upright) from `views` at one distance into a .gif or .mp4, 15 pictures a second, whole or not.
+
+    Raises ConfigError for another suffix, or where this OpenCV cannot write it.
+    """
+    writer = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
+    if writer is None:
+        raise ConfigError(f"an orbit is written as {' or '.join(FORMATS)}, got '{path.name}'")
+    distance = view_distance(mesh, views, size)
+    writer((view_mesh(mesh, view, size, distance) for view in views), path, size)
+
+
+def _write_gif(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> None:
+    import cv2
+
+    if not hasattr(cv2, "imencodeanimation"):
+        raise ConfigError(f"OpenCV {cv2.__version__} writes no GIF, 4.12 does: use .mp4")
+    animation = cv2.Animation()
+    animation.frames = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
+    animation.durations = np.full(len(animation.frames), 1000 // _FRAMES_PER_SECOND)
+    encoded, data = cv2.imencodeanimation(".gif", animation)
+    if not encoded:
+        raise DataError(f"cannot encode {len(animation.frames)} pictures of {size} pixels as GIF for {path}")
+    write_atomically(path, [data])
+
+
+def _write_mp4(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> None:
+    import cv2
+
+    partial = path.with_name(f".{path.stem}{partial_suffix(os.getpid())}.mp4")
+    video = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), _FRAMES_PER_SECOND, size)
+    try:
+        if not video.isOpened():
+            raise ConfigError(f"OpenCV cannot write the video {path}: see that its folder can be written, or use .gif")
+        for picture in pictures:
+            video.write(np.ascontiguousarray(picture[..., ::-1]))
+        video.release()
+        os.replace(partial, path)
+    finally:
+        video.release()
+        partial.unlink(missing_ok=True)
+
+
+def _snapped(direction: Matrix) -> Matrix:
+    """The unit vector of `direction`, or the axis of the world next to it within `_AXIS_DEG`."""
+    unit = direction / max(float(np.linalg.norm(direction)), 1e-9)
+    axis = int(np.argmax(np.abs(unit)))
+    if abs(unit[axis]) < np.cos(np.radians(_AXIS_DEG)):
+        return unit
+    snapped = np.zeros(3)
+    snapped[axis] = np.sign(unit[axis])
+    return snapped
