@@ -25,7 +25,7 @@ from mono_depth_recon.errors import CalibrationError, ConfigError, MonoDepthErro
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.ros.camera_source import Cue, Player, time_from_seconds
 from mono_depth_recon.ros.conversions import odometry_to_msg
-from mono_depth_recon.ros.replay import Recording, ReplaySettings, open_tum
+from mono_depth_recon.ros.replay import Playlist, ReplaySettings, open_playlist
 
 FRAMES, WIDTH, HEIGHT, GAP_S = 8, 64, 48, 0.1
 FIRST_STAMP = 1305031102.175304
@@ -224,7 +224,7 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nowhere"], "replay: path must name a TUM RGB-D folder, got nowhere, which is none"),
+        (["nowhere"], "replay: nowhere does not exist: expected a TUM folder or .tgz, a ROS 1 .bag, or a ROS 2 bag"),
         (["--ros-args", "-p", "rat:=2.0"], "replay: unknown parameter 'rat'; did you mean 'rate'?"),
         (["--ros-args", "-p", "rate:=fast"], "replay: rate must be of type float, got 'fast'"),
     ],
@@ -250,6 +250,7 @@ def test_help_names_every_setting(processes: Processes) -> None:
         ({"path": ""}, ConfigError, "path must name"),
         ({"start": 5.0}, ConfigError, "start must be at most 0.700 s"),
         ({"first": 99}, ConfigError, "first to last"),
+        ({"start": 0.01, "duration": 0.05}, ConfigError, "duration reach a frame, got 0.01 and 0.05"),
         ({"camera": "50 50"}, ConfigError, "camera must be 'fx fy cx cy"),
         ({"camera": "a b c d"}, ConfigError, "camera must be 'fx fy cx cy"),
         ({"camera": ""}, CalibrationError, "names none of freiburg1"),
@@ -260,17 +261,17 @@ def test_what_cannot_be_played_says_why(
     folder: Folder, changes: dict[str, Any], kind: type[MonoDepthError], complaint: str
 ) -> None:
     with pytest.raises(kind, match=complaint):
-        open_tum(ReplaySettings(**{"path": str(folder.path), "camera": CAMERA, **changes}))
+        open_playlist(ReplaySettings(**{"path": str(folder.path), "camera": CAMERA, **changes}))
 
 
 def test_a_loop_that_fits_into_memory_is_read_once(folder: Folder) -> None:
-    recording = open_tum(ReplaySettings(path=str(folder.path), camera=CAMERA, loop=True))
+    recording = open_playlist(ReplaySettings(path=str(folder.path), camera=CAMERA, loop=True))
     assert recording.load(2) is recording.load(2)
     assert np.array_equal(recording.load(2).rgb, folder.rgb[2])
 
 
 def test_cues_keep_the_recorded_gaps_and_shorten_long_ones() -> None:
-    recording = Recording([10.0, 10.5, 11.0, 15.0], lambda i: blank(i))
+    recording = Playlist([10.0, 10.5, 11.0, 15.0], lambda i: blank(i))
     assert [cue.at for cue in recording.cues(loop=False, max_gap=0.0)] == [0.0, 0.5, 1.0, 5.0]
     assert [cue.at for cue in recording.cues(loop=False, max_gap=1.0)] == [0.0, 0.5, 1.0, 2.0]
     endless = recording.cues(loop=True, max_gap=1.0)

@@ -34,6 +34,11 @@ class Recording(Sequence[Sample]):
     def stamps(self) -> list[float]:
         """Colour stamp of every pair in seconds, growing."""
 
+    @property
+    def positions(self) -> list[int]:
+        """Place of every pair in the recording, from 0; of TUM folders the place of its colour image in rgb.txt."""
+        return list(range(len(self)))
+
     @abstractmethod
     def read(self, index: int) -> Sample:
         """Pair `index` (0 to len - 1), read from the file."""

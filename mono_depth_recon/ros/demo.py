@@ -81,10 +81,10 @@ def tum_source(folder: Path, camera: str) -> Source:
 
     Raises DataError where the folder is none, ConfigError or CalibrationError where its camera is unknown.
     """
-    from .replay import ReplaySettings, open_tum
+    from .replay import ReplaySettings, open_playlist
 
     first, last, claim = _chosen_frames(folder)
-    recording = open_tum(ReplaySettings(path=str(folder), camera=camera, first=first, last=last))
+    recording = open_playlist(ReplaySettings(path=str(folder), camera=camera, first=first, last=last))
     gap = float(np.median(np.diff(recording.stamps))) if len(recording.stamps) > 1 else 1 / RATE_HZ
     rate = min(1.0, gap * RATE_HZ)
     arguments = [str(folder), "--loop", "--first", str(first), "--last", str(last), "--rate", f"{rate:.4f}"]

@@ -1,4 +1,7 @@
-"""replay: plays a TUM RGB-D folder as a camera: colour, calibration, reference depth and pose as ROS 2 topics."""
+"""replay: plays a recording as a camera: colour, calibration, reference depth and pose as ROS 2 topics.
+
+A TUM RGB-D folder or its .tgz, a ROS 1 bag (no conversion needed), a ROS 2 bag.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from rclpy.node import Node
 
-from ..camera import PinholeCamera
 from ..config import Value
-from ..datasets.tum import TumFolder, read_list, read_rgb
+from ..datasets.opening import OpenOptions, open_dataset
+from ..datasets.recording import Recording
 from ..errors import ConfigError, DataError
 from ..frames import Sample
 from .camera_source import CameraTopics, Cue, Player
@@ -23,37 +26,49 @@ from .node_settings import declare_settings, parse_flags, run_node, setting
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15
 _FLUSH_S = 1.0
+_FRAME_ID = "camera_optical_frame"
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
     """What is played, and how."""
 
-    path: str = setting("", "folder with rgb.txt, depth.txt and, for poses, groundtruth.txt")
+    path: str = setting("", "a TUM RGB-D folder or its .tgz, a ROS 1 bag, or a ROS 2 bag")
     rate: float = setting(1.0, "speed; 2 is twice as fast", low=0.01, high=100.0)
     loop: bool = setting(False, "begin again at the end")
     start: float = setting(0.0, "what is left out at the beginning", unit="s", low=0.0, high=1e6)
+    duration: float = setting(0.0, "how long is played, in recorded time; 0 = to the end", unit="s", low=0.0, high=1e6)
     stamps: str = setting(
         "now",
         "now: the time when a frame goes out; original: the recorded time, which /clock follows",
         choices=("now", "original"),
     )
-    first: int = setting(0, "first frame by position in rgb.txt, from 0", low=0, high=10**9)
-    last: int = setting(-1, "last frame by position in rgb.txt; -1 is the end", low=-1, high=10**9)
+    first: int = setting(0, "first frame by position (of TUM folders: in rgb.txt), from 0", low=0, high=10**9)
+    last: int = setting(-1, "last frame by position; -1 is the end", low=-1, high=10**9)
     max_gap: float = setting(0.0, "longer pauses are shortened to this; 0 = as recorded", unit="s", low=0.0, high=1e6)
     camera: str = setting(
-        "", "intrinsics 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels; empty: by the folder's name (freiburg1 to 3)"
+        "",
+        "intrinsics 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels, or freiburg1 to 3; empty: the bag's camera_info, or by "
+        "the name (freiburg1 to 3)",
+    )
+    colour_topic: str = setting("", "colour topic in the bag; empty: found by type and name")
+    depth_topic: str = setting("", "depth topic in the bag; empty: found by type and name")
+    depth_factor: float = setting(
+        0.0, "integer depth per metre; 0: 5000 in TUM folders, 1000 in bags", low=0.0, high=1e6
+    )
+    poses: str = setting(
+        "", "groundtruth.txt of the poses, or none; empty: the bag's transforms or odometry, else one beside it"
     )
     wait_subscribers: int = setting(0, "play when so many nodes subscribe to image", low=0, high=1000)
-    frame_id: str = setting("camera_optical_frame", "frame of the images")
+    frame_id: str = setting("", "frame of the images; empty: the bag's own, else camera_optical_frame")
     reference_encoding: str = setting(
         "32FC1", "reference depth: 32FC1 metres or 16UC1 millimetres", choices=("32FC1", "16UC1")
     )
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A recording that can be played: `stamps` seconds (growing), `load(i)` reads frame i."""
+class Playlist:
+    """What is played of a recording: `stamps` seconds (growing), `load(i)` reads frame i."""
 
     stamps: Sequence[float]
     load: Callable[[int], Sample]
@@ -69,70 +84,78 @@ class Recording:
                 yield Cue(begin + starts[i], stamp, functools.partial(self.load, i))
 
 
-def open_tum(settings: ReplaySettings) -> Recording:
-    """The frames of a TUM folder that the settings choose. Raises DataError, CalibrationError or ConfigError."""
+def open_recording(settings: ReplaySettings) -> Recording:
+    """The recording that the settings name. Raises DataError, CalibrationError or ConfigError."""
     if not settings.path:
-        raise ConfigError("path must name a TUM RGB-D folder, got nothing: replay FOLDER")
-    if not Path(settings.path).is_dir():
-        raise DataError(f"path must name a TUM RGB-D folder, got {settings.path}, which is none")
-    folder = TumFolder(settings.path, _camera(settings))
-    chosen = _chosen(folder, settings)
-    load = functools.partial(_load, folder, chosen)
-    frame_bytes = folder.camera.width * folder.camera.height * 7  # rgb and float32 depth
+        raise ConfigError("path must name a TUM RGB-D folder, its .tgz or a bag, got nothing: replay PATH")
+    options = OpenOptions(camera=settings.camera, colour_topic=settings.colour_topic, depth_topic=settings.depth_topic,
+                          depth_factor=settings.depth_factor, poses=settings.poses, need_depth=False)
+    return open_dataset(Path(settings.path), options)
+
+
+def open_playlist(settings: ReplaySettings) -> Playlist:
+    """What the settings choose of the recording that they name. Raises as `open_recording` and `playlist` do."""
+    return playlist(open_recording(settings), settings)
+
+
+def playlist(recording: Recording, settings: ReplaySettings) -> Playlist:
+    """The frames that first, last, start and duration choose. Raises ConfigError where they leave none."""
+    chosen = _chosen(recording, settings)
+    load = functools.partial(_load, recording, chosen)
+    frame_bytes = recording.camera.width * recording.camera.height * 7  # rgb and float32 depth
     if settings.loop and len(chosen) * frame_bytes <= _CACHE_BYTES:
         load = functools.cache(load)  # type: ignore[assignment]
-    return Recording([folder.colour[folder.pairs[i][0]].stamp for i in chosen], load)
+    stamps = recording.stamps
+    return Playlist([stamps[i] for i in chosen], load)
 
 
-def _load(folder: TumFolder, chosen: Sequence[int], i: int) -> Sample:
-    sample: Sample = folder[chosen[i]]
+def _load(recording: Recording, chosen: Sequence[int], i: int) -> Sample:
+    sample: Sample = recording[chosen[i]]
     return sample
 
 
-def _chosen(folder: TumFolder, settings: ReplaySettings) -> list[int]:
-    last = settings.last if settings.last >= 0 else len(folder.colour) - 1
-    within = [i for i, position in enumerate(folder.positions) if settings.first <= position <= last]
+def _chosen(recording: Recording, settings: ReplaySettings) -> list[int]:
+    positions, stamps = recording.positions, recording.stamps
+    last = settings.last if settings.last >= 0 else positions[-1]
+    within = [i for i, position in enumerate(positions) if settings.first <= position <= last]
     if not within:
         raise ConfigError(
-            f"first to last must hold a frame with depth, got {settings.first} to {last} of {len(folder.colour)} frames"
+            f"first to last must hold a frame, got {settings.first} to {last} of {positions[0]} to {positions[-1]}"
         )
-    stamps = [folder.colour[folder.positions[i]].stamp for i in within]
-    chosen = [i for i, stamp in zip(within, stamps, strict=True) if stamp >= stamps[0] + settings.start]
+    begin = stamps[within[0]] + settings.start
+    end = begin + settings.duration if settings.duration else np.inf
+    chosen = [i for i in within if begin <= stamps[i] <= end]
     if not chosen:
         raise ConfigError(
-            f"start must be at most {stamps[-1] - stamps[0]:.3f} s, the last frame's time, got {settings.start:g}"
+            f"start must be at most {stamps[within[-1]] - stamps[within[0]]:.3f} s, the last frame's time, and "
+            f"duration reach a frame, got {settings.start:g} and {settings.duration:g}"
         )
     return chosen
-
-
-def _camera(settings: ReplaySettings) -> PinholeCamera | None:
-    """The camera that `camera` describes, of the size of the first colour image; None where it is empty."""
-    if not settings.camera:
-        return None
-    try:
-        numbers = [float(word) for word in settings.camera.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (4, 8, 9):
-        raise ConfigError(f"camera must be 'fx fy cx cy [k1 k2 p1 p2 [k3]]', got '{settings.camera}'")
-    height, width = read_rgb(read_list(Path(settings.path) / "rgb.txt")[0].file).shape[:2]
-    fx, fy, cx, cy, *distortion = numbers
-    return PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, distortion)
 
 
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
     """Plays what the settings name to its end. Raises a MonoDepthError where that is impossible."""
     settings = declare_settings(node, ReplaySettings, flags)
-    recording = open_tum(settings)
+    recording = open_recording(settings)
+    try:
+        _play(node, recording, settings)
+    finally:
+        recording.close()
+
+
+def _play(node: Node, recording: Recording, settings: ReplaySettings) -> None:
+    for note in recording.notes:
+        node.get_logger().warning(note)
+    played = playlist(recording, settings)
     original = settings.stamps == "original"
-    topics = CameraTopics(node, settings.frame_id, settings.reference_encoding, clock=original)
+    frame_id = settings.frame_id or recording.frame_id or _FRAME_ID
+    topics = CameraTopics(node, frame_id, settings.reference_encoding, clock=original)
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(
-        f"ready: {len(recording.stamps)} frames of {settings.path}, speed {settings.rate:g}, "
-        f"on {topics.image.topic_name}"
+        f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
     )
     player = Player(node, topics, settings.rate, original)
-    player.play(recording.cues(settings.loop, settings.max_gap))
+    player.play(played.cues(settings.loop, settings.max_gap))
     topics.flush(_FLUSH_S)
     node.get_logger().info(f"played {player.published} frames, skipped {player.skipped}")
     if not player.published:
