@@ -1,0 +1,90 @@
+"""Errors of depth in metres over flat arrays of compared pixels, and what makes them comparable: range, crop, fits.
+
+Definitions of Eigen et al. (NIPS 2014), SILog as on KITTI; everything in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Mask
+from .errors import DataError
+
+EIGEN_ROWS, EIGEN_COLUMNS = (45, 471), (41, 601)  # of 480 x 640, end excluded
+MIN_DISPARITY = 1e-3  # 1/m: an aligned disparity is held above it before it is inverted
+_MIN_FIT = 10
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DepthErrors:
+    """Mean errors of N pixels, d depth and t truth in metres.
+
+    `abs_rel` |d - t| / t; `sq_rel` (d - t)^2 / t, metres; `rmse` metres; `rmse_log` of ln d - ln t; `log10`
+    |log10 d - log10 t|; `silog` 100 * standard deviation of ln d - ln t; `delta1..3` shares of max(d/t, t/d) below
+    1.25, 1.25^2, 1.25^3.
+    """
+
+    abs_rel: float
+    sq_rel: float
+    rmse: float
+    rmse_log: float
+    log10: float
+    silog: float
+    delta1: float
+    delta2: float
+    delta3: float
+    pixels: int
+
+
+def depth_errors(depth: NDArray[np.floating], truth: NDArray[np.floating]) -> DepthErrors:
+    """Compares depth with truth, both (N,) in metres, finite and positive. DataError where they are not, or N is 0."""
+    d, t = depth.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+    if d.shape != t.shape or not d.size:
+        raise DataError(f"expected as many depths as truths, at least one, got {d.size} and {t.size}")
+    if not (np.isfinite(d) & (d > 0) & np.isfinite(t) & (t > 0)).all():
+        raise DataError("depth and truth must be finite and positive wherever they are compared")
+    difference, ratio = d - t, np.maximum(d / t, t / d)
+    logs = np.log(d) - np.log(t)
+    return DepthErrors(
+        abs_rel=float(np.mean(np.abs(difference) / t)), sq_rel=float(np.mean(difference**2 / t)),
+        rmse=float(np.sqrt(np.mean(difference**2))), rmse_log=float(np.sqrt(np.mean(logs**2))),
+        log10=float(np.mean(np.abs(logs)) / np.log(10)), silog=float(100 * np.std(logs)),
+        delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)),
+        delta3=float(np.mean(ratio < 1.25**3)), pixels=d.size)
+
+
+def eigen_crop(height: int, width: int) -> Mask:
+    """(H, W) bool: Eigen's crop of NYU Depth V2, rows 45:471, columns 41:601 of 480 x 640, in proportion elsewhere."""
+    inside = np.zeros((height, width), np.bool_)
+    rows, columns = (slice(*(round(end * size / whole) for end in ends))
+                     for ends, size, whole in ((EIGEN_ROWS, height, 480), (EIGEN_COLUMNS, width, 640)))
+    inside[rows, columns] = True
+    return inside
+
+
+def affine_fit(disparity: NDArray[np.floating], truth: NDArray[np.floating]) -> tuple[float, float]:
+    """Scale and shift (1/m) of least squares scale * disparity + shift = 1 / truth, over all N pixels, (N,) both.
+
+    As in the evaluations of MiDaS and Marigold: not robust, so that the result is anybody's. DataError where the
+    disparity is constant or there are fewer than 10 pixels.
+    """
+    x, y = disparity.astype(np.float64).ravel(), 1 / truth.astype(np.float64).ravel()
+    if x.size < _MIN_FIT:
+        raise DataError(f"a fit of scale and shift needs at least {_MIN_FIT} pixels, got {x.size}")
+    centred = x - x.mean()
+    spread = float(centred @ centred)
+    if spread <= 1e-24 * x.size * max(1.0, float(np.square(x).mean())):
+        raise DataError(f"a fit of scale and shift needs a disparity that varies, it is {x[0]:g} everywhere")
+    scale = float(centred @ (y - y.mean())) / spread
+    return scale, float(y.mean() - scale * x.mean())
+
+
+def depth_of_affine(disparity: NDArray[np.floating], scale: float, shift: float) -> _Floats:
+    """Metres of an aligned disparity, which is held at MIN_DISPARITY at least, so that no depth is negative."""
+    aligned = scale * disparity.astype(np.float64) + shift
+    return 1 / np.maximum(aligned, MIN_DISPARITY)

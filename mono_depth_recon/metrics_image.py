@@ -1,0 +1,93 @@
+"""Depth maps compared as pictures in [0, 1], as the paper does: SSIM, MSE, RMSE, PSNR and R2, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Mask
+from .errors import DataError
+
+SSIM_WINDOW = 7  # pixels, uniform, sample covariance: the defaults of scikit-image
+_K1, _K2 = 0.01, 0.03  # Wang et al., IEEE TIP 2004
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageErrors:
+    """How alike two pictures in [0, 1] are.
+
+    `ssim` mean over all windows of 7x7 pixels without a hole, NaN where there is none; the others over the N pixels of
+    the mask: `mse`; `rmse`; `psnr` 10 * log10(1 / mse) in dB, +Inf for equal ones; `r2` 1 - squared errors / squared
+    deviations of the truth from its mean: negative where a constant picture would do better, -Inf for a constant truth.
+    """
+
+    ssim: float
+    mse: float
+    rmse: float
+    psnr: float
+    r2: float
+    pixels: int
+
+
+def min_max_scaled(values: NDArray[np.floating], mask: Mask) -> _Floats:
+    """(H, W) float64 with the least value of `mask` (H, W) at 0 and the largest at 1; NaN outside the mask.
+
+    A constant map becomes 0. DataError where the mask is empty or holds values that are not finite.
+    """
+    inside = values[mask].astype(np.float64)
+    if not inside.size or not np.isfinite(inside).all():
+        raise DataError(f"expected finite values to scale, got {inside.size} of which "
+                        f"{int(np.isfinite(inside).sum())} are finite")
+    low, span = inside.min(), np.ptp(inside)
+    scaled = np.full(values.shape, np.nan)
+    scaled[mask] = (inside - low) / (span or 1.0)
+    return scaled
+
+
+def image_errors(picture: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask) -> ImageErrors:
+    """Compares two pictures (H, W) in [0, 1] on `mask` (H, W). DataError for an empty mask or different shapes."""
+    if picture.shape != truth.shape or mask.shape != truth.shape:
+        raise DataError(f"pictures and mask must have one shape, got {picture.shape}, {truth.shape} and {mask.shape}")
+    p, t = picture[mask].astype(np.float64), truth[mask].astype(np.float64)
+    if not p.size:
+        raise DataError("no pixel to compare: the mask is empty")
+    squares = float(np.sum((p - t) ** 2))
+    deviations = float(np.sum((t - t.mean()) ** 2))
+    mse = squares / p.size
+    r2 = 1 - squares / deviations if deviations else float("-inf") if squares else 1.0
+    return ImageErrors(ssim=ssim(picture, truth, mask), mse=mse, rmse=float(np.sqrt(mse)),
+                       psnr=float(-10 * np.log10(mse)) if mse else float("inf"), r2=r2, pixels=p.size)
+
+
+def ssim(a: NDArray[np.floating], b: NDArray[np.floating], mask: Mask | None = None) -> float:
+    """Mean structural similarity of two pictures (H, W) of data range 1; NaN where no window is without a hole.
+
+    Windows that leave the picture or hold a pixel outside `mask` do not count; nothing is filled in.
+    """
+    import cv2
+
+    height, width = a.shape
+    if min(height, width) < SSIM_WINDOW:
+        raise DataError(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got {width}x{height}")
+    whole = np.ones(a.shape, np.bool_) if mask is None else mask
+    x, y = (np.where(whole, image, 0).astype(np.float64) for image in (a, b))
+    pad, count = SSIM_WINDOW // 2, SSIM_WINDOW**2
+
+    def mean(image: _Floats) -> _Floats:
+        made: _Floats = cv2.blur(image, (SSIM_WINDOW, SSIM_WINDOW))[pad : height - pad, pad : width - pad]
+        return made
+
+    mean_x, mean_y = mean(x), mean(y)
+    unbiased = count / (count - 1)
+    var_x, var_y = unbiased * (mean(x * x) - mean_x**2), unbiased * (mean(y * y) - mean_y**2)
+    covariance = unbiased * (mean(x * y) - mean_x * mean_y)
+    c1, c2 = _K1**2, _K2**2
+    quality = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    quality /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    holes = mean((~whole).astype(np.float64))
+    counted = quality[holes * count < 0.5]
+    return float(counted.mean()) if counted.size else float("nan")

@@ -1,0 +1,65 @@
+"""What a sequence tells and single frames do not: whether the scale drifts and whether depth flickers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Mask
+
+
+@dataclass(frozen=True)
+class SequenceErrors:
+    """`scale_drift` standard deviation over frames of ln s, where s = median(truth / depth) of a frame: 0.05 is 5 %.
+
+    `scale_trend` slope of ln s over time, per second, by least squares; `flicker` mean over pairs of consecutive frames
+    of the mean over pixels of |change of ln depth - change of ln truth|: what depth changes and the scene does not.
+    NaN for fewer than two frames. `frames` counted.
+    """
+
+    scale_drift: float
+    scale_trend: float
+    flicker: float
+    frames: int
+
+
+class SequenceMeter:
+    """Frames one after the other; keeps one of them and a few numbers per frame. `max_gap` seconds end a pair."""
+
+    def __init__(self, max_gap: float = 1.0) -> None:
+        self._max_gap = max_gap
+        self._stamps: list[float] = []
+        self._scales: list[float] = []
+        self._flicker: list[float] = []
+        self._last: NDArray[np.float64] | None = None
+
+    def add(self, depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask, stamp: float) -> None:
+        """The next frame: depth and truth (H, W) in metres, compared on `mask`; `stamp` in seconds, growing.
+
+        A frame without a pixel that both know is left out. The camera may move: truth tells what changes by that.
+        """
+        both = mask & np.isfinite(depth) & (depth > 0) & np.isfinite(truth) & (truth > 0)
+        if not both.any():
+            return
+        logs = np.full(depth.shape, np.nan)
+        logs[both] = np.log(depth[both].astype(np.float64)) - np.log(truth[both].astype(np.float64))
+        if self._last is not None and self._last.shape == logs.shape and stamp - self._stamps[-1] <= self._max_gap:
+            change = np.abs(logs - self._last)
+            common = np.isfinite(change)
+            if common.any():
+                self._flicker.append(float(change[common].mean()))
+        self._scales.append(float(np.median(-logs[both])))
+        self._stamps.append(stamp)
+        self._last = logs
+
+    def result(self) -> SequenceErrors:
+        """The figures of all frames so far."""
+        frames, nan = len(self._scales), float("nan")
+        if frames < 2:
+            return SequenceErrors(nan, nan, nan, frames)
+        times = np.array(self._stamps) - self._stamps[0]
+        trend = float(np.polyfit(times, self._scales, 1)[0]) if np.ptp(times) > 0 else nan
+        flicker = float(np.mean(self._flicker)) if self._flicker else nan
+        return SequenceErrors(float(np.std(self._scales)), trend, flicker, frames)
