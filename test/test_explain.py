@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from shrunken import write_shrunken
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
+from mono_depth_recon.models import DepthModel, load_model
 from mono_depth_recon.models.base import Output, View
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.explain import Region, explain, rollout
@@ -135,57 +136,35 @@ def test_rollout_by_hand() -> None:
 
 # transformers of the true architectures, small, with random weights
 
-def folder_of(tmp_path: Path, kind: str) -> Path:
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    if kind == "depth_anything":
-        backbone = transformers.Dinov2Config(
-            hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
-            out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False)
-        config = transformers.DepthAnythingConfig(backbone_config=backbone, neck_hidden_sizes=[8, 8, 8, 8],
-                                                  fusion_hidden_size=8, reassemble_hidden_size=24)
-        processor = {"image_processor_type": "DPTImageProcessor", "do_resize": True, "keep_aspect_ratio": True,
-                     "size": {"height": 56, "width": 56}, "ensure_multiple_of": 14, "resample": 3}
-    else:
-        config = transformers.GLPNConfig(hidden_sizes=[8, 8, 8, 16], depths=[1, 1, 1, 2],
-                                         num_attention_heads=[1, 1, 1, 2], decoder_hidden_size=8)
-        processor = {"image_processor_type": "GLPNImageProcessor", "do_resize": True, "size_divisor": 32}
-    model = transformers.AutoModelForDepthEstimation.from_config(config)
-    model.save_pretrained(tmp_path / kind)
-    statistics = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": kind == "depth_anything",
-                  "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_pad": False}
-    (tmp_path / kind / "preprocessor_config.json").write_text(json.dumps({**processor, **statistics}))
-    return tmp_path / kind
-
-
-def loaded(tmp_path: Path, kind: str) -> Any:
-    from mono_depth_recon.models import load_model
-
-    output: Any = "relative_disparity" if kind == "depth_anything" else "metric_depth"
-    return load_model(ModelConfig(name=f"hf:{folder_of(tmp_path, kind)}", output=output, runtime="torch"), 1)
+def loaded(name: str, folder: Path) -> DepthModel:
+    pytest.importorskip("transformers")
+    write_shrunken(name, folder)
+    return load_model(ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32",
+                                  accept_noncommercial=True), 1)
 
 
 def large_view() -> View:
     rng = np.random.default_rng(4)
-    return rng.integers(0, 255, (192, 256, 3), np.uint8), PinholeCamera.from_hfov(256, 192, 60)
+    return rng.integers(0, 255, (240, 320, 3), np.uint8), PinholeCamera.from_hfov(320, 240, 60)
 
 
-@pytest.mark.parametrize(("kind", "note"), [("depth_anything", "4 of 4 blocks, 5x4 tokens"),
-                                            ("glpn", "2 of 5 blocks, 8x6 tokens")])
-def test_roll_out_of_a_transformer_is_largest_at_the_region_of_random_weights(
-        kind: str, note: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "note"), [
+    ("midas_dpt_hybrid", "4 of 4 blocks, 24x24 tokens"), ("depth_anything_v2_small", "4 of 4 blocks, 37x28 tokens"),
+    ("zoedepth_nyu", "4 of 4 blocks, 32x24 tokens"), ("depth_pro", "3 of 3 blocks, 4x4 tokens"),
+    ("glpn_nyu", "1 of 5 blocks, 10x7 tokens")])
+def test_roll_out_of_a_transformer_is_larger_at_the_region_of_random_weights(
+        name: str, note: str, tmp_path: Path) -> None:
     """Attention of random weights is nearly even, so that the residual connections decide."""
-    found = explain(loaded(tmp_path, kind), large_view(), Region(8, 100, 48, 60), "rollout")
-    assert (found.note, found.signed) == (note, False)
+    region = Region(20, 120, 60, 80)
+    found = explain(loaded(name, tmp_path / name), large_view(), region, "rollout")
+    assert (found.note, found.signed, found.values.shape) == (note, False, (240, 320))
     assert (found.values >= 0).all()
-    row, column = np.unravel_index(np.argmax(found.values), found.values.shape)
-    assert 80 <= row < 180
-    assert column < 80
+    assert found.values[120:200, 20:80].mean() > 1.5 * found.values.mean()
 
 
 def test_methods_that_do_not_fit_say_what_does(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a transformer: use rollout or shap"):
-        explain(loaded(tmp_path, "glpn"), large_view(), REGION, "gradcam")
+        explain(loaded("glpn_nyu", tmp_path / "glpn"), large_view(), REGION, "gradcam")
     with pytest.raises(ModelError, match="stand-in is a convolutional network: use gradcam or shap"):
         explain(StandIn(LeftAlone()), view(), REGION, "rollout")
     both = Ensemble([StandIn(LeftAlone()), StandIn(LeftAlone())])
@@ -228,15 +207,15 @@ def test_command_writes_a_picture_of_the_embedded_model(tmp_path: Path, capsys: 
     pytest.importorskip("segmentation_models_pytorch")
     write_png(tmp_path / "seen.png", large_view()[0])
     command = ["explain", str(tmp_path / "seen.png"), "--region", "100,50,60,50", "--output", str(tmp_path / "out")]
-    for method, words in (("gradcam", "10x8 features of"), ("shap", "32 samples")):
+    for method, words in (("gradcam", "5x4 features of"), ("shap", "32 samples")):
         assert main([*command, "--method", method, "--model.input_size", "128", "--cpu_threads", "1"]) == 0
-        assert words.replace("10x8", "5x4") in capsys.readouterr().out
+        assert words in capsys.readouterr().out
         assert (tmp_path / "out" / f"seen_{method}.png").stat().st_size > 10_000
     assert main([*command, "--method", "rollout"]) == 1
     assert "use gradcam or shap" in capsys.readouterr().err
     command[3] = "300,50,60,50"
     assert main([*command, "--method", "shap"]) == 1
-    assert "must lie in the image of 256x192" in capsys.readouterr().err
+    assert "must lie in the image of 320x240" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["explain", str(tmp_path / "seen.png"), "--region", "1,2,3", "--method", "shap"])
     assert "must be x,y,width,height" in capsys.readouterr().err

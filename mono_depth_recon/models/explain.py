@@ -231,7 +231,8 @@ def _roll_out(asked: _Asked) -> Explanation:
     """Attention roll-out (Abnar and Zuidema, ACL 2020), read at the region's tokens.
 
     Blocks whose attention is reduced in space (GLPN's first stages: every token looks at averaged keys) cannot be
-    chained: the blocks after the last such one count, of GLPN the last stage.
+    chained: the blocks after the last such one count, of GLPN the last stage. Of Depth Pro it is the encoder that
+    sees the image as a whole, not the one of its patches.
     """
     import torch
 
