@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MonoDepthError
-from . import benchmark, explain, export, fuse, models, parameters, reconstruct
+from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct
 
-_COMMANDS = (reconstruct, fuse, models, parameters, benchmark, explain, export)
+_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, benchmark, explain, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

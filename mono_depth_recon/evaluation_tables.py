@@ -1,0 +1,125 @@
+"""The files of an evaluation: per_frame.csv, summary.json and tables in Markdown, each naming its protocol."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from .atomic import write_atomically
+from .evaluation import Evaluation, FrameRow
+from .metrics_protocols import PROTOCOLS
+
+_HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
+_SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
+_METRES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta1", "delta2", "delta3", "edge_accuracy",
+           "edge_completeness")
+_SEQUENCE = ("scale_drift", "flicker")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over the frames of one model on one recording under one protocol.
+
+    `figures` leaves out frames whose value is NaN (no edge, no window); `failed` frames have no figures, `reason` is
+    that of the first of them. `model_ms` is the mean of the frames that the model computed in this run, 0 for none.
+    """
+
+    recording: str
+    model: str
+    protocol: str
+    frames: int
+    failed: int
+    coverage: float
+    figures: dict[str, float]
+    sequence: dict[str, float]
+    model_ms: float
+    score_ms: float
+    reason: str
+
+
+def summaries(evaluation: Evaluation) -> list[Summary]:
+    """One for every recording, model and protocol, in the order of the rows."""
+    groups: dict[tuple[str, str, str], list[FrameRow]] = {}
+    for row in evaluation.rows:
+        groups.setdefault((row.recording, row.model, row.protocol), []).append(row)
+    return [_summary(key, rows, evaluation) for key, rows in groups.items()]
+
+
+def _summary(key: tuple[str, str, str], rows: Sequence[FrameRow], evaluation: Evaluation) -> Summary:
+    good = [row for row in rows if not row.reason]
+    names = dict.fromkeys(name for row in good for name in row.figures)
+    figures = {name: _mean([row.figures[name] for row in good]) for name in names}
+    sequence = evaluation.sequences.get(key)
+    computed = [row.model_ms for row in good if row.model_ms]
+    return Summary(
+        *key, frames=len(good), failed=len(rows) - len(good), coverage=_mean([row.coverage for row in good]),
+        figures=figures, sequence=asdict(sequence) if sequence is not None else {},
+        model_ms=fmean(computed) if computed else 0.0, score_ms=_mean([row.score_ms for row in good]),
+        reason=next((row.reason for row in rows if row.reason), ""))
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan
+
+
+def tables(made: Sequence[Summary]) -> str:
+    """Markdown: a table per recording and protocol, headed by what the protocol does."""
+    parts = []
+    for recording in dict.fromkeys(each.recording for each in made):
+        for protocol in dict.fromkeys(each.protocol for each in made):
+            rows = [each for each in made if (each.recording, each.protocol) == (recording, protocol)]
+            parts.append(f"### {recording}\n\n*{PROTOCOLS[protocol].text()}*\n\n{_table(rows, protocol)}")
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Summary], protocol: str) -> str:
+    shown = _SHOWN.get(protocol, _METRES)
+    sequence = () if protocol == "paper" else _SEQUENCE
+    lines = [("model", "frames", "coverage", *shown, *sequence, "failed")]
+    for each in rows:
+        failed = f"{each.failed}: {each.reason}".replace("|", "/") if each.failed else ""
+        cells = [each.figures.get(name, math.nan) for name in shown] + [
+            each.sequence.get(name, math.nan) for name in sequence]
+        lines.append((each.model, str(each.frames), _number(each.coverage), *map(_number, cells), failed))
+    rule = ("---",) * len(lines[0])
+    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
+    """Writes per_frame.csv, summary.json and tables.md into `folder`; the summaries. DataError where it cannot."""
+    made = summaries(evaluation)
+    write_atomically(folder / "per_frame.csv", [_csv(evaluation.rows).encode()])
+    told = {"protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
+            "notes": evaluation.notes, "results": [_without_nan(asdict(each)) for each in made]}
+    write_atomically(folder / "summary.json", [json.dumps(told, indent=1, ensure_ascii=False).encode()])
+    write_atomically(folder / "tables.md", [tables(made).encode()])
+    return made
+
+
+def _csv(rows: Sequence[FrameRow]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row.figures))
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow([*_HEAD, *names])
+    for row in rows:
+        writer.writerow([*(getattr(row, name) for name in _HEAD), *(row.figures.get(name, "") for name in names)])
+    return stream.getvalue()
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: null stands for both."""
+    if isinstance(value, dict):
+        return {name: _without_nan(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
