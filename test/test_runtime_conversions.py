@@ -24,6 +24,7 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+pytestmark = pytest.mark.timeout(600)  # a conversion imports and traces much
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIMES = ("torch", "openvino", "onnxruntime")
 
