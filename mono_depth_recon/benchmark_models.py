@@ -33,6 +33,7 @@ from .config import Config, ModelConfig, with_values
 from .errors import DataError, MonoDepthError
 from .frames import Prediction
 from .models import DepthModel, load_model
+from .models.uncertainty import sigma_kinds
 
 LIMIT_S = 1800
 COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "pre + post ms", "host MiB",
@@ -162,7 +163,7 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         seconds.append(time.perf_counter() - start)
         inside.append(watch.seconds)
     around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
-    return answer, {"device": model.device, "input_px": watch.input_px, "p50": median(seconds),
+    return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px, "p50": median(seconds),
                     "p95": float(np.quantile(seconds, 0.95)), "around": around, "gpu_bytes": _gpu_bytes(),
                     "host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 

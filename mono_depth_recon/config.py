@@ -28,7 +28,10 @@ class ModelConfig:
         live=False,
     )
     checkpoint: str = param(
-        "", "card (.json) of a U-Net++, or folder of a transformers model; empty = the weights of the table", live=False
+        "",
+        "card (.json) of a U-Net++, folder or weights file of a transformers model, or one of these per member of an "
+        "ensemble, separated by ':'; empty = the weights of the table",
+        live=False,
     )
     output: str = param(
         "auto",

@@ -111,6 +111,7 @@ def test_random_weights_are_a_checkpoint_of_the_published_architecture(name: str
                                    runtime="torch", input_size=64)
     answer, figures = run_case(load_model(settings), 1)
     assert answer.shape == (480, 640)
+    assert figures["sigma"] == ("flip mc_dropout" if name == "unetpp_resnext50" else "flip")
     assert figures["input_px"] == ("96x64" if name == "unetpp_resnext50" else "64x64")
 
 

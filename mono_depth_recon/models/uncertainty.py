@@ -45,6 +45,14 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
     return McDropoutModel(model, settings.samples) if kind == "mc_dropout" else model
 
 
+def sigma_kinds(model: DepthModel) -> tuple[str, ...]:
+    """The values of `model.uncertainty` that give the model's family sigma."""
+    if isinstance(model, Ensemble):
+        return ("ensemble",)
+    card = getattr(model, "card", None)
+    return ("flip", "mc_dropout") if card is not None and card.dropout else ("flip",)
+
+
 class _Asking:
     """What the wrappers share: everything but `predict` is the wrapped model's."""
 
