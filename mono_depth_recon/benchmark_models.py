@@ -163,8 +163,8 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         seconds.append(time.perf_counter() - start)
         inside.append(watch.seconds)
     around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
-    return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px, "p50": median(seconds),
-                    "p95": float(np.quantile(seconds, 0.95)), "around": around, "gpu_bytes": _gpu_bytes(),
+    return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
+                    "p50": median(seconds), "p95": float(np.quantile(seconds, 0.95)), "around": around, "gpu_bytes": _gpu_bytes(),
                     "host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
