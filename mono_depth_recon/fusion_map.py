@@ -20,6 +20,7 @@ from .atomic import write_atomically
 from .camera import PinholeCamera
 from .errors import ConfigError, DataError
 from .fusion_blend import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
+from .fusion_lookup import signed_distance
 from .mesh import Cloud, Mesh
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
@@ -93,11 +94,13 @@ class TsdfMap:
             return np.full((camera.height, camera.width), np.nan, np.float32)
         hashmap = self._grid.hashmap()
         keys = hashmap.key_tensor()[hashmap.active_buf_indices().to(self._core.int64)]
-        with self._quiet():  # it tells whenever it allocates
-            answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), camera.width, camera.height,
-                                         ["depth"], 1.0, NEAREST_M, depth_max, min_weight, self.truncation)
+        with self._quiet():
+            # Twice: where the first finds its buffer of fragments too small, it leaves holes, and then enlarges it.
+            for _ in range(2):
+                answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), camera.width, camera.height,
+                                             ["depth"], 1.0, NEAREST_M, depth_max, min_weight, self.truncation)
         depth = np.asarray(answer["depth"].cpu().numpy()[..., 0], np.float32)
-        return np.where(depth > 0, depth, np.float32(np.nan))
+        return self._refined(np.where(depth > 0, depth, np.float32(np.nan)), camera, T_world_camera)
 
     def mesh(self, min_weight: float = 0.5) -> Mesh:
         """The surface (marching cubes), where weights reach `min_weight`. Raises DataError for an empty map."""
@@ -149,6 +152,16 @@ class TsdfMap:
             values = stored[name].reshape(len(index), BLOCK, BLOCK, BLOCK, channels)
             self._grid.attribute(name)[index] = self._tensor(values)
         self._seen[buffers.cpu().numpy()] = stored["seen"]
+
+    def _refined(self, depth: Depth, camera: PinholeCamera, T: Matrix) -> Depth:
+        """Rendered depth moved onto the surface between the voxels; NaN where that is not known."""
+        known = np.isfinite(depth)
+        x, y = camera.rays
+        rays = np.stack(np.broadcast_arrays(x[None, :], y[:, None], np.float32(1)), axis=-1)[known]
+        points = (rays * depth[known][:, None]) @ T[:3, :3].T + T[:3, 3]
+        moved = depth.copy()
+        moved[known] += signed_distance(self._grid, points, self.voxel_size, self.truncation * self.voxel_size)
+        return moved
 
     def _touched(self, metres: Depth, camera: PinholeCamera, T: Matrix, depth_max: float) -> NDArray[np.int32]:
         """(B, 3) coordinates of the blocks within the truncation of a surface."""
