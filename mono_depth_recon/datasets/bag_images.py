@@ -68,13 +68,13 @@ def rgb_of(msg: Any) -> Rgb:
 def depth_of(msg: Any, per_metre: float = MILLIMETRES) -> Depth:
     """Depth (H, W) float32 metres, NaN where it is missing; integers are divided by `per_metre`."""
     stored = _stored_depth(msg)
-    missing = stored <= 0 if stored.dtype.kind == "f" else stored == 0
-    metres = stored.astype(np.float32) / (1 if stored.dtype.kind == "f" else np.float32(per_metre))
-    metres[missing] = np.nan
+    metres: Depth = stored if stored.dtype == np.float32 else np.divide(stored, np.float32(per_metre), dtype=np.float32)
+    metres[metres <= 0] = np.nan
     return metres
 
 
 def _stored_depth(msg: Any) -> NDArray[Any]:
+    """Float32 metres or integers, in an array of its own."""
     if not hasattr(msg, "encoding"):
         return _compressed_depth(np.asarray(msg.data, np.uint8), msg.format)
     if msg.encoding not in DEPTH_ENCODINGS:
