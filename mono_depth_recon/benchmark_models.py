@@ -163,9 +163,10 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         seconds.append(time.perf_counter() - start)
         inside.append(watch.seconds)
     around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
+    p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
-                    "p50": median(seconds), "p95": float(np.quantile(seconds, 0.95)), "around": around, "gpu_bytes": _gpu_bytes(),
-                    "host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+                    "p50": p50, "p95": p95, "around": around, "host_bytes": peak, "gpu_bytes": _gpu_bytes()}
 
 
 class _RuntimeWatch:
