@@ -100,12 +100,16 @@ def test_a_camera_of_ours_publishes_where_the_node_listens(installed: Installati
 def test_a_folder_is_replayed_as_a_camera_or_with_its_own_clock(installed: Installation, tmp_path: Path) -> None:
     as_camera = launched(installed, source=tmp_path).nodes["replay"]
     assert parameters(as_camera) == {"path": str(tmp_path), "loop": True}
+    bag = tmp_path / "desk.bag"
+    bag.touch()
+    assert parameters(launched(installed, source=bag).nodes["replay"])["path"] == str(bag)
     as_recorded = launched(installed, source=tmp_path, use_sim_time="true").nodes["replay"]
     assert parameters(as_recorded) == {"path": str(tmp_path), "stamps": "original"}
 
 
 @pytest.mark.parametrize(("name", "value", "said"), [
-    ("source", "no_folder", "source must be topics, rooms or the path of a TUM RGB-D folder, got 'no_folder'"),
+    ("source", "no_folder", "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
+     "bag), got 'no_folder'"),
     ("params_file", "/no/such.yaml", "params_file must be a YAML file of parameters, there is none at /no/such.yaml"),
     ("rviz", "maybe", "rviz must be true or false, got 'maybe'"),
     ("use_sim_time", "7", "use_sim_time must be true or false, got '7'"),
