@@ -41,7 +41,8 @@ def recording(tmp_path: Path) -> Path:
 
 def test_true_depth_to_mesh_map_and_orbit(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    status = main(["fuse", str(recording), "--output", str(out), "--true-depth", "--save-map", "--orbit", "mp4", *FLAGS])
+    asked = ("--true-depth", "--save-map", "--orbit", "mp4")
+    status = main(["fuse", str(recording), "--output", str(out), *asked, *FLAGS])
     printed = capsys.readouterr().out
     assert status == 0 and "4 of 5 frames fused (1 no pose)" in printed
     assert "left out: 3.png: no pose: no pose is known at 3.000 s" in printed
@@ -70,7 +71,8 @@ def test_predicted_depth_is_compared_with_the_true_one(recording: Path, tmp_path
     (("--true-depth", "--fusion.depth_max", "0.5"), "it is empty"),
 ])
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
-        recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str) -> None:
+        recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str,
+) -> None:
     out = tmp_path / "out"
     assert main(["fuse", str(recording), "--output", str(out), *more, *FLAGS]) == 1
     assert message in capsys.readouterr().err
