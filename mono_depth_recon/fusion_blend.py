@@ -63,16 +63,16 @@ def _projected(keys: NDArray[np.int32], view: FrameView, voxel_size: float,
     Projection is linear: that of a block's corner plus that of the voxel in it.
     """
     height, width = view.metres.shape
-    size = np.float32(voxel_size)
     matrix, offset = view.projection[:, :3].T, view.projection[:, 3]
-    step = np.indices((BLOCK,) * 3, np.float32)[::-1].reshape(3, -1).T * size
-    corner, inside = (keys.astype(np.float32) * (BLOCK * size)) @ matrix + offset, step @ matrix
+    step: NDArray[np.float32] = np.indices((BLOCK,) * 3)[::-1].reshape(3, -1).T.astype(np.float32) * \
+        np.float32(voxel_size)
+    corner, inside = (keys.astype(np.float32) * np.float32(BLOCK * voxel_size)) @ matrix + offset, step @ matrix
     x, y, z = (corner[:, None, axis] + inside[None, :, axis] for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1 / z
+        inverse = np.reciprocal(z)
         column, row = x * inverse + np.float32(0.5), y * inverse + np.float32(0.5)
         seen = (z > NEAREST_M) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = np.flatnonzero(seen)
+    place = np.flatnonzero(seen).astype(np.int64, copy=False)
     pixel = row.ravel()[place].astype(np.int64) * width + column.ravel()[place].astype(np.int64)
     return pixel, z.ravel()[place], place
 

@@ -12,7 +12,7 @@ from .fusion_blend import BLOCK
 _BITS = 20  # of a block's coordinate in a packed key: maps of 10^6 blocks along an axis
 
 
-def signed_distance(grid: Any, points: NDArray[np.float32], voxel_size: float, cut: float) -> NDArray[np.float32]:
+def signed_distance(grid: Any, points: NDArray[np.floating], voxel_size: float, cut: float) -> NDArray[np.float32]:
     """(N,) metres, positive in front, at world points (N, 3): trilinear, NaN where one of the 8 voxels was not seen.
 
     Open3D's ray casting reads the nearest voxel alone: its depth is wrong by up to half a voxel, and always to the

@@ -31,20 +31,23 @@ def voxel_grid(points: NDArray[np.float32], colors: NDArray[np.uint8], size: flo
     return np.ascontiguousarray(means[:3].T), np.rint(means[3:].T).astype(np.uint8)
 
 
-def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.int64]:
+def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.signedinteger]:
     """The number (N,) of each point's cube."""
-    low, high = (np.floor(limit(points, axis=0).astype(np.float64) / size) for limit in (np.min, np.max))
-    spans = high - low + 1
-    if not np.isfinite(spans).all() or np.prod(spans) > _MAX_CELLS:
+    inverse = np.float32(1 / size)
+    scaled = [points[:, axis] * inverse for axis in range(3)]
+    low = [np.floor(values.min()) for values in scaled]
+    spans = [float(values.max()) - float(least) + 1 for values, least in zip(scaled, low, strict=True)]
+    cells = np.prod([np.floor(span) + 1 for span in spans])
+    if not cells < _MAX_CELLS:  # NaN too
         raise DataError(f"a voxel grid of {size:g} m needs finite points not too far apart, got a box of "
                         f"{' x '.join(f'{span * size:.3g}' for span in spans)} m: limit the range")
-    keys = np.zeros(len(points), np.int64)
-    for axis in range(3):
-        keys *= int(spans[axis])
-        keys += np.floor(points[:, axis] * np.float32(1 / size)).astype(np.int64) - int(low[axis])
+    kind: type[np.signedinteger] = np.int32 if cells < 2**31 else np.int64  # the smaller sorts faster
+    keys: NDArray[np.signedinteger] = np.zeros(len(points), kind)
+    for values, least, span in zip(scaled, low, spans, strict=True):
+        keys = keys * kind(np.floor(span) + 1) + (values - least).astype(kind)  # positive: towards zero is down
     return keys
 
 
-def _starts(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def _starts(keys: NDArray[np.signedinteger]) -> NDArray[np.int64]:
     """Where runs of equal keys begin."""
-    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    return np.append(0, np.flatnonzero(keys[1:] != keys[:-1]) + 1)
