@@ -34,7 +34,7 @@ PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith(("model.", "
                    "filter.max_range", "filter.edge_threshold", "filter.max_sigma", "filter.border", "mesh.format",
                    "mesh.edge_ratio", "mesh.hole_size", "mesh.smoothing", "mesh.triangles")
 _ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
-_ORBIT_VIEWS = 72
+_ORBIT_VIEWS = 48
 _SHOWN_NOTES = 5
 _OUTPUTS = """\
 DATA is a TUM RGB-D folder or its .tgz, a ROS 1 or ROS 2 bag, or room:SEED[:FRAMES], a synthetic room whose depth and
