@@ -14,7 +14,7 @@ def voxel_grid(points: NDArray[np.float32], colors: NDArray[np.uint8], size: flo
                ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One point for each cube of `size` metres that holds any: the means of positions (N, 3) and colours (N, 3).
 
-    The cubes' corners lie at whole multiples of `size`; the result is in their order. Neighbours of an image mostly
+    The cubes' centres lie at whole multiples of `size`; the result is in their order. Neighbours of an image mostly
     share a cube: runs of equal cubes are summed first, so that few are left to sort. Raises DataError where points are
     not finite or too far apart for their number of cubes to be counted.
     """
@@ -34,7 +34,7 @@ def voxel_grid(points: NDArray[np.float32], colors: NDArray[np.uint8], size: flo
 def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.signedinteger]:
     """The number (N,) of each point's cube."""
     inverse = np.float32(1 / size)
-    scaled = [points[:, axis] * inverse for axis in range(3)]
+    scaled = [points[:, axis] * inverse + np.float32(0.5) for axis in range(3)]
     low = [np.floor(values.min()) for values in scaled]
     spans = [float(values.max()) - float(least) + 1 for values, least in zip(scaled, low, strict=True)]
     cells = np.prod([np.floor(span) + 1 for span in spans])

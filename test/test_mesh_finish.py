@@ -144,7 +144,7 @@ def test_the_voxel_grid_against_a_dictionary() -> None:
     points = rng.normal(0, 0.2, (3000, 3)).astype(np.float32)
     colors = rng.integers(0, 256, (3000, 3), np.uint8)
     cells: dict[tuple[int, ...], list[int]] = {}
-    for place, cell in enumerate(np.floor(points / np.float32(0.05)).astype(int)):
+    for place, cell in enumerate(np.floor(points / np.float32(0.05) + np.float32(0.5)).astype(int)):
         cells.setdefault(tuple(cell.tolist()), []).append(place)
     thinned, tints = voxel_grid(points, colors, 0.05)
     assert len(thinned) == len(cells)
