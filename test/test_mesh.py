@@ -83,9 +83,9 @@ def test_a_frame_without_depth_is_refused() -> None:
 
 
 def test_the_voxel_grid_averages_points_and_colours() -> None:
-    corners = np.stack(np.meshgrid(*[np.arange(6) * 0.1 + 0.005] * 3), axis=-1).reshape(-1, 3)  # within cubes about multiples of 0.05
+    corners = np.stack(np.meshgrid(*[np.arange(6) * 0.1 + 0.005] * 3), axis=-1).reshape(-1, 3)
     points = np.repeat(corners, 2, axis=0)
-    points[1::2] += 0.01
+    points[1::2] += 0.01  # both within one cube: they are centred on multiples of 0.05
     colors = np.tile(np.array([[10, 20, 30], [30, 40, 50]], np.uint8), (len(corners), 1))
     cleaned = clean_cloud(Cloud(points.astype(np.float32), colors), MeshConfig(voxel_size=0.05, outlier_neighbors=0))
     order = np.lexsort(cleaned.points.round(2).T)
