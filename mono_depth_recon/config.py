@@ -304,6 +304,8 @@ def _rows() -> Iterator[Parameter]:
 
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}
+# What the node declares: maps of many frames are made by `mono-depth-recon fuse`.
+NODE_PARAMETERS = {name: row for name, row in PARAMETERS.items() if not name.startswith("fusion.")}
 
 
 def parameter(name: str) -> Parameter:
@@ -342,7 +344,7 @@ def yaml_text() -> str:
         "  ros__parameters:",
     ]
     group = ""
-    for row in PARAMETERS.values():
+    for row in NODE_PARAMETERS.values():
         head, _, key = row.name.rpartition(".")
         if head and head != group:
             lines.append(f"    {head}:")
@@ -355,7 +357,7 @@ def yaml_text() -> str:
 def table_text() -> str:
     """The README's parameter table in Markdown."""
     lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
-    for row in PARAMETERS.values():
+    for row in NODE_PARAMETERS.values():
         valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")
         when = "yes" if row.live else "restart"
         lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {when} | {row.help} |")

@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from ..config import PARAMETERS, Config, Parameter, value_of, with_values
+from ..config import NODE_PARAMETERS, Config, Parameter, value_of, with_values
 from ..errors import ConfigError
 
 _ROS_OWN = ("use_sim_time", "start_type_description_service")
@@ -30,7 +30,7 @@ class NodeParameters:
         self._lock = threading.Lock()
         given = overrides(node)
         self.config = with_values(Config(), given)
-        for row in PARAMETERS.values():
+        for row in NODE_PARAMETERS.values():
             if row.name in given:
                 node.undeclare_parameter(row.name)
             node.declare_parameter(row.name, value_of(self.config, row.name), descriptor(row), ignore_override=True)
@@ -51,7 +51,7 @@ class NodeParameters:
         fixed = [
             n
             for n, v in changes.items()
-            if n in PARAMETERS and not PARAMETERS[n].live and v != value_of(self.config, n)
+            if n in NODE_PARAMETERS and not NODE_PARAMETERS[n].live and v != value_of(self.config, n)
         ]
         if fixed and self._settled():
             raise ConfigError(
