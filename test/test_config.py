@@ -64,7 +64,7 @@ def test_every_parameter_has_a_comment_in_the_yaml_and_a_row_in_the_table() -> N
 
 
 def test_every_field_of_the_dataclasses_is_a_parameter() -> None:
-    assert flat(dataclasses.asdict(Config())) == {name: row.default for name, row in NODE_PARAMETERS.items()}
+    assert flat(dataclasses.asdict(Config())) == {name: row.default for name, row in PARAMETERS.items()}
     assert all(value_of(Config(), name) == row.default for name, row in PARAMETERS.items())
 
 
