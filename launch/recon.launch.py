@@ -27,7 +27,8 @@ ARGUMENTS = {  # name: (default, description)
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
     "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
-    "source": ("topics", "topics: your camera; rooms: the synthetic camera; a path: replays that TUM RGB-D folder or ROS bag"),
+    "source": ("topics", "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
+                         "folder or .tgz, ROS bag)"),
 }
 
 
@@ -78,11 +79,12 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
         return [Node(**common, executable="rooms_camera", name="rooms_camera")]
     recording = Path(source).expanduser()
     if not recording.exists():
-        raise RuntimeError("source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS bag), "
-                           f"got '{source}'")
+        raise RuntimeError("source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
+                           f"bag), got '{source}'")
     # As the recording was, once and with its clock, or as a camera that goes on.
-    playing = {"stamps": "original"} if use_sim_time else {"loop": True}
-    return [Node(**common, executable="replay", name="replay", parameters=[{"path": str(recording.resolve()), **playing}])]
+    playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
+    playing["path"] = str(recording.resolve())
+    return [Node(**common, executable="replay", name="replay", parameters=[playing])]
 
 
 def _rviz(namespace: str, use_sim_time: bool) -> Node | LogInfo:
