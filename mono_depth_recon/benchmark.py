@@ -35,7 +35,8 @@ from .pointcloud import back_project, unpack_rgb
 
 RUNTIMES = ("openvino", "torch")
 HEAVY = ("torch", "open3d", "rclpy", "transformers")
-_LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "torch", "open3d", "open3d-cpu")
+_LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "nncf", "torch", "transformers",
+              "open3d", "open3d-cpu")
 # Half width, height above and below the camera, and depth of the room, metres
 _ROOM = (2.0, 1.3, 1.2, 4.0)
 _LENS = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))

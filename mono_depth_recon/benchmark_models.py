@@ -81,6 +81,7 @@ class Plan:
     """What is measured: every combination of the lists on top of `config`. `repeats` timed runs per case.
 
     `checkpoints` maps a model to its folder or card; the others use config.model.checkpoint, or the table's weights.
+    `environment` is added to that of the processes.
     """
 
     models: Sequence[str]
@@ -90,6 +91,7 @@ class Plan:
     config: Config = field(default_factory=Config)
     repeats: int = 20
     checkpoints: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def cases(self) -> list[ModelConfig]:
         """The cases; before those of one model and size comes its reference, eager torch in float32."""
@@ -112,6 +114,8 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
         for i, case in enumerate(cases):
             announce(i, len(cases), case)
             answer = Path(folder) / f"{i}.npy"
+            if not _is_reference(case):  # conversions and auto's choice: what they take is not the model's
+                _in_fresh_process(case, dataclasses.replace(plan, repeats=1), answer)
             result = _in_fresh_process(case, plan, answer)
             if _is_reference(case):
                 reference = (result, answer) if not result.reason else None
@@ -135,7 +139,8 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
     """Runs `main` below; what it says last is the result."""
     order = {"model": dataclasses.asdict(case), "threads": plan.config.cpu_threads, "repeats": plan.repeats,
              "answer": str(answer)}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                   **plan.environment}
     try:
         done = subprocess.run([sys.executable, "-m", "mono_depth_recon.benchmark_models"], input=json.dumps(order),
                               capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment)
@@ -164,9 +169,8 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         inside.append(watch.seconds)
     around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
     p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
-                    "p50": p50, "p95": p95, "around": around, "host_bytes": peak, "gpu_bytes": _gpu_bytes()}
+                    "p50": p50, "p95": p95, "around": around, "host_bytes": _host_bytes(), "gpu_bytes": _gpu_bytes()}
 
 
 class _RuntimeWatch:
@@ -193,6 +197,14 @@ def _map(prediction: Prediction) -> NDArray[np.float32]:
     answer = prediction.depth if prediction.depth is not None else prediction.disparity
     assert answer is not None, "a Prediction holds either"
     return answer
+
+
+def _host_bytes() -> int:
+    """Peak resident memory of this process; ru_maxrss would be that of its parent where that was larger."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _gpu_bytes() -> int:

@@ -284,7 +284,7 @@ class Parameter:
 
 def nearest(word: str, valid: tuple[str, ...] | list[str]) -> str:
     """', did you mean ...?' for a mistyped word, or nothing."""
-    close = difflib.get_close_matches(word, valid, 1)
+    close = difflib.get_close_matches(word, valid, 1) or [name for name in valid if name.startswith(word.lower())]
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from .arrays import Depth
 from .atomic import writable_folder, write_atomically
@@ -236,6 +235,8 @@ def read_prediction(path: Path) -> Prediction:
 
 def _remember(path: Path, plan: EvaluationPlan) -> None:
     """Writes what the predictions depend on, or checks that it is the same: they may be kept from another run."""
+    import yaml
+
     settings = {"options": asdict(plan.options), "config": asdict(plan.config)}
     told = {"data": [str(p) for p in plan.data], "models": list(plan.models), "protocols": list(plan.protocols),
             "first": plan.first, "last": plan.last, "stride": plan.stride}

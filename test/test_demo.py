@@ -153,7 +153,7 @@ def test_even_a_killed_demo_leaves_no_process(processes: Processes, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--data", "nowhere"], "demo: path must name a TUM RGB-D folder, got nowhere"),
+        (["--data", "nowhere"], "demo: nowhere does not exist: expected a TUM folder"),
         (["--output", "/proc/demo"], "demo: cannot make the folder /proc/demo"),
     ],
 )

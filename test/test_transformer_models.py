@@ -414,6 +414,17 @@ def test_relative_depth_is_refused_where_metres_are_asked(folder_of: Callable[[s
     assert "set model.output to metric_depth or" in refused(ModelConfig(name=f"hf:{relative}"))
 
 
+def test_weights_of_another_range_or_backbone_are_refused(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    indoor = folder_of("depth_anything_v2_metric_indoor_small")
+    message = refused(settings_of("depth_anything_v2_metric_outdoor_small", indoor))
+    assert "says max_depth 20, published is 80" in message
+    plain = tmp_path / "plain"
+    shutil.copytree(folder_of("midas_dpt_hybrid"), plain)
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps(config | {"is_hybrid": False}))
+    assert "says is_hybrid False, published is True" in refused(settings_of("midas_dpt_hybrid", plain))
+
+
 def test_non_commercial_weights_must_be_accepted(folder_of: Callable[[str], Path]) -> None:
     for name, row in CHECKPOINTS.items():
         if row.noncommercial:

@@ -180,7 +180,7 @@ def smoke_settings(settings: Settings) -> tuple[Settings, Sources]:
     off = {field.name: type(getattr(settings.augment, field.name))(0) for field in dataclasses.fields(AugmentSettings)}
     changes: dict[str, Any] = {
         "seed": 1, "rooms_share": 0.0, "validate_every": 30, "bfloat16": False, "stages": [Stage(96, 64, 8, 120)],
-        "augment": AugmentSettings(**off | {"full_frame": 1.0, "flip": 0.5}),
+        "augment": AugmentSettings(**off | {"full_frame": 1.0, "smallest_window": 1.0, "flip": 0.5}),
         "network": dataclasses.replace(settings.network, input_width=96, input_height=64),
         "optimiser": dataclasses.replace(settings.optimiser, warmup_steps=10, ema_decay=0.9)}
     return dataclasses.replace(settings, **changes), made_sources(64, 96, 64)

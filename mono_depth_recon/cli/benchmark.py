@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .. import benchmark, benchmark_models
-from ..config import ModelConfig, parameter
+from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
 
@@ -35,8 +35,9 @@ def add_parser(commands: Any) -> None:
         row = parameter(f"model.{_SINGULAR[name]}")
         models.add_argument(f"--{name}", nargs="+", default=[row.default], type=row.type, metavar=row.type.__name__,
                             help=f"{row.range_text} (default: {row.default})")
-    add_flags(parser, ("model.name", "model.checkpoint", "model.device", "model.compile", "model.cuda_graphs",
-                       "model.calibration", "model.accept_noncommercial", "cpu_threads"))
+    add_flags(parser, ("model.name", "model.checkpoint", "model.output", "model.device", "model.compile",
+                       "model.cuda_graphs", "model.calibration", "model.accept_noncommercial", "model.uncertainty",
+                       "model.samples", "cpu_threads"))
     parser.set_defaults(run=run)
 
 
@@ -66,8 +67,13 @@ def _run_models(arguments: argparse.Namespace) -> int:
                                    for name, key in _SINGULAR.items()}
     with TemporaryDirectory() as folder:
         checkpoints = _random_checkpoints(arguments.models, Path(folder)) if arguments.random_weights else {}
-        plan = benchmark_models.Plan(arguments.models, **lists, config=config_of(arguments), repeats=arguments.repeats,
-                                     checkpoints=checkpoints)
+        config = config_of(arguments)
+        environment = {}
+        if arguments.random_weights:  # no published weights are read, and nothing of theirs is kept in the user's cache
+            config = with_values(config, {"model.accept_noncommercial": True})
+            environment = {"XDG_CACHE_HOME": folder}
+        plan = benchmark_models.Plan(arguments.models, **lists, config=config, repeats=arguments.repeats,
+                                     checkpoints=checkpoints, environment=environment)
         results = []
         for result in benchmark_models.measure_models(plan, _announce):
             print("  ".join(cell for cell in result.cells if cell), flush=True)
@@ -79,9 +85,11 @@ def _run_models(arguments: argparse.Namespace) -> int:
 
 
 def _random_checkpoints(names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Of the models that have a published architecture; the others are rows that say why they fail."""
+    from ..models import MODELS
     from ..models.random_weights import write_random_weights
 
-    return {name: str(write_random_weights(name, folder / name)) for name in names}
+    return {name: str(write_random_weights(name, folder / name)) for name in names if name in MODELS}
 
 
 def _announce(done: int, of: int, case: ModelConfig) -> None:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import DataError
 from .bag_blocks import Channel, Entry, Place, Store, is_zstd, needs_library, unpack_file, unpacked_message
 from .bag_mcap import McapBag, is_mcap
@@ -181,6 +179,8 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _order_by_metadata(path: Path) -> dict[str, int]:
     """Place of every file that metadata.yaml names; nothing where the recorder was killed before writing it."""
+    import yaml
+
     if not path.is_file():
         return {}
     try:

@@ -114,8 +114,9 @@ def member_names(name: str) -> list[str]:
 def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0) -> Ensemble:
     """The models called `names`, each loaded with `settings` but for its name and checkpoint. Raises ModelError.
 
-    `settings.checkpoint` holds one path per member, separated as in PATH (':'); an empty one takes the table's
-    weights. Members that are alike in both are refused: their spread would be zero.
+    `settings.output` is that of members hf:..., the table knows the others'. `settings.checkpoint` holds one path per
+    member, separated as in PATH (':'); an empty one takes the table's weights. Members that are alike in both are
+    refused: their spread would be zero.
     """
     from .table import load_model  # the table knows ensembles, so that it cannot be imported at the top
 
@@ -127,5 +128,6 @@ def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0)
     if len(set(pairs)) < len(pairs):
         raise ModelError(f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
                          f"checkpoints {', '.join(path or 'of the table' for path in paths)}")
-    return Ensemble([load_model(replace(settings, name=name, checkpoint=path, uncertainty="none"), threads)
+    return Ensemble([load_model(replace(settings, name=name, checkpoint=path, uncertainty="none",
+                                        output=settings.output if name.startswith("hf:") else "auto"), threads)
                      for name, path in pairs])

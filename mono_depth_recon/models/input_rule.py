@@ -130,11 +130,14 @@ def read_rule(settings: Mapping[str, Any], where: str) -> InputRule:
     elif kind == "dpt" and values.get("do_pad") and values.get("size_divisor"):
         raise ModelError(f"{where}: padding to a multiple (do_pad, size_divisor) is not supported: set do_pad to false")
     height, width = _size(values["size"] if kind != "glpn" else 0, where)
-    kernel = KERNELS.get(values["resample"])
+    multiple = values["ensure_multiple_of"]
+    if not isinstance(multiple, (int, float)):
+        raise ModelError(f"{where}: the multiple of the input's sides must be a number, got {multiple!r}")
+    kernel = KERNELS.get(values["resample"]) if isinstance(values["resample"], int) else None
     if kernel is None:
         raise ModelError(f"{where}: 'resample' must be one of {sorted(KERNELS)}, got {values['resample']!r}")
     gain, bias = _normalisation(values, where)
-    return InputRule(kind, height, width, max(1, round(values["ensure_multiple_of"])),
+    return InputRule(kind, height, width, max(1, round(multiple)),
                      bool(values["keep_aspect_ratio"]), kernel, bool(values.get("do_pad")), gain, bias)
 
 

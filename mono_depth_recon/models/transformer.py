@@ -133,9 +133,23 @@ def load_transformer(checkpoint: Checkpoint, settings: ModelConfig, threads: int
     if config.get("model_type") != checkpoint.kind:
         raise ModelError(f"{place} holds a model of type {config.get('model_type')!r}, {checkpoint.name} is "
                          f"{checkpoint.kind!r}: set model.name to that model, or name another folder")
+    _check_meaning(config, committed["config"], place, checkpoint.name)
     processor = read_json(files.processor) if files.processor else committed["preprocessor"]
     return _opened(_Parts(checkpoint.name, checkpoint.output, files, config, processor, checkpoint.focal,
                           checkpoint.hub.revision), settings, threads)
+
+
+def _check_meaning(config: Mapping[str, Any], published: Mapping[str, Any], place: Path, name: str) -> None:
+    """ModelError where a folder's numbers mean something else than those of the row: another range or backbone.
+
+    Another kind of output is left to `_check_output`.
+    """
+    if config.get("depth_estimation_type") != published.get("depth_estimation_type"):
+        return
+    for key in ("max_depth", "is_hybrid"):
+        if key in config and key in published and config[key] != published[key]:
+            raise ModelError(f"{place} is not {name}: its {CONFIG} says {key} {config[key]!r}, published is "
+                             f"{published[key]!r}: set model.name to the model of these weights, or to hf:{place}")
 
 
 def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoint]) -> TransformerDepthModel:

@@ -98,7 +98,8 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"weights {path} must be a whole torch file, got {path.stat().st_size} bytes "
                          f"({_first_line(error)}): copy the file again") from error
     except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: {error.strerror or error}") from error
+        raise ModelError(f"weights {path} cannot be read ({error.strerror or error}): copy the whole file again"
+                         ) from error
     if not isinstance(tree, Mapping) or not all(isinstance(value, Tensor) for value in tree.values()):
         raise ModelError(f"weights {path} must hold tensors by name, got {type(tree).__name__}: save a state_dict")
     return dict(tree)
@@ -150,4 +151,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
