@@ -64,7 +64,7 @@ def test_a_frame_is_fused_when_the_camera_has_moved_or_turned() -> None:
 def test_faulty_frames_are_named_counted_and_leave_no_trace() -> None:
     fusion = Fusion(SETTINGS)
     fusion.add(_frame(0.0, _at()))
-    before = fusion.mesh().vertices
+    before = np.unique(fusion.mesh().vertices, axis=0)  # Open3D gives them in any order
     broken, sheared = _at(0.3), _at(0.3)
     broken[0, 3], sheared[0, 1] = np.nan, 0.3
     nothing = np.full((72, 96), np.nan, np.float32)
@@ -74,7 +74,7 @@ def test_faulty_frames_are_named_counted_and_leave_no_trace() -> None:
         outcome = fusion.add(frame)
         assert outcome.status == status and outcome.rejected and outcome.reason
     assert fusion.counts[BAD_POSE] == 2 and "1 no pose" in fusion.report()
-    np.testing.assert_array_equal(fusion.mesh().vertices, before)
+    np.testing.assert_array_equal(np.unique(fusion.mesh().vertices, axis=0), before)
 
 
 def test_a_pose_that_jumps_is_left_out_and_time_that_goes_back_is_not_a_jump() -> None:
