@@ -30,6 +30,7 @@ from .camera import PinholeCamera
 from .config import Config, with_values
 from .errors import DataError, MonoDepthError
 from .mesh import make_mesh
+from .models.runtimes.base import cpu_name
 from .pipeline import DepthReconstructor, Wanted
 from .pointcloud import back_project, unpack_rgb
 
@@ -299,14 +300,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 def device() -> str:
     """CPU and the cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_cpu_name()}, {cores} cores, {platform.system()} {platform.machine()}"
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return f"{cpu_name()}, {cores} cores, {platform.system()} {platform.machine()}"
 
 
 def versions() -> str:

@@ -206,6 +206,18 @@ class PinholeCamera:
         scale = np.array([[1 / x], [1 / y], [1.0]])
         return self._transformed(self.width // x, self.height // y, lambda M: M * scale)
 
+    def mirrored(self) -> PinholeCamera:
+        """The camera of the image with left and right exchanged; of an undistorted one (else CalibrationError)."""
+        if self.is_distorted:
+            raise CalibrationError("an image must be rectified before it is mirrored: its distortion is not symmetric")
+
+        def mirror(M: Matrix) -> Matrix:
+            M = M.copy()
+            M[0, 2] = self.width - 1 - M[0, 2]
+            return M
+
+        return self._transformed(self.width, self.height, mirror)
+
     def _transformed(self, width: int, height: int, change: Callable[[Matrix], Matrix]) -> PinholeCamera:
         return replace(self, width=width, height=height, K=change(self.K), P=None if self.P is None else change(self.P))
 

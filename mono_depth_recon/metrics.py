@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .arrays import Mask
 from .errors import DataError
+from .metrics_depth import depth_errors
 
 ALIGNMENTS = ("none", "median")
 
@@ -94,13 +95,10 @@ def depth_metrics(depth: NDArray[np.floating], truth: NDArray[np.floating], mask
     d, t, coverage = _compared(depth, truth, mask)
     if alignment == "median":
         d = d * (np.median(t) / np.median(d))
-    ratio = np.maximum(d / t, t / d)
-    log_error = np.log(d) - np.log(t)
-    return DepthMetrics(
-        abs_rel=float(np.mean(np.abs(d - t) / t)), rmse=float(np.sqrt(np.mean((d - t) ** 2))),
-        delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)),
-        delta3=float(np.mean(ratio < 1.25**3)),
-        silog=float(100 * np.std(log_error)), pixels=d.size, coverage=coverage, alignment=alignment)
+    found = depth_errors(d, t)
+    return DepthMetrics(abs_rel=found.abs_rel, rmse=found.rmse, delta1=found.delta1, delta2=found.delta2,
+                        delta3=found.delta3, silog=found.silog, pixels=found.pixels, coverage=coverage,
+                        alignment=alignment)
 
 
 def _compared(depth: NDArray[np.floating], truth: NDArray[np.floating],

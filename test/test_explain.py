@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,14 @@ from mono_depth_recon.models.runtimes import Network
 from mono_depth_recon.pictures import write_png
 from mono_depth_recon.pictures_explain import influence_panel, region_panel
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("captum")
 
 WIDTH, HEIGHT = 64, 48
 REGION = Region(40, 10, 16, 12)
 CAMERA = PinholeCamera.from_hfov(WIDTH, HEIGHT, 60)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class LeftAlone(torch.nn.Module):

@@ -37,19 +37,12 @@ from training.settings import Settings, Stage, load_settings  # noqa: E402
 from training.sources import made_scene, made_sources, open_sources  # noqa: E402
 from training.train_unetpp import Trainer, learning_rate, main, save, smoke_settings  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = Path(__file__).resolve().parent.parent / "training" / "configs" / "unetpp_mobile.yaml"
 SETTINGS = load_settings(CONFIG)
 # a plane a x + b y + z = c: its depth is known at every pixel of every camera
 PLANE = (0.3, -0.2, 2.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _plane_depth(camera: PinholeCamera, normal: Sequence[float] = (*PLANE[:2], 1.0)) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from mono_depth_recon.models.canonical import load_canonical, load_unetpp_resnex
 from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel, mirrored, with_uncertainty
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class StandIn:
@@ -169,16 +171,6 @@ def write_card(path: Path, encoder: str = "tu-mobilenetv3_small_050", dropout: f
     torch.manual_seed(3)
     write_weights(build_unetpp(load_card(path)), path.with_suffix(".safetensors"))
     return path
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other's threads."""
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

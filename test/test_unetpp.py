@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,7 @@ from mono_depth_recon.models.unetpp import (  # noqa: E402
     write_weights,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _text(**changes: Any) -> dict[str, Any]:
@@ -217,7 +209,7 @@ def test_files_that_are_no_cards(tmp_path: Path, content: str | None, says: str)
 
 
 def test_missing_weights(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"small\.safetensors cannot be read: put the \.safetensors file"):
+    with pytest.raises(ModelError, match=r"small\.safetensors are missing: put the \.safetensors file"):
         load_unetpp(_write(tmp_path / "small.json"))
 
 

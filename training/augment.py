@@ -103,11 +103,9 @@ def rotation_to_axis(direction: NDArray[np.float64]) -> Matrix:
 
 def mirrored(sample: Sample) -> Sample:
     """Left and right exchanged; the principal point moves along."""
-    K = sample.camera.K.copy()
-    K[0, 2] = sample.camera.width - 1 - K[0, 2]
     rgb, depth = sample.rgb[:, ::-1], known_depth(sample)[:, ::-1]
     return replace(sample, rgb=np.ascontiguousarray(rgb), depth=np.ascontiguousarray(depth),
-                   camera=replace(sample.camera, K=K))
+                   camera=sample.camera.mirrored())
 
 
 def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator) -> Rgb:

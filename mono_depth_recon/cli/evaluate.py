@@ -45,8 +45,8 @@ def add_parser(commands: Any) -> None:
     ):
         data.add_argument("--" + name.replace("_", "-"), type=kind, default=getattr(OpenOptions(), name),
                           metavar=kind.__name__.upper(), help=text)
-    add_flags(parser, ("model.checkpoint", "model.runtime", "model.precision", "model.device", "model.input_size",
-                       "model.accept_noncommercial", "cpu_threads"))
+    add_flags(parser, ("model.checkpoint", "model.output", "model.runtime", "model.precision", "model.device",
+                       "model.input_size", "model.accept_noncommercial", "cpu_threads"))
     parser.set_defaults(run=run)
 
 

@@ -25,7 +25,7 @@ from ..mesh_files import write_cloud, write_mesh
 from ..mesh_finish import finish_mesh
 from ..mesh_quality import mesh_quality
 from ..mesh_texture import Texture, texture_of
-from ..models import DepthModel
+from ..models import Output, declared_output
 from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pipeline import DepthReconstructor
@@ -94,8 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     config = _scaled(config_of(arguments), arguments)
     folder = writable_folder(arguments.output)
+    known = declared_output(config.model)
+    if known is not None:  # before the weights are fetched, converted and measured
+        _check_scale(config.model.name, known, config.scale.source)
     reconstructor = DepthReconstructor.from_config(config)
-    _check_scale(reconstructor.model, config.scale.source)
+    _check_scale(reconstructor.model.name, reconstructor.model.output, config.scale.source)
     cameras = _Cameras(arguments)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
@@ -140,11 +143,11 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
     return with_values(config, {"scale.source": "reference"})
 
 
-def _check_scale(model: DepthModel, source: str) -> None:
-    if model.output != "metric_depth" and source == "none":
-        raise ModelError(no_metres(model.name))
-    if model.output == "metric_depth" and source != "none":
-        raise ConfigError(not_needed(model.name, source))
+def _check_scale(name: str, output: Output, source: str) -> None:
+    if output != "metric_depth" and source == "none":
+        raise ModelError(no_metres(name))
+    if output == "metric_depth" and source != "none":
+        raise ConfigError(not_needed(name, source))
 
 
 class _Cameras:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from ..errors import DataError
 
@@ -119,6 +119,41 @@ class BlockFile:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+class BlockBag:
+    """A bag in one file of blocks; formats give `magic`, `kind` (for messages) and `_scan`."""
+
+    magic: bytes
+    kind: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = BlockFile(path)
+        self.notes = self._file.notes
+        self._channels: dict[int, Channel] = {}
+
+    def read(self, place: Place) -> bytes:
+        """The serialised message at `place`."""
+        return self._file.read(place)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def entries(self) -> Iterator[Entry]:
+        """Every readable message, in file order. Raises DataError where the file is not of this format."""
+        with self.path.open("rb") as stream:
+            if stream.read(len(self.magic)) != self.magic:
+                raise DataError(f"{self.path}: expected {self.kind}, got something else")
+            try:
+                yield from self._scan(stream)
+            except CutShortError as error:
+                self.notes.append(f"{self.path}: {error}; what stands before is used")
+
+    def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
+        """The messages after the magic."""
+        raise NotImplementedError
 
 
 def decompress(data: bytes, codec: str) -> tuple[bytes, str]:

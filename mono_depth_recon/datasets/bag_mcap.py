@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import DataError
-from .bag_blocks import HEAD_BYTES, IN_FILE, BlockFile, Channel, CutShortError, Entry, Place
+from .bag_blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place
 
 MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 3, 4, 5, 6, 15
@@ -20,33 +19,18 @@ _MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence, log time, publish t
 _CHUNK_HEAD = struct.Struct("<QQQI")  # start, end, uncompressed size, crc
 
 
-class McapBag:
+class McapBag(BlockBag):
     """An .mcap file with chunks in the clear, lz4 or zstd, or without chunks."""
 
+    magic = MAGIC
+    kind = "an MCAP file"
+
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = BlockFile(path)
-        self.notes = self._file.notes
+        super().__init__(path)
         self._schemas: dict[int, tuple[str, str]] = {}
-        self._channels: dict[int, Channel] = {}
 
-    def read(self, place: Place) -> bytes:
-        """The serialised message at `place`."""
-        return self._file.read(place)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
-    def entries(self) -> Iterator[Entry]:
-        """Every readable message, in file order."""
-        with self.path.open("rb") as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
-                raise DataError(f"{self.path}: expected an MCAP file, got something else")
-            try:
-                yield from self._records(stream, self._file.size, IN_FILE)
-            except CutShortError as error:
-                self.notes.append(f"{self.path}: {error}; what stands before is used")
+    def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
+        return self._records(stream, self._file.size, IN_FILE)
 
     def _records(self, stream: BinaryIO, end: int, block: int) -> Iterator[Entry]:
         """The messages from here to `end`; those of the file itself end with a record of their own."""

@@ -12,41 +12,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError
-from .bag_blocks import HEAD_BYTES, IN_FILE, BlockFile, Channel, CutShortError, Entry, Place
+from .bag_blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place
 
 MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _BAG_HEADER, _CHUNK, _CONNECTION = 2, 3, 5, 7
 _LARGEST_HEADER = 1 << 20
 
 
-class Ros1Bag:
+class Ros1Bag(BlockBag):
     """A .bag file with chunks in the clear, bz2 or lz4."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = BlockFile(path)
-        self.notes = self._file.notes
-        self._channels: dict[int, Channel] = {}
+    magic = MAGIC
+    kind = "a ROS 1 bag of format 2.0 ('#ROSBAG V2.0')"
 
-    def read(self, place: Place) -> bytes:
-        """The serialised message at `place`."""
-        return self._file.read(place)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
-    def entries(self) -> Iterator[Entry]:
-        """Every readable message, in file order."""
-        with self.path.open("rb") as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
-                raise DataError(f"{self.path}: expected a ROS 1 bag of format 2.0 ('#ROSBAG V2.0'), got something else")
-            try:
-                yield from self._records(stream)
-            except CutShortError as error:
-                self.notes.append(f"{self.path}: {error}; what stands before is used")
-
-    def _records(self, stream: BinaryIO) -> Iterator[Entry]:
+    def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
         while stream.tell() < self._file.size:
             begin = stream.tell()
             fields, size = self._record(stream, begin)

@@ -1,6 +1,6 @@
 """Depth models behind one interface: the table `MODELS`, `load_model`, and the runtimes that execute them."""
 
-from .base import DepthModel, ModelSpec
-from .table import MODELS, load_model
+from .base import DepthModel, ModelSpec, Output
+from .table import MODELS, declared_output, load_model
 
-__all__ = ["MODELS", "DepthModel", "ModelSpec", "load_model"]
+__all__ = ["MODELS", "DepthModel", "ModelSpec", "Output", "declared_output", "load_model"]

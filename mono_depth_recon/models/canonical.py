@@ -20,6 +20,7 @@ from ..errors import ModelError
 from ..frames import Prediction
 from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
+from .resampling import normalised
 from .runtimes import Network, Runtime, open_runtime
 
 RESNEXT50 = "resnext50_32x4d"
@@ -138,12 +139,11 @@ def _normalised(card: ModelCard, images: Sequence[Rgb], size: tuple[int, int]) -
     """
     import cv2
 
-    std = np.array(card.std, np.float32)
-    gain = (1 / (255 * std)).reshape(3, 1, 1)
+    gain = [1 / (255 * std) for std in card.std]
+    bias = [-mean / std for mean, std in zip(card.mean, card.std, strict=True)]
     blob = np.empty((len(images), 3, size[1], size[0]), np.float32)
     for image, rgb in zip(blob, images, strict=True):
         shrinks = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
         resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        np.multiply(resized.transpose(2, 0, 1), gain, out=image)
-    blob += (-np.array(card.mean, np.float32) / std).reshape(3, 1, 1)
+        normalised(resized, gain, bias, out=image)
     return blob

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Depth, Rgb
 from ..errors import ModelError
-from .resampling import KERNELS, Kernel, antialiased, bilinear, bilinear_corners, restored
+from .resampling import KERNELS, Kernel, antialiased, bilinear, bilinear_corners, normalised, restored
 
 Kind: TypeAlias = Literal["dpt", "glpn", "zoedepth", "depth_pro"]
 _PROCESSORS: dict[str, Kind] = {"DPT": "dpt", "GLPN": "glpn", "ZoeDepth": "zoedepth", "DepthPro": "depth_pro"}
@@ -64,20 +64,7 @@ class InputRule:
             pixels = bilinear(rgb, size)
         else:
             pixels = antialiased(rgb, size, self.kernel)
-        return self._normalised(pixels)
-
-    def _normalised(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """(rows, columns, 3) -> (3, rows, columns) float32; a table for whole grey levels, a product for others."""
-        import cv2
-
-        blob = np.empty((3, *pixels.shape[:2]), np.float32)
-        for plane, target, gain, bias in zip(cv2.split(pixels), blob, self.gain, self.bias, strict=True):
-            if plane.dtype == np.uint8:
-                cv2.LUT(plane, (np.arange(256) * gain + bias).astype(np.float32), dst=target)
-            else:
-                np.multiply(plane, np.float32(gain), out=target)
-                target += np.float32(bias)
-        return blob
+        return normalised(pixels, self.gain, self.bias)
 
     def restored(self, values: Depth, width: int, height: int) -> Depth:
         """What the network says, (rows, columns) of its own, on the grid of the image; padding is cut away."""

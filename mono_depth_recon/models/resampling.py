@@ -5,7 +5,8 @@ OpenCV's cubic kernel differs from Pillow's by tens of grey levels, so that the 
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,21 @@ def bilinear_corners(rgb: Rgb, size: tuple[int, int]) -> NDArray[np.float32]:
     wide = tall[:, low] * (1 - share)[:, None]
     wide += tall[:, high] * share[:, None]
     return wide
+
+
+def normalised(pixels: NDArray[Any], gain: Sequence[float], bias: Sequence[float],
+               out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """(rows, columns, 3) -> (3, rows, columns) float32 = pixels * gain + bias; a table for whole grey levels."""
+    import cv2
+
+    blob = np.empty((3, *pixels.shape[:2]), np.float32) if out is None else out
+    for plane, target, g, b in zip(cv2.split(pixels), blob, gain, bias, strict=True):
+        if plane.dtype == np.uint8:
+            cv2.LUT(plane, (np.arange(256) * g + b).astype(np.float32), dst=target)
+        else:
+            np.multiply(plane, np.float32(g), out=target)
+            target += np.float32(b)
+    return blob
 
 
 def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

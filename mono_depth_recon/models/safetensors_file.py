@@ -1,11 +1,15 @@
-"""Whether a safetensors file is whole, without reading its tensors and without torch."""
+"""safetensors files: whether one is whole, without torch, and its tensors."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
 
@@ -25,6 +29,20 @@ def check_safetensors(path: Path) -> None:
         raise _broken(path) from error
     if size != 8 + length + max(ends, default=0):
         raise _broken(path)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file. ModelError where it is missing, cut off or something else."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        why = "cannot be read" if path.exists() else "are missing"
+        raise ModelError(f"weights {path} {why}: put the .safetensors file there") from error
+    except SafetensorError as error:
+        raise _broken(path) from error
 
 
 def _broken(path: Path) -> ModelError:

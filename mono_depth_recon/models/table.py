@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import cast
 
 from ..config import ModelConfig, nearest
 from ..errors import ModelError
-from .base import DepthModel, ModelSpec
+from .base import DepthModel, ModelSpec, Output
 from .canonical import load_canonical, load_unetpp_resnext50
 from .ensemble import PREFIX, load_ensemble, member_names
 from .hub import HubSource, cached_folder
@@ -104,6 +105,14 @@ def weights_state(spec: ModelSpec) -> str:
     return "in the package" if spec.source == "embedded" else spec.source
 
 
+def declared_output(settings: ModelConfig) -> Output | None:
+    """What the model answers, as table and settings say it before anything is loaded; None where they do not."""
+    if settings.name in MODELS:
+        return MODELS[settings.name].output
+    named = settings.name.startswith(HF) and settings.output != "auto"
+    return cast(Output, settings.output) if named else None
+
+
 def load_model(settings: ModelConfig, threads: int = 0) -> DepthModel:
     """The model `settings.name`, ready to predict, telling sigma where asked. `threads` 0 = all cores.
 
@@ -117,7 +126,7 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
     if name.startswith(PREFIX):
         return load_ensemble(member_names(name), settings, threads)
     if name.startswith(HF):
-        return load_named(settings, threads, {row.hub.repo: row for row in CHECKPOINTS.values()})
+        return load_named(settings, threads, {row.hub.repo.lower(): row for row in CHECKPOINTS.values()})
     if name not in MODELS:
         raise ModelError(f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
                          f"{HF}<id or folder>, {PREFIX}<a>+<b>)")

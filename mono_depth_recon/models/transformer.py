@@ -155,7 +155,7 @@ def _check_meaning(config: Mapping[str, Any], published: Mapping[str, Any], plac
 def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoint]) -> TransformerDepthModel:
     """The model `hf:<id or folder>` of `settings.name`, an id with @revision if wanted. Raises ModelError.
 
-    `table` holds the rows by repository: their licences hold here too.
+    `table` holds the rows by repository in lower case, as the hub compares: licence and focal length hold here too.
     """
     text = settings.name.removeprefix(HF)
     if settings.output == "auto":
@@ -164,21 +164,22 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
     if settings.checkpoint:
         raise ModelError(f"{settings.name} names its own weights: leave model.checkpoint empty, "
                          f"got '{settings.checkpoint}'")
-    folder, source = Path(text).expanduser(), None
+    folder, source, row = Path(text).expanduser(), None, None
     if not (text and folder.exists()):
         source = None if text.startswith((".", "/", "~")) else parse_source(text)
         if source is None:
             raise ModelError(f"{settings.name} must be hf: and the folder of a transformers model or its id "
                              "organisation/name[@revision] on the hub; there is no such folder")
-        if source.repo in table:
-            check_licence(table[source.repo], settings)
+        row = table.get(source.repo.lower())
+        if row is not None:
+            check_licence(row, settings)
         folder = obtain(source, settings.name)
     files = local_files(folder)
     if files.config is None or files.processor is None:
         lacking = PROCESSOR if files.config else CONFIG
         raise ModelError(f"{folder} holds no {lacking}, which says how the network is fed: copy the whole model")
     return _opened(_Parts(settings.name, settings.output, files, read_json(files.config), read_json(files.processor),
-                          None, source.revision if source else ""), settings, threads)
+                          row.focal if row else None, source.revision if source else ""), settings, threads)
 
 
 def check_licence(checkpoint: Checkpoint, settings: ModelConfig) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from .hub import WeightFiles
+from .safetensors_file import read_safetensors
 
 
 class PredictedDepth(nn.Module):
@@ -71,21 +72,8 @@ def read_weights(paths: tuple[Path, ...]) -> dict[str, Tensor]:
     """All tensors of safetensors files, or of torch files that hold nothing but tensors. Raises ModelError."""
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        tensors |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+        tensors |= read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
     return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ModelError(f"weights {path} must be a whole safetensors file, got {path.stat().st_size} bytes "
-                         f"({_first_line(error)}): copy the file again") from error
-    except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: {error.strerror or error}") from error
 
 
 def _read_torch_file(path: Path) -> dict[str, Tensor]:

@@ -9,13 +9,11 @@ scenes of known depth by `training.calibrate_sigma`; without one sigma is the ba
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Depth
-from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
@@ -134,13 +132,7 @@ class McDropoutModel(_Asking):
 def mirrored(view: View) -> View:
     """Left and right exchanged, in the image and in its camera."""
     rgb, camera = view
-    return np.ascontiguousarray(rgb[:, ::-1]), _mirrored_camera(camera)
-
-
-def _mirrored_camera(camera: PinholeCamera) -> PinholeCamera:
-    K = camera.K.copy()
-    K[0, 2] = camera.width - 1 - K[0, 2]
-    return replace(camera, K=K, P=None)  # views are rectified: P is K
+    return np.ascontiguousarray(rgb[:, ::-1]), camera.mirrored()
 
 
 def _values(prediction: Prediction) -> Depth:

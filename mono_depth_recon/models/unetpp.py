@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from .card import ModelCard, load_card
+from .safetensors_file import read_safetensors
 
 
 class CanonicalDepth(nn.Module):
@@ -105,24 +106,10 @@ def load_unetpp(path: Path | str) -> CanonicalDepth:
     """
     card = load_card(path)
     module = build_unetpp(card)
-    weights = read_weights(card.weights_path)
+    weights = read_safetensors(card.weights_path)
     _check_weights(card, module.state_dict(), weights)
     module.load_state_dict(weights, strict=True)
     return module.float().eval()
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. ModelError where it is missing or truncated."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise ModelError(f"weights {path} cannot be read: put the .safetensors file of the card beside it") from error
-    except SafetensorError as error:
-        raise ModelError(f"weights {path} must be a whole safetensors file, got {_size(path)} bytes "
-                         f"({_first_line(error)}): copy the file again") from error
 
 
 def write_weights(module: nn.Module, path: Path) -> None:
@@ -151,10 +138,6 @@ def _check_weights(card: ModelCard, expected: dict[str, Tensor], got: dict[str, 
                      f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, "
                      f"got {len(got)}; {len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, "
                      f"such as '{example}'")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,3 +95,11 @@ def build_module(network: Network, what: str) -> Any:
 def last_line(error: Exception) -> str:
     """The last line of a library's message, which names the cause."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def cpu_name() -> str:
+    """The processor, for people and for caches that machines share."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

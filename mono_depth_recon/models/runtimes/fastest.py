@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from ...config import ModelConfig
 from ...errors import ModelError
-from .base import Batch, Network, Runtime, example_batch, installed, relative_difference, require
+from .base import Batch, Network, Runtime, cpu_name, example_batch, installed, relative_difference, require
 from .cache import cached, versions
 
 BOUNDS = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2}  # largest `relative_difference` from float32 torch, by precision
@@ -45,7 +44,7 @@ def fastest(network: Network, settings: ModelConfig, threads: int, names: Sequen
         (folder / _FILE).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
     key = {"what": "fastest", "identity": network.identity, "shape": str(example.shape), "precision": precision,
-           "compile": str(settings.compile), "threads": str(threads), "machine": f"{_cpu()} x{os.cpu_count()}",
+           "compile": str(settings.compile), "threads": str(threads), "machine": f"{cpu_name()} x{os.cpu_count()}",
            "versions": versions("openvino", "onnxruntime", "torch", "transformers"), "runs": str(_RUNS)}
     rows = json.loads((cached(f"{network.name}-auto", key, build) / _FILE).read_text(encoding="utf-8"))
     runtime = open_named(rows[0]["runtime"], network, settings, threads)
@@ -87,12 +86,3 @@ def _row(name: str, runtime: Runtime, example: Batch, expected: Batch, bound: fl
         runtime.run(example)
         times.append(time.perf_counter() - start)
     return {"runtime": name, "difference": difference, "ms": 1000 * min(times)}
-
-
-def _cpu() -> str:
-    """The processor's name: a home folder may be shared by machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -81,7 +81,7 @@ def _check(network: Network, settings: ModelConfig) -> None:
 
 
 def _precisions(runtime: str, device: str) -> tuple[str, ...]:
-    devices = ("cpu", "cuda") if device == "auto" else (device,)
+    devices = (("cpu", "cuda") if _driver_sees_gpu() else ("cpu",)) if device == "auto" else (device,)
     return tuple(precision for each in devices for precision in _PRECISIONS[runtime][each])
 
 
