@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 OUTPUT ?= demo_output
+JOBS ?= 2
 export PYTHON
 
 .PHONY: help demo test lint bench soak setup-demo setup-test clean distclean
@@ -9,7 +10,7 @@ export PYTHON
 help:
 	@echo 'make demo               camera, node and recorder for some seconds; pictures, cloud and mesh in $(OUTPUT)/'
 	@echo 'make demo DATA=FOLDER   the same on the real frames of a TUM RGB-D folder'
-	@echo 'make test               linters, types and all tests (ARGS="-k mesh" picks some)'
+	@echo 'make test               linters, types and all tests (ARGS="-k mesh" picks some, JOBS=4 side by side)'
 	@echo 'make lint               linters and types only'
 	@echo 'make bench              the numbers of the README, measured on this machine'
 	@echo 'make soak               the long runs'
@@ -29,7 +30,7 @@ lint: setup-test
 	$(VENV)/mypy
 
 test: lint
-	$(VENV)/python -m pytest $(ARGS)
+	$(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 soak: setup-test
 	$(VENV)/python -m pytest -m soak --timeout 3600 $(ARGS)
