@@ -43,6 +43,20 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a row's small checkpoint, by the row's name; written once."""
+    from shrunken import write_shrunken
+
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def find(name: str) -> Path:
+        folder = root / name
+        return folder if folder.is_dir() else write_shrunken(name, folder)
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real frames that MONO_DEPTH_RECON_DATA names; without it the test skips."""
     value = os.environ.get("MONO_DEPTH_RECON_DATA", "")

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.errors import ModelError
+from mono_depth_recon.models import load_model
 from mono_depth_recon.models.table import CHECKPOINTS
 from mono_depth_recon.models.transformer import Checkpoint
 
@@ -28,6 +36,20 @@ def write_shrunken(name: str, folder: Path, seed: int = 0) -> Path:
         model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(processor_of(name)), encoding="utf-8")
     return folder
+
+
+def settings_of(name: str, folder: Path, **others: Any) -> ModelConfig:
+    """The model `name` with the weights of `folder`, on torch in float32."""
+    return replace(ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32",
+                               accept_noncommercial=True), **others)
+
+
+def refused(settings: ModelConfig) -> str:
+    """The message of the ModelError that loading or the first prediction ends with; it is one line."""
+    with pytest.raises(ModelError) as raised:
+        load_model(settings, 1).predict([(np.zeros((48, 64, 3), np.uint8), PinholeCamera.from_hfov(64, 48, 60))])
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
 
 
 def processor_of(name: str) -> Tree:

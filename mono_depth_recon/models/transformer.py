@@ -144,12 +144,29 @@ def _check_meaning(config: Mapping[str, Any], published: Mapping[str, Any], plac
 
     Another kind of output is left to `_check_output`.
     """
-    if config.get("depth_estimation_type") != published.get("depth_estimation_type"):
+    if _kind(config) != _kind(published):
         return
     for key in ("max_depth", "is_hybrid"):
         if key in config and key in published and config[key] != published[key]:
             raise ModelError(f"{place} is not {name}: its {CONFIG} says {key} {config[key]!r}, published is "
                              f"{published[key]!r}: set model.name to the model of these weights, or to hf:{place}")
+    if _width(config) != _width(published):
+        for path in sorted(CONFIGS.glob("*.json")):  # a sibling of another size may be under another licence
+            its = read_json(path)["config"]
+            if (_kind(its), _reach(its), _width(its)) == (_kind(config), _reach(config), _width(config)):
+                raise ModelError(f"{place} is not {name}: it has the size of {path.stem}, set model.name to that")
+
+
+def _kind(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    return config.get("model_type"), config.get("depth_estimation_type", "relative")
+
+
+def _reach(config: Mapping[str, Any]) -> Any:
+    return config.get("max_depth") or 1
+
+
+def _width(config: Mapping[str, Any]) -> Any:
+    return (config.get("backbone_config") or {}).get("hidden_size", config.get("hidden_size"))
 
 
 def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoint]) -> TransformerDepthModel:

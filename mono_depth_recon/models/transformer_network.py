@@ -80,6 +80,9 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
     try:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if path.read_bytes()[:1] not in (b"\x80", b"P"):  # neither a pickle nor a zip archive
+            raise ModelError(f"weights {path} must be a torch file, got {path.stat().st_size} bytes of something else: "
+                             "copy the file again") from error
         raise ModelError(f"weights {path} are refused: the pickle wants more than tensors, and could run code. "
                          "Convert them to safetensors where you trust them") from error
     except (RuntimeError, EOFError) as error:
@@ -110,6 +113,7 @@ def _adapted(model: Any) -> nn.Module:
     if kind == "dpt" and model.config.is_hybrid:  # its position embeddings are interpolated, if asked
         embeddings = model.dpt.embeddings
         embeddings.forward = functools.partial(embeddings.forward, interpolate_pos_encoding=True)
+    model._loss_function = None  # tracing looks at it, and transformers then warns that no loss is set
     if kind == "depth_pro":  # the camera's own focal length takes the place of the estimated one
         model.use_fov_model, model.fov_model = False, None
     return model
