@@ -10,6 +10,7 @@ from .pictures import Panel
 
 _SIZE = (640, 480)
 _BAR = 92
+_INNER = (_SIZE[0] - _BAR, _SIZE[1])  # what the image fits into, the bar beside it
 _WHITE, _INK = (255, 255, 255), (28, 30, 34)
 _NEARER, _FARTHER = (20, 90, 230), (225, 45, 25)
 _PERCENTILE = 99.5  # what lies above takes the end colour
@@ -17,9 +18,19 @@ _STRONGEST, _WEAK = 0.85, 0.06  # opacity of the strongest; below this share of 
 
 
 def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note: str = "") -> Panel:
-    """The image with the region (x, y, width, height in pixels) outlined."""
-    picture, scale = _shrunk(rgb, _SIZE)
-    return Panel(_outlined(picture, region, scale), caption, note)
+    """The image with the region (x, y, width, height in pixels) outlined, where the other panels have theirs."""
+    picture, scale = _shrunk(rgb, _INNER)
+    height, width = picture.shape[:2]
+    canvas = np.full((_SIZE[1], _SIZE[0], 3), _WHITE, np.uint8)
+    canvas[_top(height):_top(height) + height, :width] = picture
+    return Panel(_outlined(canvas, region, scale, _top(height)), caption, note)
+
+
+def answer_panel(panel: Panel, size: tuple[int, int], region: tuple[int, int, int, int], note: str) -> Panel:
+    """A panel of `pictures.depth_panel` of an image of `size` (width, height), the region outlined."""
+    scale = min(_INNER[0] / size[0], _INNER[1] / size[1])
+    top = _top(max(round(size[1] * scale), 1))
+    return Panel(_outlined(panel.image, region, scale, top), panel.caption, note)
 
 
 def influence_panel(rgb: Rgb, values: NDArray[np.float32], signed: bool, region: tuple[int, int, int, int],
@@ -30,13 +41,13 @@ def influence_panel(rgb: Rgb, values: NDArray[np.float32], signed: bool, region:
     """
     import cv2
 
-    picture, scale = _shrunk(rgb, (_SIZE[0] - _BAR, _SIZE[1]))
+    picture, scale = _shrunk(rgb, _INNER)
     height, width = picture.shape[:2]
     fine = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     top = max(float(np.percentile(np.abs(fine), _PERCENTILE)), 1e-12)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 2 + 96
     canvas = np.full((_SIZE[1], width + _BAR, 3), _WHITE, np.uint8)
-    at = (_SIZE[1] - height) // 2
+    at = _top(height)
     canvas[at:at + height, :width] = _outlined(_tinted(grey, fine / top, signed), region, scale)
     _bar(canvas[at:at + height, width + 16:], signed)
     return Panel(canvas, caption, note)
@@ -66,11 +77,16 @@ def _tinted(base: Rgb, level: NDArray[np.floating], signed: bool) -> Rgb:
     return np.rint(base * (1 - opacity) + color * opacity).astype(np.uint8)
 
 
-def _outlined(picture: Rgb, region: tuple[int, int, int, int], scale: float) -> Rgb:
-    """A white rectangle between dark ones, seen on every ground."""
+def _top(height: int) -> int:
+    return (_SIZE[1] - height) // 2
+
+
+def _outlined(picture: Rgb, region: tuple[int, int, int, int], scale: float, top: int = 0) -> Rgb:
+    """A white rectangle between dark ones, seen on every ground; the image begins `top` pixels down the picture."""
     import cv2
 
     x, y, width, height = (round(value * scale) for value in region)
+    y += top
     drawn = picture.copy()
     for grow, color in ((2, _INK), (-2, _INK), (1, _WHITE), (0, _WHITE), (-1, _WHITE)):
         cv2.rectangle(drawn, (x - grow, y - grow), (x + width - 1 + grow, y + height - 1 + grow), color, 1)

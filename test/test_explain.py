@@ -19,8 +19,8 @@ from mono_depth_recon.models.base import Output, View
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.explain import Region, explain, rollout
 from mono_depth_recon.models.runtimes import Network
-from mono_depth_recon.pictures import write_png
-from mono_depth_recon.pictures_explain import influence_panel, region_panel
+from mono_depth_recon.pictures import depth_panel, write_png
+from mono_depth_recon.pictures_explain import answer_panel, influence_panel, region_panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -191,8 +191,12 @@ def test_pictures_mark_the_region_and_colour_both_signs() -> None:
     assert blue[2] > blue[0] + 80
     assert np.ptp(grey) == 0
     marked = region_panel(rgb, (140, 100, 40, 30), "Region").image
-    assert (marked[200, 285:350] == 255).all()  # twice as large: the upper edge
-    assert (marked[230, 320] == 128).all()
+    depth = depth_panel(np.full((240, 320), 2, np.float32))
+    answer = answer_panel(depth, (320, 240), (140, 100, 40, 30), "2 m").image
+    edge = (480 - 411) // 2 + round(100 * 548 / 320)  # the upper one, of an image 548 x 411 pixels large
+    for picture in (marked, answer, panel):
+        assert (picture[edge, 245:305] == 255).all()
+    assert (marked[edge + 30, 280] == 128).all()
 
 
 def test_command_writes_a_picture_of_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

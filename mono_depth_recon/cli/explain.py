@@ -17,7 +17,7 @@ from ..models import load_model
 from ..models.explain import METHODS, Explanation, Region, explain
 from ..photo import read_photo
 from ..pictures import Panel, colorize_disparity, compose, depth_panel, write_png
-from ..pictures_explain import influence_panel, region_panel
+from ..pictures_explain import answer_panel, influence_panel, region_panel
 from .parameters import add_flags, config_of
 
 _TITLES = {"gradcam": "Grad-CAM", "rollout": "Attention roll-out", "shap": "SHAP values"}
@@ -78,13 +78,14 @@ def _region(text: str) -> Region:
 def _picture(rgb: Rgb, prediction: Prediction, found: Explanation, region: Region, title: str) -> Rgb:
     place = (region.x, region.y, region.width, region.height)
     return compose([region_panel(rgb, place, "Region", "x {} y {}, {} x {} pixels".format(*place)),
-                    _answer_panel(prediction, region),
+                    _answer_panel(prediction, region, place),
                     influence_panel(rgb, found.values, found.signed, place, _TITLES[found.method], found.note)], title)
 
 
-def _answer_panel(prediction: Prediction, region: Region) -> Panel:
+def _answer_panel(prediction: Prediction, region: Region, place: tuple[int, int, int, int]) -> Panel:
     if prediction.depth is not None:
         inside = prediction.depth[region.y:region.y + region.height, region.x:region.x + region.width]
-        return depth_panel(prediction.depth, f"region {np.median(inside):.2f} m")
+        height, width = prediction.depth.shape
+        return answer_panel(depth_panel(prediction.depth), (width, height), place, f"region {np.median(inside):.2f} m")
     assert prediction.disparity is not None, "a Prediction holds depth or disparity"
-    return Panel(colorize_disparity(prediction.disparity), "Relative disparity", "blue near, yellow far")
+    return region_panel(colorize_disparity(prediction.disparity), place, "Relative disparity", "blue near, yellow far")
