@@ -36,8 +36,8 @@ from .models import DepthModel, load_model
 from .models.uncertainty import sigma_kinds
 
 LIMIT_S = 1800
-COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "pre + post ms", "host MiB",
-           "GPU MiB", "against torch f32", "times faster", "sigma by", "device or reason")
+COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "prepare ms", "network ms",
+           "restore ms", "host MiB", "GPU MiB", "against torch f32", "times faster", "sigma by", "device or reason")
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
@@ -45,8 +45,9 @@ _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": 
 class Result:
     """One case. `reason` is empty unless it failed; times in seconds, memory in bytes.
 
-    `difference` is the largest |a - b| over the largest |b|, b the answer of float32 torch; `around` is what the
-    case spends outside the network (preparing the image, bringing depth back to its size).
+    `difference` is the largest |a - b| over the largest |b|, b the answer of float32 torch; `prepare`, `network` and
+    `restore` are the stages: image to network input, runtime, depth back to the size of the image. Zero where a model
+    has no single runtime (an ensemble, a model that tells sigma).
     """
 
     settings: ModelConfig
@@ -55,7 +56,9 @@ class Result:
     input_px: str = ""
     p50: float = 0.0
     p95: float = 0.0
-    around: float = 0.0
+    prepare: float = 0.0
+    network: float = 0.0
+    restore: float = 0.0
     host_bytes: int = 0
     gpu_bytes: int = 0
     sigma: str = ""
@@ -68,9 +71,10 @@ class Result:
         settings = self.settings
         head = (settings.name, settings.runtime, settings.precision, self.input_px or _size_text(settings))
         if self.reason:
-            return (*head, *[""] * 9, self.reason)
-        return (*head, f"{1e3 * self.p50:.1f}", f"{1e3 * self.p95:.1f}", f"{1 / self.p50:.3g}",
-                f"{1e3 * self.around:.2f}", f"{self.host_bytes / 2**20:.0f}",
+            return (*head, *[""] * (len(COLUMNS) - len(head) - 1), self.reason)
+        stages = (f"{1e3 * stage:.2f}" if self.network else "" for stage in (self.prepare, self.network, self.restore))
+        return (*head, f"{1e3 * self.p50:.1f}", f"{1e3 * self.p95:.1f}", f"{1 / self.p50:.3g}", *stages,
+                f"{self.host_bytes / 2**20:.0f}",
                 f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
                 "" if self.difference is None else f"{self.difference:.1e}",
                 "" if self.faster is None else f"{self.faster:.2f}", self.sigma, self.device)
@@ -160,24 +164,25 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
     if not np.isfinite(answer).all():
         raise DataError(f"{model.name} answered values that are not finite")
     watch = _RuntimeWatch(model)
-    seconds, inside = [], []
+    seconds, stages = [], []
     for _ in range(repeats):
-        watch.seconds = 0.0
         start = time.perf_counter()
         model.predict([view])
-        seconds.append(time.perf_counter() - start)
-        inside.append(watch.seconds)
-    around = median(total - network for total, network in zip(seconds, inside, strict=True)) if any(inside) else 0.0
+        end = time.perf_counter()
+        seconds.append(end - start)
+        stages.append((watch.begin - start, watch.end - watch.begin, end - watch.end) if watch.input_px else (0.0,) * 3)
     p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
+    prepare, network, restore = (median(stage) for stage in zip(*stages, strict=True))
     return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
-                    "p50": p50, "p95": p95, "around": around, "host_bytes": _host_bytes(), "gpu_bytes": _gpu_bytes()}
+                    "p50": p50, "p95": p95, "prepare": prepare, "network": network, "restore": restore,
+                    "host_bytes": _host_bytes(), "gpu_bytes": _gpu_bytes()}
 
 
 class _RuntimeWatch:
-    """Adds up what the model's runtime takes; a model of several runtimes (an ensemble) has none of its own."""
+    """When the model's runtime last began and ended; a model of several runtimes (an ensemble) has none of its own."""
 
     def __init__(self, model: DepthModel) -> None:
-        self.seconds, self.input_px = 0.0, ""
+        self.begin, self.end, self.input_px = 0.0, 0.0, ""
         runtime = getattr(model, "runtime", None)
         if runtime is None:
             return
@@ -185,9 +190,9 @@ class _RuntimeWatch:
 
         def watched(batch: NDArray[np.float32]) -> NDArray[np.float32]:
             self.input_px = f"{batch.shape[3]}x{batch.shape[2]}"
-            start = time.perf_counter()
+            self.begin = time.perf_counter()
             output: NDArray[np.float32] = run(batch)
-            self.seconds += time.perf_counter() - start
+            self.end = time.perf_counter()
             return output
 
         runtime.run = watched

@@ -75,6 +75,19 @@ def test_a_reference_that_does_not_fit_fails_its_image_alone(tmp_path: Path,
     assert (tmp_path / "c_depth.png").exists()
 
 
+@pytest.mark.parametrize("source", ["none", "fixed"])
+def test_a_reference_contradicts_another_source(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconstruct", "a.png", *RELATIVE, "--reference", "depth.png", "--scale.source", source]) == 1
+    assert f"scale.source is {source}: leave one of them out" in capsys.readouterr().err
+
+
+def test_a_relative_model_without_scale_stops_before_its_weights_are_fetched(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path), *RELATIVE,
+                 "--model.checkpoint", str(tmp_path / "nowhere")]) == 1
+    assert "scale.source" in capsys.readouterr().err
+
+
 def test_sigma_is_written_where_the_model_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The embedded model asked twice; the gate leaves depth of small sigma alone."""
     rng = np.random.default_rng(0)

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints each figure as it comes and writes the report. Returns 1 where one failed or is over its limit."""
     if arguments.repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
+    if arguments.models and hasattr(arguments, "model.name"):
+        raise ConfigError("--models says which models are measured: leave --model.name out")
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 

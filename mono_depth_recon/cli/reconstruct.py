@@ -133,8 +133,9 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
         if config.scale.source == "reference":
             raise ConfigError("scale.source=reference needs depth to fit on: give --reference FILE for each image")
         return config
-    if config.scale.source == "fixed":
-        raise ConfigError("--reference is for a fitted scale, and scale.source is fixed: leave one of them out")
+    if config.scale.source == "fixed" or getattr(arguments, "scale.source", "reference") == "none":
+        raise ConfigError(f"--reference is for a fitted scale, and scale.source is {config.scale.source}: leave one of "
+                          "them out")
     if len(references) != len(images):
         raise ConfigError(f"--reference is given once for each image, in their order: got {len(references)} for "
                           f"{len(images)} images")
