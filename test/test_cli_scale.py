@@ -83,8 +83,8 @@ def test_a_reference_contradicts_another_source(source: str, capsys: pytest.Capt
 
 def test_a_relative_model_without_scale_stops_before_its_weights_are_fetched(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path), *RELATIVE,
-                 "--model.checkpoint", str(tmp_path / "nowhere")]) == 1
+    assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path), *INTRINSICS, "--model.name",
+                 "depth_anything_v2_small", "--model.checkpoint", str(tmp_path / "nowhere")]) == 1
     assert "scale.source" in capsys.readouterr().err
 
 
