@@ -31,9 +31,12 @@ class Panel:
 
 
 def depth_limits(depth: Depth) -> tuple[float, float]:
-    """(near, far) in metres: 2nd and 98th percentile of the known depth, from a grid of samples; (0, 1) for none."""
+    """(near, far) in metres: 2nd and 98th percentile of the known depth, from a grid of samples; (0, 1) for none.
+
+    At least 1 mm and 1 % apart, so that rounding does not look like relief.
+    """
     near, far = _percentiles(depth)
-    return near, max(far, near + 1e-3)
+    return near, max(far, near + max(1e-3, 0.01 * near))
 
 
 def _percentiles(values: Depth) -> tuple[float, float]:
@@ -115,9 +118,13 @@ def overview(rgb: Rgb, depth: Depth, cloud_views: Sequence[Panel], mesh_views: S
     return compose([*panels, *cloud_views, *mesh_views], title, attribution)
 
 
-def depth_panel(depth: Depth, note: str = "") -> Panel:
-    """The depth map in colours, with a bar of metres to its right; the note says what is black, where anything is."""
-    near, far = depth_limits(depth)
+def depth_panel(depth: Depth, note: str = "", caption: str = "Depth",
+                limits: tuple[float, float] | None = None) -> Panel:
+    """The depth map in colours, with a bar of metres to its right; the note says what is black, where anything is.
+
+    `limits` (near, far) in metres for pictures that share one scale; by default those of this depth.
+    """
+    near, far = limits or depth_limits(depth)
     picture = _resized(colorize_depth(depth, near, far), (_CELL[0] - _BAR, _CELL[1]))
     height, width = picture.shape[:2]
     canvas = np.full((_CELL[1], width + _BAR, 3), _WHITE, np.uint8)
@@ -125,12 +132,12 @@ def depth_panel(depth: Depth, note: str = "") -> Panel:
     canvas[top:top + height, :width] = picture
     ramp = np.linspace(far, near, height, dtype=np.float32)[:, None]
     canvas[top:top + height, left:left + 20] = colorize_depth(np.repeat(ramp, 20, axis=1), near, far)
-    for metres in _round_steps(near, far):
+    for metres in round_steps(near, far):
         row = top + round((far - metres) / (far - near) * (height - 1))
         canvas[row, left + 20:left + 26] = _INK
         _letter(canvas, f"{metres:g} m", (left + 30, row + 6), 17, _INK)
     unknown = "black: unknown" if np.isnan(depth).any() else ""
-    return Panel(canvas, "Depth", ", ".join(filter(None, (note, unknown))))
+    return Panel(canvas, caption, ", ".join(filter(None, (note, unknown))))
 
 
 def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns: int = 3) -> Rgb:
@@ -171,8 +178,8 @@ def _resized(image: Rgb, size: tuple[int, int]) -> Rgb:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def _round_steps(near: float, far: float) -> list[float]:
-    """Three to eight round values from near to far."""
+def round_steps(near: float, far: float) -> list[float]:
+    """Three to eight round values from near to far, near < far."""
     power = 10.0 ** np.floor(np.log10((far - near) / 3))
     step = max((factor * power for factor in (1, 2, 5) if (far - near) / (factor * power) >= 3), default=power)
     first, last = int(np.ceil(near / step - 1e-6)), int(np.floor(far / step + 1e-6))

@@ -57,27 +57,30 @@ class _Camera:
     height: int
 
 
-def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480)) -> Rgb:
+def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480),
+               scene: NDArray[np.float32] | None = None) -> Rgb:
     """A picture (height, width, 3) uint8 of the points as discs, shaded where depth jumps (eye-dome lighting).
 
-    `size` is (width, height) in pixels. Raises DataError for an empty cloud.
+    `size` is (width, height) in pixels; `scene` (N, 3) the points that the view fills the picture with, by default the
+    cloud's: pictures of one scene are taken from one place. Raises DataError for an empty cloud.
     """
-    camera = _placed(cloud.points, view, size)
+    camera = _placed(cloud.points if scene is None else scene, view, size)
     nearest, depth = _splat(camera, cloud.points)
     hit = nearest >= 0
     colors = _to_linear(cloud.colors[nearest])
     return _finished(colors * _edge_shade(depth)[..., None], hit)
 
 
-def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480), distance: float | None = None) -> Rgb:
+def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480), distance: float | None = None,
+              scene: NDArray[np.float32] | None = None) -> Rgb:
     """A picture (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
 
-    `size` is (width, height) in pixels. The view fills the picture with the scene, or with `distance` (metres) looks
-    at the scene's middle from so far. Raises DataError for a mesh without triangles.
+    `size` is (width, height) in pixels. The view fills the picture with `scene` (N, 3), by default the mesh's vertices,
+    or with `distance` (metres) looks at its middle from so far. Raises DataError for a mesh without triangles.
     """
     if not len(mesh.triangles):
         raise DataError("expected a mesh with triangles to draw, got none")
-    camera = _placed(mesh.vertices, view, size, distance)
+    camera = _placed(mesh.vertices if scene is None else scene, view, size, distance)
     depth, triangle, weights, rays = _cast(camera, mesh)
     hit = np.isfinite(depth)
     corners = mesh.triangles[triangle]

@@ -1,0 +1,76 @@
+"""The report of an evaluation: one HTML file that holds its pictures, opens offline and asks nothing of a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from .atomic import writable_folder, write_atomically
+from .report_curves import over_recordings, paper_figures, robustness, training, uncertainty
+from .report_frames import frames_of
+from .report_gallery import make_gallery
+from .report_html import Html, element, joined
+from .report_message import attribution_of
+from .report_results import Results, read_log, read_results
+from .report_sections import Section, head, origin, paper, scores, table_3, three_d
+
+_ASSETS = "report_assets"
+
+
+def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
+    """Writes report.html and pictures/ of the results in `folder`; the path of the report.
+
+    `logs` are training logs (CSV with a column `epoch` or `step`); they are kept in training_logs/ of the results. A
+    recording that is not there any more has no pictures, and the report says so. Raises DataError where `folder` holds
+    no results, a log is none, or nothing can be written.
+    """
+    _keep_logs(folder, logs)
+    results = read_results(folder)
+    path = folder / "report.html"
+    write_atomically(path, [page(results, _sections(results)).encode()])
+    return path
+
+
+def _keep_logs(folder: Path, logs: Sequence[Path]) -> None:
+    for log in logs:
+        read_log(log)
+        target = writable_folder(folder / "training_logs") / f"{log.parent.name or 'log'}_{log.stem}.csv"
+        shutil.copyfile(log, target)
+
+
+def _sections(results: Results) -> list[Section]:
+    made = [frames_of(results, recording) for recording in results.recordings]
+    gallery = make_gallery(results, made)
+    curves = over_recordings(results)
+    sections = [
+        Section("frames", "Frames", "Slide from colour over truth and prediction to error.", gallery.frames),
+        scores(results),
+        Section("errors", "Where and when it errs", "", joined(gallery.heats, curves)),
+        paper(results, paper_figures(results, made)),
+        three_d(results, gallery.views),
+        Section("robustness", "Robustness", "What noise, blur, compression, light and resolution do to the error.",
+                robustness(results)),
+        Section("uncertainty", "Uncertainty", "Whether sigma tells the error, and whether it finds what is not right.",
+                uncertainty(results)),
+        table_3(results),
+        Section("training", "Training", "", training(results)),
+        origin(results),
+    ]
+    return [section for section in sections if section is not None and section.body]
+
+
+def page(results: Results, sections: Sequence[Section]) -> str:
+    """The whole page: the template with style, scripts and sections in it."""
+    navigation = [element("a", section.heading, href=f"#{section.anchor}") for section in sections]
+    footer = joined("Made by mono_depth_recon", element("span", attribution_of(results.recordings)))
+    return Template(_asset("page.html")).substitute(
+        title=joined(f"Depth evaluation: {results.folder.resolve().name}"), style=_asset("report.css"),
+        header=head(results), navigation=joined(navigation), main=joined(section.html() for section in sections),
+        footer=footer, script=Html(_asset("report.js") + _asset("viewer.js")))
+
+
+def _asset(name: str) -> str:
+    return (files(__package__) / _ASSETS / name).read_text(encoding="utf-8")

@@ -1,0 +1,216 @@
+"""Curves of the report: errors over a recording, robustness, uncertainty, training, and what the paper's R2 means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from .report_charts import COLORS, Axis, Series, joined, legend, line_chart, number, scatter_chart
+from .report_frames import RecordingFrames, Scatter
+from .report_html import Html, element
+from .report_message import title_of
+from .report_results import Results, Tree, known
+from .report_tables import COLUMNS, Column, Line, data_table
+
+_METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
+_ANOMALIES = {"occluder": "Planted occluder", "noise_patch": "Noise patch", "unseen_domain": "Unseen domain"}
+
+
+def styles(results: Results) -> dict[str, str]:
+    """The class that colours a model in every chart."""
+    colored = {model: f"s{i % COLORS}" for i, model in enumerate(results.models)}
+    return {**colored, **dict.fromkeys(results.baselines, "plain")}
+
+
+def model_legend(results: Results, models: Sequence[str]) -> Html:
+    """Names of the models that a row of charts shows, beside their colours."""
+    style = styles(results)
+    return legend([(results.label(model), style.get(model, "plain")) for model in models])
+
+
+def over_recordings(results: Results) -> Html:
+    """AbsRel of every frame by its place, a chart per recording, under the protocol that most models have."""
+    charts, shown = [], []
+    for recording in results.recordings:
+        for protocol in ("metric", "affine"):
+            lines = _frame_lines(results, recording, protocol)
+            if lines:
+                shown += [line.name for line in lines]
+                charts.append(line_chart(f"{title_of(recording)}, {protocol}", _named(results, lines), Axis("frame"),
+                                         Axis("AbsRel", least=0.0)))
+    if not charts:
+        return Html("")
+    return joined(model_legend(results, list(dict.fromkeys(shown))), element("div", charts, class_="charts"))
+
+
+def _frame_lines(results: Results, recording: str, protocol: str) -> list[Series]:
+    rows = [row for row in results.frames if (row.recording, row.protocol) == (recording, protocol)]
+    place = {frame: i for i, frame in enumerate(dict.fromkeys(row.frame for row in rows if row.frame), 1)}
+    style, lines = styles(results), []
+    for model in [*results.models, *results.baselines]:
+        mine = [row for row in rows if row.model == model and row.frame]
+        values = [row.figures.get("abs_rel", math.nan) for row in mine]
+        if len(values) > 1 and any(map(math.isfinite, values)):
+            lines.append(Series(model, [place[row.frame] for row in mine], values, style[model], len(values) <= 60))
+    return lines
+
+
+def _named(results: Results, lines: Sequence[Series]) -> list[Series]:
+    return [Series(results.label(line.name), line.x, line.y, line.style, line.points) for line in lines]
+
+
+def robustness(results: Results) -> Html:
+    """A chart per recording and corruption: AbsRel over its strength."""
+    made = []
+    for recording in results.recordings:
+        rows = sorted(results.part_rows("robustness", recording), key=lambda row: str(row["corruption"]))
+        charts = [_robustness_chart(results, kind, list(of)) for kind, of in
+                  groupby(rows, key=lambda row: str(row["corruption"]))]
+        if any(charts):
+            models = list(dict.fromkeys(row["model"] for row in rows))
+            made.append(element("div", element("h3", title_of(recording)), model_legend(results, models),
+                                element("div", charts, class_="charts"), class_="recording"))
+    return joined(made)
+
+
+def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html:
+    style = styles(results)
+    levels = {int(row["severity"]): _level(row) for row in rows}
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = sorted((row for row in rows if row["model"] == model), key=lambda row: int(row["severity"]))
+        lines.append(Series(results.label(model), [int(row["severity"]) for row in mine],
+                            known([(row.get("figures") or {}).get("abs_rel") for row in mine]),
+                            style.get(model, "plain")))
+    ticks = [(float(place), text) for place, text in sorted(levels.items())]
+    return line_chart(kind.replace("_", " ").capitalize(), lines, Axis("strength", ticks), Axis("AbsRel", least=0.0))
+
+
+def _level(row: Tree) -> str:
+    words = str(row.get("level") or row["severity"]).split()
+    return "none" if int(row["severity"]) == 0 else words[-1]
+
+
+def uncertainty(results: Results) -> Html:
+    """Calibration, sparsification and anomaly detection of every model that tells its sigma; reasons of the others."""
+    made = []
+    for recording in results.recordings:
+        rows = results.part_rows("uncertainty", recording)
+        charts = [_calibration(results, rows), *(_sparsification(results, row) for row in rows)]
+        if not rows:
+            continue
+        lines = [_uncertainty_line(results, row) for row in rows]
+        table = data_table(lines, _uncertainty_columns(lines), "Uncertainty: area between the sparsification curves "
+                           "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance)")
+        models = [row["model"] for row in rows if row.get("calibration") or row.get("sparsification")]
+        drawn = [model_legend(results, models), element("div", charts, class_="charts")] if any(charts) else None
+        made.append(element("div", element("h3", title_of(recording)), drawn, table, class_="recording"))
+    return joined(made)
+
+
+def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
+    style = styles(results)
+    lines = [Series("ideal", (0.0, 1.0), (0.0, 1.0), "plain", False)]
+    for row in rows:
+        curve = row.get("calibration")
+        if curve:
+            lines.append(Series(results.label(row["model"]), known(curve["nominal"]),
+                                known(curve["observed"]), style.get(row["model"], "s0")))
+    if len(lines) == 1:
+        return Html("")
+    return line_chart("Calibration: share of errors inside the interval", lines,
+                      Axis("said (normal distribution)", least=0.0, most=1.0), Axis("observed", least=0.0, most=1.0))
+
+
+def _sparsification(results: Results, row: Tree) -> Html:
+    curves = row.get("sparsification")
+    if not curves:
+        return Html("")
+    name = results.label(row["model"])
+    style = styles(results).get(row["model"], "s0")
+    removed = known(curves["fraction"])
+    lines = [Series(text, removed, known(curves[key]), drawn, False) for key, text, drawn in (
+        ("random", "in random order", "plain"), ("oracle", "by the error itself", "oracle"),
+        ("by_sigma", "by sigma", style)) if curves.get(key)]
+    return line_chart(f"Sparsification, {name}: dashed by the error itself, grey at random", lines,
+                      Axis("share of pixels removed", least=0.0, most=1.0), Axis("error that is left", least=0.0))
+
+
+def _uncertainty_line(results: Results, row: Tree) -> Line:
+    anomaly = row.get("anomaly") or {}
+    pairs = [("ause", row.get("ause")), *((key, anomaly.get(key)) for key in _ANOMALIES)]
+    values = {key: float(value) for key, value in pairs if value is not None}
+    note = row.get("reason") or ("no uncertainty" if row.get("kind") in (None, "none") else "")
+    kind = row.get("kind") or "none"
+    name = results.label(row["model"])
+    return Line(name if kind == "none" else f"{name}, {kind.replace('_', ' ')}", values, False, note, row["model"])
+
+
+def _uncertainty_columns(lines: Sequence[Line]) -> Mapping[str, Column]:
+    columns = {"ause": Column("AUSE", "area between the sparsification curves by sigma and by the error", "low"),
+               **{key: Column(text, f"area under the ROC of sigma: {text.lower()}", "high")
+                  for key, text in _ANOMALIES.items()}}
+    return {key: column for key, column in columns.items() if any(key in line.values for line in lines)}
+
+
+def training(results: Results) -> Html:
+    """Curves of every training log: one chart per metric, with training and validation in it."""
+    made = []
+    for name, columns in results.logs.items():
+        axis = next((key for key in ("epoch", "step") if key in columns), "")
+        x = columns[axis] if axis else list(range(1, 1 + len(next(iter(columns.values())))))
+        groups: dict[str, list[str]] = {}
+        for key in columns:
+            if key != axis:
+                groups.setdefault(_metric(key), []).append(key)
+        charts = []
+        for metric, keys in groups.items():
+            lines = [Series(_words(key, metric), x, columns[key], f"s{i % COLORS}", len(x) <= 60)
+                     for i, key in enumerate(keys)]
+            label = COLUMNS[metric].label if metric in COLUMNS else metric.replace("_", " ")
+            chart = line_chart(label.capitalize() if metric == "loss" else label, lines, Axis(axis or "row"),
+                               Axis(label))
+            charts.append(element("div", chart, legend([(line.name, line.style) for line in lines])) if len(keys) > 1
+                          else chart)
+        made.append(element("div", element("h3", name), element("div", charts, class_="charts"), class_="recording"))
+    return joined(made)
+
+
+def _metric(key: str) -> str:
+    return next((metric for metric in _METRICS if key == metric or key.endswith(f"_{metric}")), key)
+
+
+def _words(key: str, metric: str) -> str:
+    return (key.removesuffix(metric).strip("_") or metric).replace("_", " ")
+
+
+def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Html:
+    """Why relative models have a negative R2 under `paper`: pixels of one frame, as they are and after the fit."""
+    found = [(each.recording, model, scatter) for each in made for model, scatter in each.scatters.items()]
+    if not found:
+        return Html("")
+    rows = [Line(f"{results.names[model]}, {title_of(recording)}", scatter.r2, False, f"{scatter.frames} frames", model)
+            for recording, model, scatter in found]
+    columns = {"paper": Column("R² as the paper compares", "disparity scaled to [0, 1] against depth scaled to [0, 1]"),
+               "affine": Column("R² after the fit", "metres after scale and shift in disparity, against metres")}
+    table = data_table(rows, columns, "The same predictions of the same frames, compared twice", "Model and recording")
+    recording, model, scatter = max(found, key=lambda each: each[2].r2.get("affine", -math.inf))
+    return joined(table, element("div", _scatters(results.names[model], scatter), class_="charts"),
+                  element("p", f"Pixels of the first of these frames of {title_of(recording)}; the line is where they "
+                               "should lie.", class_="rule"))
+
+
+def _scatters(name: str, scatter: Scatter) -> list[Html]:
+    near, far = float(scatter.truth.min()), float(scatter.truth.max())
+    return [
+        scatter_chart(f"{name}, as the paper compares", scatter.truth.tolist(), scatter.answer.tolist(),
+                      Axis("true depth, m"), Axis("answer scaled to [0, 1]", least=0.0, most=1.0),
+                      Series("ideal", (near, far), (0.0, 1.0), "plain", False),
+                      f"R² {number(scatter.r2['paper'])}: near pixels have large answers"),
+        scatter_chart(f"{name}, after the fit (affine)", scatter.truth.tolist(), scatter.aligned.tolist(),
+                      Axis("true depth, m"), Axis("predicted depth, m", least=min(near, float(scatter.aligned.min())),
+                                                  most=max(far, float(np.quantile(scatter.aligned, 0.99)))),
+                      Series("ideal", (near, far), (near, far), "plain", False), f"R² {number(scatter.r2['affine'])}")]

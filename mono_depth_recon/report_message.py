@@ -1,0 +1,149 @@
+"""What the numbers say, in plain words: sentences that follow from the results by fixed rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from .report_charts import number
+from .report_results import Results, ScoreRow
+
+
+def title_of(recording: str) -> str:
+    """A recording's name for people."""
+    return recording.removeprefix("rgbd_dataset_")
+
+
+def attribution_of(recordings: Sequence[str]) -> str:
+    """Whom the images belong to, where the names say it."""
+    tum = [name for name in recordings if "freiburg" in name.lower()]
+    return "Images and depth: TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0" if tum else ""
+
+
+def headline(results: Results) -> str:
+    """The one sentence above all others."""
+    for protocol, words in (("metric", "in metres"), ("affine", "with scale and shift fitted"),
+                            ("nyu", "under the NYU protocol"), ("median", "with its scale fitted")):
+        means = _means(results, protocol)
+        if not means:
+            continue
+        best = min(means, key=lambda model: means[model])
+        verb = "comes closest" if len(means) > 1 else "is measured"
+        return (f"{results.names[best]} {verb} {words}: {100 * means[best]:.0f} % off on average"
+                f"{_beside(means[best], _means(results, protocol, baseline=True), results)}.")
+    return "No model gave depth that could be compared."
+
+
+def _beside(value: float, others: Mapping[str, float], results: Results) -> str:
+    """How an AbsRel stands beside that of the best baseline; empty where there is none."""
+    if not others:
+        return ""
+    base = min(others, key=lambda name: others[name])
+    ratio, name = value / max(others[base], 1e-12), f"the baseline ‘{results.names[base]}’"
+    if ratio > 1.02:
+        return f", which is worse than {name} ({number(others[base])})"
+    text = "no better than" if ratio > 0.98 else f"{100 * (1 - ratio):.0f} % less error than"
+    return f", {text} {name} ({number(others[base])})"
+
+
+def _means(results: Results, protocol: str, baseline: bool = False) -> dict[str, float]:
+    """AbsRel of each model, averaged over the recordings, of those that have it on all of them."""
+    values: dict[str, list[float]] = {}
+    for recording in results.recordings:
+        for row in good_rows(results, recording, protocol, baseline):
+            values.setdefault(row.model, []).append(row.figures["abs_rel"])
+    most = max(map(len, values.values()), default=0)
+    return {model: fmean(each) for model, each in values.items() if len(each) == most}
+
+
+def good_rows(results: Results, recording: str, protocol: str, baseline: bool = False) -> list[ScoreRow]:
+    """The models, or the baselines, that have an AbsRel there."""
+    return [row for row in results.of(recording, protocol)
+            if row.baseline is baseline and math.isfinite(row.figures.get("abs_rel", math.nan))]
+
+
+def statements(results: Results) -> list[str]:
+    """What else the reader should take along, most important first."""
+    return [*(said for recording in results.recordings for said in _of_recording(results, recording)),
+            *_paper(results), *_three_d(results), *_robustness(results), *_failures(results)]
+
+
+def _of_recording(results: Results, recording: str) -> Iterator[str]:
+    name = title_of(recording)
+    metric = good_rows(results, recording, "metric")
+    if metric:
+        best = min(metric, key=_abs_rel)
+        text = (f"{name}, in metres: {results.names[best.model]} has AbsRel {number(_abs_rel(best))} and "
+                f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth")
+        yield f"{text}{_against_baseline(results, recording, 'metric', best)}."
+    affine = good_rows(results, recording, "affine")
+    if len(affine) > 1 or (affine and not metric):
+        ordered = sorted(affine, key=_abs_rel)
+        text = (f"{name}, shape alone (scale and shift fitted): {results.names[ordered[0].model]} leads with AbsRel "
+                f"{number(_abs_rel(ordered[0]))}")
+        behind = f", {results.names[ordered[-1].model]} is last with {number(_abs_rel(ordered[-1]))}"
+        text += behind if len(ordered) > 1 else ""
+        yield f"{text}{_against_baseline(results, recording, 'affine', ordered[0])}."
+
+
+def _abs_rel(row: ScoreRow) -> float:
+    return row.figures["abs_rel"]
+
+
+def _against_baseline(results: Results, recording: str, protocol: str, row: ScoreRow) -> str:
+    others = {other.model: _abs_rel(other) for other in good_rows(results, recording, protocol, baseline=True)}
+    return _beside(_abs_rel(row), others, results)
+
+
+def _paper(results: Results) -> Iterator[str]:
+    worst: tuple[float, str] | None = None
+    for row in results.rows:
+        r2 = row.figures.get("r2", math.nan)
+        if row.protocol == "paper" and not row.baseline and r2 < 0 and results.relative(row.model):
+            worst = min(worst or (r2, row.model), (r2, row.model))
+    if worst:
+        yield (f"Under the paper's protocol {results.names[worst[1]]} has R² {number(worst[0])}: it answers disparity, "
+               "which grows where depth shrinks, and is compared as it is. That is no error of the model; see the "
+               "paper's numbers below.")
+
+
+def _three_d(results: Results) -> Iterator[str]:
+    for recording in results.recordings:
+        scored = [(row["figures"].get("fscore_5cm"), row["model"]) for row in results.part_rows("scores_3d", recording)
+                  if not row.get("cleaned") and not row.get("baseline") and row.get("figures")]
+        known = [(float(score), model) for score, model in scored if score is not None]
+        if known:
+            score, model = max(known)
+            yield (f"{title_of(recording)}, in 3D: {100 * score:.0f} % F-score at 5 cm against the true cloud, by "
+                   f"{results.names.get(model, model)}.")
+
+
+def _robustness(results: Results) -> Iterator[str]:
+    worst: tuple[float, str] | None = None
+    for recording in results.recordings:
+        rows = results.part_rows("robustness", recording)
+        clean = {row["model"]: row["figures"].get("abs_rel") for row in rows if row.get("severity") == 0}
+        for row in rows:
+            value, before = row["figures"].get("abs_rel"), clean.get(row["model"])
+            if value is None or not before or row["model"] not in results.models:
+                continue
+            text = (f"Most sensitive: {results.names[row['model']]} to {row['corruption']} ({row.get('level', '')}), "
+                    f"AbsRel grows from {number(float(before))} to {number(float(value))} on {title_of(recording)}.")
+            worst = max(worst or (value / before, text), (value / before, text))
+    if worst and worst[0] > 1:
+        yield worst[1]
+
+
+def _failures(results: Results) -> Iterator[str]:
+    lost = lost_models(results)
+    if lost:
+        yield f"Without any figure: {', '.join(results.names[model] for model in lost)}; the reasons are below."
+    partly = {row.model for row in results.rows if row.failed and row.frames} - set(lost)
+    if partly:
+        yield f"Failed on some frames: {', '.join(sorted(results.names[model] for model in partly))}; see below."
+
+
+def lost_models(results: Results) -> list[str]:
+    """Models that have no figure anywhere."""
+    return [model for model in results.models if not any(row.frames for row in results.rows if row.model == model)]

@@ -1,0 +1,22 @@
+"""Where results come from: command, version, machine and time, kept beside them for the head of the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from . import __version__
+from .atomic import write_atomically
+from .benchmark import device, versions
+from .benchmark_models import commit
+
+
+def write_origin(folder: Path, command: Sequence[str]) -> None:
+    """Writes origin.json: the command line (words), version and commit, CPU, libraries, UTC time. DataError."""
+    told = {"command": shlex.join(command), "version": __version__, "commit": commit(),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "device": device(),
+            "libraries": versions()}
+    write_atomically(folder / "origin.json", [json.dumps(told, indent=1, ensure_ascii=False).encode()])

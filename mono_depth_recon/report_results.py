@@ -1,0 +1,186 @@
+"""A folder of results as the report reads it: what is missing is None, what is damaged is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+
+Tree = dict[str, Any]
+_OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Means of one model on one recording under one protocol; NaN where a figure is unknown. `reason` of failures."""
+
+    recording: str
+    model: str
+    protocol: str
+    frames: int
+    failed: int
+    figures: dict[str, float]
+    sequence: dict[str, float]
+    coverage: float = math.nan
+    model_ms: float = 0.0
+    reason: str = ""
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class FrameFigure:
+    """One value of one frame, for curves over a recording and the choice of frames."""
+
+    recording: str
+    model: str
+    protocol: str
+    frame: str
+    figures: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a folder of results holds. `parts` are the JSON files that not every run writes, None where missing.
+
+    `logs` are training logs by name: columns of numbers by their heading.
+    """
+
+    folder: Path
+    rows: list[ScoreRow]
+    protocols: dict[str, str]
+    notes: list[str]
+    settings: Tree
+    frames: list[FrameFigure]
+    parts: dict[str, Tree | None] = field(default_factory=dict)
+    logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    @cached_property
+    def recordings(self) -> list[str]:
+        """Names in the order of the results."""
+        return list(dict.fromkeys(row.recording for row in self.rows))
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Names of the models, baselines left out."""
+        return list(dict.fromkeys(row.model for row in self.rows if not row.baseline))
+
+    @cached_property
+    def baselines(self) -> list[str]:
+        """Names of the baselines."""
+        return list(dict.fromkeys(row.model for row in self.rows if row.baseline))
+
+    def label(self, model: str) -> str:
+        """The short name of any model, of one that only a part of the results knows too."""
+        return self.names.get(model, model)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What a model is called in figures: of 'hf:a/b/c' the 'c', where no other is called so."""
+        every = [*self.models, *self.baselines]
+        short = {name: name.rstrip("/").rpartition("/")[2] if name.startswith("hf:") else name for name in every}
+        taken = list(short.values())
+        return {name: brief if taken.count(brief) == 1 else name for name, brief in short.items()}
+
+    def of(self, recording: str, protocol: str) -> list[ScoreRow]:
+        """The rows of one table."""
+        return [row for row in self.rows if (row.recording, row.protocol) == (recording, protocol)]
+
+    def relative(self, model: str) -> bool:
+        """Whether the model answers disparity only, as the protocol `metric` says of it."""
+        return any(needs_metres(row) for row in self.rows if row.model == model)
+
+    def part_rows(self, part: str, recording: str) -> list[Tree]:
+        """Rows of an optional part for one recording; none where the part is missing."""
+        tree = self.parts.get(part) or {}
+        return [row for row in tree.get("rows", []) if row.get("recording", recording) == recording]
+
+
+def read_results(folder: Path) -> Results:
+    """What `mono-depth-recon evaluate` left in `folder`. Raises DataError where it holds none, or damaged files."""
+    import yaml
+
+    if not (folder / "summary.json").is_file():
+        raise DataError(f"{folder} holds no results: expected summary.json, as `mono-depth-recon evaluate` writes it")
+    told = _json(folder / "summary.json")
+    try:
+        rows = [_score_row(row) for row in told["results"]]
+        config = folder / "config.yaml"
+        settings = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        return Results(folder, rows, dict(told.get("protocols", {})), list(told.get("notes", [])), settings,
+                       _per_frame(folder / "per_frame.csv"),
+                       {name: _optional(folder / f"{name}.json") for name in _OPTIONAL}, _logs(folder))
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}: expected results of `mono-depth-recon evaluate`, they are damaged "
+                        f"({type(error).__name__}: {error}): evaluate again") from error
+
+
+def needs_metres(row: ScoreRow) -> bool:
+    """Whether a row has no figures because its model answers disparity and the protocol compares metres."""
+    return row.failed > 0 and "needs metres" in row.reason
+
+
+def known(values: Sequence[Any]) -> list[float]:
+    """Numbers as they are, None as NaN: how JSON stands for it."""
+    return [math.nan if value is None else float(value) for value in values]
+
+
+def known_figures(figures: Mapping[str, Any] | None) -> dict[str, float]:
+    """Figures with NaN in place of null."""
+    return {name: math.nan if value is None else float(value) for name, value in (figures or {}).items()}
+
+
+def _score_row(row: Tree) -> ScoreRow:
+    coverage = row.get("coverage")
+    return ScoreRow(row["recording"], row["model"], row["protocol"], int(row["frames"]), int(row["failed"]),
+                    known_figures(row["figures"]), known_figures(row.get("sequence")),
+                    math.nan if coverage is None else float(coverage), float(row.get("model_ms") or 0.0),
+                    row.get("reason") or "", bool(row.get("baseline")))
+
+
+def _optional(path: Path) -> Tree | None:
+    return _json(path) if path.is_file() else None
+
+
+def _json(path: Path) -> Tree:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected JSON ({error}): evaluate again") from error
+    if not isinstance(tree, dict):
+        raise DataError(f"{path}: expected an object, got {type(tree).__name__}: evaluate again")
+    return tree
+
+
+def _per_frame(path: Path) -> list[FrameFigure]:
+    if not path.is_file():
+        return []
+    heads = {"recording", "model", "protocol", "frame", "reason"}
+    apart = heads | {"coverage", "model_ms", "score_ms", "baseline", "pixels"}
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [FrameFigure(row["recording"], row["model"], row["protocol"], row["frame"],
+                            {name: float(value) for name, value in row.items() if name not in apart and value},
+                            row["reason"]) for row in csv.DictReader(stream)]
+
+
+def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:
+    return {path.stem: read_log(path) for path in sorted((folder / "training_logs").glob("*.csv"))}
+
+
+def read_log(path: Path) -> dict[str, list[float]]:
+    """A training log in CSV: numbers by heading, NaN for an empty cell. DataError where it is none."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        if not rows:
+            raise ValueError("no rows")
+        return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a training log, CSV with a heading and numbers ({error})") from error

@@ -1,0 +1,101 @@
+"""Clouds and meshes of one frame for all models from the same viewpoints, and what the page's own viewer needs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Depth, Points, Rgb
+from .camera import PinholeCamera
+from .errors import DataError
+from .filters import drop, flying_pixels
+from .mesh import cloud_from_organised, mesh_grid
+from .pointcloud import back_project
+from .report_frames import MAX_RANGE_M, ShownFrame
+from .views import VIEWS, view_cloud, view_mesh
+
+TRUTH = "truth"
+_EDGE = 0.08  # relative step of inverse depth that ends a surface
+_WHOLE = 0.9
+_MESH_STEP = 0.05
+_DRAWN_STRIDE = 2
+_SIZE = (480, 360)
+_GRID_PIXELS = 60_000  # of one depth map in the page: 160 kB of base64
+_PAGE_BYTES = 4_000_000  # of all of them
+_LEVELS = 65535
+
+
+@dataclass(frozen=True)
+class SceneViews:
+    """Pictures of one frame: (model, 'cloud' or 'mesh', name of the view) -> (H, W, 3); why others are missing."""
+
+    pictures: dict[tuple[str, str, str], Rgb]
+    missing: dict[str, str]
+
+
+def draw_views(frame: ShownFrame) -> SceneViews:
+    """Cloud and mesh of the true depth and of every model, seen from the places that suit the true one."""
+    pictures: dict[tuple[str, str, str], Rgb] = {}
+    missing = dict(frame.missing)
+    scene = None
+    for name, depth in {TRUTH: frame.truth, **frame.depths}.items():
+        try:
+            points = _points(depth, frame)
+            cloud, mesh = cloud_from_organised(points), mesh_grid(points, _MESH_STEP * _DRAWN_STRIDE)
+        except DataError as error:
+            missing[name] = str(error)
+            continue
+        scene = cloud.points if scene is None else scene
+        for view in VIEWS:
+            pictures[name, "cloud", view.name] = view_cloud(cloud, view, _SIZE, scene)
+            pictures[name, "mesh", view.name] = view_mesh(mesh, view, _SIZE, scene=scene)
+    return SceneViews(pictures, missing)
+
+
+def _points(depth: Depth, frame: ShownFrame) -> Points:
+    return back_project(_surface(depth), frame.sample.camera, frame.sample.rgb, _DRAWN_STRIDE)
+
+
+def _surface(depth: Depth) -> Depth:
+    """Depth without what lies in the air at its edges, and without what is out of range."""
+    kept = np.where((depth > 0) & (depth <= MAX_RANGE_M), depth, np.float32(np.nan)).astype(np.float32)
+    if np.isfinite(kept).mean() > _WHOLE:  # a measured one has holes instead, and everything beside a hole is an edge
+        drop(kept, flying_pixels(kept, _EDGE))
+    return kept
+
+
+def viewer_scene(frame: ShownFrame, names: Mapping[str, str], scenes: int = 1) -> dict[str, Any]:
+    """What the viewer in the page draws: a grid of quantised depth for the truth and every model, and the camera.
+
+    Depth is uint16, little-endian, base64: metres = value * step, 0 unknown. `scenes` share the room in the page.
+    """
+    depths = {TRUTH: frame.truth, **frame.depths}
+    camera, stride = frame.sample.camera, _stride(frame.truth.shape, len(depths) * scenes)
+    known = frame.truth[np.isfinite(frame.truth)]
+    middle = float(np.median(known)) if known.size else 1.0
+    return {"stride": stride, "step": MAX_RANGE_M / _LEVELS, "middle": round(middle, 3),
+            "width": -(-frame.truth.shape[1] // stride), "height": -(-frame.truth.shape[0] // stride),
+            **_intrinsics(camera),
+            "depths": [{"name": names.get(name, "Truth"), "data": _quantised(_surface(depth)[::stride, ::stride])}
+                       for name, depth in depths.items()]}
+
+
+def _intrinsics(camera: PinholeCamera) -> dict[str, float]:
+    return {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
+
+
+def _stride(shape: tuple[int, ...], maps: int) -> int:
+    most = min(_GRID_PIXELS, _PAGE_BYTES * 3 // 4 // 2 // maps)
+    stride = 1
+    while -(-shape[0] // stride) * -(-shape[1] // stride) > most:
+        stride += 1
+    return stride
+
+
+def _quantised(depth: Depth) -> str:
+    level = np.nan_to_num(np.rint(depth / MAX_RANGE_M * _LEVELS), nan=0.0).clip(0, _LEVELS)
+    return base64.b64encode(level.astype("<u2").tobytes()).decode("ascii")

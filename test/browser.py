@@ -1,0 +1,145 @@
+"""Chromium driven through chromedriver by the W3C WebDriver protocol, on nothing but the standard library."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+          "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+          "--disable-sync", "--hide-scrollbars")
+_DEADLINE_S = 30.0
+ARROW_RIGHT, ARROW_LEFT, HOME, END, ENTER = "\ue014", "\ue012", "\ue011", "\ue010", "\ue007"
+
+
+class Browser:
+    """A session: pages, scripts, keys, screenshots, and what the page said to the console or asked of a network."""
+
+    def __init__(self, address: str, profile: Path) -> None:
+        self._address = address
+        wanted = {"goog:chromeOptions": {"args": [*_FLAGS, f"--user-data-dir={profile}"]},
+                  "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
+        self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+
+    def open(self, page: Path, width: int, height: int = 900, dark: bool = False) -> None:
+        """Loads a file in a window of that many CSS pixels, on a screen of one pixel each."""
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
+                     mobile=width < 600)
+        self.command("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self._do("POST", "/url", {"url": page.absolute().as_uri()})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What the body of a JavaScript function returns."""
+        return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def wait_for(self, script: str, deadline: float = 15.0) -> Any:
+        """Runs the script until it returns something true; fails at `deadline` seconds."""
+        end = time.monotonic() + deadline
+        while not (found := self.run(script)):
+            if time.monotonic() > end:
+                pytest.fail(f"still not true after {deadline} s: {script}")
+            time.sleep(0.05)
+        return found
+
+    def press(self, keys: str) -> None:
+        """Presses and releases keys one after another in what has the focus."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._do("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], pointer: str = "touch") -> None:
+        """Moves a finger (or the mouse) that touches the page from one place of the window to another."""
+        moves = [{"type": "pointerMove", "x": start[0], "y": start[1], "duration": 0}, {"type": "pointerDown"},
+                 {"type": "pointerMove", "x": end[0], "y": end[1], "duration": 100}, {"type": "pointerUp"}]
+        self._do("POST", "/actions", {"actions": [{"type": "pointer", "id": "finger", "actions": moves,
+                                                   "parameters": {"pointerType": pointer}}]})
+
+    def screenshot(self, path: Path, whole: bool = False) -> None:
+        """A PNG of the window, or of the whole page."""
+        made = self.command("Page.captureScreenshot", captureBeyondViewport=whole, **(
+            {"clip": {"x": 0, "y": 0, "scale": 1, **self.run(
+                "const r = document.documentElement; return {width: r.clientWidth, height: r.scrollHeight};")}}
+            if whole else {}))
+        path.write_bytes(base64.b64decode(made["data"]))
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """A command of the DevTools protocol."""
+        return self._do("POST", "/goog/cdp/execute", {"cmd": name, "params": parameters})
+
+    def complaints(self) -> list[str]:
+        """What the console says since the last time, warnings and errors."""
+        return [f"{entry['level']}: {entry['message']}" for entry in self._do("POST", "/se/log", {"type": "browser"})
+                if entry["level"] in ("WARNING", "SEVERE")]
+
+    def requests(self) -> list[str]:
+        """Addresses that pages asked for since the last time."""
+        events = [json.loads(entry["message"])["message"]
+                  for entry in self._do("POST", "/se/log", {"type": "performance"})]
+        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+    def close(self) -> None:
+        """Ends the session and its browser."""
+        self._do("DELETE", "")
+
+    def _do(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._ask(method, f"/session/{self._session}{path}", body)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(self._address + path, method=method,
+                                         data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Content-Type": "application/json"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"{method} {path}: {json.load(error)['value']['message']}")
+
+
+def missing_browser() -> str:
+    """Why there is no browser to test with; empty where there is."""
+    lacking = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
+    return f"no {' and no '.join(lacking)} on PATH (Debian: apt install chromium chromium-driver)" if lacking else ""
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """A Chromium of its own with an empty profile in `folder`; ends with all its processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (folder / "chromedriver.log").open("wb")
+    driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for_port(port, driver)
+        session = Browser(f"http://127.0.0.1:{port}", folder / "profile")
+        yield session
+        session.close()
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+        log.close()
+
+
+def _wait_for_port(port: int, driver: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _DEADLINE_S
+    while time.monotonic() < end and driver.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"chromedriver does not answer on port {port} after {_DEADLINE_S} s, status {driver.poll()}")
