@@ -37,7 +37,8 @@ from .models.uncertainty import sigma_kinds
 
 LIMIT_S = 1800
 COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "prepare ms", "network ms",
-           "restore ms", "host MiB", "GPU MiB", "against torch f32", "times faster", "sigma by", "device or reason")
+           "restore ms", "host MiB", "GPU MiB", "largest difference", "mean difference", "times faster", "sigma by",
+           "device or reason")
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
@@ -45,9 +46,9 @@ _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": 
 class Result:
     """One case. `reason` is empty unless it failed; times in seconds, memory in bytes.
 
-    `difference` is the largest |a - b| over the largest |b|, b the answer of float32 torch; `prepare`, `network` and
-    `restore` are the stages: image to network input, runtime, depth back to the size of the image. Zero where a model
-    has no single runtime (an ensemble, a model that tells sigma).
+    `difference` is the largest |a - b| over the largest |b|, `mean_difference` the mean |a - b| over the mean |b|, b
+    the answer of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
+    depth back to the size of the image. Zero where a model has no single runtime (an ensemble, one that tells sigma).
     """
 
     settings: ModelConfig
@@ -63,6 +64,7 @@ class Result:
     gpu_bytes: int = 0
     sigma: str = ""
     difference: float | None = None
+    mean_difference: float | None = None
     faster: float | None = None
 
     @property
@@ -77,6 +79,7 @@ class Result:
                 f"{self.host_bytes / 2**20:.0f}",
                 f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
                 "" if self.difference is None else f"{self.difference:.1e}",
+                "" if self.mean_difference is None else f"{self.mean_difference:.1e}",
                 "" if self.faster is None else f"{self.faster:.2f}", self.sigma, self.device)
 
 
@@ -128,15 +131,23 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
             yield result
 
 
+def measure_case(config: Config, repeats: int) -> Result:
+    """The one case that `config` describes, without a reference, in a fresh process after one that warms caches."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer, plan = Path(folder) / "answer.npy", Plan([config.model.name], config=config, repeats=repeats)
+        _in_fresh_process(config.model, dataclasses.replace(plan, repeats=1), answer)
+        return _in_fresh_process(config.model, plan, answer)
+
+
 def _is_reference(case: ModelConfig) -> bool:
     return case == dataclasses.replace(case, **_REFERENCE)
 
 
 def _against(result: Result, answer: Path, reference: Result, expected: Path) -> Result:
     a, b = np.load(answer), np.load(expected)
-    largest = float(np.abs(b).max())
-    difference = float(np.abs(a - b).max()) / largest if largest else float(np.abs(a).max())
-    return dataclasses.replace(result, difference=difference, faster=reference.p50 / result.p50)
+    apart, size = np.abs(a - b), np.maximum(np.abs(b), np.finfo(np.float32).tiny)
+    return dataclasses.replace(result, difference=float(apart.max() / size.max()),
+                               mean_difference=float(apart.mean() / size.mean()), faster=reference.p50 / result.p50)
 
 
 def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:

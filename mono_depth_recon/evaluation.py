@@ -6,75 +6,40 @@ repeated without a model. A recording, model or frame that fails is a row with i
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-import numpy as np
-
-from .arrays import Depth
 from .atomic import writable_folder, write_atomically
-from .config import Config, with_values
-from .datasets.opening import OpenOptions, open_dataset
+from .datasets.opening import open_dataset
 from .datasets.recording import Recording
-from .errors import ConfigError, DataError, MonoDepthError
+from .errors import ConfigError, MonoDepthError
+from .evaluation_baselines import baselines_of
+from .evaluation_plan import EvaluationPlan, recording_name
+from .evaluation_predictions import (
+    LazyModel,
+    Predictor,
+    predicted,
+    prediction_path,
+    read_prediction,
+    write_prediction,
+)
+from .evaluation_scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
 from .frames import Prediction, Sample
-from .metrics_protocols import PROTOCOLS, score
 from .metrics_sequence import SequenceErrors, SequenceMeter
-from .models import DepthModel, load_model
 
+__all__ = ["Evaluation", "EvaluationPlan", "EvaluationRun", "FrameRow", "Progress", "evaluate", "prediction_path",
+           "read_prediction", "recording_name", "score_run", "write_prediction"]
 
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """What is evaluated: every model on every recording, into the folder `output`.
-
-    `first` to `last` choose frames by position in the recording (-1: to the end), `stride` every n-th of them. Frames
-    are rectified before the model sees them and truth is moved by the same map, whatever `options.rectified` says.
-    """
-
-    data: Sequence[Path]
-    models: Sequence[str]
-    output: Path
-    protocols: Sequence[str] = tuple(PROTOCOLS)
-    options: OpenOptions = field(default_factory=OpenOptions)
-    config: Config = field(default_factory=Config)
-    first: int = 0
-    last: int = -1
-    stride: int = 1
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.protocols if name not in PROTOCOLS]
-        if unknown:
-            raise ConfigError(f"protocols must be of {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
-        if not self.data or not self.models or not self.protocols or self.stride < 1:
-            raise ConfigError("expected recordings, models, protocols and a stride of at least 1")
-        names = [recording_name(path) for path in self.data]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"recordings must differ in their names, got {', '.join(names)}")
-
-
-@dataclass(frozen=True)
-class FrameRow:
-    """One frame of one model under one protocol; `reason` is empty unless it failed. Times in ms, 0 where kept."""
-
-    recording: str
-    model: str
-    protocol: str
-    frame: str
-    stamp: float
-    figures: dict[str, float]
-    coverage: float = 0.0
-    model_ms: float = 0.0
-    score_ms: float = 0.0
-    reason: str = ""
+Key = tuple[str, str, str]  # recording, model, protocol
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is: frames done of all, frames per second, seconds left at this rate."""
+    """How far it is: frames done of all, frames per second, seconds left at this rate; `part` of the evaluation."""
 
     done: int
     of: int
@@ -82,155 +47,150 @@ class Progress:
     remaining_s: float
     recording: str
     model: str
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows, the figures over each sequence by (recording, model, protocol), and remarks of the recordings."""
+    """All rows, the figures over each sequence, remarks of the recordings, and which of the models are baselines."""
 
-    rows: list[FrameRow]
-    sequences: dict[tuple[str, str, str], SequenceErrors]
-    notes: list[str]
-
-
-def recording_name(path: Path) -> str:
-    """The name of a recording in tables and folders: its file without the ending."""
-    return path.name.split(".")[0] or path.name
+    rows: list[FrameRow] = field(default_factory=list)
+    sequences: dict[Key, SequenceErrors] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    baselines: tuple[str, ...] = ()
 
 
-def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda _: None) -> Evaluation:
-    """Evaluates all of the plan. Raises ConfigError where `output` holds results of other settings, DataError where it
-    cannot be written.
-    """
-    folder = writable_folder(plan.output)
-    _remember(folder / "config.yaml", plan)
-    evaluation = Evaluation([], {}, [])
-    opened = [_open(path, plan, evaluation) for path in plan.data]
-    meter = _Meter(progress, len(plan.models) * sum(len(_chosen(r, plan)) for r in opened if r is not None))
-    try:
-        for name in plan.models:
-            model = _LazyModel(plan.config, name)
-            for path, recording in zip(plan.data, opened, strict=True):
-                if recording is not None:
-                    _evaluate_one(plan, recording_name(path), recording, model, evaluation, meter)
-    finally:
-        for recording in opened:
-            if recording is not None:
-                recording.close()
-    return evaluation
+class Meter:
+    """Tells progress through steps of one part of an evaluation."""
 
-
-class _LazyModel:
-    """A model that loads when the first prediction is missing; what is wrong with it is said for every frame."""
-
-    def __init__(self, config: Config, name: str) -> None:
-        self.name = name
-        self._config = with_values(config, {"model.name": name})
-        self._model: DepthModel | None = None
-        self._failure: MonoDepthError | None = None
-
-    def predict(self, sample: Sample) -> Prediction:
-        """The prediction of one rectified frame. Raises a MonoDepthError."""
-        if self._failure is not None:
-            raise self._failure
-        if self._model is None:
-            try:
-                self._model = load_model(self._config.model, self._config.cpu_threads)
-            except MonoDepthError as error:
-                self._failure = error
-                raise
-        return self._model.predict([(sample.rgb, sample.camera)])[0]
-
-
-class _Meter:
-    def __init__(self, tell: Callable[[Progress], None], of: int) -> None:
-        self._tell, self._of, self._done, self._begin = tell, of, 0, time.monotonic()
+    def __init__(self, tell: Callable[[Progress], None], of: int, part: str = "") -> None:
+        self._tell, self._of, self._part, self._done, self._begin = tell, of, part, 0, time.monotonic()
 
     def step(self, recording: str, model: str) -> None:
         """One frame more."""
         self._done += 1
         rate = self._done / max(time.monotonic() - self._begin, 1e-9)
-        self._tell(Progress(self._done, self._of, rate, (self._of - self._done) / rate, recording, model))
+        self._tell(Progress(self._done, self._of, rate, (self._of - self._done) / rate, recording, model, self._part))
 
 
-def _open(path: Path, plan: EvaluationPlan, evaluation: Evaluation) -> Recording | None:
-    try:
-        recording = open_dataset(path, replace(plan.options, rectified=True, need_depth=True))
-    except MonoDepthError as error:
-        evaluation.rows.extend(FrameRow(recording_name(path), model, protocol, "", 0.0, {}, reason=str(error))
-                               for model in plan.models for protocol in plan.protocols)
-        return None
-    evaluation.notes.extend(recording.notes)
-    return recording
+class EvaluationRun:
+    """Recordings and models of a plan, opened together; `evaluate` and the studies work on it. Use it by `with`.
 
+    Raises ConfigError where the output folder holds results of other settings, DataError where it cannot be written or
+    the baselines cannot be made. What is wrong with a recording is in `failures`.
+    """
 
-def _chosen(recording: Recording, plan: EvaluationPlan) -> list[int]:
-    positions = recording.positions
-    last = plan.last if plan.last >= 0 else positions[-1]
-    return [i for i, position in enumerate(positions) if plan.first <= position <= last][:: plan.stride]
+    def __init__(self, plan: EvaluationPlan, tell: Callable[[Progress], None] = lambda _: None) -> None:
+        self.plan = plan
+        self.folder = writable_folder(plan.output)
+        _remember(self.folder / "config.yaml", plan)
+        self.failures: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.models = [LazyModel(plan.config, choice) for choice in plan.choices]
+        known = [] if plan.baselines is None else baselines_of(plan.baselines, plan.options)
+        self.predictors: list[Predictor] = [*known, *self.models]
+        self._tell = tell
+        self.recordings: dict[str, Recording] = {}
+        for path in plan.data:
+            self._open(path)
 
+    def __enter__(self) -> EvaluationRun:
+        return self
 
-def _evaluate_one(plan: EvaluationPlan, name: str, recording: Recording, model: _LazyModel, evaluation: Evaluation,
-                  meter: _Meter) -> None:
-    folder = writable_folder(plan.output / "predictions" / name / model.name.replace("/", "_"))
-    sequences = {protocol: SequenceMeter() for protocol in plan.protocols if protocol != "paper"}
-    for i in _chosen(recording, plan):
-        stamp = recording.stamps[i]
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the recordings back."""
+        for recording in self.recordings.values():
+            recording.close()
+
+    def _open(self, path: Path) -> None:
         try:
-            sample = recording[i]
-            prediction, seconds = _predicted(folder / f"{stamp:.6f}.npz", sample, model)
+            recording = open_dataset(path, replace(self.plan.options, rectified=True, need_depth=True))
         except MonoDepthError as error:
-            evaluation.rows.extend(FrameRow(name, model.name, protocol, f"{stamp:.6f}", stamp, {}, reason=str(error))
-                                   for protocol in plan.protocols)
-        else:
-            evaluation.rows.extend(_scored(plan, name, model.name, sample, prediction, 1e3 * seconds, sequences))
-        meter.step(name, model.name)
-    evaluation.sequences.update({(name, model.name, protocol): each.result() for protocol, each in sequences.items()})
+            self.failures[recording_name(path)] = str(error)
+            return
+        self.notes.extend(recording.notes)
+        if not self.plan.chosen(recording):
+            self.failures[recording_name(path)] = (
+                f"{path}: no frame is chosen of positions {recording.positions[0]} to {recording.positions[-1]}, "
+                f"stamps {recording.stamps[0]:.6f} to {recording.stamps[-1]:.6f}")
+            recording.close()
+            return
+        self.recordings[recording_name(path)] = recording
+
+    def meter(self, of: int, part: str = "") -> Meter:
+        """Progress of a part of `of` steps."""
+        return Meter(self._tell, of, part)
+
+    def prediction(self, name: str, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
+        """The kept or new prediction of a frame of recording `name`, and the ms it took when it was made."""
+        path = prediction_path(self.folder, name, predictor.label, f"{sample.stamp:.6f}")
+        if not predictor.baseline:
+            writable_folder(path.parent)
+        return predicted(path, sample, predictor)
+
+    def failed_rows(self) -> list[FrameRow]:
+        """A row for every recording that cannot be opened."""
+        return [FrameRow(name, predictor.label, protocol, "", 0.0, {}, reason=reason)
+                for name, reason in self.failures.items() for predictor in self.predictors
+                for protocol in self.plan.protocols]
 
 
-def _scored(plan: EvaluationPlan, name: str, model: str, sample: Sample, prediction: Prediction, model_ms: float,
-            sequences: dict[str, SequenceMeter]) -> Iterator[FrameRow]:
-    frame = f"{sample.stamp:.6f}"
-    assert sample.depth is not None  # recordings are opened with need_depth
-    for protocol in plan.protocols:
-        begin = time.perf_counter()
-        try:
-            made = score(prediction, sample.depth, PROTOCOLS[protocol])
-        except DataError as error:
-            yield FrameRow(name, model, protocol, frame, sample.stamp, {}, model_ms=model_ms, reason=str(error))
-            continue
-        if protocol in sequences:
-            sequences[protocol].add(made.aligned, sample.depth, made.mask, sample.stamp)
-        yield FrameRow(name, model, protocol, frame, sample.stamp, made.figures, made.coverage, model_ms,
-                       1e3 * (time.perf_counter() - begin))
+def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda _: None) -> Evaluation:
+    """Evaluates all of the plan. Raises as EvaluationRun does."""
+    with EvaluationRun(plan, progress) as run:
+        return score_run(run)
 
 
-def _predicted(path: Path, sample: Sample, model: _LazyModel) -> tuple[Prediction, float]:
-    """The kept prediction of a frame, else the model's, which is kept; and the seconds that the model took."""
-    if path.is_file():
-        return read_prediction(path), 0.0
-    begin = time.perf_counter()
-    prediction = model.predict(sample)
-    seconds = time.perf_counter() - begin
-    write_prediction(path, prediction)
-    return prediction, seconds
+def score_run(run: EvaluationRun) -> Evaluation:
+    """The 2D scores of every frame, model and protocol."""
+    evaluation = Evaluation(run.failed_rows(), notes=run.notes,
+                            baselines=tuple(each.label for each in run.predictors if each.baseline))
+    meters: dict[Key, SequenceMeter] = {}
+    steps = len(run.predictors) * sum(len(run.plan.chosen(each)) for each in run.recordings.values())
+    meter = run.meter(steps)
+    with OrderedPool(run.plan.workers) as pool:
+        for predictor in run.predictors:
+            for name in run.recordings:
+                for chunk in _chunks(run, name, predictor, meter):
+                    _collect(pool.submit(score_chunk, chunk), evaluation, meters)
+            predictor.unload()
+        _collect(pool.finish(), evaluation, meters)
+    evaluation.sequences.update({key: each.result() for key, each in meters.items()})
+    return evaluation
 
 
-def write_prediction(path: Path, prediction: Prediction) -> None:
-    """Keeps a prediction as .npz with those of depth, disparity and sigma (H, W) float32 that it has; whole or not."""
-    maps: dict[str, Depth] = {name: value for name, value in vars(prediction).items() if value is not None}
-    stream = io.BytesIO()
-    np.savez(stream, **maps)  # type: ignore[arg-type]
-    write_atomically(path, [stream.getvalue()])
+def _collect(scores: Sequence[ChunkScores], evaluation: Evaluation, meters: dict[Key, SequenceMeter]) -> None:
+    for made in scores:
+        evaluation.rows.extend(made.rows)
+        for protocol, meter in made.meters.items():
+            meters.setdefault((made.recording, made.model, protocol), SequenceMeter()).extend(meter)
 
 
-def read_prediction(path: Path) -> Prediction:
-    """A kept prediction. DataError where the file is none."""
+def _chunks(run: EvaluationRun, name: str, predictor: Predictor, meter: Meter) -> Iterator[Chunk]:
+    """The frames of a recording with their predictions, a few at a time."""
+    recording, frames = run.recordings[name], list[ToScore]()
+    chosen = run.plan.chosen(recording)
+    for i, sample in zip(chosen, recording.samples(chosen), strict=True):
+        frames.append(_to_score(run, name, recording.stamps[i], sample, predictor))
+        meter.step(name, predictor.label)
+        if len(frames) == CHUNK or i == chosen[-1]:
+            yield Chunk(name, predictor.label, run.plan.protocols, frames, flat=predictor.baseline)
+            frames = []
+
+
+def _to_score(run: EvaluationRun, name: str, stamp: float, sample: Sample | MonoDepthError,
+              predictor: Predictor) -> ToScore:
+    if isinstance(sample, MonoDepthError):
+        return ToScore(stamp, reason=str(sample))
     try:
-        with np.load(path) as maps:
-            return Prediction(**{name: maps[name] for name in maps.files})
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: expected a kept prediction ({error}): delete it to compute it again") from error
+        prediction, milliseconds = run.prediction(name, sample, predictor)
+    except MonoDepthError as error:
+        return ToScore(stamp, reason=str(error))
+    return ToScore(stamp, prediction, sample.depth, 0.0 if predictor.baseline else milliseconds)
 
 
 def _remember(path: Path, plan: EvaluationPlan) -> None:
@@ -238,14 +198,22 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
     import yaml
 
     settings = {"options": asdict(plan.options), "config": asdict(plan.config)}
-    told = {"data": [str(p) for p in plan.data], "models": list(plan.models), "protocols": list(plan.protocols),
-            "first": plan.first, "last": plan.last, "stride": plan.stride}
+    asked = {"data": [str(p) for p in plan.data], "models": list(plan.models), "protocols": list(plan.protocols),
+             "first": plan.first, "last": plan.last, "stride": plan.stride, "frame": plan.frame,
+             "ranges": {name: list(ends) for name, ends in plan.ranges.items()}, "study_frames": plan.study_frames,
+             "baselines": None if plan.baselines is None else {**asdict(plan.baselines),
+                                                               "path": str(plan.baselines.path)}}
+    kept: dict[str, dict[str, Any]] = {
+        "recordings": {recording_name(p): str(p) for p in plan.data},
+        "models": {each.label: {"text": each.name, "weights": each.fingerprint(plan.config)} for each in plan.choices}}
     if path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        known = {recording_name(Path(p)): p for p in before["data"]}
-        moved = [p for p in map(str, plan.data) if known.get(recording_name(Path(p)), p) != p]
-        if {name: before[name] for name in settings} != settings or moved:
-            raise ConfigError(f"{path.parent} holds predictions of other settings or data (see {path.name}): choose "
-                              "another folder")
-    text = yaml.safe_dump({**told, **settings}, sort_keys=False, allow_unicode=True)
+        clashes = [name for group, known in kept.items() for name, value in known.items()
+                   if before["kept"][group].get(name, value) != value]
+        if {name: before[name] for name in settings} != settings or clashes:
+            what = f" ({', '.join(clashes)} changed)" if clashes else ""
+            raise ConfigError(f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
+                              "choose another folder")
+        kept = {group: {**before["kept"][group], **known} for group, known in kept.items()}
+    text = yaml.safe_dump({**asked, **settings, "kept": kept}, sort_keys=False, allow_unicode=True)
     write_atomically(path, [text.encode()])

@@ -16,10 +16,11 @@ from .atomic import write_atomically
 from .evaluation import Evaluation, FrameRow
 from .metrics_protocols import PROTOCOLS
 
-_HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
+HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
 _SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
 _METRES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta1", "delta2", "delta3", "edge_accuracy",
            "edge_completeness")
+FIGURES = tuple(dict.fromkeys((*_METRES, *_SHOWN["paper"])))
 _SEQUENCE = ("scale_drift", "flicker")
 
 
@@ -27,8 +28,9 @@ _SEQUENCE = ("scale_drift", "flicker")
 class Summary:
     """Means over the frames of one model on one recording under one protocol.
 
-    `figures` leaves out frames whose value is NaN (no edge, no window); `failed` frames have no figures, `reason` is
-    that of the first of them. `model_ms` is the mean of the frames that the model computed in this run, 0 for none.
+    `figures` leaves out frames whose value is NaN (no edge, no window); `failed` frames have no figures. `reason` is
+    that of the first frame without them; where the protocol is not for such a model, that is no failure. `model_ms` is
+    the mean over the predictions when they were made, 0 for baselines.
     """
 
     recording: str
@@ -42,6 +44,7 @@ class Summary:
     model_ms: float
     score_ms: float
     reason: str
+    baseline: bool = False
 
 
 def summaries(evaluation: Evaluation) -> list[Summary]:
@@ -59,10 +62,11 @@ def _summary(key: tuple[str, str, str], rows: Sequence[FrameRow], evaluation: Ev
     sequence = evaluation.sequences.get(key)
     computed = [row.model_ms for row in good if row.model_ms]
     return Summary(
-        *key, frames=len(good), failed=len(rows) - len(good), coverage=_mean([row.coverage for row in good]),
+        *key, frames=len(good), failed=sum(bool(row.reason) and row.applies for row in rows),
+        coverage=_mean([row.coverage for row in good]),
         figures=figures, sequence=asdict(sequence) if sequence is not None else {},
         model_ms=fmean(computed) if computed else 0.0, score_ms=_mean([row.score_ms for row in good]),
-        reason=next((row.reason for row in rows if row.reason), ""))
+        reason=next((row.reason for row in rows if row.reason), ""), baseline=key[1] in evaluation.baselines)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -85,7 +89,7 @@ def _table(rows: Sequence[Summary], protocol: str) -> str:
     sequence = () if protocol == "paper" else _SEQUENCE
     lines = [("model", "frames", "coverage", *shown, *sequence, "failed")]
     for each in rows:
-        failed = f"{each.failed}: {each.reason}".replace("|", "/") if each.failed else ""
+        failed = (f"{each.failed}: {each.reason}" if each.failed else each.reason).replace("|", "/")
         cells = [each.figures.get(name, math.nan) for name in shown] + [
             each.sequence.get(name, math.nan) for name in sequence]
         lines.append((each.model, str(each.frames), _number(each.coverage), *map(_number, cells), failed))
@@ -102,8 +106,8 @@ def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
     made = summaries(evaluation)
     write_atomically(folder / "per_frame.csv", [_csv(evaluation.rows).encode()])
     told = {"protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
-            "notes": evaluation.notes, "results": [_without_nan(asdict(each)) for each in made]}
-    write_atomically(folder / "summary.json", [json.dumps(told, indent=1, ensure_ascii=False).encode()])
+            "notes": evaluation.notes, "results": [asdict(each) for each in made]}
+    write_json(folder / "summary.json", told)
     write_atomically(folder / "tables.md", [tables(made).encode()])
     return made
 
@@ -112,14 +116,20 @@ def _csv(rows: Sequence[FrameRow]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
     stream = io.StringIO()
     writer = csv.writer(stream)
-    writer.writerow([*_HEAD, *names])
+    writer.writerow([*HEAD, *names])
     for row in rows:
-        writer.writerow([*(getattr(row, name) for name in _HEAD), *(row.figures.get(name, "") for name in names)])
+        writer.writerow([*(getattr(row, name) for name in HEAD), *(row.figures.get(name, "") for name in names)])
     return stream.getvalue()
 
 
+def write_json(path: Path, value: Any) -> None:
+    """JSON has neither NaN nor infinity: null stands for both. DataError where it cannot be written."""
+    write_atomically(path, [json.dumps(_without_nan(value), indent=1, ensure_ascii=False).encode()])
+
+
 def _without_nan(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: null stands for both."""
     if isinstance(value, dict):
         return {name: _without_nan(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

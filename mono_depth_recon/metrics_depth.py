@@ -41,18 +41,24 @@ class DepthErrors:
     pixels: int
 
 
-def depth_errors(depth: NDArray[np.floating], truth: NDArray[np.floating]) -> DepthErrors:
-    """Compares depth with truth, both (N,) in metres, finite and positive. DataError where they are not, or N is 0."""
+def depth_errors(depth: NDArray[np.floating], truth: NDArray[np.floating],
+                 logs: NDArray[np.floating] | None = None) -> DepthErrors:
+    """Compares depth with truth, both (N,) in metres, finite and positive. DataError where they are not, or N is 0.
+
+    `logs` (N,) float64 is ln depth - ln truth where somebody has it already.
+    """
     d, t = depth.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
     if d.shape != t.shape or not d.size:
         raise DataError(f"expected as many depths as truths, at least one, got {d.size} and {t.size}")
     if not (np.isfinite(d) & (d > 0) & np.isfinite(t) & (t > 0)).all():
         raise DataError("depth and truth must be finite and positive wherever they are compared")
     difference, ratio = d - t, np.maximum(d / t, t / d)
-    logs = np.log(d) - np.log(t)
+    squares = difference**2
+    if logs is None:
+        logs = np.log(d) - np.log(t)
     return DepthErrors(
-        abs_rel=float(np.mean(np.abs(difference) / t)), sq_rel=float(np.mean(difference**2 / t)),
-        rmse=float(np.sqrt(np.mean(difference**2))), rmse_log=float(np.sqrt(np.mean(logs**2))),
+        abs_rel=float(np.mean(np.abs(difference) / t)), sq_rel=float(np.mean(squares / t)),
+        rmse=float(np.sqrt(np.mean(squares))), rmse_log=float(np.sqrt(np.mean(logs**2))),
         log10=float(np.mean(np.abs(logs)) / np.log(10)), silog=float(100 * np.std(logs)),
         delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)),
         delta3=float(np.mean(ratio < 1.25**3)), pixels=d.size)

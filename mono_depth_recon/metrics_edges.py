@@ -33,51 +33,83 @@ class EdgeErrors:
 
 
 def edge_errors(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask) -> EdgeErrors:
-    """Compares the boundaries of depth and truth, (H, W) in any common unit, within `mask` (H, W).
+    """Compares the boundaries of depth and truth, (H, W) in any common unit, within `mask` (H, W)."""
+    return errors_of_edges(depth_edges(depth, mask), TrueEdges.of(depth_edges(truth, mask)))
 
-    Both are found alike, by `depth_edges`. Raises DataError for no pixel (from there).
-    """
-    found, true = depth_edges(depth, mask), depth_edges(truth, mask)
-    to_true, to_found = _distance(true), _distance(found)
-    near = found & (to_true < MAX_DISTANCE_PX)
+
+@dataclass(frozen=True, eq=False)
+class TrueEdges:
+    """The boundaries of the truth (H, W), and every pixel's distance to the nearest of them in pixels."""
+
+    edges: Mask
+    distance: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, edges: Mask) -> TrueEdges:
+        """With their distances, +Inf where there is no edge."""
+        return cls(edges, _distance(edges))
+
+
+def errors_of_edges(found: Mask, true: TrueEdges) -> EdgeErrors:
+    """Compares found boundaries (H, W) with true ones."""
+    near = _exact(true.distance[found])
+    near = near[near < MAX_DISTANCE_PX]
+    missed = _exact(_distance(found)[true.edges])
     return EdgeErrors(
-        accuracy=float(to_true[near].mean()) if near.any() else float("nan"),
-        completeness=float(np.minimum(to_found[true], MAX_DISTANCE_PX).mean()) if true.any() else float("nan"),
-        edges=int(found.sum()), true_edges=int(true.sum()))
+        accuracy=float(near.mean()) if near.size else float("nan"),
+        completeness=float(np.minimum(missed, MAX_DISTANCE_PX).mean()) if missed.size else float("nan"),
+        edges=int(found.sum()), true_edges=int(true.edges.sum()))
 
 
 def depth_edges(depth: NDArray[np.floating], mask: Mask) -> Mask:
-    """(H, W) bool: Canny on ln depth, so that a scale does not matter, thin lines at jumps of 10 % and what joins them.
+    """(H, W) bool: the boundaries of depth within `mask`, where it is finite and positive."""
+    return EdgeFinder(mask & np.isfinite(depth) & (depth > 0)).edges(depth)
 
-    What is unknown takes the value of the nearest known pixel, so that a hole makes no edge of its own, and edges
-    within 3 pixels of the mask's border do not count.
+
+class EdgeFinder:
+    """Canny on ln depth, so that a scale does not matter: thin lines at jumps of 10 % and what joins them.
+
+    For maps that share their known pixels (H, W). What is unknown takes the value of the nearest known pixel, so that
+    a hole makes no edge of its own, and edges within 3 pixels of the border of what is known do not count.
     """
+
+    def __init__(self, known: Mask) -> None:
+        import cv2
+
+        self._known = known
+        self._unknown, self._nearest = _nearest_known(known)
+        self._inner = cv2.erode(known.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
+
+    def edges(self, depth: NDArray[np.floating]) -> Mask:
+        """(H, W) bool; `depth` is finite and positive where it is known."""
+        import cv2
+
+        if not self._known.any():
+            return np.zeros(depth.shape, np.bool_)
+        filled = depth.ravel().copy()
+        filled[self._unknown] = filled[self._nearest]
+        logs = np.log(filled).astype(np.float32).reshape(depth.shape)
+        logs = cv2.GaussianBlur(logs, (0, 0), _BLUR_PX)
+        slopes = [cv2.Sobel(logs, cv2.CV_32F, *axis) / _SOBEL_SUM for axis in ((1, 0), (0, 1))]
+        fixed = [np.clip(np.rint(slope * _FIXED_POINT), -32768, 32767).astype(np.int16) for slope in slopes]
+        edges = cv2.Canny(*fixed, _WEAK * _FIXED_POINT, _STRONG * _FIXED_POINT, L2gradient=True) > 0
+        counted: Mask = edges & self._inner
+        return counted
+
+
+def _nearest_known(known: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Flat places (N,) of the unknown pixels, and of the nearest known pixel of each."""
     import cv2
 
-    known = mask & np.isfinite(depth) & (depth > 0)
-    if not known.any():
-        return np.zeros(depth.shape, np.bool_)
-    logs = cv2.GaussianBlur(np.log(_filled(depth, known)).astype(np.float32), (0, 0), _BLUR_PX)
-    slopes = [cv2.Sobel(logs, cv2.CV_32F, *axis) / _SOBEL_SUM for axis in ((1, 0), (0, 1))]
-    fixed = [np.clip(np.rint(slope * _FIXED_POINT), -32768, 32767).astype(np.int16) for slope in slopes]
-    edges = cv2.Canny(*fixed, _WEAK * _FIXED_POINT, _STRONG * _FIXED_POINT, L2gradient=True) > 0
-    inner = cv2.erode(known.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
-    counted: Mask = edges & inner
-    return counted
-
-
-def _filled(depth: NDArray[np.floating], known: Mask) -> NDArray[np.floating]:
-    """Every unknown pixel with the value of the nearest known one."""
-    import cv2
-
-    if known.all():
-        return depth
+    unknown = np.flatnonzero(~known)
+    if not unknown.size or unknown.size == known.size:
+        return unknown[:0], unknown[:0]
     _, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
                                                 labelType=cv2.DIST_LABEL_PIXEL)
-    values = np.zeros(labels.max() + 1, depth.dtype)
-    values[labels[known]] = depth[known]
-    filled: NDArray[np.floating] = values[labels]
-    return filled
+    labels, seen = labels.ravel(), np.flatnonzero(known)
+    place = np.zeros(int(labels.max()) + 1, np.intp)
+    place[labels[seen]] = seen
+    return unknown, place[labels[unknown]]
 
 
 def _distance(edges: Mask) -> NDArray[np.float32]:
@@ -87,3 +119,8 @@ def _distance(edges: Mask) -> NDArray[np.float32]:
     if not edges.any():
         return np.full(edges.shape, np.inf, np.float32)
     return cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _exact(distances: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distances between pixels are roots of whole numbers: OpenCV's last digit depends on threads and alignment."""
+    return np.sqrt(np.rint(np.square(distances, dtype=np.float64)))

@@ -74,20 +74,22 @@ def ssim(a: NDArray[np.floating], b: NDArray[np.floating], mask: Mask | None = N
     if min(height, width) < SSIM_WINDOW:
         raise DataError(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got {width}x{height}")
     whole = np.ones(a.shape, np.bool_) if mask is None else mask
-    x, y = (np.where(whole, image, 0).astype(np.float64) for image in (a, b))
+    x, y = (np.where(whole, image, 0).astype(np.float64, copy=False) for image in (a, b))
     pad, count = SSIM_WINDOW // 2, SSIM_WINDOW**2
 
     def mean(image: _Floats) -> _Floats:
         made: _Floats = cv2.blur(image, (SSIM_WINDOW, SSIM_WINDOW))[pad : height - pad, pad : width - pad]
         return made
 
-    mean_x, mean_y = mean(x), mean(y)
+    counted = cv2.erode(whole.view(np.uint8), np.ones((SSIM_WINDOW, SSIM_WINDOW), np.uint8))[
+        pad : height - pad, pad : width - pad] > 0
+    if not counted.any():
+        return float("nan")
+    mean_x, mean_y, product = mean(x), mean(y), mean(x * y)
+    square_sum = mean(x * x + y * y)
     unbiased = count / (count - 1)
-    var_x, var_y = unbiased * (mean(x * x) - mean_x**2), unbiased * (mean(y * y) - mean_y**2)
-    covariance = unbiased * (mean(x * y) - mean_x * mean_y)
+    means, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     c1, c2 = _K1**2, _K2**2
-    quality = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    quality /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    holes = mean((~whole).astype(np.float64))
-    counted = quality[holes * count < 0.5]
-    return float(counted.mean()) if counted.size else float("nan")
+    quality = (2 * means + c1) * (2 * unbiased * (product - means) + c2)
+    quality /= (mean_squares + c1) * (unbiased * (square_sum - mean_squares) + c2)
+    return float(quality[counted].mean())

@@ -6,8 +6,8 @@ from those in depth space, and an alignment hides an error of scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,12 @@ from .arrays import Mask
 from .errors import DataError
 from .frames import Prediction
 from .metrics_depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
-from .metrics_edges import edge_errors
+from .metrics_edges import EdgeFinder, TrueEdges, errors_of_edges
 from .metrics_image import image_errors, min_max_scaled
+
+
+class InapplicableError(DataError):
+    """The protocol is not for this kind of model: nothing is wrong with either."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class FrameScore:
     """The figures of one frame under one protocol, by name, and the share of the pixels with truth that counted.
 
     `aligned` (H, W) is the prediction as it was compared: metres, or [0, 1] under `paper`; NaN outside `mask`.
+    `log_errors` (N,) is ln depth - ln truth of the pixels of the mask, None under `paper`.
     """
 
     protocol: str
@@ -71,64 +76,119 @@ class FrameScore:
     coverage: float
     aligned: NDArray[np.float64]
     mask: Mask
+    log_errors: NDArray[np.float64] | None = None
 
 
-def score(prediction: Prediction, truth: NDArray[np.floating], protocol: Protocol) -> FrameScore:
-    """Scores a prediction against truth (H, W) in metres, NaN or 0 unknown.
+def score(prediction: Prediction, truth: NDArray[np.floating], protocol: Protocol, flat: bool = False) -> FrameScore:
+    """Scores a prediction against truth (H, W) in metres, NaN or 0 unknown, as FrameScorer does."""
+    return FrameScorer(prediction, truth, flat).score(protocol)
 
-    Raises DataError where shapes differ, no pixel counts, or the protocol needs metres that a relative model lacks.
+
+class FrameScorer:
+    """Scores one prediction against truth (H, W) in metres, NaN or 0 unknown, by one protocol after the other.
+
+    What the protocols share (pixels, logarithms, boundaries of the truth) is computed once. `flat` lets a constant be
+    fitted where a protocol fits scale and shift: it becomes the mean inverse depth. Otherwise that is a DataError.
     """
-    values = _values(prediction)
-    if values.shape != truth.shape:
-        raise DataError(f"prediction and truth must have one shape, got {values.shape} and {truth.shape}")
-    known = np.isfinite(truth) & (truth >= protocol.min_range) & (truth <= protocol.max_range)
-    if protocol.name == "nyu":
-        known &= eigen_crop(*truth.shape)
-    mask = known & np.isfinite(values)
-    if protocol.name != "paper":  # it compares whatever the model says
-        mask &= values > 0
-    if not mask.any():
-        raise DataError(f"no pixel to compare: {int(known.sum())} have truth between {protocol.min_range:g} and "
-                        f"{protocol.max_range:g} m, none of them a positive finite prediction")
-    figures, aligned = _ALIGNED[protocol.name](prediction, truth, mask, protocol)
-    return FrameScore(protocol.name, figures, float(mask.sum() / known.sum()), aligned, mask)
+
+    def __init__(self, prediction: Prediction, truth: NDArray[np.floating], flat: bool = False) -> None:
+        self._prediction, self._truth, self._flat = prediction, truth, flat
+        self._values = _values(prediction)
+        if self._values.shape != truth.shape:
+            raise DataError(f"prediction and truth must have one shape, got {self._values.shape} and {truth.shape}")
+        self._compared: dict[tuple[bool, bool, float, float], _Compared] = {}
+
+    def score(self, protocol: Protocol) -> FrameScore:
+        """The figures under `protocol`.
+
+        Raises DataError where no pixel counts, or the protocol needs metres that a relative model lacks.
+        """
+        compared = self._pixels(protocol)
+        if protocol.name == "paper":
+            return _as_pictures(protocol, compared)
+        depth = self._metres(protocol, compared)
+        if protocol.clamped:
+            depth = np.clip(depth, protocol.min_range, protocol.max_range)
+        logs = np.log(depth) - compared.log_truth
+        aligned = compared.on_image(depth)
+        edges = errors_of_edges(compared.finder.edges(aligned), compared.true_edges)
+        figures = {**asdict(depth_errors(depth, compared.truth, logs)), "edge_accuracy": edges.accuracy,
+                   "edge_completeness": edges.completeness}
+        return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
+
+    def _pixels(self, protocol: Protocol) -> _Compared:
+        cropped, positive = protocol.name == "nyu", protocol.name != "paper"  # paper: whatever the model says
+        key = cropped, positive, protocol.min_range, protocol.max_range
+        if key not in self._compared:
+            self._compared[key] = self._select(*key)
+        return self._compared[key]
+
+    def _select(self, cropped: bool, positive: bool, low: float, high: float) -> _Compared:
+        truth, values = self._truth, self._values
+        known = np.isfinite(truth) & (truth >= low) & (truth <= high)
+        if cropped:
+            known &= eigen_crop(*truth.shape)
+        mask = known & np.isfinite(values)
+        if positive:
+            mask &= values > 0
+        if not mask.any():
+            raise DataError(f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, none "
+                            "of them a positive finite prediction")
+        return _Compared(mask, values[mask].astype(np.float64), truth[mask].astype(np.float64),
+                         float(mask.sum() / known.sum()))
+
+    def _metres(self, protocol: Protocol, compared: _Compared) -> NDArray[np.float64]:
+        """(N,) metres of the compared pixels, by the protocol's alignment."""
+        relative = self._prediction.depth is None
+        if protocol.name == "affine" or (protocol.name == "nyu" and relative):
+            disparity = compared.values if relative else 1 / compared.values
+            if self._flat and not np.ptp(disparity):
+                return np.full(disparity.size, 1 / np.mean(1 / compared.truth))
+            return depth_of_affine(disparity, *affine_fit(disparity, compared.truth))
+        if relative:
+            raise InapplicableError(f"protocol {protocol.name} needs metres, the model gives relative disparity: see "
+                                    "affine, nyu")
+        if protocol.name == "median":
+            return compared.values * (np.median(compared.truth) / np.median(compared.values))
+        return compared.values
 
 
-def _paper(prediction: Prediction, truth: NDArray[np.floating], mask: Mask,
-           protocol: Protocol) -> tuple[dict[str, float], NDArray[np.float64]]:
-    scaled = min_max_scaled(_values(prediction), mask)
-    return asdict(image_errors(scaled, min_max_scaled(truth, mask), mask)), scaled
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The pixels of `mask` (H, W) that are compared: values of the prediction and truth, (N,) float64."""
+
+    mask: Mask
+    values: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    coverage: float
+
+    @cached_property
+    def log_truth(self) -> NDArray[np.float64]:
+        return np.log(self.truth)
+
+    @cached_property
+    def finder(self) -> EdgeFinder:
+        return EdgeFinder(self.mask)
+
+    @cached_property
+    def true_edges(self) -> TrueEdges:
+        return TrueEdges.of(self.finder.edges(self.on_image(self.truth)))
+
+    def on_image(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(H, W), NaN outside the mask."""
+        image = np.full(self.mask.shape, np.nan)
+        image[self.mask] = values
+        return image
 
 
-def _in_metres(prediction: Prediction, truth: NDArray[np.floating], mask: Mask,
-               protocol: Protocol) -> tuple[dict[str, float], NDArray[np.float64]]:
-    aligned = np.full(truth.shape, np.nan)
-    aligned[mask] = _metres(prediction, truth, mask, protocol)
-    if protocol.clamped:
-        aligned[mask] = np.clip(aligned[mask], protocol.min_range, protocol.max_range)
-    figures = asdict(depth_errors(aligned[mask], truth[mask]))
-    edges = edge_errors(aligned, truth, mask)
-    return {**figures, "edge_accuracy": edges.accuracy, "edge_completeness": edges.completeness}, aligned
-
-
-def _metres(prediction: Prediction, truth: NDArray[np.floating], mask: Mask, protocol: Protocol) -> NDArray[np.float64]:
-    """(N,) metres of the pixels of the mask, by the protocol's alignment."""
-    fits = protocol.name == "affine" or (protocol.name == "nyu" and prediction.disparity is not None)
-    if fits:
-        values = _values(prediction)[mask].astype(np.float64)
-        disparity = values if prediction.depth is None else 1 / values
-        return depth_of_affine(disparity, *affine_fit(disparity, truth[mask]))
-    if prediction.depth is None:
-        raise DataError(f"protocol {protocol.name} needs metres, the model gives relative disparity: see affine, nyu")
-    depth = prediction.depth[mask].astype(np.float64)
-    return depth * (np.median(truth[mask]) / np.median(depth)) if protocol.name == "median" else depth
+def _as_pictures(protocol: Protocol, compared: _Compared) -> FrameScore:
+    picture, truth = (min_max_scaled(compared.on_image(values), compared.mask)
+                      for values in (compared.values, compared.truth))
+    figures = asdict(image_errors(picture, truth, compared.mask))
+    return FrameScore(protocol.name, figures, compared.coverage, picture, compared.mask)
 
 
 def _values(prediction: Prediction) -> NDArray[np.float32]:
     values = prediction.disparity if prediction.depth is None else prediction.depth
     assert values is not None  # Prediction holds one of them
     return values
-
-
-_ALIGNED: dict[str, Callable[..., tuple[dict[str, float], NDArray[np.float64]]]] = {
-    "paper": _paper, **dict.fromkeys(("metric", "median", "affine", "nyu"), _in_metres)}

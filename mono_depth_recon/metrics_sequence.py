@@ -25,15 +25,25 @@ class SequenceErrors:
     frames: int
 
 
+@dataclass(frozen=True, eq=False)
+class _LogErrors:
+    """ln depth - ln truth (H, W) of one frame, where its mask says so."""
+
+    errors: NDArray[np.float64]
+    mask: Mask
+    stamp: float
+
+
 class SequenceMeter:
-    """Frames one after the other; keeps one of them and a few numbers per frame. `max_gap` seconds end a pair."""
+    """Frames one after the other; keeps two of them and a few numbers per frame. `max_gap` seconds end a pair."""
 
     def __init__(self, max_gap: float = 1.0) -> None:
         self._max_gap = max_gap
         self._stamps: list[float] = []
         self._scales: list[float] = []
         self._flicker: list[float] = []
-        self._last: NDArray[np.float64] | None = None
+        self._first: _LogErrors | None = None
+        self._last: _LogErrors | None = None
 
     def add(self, depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask, stamp: float) -> None:
         """The next frame: depth and truth (H, W) in metres, compared on `mask`; `stamp` in seconds, growing.
@@ -41,18 +51,35 @@ class SequenceMeter:
         A frame without a pixel that both know is left out. The camera may move: truth tells what changes by that.
         """
         both = mask & np.isfinite(depth) & (depth > 0) & np.isfinite(truth) & (truth > 0)
-        if not both.any():
-            return
-        logs = np.full(depth.shape, np.nan)
-        logs[both] = np.log(depth[both].astype(np.float64)) - np.log(truth[both].astype(np.float64))
-        if self._last is not None and self._last.shape == logs.shape and stamp - self._stamps[-1] <= self._max_gap:
-            change = np.abs(logs - self._last)
-            common = np.isfinite(change)
-            if common.any():
-                self._flicker.append(float(change[common].mean()))
-        self._scales.append(float(np.median(-logs[both])))
+        if both.any():
+            self.add_log_errors(np.log(depth[both].astype(np.float64)) - np.log(truth[both].astype(np.float64)), both,
+                                stamp)
+
+    def add_log_errors(self, errors: NDArray[np.float64], mask: Mask, stamp: float) -> None:
+        """The next frame by ln depth - ln truth (N,) of the N pixels of `mask` (H, W), at least one."""
+        whole = np.zeros(mask.shape)
+        whole[mask] = errors
+        frame = _LogErrors(whole, mask, stamp)
+        self._pair(self._last, frame)
+        self._scales.append(float(np.median(-errors)))
         self._stamps.append(stamp)
-        self._last = logs
+        self._first, self._last = self._first or frame, frame
+
+    def extend(self, later: SequenceMeter) -> None:
+        """The frames of another meter, which come after those of this one."""
+        if later._first is None:
+            return
+        self._pair(self._last, later._first)
+        for name in ("_stamps", "_scales", "_flicker"):
+            getattr(self, name).extend(getattr(later, name))
+        self._first, self._last = self._first or later._first, later._last
+
+    def _pair(self, before: _LogErrors | None, after: _LogErrors) -> None:
+        if before is None or before.errors.shape != after.errors.shape or after.stamp - before.stamp > self._max_gap:
+            return
+        common = before.mask & after.mask
+        if common.any():
+            self._flicker.append(float(np.abs(after.errors[common] - before.errors[common]).mean()))
 
     def result(self) -> SequenceErrors:
         """The figures of all frames so far."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_recordings import CAMERA, FORMATS, Scene
 
-from mono_depth_recon import evaluation
+from mono_depth_recon import evaluation, evaluation_predictions
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.opening import OpenOptions
@@ -54,7 +54,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
             raise ModelError("weights of absent are missing: give model.checkpoint")
         return made.setdefault(settings.name, Model(settings.name))
 
-    monkeypatch.setattr(evaluation, "load_model", load)
+    monkeypatch.setattr(evaluation_predictions, "load_model", load)
     return made
 
 

@@ -5,37 +5,92 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config import parameter
 from ..datasets.opening import OpenOptions
-from ..evaluation import EvaluationPlan, Progress, evaluate
+from ..errors import ConfigError, MonoDepthError
+from ..evaluation import EvaluationPlan, EvaluationRun, Progress, score_run
+from ..evaluation_compare import compare, write_comparison
+from ..evaluation_plan import PartOfRecording, recording_name
+from ..evaluation_studies import PARTS, run_studies
 from ..evaluation_tables import tables, write_results
 from ..metrics_protocols import PROTOCOLS
 from .parameters import add_flags, config_of
+from .table3_costs import costs_of
 
 _DESCRIPTION = """Scores models on TUM folders, their .tgz, ROS 1 and ROS 2 bags: predictions/, per_frame.csv,
-summary.json and tables.md in the output folder. What is already in predictions/ is not computed again: run the same
-command to go on after an interruption, or to score again."""
+summary.json and tables.md in the output folder; with --with also scores of clouds, robustness, uncertainty and the
+paper's Table 3 by measurement. What was computed is not computed again: run the same command to go on after an
+interruption, or to score again. docs/evaluation.md defines every figure."""
 
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
     parser = commands.add_parser("evaluate", help="score models on recordings with depth", allow_abbrev=False,
                                  description=_DESCRIPTION)
-    parser.add_argument("data", nargs="+", type=Path, metavar="RECORDING", help="TUM folder, .tgz, ROS 1 or ROS 2 bag")
-    parser.add_argument("--models", nargs="+", default=[parameter("model.name").default], metavar="NAME",
-                        help="models of the table, or ensembles (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("results/evaluation"), metavar="FOLDER",
-                        help="where the results go (default: %(default)s)")
+    add_arguments(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command as an executable of its own, `evaluate_tum`. Returns as `run` does."""
+    parser = argparse.ArgumentParser("evaluate_tum", allow_abbrev=False, description=_DESCRIPTION)
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        return run(arguments)
+    except MonoDepthError as error:
+        print(f"evaluate_tum: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("evaluate_tum: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command."""
+    parser.add_argument("data", nargs="*", metavar="RECORDING[:FIRST:LAST]",
+                        help="TUM folder, .tgz, ROS 1 or ROS 2 bag; of which the frames from FIRST to LAST by position")
+    parser.add_argument("--models", nargs="+", default=[parameter("model.name").default], metavar="NAME[=WEIGHTS]",
+                        help="models of the table, ensembles, each with weights of its own if wanted (folder, card or "
+                             "file); hf:FOLDER=metric_depth or hf:FOLDER=relative_disparity (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER",
+                        help="where the results go (default: results/evaluation, with --compare results/comparison)")
     parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), choices=list(PROTOCOLS), metavar="NAME",
                         help=f"some of {', '.join(PROTOCOLS)} (default: all)")
-    frames = parser.add_argument_group("frames")
+    parser.add_argument("--with", dest="parts", nargs="+", default=[], choices=list(PARTS), metavar="PART",
+                        help=f"also some of {', '.join(PARTS)}; table3 takes in the others (default: none)")
+    parser.add_argument("--baseline-frames", metavar="RECORDING:FIRST:LAST",
+                        help="also score the baselines 'constant' and 'mean map', which know the true depth of these "
+                             "frames, by position")
+    parser.add_argument("--fine-tuned", nargs=2, action="append", default=[], metavar=("BEFORE", "AFTER"),
+                        help="two of --models, the second fine-tuned from the first: their difference stands in table3")
+    parser.add_argument("--workers", type=int, default=2, metavar="N",
+                        help="processes that score beside the model; 1 = none (default: %(default)s)")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("RESULTS_A", "RESULTS_B"),
+                        help="instead of scoring: differences between two results, with confidence intervals")
+    parser.add_argument("--block", type=int, default=10, metavar="N",
+                        help="--compare: frames of a block of the bootstrap (default: %(default)s)")
+    _add_frames(parser.add_argument_group("frames"))
+    _add_recordings(parser.add_argument_group("recordings"))
+    add_flags(parser, ("model.checkpoint", "model.output", "model.runtime", "model.precision", "model.device",
+                       "model.input_size", "model.accept_noncommercial", "cpu_threads"))
+    parser.set_defaults(run=run)
+
+
+def _add_frames(frames: Any) -> None:
     frames.add_argument("--first", type=int, default=0, metavar="N", help="first frame by position (default: 0)")
     frames.add_argument("--last", type=int, default=-1, metavar="N", help="last frame; -1 is the end (default: -1)")
     frames.add_argument("--stride", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
-    data = parser.add_argument_group("recordings")
+    frames.add_argument("--frame", default="", metavar="N|STAMP",
+                        help="one frame alone, by position or stamp, as the paper's tables have it")
+    frames.add_argument("--study-frames", type=int, default=10, metavar="N",
+                        help="frames of each recording, evenly, that the parts of --with take (default: %(default)s)")
+
+
+def _add_recordings(data: Any) -> None:
     for name, kind, text in (
         ("camera", str, "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3; default: as the recording says"),
         ("colour_topic", str, "colour topic of bags; default: found"),
@@ -45,24 +100,49 @@ def add_parser(commands: Any) -> None:
     ):
         data.add_argument("--" + name.replace("_", "-"), type=kind, default=getattr(OpenOptions(), name),
                           metavar=kind.__name__.upper(), help=text)
-    add_flags(parser, ("model.checkpoint", "model.output", "model.runtime", "model.precision", "model.device",
-                       "model.input_size", "model.accept_noncommercial", "cpu_threads"))
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the tables. Returns 1 where a frame, model or recording failed."""
+    if arguments.compare:
+        return _compare(arguments)
+    if not arguments.data:
+        raise ConfigError("expected recordings to score models on, or --compare with two folders of results")
+    plan = _plan(arguments)
+    with EvaluationRun(plan, _Announcer()) as opened:
+        for note in opened.notes:
+            print(f"mono-depth-recon: {note}", file=sys.stderr)
+        made = write_results(plan.output, score_run(opened))
+        print(tables(made), flush=True)
+        failures = run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)
+    for failure in failures:
+        print(f"mono-depth-recon: {failure}", file=sys.stderr)
+    print(f"written to {plan.output}")
+    return 1 if failures or any(each.failed and not each.baseline for each in made) else 0
+
+
+def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
     options = OpenOptions(arguments.camera, arguments.colour_topic, arguments.depth_topic, arguments.depth_factor,
                           arguments.max_difference, poses="none")
-    plan = EvaluationPlan(arguments.data, arguments.models, arguments.output, arguments.protocols, options,
-                          config_of(arguments), arguments.first, arguments.last, arguments.stride)
-    evaluation = evaluate(plan, _Announcer())
-    made = write_results(plan.output, evaluation)
-    for note in evaluation.notes:
-        print(f"mono-depth-recon: {note}", file=sys.stderr)
-    print(tables(made))
-    print(f"written to {plan.output}")
-    return 1 if any(each.failed for each in made) else 0
+    baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
+    parts = {text: None if Path(text).exists() or ":" not in text else PartOfRecording.parse(text)
+             for text in arguments.data}
+    data = [part.path if part else Path(text) for text, part in parts.items()]
+    ranges = {recording_name(part.path): (part.first, part.last) for part in parts.values() if part}
+    return EvaluationPlan(
+        data, arguments.models, arguments.output or Path("results/evaluation"), arguments.protocols, options,
+        config_of(arguments), arguments.first, arguments.last, arguments.stride, arguments.frame,
+        baselines, arguments.workers, arguments.study_frames, ranges)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.data:
+        raise ConfigError("--compare takes two folders of results and no recordings")
+    folder = arguments.output or Path("results/comparison")
+    first, second = arguments.compare
+    print(write_comparison(folder, compare(first, second, arguments.block)))
+    print(f"written to {folder}")
+    return 0
 
 
 class _Announcer:
@@ -77,6 +157,8 @@ class _Announcer:
         if now - self._last < (0.2 if terminal else 10.0) and at.done < at.of:
             return
         self._last = now
-        text = (f"{at.done}/{at.of} frames, {at.rate:.2f}/s, {at.remaining_s:.0f} s left: {at.model} on {at.recording}")
+        part = f"{at.part}: " if at.part else ""
+        text = (f"{part}{at.done}/{at.of} frames, {at.rate:.2f}/s, {at.remaining_s:.0f} s left: {at.model} on "
+                f"{at.recording}")
         print(f"\r{text:100}" if terminal else text, end="" if terminal and at.done < at.of else "\n", file=sys.stderr,
               flush=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
-from ..errors import DataError
+from ..errors import DataError, MonoDepthError
 from ..frames import Sample
 
 
@@ -64,6 +67,22 @@ class Recording(Sequence[Sample]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         return self.read(index % len(self))
+
+    def samples(self, indices: Iterable[int], ahead: int = 2) -> Iterator[Sample | MonoDepthError]:
+        """These pairs, read by threads up to `ahead` before they are asked for; in place of a broken one its error."""
+        waiting = iter(indices)
+        with ThreadPoolExecutor(ahead) as threads:
+            reading = deque(threads.submit(self._attempt, i) for i in islice(waiting, ahead))
+            while reading:
+                done = reading.popleft().result()
+                reading.extend(threads.submit(self._attempt, i) for i in islice(waiting, 1))
+                yield done
+
+    def _attempt(self, index: int) -> Sample | MonoDepthError:
+        try:
+            return self[index]
+        except MonoDepthError as error:
+            return error
 
     def sample(self, rgb: Rgb, depth: Depth | None, stamp: float, name: str, pose: Matrix | None) -> Sample:
         """The sample of a raw pair, after a check of both sizes against the camera (DataError), rectified if asked."""

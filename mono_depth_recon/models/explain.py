@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, ModelError
 from .base import DepthModel, Output, View
+from .ensemble import PREFIX
 from .runtimes import Network
-from .transformer import TransformerDepthModel
+from .transformer import HF, TransformerDepthModel
 
 METHODS = ("gradcam", "rollout", "shap")
 _SHAP_ROUNDS, _SHAP_SAMPLES = 8, 4  # batches and samples of one batch
@@ -88,6 +89,15 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
     asked = _Asked(model, view, region)
     _check_fit(model.name, asked.transformer is not None, method)
     return {"gradcam": _grad_cam, "rollout": _roll_out, "shap": _shap}[method](asked)
+
+
+def methods_of(name: str) -> tuple[str, ...]:
+    """The methods for the model that the table calls `name`; none for ensembles, whose members have theirs."""
+    from .table import CHECKPOINTS  # the table loads every family, explain only one
+
+    if name.startswith(PREFIX):
+        return ()
+    return ("rollout", "shap") if name in CHECKPOINTS or name.startswith(HF) else ("gradcam", "shap")
 
 
 def _need(library: str, extra: str) -> None:

@@ -129,6 +129,13 @@ class McDropoutModel(_Asking):
         return _like(samples[0], mean, self.fit.sigma(values.std(axis=0, ddof=1), mean))
 
 
+def seed_dropout(seed: int) -> None:
+    """Makes the samples of dropout that follow come out again."""
+    import torch
+
+    torch.manual_seed(seed)
+
+
 def mirrored(view: View) -> View:
     """Left and right exchanged, in the image and in its camera."""
     rgb, camera = view

@@ -1,0 +1,154 @@
+"""Scores of each frame's point cloud against that of the true depth, as it is and cleaned as the paper does."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth
+from .camera import PinholeCamera
+from .config import MeshConfig
+from .errors import DataError, MonoDepthError
+from .evaluation import EvaluationRun, Meter
+from .evaluation_ledger import Ledger, Row
+from .evaluation_predictions import Predictor
+from .evaluation_scoring import OrderedPool
+from .frames import Prediction, Sample
+from .mesh import Cloud, clean_cloud
+from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
+from .metrics_protocols import PROTOCOLS, FrameScorer
+from .pointcloud import back_project
+
+PART = "scores_3d.json"
+TRUE_DEPTH = "true depth"
+_STRIDE = 2  # every second row and column
+_CLEANED = (False, True)
+
+_Points = NDArray[np.float32]
+_PREAMBLE = {
+    "clouds": "pixels with true depth and a prediction, every second row and column; metric models as they are "
+              "(protocol metric), relative ones after scale and shift (affine)",
+    "cleaned": "the cloud after Open3D's voxel grid of 2 cm and statistical outlier removal (20 neighbours, 2 standard "
+               "deviations); the true cloud stays as it is",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CloudJob:
+    """A frame to score: no prediction stands for the true depth itself."""
+
+    prediction: Prediction | None
+    truth: Depth
+    camera: PinholeCamera
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class CloudAnswer:
+    """The figures of a frame, as it is and cleaned; `reason` where there are none."""
+
+    figures: dict[bool, dict[str, float]] = field(default_factory=dict)
+    protocol: str = ""
+    reason: str = ""
+
+
+def score_cloud(job: CloudJob) -> CloudAnswer:
+    """Both clouds of one frame against the true one."""
+    relative = job.prediction is not None and job.prediction.depth is None
+    name = "" if job.prediction is None else "affine" if relative else "metric"
+    try:
+        depth, truth = job.truth, job.truth
+        if job.prediction is not None:
+            made = FrameScorer(job.prediction, job.truth, job.flat).score(PROTOCOLS[name])
+            depth, truth = made.aligned.astype(np.float32), np.where(made.mask, job.truth, np.float32(np.nan))
+        points, true_points = _points(depth, job.camera), _points(truth, job.camera)
+        clouds = {False: points, True: _cleaned(points)}
+        if job.prediction is None:
+            return CloudAnswer({cleaned: vars(cloud_texture(each)) for cleaned, each in clouds.items()})
+        return CloudAnswer({cleaned: cloud_figures(each, true_points) for cleaned, each in clouds.items()}, name)
+    except DataError as error:
+        return CloudAnswer(protocol=name, reason=str(error))
+
+
+def _points(depth: Depth, camera: PinholeCamera) -> _Points:
+    organised = back_project(depth, camera, np.zeros((*depth.shape, 3), np.uint8), _STRIDE)[..., :3].reshape(-1, 3)
+    return organised[np.isfinite(organised).all(axis=1)]
+
+
+def _cleaned(points: _Points) -> _Points:
+    return clean_cloud(Cloud(points, np.zeros(points.shape, np.uint8)), MeshConfig()).points
+
+
+def scores_3d(run: EvaluationRun) -> list[Row]:
+    """The rows of scores_3d.json: means over the studied frames by recording, model and whether cleaned."""
+    ledger = Ledger(run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}})
+    asked: list[tuple[str, Predictor | None]] = [(name, predictor) for predictor in (None, *run.predictors)
+                                                 for name in run.recordings]
+    todo = [(name, each) for name, each in asked
+            if not all(ledger.has(recording=name, model=_label(each), cleaned=cleaned) for cleaned in _CLEANED)]
+    meter = run.meter(sum(len(run.plan.studied(run.recordings[name])) for name, _ in todo), "clouds")
+    waiting = deque[tuple[str, Predictor | None, int]]()
+    answers: list[CloudAnswer] = []
+
+    def take(made: Sequence[CloudAnswer]) -> None:
+        answers.extend(made)
+        while waiting and len(answers) >= waiting[0][2]:
+            name, predictor, count = waiting.popleft()
+            _add_rows(ledger, name, predictor, answers[:count])
+            del answers[:count]
+
+    with OrderedPool(run.plan.workers) as pool:
+        for name, predictor in todo:
+            waiting.append((name, predictor, len(run.plan.studied(run.recordings[name]))))
+            for job in _jobs(run, name, predictor, meter):
+                take(pool.submit(_answer, job))
+        take(pool.finish())
+    ledger.write()
+    return ledger.rows
+
+
+def _answer(job: CloudJob | str) -> CloudAnswer:
+    return CloudAnswer(reason=job) if isinstance(job, str) else score_cloud(job)
+
+
+def _label(predictor: Predictor | None) -> str:
+    return TRUE_DEPTH if predictor is None else predictor.label
+
+
+def _jobs(run: EvaluationRun, name: str, predictor: Predictor | None, meter: Meter) -> Any:
+    recording = run.recordings[name]
+    for sample in recording.samples(run.plan.studied(recording)):
+        yield _job(run, name, sample, predictor)
+        meter.step(name, _label(predictor))
+    if predictor is not None:
+        predictor.unload()
+
+
+def _job(run: EvaluationRun, name: str, sample: Sample | MonoDepthError, predictor: Predictor | None) -> CloudJob | str:
+    if isinstance(sample, MonoDepthError):
+        return str(sample)
+    assert sample.depth is not None  # recordings are opened with need_depth
+    try:
+        prediction = None if predictor is None else run.prediction(name, sample, predictor)[0]
+    except MonoDepthError as error:
+        return str(error)
+    if prediction is not None:
+        prediction = replace(prediction, sigma=None)
+    return CloudJob(prediction, sample.depth, sample.camera, predictor is not None and predictor.baseline)
+
+
+def _add_rows(ledger: Ledger, name: str, predictor: Predictor | None, answers: Sequence[CloudAnswer]) -> None:
+    good = [answer for answer in answers if not answer.reason]
+    for cleaned in _CLEANED:
+        names = good[0].figures[cleaned] if good else {}
+        figures = {key: float(np.nanmean([answer.figures[cleaned][key] for answer in good])) for key in names}
+        ledger.add({"recording": name, "model": _label(predictor), "cleaned": cleaned,
+                    "protocol": next((answer.protocol for answer in answers if answer.protocol), ""),
+                    "baseline": predictor is not None and predictor.baseline, "frames": len(good),
+                    "failed": len(answers) - len(good),
+                    "reason": next((answer.reason for answer in answers if answer.reason), ""), "figures": figures})

@@ -1,0 +1,82 @@
+"""Baselines that know the true depth of training frames and nothing of the image: what a model must beat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from .arrays import Depth
+from .datasets.opening import OpenOptions, open_dataset
+from .errors import DataError
+from .evaluation_plan import PartOfRecording
+from .frames import Prediction, Sample
+
+CONSTANT, MEAN_MAP = "constant", "mean map"
+_MOST_FRAMES = 400
+
+
+class Frames(Protocol):
+    """Samples by number."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, i: int, /) -> Sample:
+        """Sample i."""
+
+
+class Baseline:
+    """One depth map (H, W) in metres for every frame, resized (bilinear) to its image."""
+
+    baseline = True
+
+    def __init__(self, label: str, depth: Depth) -> None:
+        self.label = label
+        self._depth = depth
+
+    def depth(self, sample: Sample) -> Depth:
+        """(H, W) metres at the size of the frame."""
+        import cv2
+
+        if self._depth.size == 1:
+            return np.full(sample.rgb.shape[:2], self._depth[0, 0], np.float32)
+        return cv2.resize(self._depth, sample.camera.size, interpolation=cv2.INTER_LINEAR)
+
+    def unload(self) -> None:
+        """Nothing to give back."""
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The same for every frame."""
+        return Prediction(depth=self.depth(sample))
+
+
+def baselines(known: Frames) -> list[Baseline]:
+    """`constant`, the median of the frames' true depth, and `mean map`, its mean at each pixel.
+
+    Pixels that no frame knows take the constant. Of more than 400 frames an even choice counts. DataError where no
+    pixel of any frame has depth.
+    """
+    chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(_MOST_FRAMES, len(known)))]
+    stack = np.stack([sample.depth for sample in chosen if sample.depth is not None])
+    seen = np.isfinite(stack).any(0)
+    if not seen.any():
+        raise DataError("the baselines need training frames with true depth, none of them has any")
+    constant = float(np.nanmedian(stack))
+    mean = np.full(stack.shape[1:], constant, np.float32)
+    mean[seen] = np.nanmean(stack[:, seen], axis=0)
+    return [Baseline(CONSTANT, np.full((1, 1), constant, np.float32)), Baseline(MEAN_MAP, mean)]
+
+
+def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline]:
+    """The baselines that know these frames of a recording, rectified. Raises DataError."""
+    recording = open_dataset(frames.path, replace(options, rectified=True, need_depth=True))
+    try:
+        chosen = [i for i, position in enumerate(recording.positions) if frames.first <= position <= frames.last]
+        if not chosen:
+            raise DataError(f"{frames.path}: no frame stands at positions {frames.first} to {frames.last}, the last is "
+                            f"at {recording.positions[-1]}")
+        return baselines([recording[i] for i in chosen])
+    finally:
+        recording.close()

@@ -1,0 +1,180 @@
+"""What is evaluated: models with their weights, recordings, frames and protocols."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .config import Config
+from .datasets.opening import OpenOptions
+from .datasets.recording import Recording
+from .errors import ConfigError
+from .metrics_protocols import PROTOCOLS
+from .models.ensemble import PREFIX
+from .models.transformer import HF
+
+OUTPUTS = ("metric_depth", "relative_disparity")
+_STAMP_TOLERANCE_S = 1e-3
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model of the table, hf:FOLDER or an ensemble, with weights of its own (empty: those of the settings).
+
+    `output` is what an hf: model answers (empty: as the settings say).
+    """
+
+    name: str
+    checkpoint: str = ""
+    output: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ModelChoice:
+        """NAME, NAME=WEIGHTS, or hf:FOLDER=metric_depth and the like, whose weights are its own. Raises ConfigError."""
+        if text.startswith(HF):
+            name, _, output = text.rpartition("=")
+            if output in OUTPUTS and name:
+                return cls(name, output=output)
+            return cls(text)
+        name, equals, checkpoint = text.partition("=")
+        if not name or (equals and not checkpoint):
+            raise ConfigError(f"a model is NAME, NAME=WEIGHTS or hf:FOLDER={'|'.join(OUTPUTS)}, got '{text}'")
+        return cls(name, checkpoint)
+
+    @property
+    def label(self) -> str:
+        """The name in tables: which weights it has is part of it, their folder is not."""
+        if self.checkpoint:
+            paths = self.checkpoint.split(os.pathsep) if self.name.startswith(PREFIX) else [self.checkpoint]
+            return f"{self.name}={'+'.join(Path(path).name.removesuffix('.json') for path in paths)}"
+        place = self.name.removeprefix(HF)
+        if self.name.startswith(HF) and (place.startswith((".", "/", "~")) or Path(place).exists()):
+            return HF + Path(place).name
+        return self.name
+
+    def config(self, config: Config) -> Config:
+        """`config` for this model alone; model.output is said to hf: models only, the table knows the others'."""
+        output = (self.output or config.model.output) if HF in self.name else "auto"
+        return replace(config, model=replace(config.model, name=self.name, output=output,
+                                             checkpoint=self.checkpoint or config.model.checkpoint))
+
+    def fingerprint(self, config: Config) -> str:
+        """Names, sizes and times of local files of weights: predictions of others are not theirs."""
+        given = self.checkpoint or config.model.checkpoint or self.name.removeprefix(HF)
+        found = []
+        for text in given.split(os.pathsep):
+            path = Path(text).expanduser()
+            files = [path, path.with_suffix(".safetensors")] if path.is_file() else sorted(path.glob("*"))
+            stats = [(file.name, file.stat()) for file in files if file.is_file()]
+            found += [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+        return "; ".join(found)
+
+
+@dataclass(frozen=True)
+class PartOfRecording:
+    """Positions `first` to `last` of a recording."""
+
+    path: Path
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> PartOfRecording:
+        """RECORDING:FIRST:LAST. Raises ConfigError."""
+        path, *ends = text.rsplit(":", 2)
+        if len(ends) != 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[1]):
+            raise ConfigError(f"a part of a recording is RECORDING:FIRST:LAST by position, got '{text}'")
+        return cls(Path(path), int(ends[0]), int(ends[1]))
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is evaluated: every model on every recording, into the folder `output`.
+
+    `models` are texts for ModelChoice. `first` to `last` choose frames by position in the recording (-1: to the end),
+    `stride` every n-th of them; `frame`, a position or a stamp with a point in it, chooses one. `baselines` are those
+    frames whose truth the baselines know. `workers` processes score beside inference (1: within this process), the
+    result is the same. `study_frames` of the chosen frames of a recording, evenly, take part in what is costly.
+    `ranges` are first and last of single recordings, by name.
+    Frames are rectified before the model sees them and truth is moved by the same map, whatever `options.rectified`
+    says.
+    """
+
+    data: Sequence[Path]
+    models: Sequence[str]
+    output: Path
+    protocols: Sequence[str] = tuple(PROTOCOLS)
+    options: OpenOptions = field(default_factory=OpenOptions)
+    config: Config = field(default_factory=Config)
+    first: int = 0
+    last: int = -1
+    stride: int = 1
+    frame: str = ""
+    baselines: PartOfRecording | None = None
+    workers: int = 1
+    study_frames: int = 10
+    ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.protocols if name not in PROTOCOLS]
+        if unknown:
+            raise ConfigError(f"protocols must be of {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
+        numbers = (self.stride, self.workers, self.study_frames)
+        if not self.data or not self.models or not self.protocols or min(numbers) < 1:
+            raise ConfigError("expected recordings, models, protocols, and a stride, workers and study frames of at "
+                              "least 1")
+        names = [recording_name(path) for path in self.data]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"recordings must differ in their names, got {', '.join(names)}")
+        labels = [choice.label for choice in self.choices]
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"models must differ in name or in the name of their weights, got {', '.join(labels)}")
+        if self.config.model.checkpoint and sum(not choice.checkpoint for choice in self.choices) > 1:
+            raise ConfigError("model.checkpoint is for one model: give several as NAME=WEIGHTS")
+        if self.frame and _number(self.frame) is None:
+            raise ConfigError(f"a frame is a position (12) or a stamp (1305031102.175304), got '{self.frame}'")
+
+    @property
+    def choices(self) -> list[ModelChoice]:
+        """The models."""
+        return [ModelChoice.parse(text) for text in self.models]
+
+    def chosen(self, recording: Recording) -> list[int]:
+        """The frames of a recording that take part; none where it has not the one asked for."""
+        positions = recording.positions
+        if "." in self.frame:
+            return [i for i, stamp in enumerate(recording.stamps)
+                    if abs(stamp - float(self.frame)) < _STAMP_TOLERANCE_S][:1]
+        if self.frame:
+            return [i for i, position in enumerate(positions) if position == int(self.frame)]
+        first, last = self.ranges.get(recording_name(recording.path), (self.first, self.last))
+        last = last if last >= 0 else positions[-1]
+        return [i for i, position in enumerate(positions) if first <= position <= last][:: self.stride]
+
+    def studied(self, recording: Recording) -> list[int]:
+        """At most `study_frames` of the chosen frames, evenly."""
+        chosen = self.chosen(recording)
+        places = np.linspace(0, len(chosen) - 1, min(len(chosen), self.study_frames))
+        return [chosen[round(place)] for place in places]
+
+
+def recording_name(path: Path) -> str:
+    """The name of a recording in tables and folders: its file without the ending."""
+    return path.name.split(".")[0] or path.name
+
+
+def folder_of(label: str) -> str:
+    """The name of a model's folder in `predictions/`."""
+    return re.sub(r"[^\w.+:=@-]", "_", label)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return None

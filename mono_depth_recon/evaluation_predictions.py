@@ -1,0 +1,116 @@
+"""Where predictions come from: a model that loads when it is needed, and what an earlier run kept on disk."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .atomic import write_atomically
+from .config import Config
+from .errors import DataError, ModelError, MonoDepthError
+from .evaluation_plan import ModelChoice, folder_of
+from .frames import Prediction, Sample
+from .models import DepthModel, load_model
+
+_MODEL_MS = "model_ms"
+
+
+class Predictor(Protocol):
+    """Answers frames: a model or a baseline. `baseline` ones know nothing of the image and are not kept on disk."""
+
+    label: str
+    baseline: bool
+
+    def unload(self) -> None:
+        """Gives memory back until the next prediction."""
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The prediction of one rectified frame. Raises a MonoDepthError."""
+
+
+class LazyModel:
+    """A model that loads when the first prediction is missing; what is wrong with it is said for every frame.
+
+    `config` is that of all models, `uncertainty` replaces its kind of sigma.
+    """
+
+    baseline = False
+
+    def __init__(self, config: Config, choice: ModelChoice, uncertainty: str = "") -> None:
+        self.label = choice.label
+        self.config = choice.config(config)
+        if uncertainty:
+            self.config = replace(self.config, model=replace(self.config.model, uncertainty=uncertainty))
+        self._model: DepthModel | None = None
+        self._failure: MonoDepthError | None = None
+
+    def loaded(self) -> DepthModel:
+        """The model. Raises a MonoDepthError."""
+        if self._failure is not None:
+            raise self._failure
+        if self._model is None:
+            try:
+                self._model = load_model(self.config.model, self.config.cpu_threads)
+            except MonoDepthError as error:
+                self._failure = error
+                raise
+        return self._model
+
+    def unload(self) -> None:
+        """Drops the model until it is needed again: several large ones do not fit beside each other."""
+        self._model = None
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The prediction of one rectified frame. ModelError also for what a runtime raises (memory, a kernel)."""
+        model = self.loaded()
+        try:
+            return model.predict([(sample.rgb, sample.camera)])[0]
+        except (RuntimeError, MemoryError) as error:  # of torch, OpenVINO and ONNX Runtime
+            raise ModelError(f"{self.label} failed on this frame: {' '.join(str(error).split())[:300]}") from error
+
+
+def prediction_path(output: Path, recording: str, model: str, frame: str) -> Path:
+    """Where the prediction of a frame (its stamp, as per_frame.csv has it) is kept; those of baselines are not."""
+    return output / "predictions" / recording / folder_of(model) / f"{frame}.npz"
+
+
+def predicted(path: Path, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
+    """The kept prediction of a frame, else the predictor's, which is kept; and the ms that it took when it was made."""
+    if not predictor.baseline and path.is_file():
+        return _read(path)
+    begin = time.perf_counter()
+    prediction = predictor.predict(sample)
+    milliseconds = 1e3 * (time.perf_counter() - begin)
+    if not predictor.baseline:
+        write_prediction(path, prediction, milliseconds)
+    return prediction, milliseconds
+
+
+def write_prediction(path: Path, prediction: Prediction, milliseconds: float = 0.0) -> None:
+    """Keeps a prediction as .npz with those of depth, disparity and sigma (H, W) float32 that it has; whole or not."""
+    maps: dict[str, Any] = {name: value for name, value in vars(prediction).items() if value is not None}
+    stream = io.BytesIO()
+    maps[_MODEL_MS] = np.float64(milliseconds)
+    np.savez(stream, **maps)
+    write_atomically(path, [stream.getvalue()])
+
+
+def read_prediction(path: Path) -> Prediction:
+    """A kept prediction. DataError where the file is none."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Prediction, float]:
+    try:
+        with np.load(path) as file:
+            maps = {name: file[name] for name in file.files}
+            milliseconds = float(maps.pop(_MODEL_MS, 0.0))
+            return Prediction(**maps), milliseconds
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: expected a kept prediction ({error}): delete it to compute it again") from error

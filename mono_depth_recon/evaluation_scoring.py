@@ -1,0 +1,165 @@
+"""Scores of a few frames at a time, within this process or in others beside inference, with the same result."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from .arrays import Depth
+from .errors import DataError
+from .frames import Prediction
+from .metrics_protocols import PROTOCOLS, FrameScorer, InapplicableError
+from .metrics_sequence import SequenceMeter
+
+CHUNK = 8  # frames that one process scores before it answers
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """One frame of one model under one protocol; `reason` is empty unless it has no figures. Times in ms.
+
+    `applies` False: the protocol is not for such a model. `model_ms` is what the model took when the prediction was
+    made, 0 for baselines.
+    """
+
+    recording: str
+    model: str
+    protocol: str
+    frame: str
+    stamp: float
+    figures: dict[str, float]
+    coverage: float = 0.0
+    model_ms: float = 0.0
+    score_ms: float = 0.0
+    reason: str = ""
+    applies: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class ToScore:
+    """A frame: prediction and truth (H, W) metres, or the `reason` why there is none."""
+
+    stamp: float
+    prediction: Prediction | None = None
+    truth: Depth | None = None
+    model_ms: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive frames of one model on one recording; `flat` as FrameScorer has it."""
+
+    recording: str
+    model: str
+    protocols: Sequence[str]
+    frames: Sequence[ToScore]
+    flat: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkScores:
+    """The rows of a chunk, and what its sequence tells by protocol."""
+
+    recording: str
+    model: str
+    rows: list[FrameRow] = field(default_factory=list)
+    meters: dict[str, SequenceMeter] = field(default_factory=dict)
+
+
+def score_chunk(chunk: Chunk) -> ChunkScores:
+    """Scores every frame under every protocol."""
+    made = ChunkScores(chunk.recording, chunk.model,
+                       meters={name: SequenceMeter() for name in chunk.protocols if name != "paper"})
+    for frame in chunk.frames:
+        made.rows.extend(_rows(chunk, frame, made.meters))
+    return made
+
+
+def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Iterator[FrameRow]:
+    def row(protocol: str, figures: dict[str, float], **rest: Any) -> FrameRow:
+        return FrameRow(chunk.recording, chunk.model, protocol, f"{frame.stamp:.6f}", frame.stamp, figures, **rest)
+
+    if frame.prediction is None or frame.truth is None:
+        yield from (row(protocol, {}, reason=frame.reason) for protocol in chunk.protocols)
+        return
+    try:
+        scorer = FrameScorer(frame.prediction, frame.truth, chunk.flat)
+    except DataError as error:
+        yield from (row(protocol, {}, reason=str(error)) for protocol in chunk.protocols)
+        return
+    for protocol in chunk.protocols:
+        begin = time.perf_counter()
+        try:
+            made = scorer.score(PROTOCOLS[protocol])
+        except DataError as error:
+            yield row(protocol, {}, model_ms=frame.model_ms, reason=str(error),
+                      applies=not isinstance(error, InapplicableError))
+            continue
+        if made.log_errors is not None:
+            meters[protocol].add_log_errors(made.log_errors, made.mask, frame.stamp)
+        yield row(protocol, made.figures, coverage=made.coverage, model_ms=frame.model_ms,
+                  score_ms=1e3 * (time.perf_counter() - begin))
+
+
+class OrderedPool:
+    """Runs jobs in `workers` spawned processes, or at once where that is 1; results come in the order of the jobs.
+
+    At most two jobs per process wait, so that memory does not grow with their number.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._limit = 2 * workers
+        self._pool = _processes(workers) if workers > 1 else None
+        self._pending: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> OrderedPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def submit(self, function: Callable[[Any], Any], job: Any) -> list[Any]:
+        """Starts function(job); the results that are due, none or more."""
+        if self._pool is None:
+            return [function(job)]
+        try:
+            self._pending.append(self._pool.submit(function, job))
+        except BrokenProcessPool as error:
+            raise _lost() from error
+        return [self._next() for _ in range(len(self._pending) - self._limit)]
+
+    def finish(self) -> list[Any]:
+        """All results that are left."""
+        return [self._next() for _ in range(len(self._pending))]
+
+    def _next(self) -> Any:
+        try:
+            return self._pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise _lost() from error
+
+
+def _lost() -> DataError:
+    return DataError("a scoring process was ended from outside (too little memory?): run again with fewer workers")
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    import multiprocessing
+
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    """Processes beside each other gain nothing from threads of their own."""
+    import cv2
+
+    cv2.setNumThreads(1)
