@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .config_fusion import FusionConfig
+from .config_fusion import FusionConfig, MappingConfig
 from .config_param import Value, param
 from .errors import ConfigError
 
@@ -162,6 +162,10 @@ class CloudConfig:
     """The published cloud."""
 
     stride: int = param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
+    voxel_size: float = param(
+        0.0, "one point for each cube of this size, the mean of its points (then not organised); 0 = off", unit="m",
+        low=0.0, high=1.0,
+    )
     sigma: bool = param(
         False, "add a field sigma (float32, m) to the cloud; NaN where the model tells none (model.uncertainty)"
     )
@@ -169,8 +173,13 @@ class CloudConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """Snapshots: the cleaned cloud and the mesh of one frame."""
+    """Snapshots: the cleaned cloud and the mesh of one frame, or of the map."""
 
+    source: str = param(
+        "auto",
+        "what save_mesh and save_cloud take: the newest frame, or the fused map; auto = the map where fusion.enabled",
+        choices=("auto", "frame", "fused"),
+    )
     method: str = param(
         "poisson",
         "surface: poisson (smooth), grid (triangulated depth image, fast), ball_pivoting",
@@ -178,7 +187,7 @@ class MeshConfig:
     )
     format: str = param("ply", "file format of save_mesh", choices=("ply", "obj", "stl", "glb"))
     directory: str = param("", "where files go; empty = mono_depth_recon in the ROS home (~/.ros)")
-    voxel_size: float = param(0.02, "voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
+    voxel_size: float = param(0.02, "one frame: voxel grid of the cleaned cloud; 0 = off", unit="m", low=0.0, high=1.0)
     outlier_neighbors: int = param(20, "statistical outliers: neighbours looked at; 0 = off", low=0, high=200)
     outlier_std: float = param(
         2.0, "statistical outliers: farther than mean + this many standard deviations", low=0.1, high=20.0
@@ -226,7 +235,7 @@ class Config:
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
     mesh: MeshConfig = MeshConfig()
-    fusion: FusionConfig = FusionConfig()  # noqa: RUF009 - it is frozen
+    fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
         if self.filter.min_range >= self.filter.max_range:
@@ -304,8 +313,8 @@ def _rows() -> Iterator[Parameter]:
 
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}
-# What the node declares: maps of many frames are made by `mono-depth-recon fuse`.
-NODE_PARAMETERS = {name: row for name, row in PARAMETERS.items() if not name.startswith("fusion.")}
+# Of the group fusion, those that make a map without a node.
+OFFLINE_FUSION = tuple(row.name for row in rows_of(FusionConfig, "fusion."))
 
 
 def parameter(name: str) -> Parameter:
@@ -344,7 +353,7 @@ def yaml_text() -> str:
         "  ros__parameters:",
     ]
     group = ""
-    for row in NODE_PARAMETERS.values():
+    for row in PARAMETERS.values():
         head, _, key = row.name.rpartition(".")
         if head and head != group:
             lines.append(f"    {head}:")
@@ -357,7 +366,7 @@ def yaml_text() -> str:
 def table_text() -> str:
     """The README's parameter table in Markdown."""
     lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
-    for row in NODE_PARAMETERS.values():
+    for row in PARAMETERS.values():
         valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")
         when = "yes" if row.live else "restart"
         lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {when} | {row.help} |")

@@ -70,7 +70,8 @@ class Frame:
 
     `depth` is None where a relative model has no way to metres, and `no_metres` says why; its `disparity` stays
     beside the depth that `scale` made of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
-    unless asked for, and has sigma as its fifth column by `cloud.sigma`. `timings` are seconds per step, in order.
+    unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by `cloud.voxel_size`. `timings`
+    are seconds per step, in order.
     """
 
     rgb: Rgb

@@ -5,8 +5,8 @@ Poses are T_world_camera (4, 4) float64: they map points of the camera's optical
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,15 +92,24 @@ class PoseBuffer:
         while self._poses[0][0] < stamp - self.keep_s:
             self._poses.popleft()
 
+    @property
+    def newest(self) -> float | None:
+        """Stamp of the last pose in seconds, None before the first."""
+        return self._poses[-1][0] if self._poses else None
+
     def pose(self, stamp: float) -> Matrix | None:
         """T_world_camera at `stamp` seconds, None where no two poses enclose it closely enough."""
-        if self._poses and stamp == self._poses[-1][0]:
-            return self._poses[-1][1]
-        for (before, a), (after, b) in pairwise(self._poses):
-            if before <= stamp <= after:
-                return interpolated(a, b, (stamp - before) / (after - before)) if after - before <= self.max_gap_s \
-                    else None
-        return None
+        stamps = [at for at, _ in self._poses]
+        after = bisect_left(stamps, stamp)
+        if after == len(stamps):
+            return None
+        end, b = self._poses[after]
+        if end == stamp:
+            return b
+        if after == 0 or end - stamps[after - 1] > self.max_gap_s:
+            return None
+        begin, a = self._poses[after - 1]
+        return interpolated(a, b, (stamp - begin) / (end - begin))
 
 
 class Odometry:

@@ -19,7 +19,8 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
-from .pointcloud import back_project
+from .pointcloud import back_project, pack_rgb, unpack_rgb
+from .pointcloud_cleaning import voxel_means
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
 _EDGE_WIDTH_PX = 640
@@ -86,7 +87,7 @@ class DepthReconstructor:
     ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
-        `out` receives the points (see `back_project`); `reference` is what a relative model's scale is fitted on with
+        `out` receives the points (see `back_project`), but with `cloud.voxel_size` there are fewer; `reference` is what a relative model's scale is fitted on with
         `scale.source` reference. A relative model without metres gives a Frame without depth, which says why. Raises
         CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
         differ in size.
@@ -113,6 +114,8 @@ class DepthReconstructor:
         _filter(depth, sigma, unknown, config)
         watch.lap("filter")
         points = _points(depth, sigma, camera, rgb, config, out) if wanted.points else None
+        if points is not None and config.cloud.voxel_size:
+            points = thinned(points, config.cloud.voxel_size)
         watch.lap("cloud")
         return Frame(rgb, camera, depth, metres.disparity, sigma, points, metres.scale, timings=watch.laps)
 
@@ -209,6 +212,21 @@ def _points(
     if config.cloud.sigma and sigma is None:
         sigma = np.full_like(depth, np.nan)
     return back_project(depth, camera, rgb, config.cloud.stride, out, sigma if config.cloud.sigma else None)
+
+
+def thinned(points: Points, size: float) -> Points:
+    """(1, N, 4 or 5): one point for each cube of `size` metres that holds any of (H, W, 4 or 5), the mean of them."""
+    import cv2
+
+    planes = cv2.split(points)
+    known = np.isfinite(planes[2])
+    if not known.any():
+        return np.empty((1, 0, points.shape[-1]), np.float32)
+    x, y, z, packed, *sigma = (plane[known] for plane in planes)
+    rgb = unpack_rgb(packed).T.astype(np.float32)
+    means = voxel_means(np.stack([x, y, z]).T, np.concatenate([rgb, *(plane[None] for plane in sigma)]).T, size)
+    color = pack_rgb(np.rint(means[None, 3:6].transpose(0, 2, 1)).astype(np.uint8))[0]
+    return np.stack([*means[:3], color, *means[6:]], axis=-1)[None]
 
 
 def _unknown_pixels(camera: PinholeCamera, body: Mask | None) -> Mask | None:

@@ -18,17 +18,23 @@ def voxel_grid(points: NDArray[np.float32], colors: NDArray[np.uint8], size: flo
     share a cube: runs of equal cubes are summed first, so that few are left to sort. Raises DataError where points are
     not finite or too far apart for their number of cubes to be counted.
     """
+    means = voxel_means(points, colors.astype(np.float32), size)
+    return np.ascontiguousarray(means[:3].T), np.rint(means[3:].T).astype(np.uint8)
+
+
+def voxel_means(points: NDArray[np.float32], others: NDArray[np.float32], size: float) -> NDArray[np.float32]:
+    """As `voxel_grid`, with any `others` (N, C) in place of colours; the means (3 + C, M) of both together."""
+    values = np.concatenate([points.T, others.T])
     if not len(points):
-        return points, colors
+        return values
     keys = _cubes(points, size)
-    values = np.concatenate([points.T, colors.T.astype(np.float32)])
     runs = _starts(keys)
     counts = np.diff(np.append(runs, len(keys))).astype(np.float32)
     keys, values = keys[runs], np.add.reduceat(values, runs, axis=1)
     order = np.argsort(keys, kind="stable")
     groups = _starts(keys[order])
-    means = np.add.reduceat(values[:, order], groups, axis=1) / np.add.reduceat(counts[order], groups)
-    return np.ascontiguousarray(means[:3].T), np.rint(means[3:].T).astype(np.uint8)
+    means: NDArray[np.float32] = np.add.reduceat(values[:, order], groups, axis=1)
+    return means / np.add.reduceat(counts[order], groups)
 
 
 def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.signedinteger]:

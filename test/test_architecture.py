@@ -29,7 +29,7 @@ HEAVY = TORCH | {"cv2", "h5py", "lightning", "matplotlib", "nncf", "onnx", "onnx
                  "openvino", "optuna", "rosbags", "scipy", "skimage", "sklearn", "torchmetrics"}
 ROS = {"ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch",
        "launch_ros", "lifecycle_msgs", "nav_msgs", "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs",
-       "sensor_msgs_py", "std_msgs", "std_srvs", "tf2_ros", "visualization_msgs"}
+       "sensor_msgs_py", "std_msgs", "std_srvs", "tf2_msgs", "tf2_ros", "visualization_msgs"}
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
 
 

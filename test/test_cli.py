@@ -18,7 +18,6 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main, reconstruct
 from mono_depth_recon.cli.parameters import add_flags, config_of, read_params_file
 from mono_depth_recon.config import (
-    NODE_PARAMETERS,
     PARAMETERS,
     Config,
     ModelConfig,
@@ -320,7 +319,7 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
     config = parse("--params-file", str(path), "--mesh.poisson_depth", "7")
     assert (config.mesh.method, config.mesh.poisson_depth, config.filter.max_range) == ("grid", 7, 5.0)
     assert read_params_file(ROOT / "config" / "recon.yaml") == {
-        name: row.default for name, row in NODE_PARAMETERS.items()}
+        name: row.default for name, row in PARAMETERS.items()}
 
 
 @pytest.mark.parametrize(("text", "message"), [

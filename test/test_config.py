@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from mono_depth_recon.config import (
-    NODE_PARAMETERS,
     PARAMETERS,
     Config,
     FilterConfig,
@@ -46,15 +45,15 @@ def test_the_yaml_file_is_the_table() -> None:
 
 def test_the_yaml_file_parses_back_to_the_defaults() -> None:
     values = flat(yaml.safe_load(yaml_text())["/**"]["ros__parameters"])
-    assert values == {name: row.default for name, row in NODE_PARAMETERS.items()}
-    assert [type(value) for value in values.values()] == [row.type for row in NODE_PARAMETERS.values()]  # ROS is strict
+    assert values == {name: row.default for name, row in PARAMETERS.items()}
+    assert [type(value) for value in values.values()] == [row.type for row in PARAMETERS.values()]  # ROS is strict
     assert with_values(Config(), values) == Config()
 
 
 def test_every_parameter_has_a_comment_in_the_yaml_and_a_row_in_the_table() -> None:
     lines, table = yaml_text().splitlines(), table_text().splitlines()
-    assert len(table) == 2 + len(NODE_PARAMETERS)
-    for row, text in zip(NODE_PARAMETERS.values(), table[2:], strict=True):
+    assert len(table) == 2 + len(PARAMETERS)
+    for row, text in zip(PARAMETERS.values(), table[2:], strict=True):
         assert row.help
         assert text.startswith(f"| `{row.name}` |")
         assert text.replace("\\|", "").count("|") == 6, "five columns"

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..alignment import no_metres
 from ..atomic import writable_folder, write_atomically
-from ..config import PARAMETERS, Config
+from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..errors import ConfigError, ModelError
 from ..evaluation_fusion import POSES, FusedScene, compare, fuse_sequence, measured, predicted
 from ..frames import Sample
@@ -29,7 +29,7 @@ from ..views import VIEWS, view_mesh
 from ..views_orbit import orbit_views, upright, write_orbit
 from .parameters import add_flags, config_of
 
-PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith(("model.", "fusion."))), "cpu_threads",
+PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), *OFFLINE_FUSION, "cpu_threads",
                    "scale.source", "scale.scale", "scale.shift", "scale.smoothing", "filter.min_range",
                    "filter.max_range", "filter.edge_threshold", "filter.max_sigma", "filter.border", "mesh.format",
                    "mesh.edge_ratio", "mesh.hole_size", "mesh.smoothing", "mesh.triangles")

@@ -12,14 +12,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, DataError
+from ..mesh import Mesh
 
 # encoding -> (dtype, channels, conversion to rgb8). OpenCV names a Bayer pattern by its second row.
 _Convert = Callable[[NDArray[Any]], Rgb]
@@ -227,18 +230,18 @@ class CloudMessage:
             self._points = np.frombuffer(self._msg.data, np.float32).reshape(shape)
         return self._points
 
-    def stamped(self, header: Header) -> PointCloud2:
-        """The message with `header`, holding what was written to `points`."""
+    def stamped(self, header: Header, points: Points | None = None) -> PointCloud2:
+        """The message with `header` and `points`; those that were written to `self.points(...)` lie there already."""
+        if points is not None and points is not self._points:
+            height, width, values = points.shape
+            self.points(height, width, sigma=values == len(_FIELDS))[...] = points
         self._msg.header = header
         return self._msg
 
 
 def points_to_msg(points: Points, header: Header) -> PointCloud2:
     """Organised points (H, W, 4), or (H, W, 5) with sigma -> a PointCloud2 of its own."""
-    cloud = CloudMessage()
-    height, width, values = points.shape
-    cloud.points(height, width, sigma=values == len(_FIELDS))[...] = points
-    return cloud.stamped(header)
+    return CloudMessage().stamped(header, points)
 
 
 def points_from_msg(msg: PointCloud2) -> Points:
@@ -257,6 +260,20 @@ def points_from_msg(msg: PointCloud2) -> Points:
     fields = point_cloud2.read_points(msg, field_names=("x", "y", "z", "rgb"), reshape_organized_cloud=False)
     columns = [fields[name].astype(np.float32, copy=False) for name in ("x", "y", "z", "rgb")]
     return np.stack(columns, axis=-1).reshape(msg.height, msg.width, 4)
+
+
+def mesh_to_marker(mesh: Mesh, header: Header) -> Marker:
+    """A TRIANGLE_LIST in the frame of `header`, one colour per vertex; keep it small (10,000 triangles take 0.1 s)."""
+    marker = Marker(header=header, ns="mono_depth_recon", id=0, type=Marker.TRIANGLE_LIST, action=Marker.ADD)
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = marker.scale.y = marker.scale.z = 1.0
+    marker.color.a = 1.0
+    corners = [Point(x=x, y=y, z=z) for x, y, z in mesh.vertices.astype(np.float64).tolist()]
+    colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in (mesh.colors / 255.0).tolist()]
+    order = mesh.triangles.ravel().tolist()
+    marker.points = [corners[i] for i in order]
+    marker.colors = [colors[i] for i in order]
+    return marker
 
 
 def odometry_to_msg(T_world_camera: Matrix, header: Header, child_frame_id: str) -> Odometry:

@@ -1,11 +1,17 @@
-"""/diagnostics: rate, latency per step, dropped frames, last error, model and device, a relative model's scale."""
+"""/diagnostics: rate, latency per step, drops, last error, model and device; the scale of a relative model; the map."""
 
 from __future__ import annotations
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ..fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
 from .frame_worker import FrameStats
+from .mapping import MapFigures
+
+REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
+_KEYS = {FUSED: "integrated", STILL: "standing_still", JUMP: "rejected_by_pose_jump", BAD_POSE: "rejected_by_pose",
+         SCALE_JUMP: "rejected_by_scale_jump", MISFIT: "rejected_by_misfit", NO_DEPTH: "without_depth"}
 
 
 class Diagnosis:
@@ -14,13 +20,16 @@ class Diagnosis:
     def __init__(self, name: str, hardware: str, model: str) -> None:
         self._name, self._hardware, self._model = name, hardware, model
         self._seen = (0, 0, 0, 0)
+        self._map_seen = (0, 0)
 
-    def report(self, stats: FrameStats, stamp: Time, idle: str, scale_source: str = "") -> DiagnosticArray:
-        """One status; `idle` says why nothing flows, for the time in which nothing does.
+    def report(
+        self, stats: FrameStats, stamp: Time, idle: str, scale_source: str = "", map_: MapFigures | None = None
+    ) -> DiagnosticArray:
+        """One status, and one of the map where there is one; `idle` says why nothing flows, while nothing does.
 
         `scale_source` is that of a relative model, empty for a metric one.
         """
-        level, message = self._judge(stats, idle)
+        level, message = self._judge(stats, idle, map_ is not None)
         values = {
             "model": self._model,
             "device": self._hardware,
@@ -42,11 +51,28 @@ class Diagnosis:
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
-        array = DiagnosticArray(status=[status])
+        array = DiagnosticArray(status=[status] if map_ is None else [status, self._of_the_map(map_)])
         array.header.stamp = stamp
         return array
 
-    def _judge(self, stats: FrameStats, idle: str) -> tuple[bytes, str]:
+    def _of_the_map(self, figures: MapFigures) -> DiagnosticStatus:
+        state = figures.state
+        faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
+        fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._map_seen
+        self._map_seen = (faults, fused)
+        message = f"{fused} frames fused, {state.blocks} blocks, {state.memory_mib:.0f} MiB"
+        more = faults - faults_before
+        if more > 0:
+            message = f"{more} frames left out of the map, {max(0, fused - fused_before)} fused: {figures.last_reason}"
+        return DiagnosticStatus(
+            level=DiagnosticStatus.WARN if more > 0 else DiagnosticStatus.OK,
+            name=f"{self._name}: map",
+            message=message,
+            hardware_id=self._hardware,
+            values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
+        )
+
+    def _judge(self, stats: FrameStats, idle: str, mapping: bool) -> tuple[bytes, str]:
         counts = (stats.received, stats.published, stats.refused, stats.without_metres)
         received, published, refused, bare = (now - before for now, before in zip(counts, self._seen, strict=True))
         self._seen = counts
@@ -59,10 +85,28 @@ class Diagnosis:
         if published:
             return DiagnosticStatus.OK, f"{stats.rate_hz():.1f} Hz, {stats.latency_ms(0.5):.0f} ms"
         return (
-            (DiagnosticStatus.OK, "nobody subscribes: nothing is computed")
+            (DiagnosticStatus.OK, f"nobody subscribes: {'the map alone' if mapping else 'nothing'} is computed")
             if received
             else (DiagnosticStatus.WARN, idle)
         )
+
+
+def _map_values(figures: MapFigures) -> dict[str, str]:
+    state = figures.state
+    counts = {"frames_" + _KEYS[status]: str(state.counts.get(status, 0)) for status in _KEYS}
+    return counts | {
+        "frames_without_pose": str(figures.without_pose + state.counts.get(NO_POSE, 0)),
+        "frames_dropped": str(figures.dropped),
+        "frames_failed": str(figures.failed),
+        "poses": figures.poses,
+        "poses_refused": str(figures.refused_poses),
+        "world_frame": figures.world,
+        "blocks": str(state.blocks),
+        "blocks_evicted": str(state.evicted),
+        "memory_mib": f"{state.memory_mib:.0f}",
+        "worker_restarts": str(figures.worker_restarts),
+        "last_left_out": figures.last_reason,
+    }
 
 
 def _scale_values(stats: FrameStats, source: str) -> dict[str, str]:

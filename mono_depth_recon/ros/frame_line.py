@@ -1,6 +1,6 @@
 """The running node between activate and deactivate: messages in, frames out.
 
-on_image -> mailbox -> worker: convert, pair with camera_info, `DepthReconstructor.process`, publish.
+on_image -> mailbox -> worker: convert, pair with camera_info, `DepthReconstructor.process`, publish, offer to the map.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from ..config import Config
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
 from ..pipeline import DepthReconstructor, Wanted
+from .complaints import Complaints
 from .conversions import image_from_compressed, image_from_msg
 from .frame_worker import FrameStats, FrameWorker
+from .mapping import Mapping
 from .publications import Publications
 from .reference_depth import ReferenceDepths
 from .subscriptions import AdaptiveSubscription, CameraInfos
 
 _AnyImage: TypeAlias = Image | CompressedImage
-_REPEAT_WARNING_S = 5.0
-_WARNINGS_AT_ONCE = 10  # kinds of trouble within that time: more are left out of the log, not of /diagnostics
+_DEPTH = Wanted(depth=True, points=False)
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class FrameLine:
         reconstructor: DepthReconstructor,
         publications: Publications,
         stats: FrameStats,
+        mapping: Mapping,
         config: Config,
         failed: Callable[[BaseException], None],
     ) -> None:
         self._node, self._reconstructor, self._publications, self._stats = node, reconstructor, publications, stats
+        self._mapping = mapping
         self._computing = threading.Lock()  # the model serves the worker and the snapshot services
         self._newest: _Arrival | None = None
         self._last: tuple[_Arrival, Frame] | None = None
         self._waiting: _Arrival | None = None
-        self._warning = threading.Lock()
-        self._warned: dict[str, float] = {}
-        self._remarked: set[str] = set()
+        self._complaints = Complaints(node)
         self._references = ReferenceDepths(node, config.qos.subscribe)
         self.apply(config)
         self._worker = FrameWorker(self._process, self._refuse, lambda: reconstructor.config.max_rate, failed)
@@ -87,9 +88,9 @@ class FrameLine:
         model, source = self._reconstructor.model.name, config.scale.source
         self._references.listen(self.relative and source == "reference")
         if self.relative and source == "none":
-            self._remark(no_metres(model))
+            self._complaints.remark(no_metres(model))
         if not self.relative and source != "none":
-            self._remark(not_needed(model, source))
+            self._complaints.remark(not_needed(model, source))
 
     def close(self) -> None:
         """Ends subscriptions and worker; the current frame finishes."""
@@ -112,7 +113,7 @@ class FrameLine:
     def warn_if_waiting(self) -> None:
         """Says once in a while that camera_info is missing."""
         if self._waiting is not None:
-            self._warn(f"{self.idle_reason()}: remap camera_info, or publish it")
+            self._complaints.warn(f"{self.idle_reason()}: remap camera_info, or publish it")
 
     def snapshot(self) -> tuple[Frame, Header]:
         """The newest image as a Frame, computed now if nobody needed its depth before. Raises DataError."""
@@ -122,7 +123,7 @@ class FrameLine:
         last = self._last
         if last is not None and last[0] is arrival:
             return last[1], arrival.msg.header
-        return self._compute(arrival, Wanted(depth=True, points=False)), arrival.msg.header
+        return self._compute(arrival, _DEPTH), arrival.msg.header
 
     def _on_image(self, msg: _AnyImage) -> None:
         arrival = _Arrival(msg, time.monotonic())
@@ -146,6 +147,8 @@ class FrameLine:
     def _process(self, arrival: _Arrival) -> None:
         config = self._reconstructor.config
         wanted = self._publications.wanted(metres=not self.relative or config.scale.source != "none")
+        if wanted is None or not wanted.depth:
+            self._mapping.offer(arrival.msg.header, lambda: self._compute(arrival, _DEPTH))
         if wanted is None:
             return
         frame = self._compute(arrival, wanted)
@@ -154,6 +157,8 @@ class FrameLine:
         frame.timings["publish"] = time.perf_counter() - started
         if frame.depth is not None:
             self._last = (arrival, frame)
+        if wanted.depth:
+            self._mapping.offer(arrival.msg.header, lambda: frame)
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
 
@@ -161,13 +166,15 @@ class FrameLine:
         """Says what a frame lacks."""
         self._stats.scale = frame.scale
         if frame.depth is not None and not np.isfinite(frame.depth).any():
-            self._warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
+            self._complaints.warn(
+                "no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters"
+            )
         if frame.no_metres and config.scale.source != "none":
             self._stats.count_without_metres(frame.no_metres)
-            self._warn(f"frame without metres: {frame.no_metres}")
+            self._complaints.warn(f"frame without metres: {frame.no_metres}")
         asked = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
         if asked and frame.depth is not None and frame.sigma is None:
-            self._remark(
+            self._complaints.remark(
                 f"model {self._reconstructor.model.name} tells no sigma: depth/sigma is silent, the cloud's field "
                 "sigma is NaN and filter.max_sigma drops nothing; set model.uncertainty"
             )
@@ -177,7 +184,7 @@ class FrameLine:
         rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else image_from_compressed(arrival.msg)
         info = self._infos.message(arrival.msg.header.stamp)
         if info.header.frame_id != arrival.msg.header.frame_id:
-            self._warn(
+            self._complaints.warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{arrival.msg.header.frame_id}': "
                 "the image's is used; let the driver publish equal ones"
             )
@@ -195,31 +202,17 @@ class FrameLine:
         frame.timings["convert"] = converted
         return frame
 
-    def _cloud_buffer(self, shape: tuple[int, ...]) -> Points:
+    def _cloud_buffer(self, shape: tuple[int, ...]) -> Points | None:
+        """Where the points are written at once; a voxel grid does not know its size before."""
         settings = self._reconstructor.config.cloud
+        if settings.voxel_size:
+            return None
         rows, columns = (int(np.ceil(n / settings.stride)) for n in shape)
         return self._publications.cloud.points(rows, columns, settings.sigma)
 
     def _refuse(self, error: MonoDepthError) -> None:
         self._stats.count_refused(str(error))
-        self._warn(f"frame dropped: {error}")
-
-    def _remark(self, text: str) -> None:
-        """Logs a text the first time."""
-        if text not in self._remarked:
-            self._remarked.add(text)
-            self._node.get_logger().warning(text)
-
-    def _warn(self, text: str) -> None:
-        """Logs a text at once, then every few seconds while it lasts; texts that differ do not hide each other."""
-        now = time.monotonic()
-        with self._warning:
-            recent = {old: when for old, when in self._warned.items() if now - when < _REPEAT_WARNING_S}
-            self._warned = recent
-            if text in recent or len(recent) >= _WARNINGS_AT_ONCE:
-                return
-            recent[text] = now
-        self._node.get_logger().warning(text)
+        self._complaints.warn(f"frame dropped: {error}")
 
 
 def _is_rectified(setting: str, topic: str) -> bool:

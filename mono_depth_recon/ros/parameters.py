@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from ..config import NODE_PARAMETERS, Config, Parameter, value_of, with_values
+from ..config import PARAMETERS, Config, Parameter, value_of, with_values
 from ..errors import ConfigError
 
 _ROS_OWN = ("use_sim_time", "start_type_description_service")
@@ -21,8 +21,8 @@ class NodeParameters:
 
     The node must be created with `automatically_declare_parameters_from_overrides=True`, so that an unknown
     name in a YAML file or on the command line is seen, and refused with a ConfigError instead of being ignored.
-    `on_change(config)` is called after a change; `settled()` says whether the node is configured, when
-    only live parameters may change.
+    `on_change(config)` is called after a change, which its ConfigError takes back; `settled()` says whether the node
+    is configured, when only live parameters may change.
     """
 
     def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
@@ -30,7 +30,7 @@ class NodeParameters:
         self._lock = threading.Lock()
         given = overrides(node)
         self.config = with_values(Config(), given)
-        for row in NODE_PARAMETERS.values():
+        for row in PARAMETERS.values():
             if row.name in given:
                 node.undeclare_parameter(row.name)
             node.declare_parameter(row.name, value_of(self.config, row.name), descriptor(row), ignore_override=True)
@@ -38,20 +38,22 @@ class NodeParameters:
 
     def _on_set(self, parameters: list[RosParameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters if _is_ours(p.name)}
+        before = self.config
         try:
             with self._lock:
                 self._refuse_settled(changes)
-                self.config = with_values(self.config, changes)
+                self.config = with_values(before, changes)
+            self._on_change(self.config)
         except ConfigError as error:
+            self.config = before
             return SetParametersResult(successful=False, reason=str(error))
-        self._on_change(self.config)
         return SetParametersResult(successful=True)
 
     def _refuse_settled(self, changes: dict[str, Any]) -> None:
         fixed = [
             n
             for n, v in changes.items()
-            if n in NODE_PARAMETERS and not NODE_PARAMETERS[n].live and v != value_of(self.config, n)
+            if n in PARAMETERS and not PARAMETERS[n].live and v != value_of(self.config, n)
         ]
         if fixed and self._settled():
             raise ConfigError(

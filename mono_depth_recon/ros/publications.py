@@ -22,7 +22,8 @@ class Publications:
     """The node's output topics.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
-    of a relative model also disparity. Stamp and frame_id are the colour image's.
+    of a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
+    are in the frame of the poses.
     """
 
     def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
@@ -38,8 +39,12 @@ class Publications:
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
+        self.map_points = node.create_lifecycle_publisher(
+            PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
+        )
         self._metric = (self.depth, self.depth_info, self.sigma, self.points)
-        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh)
+        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh,
+                     self.map_points)
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
@@ -54,7 +59,7 @@ class Publications:
         return _subscribed(self.sigma)
 
     def publish(self, frame: Frame, header: Header, config: Config) -> None:
-        """Sends every subscribed part of `frame`, the depth first. `frame.points` must be `cloud.points(...)`."""
+        """Sends every subscribed part of `frame`, the depth first; points in `cloud.points(...)` without a copy."""
         if frame.depth is not None:
             if _subscribed(self.depth):
                 self.depth.publish(depth_to_msg(frame.depth, header, config.depth.encoding, config.depth.invalid))
@@ -65,7 +70,7 @@ class Publications:
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))
         if frame.points is not None:
-            self.points.publish(self.cloud.stamped(header))
+            self.points.publish(self.cloud.stamped(header, frame.points))
         if _subscribed(self.rgb):
             self.rgb.publish(rgb_to_msg(frame.rgb, header))
         if _subscribed(self.rgb_info):

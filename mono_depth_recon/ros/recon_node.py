@@ -28,6 +28,7 @@ from ..pipeline import DepthReconstructor
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
 from .frame_worker import FrameStats
+from .mapping import Mapping
 from .node_settings import run_node
 from .parameters import NodeParameters
 from .publications import Publications
@@ -42,6 +43,7 @@ class _Configured:
 
     reconstructor: DepthReconstructor
     publications: Publications
+    mapping: Mapping
     snapshots: SnapshotServices
     diagnosis: Diagnosis
 
@@ -88,6 +90,7 @@ class ReconNode(LifecycleNode):
         """Ends threads and processes; safe in every state and after the context is shut down."""
         self._stop_line()
         if self._configured is not None:
+            self._configured.mapping.close()
             self._configured.snapshots.close()
             self._configured = None
 
@@ -135,19 +138,21 @@ class ReconNode(LifecycleNode):
         reconstructor = DepthReconstructor.from_config(config)
         _warm_up(reconstructor)
         publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
-        snapshots = SnapshotServices(self, publications, self._newest_frame, lambda: self.config)
+        mapping = Mapping(self, publications, lambda: self.config, self._worker_failed)
+        snapshots = SnapshotServices(self, publications, self._newest_frame, mapping, lambda: self.config)
         model = reconstructor.model
-        self._configured = _Configured(
-            reconstructor, publications, snapshots, Diagnosis(self.get_fully_qualified_name(), model.device, model.name)
-        )
+        diagnosis = Diagnosis(self.get_fully_qualified_name(), model.device, model.name)
+        self._configured = _Configured(reconstructor, publications, mapping, snapshots, diagnosis)
         self.get_logger().info(f"{model.name} on {model.device} loaded in {time.monotonic() - started:.1f} s")
 
     def _activate(self) -> None:
         if self._configured is None:
             return
         line, publications = self._configured.reconstructor, self._configured.publications
+        mapping = self._configured.mapping
+        mapping.activate(True)
         self._stats = FrameStats()
-        self._line = FrameLine(self, line, publications, self._stats, self.config, self._worker_failed)
+        self._line = FrameLine(self, line, publications, self._stats, mapping, self.config, self._worker_failed)
         self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
         none = self._line.relative and self.config.scale.source == "none"
         outputs = "disparity and depth/preview" if none else "depth/image_rect, points and mesh"
@@ -166,6 +171,8 @@ class ReconNode(LifecycleNode):
             configured.publications.destroy(self)
 
     def _stop_line(self) -> None:
+        if self._configured is not None:
+            self._configured.mapping.activate(False)
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -181,6 +188,7 @@ class ReconNode(LifecycleNode):
 
     def _apply(self, config: Config) -> None:
         if self._configured is not None:
+            self._configured.mapping.apply(config)
             self._configured.reconstructor.config = config
         if self._line is not None:
             self._line.apply(config)
@@ -191,7 +199,10 @@ class ReconNode(LifecycleNode):
         self._line.warn_if_waiting()
         stamp = self.get_clock().now().to_msg()
         source = self.config.scale.source if self._line.relative else ""
-        report = self._configured.diagnosis.report(self._stats, stamp, self._line.idle_reason(), source)
+        mapping = self._configured.mapping
+        report = self._configured.diagnosis.report(
+            self._stats, stamp, self._line.idle_reason(), source, mapping.figures if mapping.running else None
+        )
         self._diagnostics.publish(report)
 
     def _worker_failed(self, error: BaseException) -> None:

@@ -1,0 +1,263 @@
+"""The map of many frames in its own process: what the node asks of it, and what it answers.
+
+Integration and extraction hold Python's lock for long; over there they delay nobody. Every request carries the
+parameters of fusion, so that a process that had to be started again goes on with them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth, Matrix, Rgb
+from .atomic import unused_path
+from .camera import PinholeCamera
+from .config import FusionConfig, MeshConfig
+from .fusion import Fusion, FusionFrame
+from .fusion_poses import Odometry
+from .mesh import Cloud, Mesh
+from .mesh_files import write_cloud, write_mesh
+from .mesh_finish import drop_specks, finish_mesh
+from .mesh_quality import mesh_quality
+from .pointcloud_cleaning import voxel_grid
+from .snapshot import SnapshotResult
+from .snapshot_process import JobWorker
+
+_SPECK_TRIANGLES = 60
+_NICENESS = 10
+# Odometry's world is its first frame, an optical one: turned so that x is forward, y left and z up (REP 103).
+_UPRIGHT = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
+
+
+@dataclass(frozen=True)
+class MapState:
+    """What became of a frame (`status` and `reason` as in fusion.Outcome) and what the map is now.
+
+    `counts`: frames by status since the start or the last reset. `memory_mib` is that of the whole process.
+    """
+
+    status: str = ""
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    blocks: int = 0
+    evicted: int = 0
+    memory_mib: float = 0.0
+    seconds: float = 0.0
+
+
+class MapKeeper:
+    """What the process holds: the map, and odometry where poses come from nowhere else."""
+
+    def __init__(self) -> None:
+        self._fusion: Fusion | None = None
+        self.odometry = Odometry()
+
+    def fusion(self, settings: FusionConfig) -> Fusion:
+        """The map, made at the first call, with the `settings` of now. Raises ConfigError for a missing device."""
+        if self._fusion is None:
+            self._fusion = Fusion(settings)
+        self._fusion.settings = settings
+        return self._fusion
+
+    def state(self, settings: FusionConfig, status: str = "", reason: str = "", seconds: float = 0.0) -> MapState:
+        """The map as it is now."""
+        fusion = self.fusion(settings)
+        return MapState(status, reason, dict(fusion.counts), fusion.map.blocks, fusion.map.evicted, _resident_mib(),
+                        seconds)
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """Something asked of the map."""
+
+    settings: FusionConfig
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it writes: nowhere."""
+        return None
+
+    def lost(self, cause: str) -> str:
+        """One line where the process ended."""
+        return cause if cause.endswith("stopping") else f"{cause}: the map is lost, a new one begins"
+
+
+@dataclass(frozen=True)
+class StillJob(MapJob):
+    """Whether the camera has hardly moved since the last fused frame, so that no depth need be computed."""
+
+    stamp: float
+    T_world_camera: Matrix
+
+    def run(self, keeper: MapKeeper) -> MapState | None:
+        """The state, counted as no motion; None where the frame is wanted."""
+        fusion = keeper.fusion(self.settings)
+        if not fusion.stands_still(self.stamp, self.T_world_camera):
+            return None
+        return keeper.state(self.settings)
+
+
+@dataclass(frozen=True)
+class FuseJob(MapJob):
+    """A frame for the map; without a pose, by odometry on its own depth."""
+
+    stamp: float
+    camera: PinholeCamera
+    T_world_camera: Matrix | None
+
+    def run(self, keeper: MapKeeper, rgb: Rgb, depth: Depth, sigma: Depth | None = None) -> MapState:
+        """Fuses rgb (H, W, 3), depth (H, W) and, where known, sigma (H, W), or says why not."""
+        begin = time.perf_counter()
+        fusion, pose = keeper.fusion(self.settings), self.T_world_camera
+        if pose is None:
+            tracked = keeper.odometry.track(rgb, depth, self.camera)
+            pose = None if tracked is None else _UPRIGHT @ tracked
+        outcome = fusion.add(FusionFrame(rgb, depth, self.camera, self.stamp, pose, sigma))
+        lost = pose is None and "odometry lost track: the frame does not fit to the last one"
+        return keeper.state(self.settings, outcome.status, lost or outcome.reason, time.perf_counter() - begin)
+
+
+class ResetJob(MapJob):
+    """An empty map; odometry starts anew."""
+
+    def run(self, keeper: MapKeeper) -> MapState:
+        """Forgets everything."""
+        keeper.fusion(self.settings).reset()
+        keeper.odometry = Odometry()
+        return keeper.state(self.settings)
+
+
+@dataclass(frozen=True)
+class MapFileJob(MapJob):
+    """Something about the file `path`."""
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the file goes."""
+        return self.path.parent
+
+    def lost(self, cause: str) -> str:
+        """One line where the process ended before the file was there."""
+        return f"{self.path.name}: {super().lost(cause)}"
+
+
+class SaveMapJob(MapFileJob):
+    """The map as a file, which replaces what is there."""
+
+    def run(self, keeper: MapKeeper) -> MapState:
+        """Writes it (.npz). Raises DataError."""
+        keeper.fusion(self.settings).save(self.path)
+        return keeper.state(self.settings)
+
+
+class LoadMapJob(MapFileJob):
+    """The map of a file in place of this one."""
+
+    def run(self, keeper: MapKeeper) -> MapState:
+        """Reads it. Raises DataError; then the map stays as it is."""
+        keeper.fusion(self.settings).load(self.path)
+        keeper.odometry = Odometry()
+        return keeper.state(self.settings)
+
+
+@dataclass(frozen=True)
+class MapMeshJob(MapFileJob):
+    """The mesh of the map, written to `path` (or `path`_2 ... where that exists), in the world."""
+
+    mesh: MeshConfig
+
+    def run(self, keeper: MapKeeper) -> SnapshotResult:
+        """Extracts, finishes, writes and thins. Raises DataError."""
+        begin = time.perf_counter()
+        mesh = finish_mesh(drop_specks(keeper.fusion(self.settings).mesh(), _SPECK_TRIANGLES), self.mesh)
+        path = unused_path(self.path)
+        write_mesh(mesh, path)
+        seconds, limit = time.perf_counter() - begin, self.mesh.marker_triangles
+        return SnapshotResult(path, len(mesh.vertices), len(mesh.triangles), seconds,
+                              thinned_mesh(mesh, limit, self.settings.voxel_size) if limit else None,
+                              mesh_quality(mesh).text())
+
+
+class MapCloudJob(MapFileJob):
+    """The points of the map's surface, written to `path` (or `path`_2 ... where that exists), in the world."""
+
+    def run(self, keeper: MapKeeper) -> SnapshotResult:
+        """Extracts and writes. Raises DataError."""
+        begin = time.perf_counter()
+        cloud = keeper.fusion(self.settings).cloud()
+        path = unused_path(self.path)
+        write_cloud(cloud, path)
+        return SnapshotResult(path, len(cloud), 0, time.perf_counter() - begin)
+
+
+@dataclass(frozen=True)
+class ShownPointsJob(MapJob):
+    """Points of the map for display, `limit` at most."""
+
+    limit: int
+
+    def run(self, keeper: MapKeeper) -> Cloud:
+        """Extracts and thins. Raises DataError for an empty map."""
+        cloud, size = keeper.fusion(self.settings).cloud(), self.settings.voxel_size
+        while len(cloud) > self.limit:
+            size *= max(1.2, np.sqrt(len(cloud) / self.limit))  # points of surfaces: a quarter for twice the size
+            cloud = Cloud(*voxel_grid(cloud.points, cloud.colors, size))
+        return cloud
+
+
+@dataclass(frozen=True)
+class ShownMeshJob(MapJob):
+    """The mesh of the map for display, `limit` triangles at most."""
+
+    limit: int
+
+    def run(self, keeper: MapKeeper) -> Mesh:
+        """Extracts and thins. Raises DataError for an empty map."""
+        return thinned_mesh(keeper.fusion(self.settings).mesh(), self.limit, self.settings.voxel_size)
+
+
+def thinned_mesh(mesh: Mesh, limit: int, size: float) -> Mesh:
+    """`mesh` with `limit` triangles at most: vertices in cubes of a multiple of `size` metres become one.
+
+    Much faster than decimation, and good enough to look at.
+    """
+    thin = mesh
+    while len(thin.triangles) > limit:
+        size *= max(1.2, np.sqrt(len(thin.triangles) / limit))
+        thin = _clustered(mesh, size)
+    return thin
+
+
+def _clustered(mesh: Mesh, size: float) -> Mesh:
+    cells, cluster = np.unique(np.floor(mesh.vertices / size).astype(np.int64), axis=0, return_inverse=True)
+    cluster = cluster.reshape(-1)
+    counts = np.bincount(cluster)
+
+    def means(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.stack([np.bincount(cluster, column, len(cells)) for column in values.T], axis=1) / counts[:, None]
+
+    a, b, c = cluster[mesh.triangles].T
+    kept = cluster[mesh.triangles][(a != b) & (b != c) & (c != a)]
+    triangles = np.unique(np.sort(kept, axis=1), axis=0, return_index=True)[1]
+    return Mesh(means(mesh.vertices).astype(np.float32), kept[np.sort(triangles)].astype(np.int32),
+                np.rint(means(mesh.colors.astype(np.float32))).astype(np.uint8))
+
+
+class MapWorker(JobWorker):
+    """The process of the map, of low priority: frames go before it."""
+
+    def __init__(self) -> None:
+        super().__init__("map worker", niceness=_NICENESS, holding="mono_depth_recon.snapshot_map:MapKeeper")
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

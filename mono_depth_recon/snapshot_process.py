@@ -1,0 +1,243 @@
+"""A process beside this one for work that holds Python's lock for seconds: jobs go in, answers come out.
+
+The worker is a fresh interpreter that imports neither ROS nor torch. Arrays travel through anonymous shared memory
+(memfd), which the system frees by itself whatever ends first. Linux only, as ROS 2 on this package's platforms is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import remove_partial_files
+from .errors import MonoDepthError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_ALIGNMENT = 64
+_BOOT = ("import sys; sys.path[:] = sys.argv[6:]; from mono_depth_recon.snapshot_process import serve; "
+         "serve(sys.argv[1], *map(int, sys.argv[2:6]))")
+
+_Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of every array
+
+
+class Job(Protocol):
+    """Work that the process does: `run` gets what the worker holds, if anything, and then the arrays of the call."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it writes files, None for nowhere."""
+
+    @property
+    def run(self) -> Any:
+        """Does it, in the worker; raises a MonoDepthError, which the caller gets."""
+
+    def lost(self, cause: str) -> str:
+        """One line for the caller where the process ended before the answer."""
+
+
+class JobWorker:
+    """Runs jobs one after another in a process of low priority; a context manager.
+
+    The process starts with the first job (or `start`), ends with `close`, and with this process however that ends.
+    `holding` ('module:class' of this package) is made there once, and every job gets it: what it held is lost when the
+    process dies, so that a job is told so which finds it dead; else a new process takes over without a word.
+    `deaths` counts the processes that ended by themselves.
+    """
+
+    def __init__(self, name: str, threads: int = 1, niceness: int = 10, holding: str = "") -> None:
+        self._name, self._threads, self._niceness, self._holding = name, threads, niceness, holding
+        self._lock = threading.Lock()  # guards the two below
+        self._process: _Process | None = None
+        self._closed = False
+        self.deaths = 0
+        # One thread for the worker's whole life: the system ends the process when the thread that started it ends.
+        self._thread = ThreadPoolExecutor(1, name.replace(" ", "_"), initializer=_block_interrupts)
+
+    def start(self) -> Future[int]:
+        """Starts the process ahead of the first job; the future holds its process id."""
+        return self._thread.submit(lambda: self._running(None).pid)
+
+    def submit(self, job: Job, *arrays: NDArray[Any]) -> Future[Any]:
+        """Queues a job with its arrays, which must not change before the answer.
+
+        The future raises the MonoDepthError of the job, or one where the process died or was closed; the job after
+        that gets a new process. After `close` the call itself raises MonoDepthError.
+        """
+        with self._lock:
+            self._refuse_when_closed()
+            return self._thread.submit(self._run, job, arrays)
+
+    def close(self) -> None:
+        """Ends the process at once, with the job it runs; queued jobs fail. Nothing is left behind."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()
+        self._thread.shutdown(wait=True)
+        if self._process is not None:
+            self._process.reap()
+            self._process = None
+
+    def __enter__(self) -> JobWorker:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _running(self, job: Job | None) -> _Process:
+        """The process; raises MonoDepthError where it died with what it held for `job`."""
+        with self._lock:
+            self._refuse_when_closed()
+            if self._process is not None and not self._process.is_alive():
+                status, self._process = self._process.reap(), None
+                self.deaths += 1
+                if self._holding and job is not None:
+                    raise MonoDepthError(job.lost(_cause(self._name, status)))
+            if self._process is None:
+                self._process = _Process(self._holding, self._threads, self._niceness)
+            return self._process
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise MonoDepthError(f"the {self._name} is closed: the node is stopping")
+
+    def _run(self, job: Job, arrays: Sequence[NDArray[Any]]) -> Any:
+        process = self._running(job)
+        try:
+            reply = process.ask(job, arrays)
+        except (EOFError, OSError) as error:
+            if job.folder is not None:
+                remove_partial_files(job.folder, process.pid)
+            raise MonoDepthError(job.lost(self._end_of(process))) from error
+        if isinstance(reply, MonoDepthError):
+            raise reply
+        return reply
+
+    def _end_of(self, process: _Process) -> str:
+        with self._lock:
+            status = process.reap()
+            self._process = None
+            self.deaths += not self._closed
+            return "the node is stopping" if self._closed else _cause(self._name, status)
+
+
+def _cause(name: str, status: int) -> str:
+    how = signal.Signals(-status).name if status < 0 else f"exit status {status}, see its output"
+    return f"the {name} ended ({how})"
+
+
+class _Process:
+    """The parent's end: a child interpreter, a pipe of messages and shared memory for arrays."""
+
+    def __init__(self, holding: str, threads: int, niceness: int) -> None:
+        self._pipe, child_pipe = Pipe()
+        self._memory = os.memfd_create("mono_depth_recon_arrays")
+        handles = (child_pipe.fileno(), self._memory)
+        arguments = [holding, *(str(number) for number in (*handles, os.getpid(), niceness))]
+        self._child = subprocess.Popen([sys.executable, "-c", _BOOT, *arguments, *sys.path], pass_fds=handles,
+                                       stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        child_pipe.close()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def is_alive(self) -> bool:
+        return self._child.poll() is None
+
+    def ask(self, job: Job, arrays: Sequence[NDArray[Any]]) -> Any:
+        """Runs `job` over there; raises EOFError or OSError where the child dies."""
+        layout, size = _layout(arrays)
+        os.ftruncate(self._memory, max(1, size))
+        with mmap.mmap(self._memory, max(1, size)) as shared:
+            for array, place in zip(arrays, layout, strict=True):
+                np.copyto(_view(shared, place), array)
+        self._pipe.send((job, layout))
+        return self._pipe.recv()
+
+    def kill(self) -> None:
+        self._child.kill()
+
+    def reap(self) -> int:
+        """Ends the child, frees everything and returns the exit status (negative: a signal)."""
+        self._child.kill()
+        status = self._child.wait()
+        if not self._pipe.closed:
+            self._pipe.close()
+            os.close(self._memory)
+        return status
+
+
+def _layout(arrays: Sequence[NDArray[Any]]) -> tuple[_Layout, int]:
+    """Where each array lies in the shared memory, and the bytes of all."""
+    places: _Layout = []
+    end = 0
+    for array in arrays:
+        places.append((array.dtype.str, array.shape, end))
+        end += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return places, end
+
+
+def _view(shared: mmap.mmap, place: tuple[str, tuple[int, ...], int]) -> NDArray[Any]:
+    kind, shape, offset = place
+    return np.ndarray(shape, kind, shared, offset)
+
+
+def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int) -> None:
+    """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
+    _die_with(parent)
+    os.nice(niceness)
+    import open3d as o3d
+
+    o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)
+    held = [_made(holding)] if holding else []
+    with Connection(pipe) as connection:
+        while True:
+            try:
+                job, layout = connection.recv()
+            except EOFError:
+                return
+            connection.send(_outcome(job, held, memory, layout))
+
+
+def _made(holding: str) -> Any:
+    module, _, name = holding.partition(":")
+    return getattr(import_module(module), name)()
+
+
+def _outcome(job: Job, held: Sequence[Any], memory: int, layout: _Layout) -> Any:
+    size = os.fstat(memory).st_size
+    arrays = []
+    if layout:
+        with mmap.mmap(memory, size, access=mmap.ACCESS_READ) as shared:
+            arrays = [_view(shared, place).copy() for place in layout]  # a mapping closes only without views
+    try:
+        return job.run(*held, *arrays)
+    except MonoDepthError as error:
+        return error
+
+
+def _die_with(parent: int) -> None:
+    """Has the system kill this process with its parent, also in the middle of a step that holds Python's lock."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the line above
+        sys.exit(0)
+
+
+def _block_interrupts() -> None:
+    """Keeps Ctrl-C, which the terminal sends to children too, from the worker: its parent decides (inherited mask)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
