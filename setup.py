@@ -14,6 +14,7 @@ EXECUTABLES = {
     "replay": "mono_depth_recon.ros.replay:main",
     "recorder": "mono_depth_recon.ros.recorder:main",
     "demo": "mono_depth_recon.ros.demo:main",
+    "evaluate_tum": "mono_depth_recon.cli.evaluate:main",
     "mono-depth-recon": "mono_depth_recon.cli:main",
 }
 LAUNCHER = """#!/usr/bin/env python3

@@ -22,7 +22,8 @@ PART, COSTS = "table3.json", "costs.json"
 COLUMNS = {
     "speed": "median time of a 640x480 frame in a fresh process on this machine",
     "memory": "peak memory of that process; of a GPU's where it runs there",
-    "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the untouched frames; 1 is unmoved",
+    "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the untouched frames; 1 is unmoved; in "
+                        "brackets the second severity of every damage",
     "generalisation": "worst over best AbsRel of the recordings; 1 is equally good everywhere",
     "3d_quality": "F-score at 5 cm of the cleaned clouds, mean over the recordings",
     "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels as their errors do",
@@ -31,9 +32,10 @@ COLUMNS = {
     "interpretability": "ways of `mono-depth-recon explain` to look into it",
     "fine_tuning": "relative change of AbsRel from the weights before to those after; below 0 is better",
     "best_use": "live: at most 100 ms per frame, interactive: 500 ms, else offline; to measure: delta1 of 0.8 in "
-                "the worst recording, for rough distances: 0.5, else for shape alone; relative models need reference "
-                "depth; bad light and links: noise resilience of at most 1.2; filtering by sigma: AUSE of at most 0.3; "
-                "warning of the unknown: anomaly detection of at least 0.75",
+                "the worst recording, for rough distances: 0.5, else no more than a look; relative models need "
+                "reference depth; and of those of 0.5 or more: bad light and links where no damage makes AbsRel more "
+                "than 1.2 times as large, filtering by sigma where AUSE is at most 0.3, warning of the unknown where "
+                "anomaly detection is at least 0.75",
 }
 _LIVE_MS, _INTERACTIVE_MS = 100.0, 500.0
 _TO_MEASURE, _ROUGH = 0.8, 0.5
@@ -132,8 +134,10 @@ def _noise(rows: Sequence[Row]) -> Cell:
               if row["corruption"] == kind}
         ratios[kind] = _mean([by[name, 2] / by[name, 0] for name, severity in by
                               if severity == 0 and (name, 2) in by and by[name, 0]])
-    text = ", ".join(f"{kind} x{value:.2f}" for kind, value in ratios.items() if math.isfinite(value))
-    return _cell(ratios.get("noise", math.nan), "x", text, "" if ratios else "not measured")
+    known = {kind: value for kind, value in ratios.items() if math.isfinite(value)}
+    text = ", ".join(f"{kind} x{value:.2f}" for kind, value in known.items())
+    cell = _cell(ratios.get("noise", math.nan), "x", text, "" if ratios else "not measured")
+    return {**cell, "worst": max(known.values(), default=None)}
 
 
 def _generalisation(label: str, protocol: str, summaries: Sequence[Summary]) -> Cell:
@@ -195,15 +199,15 @@ def _best_use(row: Row, relative: bool, delta1: float) -> str:
         words.append("live" if speed <= _LIVE_MS else "interactive" if speed <= _INTERACTIVE_MS else "offline")
     if math.isfinite(delta1):
         words.append("to measure" if delta1 >= _TO_MEASURE else "for rough distances" if delta1 >= _ROUGH
-                     else "for shape alone")
+                     else "to look at")
     if relative:
         words.append("beside reference depth")
-    for key, holds, text in (("noise_resilience", lambda value: value <= _UNMOVED, "in bad light and over bad links"),
-                             ("uncertainty", lambda value: value <= _FILTERS, "filtered by its sigma"),
-                             ("anomaly_detection", lambda value: value >= _WARNS, "warning of the unknown")):
-        value = row[key]["value"]
-        if value is not None and holds(value):
-            words.append(text)
+    if delta1 >= _ROUGH:
+        words += [text for value, holds, text in (
+            (row["noise_resilience"]["worst"], lambda value: value <= _UNMOVED, "in bad light and over bad links"),
+            (row["uncertainty"]["value"], lambda value: value <= _FILTERS, "filtered by its sigma"),
+            (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
+        ) if value is not None and holds(value)]
     return ", ".join(words) or "unknown: nothing was measured"
 
 

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 import mono_depth_recon
 
 ROOT = Path(__file__).resolve().parent.parent
-EXECUTABLES = {"recon_node", "rooms_camera", "replay", "recorder", "demo", "mono-depth-recon"}
+EXECUTABLES = {"recon_node", "rooms_camera", "replay", "recorder", "demo", "evaluate_tum", "mono-depth-recon"}
 COLCON_OWN = re.compile(r"hook/|package\.(bash|dsv|ps1|sh|zsh)$")  # what colcon adds to every package
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.evaluation_baselines import CONSTANT, MEAN_MAP, baselines
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.metrics import ALIGNMENTS, depth_metrics
 from mono_depth_recon.models.canonical import load_canonical
@@ -40,6 +40,8 @@ TEST_POSITIONS = (121, 140)  # of freiburg1_rpy_part
 TEST_ROOMS, TEST_ROOM_SEED, TEST_ROOM_FRAMES = 16, 90_000, 8
 
 MEANS = ("abs_rel", "rmse", "delta1", "silog")
+
+_BASELINES = {CONSTANT: "constant", MEAN_MAP: "mean depth map"}
 
 Predict = Callable[[Sample], Depth]
 
@@ -59,7 +61,7 @@ def report(card: Path, settings: Settings, data: Path, cache: Path) -> list[dict
     figures = []
     for test in test_sets(settings, data, cache):
         methods: dict[str, Predict] = {model.name: lambda s: _known(model.predict([(s.rgb, s.camera)])[0].depth)}
-        methods |= baselines(test.known)
+        methods |= {_BASELINES[each.label]: each.depth for each in baselines(test.known)}
         rows = [{"method": name, **row} for name, predict in methods.items()
                 for row in score(predict, tqdm(test.frames, f"{test.name}: {name}"))]
         figures.append({"set": test.name, "frames": len(test.frames), "rows": rows})
@@ -81,18 +83,6 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
             TestSet(f"{TEST_ROOMS} unseen synthetic rooms (640x480, horizontal field of view "
                     f"{rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees)",
                     [unseen[i] for i in range(len(unseen))], room_known)]
-
-
-def baselines(known: Frames, frames: int = 400) -> dict[str, Predict]:
-    """"constant" and "mean depth map" of the training frames (an even choice of at most `frames` of them)."""
-    chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(frames, len(known)))]
-    stack = np.stack([sample.depth for sample in chosen if sample.depth is not None])
-    constant = float(np.nanmedian(stack))
-    seen = np.isfinite(stack).any(0)
-    mean = np.full(stack.shape[1:], constant, np.float32)
-    mean[seen] = np.nanmean(stack[:, seen], axis=0)
-    return {"constant": lambda s: np.full(s.rgb.shape[:2], constant, np.float32),
-            "mean depth map": lambda s: cv2.resize(mean, s.camera.size, interpolation=cv2.INTER_LINEAR)}
 
 
 def score(predict: Predict, samples: Iterable[Sample]) -> list[dict[str, Any]]:
