@@ -46,17 +46,17 @@ def _sections(results: Results) -> list[Section]:
     gallery = make_gallery(results, made)
     curves = over_recordings(results)
     sections = [
-        Section("frames", "Frames", "Slide from colour over truth and prediction to error.", gallery.frames),
+        Section("frames", "Frames", "Frames", "Slide from colour over truth and prediction to error.", gallery.frames),
         scores(results),
-        Section("errors", "Where and when it errs", "", joined(gallery.heats, curves)),
+        Section("errors", "Errors", "Where and when it errs", "", joined(gallery.heats, curves)),
         paper(results, paper_figures(results, made)),
         three_d(results, gallery.views),
-        Section("robustness", "Robustness", "What noise, blur, compression, light and resolution do to the error.",
-                robustness(results)),
-        Section("uncertainty", "Uncertainty", "Whether sigma tells the error, and whether it finds what is not right.",
-                uncertainty(results)),
+        Section("robustness", "Robustness", "Robustness", "What noise, blur, compression, light and resolution do to "
+                "the error.", robustness(results)),
+        Section("uncertainty", "Uncertainty", "Uncertainty", "Whether sigma tells the error, and whether it finds what "
+                "is not right.", uncertainty(results)),
         table_3(results),
-        Section("training", "Training", "", training(results)),
+        Section("training", "Training", "Training", "", training(results)),
         origin(results),
     ]
     return [section for section in sections if section is not None and section.body]
@@ -64,7 +64,7 @@ def _sections(results: Results) -> list[Section]:
 
 def page(results: Results, sections: Sequence[Section]) -> str:
     """The whole page: the template with style, scripts and sections in it."""
-    navigation = [element("a", section.heading, href=f"#{section.anchor}") for section in sections]
+    navigation = [element("a", section.short, href=f"#{section.anchor}") for section in sections]
     footer = joined("Made by mono_depth_recon", element("span", attribution_of(results.recordings)))
     return Template(_asset("page.html")).substitute(
         title=joined(f"Depth evaluation: {results.folder.resolve().name}"), style=_asset("report.css"),

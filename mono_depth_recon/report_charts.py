@@ -78,14 +78,14 @@ def legend(names: Sequence[tuple[str, str]]) -> Html:
 
 
 def number(value: float) -> str:
-    """Three figures, no exponent where that can be read: 0.155, 12.3, 1240; '–' where unknown."""
+    """Three figures, no exponent where that can be read: 0.155, 12.30, 1,240; '–' where unknown."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
     decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
-    return f"{value:.{decimals}f}".replace("-", "−") if size >= 0.001 or not size else f"{value:.1e}".replace("-", "−")
+    return f"{value:,.{decimals}f}".replace("-", "−") if size >= 0.001 or not size else f"{value:.1e}".replace("-", "−")
 
 
 def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> _Scale:

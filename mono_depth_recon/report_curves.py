@@ -86,7 +86,8 @@ def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html
                             known([(row.get("figures") or {}).get("abs_rel") for row in mine]),
                             style.get(model, "plain")))
     ticks = [(float(place), text) for place, text in sorted(levels.items())]
-    return line_chart(kind.replace("_", " ").capitalize(), lines, Axis("strength", ticks), Axis("AbsRel", least=0.0))
+    title = "JPEG" if kind == "jpeg" else kind.replace("_", " ").capitalize()
+    return line_chart(title, lines, Axis("strength", ticks), Axis("AbsRel", least=0.0))
 
 
 def _level(row: Tree) -> str:

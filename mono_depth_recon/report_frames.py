@@ -121,9 +121,8 @@ def _evenly(frames: Sequence[str], count: int) -> list[str]:
 def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFrames:
     """Reads a recording's frames and predictions again; a recording that cannot be opened is told in `failure`."""
     made = RecordingFrames(recording)
-    try:
-        path = next(Path(path) for path in results.settings.get("data", []) if recording_name(Path(path)) == recording)
-    except StopIteration:
+    path = recording_path(results, recording)
+    if path is None:
         made.failure = "config.yaml does not say where the recording lies"
         return made
     options = OpenOptions(**{**results.settings.get("options", {}), "rectified": True, "need_depth": True})
@@ -140,6 +139,13 @@ def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFram
     return made
 
 
+def recording_path(results: Results, recording: str) -> Path | None:
+    """Where a recording lay when it was evaluated, None where config.yaml does not say."""
+    kept = results.settings.get("kept", {}).get("recordings", {})
+    known = {**{recording_name(Path(path)): path for path in results.settings.get("data", [])}, **kept}
+    return Path(known[recording]) if recording in known else None
+
+
 def _shown(results: Results, recording: str, opened: Recording, choice: Choice) -> Iterator[ShownFrame]:
     index = {f"{stamp:.6f}": i for i, stamp in enumerate(opened.stamps)}
     for frame, reason in choice.reasons.items():
@@ -154,11 +160,16 @@ def _shown(results: Results, recording: str, opened: Recording, choice: Choice) 
         depths, missing = {}, {}
         for model in results.models:
             try:
-                kept = read_kept(results, recording, model, frame)
-                depths[model] = metres(kept, truth)
+                depths[model] = metres(read_kept(results, recording, model, frame), truth)
             except DataError as error:
-                missing[model] = str(error)
+                missing[model] = _failure(results, recording, model, frame) or str(error)
         yield ShownFrame(frame, reason, sample, truth, depths, missing)
+
+
+def _failure(results: Results, recording: str, model: str, frame: str) -> str:
+    """Why the model has no prediction of a frame, as the evaluation told."""
+    return next((row.reason for row in results.frames
+                 if (row.recording, row.model, row.frame) == (recording, model, frame) and row.reason), "")
 
 
 def read_kept(results: Results, recording: str, model: str, frame: str) -> Prediction:

@@ -30,7 +30,7 @@ from .pictures_evaluation import (
 )
 from .report_charts import number
 from .report_frames import RecordingFrames, ShownFrame
-from .report_html import Html, element, joined, script_json
+from .report_html import Html, breakable, element, joined, script_json
 from .report_message import attribution_of, title_of
 from .report_results import Results
 from .report_views import TRUTH, SceneViews, draw_views, viewer_scene
@@ -100,7 +100,7 @@ def _frame(results: Results, frame: ShownFrame, limits: tuple[float, float], wid
 def _model_pair(results: Results, frame: ShownFrame, model: str, limits: tuple[float, float], width: int) -> Html:
     name = results.names[model]
     if model not in frame.depths:
-        return element("p", element("b", name), element("span", frame.missing.get(model, "no prediction")),
+        return element("p", element("b", breakable(name)), element("span", frame.missing.get(model, "no prediction")),
                        class_="missing")
     depth = frame.depths[model]
     score = _abs_rel_text(depth, frame.truth)
@@ -124,7 +124,7 @@ def _picture(image: Rgb, kind: str, model: str, alt: str, caption: str, width: i
     shown = element("img", src=_inlined(image, width), alt=alt, data_kind=kind, data_model=model or None,
                     width=min(width, image.shape[1]),
                     height=round(image.shape[0] * min(width, image.shape[1]) / image.shape[1]))
-    told = element("figcaption", element("b", caption), element("small", note) if note else None)
+    told = element("figcaption", element("b", breakable(caption)), element("small", note) if note else None)
     return element("figure", shown, told)
 
 
@@ -191,8 +191,8 @@ def _view_matrix(drawn: SceneViews, order: Sequence[str], names: dict[str, str],
                  columns: Sequence[tuple[str, str]]) -> Html:
     rows = []
     for name in order:
-        figures = [element("figure", element("img", src=_inlined(drawn.pictures[name, kind, view], 480, 78), width=480,
-                                             height=360, alt=f"{kind} of {names[name]}, {view}"),
+        figures = [element("figure", element("img", src=_inlined(drawn.pictures[name, kind, view], 400, 80), width=400,
+                                             height=300, alt=f"{kind} of {names[name]}, {view}"),
                            element("figcaption", element("small", f"{kind.replace('cloud', 'point cloud')}, {view}")))
                    for kind, view in columns]
         rows.append(element("div", element("h4", names[name]), element("div", figures, class_="tiles four"),

@@ -37,6 +37,11 @@ def joined(*children: Child) -> Html:
     return Html("".join(_text(child) for child in children))
 
 
+def breakable(name: str) -> Html:
+    """A name that may wrap after its underlines and slashes."""
+    return Html(html.escape(name, quote=False).replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
 def script_json(value: Any) -> Html:
     """JSON that can stand inside a script element: no tag ends it."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)

@@ -82,9 +82,8 @@ def _of_recording(results: Results, recording: str) -> Iterator[str]:
         ordered = sorted(affine, key=_abs_rel)
         text = (f"{name}, shape alone (scale and shift fitted): {results.names[ordered[0].model]} leads with AbsRel "
                 f"{number(_abs_rel(ordered[0]))}")
-        behind = f", {results.names[ordered[-1].model]} is last with {number(_abs_rel(ordered[-1]))}"
-        text += behind if len(ordered) > 1 else ""
-        yield f"{text}{_against_baseline(results, recording, 'affine', ordered[0])}."
+        last = f"; {results.names[ordered[-1].model]} is last with {number(_abs_rel(ordered[-1]))}"
+        yield f"{text}{_against_baseline(results, recording, 'affine', ordered[0])}{last if len(ordered) > 1 else ''}."
 
 
 def _abs_rel(row: ScoreRow) -> float:
@@ -109,14 +108,16 @@ def _paper(results: Results) -> Iterator[str]:
 
 
 def _three_d(results: Results) -> Iterator[str]:
+    told = []
     for recording in results.recordings:
         scored = [(row["figures"].get("fscore_5cm"), row["model"]) for row in results.part_rows("scores_3d", recording)
-                  if not row.get("cleaned") and not row.get("baseline") and row.get("figures")]
+                  if not row.get("cleaned") and row["model"] in results.models and row.get("figures")]
         known = [(float(score), model) for score, model in scored if score is not None]
         if known:
             score, model = max(known)
-            yield (f"{title_of(recording)}, in 3D: {100 * score:.0f} % F-score at 5 cm against the true cloud, by "
-                   f"{results.names.get(model, model)}.")
+            told.append(f"{100 * score:.0f} % by {results.names[model]} on {title_of(recording)}")
+    if told:
+        yield f"In 3D, the best F-score at 5 cm against the true cloud: {', '.join(told)}."
 
 
 def _robustness(results: Results) -> Iterator[str]:

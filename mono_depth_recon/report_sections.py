@@ -10,13 +10,13 @@ from .report_charts import number
 from .report_html import Html, element, joined
 from .report_message import attribution_of, good_rows, headline, lost_models, statements, title_of
 from .report_results import Results, ScoreRow, needs_metres
-from .report_tables import characteristics, paper_table, score_table, scrolling, table_3d
+from .report_tables import characteristics, paper_table, score_table, table_3d
 
 # What a part needs to be in the report, by the flag that makes it.
-FLAGS = {"scores_3d": ("3D figures", "evaluate --3d"),
-         "robustness": ("Robustness curves", "evaluate --robustness"),
-         "uncertainty": ("Uncertainty, calibration and anomaly detection", "evaluate --uncertainty"),
-         "table3": ("Table 3", "evaluate --table3"),
+FLAGS = {"scores_3d": ("3D figures", "evaluate --with 3d"),
+         "robustness": ("Robustness curves", "evaluate --with robustness"),
+         "uncertainty": ("Uncertainty, calibration and anomaly detection", "evaluate --with uncertainty"),
+         "table3": ("Table 3", "evaluate --with table3"),
          "logs": ("Training curves", "report RESULTS --training-log LOG.csv")}
 _HEADS = {"metric": "no alignment", "median": "median scale", "affine": "scale and shift", "nyu": "Eigen crop",
           "paper": "as the paper"}
@@ -24,9 +24,10 @@ _HEADS = {"metric": "no alignment", "median": "median scale", "affine": "scale a
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its anchor, heading, a line that says how to read it, and what stands in it."""
+    """A part of the page: anchor, name in the navigation, heading, how to read it in a line, what stands in it."""
 
     anchor: str
+    short: str
     heading: str
     lead: str
     body: Html
@@ -42,12 +43,17 @@ def head(results: Results) -> Html:
     """Title, the main message, what was evaluated, and the errors at a glance."""
     told = results.parts.get("origin") or {}
     meta = [told.get("date", "")[:10], told.get("commit") or told.get("version"), told.get("device")]
+    said = [element("li", _kept_together(text)) for text in statements(results)]
     words = element("div", element("p", f"Depth evaluation: {results.folder.resolve().name}", class_="kicker"),
-                    element("h1", headline(results)),
+                    element("h1", _kept_together(headline(results))),
                     element("p", " · ".join(str(part) for part in meta if part), class_="meta"), _cards(results),
-                    element("ul", [element("li", text) for text in statements(results)], class_="message"))
+                    element("ul", said, class_="message"))
     return element("header", words, element("div", [_glance(results, name) for name in results.recordings],
                                             class_="glance"), class_="wide" if len(results.recordings) > 2 else None)
+
+
+def _kept_together(text: str) -> str:
+    return text.replace(" %", "\u00a0%")
 
 
 def _cards(results: Results) -> Html:
@@ -99,9 +105,9 @@ def scores(results: Results) -> Section:
                   for name in _ordered(protocols)]
         groups.append(element("div", element("h3", title_of(recording)), element("div", panels, data_tabs=True),
                               class_="recording"))
-    return Section("scores", "Scores", "Figures of different protocols do not compare: each table says its alignment, "
-                   "space, crop, range and averaging. Click a heading to sort; the best model of a column is marked.",
-                   joined(groups))
+    return Section("scores", "Scores", "Scores", "Figures of different protocols do not compare: each table says its "
+                   "alignment, space, crop, range and averaging. Click a heading to sort; the best model of a column "
+                   "is marked.", joined(groups))
 
 
 def _ordered(protocols: Sequence[str]) -> list[str]:
@@ -121,7 +127,7 @@ def paper(results: Results, figures: Html) -> Section | None:
             "even an exact disparity is worse than a constant picture, whose R² is 0. That is where R² of −2.2 and "
             "−2.0 come from. After scale and shift are fitted in disparity (affine), the same predictions show what "
             "they know.")
-    return Section("paper", "The paper’s numbers", text, joined(tables, figures))
+    return Section("paper", "Paper", "The paper’s numbers", text, joined(tables, figures))
 
 
 def three_d(results: Results, views: Html) -> Section | None:
@@ -137,7 +143,7 @@ def three_d(results: Results, views: Html) -> Section | None:
                                      for name, text in definitions.items()]), class_="defined") if definitions else None
     if not tables and not views:
         return None
-    return Section("three-d", "In three dimensions", "",
+    return Section("three-d", "3D", "In three dimensions", "",
                    joined(views, tables, defined))
 
 
@@ -146,7 +152,7 @@ def table_3(results: Results) -> Section | None:
     tree = results.parts.get("table3")
     if not tree:
         return None
-    return Section("table-3", "Characteristics", "What the paper's Table 3 says in words, measured.",
+    return Section("table-3", "Characteristics", "Characteristics", "What the paper's Table 3 says in words, measured.",
                    characteristics(results, tree))
 
 
@@ -162,7 +168,7 @@ def origin(results: Results) -> Section:
              ("Attribution", attribution_of(results.recordings))]
     rows = [joined(element("dt", name), element("dd", value)) for name, value in facts if value]
     command = told.get("command")
-    return Section("origin", "How it was made", "", joined(
+    return Section("origin", "Origin", "How it was made", "", joined(
         element("dl", rows, class_="facts"),
         element("div", element("pre", element("code", command)), class_="command", tabindex=0) if command else None,
         _failures(results), _notes(results), _missing(results)))
@@ -177,7 +183,8 @@ def _range(settings: dict[str, object]) -> str:
         return ""
     last = settings.get("last", -1)
     end = "the end" if last == -1 else str(last)
-    return f"positions {settings.get('first', 0)} to {end}, every {settings.get('stride', 1)}. of them"
+    stride = settings.get("stride", 1)
+    return f"positions {settings.get('first', 0)} to {end}" + (f", one of every {stride}" if stride != 1 else "")
 
 
 def _model_fact(results: Results, model: str) -> str:
@@ -195,15 +202,11 @@ def _failures(results: Results) -> Html | None:
             groups.setdefault((row.model, row.reason), {})[row.recording] = (row.failed, row.failed + row.frames)
     if not groups:
         return None
-    names = ("Model", "Frames", "Reason")
-    rows = [element("tr", element("th", results.names[model], scope="row"),
-                    element("td", [element("div", f"{failed} of {every}, {title_of(recording)}")
-                                   for recording, (failed, every) in where.items()]),
-                    element("td", reason, class_="reason")) for (model, reason), where in groups.items()]
-    table = element("table", element("caption", "What has no figures, and why"),
-                    element("thead", element("tr", [element("th", text, scope="col") for text in names])),
-                    element("tbody", rows), class_="words")
-    return joined(element("h3", "Without figures"), scrolling(table, "Failures"))
+    rows = [element("li", element("b", results.names[model]),
+                    element("span", "; ".join(f"{failed} of {every} frames of {title_of(recording)}"
+                                              for recording, (failed, every) in where.items())),
+                    element("p", reason)) for (model, reason), where in groups.items()]
+    return joined(element("h3", "Without figures"), element("ul", rows, class_="failures"))
 
 
 def _notes(results: Results) -> Html | None:

@@ -83,7 +83,7 @@ def score_table(results: Results, recording: str, protocol: str) -> Html:
 
 
 def _shown(row: ScoreRow) -> dict[str, float]:
-    values = {**row.figures, **row.sequence, "coverage": row.coverage}
+    values = {**row.figures, **row.sequence, "coverage": row.coverage} if row.frames else {}
     return {name: value for name, value in values.items() if name not in _HIDDEN}
 
 
@@ -99,19 +99,25 @@ def _failure(row: ScoreRow) -> str:
     return f"{row.failed} of {row.frames + row.failed} frames failed: {row.reason}"
 
 
-def data_table(lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model") -> Html:
+def data_table(lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model",
+               apart: str = "Baselines") -> Html:
     """A sortable table: models first, baselines apart, the best of the models marked where there is a choice."""
-    models, baselines = ([line for line in lines if line.baseline is apart] for apart in (False, True))
+    models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
     header = element("tr", element("th", _sort_button(head), scope="col", aria_sort="none"),
                      [element("th", _sort_button(column.label, column), scope="col", aria_sort="none")
                       for column in columns.values()])
     bodies = [element("tbody", [_row(line, columns, best) for line in models])]
     if baselines:
-        title = element("tr", element("th", "Baselines", colspan=len(columns) + 1, scope="rowgroup"), class_="group")
+        title = element("tr", element("th", apart, colspan=len(columns) + 1, scope="rowgroup"), class_="group")
         bodies.append(element("tbody", title, [_row(line, columns, {}) for line in baselines], class_="baselines"))
-    made = element("table", element("caption", caption), element("thead", header), bodies, class_="sortable")
+    made = element("table", captioned(caption), element("thead", header), bodies, class_="sortable")
     return scrolling(made, caption)
+
+
+def captioned(text: str) -> Html:
+    """A caption that stays in sight and wraps where its box ends, however wide the table is."""
+    return element("caption", element("span", text))
 
 
 def scrolling(table: Html, name: str) -> Html:
@@ -173,7 +179,7 @@ def paper_table(results: Results, recording: str) -> Html:
             lines.append(element("tr", element("td", text), cells))
         bodies.append(element("tbody", lines))
     caption = "The paper's Tables 1 and 2 beside this evaluation's paper protocol: for orientation, not a comparison"
-    return scrolling(element("table", element("caption", caption), element("thead", head), bodies, class_="paper"),
+    return scrolling(element("table", captioned(caption), element("thead", head), bodies, class_="paper"),
                      caption)
 
 
@@ -187,14 +193,15 @@ def table_3d(results: Results, recording: str) -> list[Html]:
         columns = {name: column for name, column in COLUMNS_3D.items() if name in present}
         columns |= {name: Column(name, name) for name in sorted(present - columns.keys())}
         if lines:
-            made.append(data_table(lines, columns, f"{text}, against the cloud of the true depth"))
+            made.append(data_table(lines, columns, f"{text}, against the cloud of the true depth",
+                                   apart="For comparison"))
     return made
 
 
 def _line_3d(results: Results, row: Tree) -> Line:
     note = f"{row['failed']} frames failed: {row.get('reason', '')}" if row.get("failed") else row.get("reason") or ""
-    return Line(results.label(row["model"]), known_figures(row.get("figures")), bool(row.get("baseline")), note,
-                row["model"])
+    return Line(results.label(row["model"]), known_figures(row.get("figures")), row["model"] not in results.models,
+                note, row["model"])
 
 
 def characteristics(results: Results, tree: Tree) -> Html:
@@ -207,7 +214,7 @@ def characteristics(results: Results, tree: Tree) -> Html:
                     [element("td", _characteristic(row.get(key))) for row in rows])
             for key, text in columns.items()]
     caption = "The paper's Table 3, by measurement"
-    return scrolling(element("table", element("caption", caption), element("thead", head), element("tbody", body),
+    return scrolling(element("table", captioned(caption), element("thead", head), element("tbody", body),
                              class_="words"), caption)
 
 

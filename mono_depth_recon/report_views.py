@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Depth, Points, Rgb
+from .arrays import Depth, Rgb
 from .camera import PinholeCamera
 from .errors import DataError
 from .filters import drop, flying_pixels
@@ -20,10 +20,9 @@ from .views import VIEWS, view_cloud, view_mesh
 
 TRUTH = "truth"
 _EDGE = 0.08  # relative step of inverse depth that ends a surface
-_WHOLE = 0.9
 _MESH_STEP = 0.05
-_DRAWN_STRIDE = 2
-_SIZE = (480, 360)
+_DRAWN_STRIDE = 3
+_SIZE = (400, 300)
 _GRID_PIXELS = 60_000  # of one depth map in the page: 160 kB of base64
 _PAGE_BYTES = 4_000_000  # of all of them
 _LEVELS = 65535
@@ -44,7 +43,7 @@ def draw_views(frame: ShownFrame) -> SceneViews:
     scene = None
     for name, depth in {TRUTH: frame.truth, **frame.depths}.items():
         try:
-            points = _points(depth, frame)
+            points = back_project(_surface(name, depth), frame.sample.camera, frame.sample.rgb, _DRAWN_STRIDE)
             cloud, mesh = cloud_from_organised(points), mesh_grid(points, _MESH_STEP * _DRAWN_STRIDE)
         except DataError as error:
             missing[name] = str(error)
@@ -56,14 +55,10 @@ def draw_views(frame: ShownFrame) -> SceneViews:
     return SceneViews(pictures, missing)
 
 
-def _points(depth: Depth, frame: ShownFrame) -> Points:
-    return back_project(_surface(depth), frame.sample.camera, frame.sample.rgb, _DRAWN_STRIDE)
-
-
-def _surface(depth: Depth) -> Depth:
-    """Depth without what lies in the air at its edges, and without what is out of range."""
+def _surface(name: str, depth: Depth) -> Depth:
+    """Depth within the range; a model's without what lies in the air at its edges, where measured depth has holes."""
     kept = np.where((depth > 0) & (depth <= MAX_RANGE_M), depth, np.float32(np.nan)).astype(np.float32)
-    if np.isfinite(kept).mean() > _WHOLE:  # a measured one has holes instead, and everything beside a hole is an edge
+    if name != TRUTH:
         drop(kept, flying_pixels(kept, _EDGE))
     return kept
 
@@ -80,7 +75,7 @@ def viewer_scene(frame: ShownFrame, names: Mapping[str, str], scenes: int = 1) -
     return {"stride": stride, "step": MAX_RANGE_M / _LEVELS, "middle": round(middle, 3),
             "width": -(-frame.truth.shape[1] // stride), "height": -(-frame.truth.shape[0] // stride),
             **_intrinsics(camera),
-            "depths": [{"name": names.get(name, "Truth"), "data": _quantised(_surface(depth)[::stride, ::stride])}
+            "depths": [{"name": names.get(name, "Truth"), "data": _quantised(_surface(name, depth)[::stride, ::stride])}
                        for name, depth in depths.items()]}
 
 

@@ -20,7 +20,8 @@ GROUPS = (
     ("alignment", "filters", "photo", "pictures", "pointcloud"),
     ("datasets", "fusion", "mesh", "metrics", "models"),
     ("pipeline", "snapshot", "views"),
-    ("benchmark", "evaluation", "report"),
+    ("benchmark", "evaluation"),
+    ("report",),
     ("cli", "ros", "training"),
 )
 ALSO = {("fusion", "mesh")}

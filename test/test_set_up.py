@@ -80,7 +80,8 @@ def machine(tmp_path: Path) -> Machine:
     machine = Machine(root, tmp_path / "stubs", tmp_path / "log")
     machine.stubs.mkdir()
     machine.add_stub("python3", PYTHON)
-    machine.add_stub("apt-get")
+    for name in ("apt-get", "apt-cache", "chromium", "chromedriver"):
+        machine.add_stub(name)
     return machine
 
 
@@ -165,6 +166,27 @@ def test_others_are_told_the_command(machine: Machine) -> None:
     assert result.returncode == 1
     assert "sudo apt-get install -y libusb-1.0-0" in result.stderr
     assert machine.calls() == []
+
+
+@pytest.mark.parametrize(("user", "offered", "installed"),
+                         [("0", "0", True), ("0", "100", False), ("1000", "0", False)])
+def test_the_tests_get_a_browser_where_one_can_be_installed(machine: Machine, user: str, offered: str,
+                                                            installed: bool) -> None:
+    """By root where apt offers it; elsewhere the set-up goes on and says what will skip."""
+    without = machine.root.parent / "bin"  # what this machine has, but for its browser
+    without.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if not program.name.startswith("chrom"):
+            (without / program.name).symlink_to(program)
+    for name in ("chromium", "chromedriver"):
+        (machine.stubs / name).unlink()
+    machine.add_stub("id", f"#!/bin/bash\necho {user}\n")
+    machine.add_stub("apt-cache", f"#!/bin/bash\nexit {offered}\n")
+    result = machine.set_up("test", PATH=f"{machine.stubs}:{without}")
+    assert result.returncode == 0, result.stderr
+    asked = [line for line in machine.calls() if "chromium-driver" in line]
+    assert asked == (["apt-get install -y -qq --no-install-recommends chromium chromium-driver"] if installed else [])
+    assert ("the tests of the report in a browser will skip" in result.stdout) is not installed
 
 
 def test_another_processor_without_ros_2_is_told_so(machine: Machine) -> None:

@@ -56,6 +56,20 @@ install_system_packages() {
   apt-get install -y -qq --no-install-recommends $packages >/dev/null
 }
 
+# The tests look at the report of an evaluation in a browser. Where there is none to be had they skip that, and say so.
+install_browser() {
+  ! { command -v chromium && command -v chromedriver; } >/dev/null || return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq
+    if apt-cache show chromium-driver >/dev/null 2>&1; then
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+      return
+    fi
+  fi
+  say "no chromium with chromedriver: the tests of the report in a browser will skip (Debian: sudo apt-get install" \
+    "chromium chromium-driver)"
+}
+
 make_venv() {
   [ ! -x "$venv/bin/python" ] || return 0
   if [ "$ros" = wheels ]; then
@@ -129,6 +143,7 @@ if ! done_with demo; then
   echo "$key" >"$venv/set-up-demo"
 fi
 if [ "$target" = test ]; then
+  step "browser" install_browser
   install_test
   echo "$key" >"$venv/set-up-test"
 fi

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MonoDepthError
-from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct
+from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
-_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, benchmark, explain, export)
+_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
