@@ -26,8 +26,8 @@ class FusionConfig:
     keyframe_angle: float = param(4.0, "or turned so far", unit="deg", low=0.0, high=180.0)
     max_speed: float = param(3.0, "a pose that moves faster is a jump: its frame is left out", unit="m/s", low=0.01,
                              high=1000.0)
-    parallax: bool = param(True, "a frame's depth is bent onto points that the last keyframes triangulate along the poses, "
-                           "which gives predicted depth their metres; false for measured depth")
+    parallax: bool = param(True, "a frame's depth is bent onto points that the last keyframes triangulate along the "
+                           "poses, which gives predicted depth their metres; false for measured depth")
     align: float = param(0.5, "share of a frame's scale and shift against the map's own depth that is removed before "
                          "it is fused; 0 for measured depth", low=0.0, high=1.0)
     max_scale_change: float = param(0.35, "a frame whose depth differs more from the map's is left out", low=0.01,
@@ -50,7 +50,8 @@ class _LiveConfig:
         "without a world frame RGB-D odometry on the predicted depth makes up for them, and drifts",
         live=False,
     )
-    map_file: str = param("", "file (.npz) of save_map and load_map; empty = save_map makes a new one in mesh.directory")
+    map_file: str = param("", "file (.npz) of save_map and load_map; empty = save_map makes a new one in "
+                          "mesh.directory")
     points_rate: float = param(1.0, "map_points a second at most, while somebody subscribes; 0 = none", unit="Hz",
                                low=0.0, high=30.0)
     mesh_rate: float = param(0.0, "markers (mesh) of the map a second at most, while somebody subscribes; 0 = by "

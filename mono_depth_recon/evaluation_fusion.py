@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .arrays import Depth, Matrix
+from .arrays import Depth, Matrix, Points, Rgb
+from .camera import PinholeCamera
 from .config import Config
 from .errors import DataError
 from .filters import limit_range
@@ -23,7 +24,7 @@ from .pointcloud import back_project
 
 POSES = ("data", "odometry")
 _SPECK_TRIANGLES = 60
-_SINGLES = 8  # frames at most whose own meshes are compared
+_VIEWS = 8  # frames at most whose views are compared
 
 # The frame of a rectified sample: with the depth that is fused, on the grid of its camera.
 FrameOf: TypeAlias = Callable[[Sample], Frame]
@@ -34,19 +35,25 @@ Progress: TypeAlias = Callable[[int, int, str], None]  # frames done, of all, wh
 class FusedScene:
     """The map of a recording with what is known of the way to it.
 
-    `truth` is the map of the true depth along the same poses, where asked for; `poses` those of the fused frames;
-    `singles` metrics of the meshes of single frames against the true depth of the same view.
+    `truth` is the map of the true depth along the same poses, where asked for; `places` of the samples that were fused
+    in their sequence, and their `poses`.
     """
 
     fusion: Fusion
     truth: Fusion | None = None
+    places: list[int] = field(default_factory=list)
     poses: list[Matrix] = field(default_factory=list)
-    singles: list[SurfaceMetrics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def mesh(self, config: Config) -> Mesh:
         """The mesh in the world, without specks, finished by the parameters of meshes."""
         return finish_mesh(drop_specks(self.fusion.mesh(), _SPECK_TRIANGLES), config.mesh)
+
+    def true_mesh(self) -> Mesh:
+        """The mesh of the true depth, without specks. Raises DataError where the recording has none."""
+        if self.truth is None:
+            raise DataError("expected a scene that was fused with its truth")
+        return drop_specks(self.truth.mesh(), _SPECK_TRIANGLES)
 
 
 def predicted(reconstructor: DepthReconstructor) -> FrameOf:
@@ -80,7 +87,6 @@ def fuse_sequence(samples: Sequence[Sample], frame_of: FrameOf, config: Config, 
     """
     scene = FusedScene(Fusion(config.fusion), _truth_map(config) if with_truth else None)
     odometry = Odometry() if poses == "odometry" else None
-    every = max(1, len(samples) // _SINGLES)
     for number in range(len(samples)):
         try:
             sample = samples[number]
@@ -92,8 +98,8 @@ def fuse_sequence(samples: Sequence[Sample], frame_of: FrameOf, config: Config, 
         if outcome is not None and outcome.rejected:
             scene.notes.append(f"{sample.name}: {outcome.status}: {outcome.reason}")
         progress(number + 1, len(samples), "no motion" if outcome is None else outcome.status)
-        if with_truth and number % every == 0 and sample.depth is not None:
-            scene.singles.append(single_frame_metrics(frame_of(sample), sample, config))
+        if outcome is not None and outcome.status == FUSED:
+            scene.places.append(number)
     return scene
 
 
@@ -118,28 +124,99 @@ def _fuse(scene: FusedScene, sample: Sample, frame_of: FrameOf, odometry: Odomet
     return outcome
 
 
-def compare(scene: FusedScene, mesh: Mesh, config: Config, threshold: float = 0.05) -> SurfaceMetrics:
+def compare(scene: FusedScene, mesh: Mesh, threshold: float = 0.05) -> SurfaceMetrics:
     """`mesh` against the mesh of the true depth. Raises DataError where the recording has none."""
-    if scene.truth is None:
-        raise DataError("expected a scene that was fused with its truth")
-    truth = drop_specks(scene.truth.mesh(), _SPECK_TRIANGLES)
-    return surface_metrics(_surface(mesh), _surface(truth), threshold)
+    return surface_metrics(_surface(mesh), _surface(scene.true_mesh()), threshold)
 
 
-def single_frame_metrics(frame: Frame, sample: Sample, config: Config, threshold: float = 0.05) -> SurfaceMetrics:
-    """The grid mesh of one frame against the points of the true depth of its own view, up to `fusion.depth_max`."""
-    depth, truth, far = frame.depth, _depth_of(sample), np.float32(config.fusion.depth_max)
-    assert depth is not None, "frame_of gives depth"
-    points = back_project(np.where(depth <= far, depth, np.float32(np.nan)), frame.camera, frame.rgb)
-    true_points = back_project(np.where(truth <= far, truth, np.float32(np.nan)), sample.camera, sample.rgb)
-    seen = cloud_from_organised(true_points).points
-    return surface_metrics(_surface(mesh_grid(points, config.mesh.edge_ratio)),
-                           Surface(seen, np.empty((0, 3), np.int32)), threshold)
+@dataclass(frozen=True)
+class ViewMetrics:
+    """Mean metrics over `count` views: of the `single` frame's own mesh, and of the `fused` one seen from there."""
+
+    single: SurfaceMetrics
+    fused: SurfaceMetrics
+    count: int
+
+    def text(self) -> str:
+        """Three lines for people."""
+        chamfer, accuracy = (getattr(self.single, name) / max(getattr(self.fused, name), 1e-9)
+                             for name in ("chamfer", "accuracy"))
+        return (f"in {self.count} views, against the true depth of each:\n"
+                f"  mesh of the frame alone: {self.single.text()}\n  fused mesh from there:   {self.fused.text()}\n"
+                f"  fused is {chamfer:.1f} times as near to the truth by Chamfer distance, {accuracy:.1f} by accuracy")
+
+
+def compare_views(scene: FusedScene, mesh: Mesh, samples: Sequence[Sample], frame_of: FrameOf, config: Config,
+                  threshold: float = 0.05) -> ViewMetrics:
+    """What one frame's own depth says about its view, and what the fused `mesh` (world) says about the same view.
+
+    Both are depth images of the same camera, meshed by `mesh_grid`, against the points of the true depth of the view up
+    to `fusion.depth_max`. Up to 8 fused frames, spread over the recording. Raises DataError where no view has both.
+    """
+    cast, single, fused = depth_caster(mesh), [], []
+    for place in np.unique(np.linspace(0, len(scene.places) - 1, _VIEWS).round().astype(int)) if scene.places else ():
+        sample = samples[scene.places[place]]
+        frame, truth = frame_of(sample), _points(_depth_of(sample), sample.camera, sample.rgb, config)
+        assert frame.depth is not None, "frame_of gives depth"
+        depths = frame.depth, cast(frame.camera, scene.poses[place])
+        own, seen = (_points(depth, frame.camera, frame.rgb, config) for depth in depths)
+        if all(np.isfinite(points).any() for points in (truth[..., 2], own[..., 2], seen[..., 2])):
+            single.append(_view_metrics(own, truth, config, threshold))
+            fused.append(_view_metrics(seen, truth, config, threshold))
+    if not single:
+        raise DataError("expected a view that frame, map and truth have depth of, there is none: see fusion.depth_max")
+    return ViewMetrics(_mean(single), _mean(fused), len(single))
+
+
+def depth_caster(mesh: Mesh) -> Callable[[PinholeCamera, Matrix], Depth]:
+    """A function that answers the depth (H, W) of `mesh` for a rectified camera at T_world_camera, NaN for none."""
+    import open3d as o3d
+
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
+                        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)))
+
+    def cast(camera: PinholeCamera, T_world_camera: Matrix) -> Depth:
+        x, y = camera.rays
+        rays = np.stack(np.broadcast_arrays(x[None, :], y[:, None], np.float32(1)), axis=-1)
+        ways = (rays @ T_world_camera[:3, :3].T).astype(np.float32)
+        eyes = np.broadcast_to(T_world_camera[:3, 3].astype(np.float32), ways.shape)
+        answer = scene.cast_rays(o3d.core.Tensor.from_numpy(np.concatenate([eyes, ways], axis=-1)))
+        depth: Depth = answer["t_hit"].numpy()  # rays have z = 1 in the camera: t is depth
+        depth[~np.isfinite(depth)] = np.nan
+        return depth
+
+    return cast
+
+
+def frame_mesh(frame: Frame, T_world_camera: Matrix, config: Config) -> Mesh:
+    """The grid mesh of one frame up to `fusion.depth_max`, moved into the world."""
+    assert frame.depth is not None, "frames for meshes have depth"
+    mesh = mesh_grid(_points(frame.depth, frame.camera, frame.rgb, config), config.mesh.edge_ratio)
+    vertices = mesh.vertices @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]
+    return Mesh(vertices.astype(np.float32), mesh.triangles, mesh.colors)
+
+
+def _view_metrics(points: Points, truth: Points, config: Config, threshold: float) -> SurfaceMetrics:
+    seen = Surface(cloud_from_organised(truth).points, np.empty((0, 3), np.int32))
+    return surface_metrics(_surface(mesh_grid(points, config.mesh.edge_ratio)), seen, threshold)
+
+
+def _points(depth: Depth, camera: PinholeCamera, rgb: Rgb, config: Config) -> Points:
+    return back_project(np.where(depth <= np.float32(config.fusion.depth_max), depth, np.float32(np.nan)), camera, rgb)
+
+
+def _mean(metrics: Sequence[SurfaceMetrics]) -> SurfaceMetrics:
+    return SurfaceMetrics(*np.mean([list(vars(each).values()) for each in metrics], axis=0).tolist())
 
 
 def _truth_map(config: Config) -> Fusion:
-    """True depth needs no alignment, and none of its frames is left out for what the model's did."""
-    return Fusion(replace(config.fusion, align=0.0))
+    return Fusion(for_measured_depth(config).fusion)
+
+
+def for_measured_depth(config: Config) -> Config:
+    """Measured depth has its metres: it is neither bent nor aligned."""
+    return replace(config, fusion=replace(config.fusion, align=0.0, parallax=False))
 
 
 def _surface(mesh: Mesh) -> Surface:

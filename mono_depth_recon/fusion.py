@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Depth, Matrix, Rgb
 from .camera import PinholeCamera
 from .config import FusionConfig
 from .errors import DataError
+from .fusion_bend import MIN_POINTS, bent
 from .fusion_map import TsdfMap
+from .fusion_parallax import Parallax
 from .fusion_poses import checked_pose, motion_between
-from .fusion_scale import Fit, corrected, fit_to_map
+from .fusion_scale import Fit, corrected, fit_to_map, on_grid
 from .fusion_weights import pixel_weights
 from .mesh import Cloud, Mesh
 
 _RENDERED_WIDTH = 160  # of the map's depth that a frame is compared with
+_FUSED_WIDTH = 320  # at least, of a frame that is reduced: its pixels are then as wide as a voxel where it is farthest
+_SURE_SUPPORT = 0.1  # points to a cell of `bent`: what has as many counts half
 _MIN_OVERLAP = 0.2  # of the frame: less tells neither scale nor whether it fits
 _MIN_AGREEMENT = 0.35  # of the overlap: less is another place than the pose says
 _JITTER_M, _TURN_DEG_S = 0.05, 360.0  # what a pose may wander from frame to frame; turns above this are no motion
@@ -60,14 +65,19 @@ class Outcome:
 class Fusion:
     """A map that takes frames. Not for two threads at once.
 
-    Weights are by viewing angle, and by sigma where it is given. `fusion.align` of the scale error against the map's
-    own rendered depth is removed first. `counts` holds how many frames ended how.
+    Weights are by viewing angle, and by sigma where it is given. With `fusion.parallax` a frame's depth is first bent
+    onto points that the last keyframes triangulate, and counts by how near such points are; until the camera has moved
+    enough for that, the map is a makeshift, and starts again when it has. A frame without such points of its own must
+    fit the map's rendered depth; of the scale error against it `fusion.align` is removed. `counts` holds how many
+    frames ended how.
     """
 
     def __init__(self, settings: FusionConfig) -> None:
         self.settings = settings
         self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
         self.counts: Counter[str] = Counter()
+        self._parallax = Parallax()
+        self._makeshift = settings.parallax
         self._key_pose: Matrix | None = None
         self._last: tuple[float, Matrix] | None = None
 
@@ -75,6 +85,8 @@ class Fusion:
         """Starts an empty map."""
         self.map.reset()
         self.counts.clear()
+        self._parallax.reset()
+        self._makeshift = self.settings.parallax
         self._key_pose = self._last = None
 
     def wants(self, T_world_camera: Matrix) -> bool:
@@ -117,7 +129,7 @@ class Fusion:
             raise DataError(f"map {path} has voxels of {loaded.voxel_size:g} m: set fusion.voxel_size to that, it is "
                             f"{self.settings.voxel_size:g}")
         self.reset()
-        self.map = loaded
+        self.map, self._makeshift = loaded, False
 
     def report(self) -> str:
         """One line: frames by outcome, size of the map."""
@@ -140,10 +152,26 @@ class Fusion:
         usable = np.isfinite(frame.depth) & (frame.depth <= self.settings.depth_max)
         if not usable.any():
             return Outcome(NO_DEPTH, f"no pixel has depth up to fusion.depth_max ({self.settings.depth_max:g} m)")
-        fit = self._fit(frame, pose)
-        if fault := self._fault(fit):
-            return fault
-        return self._integrate(frame, pose, fit)
+        return self._fitted(_reduced(frame, self.settings), pose)
+
+    def _fitted(self, frame: FusionFrame, pose: Matrix) -> Outcome:
+        """Bends and aligns a frame of sound pose and depth, and integrates it unless it does not fit."""
+        view = self._parallax.look(frame.rgb, frame.depth, frame.camera, pose) if self.settings.parallax else None
+        known = None if view is None else bent(frame.depth, frame.rgb, self._parallax.known(view))
+        if known is not None:
+            frame = replace(frame, depth=known[0])
+        fit = None
+        if view is None or len(view.found.inverse) < MIN_POINTS:  # nothing in the frame itself speaks for its pose
+            fit = self._fit(frame, pose)
+            if fault := self._fault(fit):
+                return fault
+        elif self._makeshift:
+            self.map.reset()
+            self._makeshift = False
+        outcome = self._integrate(frame, pose, fit, None if known is None else known[1])
+        if view is not None and outcome.status == FUSED:
+            self._parallax.keep(view)
+        return outcome
 
     def _jump(self, stamp: float, pose: Matrix) -> str:
         """What a pose does that no camera can since the last frame; empty where it may."""
@@ -177,13 +205,31 @@ class Fusion:
                            f"fusion.max_scale_change ({100 * self.settings.max_scale_change:.0f} %)", fit=fit)
         return None
 
-    def _integrate(self, frame: FusionFrame, pose: Matrix, fit: Fit | None) -> Outcome:
+    def _integrate(self, frame: FusionFrame, pose: Matrix, fit: Fit | None, support: NDArray[np.float32] | None,
+                   ) -> Outcome:
         settings, depth = self.settings, frame.depth
         if fit is not None and settings.align > 0:
             depth = corrected(depth, fit.scale, settings.align)
         weight = pixel_weights(depth, frame.camera, frame.sigma, settings.truncation * settings.voxel_size)
+        if support is not None:
+            weight *= support / (support + np.float32(_SURE_SUPPORT))
         blocks = self.map.integrate(depth, frame.rgb, frame.camera, pose, weight, settings.depth_max)
         if not blocks:
             return Outcome(NO_DEPTH, "all of its depth lies on depth edges or is seen along its surface", fit=fit)
         self._key_pose = pose
         return Outcome(FUSED, blocks=blocks, fit=fit)
+
+
+def _reduced(frame: FusionFrame, settings: FusionConfig) -> FusionFrame:
+    """The frame at half, a third ... of its size, as long as a voxel at `fusion.depth_max` is a pixel wide."""
+    camera = frame.camera
+    parts = int(min(camera.fx * settings.voxel_size / settings.depth_max, camera.width / _FUSED_WIDTH))
+    if parts < 2:
+        return frame
+    import cv2
+
+    small = camera.resized(camera.width // parts, camera.height // parts)
+    shape = small.height, small.width
+    sigma = None if frame.sigma is None else on_grid(frame.sigma, shape)
+    return replace(frame, rgb=cv2.resize(frame.rgb, small.size, interpolation=cv2.INTER_AREA), camera=small,
+                   depth=on_grid(frame.depth, shape), sigma=sigma)

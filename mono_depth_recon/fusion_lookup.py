@@ -18,6 +18,8 @@ def signed_distance(grid: Any, points: NDArray[np.floating], voxel_size: float, 
     Open3D's ray casting reads the nearest voxel alone: its depth is wrong by up to half a voxel, and always to the
     same side where a wall lies along the voxels. One step by this distance takes that away.
     """
+    if not len(points):  # Open3D looks for one key at least
+        return np.empty(0, np.float32)
     place = points.astype(np.float64) / voxel_size
     base = np.floor(place).astype(np.int64)
     share = place - base

@@ -24,6 +24,7 @@ from .fusion_lookup import signed_distance
 from .mesh import Cloud, Mesh
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
+_RAY_CELL = 8  # pixels
 _SLACK = 0.05  # of the capacity: so many more blocks leave at once, because looking for them costs time
 _FORMAT = 1
 
@@ -94,12 +95,15 @@ class TsdfMap:
             return np.full((camera.height, camera.width), np.nan, np.float32)
         hashmap = self._grid.hashmap()
         keys = hashmap.key_tensor()[hashmap.active_buf_indices().to(self._core.int64)]
+        # Open3D bounds the rays on a grid of 8 pixels: of a last row that fills no cell it reads beyond it, and casts
+        # rays without an end.
+        width, height = (-(-side // _RAY_CELL) * _RAY_CELL for side in camera.size)
         with self._quiet():
             # Twice: where the first finds its buffer of fragments too small, it leaves holes, and then enlarges it.
             for _ in range(2):
-                answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), camera.width, camera.height,
-                                             ["depth"], 1.0, NEAREST_M, depth_max, min_weight, self.truncation)
-        depth = np.asarray(answer["depth"].cpu().numpy()[..., 0], np.float32)
+                answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), width, height, ["depth"],
+                                             1.0, NEAREST_M, depth_max, min_weight, self.truncation)
+        depth = np.asarray(answer["depth"].cpu().numpy()[:camera.height, :camera.width, 0], np.float32)
         return self._refined(np.where(depth > 0, depth, np.float32(np.nan)), camera, T_world_camera)
 
     def mesh(self, min_weight: float = 0.5) -> Mesh:

@@ -37,7 +37,7 @@ def fit_to_map(depth: Depth, rendered: Depth) -> Fit | None:
     Robust, as `alignment.fit_scale`, in inverse depth. Where the view is flat, or the two numbers do not explain half
     of the pixels, scale alone (the median of the ratios). None where too few pixels have both.
     """
-    near = _on_grid(depth, rendered.shape)
+    near = on_grid(depth, rendered.shape)
     both = np.isfinite(near) & np.isfinite(rendered)
     if both.sum() < MIN_PIXELS:
         return None
@@ -74,7 +74,7 @@ def _relative(inverse: np.ndarray, scale: Scale) -> np.ndarray:
     return np.where(after > 0, inverse / np.maximum(after, 1e-12) - 1, np.inf)
 
 
-def _on_grid(depth: Depth, shape: tuple[int, ...]) -> Depth:
+def on_grid(depth: Depth, shape: tuple[int, ...]) -> Depth:
     """Depth at the centres of a coarser grid, nearest."""
     rows = (2 * np.arange(shape[0]) + 1) * depth.shape[0] // (2 * shape[0])
     columns = (2 * np.arange(shape[1]) + 1) * depth.shape[1] // (2 * shape[1])

@@ -34,7 +34,8 @@ def voxel_means(points: NDArray[np.float32], others: NDArray[np.float32], size: 
     order = np.argsort(keys, kind="stable")
     groups = _starts(keys[order])
     means: NDArray[np.float32] = np.add.reduceat(values[:, order], groups, axis=1)
-    return means / np.add.reduceat(counts[order], groups)
+    means /= np.add.reduceat(counts[order], groups)
+    return means
 
 
 def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.signedinteger]:

@@ -25,6 +25,14 @@ _FRAMES_PER_SECOND = 15
 def upright(mesh: Mesh, poses: Sequence[Matrix]) -> Mesh:
     """A mesh of the world turned for a viewer who looks as the cameras did, level: x right, y down, z forward.
 
+    Raises DataError without poses.
+    """
+    return Mesh((mesh.vertices @ level_axes(poses).T).astype(np.float32), mesh.triangles, mesh.colors)
+
+
+def level_axes(poses: Sequence[Matrix]) -> Matrix:
+    """(3, 3) rows right, down, forward in the world, of a level viewer who looks as the cameras did.
+
     Down is where the cameras' image rows grow on average, or the axis of the world that lies within 35 degrees of it.
     Raises DataError without poses.
     """
@@ -37,8 +45,7 @@ def upright(mesh: Mesh, poses: Sequence[Matrix]) -> Mesh:
         forward = stack[0, :3, 2]
     right = np.cross(down, forward)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, down, np.cross(right, down)])
-    return Mesh((mesh.vertices @ axes.T).astype(np.float32), mesh.triangles, mesh.colors)
+    return np.stack([right, down, np.cross(right, down)])
 
 
 def orbit_views(poses: Sequence[Matrix], count: int) -> list[View]:

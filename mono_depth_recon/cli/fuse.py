@@ -7,22 +7,30 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..alignment import no_metres
+from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..errors import ConfigError, ModelError
-from ..evaluation_fusion import POSES, FusedScene, compare, fuse_sequence, measured, predicted
+from ..evaluation_fusion import (
+    POSES,
+    FrameOf,
+    FusedScene,
+    compare,
+    compare_views,
+    for_measured_depth,
+    fuse_sequence,
+    measured,
+    predicted,
+)
+from ..evaluation_overview import DepthSource, fused_overview
 from ..frames import Sample
 from ..mesh import Mesh
 from ..mesh_files import write_mesh
 from ..mesh_quality import mesh_quality
-from ..metrics_3d import SurfaceMetrics
 from ..pictures import write_png
 from ..pipeline import DepthReconstructor
 from ..views import VIEWS, view_mesh
@@ -45,6 +53,7 @@ poses are exact (120 frames by default). Writes into the output folder, in the w
   report.txt         what was printed
   map.npz            with --save-map: voxels, to be loaded again
   orbit.gif, .mp4    with --orbit
+  overview.png       with --overview: fused meshes beside those of one frame, of the depth that is fused and the true
 
 Poses come from the recording (groundtruth.txt at the image's stamp; frames without one are left out and counted) or
 with --poses odometry from the frames themselves: RGB-D odometry on the depth that is fused. It drifts."""
@@ -64,9 +73,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     parser.add_argument("--true-depth", action="store_true", help="fuse the recording's own depth, without a model")
     parser.add_argument("--truth", action="store_true",
-                        help="also fuse the recording's own depth and compare: accuracy, completeness, F-score at 5 cm")
+                        help="also fuse the recording's own depth and compare with it, single frames too: accuracy, "
+                        "completeness, F-score at 5 cm")
     parser.add_argument("--save-map", action="store_true", help="also write the map")
     parser.add_argument("--orbit", choices=("gif", "mp4"), help="also write an orbit about the mesh")
+    parser.add_argument("--overview", action="store_true", help="also write a picture of fused beside single frames")
     add_flags(parser, PARAMETER_FLAGS)
     parser.set_defaults(run=run)
 
@@ -87,9 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
     mesh = scene.mesh(config)
     lines = [f"{arguments.data}: {scene.fusion.report()}, {seconds:.1f} s", f"mesh: {mesh_quality(mesh).text()}"]
     lines += [f"depth: {_source(arguments, config)}, poses: {_poses_text(arguments)}"]
-    lines += _comparison(scene, mesh, config) if arguments.truth else []
+    if arguments.truth:
+        lines.append(f"fused, against the mesh of the true depth: {compare(scene, mesh).text()}")
+        lines.append(compare_views(scene, mesh, samples, frame_of, config).text())
     lines += _notes(scene)
     _write(folder, scene, mesh, config, arguments)
+    if arguments.overview:
+        write_png(folder / "overview.png", _overview(scene, mesh, samples, frame_of, config, arguments))
     write_atomically(folder / "report.txt", ["\n".join([*lines, ""]).encode()])
     print("\n".join(lines))
     print(f"written to {folder}")
@@ -97,10 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> Config:
-    """Measured depth has no error of scale: for it fusion.align is off, unless a flag says otherwise."""
+    """For measured depth neither parallax nor alignment, unless a flag says otherwise."""
     config = config_of(arguments)
-    if arguments.true_depth and "fusion.align" not in vars(arguments):
-        return replace(config, fusion=replace(config.fusion, align=0.0))
+    if arguments.true_depth and not {"fusion.align", "fusion.parallax"} & vars(arguments).keys():
+        return for_measured_depth(config)
     return config
 
 
@@ -138,18 +153,19 @@ def _reconstructor(config: Config) -> DepthReconstructor:
     return reconstructor
 
 
-def _comparison(scene: FusedScene, mesh: Mesh, config: Config) -> list[str]:
-    lines = [f"fused, against the mesh of the true depth: {compare(scene, mesh, config).text()}"]
-    if scene.singles:
-        mean = SurfaceMetrics(*np.mean([list(vars(single).values()) for single in scene.singles], axis=0).tolist())
-        lines.append(f"single frames ({len(scene.singles)}), each against its own true depth: {mean.text()}")
-    return lines
-
-
 def _notes(scene: FusedScene) -> list[str]:
     more = len(scene.notes) - _SHOWN_NOTES
     shown = [f"left out: {note}" for note in scene.notes[:_SHOWN_NOTES]]
     return [*shown, f"... and {more} more"] if more > 0 else shown
+
+
+def _overview(scene: FusedScene, mesh: Mesh, samples: Sequence[Sample], frame_of: FrameOf, config: Config,
+              arguments: argparse.Namespace) -> Rgb:
+    own = "true depth" if arguments.true_depth else f"depth by {config.model.name}"
+    sources = [DepthSource(own, frame_of, mesh, scene.fusion)]
+    if scene.truth is not None:
+        sources.insert(0, DepthSource("true depth", measured(config), scene.true_mesh(), scene.truth))
+    return fused_overview(arguments.data, scene, samples, sources, config)
 
 
 def _source(arguments: argparse.Namespace, config: Config) -> str:
@@ -163,7 +179,7 @@ def _poses_text(arguments: argparse.Namespace) -> str:
 def _write(folder: Path, scene: FusedScene, mesh: Mesh, config: Config, arguments: argparse.Namespace) -> None:
     meshes = {"fused": mesh}
     if scene.truth is not None:
-        meshes["truth"] = scene.truth.mesh()
+        meshes["truth"] = scene.true_mesh()
     for name, each in meshes.items():
         write_mesh(each, folder / f"{name}_mesh.{config.mesh.format}")
         for number, view in enumerate(VIEWS, 1):

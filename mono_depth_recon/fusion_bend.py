@@ -1,0 +1,87 @@
+"""Sparse points of known depth bend a whole predicted depth map onto them, and say how far it can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth, Rgb
+from .fusion_parallax import SparseDepth
+from .fusion_scale import on_grid
+
+MIN_POINTS = 30  # fewer tell too little of a view
+_GRID_WIDTH = 80
+_REACH, _COLOR = 20.0, 0.15  # of a point: cells, and change of colour (sum of the channels, 0 to 1) that ends it
+_ROUNDS = 3  # of the filter
+_REFITS = 2
+_TOLERANCE = 0.1  # relative: points that differ more from their neighbours count less
+_LIMIT = 1.0  # of the logarithm of a correction
+_FAINT = 1e-4  # weight of "no correction", against that of points
+
+
+def bent(depth: Depth, rgb: Rgb, points: SparseDepth) -> tuple[Depth, NDArray[np.float32]] | None:
+    """`depth` (H, W) as the points have it, and their support (H, W) of every pixel; None with fewer than 30 points.
+
+    The median of their ratios is its scale. What they differ from that, as a logarithm, is spread over the image up to
+    the edges of colour, by a recursive filter over `rgb` (H, W, 3); points that contradict their neighbours count
+    less. Support: about how many points a cell of 1/80 of the width has.
+    """
+    import cv2
+
+    ratio, cells, shape = _ratios(depth, points)
+    if len(ratio) < MIN_POINTS:
+        return None
+    scale = float(np.median(ratio))
+    wanted = np.clip(np.log(ratio / scale), -_LIMIT, _LIMIT).astype(np.float32)
+    near = _nearness(cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA))
+    count = np.ones(len(wanted), np.float32)
+    for _ in range(_REFITS):
+        sums = np.stack([np.bincount(cells, value, shape[0] * shape[1]) for value in (wanted * count, count)], axis=-1)
+        field, support = np.moveaxis(_spread(sums.reshape(*shape, 2).astype(np.float32), *near), -1, 0)
+        field = field / (support + np.float32(_FAINT))
+        count = 1 / (1 + np.square((wanted - field.ravel()[cells]) / _TOLERANCE))
+    size = depth.shape[::-1]
+    factor = np.float32(scale) * np.exp(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR))
+    return depth * factor, cv2.resize(support, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _ratios(depth: Depth, points: SparseDepth,
+            ) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[int, int]]:
+    """Of the points that have a depth: its true one over it (N,), and their cells (N,) on a grid of the shape."""
+    height, width = points.shape
+    column, row = np.clip(np.rint(points.pixels), 0, (width - 1, height - 1)).astype(int).T
+    predicted = on_grid(depth, points.shape)[row, column]
+    known = np.isfinite(predicted) & (predicted > 0)
+    shape = max(1, round(_GRID_WIDTH * height / width)), min(_GRID_WIDTH, width)
+    cells = row * shape[0] // height * shape[1] + column * shape[1] // width
+    return 1 / (points.inverse[known] * predicted[known]), cells[known], shape
+
+
+def _nearness(rgb: Rgb) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far neighbouring cells are apart, across (h, w - 1) and down (h - 1, w): 1, and more over edges of colour."""
+    color = rgb.astype(np.float32) / 255
+    across, down = (1 + np.float32(_REACH / _COLOR) * np.abs(np.diff(color, axis=axis)).sum(axis=-1)
+                    for axis in (1, 0))
+    return across, down
+
+
+def _spread(values: NDArray[np.float32], across: NDArray[np.float32], down: NDArray[np.float32],
+            ) -> NDArray[np.float32]:
+    """`values` (h, w, C) smoothed with distances between cells (Gastal and Oliveira, SIGGRAPH 2011, recursive)."""
+    turned = np.ascontiguousarray(values.swapaxes(0, 1))
+    for number in range(_ROUNDS):
+        width = _REACH * np.sqrt(3) * 2 ** (_ROUNDS - number - 1) / np.sqrt(4**_ROUNDS - 1)
+        turned = _recursive(turned, np.exp(-np.sqrt(2) / width * across.T))
+        turned = _recursive(np.ascontiguousarray(turned.swapaxes(0, 1)), np.exp(-np.sqrt(2) / width * down))
+        turned = np.ascontiguousarray(turned.swapaxes(0, 1))
+    return turned.swapaxes(0, 1)
+
+
+def _recursive(values: NDArray[np.float32], kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along the first axis of `values` (n, m, C), there and back: a row takes `kept` (n - 1, m) of the one before."""
+    share = kept[..., None].astype(np.float32)
+    for row in range(1, len(values)):
+        values[row] += share[row - 1] * (values[row - 1] - values[row])
+    for row in range(len(values) - 2, -1, -1):
+        values[row] += share[row] * (values[row + 1] - values[row])
+    return values

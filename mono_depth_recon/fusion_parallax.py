@@ -1,0 +1,223 @@
+"""How far things are by how they move in the image: points of a keyframe, found in others along epipolar lines.
+
+The poses are in metres, and so is what is found here, whatever the model takes the scene's size for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Depth, Matrix, Rgb
+from .camera import PinholeCamera
+from .fusion_poses import motion_between
+from .fusion_scale import on_grid
+
+_F32 = NDArray[np.float32]
+
+_WIDTH = 320  # of the images that are searched
+_CELL = 10  # pixels; the strongest edge of each cell is a point
+_MIN_GRADIENT = 40.0  # grey levels, by Sobel: five a pixel
+_PATCH: _F32 = np.array([(dx, dy) for dy in (-2.4, -0.8, 0.8, 2.4) for dx in (-2.4, -0.8, 0.8, 2.4)], np.float32)
+_RIM = 6
+_NOISE = 2.0  # grey levels that are no texture
+_KEPT, _COMPARED = 12, 3  # keyframes
+_BASELINE, _MIN_BASELINE, _MAX_TURN_DEG = 0.1, 0.025, 25.0  # of the scene's distance; what is looked for, and at least
+_COARSE, _FINE = (3.0, 48), (1.08, 9)  # inverse depth is searched from 1 / span to span times the expected, in steps
+_ALIKE, _SURE, _LEAD, _BREADTH = 0.8, 0.85, 0.08, 7  # correlation at least; over any other place; candidates as good
+_UNKNOWN_M = 2.0  # where the search begins without any depth
+_NEAREST_M = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class SparseDepth:
+    """Inverse depth (N,) 1/m at `pixels` (N, 2), x and y on an image of `shape` (height, width)."""
+
+    pixels: _F32
+    inverse: _F32
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A view as the next ones are compared with it: grey (h, w), its camera and pose, and the points found in it."""
+
+    gray: _F32
+    camera: PinholeCamera
+    T_world_camera: Matrix
+    found: SparseDepth
+
+
+class Parallax:
+    """The last keyframes and the points found in them."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Keyframe] = deque(maxlen=_KEPT)
+
+    def reset(self) -> None:
+        """Forgets all keyframes."""
+        self._kept.clear()
+
+    def look(self, rgb: Rgb, depth: Depth, camera: PinholeCamera, T_world_camera: Matrix) -> Keyframe:
+        """The view with the points that its parallax to the kept keyframes tells, none where it has too little of it.
+
+        `depth` (H, W) is where the search begins; it may be wrong by half of itself.
+        """
+        small = camera.resized(*_small_size(camera))
+        gray = _gray(rgb, small)
+        expected = on_grid(depth, gray.shape)
+        usual = float(np.median(expected[known])) if (known := np.isfinite(expected)).any() else _UNKNOWN_M
+        others = self._others(T_world_camera, usual)
+        pixels = edge_points(gray) if others else np.empty((0, 2), np.float32)
+        view = Keyframe(gray, small, T_world_camera, SparseDepth(pixels, np.empty(0, np.float32), gray.shape))
+        if not len(pixels):
+            return view
+        start = expected[tuple(np.rint(pixels.T[::-1]).astype(int))]
+        start = np.where(np.isfinite(start) & (start > 0), 1 / start, np.float32(1 / usual))
+        return Keyframe(gray, small, T_world_camera, _searched(view, others, start))
+
+    def keep(self, view: Keyframe) -> None:
+        """Compares later views with this one."""
+        self._kept.append(view)
+
+    def known(self, view: Keyframe) -> SparseDepth:
+        """The points of `view` and those of the kept keyframes that lie in its image."""
+        moved = [_moved(kept, view) for kept in self._kept if len(kept.found.inverse)]
+        every = [view.found, *moved]
+        return SparseDepth(np.concatenate([points.pixels for points in every]),
+                           np.concatenate([points.inverse for points in every]), view.found.shape)
+
+    def _others(self, T: Matrix, metres: float) -> list[Keyframe]:
+        """The kept keyframes whose baseline suits a scene `metres` away best."""
+        suitable = []
+        for kept in self._kept:
+            moved, turned = motion_between(kept.T_world_camera, T)
+            if moved >= _MIN_BASELINE * metres and turned <= _MAX_TURN_DEG:
+                suitable.append((abs(moved / metres - _BASELINE) + turned / 250, kept))
+        return [kept for _, kept in sorted(suitable, key=lambda pair: pair[0])[:_COMPARED]]
+
+
+def edge_points(gray: _F32) -> _F32:
+    """(N, 2) pixels x, y: the steepest of each cell of 10x10, where it is steep enough."""
+    import cv2
+
+    height, width = (side // _CELL * _CELL for side in gray.shape)
+    steep = np.square(cv2.Sobel(gray, cv2.CV_32F, 1, 0)) + np.square(cv2.Sobel(gray, cv2.CV_32F, 0, 1))
+    steep[:_RIM] = steep[-_RIM:] = 0
+    steep[:, :_RIM] = steep[:, -_RIM:] = 0
+    cells = steep[:height, :width].reshape(height // _CELL, _CELL, width // _CELL, _CELL).swapaxes(1, 2)
+    cells = cells.reshape(height // _CELL, width // _CELL, -1)
+    best = cells.argmax(axis=-1)
+    row, column = np.nonzero(cells.max(axis=-1) > _MIN_GRADIENT**2)
+    inside = best[row, column]
+    return np.stack([column * _CELL + inside % _CELL, row * _CELL + inside // _CELL], axis=-1).astype(np.float32)
+
+
+def _searched(view: Keyframe, others: list[Keyframe], start: _F32) -> SparseDepth:
+    """The points of `view` that are found without doubt, from inverse depth `start` (N,) on: coarse, then fine.
+
+    The correlation is the mean over all others before its maximum is taken (Okutomi and Kanade, PAMI 1993).
+    """
+    pixels = view.found.pixels
+    tried = _candidates(start, *_COARSE)
+    alike = _correlation(view, others, pixels, tried)
+    best, inverse = _peaks(tried, alike)
+    rows = np.arange(len(best))
+    height = alike[rows, best]
+    apart = np.abs(np.arange(_COARSE[1]) - best[:, None]) > 3
+    rival = np.where(apart, alike, -1).max(axis=1)
+    broad = (alike > height[:, None] - 0.1).sum(axis=1)
+    sure = (height > _ALIKE) & (height - rival > _LEAD) & (broad <= _BREADTH) & _inner(best, _COARSE[1])
+    pixels, tried = pixels[sure], _candidates(inverse[sure], *_FINE)
+    if not len(pixels):
+        return SparseDepth(pixels, np.empty(0, np.float32), view.found.shape)
+    alike = _correlation(view, others, pixels, tried)
+    best, inverse = _peaks(tried, alike)
+    sure = (alike.max(axis=1) > _SURE) & _inner(best, _FINE[1])
+    return SparseDepth(pixels[sure], inverse[sure], view.found.shape)
+
+
+def _candidates(middle: _F32, span: float, count: int) -> _F32:
+    """(N, count) inverse depths from 1 / span to span times `middle` (N,), in equal ratios."""
+    ratios = np.exp(np.linspace(-np.log(span), np.log(span), count)).astype(np.float32)
+    tried: _F32 = middle[:, None] * ratios
+    return tried
+
+
+def _correlation(view: Keyframe, others: list[Keyframe], pixels: _F32, tried: _F32) -> _F32:
+    """(N, D) mean normalised correlation of patches about `pixels` (N, 2), were they at inverse depths `tried` (N, D).
+
+    -1 where fewer than two of the others (one, where there is but one) see the whole patch.
+    """
+    import cv2
+
+    places = pixels[:, None] + _PATCH
+    patch = cv2.remap(view.gray, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    patch -= patch.mean(axis=1, keepdims=True)
+    noise = np.float32(len(_PATCH) * _NOISE**2)
+    patch /= np.sqrt(np.square(patch).sum(axis=1, keepdims=True) + noise)
+    rays = np.concatenate([places, np.ones((*places.shape[:2], 1), np.float32)], axis=-1) @ \
+        np.linalg.inv(view.camera.K).T.astype(np.float32)
+    total, count = np.zeros(tried.shape, np.float32), np.zeros(tried.shape, np.float32)
+    for other in others:
+        x, y = _projected(rays, tried, other, view.T_world_camera)
+        height, width = other.gray.shape
+        inside = ((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)).all(axis=-1)
+        seen = cv2.remap(other.gray, x.reshape(len(x), -1), y.reshape(len(y), -1), cv2.INTER_LINEAR).reshape(x.shape)
+        seen -= seen.mean(axis=-1, keepdims=True)
+        alike = np.einsum("ndp,np->nd", seen, patch) / np.sqrt(np.einsum("ndp,ndp->nd", seen, seen) + noise)
+        total += np.where(inside, alike, 0)
+        count += inside
+    return np.where(count >= min(2, len(others)), total / np.maximum(count, 1), np.float32(-1))
+
+
+def _projected(rays: _F32, tried: _F32, other: Keyframe, T_world_camera: Matrix) -> tuple[_F32, _F32]:
+    """Pixels x and y (N, D, P) in `other` of points along `rays` (N, P, 3) at inverse depths `tried` (N, D)."""
+    motion = np.linalg.inv(other.T_world_camera) @ T_world_camera
+    turned = rays @ (other.camera.K @ motion[:3, :3]).T.astype(np.float32)
+    shift = (other.camera.K @ motion[:3, 3]).astype(np.float32)
+    x, y, z = (turned[:, None, :, axis] + tried[..., None] * shift[axis] for axis in range(3))
+    scale = 1 / np.maximum(z, np.float32(1e-3))
+    return x * scale, y * scale
+
+
+def _peaks(tried: _F32, alike: _F32) -> tuple[NDArray[np.intp], _F32]:
+    """Index (N,) of the most alike candidate, and inverse depth (N,) at the top of the parabola through it."""
+    best = alike.argmax(axis=1)
+    rows, middle = np.arange(len(best)), np.clip(best, 1, alike.shape[1] - 2)
+    before, at, after = (alike[rows, middle + step] for step in (-1, 0, 1))
+    offset = np.clip(0.5 * (before - after) / np.minimum(before + after - 2 * at, -1e-6), -1, 1)
+    ratio = tried[:, 1] / tried[:, 0]
+    return best, (tried[rows, middle] * ratio**offset).astype(np.float32)
+
+
+def _inner(best: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
+    return (best > 0) & (best < count - 1)
+
+
+def _moved(kept: Keyframe, view: Keyframe) -> SparseDepth:
+    """The points of a kept keyframe as they lie in the image of `view`."""
+    camera, found = kept.camera, kept.found
+    rays = np.column_stack([found.pixels, np.ones(len(found.pixels))]) @ np.linalg.inv(camera.K).T
+    motion = np.linalg.inv(view.T_world_camera) @ kept.T_world_camera
+    points = (rays / found.inverse[:, None]) @ motion[:3, :3].T + motion[:3, 3]
+    points = points[points[:, 2] > _NEAREST_M]
+    pixels = (points @ view.camera.K.T)[:, :2] / points[:, 2:]
+    height, width = view.found.shape
+    inside = ((pixels > -0.5) & (pixels < (width - 0.5, height - 0.5))).all(axis=1)
+    return SparseDepth(pixels[inside].astype(np.float32), (1 / points[inside, 2]).astype(np.float32), view.found.shape)
+
+
+def _small_size(camera: PinholeCamera) -> tuple[int, int]:
+    width = min(_WIDTH, camera.width)
+    return width, max(1, round(camera.height * width / camera.width))
+
+
+def _gray(rgb: Rgb, small: PinholeCamera) -> _F32:
+    import cv2
+
+    gray = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(gray, small.size, interpolation=cv2.INTER_AREA).astype(np.float32)
