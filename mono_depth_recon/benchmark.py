@@ -88,7 +88,7 @@ def imports(settings: Settings) -> Iterator[Row]:
     for module in ("mono_depth_recon", "mono_depth_recon.pipeline"):
         code = (f"import sys, time; start = time.perf_counter(); import {module}; "
                 f"print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])")
-        answers = [_fresh_process(code).split(" ", 1) for _ in range(5)]
+        answers = [fresh_process(code).split(" ", 1) for _ in range(5)]
         if answers[0][1] != "[]":
             raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, it loads {answers[0][1]}")
         milliseconds = 1e3 * median(float(seconds) for seconds, _ in answers)
@@ -103,7 +103,7 @@ def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
     seconds = []
     for _ in range(3):
         start = time.time()
-        seconds.append(float(_fresh_process(code, model.name, model.checkpoint, runtime)) - start)
+        seconds.append(float(fresh_process(code, model.name, model.checkpoint, runtime)) - start)
     yield Row(f"{runtime}: process start to first frame", median(seconds), "s", note="imports, model, one frame")
 
 
@@ -259,10 +259,10 @@ def medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[flo
     return [median(taken) for taken in seconds]
 
 
-def _fresh_process(code: str, *arguments: str) -> str:
+def fresh_process(code: str, *arguments: str, timeout_s: float = 120) -> str:
     """What `code` prints last in a new interpreter. Raises DataError with its last line where it fails."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120,
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=timeout_s,
                             check=False, env=environment)
     if result.returncode:
         last = (result.stderr.strip() or "it said nothing").splitlines()[-1]

@@ -186,7 +186,7 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
     prepare, network, restore = (median(stage) for stage in zip(*stages, strict=True))
     return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
                     "p50": p50, "p95": p95, "prepare": prepare, "network": network, "restore": restore,
-                    "host_bytes": _host_bytes(), "gpu_bytes": _gpu_bytes()}
+                    "host_bytes": peak_bytes(), "gpu_bytes": _gpu_bytes()}
 
 
 class _RuntimeWatch:
@@ -215,7 +215,7 @@ def _map(prediction: Prediction) -> NDArray[np.float32]:
     return answer
 
 
-def _host_bytes() -> int:
+def peak_bytes() -> int:
     """Peak resident memory of this process; ru_maxrss would be that of its parent where that was larger."""
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .. import benchmark, benchmark_models
+from .. import benchmark, benchmark_models, benchmark_reading
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
@@ -27,6 +27,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--only", nargs="+", default=(), choices=tuple(benchmark.MEASUREMENTS), metavar="NAME",
                         help=f"some of {', '.join(benchmark.MEASUREMENTS)} (default: all)")
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="runs of each timing (default: 50)")
+    parser.add_argument("--reading", nargs="?", type=float, const=300.0, metavar="MB",
+                        help="measure the reading of bags instead, of this size (default: 300)")
     models = parser.add_argument_group("models")
     models.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
     models.add_argument("--random-weights", action="store_true",
@@ -55,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
-    for row in benchmark.measure(benchmark.Settings(config_of(arguments), arguments.repeats), arguments.only):
+    measured = (benchmark.measure(benchmark.Settings(config_of(arguments), arguments.repeats), arguments.only)
+                if arguments.reading is None else benchmark_reading.measure_reading(arguments.reading))
+    for row in measured:
         name, value, limit, verdict, note = row.cells
         print(f"{name:55} {value:>14}  {verdict:6}  {f'limit {limit}  ' if limit else ''}{note}".rstrip(), flush=True)
         rows.append(row)
