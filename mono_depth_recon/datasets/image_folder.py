@@ -1,0 +1,147 @@
+"""Folders of image pairs: colour and 16-bit depth files that two patterns find, one's own recordings for example."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import Rgb
+from ..camera import PinholeCamera
+from ..errors import CalibrationError, ConfigError, DataError
+from ..frames import Sample
+from .frame_source import FrameSource, Problem, paired
+from .tum import parse_camera, read_depth, read_rgb
+
+_PLACES = ("{scene}", "{frame}")
+Key = tuple[str, str]
+
+
+class ImageFolder(FrameSource):
+    """The pairs of files below `path` whose names agree in {scene} and {frame}, in natural order.
+
+    `colour` and `depth` are patterns like "{scene}/rgb/{frame}.jpg"; each stands for a part of one name, and without
+    {scene} all is one scene. `depth_factor` integers are a metre, 0 is missing. `camera` is a text for
+    `parse_camera` (pixels of the colour image) or a file below `path`, whose name may hold {scene}: such a text, or a
+    matrix of 3x3 or 4x4 numbers. Distorted pairs are rectified. A colour image without depth is a gap.
+    Raises ConfigError for patterns that cannot match, DataError where there are no pairs.
+    """
+
+    def __init__(self, name: str, path: Path, colour: str, depth: str, depth_factor: float, camera: str,
+                 max_depth: float) -> None:
+        super().__init__(name, max_depth, depth_factor)
+        self.path, self._camera_text = path, camera
+        if not camera:
+            raise CalibrationError(f"{name}: camera is needed: 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels, or a file")
+        colours, depths = find(path, colour), find(path, depth)
+        self._keys = sorted(colours.keys() & depths.keys(), key=_natural)
+        self._files = [(colours[key], depths[key]) for key in self._keys]
+        self.gaps += [Problem(str(colours[key]), f"has no depth image {depth} beside it")
+                      for key in sorted(colours.keys() - depths.keys(), key=_natural)]
+        if not self._keys:
+            raise DataError(f"{path}: no pair of '{colour}' ({len(colours)} files) and '{depth}' ({len(depths)} "
+                            "files): the same {scene} and {frame} must stand in both names")
+        self._cameras: dict[str, PinholeCamera] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def read(self, i: int) -> Sample:
+        """Pair i. DataError where a file is malformed or of another size than the scene's other images."""
+        colour, depth = self._files[i]
+        try:
+            metres = read_depth(depth, self.per_metre(i))
+            return paired(read_rgb(colour), metres, self._camera(self.scene(i)), 0.0, "/".join(self._keys[i]))
+        except DataError as error:
+            raise DataError(f"{self.origin(i)}: {error}") from error
+
+    def origin(self, i: int) -> str:
+        """The colour file."""
+        return str(self._files[i][0])
+
+    def scene(self, i: int) -> str:
+        """What {scene} stands for, the source's name without it."""
+        return self._keys[i][0] or self.name
+
+    def files(self, i: int) -> tuple[Path, ...]:
+        """Colour and depth."""
+        return self._files[i]
+
+    def positions(self) -> Sequence[int]:
+        """The place of every pair within its scene."""
+        counts: dict[str, int] = {}
+        places = []
+        for scene, _ in self._keys:
+            places.append(counts.get(scene, 0))
+            counts[scene] = places[-1] + 1
+        return places
+
+    def _camera(self, scene: str) -> PinholeCamera:
+        if scene not in self._cameras:
+            first = self._first_whole(scene)
+            self._cameras[scene] = self._read_camera(scene, (first.shape[1], first.shape[0]))
+        return self._cameras[scene]
+
+    def _first_whole(self, scene: str) -> Rgb:
+        """The first colour image of a scene that can be read: the others must have its size."""
+        problem: DataError | None = None
+        for i in range(len(self)):
+            if self.scene(i) == scene:
+                try:
+                    return read_rgb(self._files[i][0])
+                except DataError as error:
+                    problem = problem or error
+        raise problem or DataError(f"{self.name}: has no scene {scene}")
+
+    def _read_camera(self, scene: str, size: tuple[int, int]) -> PinholeCamera:
+        file = self.path / self._camera_text.replace("{scene}", scene)
+        if not file.is_file():
+            if file.suffix in (".txt", ".csv") or "{scene}" in self._camera_text:
+                raise CalibrationError(f"{file} is missing: it was named as the camera's file")
+            return parse_camera(self._camera_text, size)
+        text = file.read_text(encoding="utf-8", errors="replace")
+        rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
+        if len(rows) in (3, 4) and all(len(row) >= 3 for row in rows):
+            return _camera_of_matrix(file, rows, size)
+        try:
+            return parse_camera(" ".join(" ".join(row) for row in rows), size)
+        except ConfigError as error:
+            raise CalibrationError(f"{file}: {error}") from error
+
+
+def find(path: Path, pattern: str) -> dict[Key, Path]:
+    """Files below `path` by what {scene} (empty without it) and {frame} stand for. ConfigError."""
+    rest = re.sub(r"\{(scene|frame)\}", "", pattern)
+    if "{frame}" not in pattern or Path(pattern).is_absolute() or re.search(r"[{}*]", rest):
+        raise ConfigError("pattern must be a relative path with {frame} and perhaps {scene} in it, got "
+                          f"'{pattern}'")
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder: expected one with files '{pattern}'")
+    text, wild = re.escape(pattern), glob.escape(pattern)
+    for place in _PLACES:
+        name = place[1:-1]
+        text = text.replace(re.escape(place), f"(?P<{name}>[^/]+)", 1).replace(re.escape(place), f"(?P={name})")
+        wild = wild.replace(place, "*")
+    found = {}
+    for file in path.glob(wild):
+        match = re.fullmatch(text, file.relative_to(path).as_posix())
+        if match and file.is_file():
+            found[match.groupdict().get("scene", ""), match["frame"]] = file
+    return found
+
+
+def _camera_of_matrix(file: Path, rows: list[list[str]], size: tuple[int, int]) -> PinholeCamera:
+    try:
+        K = np.array([[float(word) for word in row[:3]] for row in rows[:3]])
+    except ValueError as error:
+        raise CalibrationError(f"{file}: expected a matrix of numbers, got '{' '.join(rows[0])[:60]}'") from error
+    return PinholeCamera(*size, K)
+
+
+def _natural(key: Key) -> list[tuple[int, str]]:
+    """Sorts 9 before 10."""
+    words = re.split(r"(\d+)", "\0".join(key))  # every second one is a number
+    return [(int(word), "") if place % 2 else (-1, word) for place, word in enumerate(words)]
