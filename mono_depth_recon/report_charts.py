@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from .pictures import round_steps
-from .report_html import Html, element, joined
+from .report_html import Html, breakable, element, joined
 
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 40
+_DECIMALS = ((1000, 0), (100, 1), (10, 2), (0.1, 3), (0.01, 4))
 COLORS = 8  # classes s0 to s7 of the style sheet
 
 
@@ -47,17 +49,36 @@ class _Scale:
 
 
 def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Html:
-    """A figure with its title as caption; each point tells its value when pointed at. Empty where nothing is known."""
+    """A figure with its title as caption; each point tells its value when pointed at. Empty where nothing is known.
+
+    Lines that lie beyond `y.most` are named in the caption instead.
+    """
+    beyond = [line for line in series if y.most is not None and _least(line.y) > y.most]
+    series = [line for line in series if line not in beyond]
     known = [(a, b) for line in series for a, b in zip(line.x, line.y, strict=True) if math.isfinite(b)]
     if not known:
         return Html("")
     across = _scale([a for a, _ in known], x, _LEFT, _WIDTH - _RIGHT)
     up = _scale([b for _, b in known], y, _HEIGHT - _BOTTOM, _TOP)
     drawn = [_grid(across, up, x, y), *(_line(line, across, up) for line in series)]
-    described = "; ".join(f"{line.name}: {_span(line.y)}" for line in series)
+    described = "; ".join(f"{line.name}: {_span(line.y)}" for line in [*series, *beyond])
+    left_out = "; ".join(f"{line.name}: {_span(line.y)}" for line in beyond)
+    note = element("small", breakable(f"beyond the axis: {left_out}")) if beyond else None
     svg = element("svg", element("desc", described), *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img",
                   aria_label=f"{title}. {described}", xmlns="http://www.w3.org/2000/svg")
-    return element("figure", element("figcaption", title), svg, class_="chart")
+    return element("figure", element("figcaption", breakable(title), note), svg, class_="chart")
+
+
+def readable_end(series: Sequence[Series]) -> float | None:
+    """Where an axis of errors ends so that one line far above all others does not flatten them; None: at the largest.
+
+    Four times the median of the lines' medians.
+    """
+    medians = [median(known) for line in series if (known := [value for value in line.y if math.isfinite(value)])]
+    if len(medians) < 2 or max(medians) <= 4 * median(medians):
+        return None
+    kept = [value for line in series for value in line.y if value <= 4 * median(medians)]
+    return 1.06 * max(kept)
 
 
 def scatter_chart(title: str, x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis,
@@ -68,7 +89,7 @@ def scatter_chart(title: str, x_values: Sequence[float], y_values: Sequence[floa
     dots = "".join(f"M{across(a):.1f} {up(b):.1f}h.01" for a, b in zip(x_values, y_values, strict=True))
     svg = element("svg", _grid(across, up, x, y), _line(ideal, across, up), element("path", d=dots, class_="dots"),
                   viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{title}. {note}")
-    return element("figure", element("figcaption", title, element("small", note)), svg, class_="chart")
+    return element("figure", element("figcaption", breakable(title), element("small", note)), svg, class_="chart")
 
 
 def legend(names: Sequence[tuple[str, str]]) -> Html:
@@ -78,13 +99,13 @@ def legend(names: Sequence[tuple[str, str]]) -> Html:
 
 
 def number(value: float) -> str:
-    """Three figures, no exponent where that can be read: 0.155, 12.30, 1,240; '–' where unknown."""
+    """Three figures or more, no exponent where that can be read: 0.0155, 0.155, 12.30, 1,240; '–' where unknown."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
-    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    decimals = next((count for least, count in _DECIMALS if size >= least), 5) if size else 3
     return f"{value:,.{decimals}f}".replace("-", "−") if size >= 0.001 or not size else f"{value:.1e}".replace("-", "−")
 
 
@@ -123,7 +144,7 @@ def _line(line: Series, across: _Scale, up: _Scale) -> Html:
     path, pen = [], "M"
     dots = []
     for a, b in zip(line.x, line.y, strict=True):
-        if not math.isfinite(b):
+        if not math.isfinite(b) or b > up.high:
             pen = "M"
             continue
         path.append(f"{pen}{across(a):.1f} {up(b):.1f}")
@@ -132,6 +153,10 @@ def _line(line: Series, across: _Scale, up: _Scale) -> Html:
             dots.append(element("circle", element("title", f"{line.name}: {number(b)}"), cx=f"{across(a):.1f}",
                                 cy=f"{up(b):.1f}", r=2.6))
     return element("g", element("path", d="".join(path)), dots, class_=f"line {line.style}")
+
+
+def _least(values: Sequence[float]) -> float:
+    return min((value for value in values if math.isfinite(value)), default=-math.inf)
 
 
 def _span(values: Sequence[float]) -> str:

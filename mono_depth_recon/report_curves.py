@@ -8,14 +8,17 @@ from itertools import groupby
 
 import numpy as np
 
-from .report_charts import COLORS, Axis, Series, joined, legend, line_chart, number, scatter_chart
+from .report_charts import COLORS, Axis, Series, joined, legend, line_chart, number, readable_end, scatter_chart
 from .report_frames import RecordingFrames, Scatter
 from .report_html import Html, element
 from .report_message import title_of
 from .report_results import Results, Tree, known
-from .report_tables import COLUMNS, Column, Line, data_table
+from .report_tables import COLUMNS, Column, Line, data_table, definitions
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
+_UNCERTAINTY = ("Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "
+                "which knows the error itself, the better sigma orders pixels. Grey is a random order, and the ideal "
+                "calibration.")
 _ANOMALIES = {"occluder": "Planted occluder", "noise_patch": "Noise patch", "unseen_domain": "Unseen domain"}
 
 
@@ -40,7 +43,7 @@ def over_recordings(results: Results) -> Html:
             if lines:
                 shown += [line.name for line in lines]
                 charts.append(line_chart(f"{title_of(recording)}, {protocol}", _named(results, lines), Axis("frame"),
-                                         Axis("AbsRel", least=0.0)))
+                                         Axis("AbsRel", least=0.0, most=readable_end(lines))))
     if not charts:
         return Html("")
     return joined(model_legend(results, list(dict.fromkeys(shown))), element("div", charts, class_="charts"))
@@ -71,9 +74,27 @@ def robustness(results: Results) -> Html:
                   groupby(rows, key=lambda row: str(row["corruption"]))]
         if any(charts):
             models = list(dict.fromkeys(row["model"] for row in rows))
-            made.append(element("div", element("h3", title_of(recording)), model_legend(results, models),
-                                element("div", charts, class_="charts"), class_="recording"))
-    return joined(made)
+            frames = max(int(row.get("frames") or 0) for row in rows)
+            made.append(element("div", element("h3", title_of(recording)),
+                                element("p", f"Mean of {frames} frames; {_by_protocol(results, rows)}.", class_="rule"),
+                                model_legend(results, models), element("div", charts, class_="charts"),
+                                class_="recording"))
+    return joined(made, _defined(results, "robustness")) if made else Html("")
+
+
+def _by_protocol(results: Results, rows: Sequence[Tree]) -> str:
+    """Which models were compared under which protocol, in words."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        name = results.label(row["model"])
+        if name not in groups.setdefault(str(row.get("protocol") or "metric"), []):
+            groups[str(row.get("protocol") or "metric")].append(name)
+    return "; ".join(f"{', '.join(models)} under {protocol}" for protocol, models in groups.items())
+
+
+def _defined(results: Results, part: str) -> Html | None:
+    texts = (results.parts.get(part) or {}).get("definitions")
+    return definitions(texts, "What the figures mean") if texts else None
 
 
 def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html:
@@ -87,7 +108,9 @@ def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html
                             style.get(model, "plain")))
     ticks = [(float(place), text) for place, text in sorted(levels.items())]
     title = "JPEG" if kind == "jpeg" else kind.replace("_", " ").capitalize()
-    return line_chart(title, lines, Axis("strength", ticks), Axis("AbsRel", least=0.0))
+    words = next((str(row["level"]).rpartition(" ")[0] for row in rows if row.get("level") and row["severity"]), "")
+    return line_chart(title, lines, Axis(words or "strength", ticks),
+                      Axis("AbsRel", least=0.0, most=readable_end(lines)))
 
 
 def _level(row: Tree) -> str:
@@ -107,9 +130,10 @@ def uncertainty(results: Results) -> Html:
         table = data_table(lines, _uncertainty_columns(lines), "Uncertainty: area between the sparsification curves "
                            "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance)")
         models = [row["model"] for row in rows if row.get("calibration") or row.get("sparsification")]
-        drawn = [model_legend(results, models), element("div", charts, class_="charts")] if any(charts) else None
+        drawn = [element("p", _UNCERTAINTY, class_="rule"), model_legend(results, models),
+                 element("div", charts, class_="charts")] if any(charts) else None
         made.append(element("div", element("h3", title_of(recording)), drawn, table, class_="recording"))
-    return joined(made)
+    return joined(made, _defined(results, "uncertainty")) if made else Html("")
 
 
 def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
@@ -136,8 +160,8 @@ def _sparsification(results: Results, row: Tree) -> Html:
     lines = [Series(text, removed, known(curves[key]), drawn, False) for key, text, drawn in (
         ("random", "in random order", "plain"), ("oracle", "by the error itself", "oracle"),
         ("by_sigma", "by sigma", style)) if curves.get(key)]
-    return line_chart(f"Sparsification, {name}: dashed by the error itself, grey at random", lines,
-                      Axis("share of pixels removed", least=0.0, most=1.0), Axis("error that is left", least=0.0))
+    return line_chart(f"Sparsification, {name}", lines, Axis("share of pixels removed", least=0.0, most=1.0),
+                      Axis("error that is left", least=0.0))
 
 
 def _uncertainty_line(results: Results, row: Tree) -> Line:

@@ -169,7 +169,8 @@ def _shown(results: Results, recording: str, opened: Recording, choice: Choice) 
 def _failure(results: Results, recording: str, model: str, frame: str) -> str:
     """Why the model has no prediction of a frame, as the evaluation told."""
     return next((row.reason for row in results.frames
-                 if (row.recording, row.model, row.frame) == (recording, model, frame) and row.reason), "")
+                 if (row.recording, row.model, row.frame) == (recording, model, frame) and row.reason
+                 and "needs metres" not in row.reason), "")
 
 
 def read_kept(results: Results, recording: str, model: str, frame: str) -> Prediction:

@@ -41,11 +41,11 @@ _WIDTHS = ((110, 640), (260, 480), (10**9, 320))  # up to so many pictures: so m
 
 @dataclass(frozen=True)
 class Gallery:
-    """The parts of the page that hold pictures, empty where there are none."""
+    """The parts of the page that hold pictures, empty where there are none; the views by recording."""
 
     frames: Html
     heats: Html
-    views: Html
+    views: dict[str, Html]
 
 
 def make_gallery(results: Results, made: Sequence[RecordingFrames]) -> Gallery:
@@ -56,7 +56,7 @@ def make_gallery(results: Results, made: Sequence[RecordingFrames]) -> Gallery:
     scenes = sum(bool(each.shown) for each in made)
     return Gallery(joined(_frames(results, each, width, folder) for each in made),
                    joined(_heats(results, each, folder) for each in made if each.heats),
-                   joined(_views(results, each, scenes, folder) for each in made if each.shown))
+                   {each.recording: _views(results, each, scenes, folder) for each in made if each.shown})
 
 
 def _frames(results: Results, made: RecordingFrames, width: int, folder: Path) -> Html:
@@ -181,10 +181,8 @@ def _views(results: Results, made: RecordingFrames, scenes: int, folder: Path) -
     viewer = element("div", element("script", script_json(viewer_scene(frame, names, scenes)), type="application/json"),
                      class_="viewer", data_viewer=True, data_recording=made.recording, data_frame=frame.reason)
     missing = [element("p", f"{names[name]}: {reason}", class_="missing") for name, reason in drawn.missing.items()]
-    return element("div", element("h3", title_of(made.recording)),
-                   element("p", f"One frame ({frame.reason}) in 3D. Every model is seen from the places that suit the "
-                                "true cloud.", class_="rule"),
-                   viewer, _view_matrix(drawn, order, names, columns), missing, class_="recording")
+    rule = f"One frame ({frame.reason}) in 3D. Every model is seen from the places that suit the true cloud."
+    return joined(element("p", rule, class_="rule"), viewer, _view_matrix(drawn, order, names, columns), missing)
 
 
 def _view_matrix(drawn: SceneViews, order: Sequence[str], names: dict[str, str],
@@ -195,6 +193,6 @@ def _view_matrix(drawn: SceneViews, order: Sequence[str], names: dict[str, str],
                                              height=300, alt=f"{kind} of {names[name]}, {view}"),
                            element("figcaption", element("small", f"{kind.replace('cloud', 'point cloud')}, {view}")))
                    for kind, view in columns]
-        rows.append(element("div", element("h4", names[name]), element("div", figures, class_="tiles four"),
+        rows.append(element("div", element("h4", breakable(names[name])), element("div", figures, class_="tiles four"),
                             class_="view-row"))
     return joined(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -38,8 +39,8 @@ def joined(*children: Child) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """A name that may wrap after its underlines and slashes."""
-    return Html(html.escape(name, quote=False).replace("_", "_<wbr>").replace("/", "/<wbr>"))
+    """A name that may wrap after its underlines, slashes and equals signs."""
+    return Html(re.sub("([_/=])", r"\1<wbr>", html.escape(name, quote=False)))
 
 
 def script_json(value: Any) -> Html:

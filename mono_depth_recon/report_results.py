@@ -44,6 +44,7 @@ class FrameFigure:
     frame: str
     figures: dict[str, float]
     reason: str
+    model_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def read_results(folder: Path) -> Results:
 
 def needs_metres(row: ScoreRow) -> bool:
     """Whether a row has no figures because its model answers disparity and the protocol compares metres."""
-    return row.failed > 0 and "needs metres" in row.reason
+    return not row.frames and "needs metres" in row.reason
 
 
 def known(values: Sequence[Any]) -> list[float]:
@@ -167,7 +168,7 @@ def _per_frame(path: Path) -> list[FrameFigure]:
     with path.open(newline="", encoding="utf-8") as stream:
         return [FrameFigure(row["recording"], row["model"], row["protocol"], row["frame"],
                             {name: float(value) for name, value in row.items() if name not in apart and value},
-                            row["reason"]) for row in csv.DictReader(stream)]
+                            row["reason"], float(row.get("model_ms") or 0)) for row in csv.DictReader(stream)]
 
 
 def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 
 from .report_charts import number
 from .report_html import Html, element, joined
 from .report_message import attribution_of, good_rows, headline, lost_models, statements, title_of
-from .report_results import Results, ScoreRow, needs_metres
-from .report_tables import characteristics, paper_table, score_table, table_3d
+from .report_results import Results, ScoreRow, Tree, needs_metres
+from .report_tables import characteristics, definitions, paper_table, score_table, table_3d
 
 # What a part needs to be in the report, by the flag that makes it.
 FLAGS = {"scores_3d": ("3D figures", "evaluate --with 3d"),
@@ -130,21 +130,18 @@ def paper(results: Results, figures: Html) -> Section | None:
     return Section("paper", "Paper", "The paper’s numbers", text, joined(tables, figures))
 
 
-def three_d(results: Results, views: Html) -> Section | None:
-    """Figures and views of clouds and meshes."""
-    tables = []
+def three_d(results: Results, views: Mapping[str, Html]) -> Section | None:
+    """Figures and views of clouds and meshes, by recording."""
+    groups = []
     for recording in results.recordings:
-        made = table_3d(results, recording)
-        if made:
-            tables.append(element("div", element("h3", title_of(recording)), made, class_="recording"))
-    definitions = (results.parts.get("scores_3d") or {}).get("definitions", {})
-    defined = element("details", element("summary", "What the figures mean"),
-                      element("dl", [joined(element("dt", name.replace("_", " ")), element("dd", text))
-                                     for name, text in definitions.items()]), class_="defined") if definitions else None
-    if not tables and not views:
+        made = [views.get(recording), *table_3d(results, recording)]
+        if any(made):
+            groups.append(element("div", element("h3", title_of(recording)), made, class_="recording"))
+    if not groups:
         return None
-    return Section("three-d", "3D", "In three dimensions", "",
-                   joined(views, tables, defined))
+    texts = (results.parts.get("scores_3d") or {}).get("definitions")
+    defined = definitions(texts, "What the figures mean") if texts else None
+    return Section("three-d", "3D", "In three dimensions", "", joined(groups, defined))
 
 
 def table_3(results: Results) -> Section | None:
@@ -161,8 +158,8 @@ def origin(results: Results) -> Section:
     told = results.parts.get("origin") or {}
     settings = results.settings
     data = ", ".join(f"{title_of(name)} ({_frames(results, name)} frames)" for name in results.recordings)
-    facts = [("Data", data),
-             ("Frames", _range(settings)), ("Models", ", ".join(_model_fact(results, name) for name in results.models)),
+    facts = [("Data", data), ("Frames", _range(settings, results.recordings)),
+             ("Models", ", ".join(_model_fact(results, name) for name in results.models)),
              ("Baselines", ", ".join(results.baselines)), ("Version", _version(told)), ("Device", told.get("device")),
              ("Libraries", told.get("libraries")), ("Date", told.get("date")),
              ("Attribution", attribution_of(results.recordings))]
@@ -178,19 +175,20 @@ def _version(told: dict[str, str]) -> str:
     return ", ".join(part for part in (told.get("version"), told.get("commit")) if part)
 
 
-def _range(settings: dict[str, object]) -> str:
+def _range(settings: Tree, recordings: Sequence[str]) -> str:
     if not settings:
         return ""
-    last = settings.get("last", -1)
-    end = "the end" if last == -1 else str(last)
+    ends = {name: (settings.get("first", 0), settings.get("last", -1)) for name in recordings}
+    ends |= {name: tuple(chosen) for name, chosen in settings.get("ranges", {}).items() if name in ends}
+    told = [f"{title_of(name)} {first} to {'the end' if last == -1 else last}" for name, (first, last) in ends.items()]
     stride = settings.get("stride", 1)
-    return f"positions {settings.get('first', 0)} to {end}" + (f", one of every {stride}" if stride != 1 else "")
+    return f"by position: {', '.join(told)}" + (f"; one of every {stride}" if stride != 1 else "")
 
 
 def _model_fact(results: Results, model: str) -> str:
-    times = [row.model_ms for row in results.rows if row.model == model and row.model_ms]
+    times = [row.model_ms for row in results.frames if row.model == model and row.model_ms]
     kind = "relative disparity" if results.relative(model) else "metres"
-    spent = f", {number(fmean(times))} ms per frame" if times else ""
+    spent = f", {number(median(times))} ms per frame in the middle" if times else ""
     return f"{model} ({kind}{spent})"
 
 

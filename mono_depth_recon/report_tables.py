@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .report_charts import number
-from .report_html import Html, element, joined
+from .report_html import Html, breakable, element, joined
 from .report_results import Results, ScoreRow, Tree, known_figures
 
 
@@ -71,12 +71,14 @@ class Line:
     baseline: bool = False
     note: str = ""
     full_name: str = ""
+    failed: bool = False
 
 
 def score_table(results: Results, recording: str, protocol: str) -> Html:
     """The table of one recording under one protocol, headed by alignment, space, crop, range and averaging."""
     rows = results.of(recording, protocol)
-    lines = [Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model) for row in rows]
+    lines = [Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model,
+                  row.failed > 0) for row in rows]
     columns = _columns(lines)
     shown = {**columns, "coverage": Column("Coverage", "share of the pixels with truth that were compared", "", True)}
     return data_table(lines, shown, results.protocols.get(protocol, protocol))
@@ -95,7 +97,7 @@ def _columns(lines: Sequence[Line]) -> dict[str, Column]:
 
 def _failure(row: ScoreRow) -> str:
     if not row.failed:
-        return ""
+        return row.reason
     return f"{row.failed} of {row.frames + row.failed} frames failed: {row.reason}"
 
 
@@ -141,15 +143,16 @@ def _best(lines: Sequence[Line], name: str, column: Column) -> float:
 
 def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -> Html:
     title = line.full_name if line.full_name != line.name else None
-    head = element("th", line.name, scope="row", title=title or None)
+    name = breakable(line.name)
+    head = element("th", name, scope="row", title=title or None)
     if not any(math.isfinite(value) for value in line.values.values()):
         reason = line.note or "no figures"
-        cell = element("td", element("span", reason), colspan=len(columns), class_="reason")
-        return element("tr", head, cell, class_="failed")
+        kind = "reason bad" if line.failed else "reason"
+        return element("tr", head, element("td", element("span", reason), colspan=len(columns), class_=kind))
     cells = [_cell(line.values.get(name, math.nan), column, best.get(name, math.nan))
              for name, column in columns.items()]
     if line.note:
-        head = element("th", line.name, element("small", line.note), scope="row", title=title or None)
+        head = element("th", name, element("small", line.note), scope="row", title=title or None)
     return element("tr", head, cells)
 
 
@@ -193,15 +196,20 @@ def table_3d(results: Results, recording: str) -> list[Html]:
         columns = {name: column for name, column in COLUMNS_3D.items() if name in present}
         columns |= {name: Column(name, name) for name in sorted(present - columns.keys())}
         if lines:
-            made.append(data_table(lines, columns, f"{text}, against the cloud of the true depth",
+            made.append(data_table(lines, columns, f"{text}, against the cloud of the true depth{_studied(rows)}",
                                    apart="For comparison"))
     return made
+
+
+def _studied(rows: Sequence[Tree]) -> str:
+    frames = max((int(row.get("frames") or 0) for row in rows), default=0)
+    return f"; {frames} frames" if frames else ""
 
 
 def _line_3d(results: Results, row: Tree) -> Line:
     note = f"{row['failed']} frames failed: {row.get('reason', '')}" if row.get("failed") else row.get("reason") or ""
     return Line(results.label(row["model"]), known_figures(row.get("figures")), row["model"] not in results.models,
-                note, row["model"])
+                note, row["model"], bool(row.get("failed")))
 
 
 def characteristics(results: Results, tree: Tree) -> Html:
@@ -209,13 +217,20 @@ def characteristics(results: Results, tree: Tree) -> Html:
     columns: Mapping[str, str] = tree.get("columns", {})
     rows: Sequence[Tree] = tree.get("rows", [])
     head = element("tr", element("th", "Characteristic", scope="col"),
-                   [element("th", results.label(row["model"]), scope="col", title=row["model"]) for row in rows])
-    body = [element("tr", element("th", key.replace("_", " ").capitalize(), element("small", text), scope="row"),
+                   [element("th", breakable(results.label(row["model"])), scope="col", title=row["model"])
+                    for row in rows])
+    body = [element("tr", element("th", key.replace("_", " ").capitalize(), scope="row", title=text),
                     [element("td", _characteristic(row.get(key))) for row in rows])
             for key, text in columns.items()]
     caption = "The paper's Table 3, by measurement"
-    return scrolling(element("table", captioned(caption), element("thead", head), element("tbody", body),
-                             class_="words"), caption)
+    table = element("table", captioned(caption), element("thead", head), element("tbody", body), class_="words")
+    return joined(scrolling(table, caption), definitions(columns, "How each was measured"))
+
+
+def definitions(texts: Mapping[str, str], summary: str) -> Html:
+    """What names mean, folded away."""
+    terms = [joined(element("dt", name.replace("_", " ")), element("dd", text)) for name, text in texts.items()]
+    return element("details", element("summary", summary), element("dl", terms), class_="defined")
 
 
 def _characteristic(cell: Tree | str | None) -> Html:
@@ -223,7 +238,7 @@ def _characteristic(cell: Tree | str | None) -> Html:
         return Html("–")
     if not isinstance(cell, dict):
         return joined(str(cell))
-    value, unit, text = cell.get("value"), cell.get("unit") or "", cell.get("text") or ""
+    value, unit, text = cell.get("value"), (cell.get("unit") or "").removeprefix("1"), cell.get("text") or ""
     figure = number(float(value)) if isinstance(value, int | float) else str(value) if value is not None else ""
     shown = element("strong", f"{figure} {unit}".strip()) if figure else None
     return joined(shown, element("small", text) if text and shown else text) if shown or text else Html("–")

@@ -8,9 +8,12 @@ const make = (tag, properties = {}, ...children) => {
   return node;
 };
 
+/* A name that may wrap after its underlines, slashes and equals signs. */
+const breakable = name => name.split(/(?<=[_/=])/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
+
 /* A row of buttons of which one is pressed. */
 const segments = (title, names, choose, at = 0) => {
-  const buttons = names.map((name, i) => make("button", { type: "button", textContent: name }));
+  const buttons = names.map((name, i) => make("button", { type: "button" }, ...breakable(name)));
   const press = i => buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(k === i)));
   buttons.forEach((button, i) => button.addEventListener("click", () => { press(i); choose(i); }));
   press(at);
