@@ -18,6 +18,7 @@ from .evaluation import EvaluationRun, Meter
 from .evaluation_ledger import Ledger, Row
 from .evaluation_predictions import Predictor
 from .evaluation_scoring import OrderedPool
+from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
 from .mesh import Cloud, clean_cloud
 from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
@@ -146,7 +147,7 @@ def _add_rows(ledger: Ledger, name: str, predictor: Predictor | None, answers: S
     good = [answer for answer in answers if not answer.reason]
     for cleaned in _CLEANED:
         names = good[0].figures[cleaned] if good else {}
-        figures = {key: float(np.nanmean([answer.figures[cleaned][key] for answer in good])) for key in names}
+        figures = {key: mean_of_known([answer.figures[cleaned][key] for answer in good]) for key in names}
         ledger.add({"recording": name, "model": _label(predictor), "cleaned": cleaned,
                     "protocol": next((answer.protocol for answer in answers if answer.protocol), ""),
                     "baseline": predictor is not None and predictor.baseline, "frames": len(good),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from .errors import MonoDepthError
 from .evaluation import EvaluationRun, Meter
 from .evaluation_corruptions import CORRUPTIONS, Corruption, corrupted
 from .evaluation_ledger import Ledger, Row
 from .evaluation_predictions import LazyModel
 from .evaluation_scoring import Chunk, ChunkScores, OrderedPool, ToScore, score_chunk
+from .evaluation_tables import mean_of_known
 from .frames import Sample
 
 PART = "robustness.json"
@@ -72,8 +71,7 @@ def _to_score(run: EvaluationRun, model: LazyModel, name: str, sample: Sample | 
 
 def _row(model: str, recording: str, corruption: Corruption, severity: int, made: ChunkScores) -> Row:
     good = [row for row in made.rows if not row.reason]
-    figures = {name: float(np.nanmean([row.figures[name] for row in good])) for name in _FIGURES
-               if any(np.isfinite(row.figures[name]) for row in good)}
+    figures = {name: mean_of_known([row.figures[name] for row in good]) for name in _FIGURES if good}
     return {"recording": recording, "model": model, "corruption": corruption.name, "severity": severity,
             "level": corruption.text(severity), "protocol": made.rows[0].protocol if made.rows else "",
             "frames": len(good), "failed": len(made.rows) - len(good),

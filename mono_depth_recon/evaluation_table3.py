@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from .atomic import write_atomically
 from .config import Config
 from .errors import ConfigError
 from .evaluation import EvaluationRun
 from .evaluation_ledger import Ledger, Row
-from .evaluation_tables import Summary, write_json
+from .evaluation_tables import Summary, mean_of_known, write_json
 from .models import declared_output
 from .models.ensemble import PREFIX
 from .models.explain import methods_of
@@ -132,7 +130,7 @@ def _noise(rows: Sequence[Row]) -> Cell:
     for kind in dict.fromkeys(row["corruption"] for row in rows):
         by = {(row["recording"], row["severity"]): row["figures"].get("abs_rel", math.nan) for row in rows
               if row["corruption"] == kind}
-        ratios[kind] = _mean([by[name, 2] / by[name, 0] for name, severity in by
+        ratios[kind] = mean_of_known([by[name, 2] / by[name, 0] for name, severity in by
                               if severity == 0 and (name, 2) in by and by[name, 0]])
     known = {kind: value for kind, value in ratios.items() if math.isfinite(value)}
     text = ", ".join(f"{kind} x{value:.2f}" for kind, value in known.items())
@@ -151,7 +149,7 @@ def _generalisation(label: str, protocol: str, summaries: Sequence[Summary]) -> 
 def _clouds(rows: Sequence[Row]) -> Cell:
     scores = {row["recording"]: row["figures"]["fscore_5cm"] for row in rows if row["figures"]}
     reason = next((row["reason"] for row in rows if row["reason"]), "not measured")
-    return _cell(_mean(list(scores.values())), "1",
+    return _cell(mean_of_known(list(scores.values())), "1",
                  ", ".join(f"{name} {value:.3f}" for name, value in scores.items()), "" if scores else reason)
 
 
@@ -163,15 +161,15 @@ def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
     if not kinds:
         reason = next((row["reason"] for row in rows if row["reason"]), "not measured")
         return _cell(math.nan, "1", "", reason), _cell(math.nan, "1", "", reason)
-    ause = {kind: _mean([row["ause"] for row in found]) for kind, found in kinds.items()}
+    ause = {kind: mean_of_known([row["ause"] for row in found]) for kind, found in kinds.items()}
     best = min(ause, key=lambda kind: ause[kind])
     found = kinds[best]
     at = found[0]["calibration"]["nominal"].index(0.7)
-    covered = _mean([row["calibration"]["observed"][at] for row in found])
-    areas = {name: _mean([row["anomaly"][name] for row in found]) for name in found[0]["anomaly"]}
+    covered = mean_of_known([row["calibration"]["observed"][at] for row in found])
+    areas = {name: mean_of_known([row["anomaly"][name] for row in found]) for name in found[0]["anomaly"]}
     return (_cell(ause[best], "1", f"{best}: covers {covered:.2f} of the errors at nominal 0.70; kinds: "
                                    f"{', '.join(kinds)}"),
-            _cell(_mean(list(areas.values())), "1", ", ".join(f"{name} {area:.2f}" for name, area in areas.items())))
+            _cell(mean_of_known(list(areas.values())), "1", ", ".join(f"{name} {area:.2f}" for name, area in areas.items())))
 
 
 def _interpretability(name: str) -> Cell:
@@ -189,7 +187,7 @@ def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
                      for name in pair)
     common = [name for name in before if name in after]
     text = ", ".join(f"{name} {before[name]:.3f} -> {after[name]:.3f}" for name in common)
-    return _cell(_mean([after[name] / before[name] - 1 for name in common]), "1", f"{protocol} AbsRel: {text}")
+    return _cell(mean_of_known([after[name] / before[name] - 1 for name in common]), "1", f"{protocol} AbsRel: {text}")
 
 
 def _best_use(row: Row, relative: bool, delta1: float) -> str:
@@ -209,11 +207,6 @@ def _best_use(row: Row, relative: bool, delta1: float) -> str:
             (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
         ) if value is not None and holds(value)]
     return ", ".join(words) or "unknown: nothing was measured"
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else math.nan
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -58,18 +58,19 @@ def summaries(evaluation: Evaluation) -> list[Summary]:
 def _summary(key: tuple[str, str, str], rows: Sequence[FrameRow], evaluation: Evaluation) -> Summary:
     good = [row for row in rows if not row.reason]
     names = dict.fromkeys(name for row in good for name in row.figures)
-    figures = {name: _mean([row.figures[name] for row in good]) for name in names}
+    figures = {name: mean_of_known([row.figures[name] for row in good]) for name in names}
     sequence = evaluation.sequences.get(key)
     computed = [row.model_ms for row in good if row.model_ms]
     return Summary(
         *key, frames=len(good), failed=sum(bool(row.reason) and row.applies for row in rows),
-        coverage=_mean([row.coverage for row in good]),
+        coverage=mean_of_known([row.coverage for row in good]),
         figures=figures, sequence=asdict(sequence) if sequence is not None else {},
-        model_ms=fmean(computed) if computed else 0.0, score_ms=_mean([row.score_ms for row in good]),
+        model_ms=fmean(computed) if computed else 0.0, score_ms=mean_of_known([row.score_ms for row in good]),
         reason=next((row.reason for row in rows if row.reason), ""), baseline=key[1] in evaluation.baselines)
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of_known(values: Sequence[float]) -> float:
+    """The mean of the values that are not NaN; NaN where there is none."""
     known = [value for value in values if not math.isnan(value)]
     return fmean(known) if known else math.nan
 

@@ -14,6 +14,7 @@ from .evaluation_corruptions import unseen_domains, with_noise_patch, with_occlu
 from .evaluation_ledger import Ledger, Row
 from .evaluation_plan import ModelChoice
 from .evaluation_predictions import LazyModel
+from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
 from .metrics import sigma_errors, sparsification, spearman, truth_mask
 from .metrics_depth import affine_fit
@@ -100,19 +101,14 @@ def _row(run: EvaluationRun, name: str, choice: ModelChoice, model: LazyModel, k
 
 def _figures(gathered: _Gathered) -> Row:
     labels = np.arange(len(gathered.known) + len(gathered.strange)) >= len(gathered.known)
-    anomaly = {name: _mean(values) for name, values in gathered.planted.items()}
+    anomaly = {name: mean_of_known(values) for name, values in gathered.planted.items()}
     anomaly["unseen_domain"] = roc_auc(np.array(gathered.known + gathered.strange), labels)
     return {"calibration": {"nominal": list(NOMINAL), "observed": np.mean(gathered.observed, axis=0).tolist()},
             "sparsification": {"fraction": gathered.removed.tolist(),
                                "by_sigma": np.mean(gathered.by_sigma, axis=0).tolist(),
                                "oracle": np.mean(gathered.oracle, axis=0).tolist(),
                                "random": [1.0] * len(gathered.removed)},
-            "ause": _mean(gathered.ause), "rank_correlation": _mean(gathered.rank), "anomaly": anomaly}
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+            "ause": mean_of_known(gathered.ause), "rank_correlation": mean_of_known(gathered.rank), "anomaly": anomaly}
 
 
 def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) -> None:

@@ -4,63 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from made_evaluation import BENT, Model, plan, stand_in
 from made_recordings import CAMERA, FORMATS, Scene
 
-from mono_depth_recon import evaluation, evaluation_predictions
+from mono_depth_recon import evaluation
 from mono_depth_recon.cli import main
-from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.cli.evaluate import main as evaluate_tum
 from mono_depth_recon.datasets.opening import OpenOptions
-from mono_depth_recon.errors import ConfigError, DataError, ModelError
+from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation import EvaluationPlan, Progress, evaluate, read_prediction, write_prediction
-from mono_depth_recon.evaluation_tables import summaries, write_results
+from mono_depth_recon.evaluation_plan import ModelChoice, PartOfRecording, folder_of
+from mono_depth_recon.evaluation_tables import summaries, tables, write_results
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics_protocols import PROTOCOLS
-
-BENT = CAMERA + " 0.2 -0.1 0.001 0.002"
-
-
-class Model:
-    """Answers by the colours of the image, so that equal images have equal answers."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.asked = name, 0
-
-    def predict(self, batch: Sequence[Any]) -> list[Prediction]:
-        self.asked += 1
-        depth = 1 + cv2.blur(batch[0][0].astype(np.float32), (5, 5)).mean(axis=2) / 100
-        if self.name == "relative":
-            return [Prediction(disparity=1 / depth)]
-        if self.name == "broken" and self.asked == 2:
-            depth[:] = np.nan
-        if self.name == "broken" and self.asked == 3:
-            raise DataError("the network gives depth that is not positive")
-        return [Prediction(depth=depth)]
 
 
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
-    """Stand-ins for the table; `absent` cannot be loaded."""
-    made: dict[str, Model] = {}
-
-    def load(settings: ModelConfig, threads: int) -> Model:
-        if settings.name == "absent":
-            raise ModelError("weights of absent are missing: give model.checkpoint")
-        return made.setdefault(settings.name, Model(settings.name))
-
-    monkeypatch.setattr(evaluation_predictions, "load_model", load)
-    return made
-
-
-def plan(data: Path | list[Path], output: Path, *names: str, **changes: Any) -> EvaluationPlan:
-    paths = data if isinstance(data, list) else [data]
-    return EvaluationPlan(paths, names, output, **{"options": OpenOptions(camera=BENT), **changes})
+    """Stand-ins for the table."""
+    return stand_in(monkeypatch)
 
 
 def figures(made: evaluation.Evaluation) -> list[tuple[Any, ...]]:
@@ -123,6 +90,7 @@ def test_failing_frames_models_and_recordings_are_rows_with_their_reasons(
     assert by["desk", "absent", "affine"].reason == "weights of absent are missing: give model.checkpoint"
     assert by["desk", "absent", "affine"].failed == 6
     assert "protocol metric needs metres" in by["desk", "relative", "metric"].reason
+    assert by["desk", "relative", "metric"].failed == 0  # nothing is wrong with either
     assert by["desk", "relative", "affine"].failed == 0
     assert "does not exist" in by["none", "relative", "affine"].reason
 
@@ -170,5 +138,124 @@ def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.Capt
     assert status == 0, printed.err
     assert "| unetpp_mobile | 2 |" in printed.out and "*paper: alignment" in printed.out
     assert "2/2 frames" in printed.err and "s left" in printed.err
-    assert {p.name for p in (tmp_path / "results").iterdir()} == {
+    assert {p.name for p in (tmp_path / "results").iterdir()} >= {
         "predictions", "per_frame.csv", "summary.json", "tables.md", "config.yaml"}
+
+
+def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
+    tmp_path: Path, models: dict[str, Model]
+) -> None:
+    path = FORMATS["ros1"](tmp_path, Scene(frames=19))  # three chunks: pairs of frames across their seams count
+    made = {}
+    for workers in (1, 3):
+        asked = plan(path, tmp_path / str(workers), "metric_model", "relative", "broken", workers=workers,
+                     baselines=PartOfRecording(path, 0, 9))
+        evaluation = evaluate(asked)
+        made[workers] = (figures(evaluation), {key: vars(each) for key, each in evaluation.sequences.items()})
+        models["broken"].asked = 0
+    np.testing.assert_equal(made[3], made[1])
+    assert made[1][1]["desk", "metric_model", "metric"]["frames"] == 19
+
+
+def test_the_sequence_of_chunks_is_that_of_all_frames(tmp_path: Path, models: dict[str, Model]) -> None:
+    from mono_depth_recon.metrics_sequence import SequenceMeter
+
+    path = FORMATS["folder"](tmp_path, Scene(frames=19))
+    made = evaluate(plan(path, tmp_path / "results", "metric_model", protocols=["metric"]))
+    whole = SequenceMeter()
+    from mono_depth_recon.datasets.tum import TumFolder
+
+    for sample in TumFolder(path, BENT, rectified=True):
+        prediction = read_prediction(tmp_path / f"results/predictions/desk/metric_model/{sample.stamp:.6f}.npz")
+        assert prediction.depth is not None and sample.depth is not None
+        whole.add(prediction.depth, sample.depth, np.isfinite(sample.depth), sample.stamp)
+    assert vars(made.sequences["desk", "metric_model", "metric"]) == pytest.approx(vars(whole.result()), rel=1e-12)
+
+
+def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Model]) -> None:
+    for text, label in (("glpn_nyu", "glpn_nyu"), ("glpn_nyu=/data/tiny", "glpn_nyu=tiny"),
+                        ("unetpp_mobile=a/mine.json", "unetpp_mobile=mine"), ("hf:/data/own=metric_depth", "hf:own"),
+                        ("hf:org/name@main", "hf:org/name@main"), ("ensemble:a+b=/x/p:/y/q", "ensemble:a+b=p+q")):
+        assert ModelChoice.parse(text).label == label
+    assert ModelChoice.parse("hf:/data/own=relative_disparity").output == "relative_disparity"
+    assert folder_of("hf:org/name@main") == "hf:org_name@main"
+    for text in ("glpn_nyu=", "=x"):
+        with pytest.raises(ConfigError, match="NAME=WEIGHTS"):
+            ModelChoice.parse(text)
+    path, first, second = FORMATS["ros1"](tmp_path, Scene(frames=2)), tmp_path / "one", tmp_path / "two"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"weights")
+    asked = plan(path, tmp_path / "results", f"metric_model={first}", f"metric_model={second}")
+    assert {s.model for s in summaries(evaluate(asked))} == {"metric_model=one", "metric_model=two"}
+    (first / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(ConfigError, match=r"metric_model=one changed"):
+        evaluate(asked)
+    with pytest.raises(ConfigError, match="must differ in name or in the name of their weights"):
+        plan(path, tmp_path / "results", f"metric_model={first}", f"metric_model={first}")
+
+
+def test_baselines_stand_beside_the_models(tmp_path: Path, models: dict[str, Model]) -> None:
+    scene = Scene()
+    path = FORMATS["folder"](tmp_path, scene)
+    asked = plan(path, tmp_path / "results", "metric_model", options=OpenOptions(camera=CAMERA),
+                 baselines=PartOfRecording(path, 0, 2))
+    made = {(s.model, s.protocol): s for s in summaries(evaluate(asked))}
+    known, truth = (np.stack([scene.metres(i) for i in frames]) for frames in (range(3), range(6)))
+    constant = np.nanmedian(known)
+    expected = np.mean([np.nanmean(np.abs(constant - frame) / frame) for frame in truth])
+    assert made["constant", "metric"].figures["abs_rel"] == pytest.approx(expected, rel=1e-6)
+    mean = known[:, 4:].mean(axis=0)  # the first rows are never known
+    expected = np.mean([np.mean((mean - frame[4:]) ** 2) ** 0.5 for frame in truth])
+    assert made["mean map", "metric"].figures["rmse"] == pytest.approx(expected, rel=1e-6)
+    fitted = made["constant", "affine"]  # a constant is its mean inverse depth
+    expected = np.mean([np.nanmean(np.abs(1 / np.nanmean(1 / frame) - frame) / frame) for frame in truth])
+    assert fitted.figures["abs_rel"] == pytest.approx(expected, rel=1e-5) and fitted.failed == 0
+    assert [made[name, "metric"].baseline for name in ("constant", "mean map", "metric_model")] == [True, True, False]
+    assert not (tmp_path / "results/predictions/desk/constant").exists()
+    with pytest.raises(DataError, match="no frame stands at positions 50 to 60"):
+        evaluate(plan(path, tmp_path / "other", "metric_model", baselines=PartOfRecording(path, 50, 60)))
+    for text in ("desk", "desk:1", "desk:5:2", "desk:a:b"):
+        with pytest.raises(ConfigError, match="RECORDING:FIRST:LAST"):
+            PartOfRecording.parse(text)
+
+
+def test_one_common_frame_and_parts_of_recordings(tmp_path: Path, models: dict[str, Model]) -> None:
+    path = FORMATS["folder"](tmp_path, Scene())
+
+    def frames(**changes: Any) -> set[str]:
+        made = evaluate(plan(path, tmp_path / str(changes), "metric_model", protocols=["paper"], **changes))
+        return {row.frame for row in made.rows if not row.reason}
+
+    stamps = sorted(frames())
+    assert frames(frame="2") == {stamps[2]} == frames(frame=stamps[2])
+    assert frames(ranges={"desk": (1, 2)}) == set(stamps[1:3])
+    none = evaluate(plan(path, tmp_path / "none", "metric_model", frame="77"))
+    assert all("no frame is chosen of positions 0 to 5" in row.reason for row in none.rows) and none.rows
+    with pytest.raises(ConfigError, match="a frame is a position"):
+        plan(path, tmp_path / "x", "metric_model", frame="first")
+
+
+def test_failing_frames_of_a_model_name_their_runtime(tmp_path: Path, models: dict[str, Model],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    path = FORMATS["ros1"](tmp_path, Scene(frames=2))
+
+    def out_of_memory(self: Model, batch: Any) -> None:
+        raise RuntimeError("not enough memory:\nyou tried to allocate 8 GB")
+
+    monkeypatch.setattr(Model, "predict", out_of_memory)
+    made = summaries(evaluate(plan(path, tmp_path / "results", "metric_model", protocols=["metric"])))
+    assert made[0].failed == 2 and "failed on this frame: not enough memory: you tried" in made[0].reason
+    assert "| 2: metric_model failed on this frame" in tables(made)
+
+
+def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = FORMATS["folder"](tmp_path, Scene(frames=3))
+    status = evaluate_tum([f"{path}:0:1", "--output", str(tmp_path / "results"), "--camera", CAMERA, "--protocols",
+                           "metric", "--baseline-frames", f"{path}:0:0", "--workers", "1"])
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    assert [line.split(" | ")[:2] for line in printed.out.splitlines() if line.startswith("| ")][2:] == [
+        ["| constant", "2"], ["| mean map", "2"], ["| unetpp_mobile", "2"]]
+    assert evaluate_tum([str(path), "--output", str(tmp_path / "results")]) == 1
+    assert "evaluate_tum: error: " in capsys.readouterr().err
