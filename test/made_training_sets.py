@@ -1,4 +1,4 @@
-"""Small training sets with known depth, in exactly the formats that are published; pixels follow from `colour`, `depth`."""
+"""Small training sets with known colour and depth (`colour`, `depth`), in exactly the formats that are published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ KITTI_WIDTH, KITTI_HEIGHT = 124, 37
 CALIBRATION = """calib_time: 09-Jan-2012 13:57:47
 corner_dist: 9.950000e-02
 S_02: 1.392000e+03 5.120000e+02
-K_02: 9.597910e+02 0.000000e+00 6.960217e+02 0.000000e+00 9.569251e+02 2.241806e+02 0.000000e+00 0.000000e+00 1.000000e+00
+K_02: 9.597910e+02 0.000000e+00 6.960217e+02 0.000000e+00 9.569251e+02 2.241806e+02 \
+0.000000e+00 0.000000e+00 1.000000e+00
 S_rect_02: 1.240000e+02 3.700000e+01
 P_rect_02: 7.215377e+01 0.000000e+00 6.095593e+01 4.485728e+01 0.000000e+00 7.215377e+01 1.728540e+01 2.163791e-01 \
 0.000000e+00 0.000000e+00 1.000000e+00 2.745884e-03

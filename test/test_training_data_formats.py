@@ -1,0 +1,495 @@
+"""Readers of training data: every format is written as published and read back against the known depth."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_recordings import CAMERA, FORMATS, Scene
+from made_training_sets import (
+    HEIGHT,
+    KITTI_HEIGHT,
+    KITTI_WIDTH,
+    WIDTH,
+    colour,
+    depth,
+    kitti_known,
+    write_kitti,
+    write_nyu_csv,
+    write_nyu_mat,
+    write_pairs,
+    write_png,
+    write_splits,
+)
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.frame_source import FrameSource
+from mono_depth_recon.datasets.image_folder import ImageFolder
+from mono_depth_recon.datasets.kitti import KittiDepth, read_list
+from mono_depth_recon.datasets.nyu_csv import NyuCsv
+from mono_depth_recon.datasets.nyu_mat import NyuMat
+from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
+from mono_depth_recon.datasets.recording_source import RecordingSource
+from mono_depth_recon.datasets.room_source import RoomSource, RoomViewOptions
+from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
+
+SCENES = ["kitchen_0004", "kitchen_0004", "basement_0001a", "basement_0001b", "office_0012"]
+DRIVES = {"2011_09_26_drive_0001_sync": "train", "2011_09_26_drive_0002_sync": "train",
+          "2011_09_29_drive_0026_sync": "val"}
+
+
+# NYU Depth V2, labelled
+
+
+@pytest.fixture(scope="module")
+def mat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_nyu_mat(tmp_path_factory.mktemp("nyu") / "nyu_depth_v2_labeled.mat", SCENES)
+
+
+def test_nyu_mat_comes_back_transposed_in_metres(mat: Path) -> None:
+    source = NyuMat("nyu", mat)
+    assert len(source) == 5
+    for i in range(5):
+        sample = source[i]
+        np.testing.assert_array_equal(sample.rgb, colour(i))
+        np.testing.assert_array_equal(sample.depth, depth(i))
+        assert sample.rgb.flags.c_contiguous and sample.depth is not None and sample.depth.dtype == np.float32
+        assert sample.stamp == pytest.approx(1294886360.208451 + i, abs=1e-5)
+    assert source.origin(2) == f"{mat}: image 3"
+
+
+def test_nyu_mat_camera_is_the_toolbox_one_resampled(mat: Path) -> None:
+    camera = NyuMat("nyu", mat)[0].camera
+    assert camera.size == (WIDTH, HEIGHT) and camera.is_rectified
+    assert camera.fx == pytest.approx(518.8579 / 10, abs=1e-3)
+    assert camera.cx == pytest.approx((325.58244 + 0.5) / 10 - 0.5, abs=1e-4)
+
+
+def test_nyu_mat_raw_depth_has_holes(mat: Path) -> None:
+    raw = NyuMat("nyu", mat, depth="raw")[1].depth
+    assert raw is not None and np.isnan(raw[:4]).all()
+    np.testing.assert_array_equal(raw[4:], depth(1)[4:])
+
+
+def test_nyu_border_outside_the_depth_camera_is_unknown(mat: Path) -> None:
+    known = np.isfinite(np.asarray(NyuMat("nyu", mat, mask_border=True)[0].depth))
+    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (4, 46, 4, 59)  # 44:471, 40:601 of 480x640
+    assert known.sum() == 43 * 56
+
+
+def test_two_takes_of_a_room_are_one_scene(mat: Path) -> None:
+    source = NyuMat("nyu", mat)
+    assert [source.scene(i) for i in range(5)] == ["kitchen_0004", "kitchen_0004", "basement_0001", "basement_0001",
+                                                   "office_0012"]
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["matlab5", "matlab73"])
+def test_official_split_counts_from_one(mat: Path, tmp_path: Path, old: bool) -> None:
+    splits = write_splits(tmp_path / "splits.mat", train=[5, 1, 2], test=[3, 4], old=old)
+    assert NyuMat("nyu", mat, splits).official() == {"train": [4, 0, 1], "test": [2, 3]}
+
+
+@pytest.mark.parametrize(("train", "test", "message"), [
+    ([0, 1], [2], "numbers from 1 to 5, got 0 to 1"),
+    ([1, 2], [6], "numbers from 1 to 5, got 6 to 6"),
+    ([1, 1], [2], "different numbers"),
+    ([1, 2, 3], [3, 4], "image 3 and 0 more stand in trainNdxs and in testNdxs"),
+    ([1], [], "expected testNdxs"),
+])
+def test_a_split_that_does_not_fit_is_refused(mat: Path, tmp_path: Path, train: list[int], test: list[int],
+                                              message: str) -> None:
+    splits = write_splits(tmp_path / "splits.mat", train, test)
+    with pytest.raises(DataError, match=message):
+        NyuMat("nyu", mat, splits).official()
+
+
+def test_a_missing_or_broken_split_file_is_named(mat: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"splits\.mat, which is missing"):
+        NyuMat("nyu", mat, tmp_path / "splits.mat").official()
+    (tmp_path / "splits.mat").write_bytes(b"no matlab" * 30)
+    with pytest.raises(DataError, match=r"splits\.mat: expected a MATLAB file"):
+        NyuMat("nyu", mat, tmp_path / "splits.mat").official()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_a_truncated_mat_is_named_with_its_size(mat: Path, tmp_path: Path, share: float) -> None:
+    whole = mat.read_bytes()
+    short = tmp_path / "short.mat"
+    short.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=rf"short\.mat is cut short, it has {int(share * len(whole))} of {len(whole)}"):
+        NyuMat("nyu", short)
+
+
+def test_other_files_are_not_taken_for_the_labelled_set(tmp_path: Path) -> None:
+    import h5py
+    from scipy.io import savemat
+
+    with pytest.raises(DataError, match="is missing: expected nyu_depth_v2_labeled.mat"):
+        NyuMat("nyu", tmp_path / "none.mat")
+    savemat(tmp_path / "old.mat", {"images": np.zeros((4, 4, 3, 2), np.uint8)})
+    with pytest.raises(DataError, match=r"old\.mat: expected MATLAB 7\.3 \(HDF5\), got MATLAB 5"):
+        NyuMat("nyu", tmp_path / "old.mat")
+    (tmp_path / "text.mat").write_text("hello")
+    with pytest.raises(DataError, match="got a file of 5 bytes that is none"):
+        NyuMat("nyu", tmp_path / "text.mat")
+    with h5py.File(tmp_path / "straight.mat", "w") as file:  # written by somebody who did not reverse the dimensions
+        for key, shape in (("images", (5, 48, 64, 3)), ("depths", (5, 48, 64)), ("scenes", (1, 5))):
+            file[key] = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError, match=r"images must be uint8 of \(N, 3, width, height\)"):
+        NyuMat("nyu", tmp_path / "straight.mat")
+    with pytest.raises(DataError, match="missing: rawDepths"):
+        NyuMat("nyu", tmp_path / "straight.mat", depth="raw")
+
+
+# NYU Depth V2, csv layout
+
+
+@pytest.fixture(scope="module")
+def csv_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_nyu_csv(tmp_path_factory.mktemp("csv"), ["kitchen_0029a", "kitchen_0029b", "study_0003"])
+
+
+def test_csv_training_depth_is_8_bit_and_test_depth_16_bit(csv_set: Path) -> None:
+    source = NyuCsv("nyu", csv_set)
+    official = source.official()
+    assert official == {"train": list(range(9)), "test": [9, 10, 11, 12]}
+    assert [source.scene(i) for i in official["train"]] == ["kitchen_0029"] * 6 + ["study_0003"] * 3
+    trained = np.stack([np.asarray(source[i].depth) for i in (0, 8)])
+    np.testing.assert_allclose(trained, [depth(1), depth(23)], atol=0.5 * 10 / 255 + 1e-6)
+    assert np.abs(trained - [depth(1), depth(23)]).max() > 0.01  # the steps of 8 bits are there
+    np.testing.assert_allclose(np.asarray(source[10].depth), depth(1), atol=0.5001e-3)
+    np.testing.assert_array_equal(source[10].rgb, colour(1))
+    assert np.abs(source[0].rgb.astype(int) - colour(1)).mean() < 4  # JPEG
+    assert source.per_metre(0) == 25.5 and source.per_metre(9) == 1000
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_csv_paths_count_from_the_folder_that_holds_data(csv_set: Path, below: str) -> None:
+    assert len(NyuCsv("nyu", csv_set / below)) == 13
+
+
+def test_csv_may_lie_beside_data(csv_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(csv_set / "data")
+    for name in ("nyu2_train.csv", "nyu2_test.csv"):
+        (tmp_path / name).write_bytes((csv_set / "data" / name).read_bytes())
+    assert NyuCsv("nyu", tmp_path)[12].rgb.shape == (HEIGHT, WIDTH, 3)
+
+
+def _csv_copy(path: Path, train: str = "", test: str = "") -> NyuCsv:
+    """A set of two scenes with other lines in its lists."""
+    write_nyu_csv(path, ["kitchen_0001", "office_0002"], frames=1, tests=1)
+    for split, text in (("train", train), ("test", test)):
+        if text:
+            (path / f"data/nyu2_{split}.csv").write_text(text)
+    return NyuCsv("nyu", path)
+
+
+TRAIN_PAIR = "data/nyu2_train/kitchen_0001_out/1.jpg,data/nyu2_train/kitchen_0001_out/1.png\n"
+TEST_PAIR = "data/nyu2_test/00000_colors.png,data/nyu2_test/00000_depth.png\n"
+
+
+def test_8_bit_depth_where_16_are_promised_is_refused_with_its_line(tmp_path: Path) -> None:
+    source = _csv_copy(tmp_path, test=TEST_PAIR + TRAIN_PAIR)
+    with pytest.raises(DataError, match=r"nyu2_test\.csv:2: .*1\.png: depth must be one channel of 16 bits, got uint8"):
+        source[3]
+
+
+def test_16_bit_depth_where_8_are_promised_is_refused_with_its_line(tmp_path: Path) -> None:
+    source = _csv_copy(tmp_path, train=TRAIN_PAIR + TEST_PAIR)
+    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: .*must be one channel of 8 bits .* got uint16"):
+        source[1]
+
+
+def test_a_csv_that_points_nowhere_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nyu2_train\.csv:1: names elsewhere/1\.jpg, which is neither in "):
+        _csv_copy(tmp_path, train="elsewhere/1.jpg,elsewhere/1.png\n")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (TRAIN_PAIR + "\nonly_one_field.jpg\n", r"nyu2_train\.csv:3: expected 'colour,depth', got 1 fields"),
+    ("a.jpg,\n", r"nyu2_train\.csv:1: expected 'colour,depth'"),
+    ("\n", r"nyu2_train\.csv: expected lines"),
+])
+def test_lines_that_are_no_pairs_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _csv_copy(tmp_path, train=text)
+
+
+def test_later_lines_that_point_nowhere_are_named_when_read(tmp_path: Path) -> None:
+    source = _csv_copy(tmp_path, train=TRAIN_PAIR + TRAIN_PAIR.replace("1.png", "2.png"))
+    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: names .*2\.png, which is missing"):
+        source[1]
+
+
+def test_csv_without_lists_and_without_test_list(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected nyu2_train\.csv in it"):
+        NyuCsv("nyu", tmp_path)
+    source = _csv_copy(tmp_path)
+    (tmp_path / "data/nyu2_test.csv").unlink()
+    assert len(NyuCsv("nyu", tmp_path)) == 2
+    with pytest.raises(DataError, match=r"nyu2_test\.csv is missing"):
+        NyuCsv("nyu", tmp_path).official()
+    assert list(source.pool()) == [0, 1]
+
+
+# KITTI depth
+
+
+@pytest.fixture(scope="module")
+def kitti_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_kitti(tmp_path_factory.mktemp("kitti"), DRIVES)
+
+
+def test_kitti_depth_is_sparse_and_in_metres(kitti_set: tuple[Path, Path]) -> None:
+    source = KittiDepth("kitti", *kitti_set)
+    assert source.official() == {"train": [0, 1, 2, 3, 4, 5], "test": [6, 7, 8]}
+    assert source.scene(3) == "2011_09_26_drive_0002_sync"
+    sample = source[4]  # image 6 of drive 2
+    known = kitti_known(6)
+    np.testing.assert_array_equal(np.isfinite(np.asarray(sample.depth)), known)
+    np.testing.assert_allclose(np.asarray(sample.depth)[known], depth(6, KITTI_WIDTH, KITTI_HEIGHT, 60.0)[known],
+                               atol=0.5001 / 256)
+    np.testing.assert_array_equal(sample.rgb, colour(6, KITTI_WIDTH, KITTI_HEIGHT))
+    assert sample.stamp == pytest.approx(0.6)
+
+
+def test_kitti_camera_is_that_of_the_rectified_left_image(kitti_set: tuple[Path, Path]) -> None:
+    camera = KittiDepth("kitti", *kitti_set)[0].camera
+    assert camera.size == (KITTI_WIDTH, KITTI_HEIGHT)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (72.15377, 72.15377, 60.95593, 17.28540)
+
+
+@pytest.mark.parametrize("line", [
+    "2011_09_26/2011_09_26_drive_0001_sync/image_02/data/{number:010d}.png "
+    "2011_09_26_drive_0001_sync/proj_depth/groundtruth/image_02/{number:010d}.png 721.5377",
+    "2011_09_26/2011_09_26_drive_0001_sync {number} l",
+])
+def test_kitti_lists_in_both_forms(kitti_set: tuple[Path, Path], tmp_path: Path, line: str) -> None:
+    (tmp_path / "train.txt").write_text("\n".join(line.format(number=n) for n in (6, 3, 7)) + "\n")
+    (tmp_path / "test.txt").write_text("2011_09_29/2011_09_29_drive_0026_sync 5 l\n")
+    source = KittiDepth("kitti", *kitti_set, lists={"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"})
+    assert source.official() == {"train": [0, 1], "test": [2]}
+    assert [source[i].name[-10:] for i in range(3)] == ["0000000006", "0000000007", "0000000005"]
+    assert source.notes == [f"{tmp_path / 'train.txt'}: 1 of 3 images have no annotated depth"]
+    assert source.origin(1) == f"{tmp_path / 'train.txt'}:3"
+
+
+def test_kitti_takes_colour_that_was_converted_to_jpeg(tmp_path: Path) -> None:
+    raw, annotated = write_kitti(tmp_path, dict(list(DRIVES.items())[:1]), frames=1)
+    png = next(raw.rglob("*.png"))
+    write_png(png.with_suffix(".jpg"), colour(5, KITTI_WIDTH, KITTI_HEIGHT))
+    png.unlink()
+    assert np.abs(KittiDepth("kitti", raw, annotated)[0].rgb.astype(int) - colour(5, KITTI_WIDTH, KITTI_HEIGHT)
+                  ).mean() < 4
+
+
+def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
+    raw, annotated = write_kitti(tmp_path, dict(list(DRIVES.items())[:1]), frames=2)
+    source = KittiDepth("kitti", raw, annotated)
+    calibration = raw / "2011_09_26/calib_cam_to_cam.txt"
+    text = calibration.read_text()
+    calibration.write_text(text.replace("7.215377e+01 0.0", "seventy 0.0", 1))
+    with pytest.raises(DataError, match=r"calib_cam_to_cam\.txt:6: P_rect_02 must be 12 finite numbers"):
+        source[0]
+    calibration.write_text(text.replace("S_rect_02: 1.240000e+02", "S_rect_02: 1.250000e+02"))
+    with pytest.raises(DataError, match=r"0000000005\.png: colour has 124x37 pixels, expected 125x37"):
+        source[0]
+    calibration.write_text(text.replace("P_rect_02", "P_2"))
+    with pytest.raises(DataError, match="expected a line 'P_rect_02:'"):
+        KittiDepth("kitti", raw, annotated)[0]
+    calibration.write_text(text)
+    source.files(1)[0].unlink()
+    with pytest.raises(DataError, match=r"needs .*0000000006\.png, which is missing: download the raw recording"):
+        source[1]
+    with pytest.raises(DataError, match="is no folder"):
+        KittiDepth("kitti", raw / "nowhere", annotated)
+    with pytest.raises(DataError, match="found none"):
+        KittiDepth("kitti", raw, raw)
+
+
+@pytest.mark.parametrize("line", ["2011_09_26_drive_0001_sync 5 l", "2011_09_26/2011_09_26_drive_0001_sync five l",
+                                  "2011_09_26/2011_09_26_drive_0001_sync 5 m",
+                                  "2011_09_26/2011_09_26_drive_0001_sync/image_07/data/1.png x"])
+def test_malformed_lines_of_kitti_lists_are_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(f"2011_09_26/2011_09_26_drive_0001_sync 5 l\n{line}\n")
+    with pytest.raises(DataError, match=r"list\.txt:2: expected 'DATE"):
+        read_list(tmp_path / "list.txt")
+
+
+# Folders of image pairs
+
+
+def _folder(path: Path, camera: str = "60 60 31.5 23.5", per_metre: float = 1000.0) -> ImageFolder:
+    return ImageFolder("mine", path, "{scene}/rgb/{frame}.png", "{scene}/depth/{frame}.png", per_metre, camera, 10.0)
+
+
+def test_pairs_are_found_by_pattern_in_natural_order(tmp_path: Path) -> None:
+    source = _folder(write_pairs(tmp_path, ["hall", "attic"], frames=11, per_metre=5000.0), per_metre=5000.0)
+    assert [source[i].name for i in (0, 1, 2, 10, 11)] == ["attic/0", "attic/1", "attic/2", "attic/10", "hall/0"]
+    np.testing.assert_array_equal(source[2].rgb, colour(12))
+    np.testing.assert_allclose(np.asarray(source[2].depth), depth(12), atol=0.5001 / 5000)
+    assert source[0].camera.fx == 60 and source[0].camera.size == (WIDTH, HEIGHT)
+    assert list(source.positions())[9:13] == [9, 10, 0, 1]
+
+
+def test_patterns_take_prefixes_and_one_scene(tmp_path: Path) -> None:
+    for k in range(3):
+        write_png(tmp_path / f"frame-{k:06d}.color.jpg", colour(k))
+        write_png(tmp_path / f"frame-{k:06d}.depth.png", np.rint(depth(k) * 1000).astype(np.uint16))
+    source = ImageFolder("mine", tmp_path, "frame-{frame}.color.jpg", "frame-{frame}.depth.png", 1000,
+                         "60 60 31.5 23.5", 10.0)
+    assert len(source) == 3 and source.scene(0) == "mine"
+
+
+def test_zero_depth_is_unknown(tmp_path: Path) -> None:
+    stored = np.rint(depth(0) * 1000).astype(np.uint16)
+    stored[10:20, 5:9] = 0
+    write_pairs(tmp_path, ["hall"], frames=1)
+    write_png(tmp_path / "hall/depth/0.png", stored)
+    np.testing.assert_array_equal(np.isnan(np.asarray(_folder(tmp_path)[0].depth)), stored == 0)
+
+
+def test_distorted_pairs_are_rectified(tmp_path: Path) -> None:
+    write_pairs(tmp_path, ["hall"], frames=1)
+    camera = PinholeCamera.from_intrinsics(WIDTH, HEIGHT, 60, 60, 31.5, 23.5, (0.2, -0.5, 0.001, 0.002, 0.3))
+    sample = _folder(tmp_path, "60 60 31.5 23.5 0.2 -0.5 0.001 0.002 0.3")[0]
+    assert sample.camera.is_rectified
+    map_x, map_y = camera.rectification_maps
+    inside = (map_x > 0) & (map_x < WIDTH - 1) & (map_y > 0) & (map_y < HEIGHT - 1) & np.isfinite(sample.depth)
+    columns, rows = np.clip(map_x, 0, WIDTH - 1), np.clip(map_y, 0, HEIGHT - 1)
+    slope = (1 + 4 * columns / (WIDTH - 1) - 0.5 * rows / (HEIGHT - 1))  # depth(0) at the place that the pixel shows
+    np.testing.assert_allclose(np.asarray(sample.depth)[inside], slope[inside], atol=0.06)
+    assert inside.mean() > 0.8 and np.abs(map_x - np.arange(WIDTH)).max() > 0.8
+
+
+@pytest.mark.parametrize("text", ["60 61 31.5 23.5\n", "60 0 31.5\n0 61 23.5\n0 0 1\n",
+                                  "60,0,31.5,0\n0,61,23.5,0\n0,0,1,0\n0,0,0,1\n"])
+def test_intrinsics_from_a_file_of_the_scene(tmp_path: Path, text: str) -> None:
+    write_pairs(tmp_path, ["hall", "attic"], frames=1)
+    for scene in ("hall", "attic"):
+        (tmp_path / scene / "camera.txt").write_text(text)
+    camera = _folder(tmp_path, "{scene}/camera.txt")[1].camera
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (60, 61, 31.5, 23.5)
+
+
+def test_image_folders_name_what_is_wrong(tmp_path: Path) -> None:
+    write_pairs(tmp_path, ["hall"], frames=4)
+    write_png(tmp_path / "hall/depth/1.png", np.rint(depth(1) * 25).astype(np.uint8))
+    write_png(tmp_path / "hall/depth/2.png", np.rint(depth(2, 32, 24) * 1000).astype(np.uint16))
+    (tmp_path / "hall/depth/3.png").unlink()
+    source = _folder(tmp_path)
+    assert [str(gap) for gap in source.gaps] == [
+        f"{tmp_path}/hall/rgb/3.png: has no depth image {{scene}}/depth/{{frame}}.png beside it"]
+    with pytest.raises(DataError, match=r"rgb/1\.png: .*depth/1\.png: depth must be one channel of 16 bits, got uint8"):
+        source[1]
+    with pytest.raises(DataError, match=r"rgb/2\.png: depth has 32x24 pixels, expected 64x48"):
+        source[2]
+    with pytest.raises(DataError, match=r"no pair of .*\(4 files\) and .*\(0 files\)"):
+        ImageFolder("mine", tmp_path, "{scene}/rgb/{frame}.png", "{scene}/{frame}.png", 1000, "60 60 31.5 23.5", 10)
+    with pytest.raises(CalibrationError, match="camera is needed"):
+        _folder(tmp_path, "")
+    with pytest.raises(CalibrationError, match=r"camera\.txt is missing"):
+        _folder(tmp_path, "camera.txt")[0]
+    for pattern in ("rgb/*.png", "rgb/{number}.png", "/rgb/{frame}.png"):
+        with pytest.raises(ConfigError, match="pattern must be a relative path"):
+            ImageFolder("mine", tmp_path, pattern, "{frame}", 1000, "60 60 31.5 23.5", 10)
+
+
+# Recordings and rooms
+
+
+@pytest.mark.parametrize("form", ["folder", "tgz", "ros1", "mcap"])
+def test_recordings_are_what_their_readers_give(tmp_path: Path, form: str) -> None:
+    path = FORMATS[form](tmp_path, Scene(frames=3))
+    options = OpenOptions(camera=CAMERA)
+    source = RecordingSource("desk", path, options, 10.0)
+    reader = open_dataset(path, OpenOptions(camera=CAMERA, rectified=True))
+    assert len(source) == len(reader) == 3 and list(source.positions()) == [0, 1, 2]
+    for i in range(3):
+        np.testing.assert_array_equal(source[i].rgb, reader[i].rgb)
+        np.testing.assert_array_equal(np.asarray(source[i].depth), np.asarray(reader[i].depth))
+        assert source[i].stamp == reader[i].stamp and source[i].camera.is_rectified
+    assert source.scene(0) == path.name and str(path) in source.origin(0)
+    assert source.per_metre(0) == (5000 if form in ("folder", "tgz") else 1000)
+    reader.close()
+
+
+def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
+    for number, frames in enumerate((2, 4)):
+        (tmp_path / f"take{number}").mkdir()
+        FORMATS["folder"](tmp_path / f"take{number}", Scene(frames=frames))
+    source = RecordingSource("desk", tmp_path / "take*/desk", OpenOptions(camera=CAMERA), 10.0)
+    assert len(source) == 6 and list(source.positions()) == [0, 1, 0, 1, 2, 3]
+    assert [Path(source.origin(i)).parts[-4] for i in (1, 2)] == ["take0", "take1"]
+    with pytest.raises(DataError, match="no recording is called like that"):
+        RecordingSource("desk", tmp_path / "other*", OpenOptions(camera=CAMERA), 10.0)
+
+
+def test_rooms_are_rendered_the_same_in_any_order() -> None:
+    rooms = RoomSource("rooms", RoomViewOptions(rooms=2, frames_per_room=2, first_seed=5, width=32, height=24,
+                                                min_hfov_deg=50, max_hfov_deg=80, tilt_deg=10))
+    other, later, earlier, again = (rooms[i] for i in (3, 1, 0, 1))
+    assert [sample.name for sample in (other, later, earlier)] == ["room 6 view 1", "room 5 view 1", "room 5 view 0"]
+    np.testing.assert_array_equal(later.rgb, again.rgb)
+    np.testing.assert_array_equal(np.asarray(later.depth), np.asarray(again.depth))
+    assert len({sample.camera.fx for sample in (other, later, earlier)}) == 3
+    for sample in (other, later, earlier):
+        hfov = 2 * np.degrees(np.arctan(16 / sample.camera.fx))
+        assert 50 <= hfov <= 80 and np.nanmedian(np.asarray(sample.depth)) > 0.3
+    assert [rooms.scene(i) for i in (1, 2)] == ["room 5", "room 6"] and rooms.is_rendered
+    with pytest.raises(IndexError):
+        rooms[4]
+    with pytest.raises(ConfigError, match="must not be above max_hfov_deg"):
+        RoomViewOptions(1, 1, 0, 32, 24, 80, 50, 10)
+
+
+# For workers
+
+
+def _answers(source: FrameSource, queue: multiprocessing.Queue[tuple[float, int]]) -> None:
+    sample = source[len(source) - 1]
+    queue.put((float(np.nansum(np.asarray(sample.depth))), int(sample.rgb.sum())))
+
+
+@pytest.mark.parametrize("kind", ["mat", "csv", "kitti", "folder", "tgz", "mcap"])
+def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    """Pickled, as spawn does it, and forked while the parent has its files open."""
+    source: FrameSource
+    if kind == "mat":
+        source = NyuMat("nyu", request.getfixturevalue("mat"))
+    elif kind == "csv":
+        source = NyuCsv("nyu", request.getfixturevalue("csv_set"))
+    elif kind == "kitti":
+        source = KittiDepth("kitti", *request.getfixturevalue("kitti_set"))
+    elif kind == "folder":
+        source = _folder(write_pairs(tmp_path, ["hall"], frames=2))
+    else:
+        source = RecordingSource("desk", FORMATS[kind](tmp_path, Scene(frames=3)), OpenOptions(camera=CAMERA), 10.0)
+    here = source[len(source) - 1]
+    expected = (float(np.nansum(np.asarray(here.depth))), int(here.rgb.sum()))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    for given in (source, pickle.loads(pickle.dumps(source))):
+        process = context.Process(target=_answers, args=(given, queue))
+        process.start()
+        assert queue.get(timeout=60) == pytest.approx(expected)
+        process.join(60)
+        assert process.exitcode == 0
+    after = source[0]  # what the workers did to their copies is nothing to this process
+    assert after.depth is not None and np.isfinite(after.depth).any()
+
+
+def test_an_archive_is_unpacked_once_and_removed_with_its_source(tmp_path: Path) -> None:
+    source = RecordingSource("desk", FORMATS["tgz"](tmp_path, Scene(frames=2)), OpenOptions(camera=CAMERA), 10.0)
+    unpacked = source.files(0)[0]
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.files(0)[0] == unpacked and copy[1].rgb.shape == (48, 64, 3)
+    del copy
+    assert unpacked.is_file() and cv2.imread(str(unpacked)) is not None
+    del source
+    assert not unpacked.exists()
