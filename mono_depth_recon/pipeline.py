@@ -87,10 +87,10 @@ class DepthReconstructor:
     ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
-        `out` receives the points (see `back_project`), but with `cloud.voxel_size` there are fewer; `reference` is what a relative model's scale is fitted on with
-        `scale.source` reference. A relative model without metres gives a Frame without depth, which says why. Raises
-        CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
-        differ in size.
+        `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `reference` is what a
+        relative model's scale is fitted on with `scale.source` reference. A relative model without metres gives a Frame
+        without depth, which says why. Raises CalibrationError for a distorted image where `camera.distortion` is
+        refuse, DataError where image and camera differ in size.
         """
         config, watch = self.config, Stopwatch()
         check_rgb(rgb)

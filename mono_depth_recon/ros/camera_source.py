@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from ..errors import DataError
 from ..frames import Sample
 from .conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
+from .tf_messages import TfPublisher
 
 WORLD_FRAME = "world"
 _LOADERS = 2
@@ -45,18 +46,27 @@ class Cue:
 class CameraTopics:
     """Publishers of one camera: image, camera_info, reference/image, reference/camera_info, odometry; /clock if asked.
 
-    Reference depth is 32FC1 metres or 16UC1 millimetres; odometry is the pose of the optical frame in `world`.
+    Reference depth is 32FC1 metres or 16UC1 millimetres; odometry is the pose of the optical frame in `world_frame`,
+    and so is /tf, where tf2_msgs is installed.
     """
 
-    def __init__(self, node: Node, frame_id: str, reference_encoding: str, clock: bool = False) -> None:
+    def __init__(self, node: Node, frame_id: str, reference_encoding: str, clock: bool = False,
+                 world_frame: str = WORLD_FRAME) -> None:
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        self._frame_id, self._encoding = frame_id, reference_encoding
+        self._frame_id, self._world_frame, self._encoding = frame_id, world_frame, reference_encoding
         self.image = node.create_publisher(Image, "image", qos)
         self._info = node.create_publisher(CameraInfo, "camera_info", qos)
         self._reference = node.create_publisher(Image, "reference/image", qos)
         self._reference_info = node.create_publisher(CameraInfo, "reference/camera_info", qos)
         self._odometry = node.create_publisher(Odometry, "odometry", qos)
+        self._tf = TfPublisher(node)
         self._clock = node.create_publisher(Clock, "/clock", qos) if clock else None
+
+    @property
+    def poses_text(self) -> str:
+        """Where the poses go and in which frame, for people."""
+        tf = self._tf.topic or "not on /tf: tf2_msgs is not installed"
+        return f"poses, if any, in frame '{self._world_frame}' on {self._odometry.topic_name} ({tf})"
 
     @property
     def has_clock(self) -> bool:
@@ -73,8 +83,9 @@ class CameraTopics:
         header = Header(stamp=stamp, frame_id=self._frame_id)
         self._info.publish(info_to_msg(sample.camera, header))
         if sample.T_world_camera is not None:
-            world = Header(stamp=stamp, frame_id=WORLD_FRAME)
+            world = Header(stamp=stamp, frame_id=self._world_frame)
             self._odometry.publish(odometry_to_msg(sample.T_world_camera, world, self._frame_id))
+            self._tf.send(sample.T_world_camera, world, self._frame_id)
         if _subscribed(self.image):
             self.image.publish(rgb_to_msg(sample.rgb, header))
         if sample.depth is not None and _subscribed(self._reference_info):
@@ -90,7 +101,8 @@ class CameraTopics:
     def flush(self, seconds: float) -> None:
         """Waits until subscribers have what was published, `seconds` at most. What is unsent at the end is lost."""
         end = time.monotonic() + seconds
-        for publisher in (self._info, self._odometry, self.image, self._reference_info, self._reference):
+        sent = (self._info, self._odometry, self._tf.publisher, self.image, self._reference_info, self._reference)
+        for publisher in (each for each in sent if each is not None):
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
 
 

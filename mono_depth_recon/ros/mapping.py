@@ -236,6 +236,7 @@ class Mapping:
     def _notice_death(self) -> None:
         if self._worker is not None and self._worker.deaths > self.figures.worker_restarts:
             self.figures.worker_restarts, self.figures.state = self._worker.deaths, MapState()
+            self._points, self._mesh = _Shown(), _Shown()
 
     def _left_out(self, status: str, reason: str) -> None:
         self.figures.last_reason = f"{status}: {reason}"

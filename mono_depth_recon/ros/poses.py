@@ -13,13 +13,13 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from ..arrays import Matrix
 from ..config import MappingConfig
 from ..datasets.bag_poses import Transform, frame_name, transform_of_odometry, transforms_of
 from ..errors import ConfigError, DataError
 from .subscriptions import AdaptiveSubscription
+from .tf_messages import tf_message_type, tf_qos
 from .transform_tree import NotYet, TransformTree, without_child
 
 NO_TF = ("TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
@@ -29,7 +29,6 @@ _TYPES: dict[str, type[Any]] = {"nav_msgs/msg/Odometry": Odometry, "geometry_msg
 _CAMERA = "(camera)"  # the camera's frame in the tree where a topic tells its pose without a name for it
 _PATIENCE_S = 0.5
 _LOOK_S = 0.5
-_TF_DEPTH = 100
 
 
 class Poses:
@@ -45,11 +44,11 @@ class Poses:
         self._world, self._told = frame_name(settings.world_frame), ""  # told: the frame whose pose the topic tells
         self._tree, self._arrived, self._closing = TransformTree(), threading.Condition(), False
         self.refused = 0
-        message = _tf_message()
+        message = tf_message_type()
         if message is None and not self._topic:
             raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
         self._tf = [] if message is None else [
-            node.create_subscription(message, topic, lambda msg, fixed=fixed: self._on_tf(msg, fixed), _tf_qos(fixed))
+            node.create_subscription(message, topic, lambda msg, fixed=fixed: self._on_tf(msg, fixed), tf_qos(fixed))
             for topic, fixed in (("/tf", False), ("/tf_static", True))]
         self._subscription: AdaptiveSubscription | None = None
         self._looking = node.create_timer(_LOOK_S, self._look) if self._topic else None
@@ -142,19 +141,3 @@ class Poses:
                     self.refused += 1
                     self._complain(str(error))
             self._arrived.notify_all()
-
-
-def _tf_message() -> type[Any] | None:
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError:
-        return None
-    message: type[Any] = TFMessage
-    return message
-
-
-def _tf_qos(fixed: bool) -> QoSProfile:
-    """As tf2_ros listens: what is fixed was said once, before."""
-    durability = DurabilityPolicy.TRANSIENT_LOCAL if fixed else DurabilityPolicy.VOLATILE
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_TF_DEPTH, durability=durability,
-                      reliability=ReliabilityPolicy.RELIABLE)

@@ -20,7 +20,7 @@ from ..datasets.opening import OpenOptions, open_dataset
 from ..datasets.recording import Recording
 from ..errors import ConfigError, DataError
 from ..frames import Sample
-from .camera_source import CameraTopics, Cue, Player
+from .camera_source import WORLD_FRAME, CameraTopics, Cue, Player
 from .node_settings import declare_settings, parse_flags, run_node, setting
 
 _CACHE_BYTES = 512 * 1024**2
@@ -61,6 +61,7 @@ class ReplaySettings:
     )
     wait_subscribers: int = setting(0, "play when so many nodes subscribe to image", low=0, high=1000)
     frame_id: str = setting("", "frame of the images; empty: the bag's own, else camera_optical_frame")
+    world_frame: str = setting("", "frame of the poses; empty: the bag's own, else world")
     reference_encoding: str = setting(
         "32FC1", "reference depth: 32FC1 metres or 16UC1 millimetres", choices=("32FC1", "16UC1")
     )
@@ -149,8 +150,10 @@ def _play(node: Node, recording: Recording, settings: ReplaySettings) -> None:
     played = playlist(recording, settings)
     original = settings.stamps == "original"
     frame_id = settings.frame_id or recording.frame_id or _FRAME_ID
-    topics = CameraTopics(node, frame_id, settings.reference_encoding, clock=original)
+    world = settings.world_frame or recording.world_frame or WORLD_FRAME
+    topics = CameraTopics(node, frame_id, settings.reference_encoding, original, world)
     topics.wait_for_subscribers(settings.wait_subscribers)
+    node.get_logger().info(topics.poses_text)
     node.get_logger().info(
         f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
     )

@@ -1,0 +1,63 @@
+"""TF as messages, where tf2_msgs is installed: it comes with every ROS 2, and not with the wheels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Header
+
+from ..arrays import Matrix
+from .conversions import odometry_to_msg
+
+_DEPTH = 100
+
+
+def tf_message_type() -> type[Any] | None:
+    """tf2_msgs/TFMessage, None where it is not installed."""
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError:
+        return None
+    message: type[Any] = TFMessage
+    return message
+
+
+def tf_qos(fixed: bool) -> QoSProfile:
+    """As tf2_ros has it: what is fixed is said once, and kept for those who come later."""
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if fixed else DurabilityPolicy.VOLATILE
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, durability=durability,
+                      reliability=ReliabilityPolicy.RELIABLE)
+
+
+def transform_to_msg(T_parent_child: Matrix, header: Header, child_frame_id: str) -> TransformStamped:
+    """Pose (4, 4) of the frame `child_frame_id` in that of `header` -> TransformStamped."""
+    pose = odometry_to_msg(T_parent_child, header, child_frame_id).pose.pose
+    msg = TransformStamped(header=header, child_frame_id=child_frame_id)
+    translation = msg.transform.translation
+    translation.x, translation.y, translation.z = pose.position.x, pose.position.y, pose.position.z
+    msg.transform.rotation = pose.orientation
+    return msg
+
+
+class TfPublisher:
+    """Publishes /tf; says nothing where tf2_msgs is not installed (`topic` is then empty)."""
+
+    def __init__(self, node: Node) -> None:
+        self._message = tf_message_type()
+        self.publisher: Publisher[Any] | None = None
+        if self._message is not None:
+            self.publisher = node.create_publisher(self._message, "/tf", tf_qos(fixed=False))
+
+    @property
+    def topic(self) -> str:
+        """The resolved name, empty where nothing is published."""
+        return "" if self.publisher is None else str(self.publisher.topic_name)
+
+    def send(self, T_parent_child: Matrix, header: Header, child_frame_id: str) -> None:
+        """Sends one transform."""
+        if self.publisher is not None and self._message is not None:
+            self.publisher.publish(self._message(transforms=[transform_to_msg(T_parent_child, header, child_frame_id)]))
