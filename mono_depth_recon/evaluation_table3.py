@@ -167,9 +167,9 @@ def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
     at = found[0]["calibration"]["nominal"].index(0.7)
     covered = mean_of_known([row["calibration"]["observed"][at] for row in found])
     areas = {name: mean_of_known([row["anomaly"][name] for row in found]) for name in found[0]["anomaly"]}
-    return (_cell(ause[best], "1", f"{best}: covers {covered:.2f} of the errors at nominal 0.70; kinds: "
-                                   f"{', '.join(kinds)}"),
-            _cell(mean_of_known(list(areas.values())), "1", ", ".join(f"{name} {area:.2f}" for name, area in areas.items())))
+    told = f"{best}: covers {covered:.2f} of the errors at nominal 0.70; kinds: {', '.join(kinds)}"
+    by_kind = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
+    return _cell(ause[best], "1", told), _cell(mean_of_known(list(areas.values())), "1", by_kind)
 
 
 def _interpretability(name: str) -> Cell:

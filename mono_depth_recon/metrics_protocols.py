@@ -131,6 +131,8 @@ class FrameScorer:
         mask = known & np.isfinite(values)
         if positive:
             mask &= values > 0
+        if not known.any():
+            raise DataError(f"no pixel to compare: none has truth between {low:g} and {high:g} m")
         if not mask.any():
             raise DataError(f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, none "
                             "of them a positive finite prediction")

@@ -133,13 +133,14 @@ def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -
 
 def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = FORMATS["mcap"](tmp_path, Scene(frames=2))
-    status = main(["evaluate", str(path), "--output", str(tmp_path / "results"), "--protocols", "paper", "metric"])
+    status = main(["evaluate", str(path), "--output", str(tmp_path / "results"), "--protocols", "paper", "metric",
+                   "--no-report"])
     printed = capsys.readouterr()
     assert status == 0, printed.err
     assert "| unetpp_mobile | 2 |" in printed.out and "*paper: alignment" in printed.out
     assert "2/2 frames" in printed.err and "s left" in printed.err
-    assert {p.name for p in (tmp_path / "results").iterdir()} >= {
-        "predictions", "per_frame.csv", "summary.json", "tables.md", "config.yaml"}
+    assert {p.name for p in (tmp_path / "results").iterdir()} == {
+        "predictions", "per_frame.csv", "summary.json", "tables.md", "config.yaml", "origin.json"}
 
 
 def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
@@ -252,7 +253,7 @@ def test_failing_frames_of_a_model_name_their_runtime(tmp_path: Path, models: di
 def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=3))
     status = evaluate_tum([f"{path}:0:1", "--output", str(tmp_path / "results"), "--camera", CAMERA, "--protocols",
-                           "metric", "--baseline-frames", f"{path}:0:0", "--workers", "1"])
+                           "metric", "--baseline-frames", f"{path}:0:0", "--workers", "1", "--no-report"])
     printed = capsys.readouterr()
     assert status == 0, printed.err
     assert [line.split(" | ")[:2] for line in printed.out.splitlines() if line.startswith("| ")][2:] == [

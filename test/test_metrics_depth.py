@@ -182,7 +182,7 @@ def test_range_crop_and_coverage() -> None:
 
 @pytest.mark.parametrize(("depth", "truth", "says"), [
     (np.full((48, 64), np.nan), np.ones((48, 64)), "3072 have truth between 0.001 and 10 m, none of them"),
-    (np.ones((48, 64)), np.full((48, 64), np.nan), "0 have truth"),
+    (np.ones((48, 64)), np.full((48, 64), np.nan), "none has truth between 0.001 and 10 m"),
     (np.ones((48, 32)), np.ones((48, 64)), "must have one shape"),
 ])
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -18,6 +18,8 @@ from ..evaluation_plan import PartOfRecording, recording_name
 from ..evaluation_studies import PARTS, run_studies
 from ..evaluation_tables import tables, write_results
 from ..metrics_protocols import PROTOCOLS
+from ..report import write_report
+from ..report_origin import write_origin
 from .parameters import add_flags, config_of
 from .table3_costs import costs_of
 
@@ -67,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "frames, by position")
     parser.add_argument("--fine-tuned", nargs=2, action="append", default=[], metavar=("BEFORE", "AFTER"),
                         help="two of --models, the second fine-tuned from the first: their difference stands in table3")
+    parser.add_argument("--training-log", type=Path, nargs="+", default=[], metavar="CSV",
+                        help="logs of training, as train_unetpp writes them: their curves stand in the report")
+    parser.add_argument("--no-report", action="store_true", help="leave out report.html and its pictures")
     parser.add_argument("--workers", type=int, default=2, metavar="N",
                         help="processes that score beside the model; 1 = none (default: %(default)s)")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("RESULTS_A", "RESULTS_B"),
@@ -117,7 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
         failures = run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)
     for failure in failures:
         print(f"mono-depth-recon: {failure}", file=sys.stderr)
-    print(f"written to {plan.output}")
+    write_origin(plan.output, sys.argv)
+    where = f"written to {plan.output}"
+    if not arguments.no_report:
+        where += f": open {write_report(plan.output, arguments.training_log)} in a browser"
+    print(where)
     return 1 if failures or any(each.failed and not each.baseline for each in made) else 0
 
 

@@ -15,8 +15,8 @@ from .bag_index import is_bag
 from .recording import Recording
 from .tum import DEPTH_PER_METRE, TumFolder
 
-_PLAUSIBLE_M = (0.3, 30.0)  # where the median depth of a scene lies, indoors and outdoors
-_LIKELY_M = (0.5, 8.0)
+_USUAL_M = (0.45, 5.0)  # where the median depth of what a depth camera sees lies: a wrong factor is 4 to 20 times off
+_LIKELY_M = (0.6, 4.5)
 _FACTORS = (1000.0, 5000.0, 256.0, 10000.0, 1.0)  # millimetres, TUM, KITTI, tenths of millimetres, metres
 
 
@@ -74,7 +74,7 @@ def _no_topics(path: Path, options: OpenOptions) -> None:
 
 
 def depth_notes(recording: Recording) -> list[str]:
-    """What is suspicious about the depth of the pair in the middle: a median that no scene has, with the likely cause.
+    """What is suspicious about the depth of the pair in the middle: a median that few scenes have, and the cause.
 
     No note where that pair cannot be read or has no depth.
     """
@@ -86,9 +86,10 @@ def depth_notes(recording: Recording) -> list[str]:
     if depth is None or not known.any():
         return []
     median = float(np.median(depth[known]))
-    if _PLAUSIBLE_M[0] <= median <= _PLAUSIBLE_M[1]:
+    if _USUAL_M[0] <= median <= _USUAL_M[1]:
         return []
-    return [f"{recording.path}: median depth is {median:.3g} m, no scene is like that{_likely(median, recording)}"]
+    return [f"{recording.path}: median depth is {median:.3g} m, which few scenes have ({_USUAL_M[0]:g} to "
+            f"{_USUAL_M[1]:g} m){_likely(median, recording)}"]
 
 
 def _likely(median: float, recording: Recording) -> str:
@@ -96,5 +97,7 @@ def _likely(median: float, recording: Recording) -> str:
     fitting = [each for each in _FACTORS if _LIKELY_M[0] <= median * factor / each <= _LIKELY_M[1]]
     if not fitting:
         return ": see the depth of the recording"
+    if fitting[0] == factor:
+        return ""
     return (f": depth_factor is {factor:g} per metre, likely is {fitting[0]:g} "
             f"(median {median * factor / fitting[0]:.2g} m)")
