@@ -14,11 +14,12 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,16 @@ class Settings:
     repeats: int = 50
 
 
-def measure(settings: Settings, only: Sequence[str] = ()) -> Iterator[Row]:
-    """The rows of the measurements named by `only` (all where empty), each as soon as it is there."""
-    for name in only or MEASUREMENTS:
+Measurement: TypeAlias = Callable[[Settings], Iterator[Row]]
+
+
+def measure(settings: Settings, only: Sequence[str] = (), more: Mapping[str, Measurement] | None = None,
+            ) -> Iterator[Row]:
+    """The rows of the measurements (and `more`) named by `only` (all where empty), each as soon as it is there."""
+    known = {**MEASUREMENTS, **(more or {})}
+    for name in only or known:
         try:
-            yield from MEASUREMENTS[name](settings)
+            yield from known[name](settings)
         except (MonoDepthError, ImportError, subprocess.SubprocessError) as error:
             yield Row(name, None, note=" ".join(str(error).split()))
 
@@ -198,14 +204,14 @@ def meshes(method: str, settings: Settings) -> Iterator[Row]:
     start = time.perf_counter()
     mesh = make_mesh(points, with_values(settings.config, {"mesh.method": method}).mesh)
     seconds = time.perf_counter() - start
-    off = float(np.quantile(_distance_to_walls(mesh.vertices), 0.95))
+    off = float(np.quantile(distance_to_walls(mesh.vertices), 0.95))
     if off > 0.02:
         raise DataError(f"95 % of the {method} mesh must lie within 2 cm of the room's walls, got {100 * off:.1f} cm")
     size = f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles"
     yield Row(f"mesh: {method}", seconds, "s", note=f"once, {size}")
 
 
-MEASUREMENTS: dict[str, Callable[[Settings], Iterator[Row]]] = {
+MEASUREMENTS: dict[str, Measurement] = {
     "import": imports,
     "cloud": clouds,
     "filters": depth_filters,
@@ -230,7 +236,8 @@ def room(camera: PinholeCamera) -> tuple[Depth, Rgb]:
     return depth.astype(np.float32), np.clip(rgb, 0, 255).astype(np.uint8)
 
 
-def _distance_to_walls(points: NDArray[np.float32]) -> NDArray[np.float32]:
+def distance_to_walls(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) metres from points (N, 3) to the nearest wall of `room`."""
     half, above, below, far = _ROOM
     x, y, z = points.T
     gaps = np.stack([half - np.abs(x), y + above, below - y, far - z])

@@ -16,8 +16,8 @@ from .filters import limit_range
 from .frames import Frame, Sample
 from .fusion import FUSED, Fusion, FusionFrame, Outcome
 from .fusion_poses import Odometry
-from .mesh import Mesh, cloud_from_organised, mesh_grid
-from .mesh_finish import drop_specks, finish_mesh
+from .mesh import Mesh, cloud_from_organised, drop_specks, mesh_grid
+from .mesh_finish import finish_mesh
 from .metrics_3d import Surface, SurfaceMetrics, surface_metrics
 from .pipeline import DepthReconstructor, Wanted
 from .pointcloud import back_project

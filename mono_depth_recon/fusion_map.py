@@ -21,7 +21,7 @@ from .camera import PinholeCamera
 from .errors import ConfigError, DataError
 from .fusion_blend import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
 from .fusion_lookup import signed_distance
-from .mesh import Cloud, Mesh
+from .mesh import Cloud, Mesh, with_triangles
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels
@@ -261,11 +261,7 @@ def _bytes(colors: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _welded(mesh: Mesh) -> Mesh:
     """Without triangles that are a line or a point, and without vertices that nothing uses."""
     a, b, c = mesh.triangles.T
-    kept = mesh.triangles[(a != b) & (b != c) & (c != a)]
-    used = np.unique(kept)
-    numbers = np.zeros(len(mesh.vertices), np.int32)
-    numbers[used] = np.arange(len(used), dtype=np.int32)
-    return Mesh(mesh.vertices[used], numbers[kept], mesh.colors[used])
+    return with_triangles(mesh, mesh.triangles[(a != b) & (b != c) & (c != a)])
 
 
 def _read_map(path: Path) -> dict[str, NDArray[Any]]:

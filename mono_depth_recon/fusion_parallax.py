@@ -28,6 +28,7 @@ _KEPT, _COMPARED = 12, 3  # keyframes
 _BASELINE, _MIN_BASELINE, _MAX_TURN_DEG = 0.1, 0.025, 25.0  # of the scene's distance; what is looked for, and at least
 _COARSE, _FINE = (3.0, 48), (1.08, 9)  # inverse depth is searched from 1 / span to span times the expected, in steps
 _ALIKE, _SURE, _LEAD, _BREADTH = 0.8, 0.85, 0.08, 7  # correlation at least; over any other place; candidates as good
+_MIN_SHARE = 0.1  # of the points: as few as are found by chance, and then the poses are wrong
 _UNKNOWN_M = 2.0  # where the search begins without any depth
 _NEAREST_M = 0.2
 
@@ -84,7 +85,7 @@ class Parallax:
         self._kept.append(view)
 
     def known(self, view: Keyframe) -> SparseDepth:
-        """The points of `view` and those of the kept keyframes that lie in its image."""
+        """The points of `view`, and those of the kept keyframes that look the same in it: hidden ones do not."""
         moved = [_moved(kept, view) for kept in self._kept if len(kept.found.inverse)]
         every = [view.found, *moved]
         return SparseDepth(np.concatenate([points.pixels for points in every]),
@@ -137,6 +138,7 @@ def _searched(view: Keyframe, others: list[Keyframe], start: _F32) -> SparseDept
     alike = _correlation(view, others, pixels, tried)
     best, inverse = _peaks(tried, alike)
     sure = (alike.max(axis=1) > _SURE) & _inner(best, _FINE[1])
+    sure &= sure.sum() >= _MIN_SHARE * len(start)
     return SparseDepth(pixels[sure], inverse[sure], view.found.shape)
 
 
@@ -199,8 +201,10 @@ def _inner(best: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
 
 
 def _moved(kept: Keyframe, view: Keyframe) -> SparseDepth:
-    """The points of a kept keyframe as they lie in the image of `view`."""
+    """The points of a kept keyframe as they lie in the image of `view`, where they look the same there."""
     camera, found = kept.camera, kept.found
+    same = _correlation(kept, [view], found.pixels, found.inverse[:, None])[:, 0] > _ALIKE
+    found = SparseDepth(found.pixels[same], found.inverse[same], found.shape)
     rays = np.column_stack([found.pixels, np.ones(len(found.pixels))]) @ np.linalg.inv(camera.K).T
     motion = np.linalg.inv(view.T_world_camera) @ kept.T_world_camera
     points = (rays / found.inverse[:, None]) @ motion[:3, :3].T + motion[:3, 3]

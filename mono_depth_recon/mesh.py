@@ -231,10 +231,32 @@ def seen_part(mesh: Mesh, cloud: Cloud, spacing: NDArray[np.float32]) -> Mesh:
     kept = mesh.triangles[seen[mesh.triangles].all(axis=1)]
     if not len(kept):
         raise DataError("expected a surface near the points, got none: raise mesh.poisson_depth")
-    used = np.unique(kept)
-    numbers = np.zeros(len(mesh.vertices), np.int32)
-    numbers[used] = np.arange(len(used), dtype=np.int32)
-    return Mesh(mesh.vertices[used], numbers[kept], cloud.colors[nearest[used, 0]])
+    return with_triangles(Mesh(mesh.vertices, mesh.triangles, cloud.colors[nearest[:, 0]]), kept)
+
+
+def with_triangles(mesh: Mesh, triangles: NDArray[np.int32]) -> Mesh:
+    """`triangles` (M, 3) of `mesh`, and the vertices that they use."""
+    used = np.zeros(len(mesh.vertices), np.bool_)
+    used[triangles] = True
+    numbers = np.cumsum(used, dtype=np.int32) - 1
+    return Mesh(mesh.vertices[used], numbers[triangles], mesh.colors[used])
+
+
+def drop_specks(mesh: Mesh, triangles: int) -> Mesh:
+    """`mesh` without parts of fewer than `triangles` triangles; the largest part always stays.
+
+    Parts have no vertex in common: labels sink to the smallest vertex of each.
+    """
+    if not len(mesh.triangles):
+        return mesh
+    label, before = np.arange(len(mesh.vertices)), np.empty(0, np.int64)
+    while not np.array_equal(label, before):
+        before = label.copy()
+        np.minimum.at(label, mesh.triangles.ravel(), np.repeat(label[mesh.triangles].min(axis=1), 3))
+        label = label[label]
+    part = label[mesh.triangles[:, 0]]
+    size = np.bincount(part)
+    return with_triangles(mesh, mesh.triangles[size[part] >= min(triangles, int(size.max()))])
 
 
 def decimate(mesh: Mesh, triangles: int) -> Mesh:
@@ -315,14 +337,10 @@ def _from_open3d(surface: o3d.geometry.TriangleMesh, remedy: str) -> Mesh:
     A triangle that clearly faces away from the camera cannot have been seen: the methods curl them around edges.
     """
     surface.remove_triangles_by_mask(_facing_away(surface))
-    labels, sizes, _ = surface.cluster_connected_triangles()
-    if len(sizes):
-        speck = np.asarray(sizes) < min(_SPECK_TRIANGLES, max(sizes))
-        surface.remove_triangles_by_mask(speck[np.asarray(labels)])
     surface.remove_unreferenced_vertices()
     if not len(surface.triangles):
         raise DataError(f"expected a surface, got no triangle from {remedy}")
-    return plain_mesh(surface)
+    return drop_specks(plain_mesh(surface), _SPECK_TRIANGLES)
 
 
 def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MeshConfig
-from .mesh import Mesh, decimate, open3d_mesh, plain_mesh
+from .mesh import Mesh, decimate, open3d_mesh
 
 
 def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
@@ -43,18 +43,6 @@ def fill_holes(mesh: Mesh, size: float) -> Mesh:
             for place, rim in enumerate(rims)]
     return Mesh(np.concatenate([mesh.vertices, middle]),
                 np.concatenate([mesh.triangles, *fans]).astype(np.int32), np.concatenate([mesh.colors, color]))
-
-
-def drop_specks(mesh: Mesh, triangles: int) -> Mesh:
-    """`mesh` without parts of fewer than `triangles` triangles; the largest part always stays."""
-    surface = open3d_mesh(mesh)
-    labels, sizes, _ = surface.cluster_connected_triangles()
-    if not len(sizes):
-        return mesh
-    speck = np.asarray(sizes) < min(triangles, max(sizes))
-    surface.remove_triangles_by_mask(speck[np.asarray(labels)])
-    surface.remove_unreferenced_vertices()
-    return plain_mesh(surface)
 
 
 def _rims(triangles: NDArray[np.int32]) -> list[NDArray[np.int64]]:

@@ -21,9 +21,9 @@ from .camera import PinholeCamera
 from .config import FusionConfig, MeshConfig
 from .fusion import Fusion, FusionFrame
 from .fusion_poses import Odometry
-from .mesh import Cloud, Mesh
+from .mesh import Cloud, Mesh, drop_specks
 from .mesh_files import write_cloud, write_mesh
-from .mesh_finish import drop_specks, finish_mesh
+from .mesh_finish import finish_mesh
 from .mesh_quality import mesh_quality
 from .pointcloud_cleaning import voxel_grid
 from .snapshot import SnapshotResult

@@ -61,6 +61,20 @@ def test_the_map_renders_the_depth_that_went_in() -> None:
     assert np.isnan(TsdfMap(0.02, device="cpu").render(CAMERA, _at())).all()
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("size", [(160, 90), (80, 60), (101, 77)])
+def test_the_map_renders_images_of_any_size(size: tuple[int, int]) -> None:
+    """Open3D's ray casting does not end where the height is no multiple of 8."""
+    rendered = _wall_map().render(PinholeCamera.from_hfov(*size, 60.0), _at(0.1), 5.0)
+    assert rendered.shape == size[::-1]
+    inner = rendered[15:-15, 15:-15]
+    assert np.isfinite(inner).mean() > 0.98 and np.nanmax(np.abs(inner - Z)) < 2e-3
+
+
+def test_a_view_beside_the_surface_shows_nothing() -> None:
+    assert np.isnan(_wall_map().render(CAMERA, _at(x=30.0), 5.0)).all()
+
+
 def test_weights_make_a_weighted_mean() -> None:
     made = TsdfMap(0.02, device="cpu")
     for metres, weight in ((Z, 0.9), (Z + 0.03, 0.3)):

@@ -29,7 +29,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.datasets.rooms import RoomSequence
 from mono_depth_recon.fusion import FUSED, Fusion, FusionFrame
-from mono_depth_recon.mesh_finish import drop_specks
+from mono_depth_recon.mesh import drop_specks
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
 from mono_depth_recon.ros.conversions import info_to_msg, odometry_to_msg, points_from_msg, rgb_to_msg
 from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
@@ -72,6 +72,13 @@ class Robot:
             client.listen(kind, topic)
         client.listen(Marker, "mesh", latched=True)
 
+    def wait_heard(self, *topics: str) -> None:
+        """Waits until the node subscribes: what is said before is lost."""
+        end = time.monotonic() + 60
+        while not all(self.client.node.count_subscribers(topic) for topic in (*topics, "image", "camera_info")):
+            assert time.monotonic() < end, f"nobody subscribes to one of {topics}"
+            time.sleep(0.05)
+
     def tell(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
         """A pose of the camera."""
         self._odometry.publish(odometry_to_msg(T, Header(stamp=stamped(seconds), frame_id=frame), LENS))
@@ -108,6 +115,12 @@ class Robot:
         """Waits until the diagnostics say so."""
         self.client.wait_until(lambda: self.said(key) == value, f"{key} = {value}, last was '{self.said(key)}'", 60)
 
+    def says(self, key: str) -> int:
+        """The number in the next diagnostics."""
+        self.client.received["/diagnostics"].clear()
+        self.client.wait_until(lambda: bool(self.said(key)), key, 60)
+        return int(self.said(key))
+
     def wait_complaint(self, text: str) -> None:
         """Waits until the last frame that was left out was so for this reason."""
         self.client.wait_until(lambda: text in self.said("last_left_out"), f"'{text}'", 60)
@@ -124,6 +137,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory, rgb: NDArray[np.uint8]) -> I
         with ros_client() as client:
             made = Robot(client, rgb)
             node = start(processes, "fusion.poses:=odometry", f"mesh.directory:={folder}", *SHOWING)
+            made.wait_heard("odometry")
             yield made, node, folder
         processes.kill_all()
 
@@ -187,7 +201,7 @@ def test_the_mesh_is_that_of_the_frames_along_the_odometry(
     cloud = robot.client.trigger("save_cloud")
     assert cloud.success and f": {len(here.cloud())} points" in cloud.message
     for key, value in {"frames_integrated": "3", "poses": "topic /odometry", "world_frame": "odom",
-                       "worker_restarts": "0", "frames_without_pose": robot.said("frames_without_pose")}.items():
+                       "worker_restarts": "0", "frames_without_pose": "0"}.items():
         robot.wait_said(key, value)
 
 
@@ -205,7 +219,7 @@ def test_one_frame_is_there_on_request(fresh: tuple[Robot, Process, Path]) -> No
 def test_poses_that_are_broken_stop_jump_or_go_back_leave_the_map_whole(fresh: tuple[Robot, Process, Path]) -> None:
     robot, node, _ = fresh
     robot.drive(2000.0, (0.0, 0.1))
-    refused, without = int(robot.said("poses_refused") or 0), int(robot.said("frames_without_pose") or 0)
+    refused, without = robot.says("poses_refused"), robot.says("frames_without_pose")
     broken = at(0.15)
     broken[0, 3] = np.nan
     robot.tell(2002.0, broken)
@@ -283,9 +297,7 @@ def test_fusion_pauses_and_goes_on(fresh: tuple[Robot, Process, Path]) -> None:
     assert robot.client.trigger("save_mesh").success, "the map stays"
     assert robot.client.set_parameter("mesh.source", "auto").successful
     assert robot.client.set_parameter("fusion.enabled", True).successful
-    end = time.monotonic() + 30
-    while not robot.client.node.count_subscribers("odometry") and time.monotonic() < end:
-        time.sleep(0.05)
+    robot.wait_heard("odometry")
     robot.drive(6005.0, (0.1,))
     robot.wait_said("frames_integrated", "2")
     refused = robot.client.set_parameter("fusion.voxel_size", 0.1)
@@ -355,7 +367,8 @@ def test_poses_come_from_tf(
     with ros_client() as client:
         robot = TfRobot(client, rgb, monkeypatch)
         start(processes, "fusion.world_frame:=map", f"mesh.directory:={tmp_path}", *SHOWING, env=with_tf())
-        client.wait_until(lambda: robot.said("poses") == "TF, frame 'map'", "diagnostics", 30)
+        robot.wait_heard("/tf", "/tf_static")
+        robot.wait_said("poses", "TF, frame 'map'")
         robot.see(999.0)
         robot.wait_said("frames_without_pose", "1")
         assert "no transform tells of the frame 'map': none has come yet" in robot.said("last_left_out")
@@ -381,7 +394,7 @@ def test_odometry_of_the_base_goes_on_by_tf(
         robot = TfRobot(client, rgb, monkeypatch)
         publisher = client.node.create_publisher(Odometry, "wheels", 10)
         start(processes, "fusion.poses:=wheels", *SHOWING, env=with_tf())
-        client.wait_until(lambda: robot.said("poses") == "topic /wheels", "diagnostics", 30)
+        robot.wait_heard("/tf", "/tf_static", "wheels")
 
         def tell(seconds: float, T: Matrix) -> None:
             header = Header(stamp=stamped(seconds), frame_id="odom")
@@ -412,7 +425,7 @@ def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, 
     with ros_client() as client:
         robot = Robot(client, rgb)
         start(processes, "fusion.enabled:=true", "fusion.poses:=camera_info")
-        client.wait_until(lambda: robot.said("poses") == "topic /camera_info", "diagnostics", 30)
+        robot.wait_heard()
         robot.see(1.0)
         robot.wait_complaint("must be of type nav_msgs/msg/Odometry")
 
@@ -424,11 +437,12 @@ def test_without_poses_it_follows_its_own_depth_and_says_so(
         robot = Robot(client, rgb)
         node = start(processes, *SHOWING)
         assert "poses come from RGB-D odometry on the predicted depth, which drifts" in node.output
-        client.wait_until(lambda: "which drifts" in robot.said("poses"), "diagnostics", 30)
+        robot.wait_heard()
         robot.see(1.0)
         assert robot.shown(1.0).header.frame_id == "visual_odom"
         robot.see(1.1)
         robot.wait_said("frames_standing_still", "1")
+        assert robot.said("poses") == "RGB-D odometry on the predicted depth, which drifts"
 
 
 def test_our_own_camera_needs_two_parameters(ros_domain: int, processes: Processes, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import Mesh, clean_cloud, cloud_from_organised, mesh_grid
+from mono_depth_recon.mesh import Mesh, clean_cloud, cloud_from_organised, drop_specks, mesh_grid
 from mono_depth_recon.mesh_files import write_mesh
-from mono_depth_recon.mesh_finish import drop_specks, fill_holes, finish_mesh, smooth
+from mono_depth_recon.mesh_finish import fill_holes, finish_mesh, smooth
 from mono_depth_recon.mesh_quality import mesh_quality
 from mono_depth_recon.mesh_texture import texture_of
 from mono_depth_recon.pointcloud import back_project

@@ -9,13 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .. import benchmark, benchmark_models, benchmark_reading
+from .. import benchmark, benchmark_fusion, benchmark_models, benchmark_reading
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
 
 _DESCRIPTION = """Measures the frame path within one process (results are checked before they are timed), or with
 --models every combination of models, runtimes, precisions and sizes, each in a fresh process."""
+_NAMES = (*benchmark.MEASUREMENTS, *benchmark_fusion.MEASUREMENTS)
 
 
 def add_parser(commands: Any) -> None:
@@ -24,8 +25,8 @@ def add_parser(commands: Any) -> None:
                                  allow_abbrev=False, description=_DESCRIPTION)
     parser.add_argument("--output", type=Path, default=Path("bench_output"), metavar="FOLDER",
                         help="where the tables go, as Markdown and CSV (default: bench_output)")
-    parser.add_argument("--only", nargs="+", default=(), choices=tuple(benchmark.MEASUREMENTS), metavar="NAME",
-                        help=f"some of {', '.join(benchmark.MEASUREMENTS)} (default: all)")
+    parser.add_argument("--only", nargs="+", default=(), choices=_NAMES, metavar="NAME",
+                        help=f"some of {', '.join(_NAMES)} (default: all)")
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="runs of each timing (default: 50)")
     parser.add_argument("--reading", nargs="?", type=float, const=300.0, metavar="MB",
                         help="measure the reading of bags instead, of this size (default: 300)")
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
-    measured = (benchmark.measure(benchmark.Settings(config_of(arguments), arguments.repeats), arguments.only)
+    settings = benchmark.Settings(config_of(arguments), arguments.repeats)
+    measured = (benchmark.measure(settings, arguments.only, benchmark_fusion.MEASUREMENTS)
                 if arguments.reading is None else benchmark_reading.measure_reading(arguments.reading))
     for row in measured:
         name, value, limit, verdict, note = row.cells
