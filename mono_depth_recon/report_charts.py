@@ -12,7 +12,7 @@ from .report_html import Html, breakable, element, joined
 
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 40
-_DECIMALS = ((1000, 0), (100, 1), (10, 2), (0.1, 3), (0.01, 4))
+_DECIMALS = ((1000, 0), (100, 1), (10, 2), (0.1, 3), (0.01, 4))  # below: 5
 COLORS = 8  # classes s0 to s7 of the style sheet
 
 
@@ -94,8 +94,9 @@ def scatter_chart(title: str, x_values: Sequence[float], y_values: Sequence[floa
 
 def legend(names: Sequence[tuple[str, str]]) -> Html:
     """Names beside their colours: (name, style)."""
-    return element("ul", [element("li", element("i", class_=style, aria_hidden="true"), name) for name, style in names],
-                   class_="legend")
+    items = [element("li", element("i", class_=style, aria_hidden="true"), element("span", breakable(name)))
+             for name, style in names]
+    return element("ul", items, class_="legend")
 
 
 def number(value: float) -> str:
@@ -106,7 +107,7 @@ def number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     size = abs(value)
     decimals = next((count for least, count in _DECIMALS if size >= least), 5) if size else 3
-    return f"{value:,.{decimals}f}".replace("-", "−") if size >= 0.001 or not size else f"{value:.1e}".replace("-", "−")
+    return f"{value:,.{decimals}f}".replace("-", "−") if size >= 1e-4 or not size else f"{value:.1e}".replace("-", "−")
 
 
 def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> _Scale:

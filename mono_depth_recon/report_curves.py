@@ -10,7 +10,7 @@ import numpy as np
 
 from .report_charts import COLORS, Axis, Series, joined, legend, line_chart, number, readable_end, scatter_chart
 from .report_frames import RecordingFrames, Scatter
-from .report_html import Html, element
+from .report_html import Html, breakable, element
 from .report_message import title_of
 from .report_results import Results, Tree, known
 from .report_tables import COLUMNS, Column, Line, data_table, definitions
@@ -25,7 +25,7 @@ _ANOMALIES = {"occluder": "Planted occluder", "noise_patch": "Noise patch", "uns
 def styles(results: Results) -> dict[str, str]:
     """The class that colours a model in every chart."""
     colored = {model: f"s{i % COLORS}" for i, model in enumerate(results.models)}
-    return {**colored, **dict.fromkeys(results.baselines, "plain")}
+    return {**colored, **{name: ("plain", "oracle")[i % 2] for i, name in enumerate(results.baselines)}}
 
 
 def model_legend(results: Results, models: Sequence[str]) -> Html:
@@ -75,8 +75,8 @@ def robustness(results: Results) -> Html:
         if any(charts):
             models = list(dict.fromkeys(row["model"] for row in rows))
             frames = max(int(row.get("frames") or 0) for row in rows)
-            made.append(element("div", element("h3", title_of(recording)),
-                                element("p", f"Mean of {frames} frames; {_by_protocol(results, rows)}.", class_="rule"),
+            rule = breakable(f"Mean of {frames} frames; {_by_protocol(results, rows)}.")
+            made.append(element("div", element("h3", title_of(recording)), element("p", rule, class_="rule"),
                                 model_legend(results, models), element("div", charts, class_="charts"),
                                 class_="recording"))
     return joined(made, _defined(results, "robustness")) if made else Html("")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .report_charts import number
-from .report_html import Html, element, joined
+from .report_html import Html, breakable, element, joined
 from .report_message import attribution_of, good_rows, headline, lost_models, statements, title_of
 from .report_results import Results, ScoreRow, Tree, needs_metres
 from .report_tables import characteristics, definitions, paper_table, score_table, table_3d
@@ -43,9 +43,9 @@ def head(results: Results) -> Html:
     """Title, the main message, what was evaluated, and the errors at a glance."""
     told = results.parts.get("origin") or {}
     meta = [told.get("date", "")[:10], told.get("commit") or told.get("version"), told.get("device")]
-    said = [element("li", _kept_together(text)) for text in statements(results)]
+    said = [element("li", breakable(_kept_together(text))) for text in statements(results)]
     words = element("div", element("p", f"Depth evaluation: {results.folder.resolve().name}", class_="kicker"),
-                    element("h1", _kept_together(headline(results))),
+                    element("h1", breakable(_kept_together(headline(results)))),
                     element("p", " · ".join(str(part) for part in meta if part), class_="meta"), _cards(results),
                     element("ul", said, class_="message"))
     return element("header", words, element("div", [_glance(results, name) for name in results.recordings],
@@ -163,7 +163,7 @@ def origin(results: Results) -> Section:
              ("Baselines", ", ".join(results.baselines)), ("Version", _version(told)), ("Device", told.get("device")),
              ("Libraries", told.get("libraries")), ("Date", told.get("date")),
              ("Attribution", attribution_of(results.recordings))]
-    rows = [joined(element("dt", name), element("dd", value)) for name, value in facts if value]
+    rows = [joined(element("dt", name), element("dd", breakable(value))) for name, value in facts if value]
     command = told.get("command")
     return Section("origin", "Origin", "How it was made", "", joined(
         element("dl", rows, class_="facts"),
@@ -188,7 +188,7 @@ def _range(settings: Tree, recordings: Sequence[str]) -> str:
 def _model_fact(results: Results, model: str) -> str:
     times = [row.model_ms for row in results.frames if row.model == model and row.model_ms]
     kind = "relative disparity" if results.relative(model) else "metres"
-    spent = f", {number(median(times))} ms per frame in the middle" if times else ""
+    spent = f", {number(median(times))} ms per frame, the median" if times else ""
     return f"{model} ({kind}{spent})"
 
 
@@ -200,7 +200,7 @@ def _failures(results: Results) -> Html | None:
             groups.setdefault((row.model, row.reason), {})[row.recording] = (row.failed, row.failed + row.frames)
     if not groups:
         return None
-    rows = [element("li", element("b", results.names[model]),
+    rows = [element("li", element("b", breakable(results.names[model])),
                     element("span", "; ".join(f"{failed} of {every} frames of {title_of(recording)}"
                                               for recording, (failed, every) in where.items())),
                     element("p", reason)) for (model, reason), where in groups.items()]

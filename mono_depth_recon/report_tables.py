@@ -233,12 +233,16 @@ def definitions(texts: Mapping[str, str], summary: str) -> Html:
     return element("details", element("summary", summary), element("dl", terms), class_="defined")
 
 
+def _counted(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else number(value)
+
+
 def _characteristic(cell: Tree | str | None) -> Html:
     if cell is None:
         return Html("–")
     if not isinstance(cell, dict):
         return joined(str(cell))
     value, unit, text = cell.get("value"), (cell.get("unit") or "").removeprefix("1"), cell.get("text") or ""
-    figure = number(float(value)) if isinstance(value, int | float) else str(value) if value is not None else ""
+    figure = "" if value is None else _counted(value) if isinstance(value, int | float) else str(value)
     shown = element("strong", f"{figure} {unit}".strip()) if figure else None
     return joined(shown, element("small", text) if text and shown else text) if shown or text else Html("–")

@@ -78,7 +78,7 @@ def _rows(model: str, baseline: bool = False) -> list[dict[str, Any]]:
             figures = {"abs_rel": ABS_REL[model], "delta1": 0.9 - ABS_REL[model], "rmse": 3 * ABS_REL[model],
                        "edge_accuracy": None}
         made.append({"recording": RECORDING, "model": model, "protocol": protocol, "frames": 0 if reason else 6,
-                     "failed": 6 if reason else 0, "coverage": None if reason else 1.0,
+                     "failed": 6 if model == LOST else 0, "coverage": None if reason else 1.0,
                      "figures": {} if reason else figures,
                      "sequence": {} if protocol == "paper" else {"scale_drift": None, "flicker": 0.01, "frames": 6},
                      "model_ms": 12.5, "score_ms": 1.0, "reason": reason, "baseline": baseline})

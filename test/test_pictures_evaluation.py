@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.pictures import colorize_depth
+from mono_depth_recon.mesh import cloud_from_organised, mesh_grid
+from mono_depth_recon.pictures import colorize_depth, depth_panel
 from mono_depth_recon.pictures_evaluation import (
     colorize_error,
     colorize_heat,
@@ -19,6 +21,7 @@ from mono_depth_recon.pictures_evaluation import (
     relative_error,
     webp,
 )
+from mono_depth_recon.views import View, view_cloud, view_mesh
 
 
 def test_relative_errors_are_signed_and_unknown_where_either_is() -> None:
@@ -98,3 +101,32 @@ def test_a_sheet_of_mean_errors_has_a_panel_for_each_model() -> None:
     one = heat_sheet({"a": np.zeros((6, 8), np.float32)}, "Mean error")
     three = heat_sheet({name: np.zeros((6, 8), np.float32) for name in "abc"}, "Mean error", "somebody's")
     assert three.shape[1] > 2.5 * one.shape[1]
+
+
+def test_depth_panels_share_a_scale() -> None:
+    depth = np.full((60, 80), 2.0, np.float32)
+    own, shared = depth_panel(depth), depth_panel(depth, "a note", "Prediction", (1.0, 3.0))
+    assert (shared.caption, shared.note) == ("Prediction", "a note")
+    middle = colorize_depth(np.array([[2.0]], np.float32), 1.0, 3.0)[0, 0]
+    assert np.array_equal(shared.image[200, 200], middle) and not np.array_equal(own.image[200, 200], middle)
+
+
+@pytest.mark.parametrize("kind", ["cloud", "mesh"])
+def test_clouds_and_meshes_of_one_scene_are_seen_from_one_place(kind: str) -> None:
+    """Half of a wall stays where it was in the picture of the whole wall."""
+    across, up = np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-0.7, 0.7, 50))
+    points = np.stack([across, up, np.full(across.shape, 2.0), np.zeros(across.shape)], axis=-1).astype(np.float32)
+    half = points.copy()
+    half[:, 30:] = np.nan
+    whole = cloud_from_organised(points).points
+    view = View("front", 0.0, 0.0)
+
+    def seen(organised: NDArray[np.float32], scene: NDArray[np.float32] | None) -> NDArray[np.bool_]:
+        made = (view_cloud(cloud_from_organised(organised), view, (160, 120), scene) if kind == "cloud"
+                else view_mesh(mesh_grid(organised, 0.5), view, (160, 120), scene=scene))
+        return made.max(axis=-1) < 120
+
+    full, part = seen(points, None), seen(half, whole)
+    assert (part & ~full).mean() < 0.01 and part[:, 85:].sum() == 0
+    assert 0.42 < part.sum() / full.sum() < 0.55
+    assert seen(half, None)[:, 85:].sum() > 0, "alone it stands in the middle"

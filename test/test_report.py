@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics_depth import affine_fit
 from mono_depth_recon.report import write_report
-from mono_depth_recon.report_charts import Axis, Series, line_chart, number
+from mono_depth_recon.report_charts import Axis, Series, line_chart, number, readable_end
 from mono_depth_recon.report_frames import choose_frames, frames_of, metres
 from mono_depth_recon.report_html import element, joined, script_json
 from mono_depth_recon.report_message import attribution_of, headline, statements
+from mono_depth_recon.report_origin import write_origin
 from mono_depth_recon.report_results import read_log, read_results
 from mono_depth_recon.report_tables import COLUMNS, Column, Line, data_table
 from mono_depth_recon.report_views import viewer_scene
@@ -60,6 +62,7 @@ class Page(HTMLParser):
             self.words.append(data)
 
     def of(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
+        """Attributes of the elements that have the wanted ones."""
         return [attributes for name, attributes in self.tags if name == tag
                 and all(attributes.get(key.rstrip("_")) == value for key, value in wanted.items())]
 
@@ -137,6 +140,7 @@ def test_every_table_names_its_protocol_and_failures_are_rows_with_reasons(resul
         assert text in page.text
     assert page.text.count(f"6 of 6 frames failed: {REASON}") == 5, "one row of each protocol"
     assert "needs metres, the model gives relative disparity" in page.text
+    assert len(page.of("td", class_="reason")) == 2 + 1, "two protocols, and the model without sigma: no failures"
     assert "nan" not in page.text.lower().split()
 
 
@@ -295,9 +299,27 @@ def test_charts_show_gaps_for_what_is_unknown() -> None:
     assert "<svg" in line_chart("One", [Series("a", [1], [2.0], "s0")], Axis(""), Axis(""))
 
 
+def test_a_line_far_above_the_others_is_named_instead_of_flattening_them() -> None:
+    lines = [Series("a", [1, 2], [0.1, 0.2], "s0"), Series("b", [1, 2], [0.15, 0.1], "s1"),
+             Series("far", [1, 2], [6.0, 6.5], "s2")]
+    assert readable_end(lines) == pytest.approx(1.06 * 0.2) and readable_end(lines[:2]) is None
+    chart = line_chart("Errors", lines, Axis("frame"), Axis("AbsRel", least=0.0, most=readable_end(lines)))
+    assert "beyond the axis: far: 6.000 to 6.500" in chart
+    assert 'class="line s2"' not in chart and chart.count("<circle") == 4
+
+
+def test_the_origin_keeps_a_command_that_can_be_given_again(tmp_path: Path) -> None:
+    write_origin(tmp_path, ["/somewhere/mono_depth_recon/cli/__main__.py", "evaluate", "my desk.bag"])
+    told = json.loads((tmp_path / "origin.json").read_text())
+    assert told["command"] == "mono-depth-recon evaluate 'my desk.bag'"
+    assert datetime.fromisoformat(told["date"]).tzinfo is not None and "numpy" in told["libraries"]
+    write_origin(tmp_path, ["/usr/lib/mono_depth_recon/evaluate_tum", "a"])
+    assert json.loads((tmp_path / "origin.json").read_text())["command"] == "evaluate_tum a"
+
+
 @pytest.mark.parametrize(("value", "text"), [
     (0.15549, "0.155"), (-2.1, "−2.100"), (12.345, "12.35"), (123.45, "123.5"), (12345.6, "12,346"), (0.0, "0.000"),
-    (0.00012, "1.2e−04"), (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞")])
+    (0.00012, "0.00012"), (0.000012, "1.2e−05"), (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞")])
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
 
