@@ -454,7 +454,7 @@ def test_our_own_camera_needs_two_parameters(ros_domain: int, processes: Process
         start(processes, "fusion.enabled:=true", "fusion.world_frame:=world", env=with_tf())
         camera = processes.python("-m", "mono_depth_recon.ros.rooms_camera", *flags, env=with_tf())
         camera.wait_for("poses, if any, in frame 'world' on /odometry (/tf)", 60)
-        client.wait_for("map_points", 3, 60)
+        client.wait_for("map_points", 2, 60)
     points = points_from_msg(client.received["map_points"][-1])[0, :, :3]
     eyes = np.array([room.pose(i)[:3, 3] for i in range(12)])
     assert (np.linalg.norm(points[:, None] - eyes[None], axis=2).min(axis=1) < 5.1).all()

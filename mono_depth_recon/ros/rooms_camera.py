@@ -37,10 +37,10 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     """Publishes until the program is stopped."""
     settings = declare_settings(node, RoomsCameraSettings, flags)
     topics = CameraTopics(node, settings.frame_id, settings.reference_encoding)
+    node.get_logger().info(topics.poses_text)
 
     def progress(done: int) -> None:
         if done == settings.length:
-            node.get_logger().info(topics.poses_text)
             node.get_logger().info(f"ready: {done} frames rendered, {settings.rate:g} Hz on {topics.image.topic_name}")
         elif done == 1 or done * _PROGRESS_STEPS % settings.length < _PROGRESS_STEPS:
             node.get_logger().info(f"{done} of {settings.length} frames rendered")
