@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, MonoDepthError
-from .depth_units import DepthSize, frame_problem, set_problem
+from .depth_units import IMPLAUSIBLE, DepthSize, set_problem
 from .frame_source import FrameSource, Problem, SourcePart
 from .source_settings import DataSettings, SourceSettings, data_settings
 from .splits import SplitFile, parse_shares, split_source
+from .tolerant import read_checked
 from .training_data import assembled, notes_of, open_source, split_file
 
 Progress = Callable[[int, int, str], None]
@@ -21,16 +22,28 @@ _RENDERED = 2  # frames of a rendered source that are looked at: they follow fro
 
 @dataclass
 class CheckReport:
-    """What a check found: `frames` read of each source, `problems`, remarks that are no problems, the splits."""
+    """What a check found.
+
+    `faults` concern a whole source, a split or the unit of a set; `bad` single frames, of which a run may meet some:
+    `too_many` are the sources that have more than data.bad_share and data.bad_minimum allow. `frames` counts what was
+    read of each source, `notes` are remarks that are no problems, `splits` a table.
+    """
 
     frames: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    faults: list[Problem] = field(default_factory=list)
+    bad: list[Problem] = field(default_factory=list)
+    too_many: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
 
     @property
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong, what concerns most first."""
+        return [*self.faults, *self.too_many, *self.bad]
+
+    @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong, not even one frame."""
         return not self.problems
 
     def lines(self, limit: int = 20) -> list[str]:
@@ -43,10 +56,10 @@ class CheckReport:
         return [*self.splits, *self.notes, *problems, f"frames read: {read}; {verdict}"]
 
     def raise_if_bad(self) -> None:
-        """DataError with the first problem and the number of the others."""
-        if self.problems:
-            more = f" (and {len(self.problems) - 1} more problems)" if len(self.problems) > 1 else ""
-            raise DataError(f"{self.problems[0]}{more}")
+        """DataError where a run must not begin: with the first problem and the number of the others."""
+        if self.faults or self.too_many:
+            first, *others = self.problems
+            raise DataError(f"{first}" + (f" (and {len(others)} more problems)" if others else ""))
 
 
 def check_data(tree: object, seed: int, run_folder: Path | None = None, frames_per_source: int | None = None,
@@ -55,7 +68,7 @@ def check_data(tree: object, seed: int, run_folder: Path | None = None, frames_p
 
     `frames_per_source` None reads every frame, a number that many, evenly spread. `progress(done, total, name)` is
     called after each frame. Nothing is written. Raises ConfigError for a wrong configuration; what is wrong with the
-    data stands in the report.
+    data stands in the report: a user who asks for a check wants `ok`, a run begins by `raise_if_bad`.
     """
     settings, report = data_settings(tree), CheckReport()
     shares = parse_shares(settings.shares)
@@ -64,15 +77,14 @@ def check_data(tree: object, seed: int, run_folder: Path | None = None, frames_p
         try:
             frames = open_source(settings, source)
         except MonoDepthError as error:
-            report.problems.append(Problem(source.name, str(error)))
+            report.faults.append(Problem(source.name, str(error)))
             continue
         report.notes += notes_of(frames)
-        report.problems += frames.gaps
         try:
             parts.append((source, split_source(frames, source, shares, seed, file)))
         except MonoDepthError as error:
-            report.problems.append(Problem(source.name, str(error).removeprefix(f"{source.name}: ")))
-        _check_frames(frames, frames_per_source, report, progress)
+            report.faults.append(Problem(source.name, str(error).removeprefix(f"{source.name}: ")))
+        _check_frames(frames, settings, frames_per_source, report, progress)
     if len(parts) == len(settings.sources):
         _check_assembly(settings, parts, seed, report)
     return report
@@ -83,7 +95,7 @@ def _split_file(settings: DataSettings, run_folder: Path | None, report: CheckRe
     try:
         return split_file(settings, run_folder)
     except DataError as error:
-        report.problems.append(Problem("split file", str(error)))
+        report.faults.append(Problem("split file", str(error)))
         return SplitFile(None)
 
 
@@ -92,46 +104,52 @@ def _check_assembly(settings: DataSettings, parts: list[tuple[SourceSettings, di
     try:
         report.splits += assembled(settings, parts, seed, []).lines()
     except MonoDepthError as error:
-        report.problems.append(Problem("data", str(error)))
+        report.faults.append(Problem("data", str(error)))
 
 
-def _check_frames(source: FrameSource, wanted: int | None, report: CheckReport, progress: Progress) -> None:
+def _check_frames(source: FrameSource, settings: DataSettings, wanted: int | None, report: CheckReport,
+                  progress: Progress) -> None:
     """Looks for the files of all frames, and reads `wanted` of those that have theirs."""
-    missing = dict(_missing_files(source))
-    report.problems += [Problem(source.origin(i), f"names {file}, which is missing" if str(file) != source.origin(i)
-                                else "is missing") for i, file in missing.items()]
+    missing = _missing_files(source)
     there = [i for i in range(len(source)) if i not in missing]
-    wanted = min(_RENDERED if source.is_rendered else len(there), len(there) if wanted is None else wanted)
-    chosen = [there[k] for k in np.unique(np.linspace(0, len(there) - 1, wanted).round().astype(int))] if there else []
+    chosen = _spread(there, _RENDERED if source.is_rendered else wanted)
     sizes: dict[float, list[DepthSize]] = {}
     broken: list[Problem] = []
     for done, i in enumerate(chosen, 1):
-        problem = _frame_problem(source, i, sizes)
+        sample, problem = read_checked(source, i)
+        size = None if sample is None or sample.depth is None else DepthSize.of(sample.depth)
+        if size is not None:
+            sizes.setdefault(source.per_metre(i), []).append(size)
         if problem:
             broken.append(Problem(source.origin(i), problem))
         progress(done, len(chosen), source.name)
     report.frames[source.name] = len(chosen)
-    units = [] if source.is_rendered else [
-        Problem(source.name, text) for per_metre, found in sizes.items()
-        if (text := set_problem(found, source.max_depth, per_metre))]
-    report.problems += [*units, *broken]
+    units = [set_problem(found, source.max_depth, per_metre) for per_metre, found in sizes.items()]
+    report.faults += [Problem(source.name, text) for text in units if text]
+    if any(units):  # said once, of the set
+        broken = [problem for problem in broken if not problem.text.startswith(IMPLAUSIBLE)]
+    lost = [*source.gaps, *missing.values()]
+    report.bad += [*lost, *broken]
+    # one broken frame of a few says little about the others
+    if (len(lost) > max(settings.bad_minimum, settings.bad_share * len(source)) or len(broken) == len(chosen)
+            or len(broken) > max(1, settings.bad_share * len(chosen))):
+        report.too_many.append(Problem(source.name, f"too many bad frames: {len(lost)} of {len(source)} lack a file, "
+                                       f"{len(broken)} of {len(chosen)} that were read are bad"))
 
 
-def _missing_files(source: FrameSource) -> Iterator[tuple[int, Path]]:
+def _spread(frames: list[int], wanted: int | None) -> list[int]:
+    """`wanted` of the frames, from the first to the last; None is all of them."""
+    if wanted is None or wanted >= len(frames):
+        return frames
+    return [frames[k] for k in np.linspace(0, len(frames) - 1, wanted).round().astype(int)]
+
+
+def _missing_files(source: FrameSource) -> dict[int, Problem]:
+    """The frames that lack a file."""
+    missing = {}
     for i in range(len(source)):
-        for file in source.files(i):
-            if not file.is_file():
-                yield i, file
-                break
-
-
-def _frame_problem(source: FrameSource, i: int, sizes: dict[float, list[DepthSize]]) -> str:
-    """What is wrong with frame i; the size of its depth is added to those of its factor."""
-    try:
-        depth = source[i].depth
-    except MonoDepthError as error:
-        return str(error).removeprefix(f"{source.origin(i)}: ")
-    size = None if depth is None else DepthSize.of(depth)
-    if size is not None:
-        sizes.setdefault(source.per_metre(i), []).append(size)
-    return frame_problem(depth, source.max_depth, source.per_metre(i))
+        file = next((each for each in source.files(i) if not each.is_file()), None)
+        if file is not None:
+            text = "is missing" if str(file) == source.origin(i) else f"names {file}, which is missing"
+            missing[i] = Problem(source.origin(i), text)
+    return missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,11 @@ from ..arrays import Depth
 # millimetres, centimetres, metres.
 FACTORS = (1000.0, 5000.0, 256.0, 25.5, 10000.0, 100.0, 1.0)
 _MEDIAN = (0.045, 0.6)  # of the farthest depth: where the median of a set lies (10 m: 0.45 to 6 m, 80 m: 3.6 to 48 m)
-_FAR = (0.08, 1.25)  # of the farthest depth: where the far end (99 %) lies
+_FAR = (0.15, 1.25)  # of the farthest depth: where the far end (99 %) lies
+_TYPICAL = 0.22  # of the farthest depth: a median that many sets are near to
 _FRAME_MEDIAN = 0.01  # of the farthest depth: a single frame may be a close-up, but not that close
 _FRAME_FAR = 2.0
+IMPLAUSIBLE = "depth unit implausible"
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,14 @@ def frame_problem(depth: Depth | None, max_depth: float, per_metre: float) -> st
         return "no pixel has a known depth"
     if _FRAME_MEDIAN * max_depth <= size.median and size.far <= _FRAME_FAR * max_depth:
         return ""
-    return f"depth unit implausible: {_unlike(size, max_depth, per_metre)}"
+    return f"{IMPLAUSIBLE}: {_unlike(size, max_depth, per_metre)}"
 
 
 def set_problem(sizes: Sequence[DepthSize], max_depth: float, per_metre: float) -> str:
     """Why the depth of a whole set cannot be in metres, with the likely factor; empty where it can be."""
     if not sizes or (size := DepthSize.of_set(sizes)).suits_set(max_depth):
         return ""
-    return f"depth unit implausible: over {len(sizes)} frames {_unlike(size, max_depth, per_metre)}"
+    return f"{IMPLAUSIBLE}: over {len(sizes)} frames {_unlike(size, max_depth, per_metre)}"
 
 
 def _unlike(size: DepthSize, max_depth: float, per_metre: float) -> str:
@@ -76,6 +79,7 @@ def _unlike(size: DepthSize, max_depth: float, per_metre: float) -> str:
     fitting = [each for each in FACTORS if size.times(per_metre / each).suits_set(max_depth)]
     if not fitting or per_metre in fitting:
         return f"{text}: compare max_depth and the depth of these files"
-    likely = size.times(per_metre / fitting[0])
-    return (f"{text}; read with {per_metre:g} per metre, likely is {fitting[0]:g} "
+    best = min(fitting, key=lambda each: abs(math.log(size.median * per_metre / each / (_TYPICAL * max_depth))))
+    likely = size.times(per_metre / best)
+    return (f"{text}; read with {per_metre:g} per metre, likely is {best:g} "
             f"(median {likely.median:.2g} m, far end {likely.far:.2g} m)")

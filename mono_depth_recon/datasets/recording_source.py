@@ -16,7 +16,7 @@ from .archive import TumArchive
 from .bag_images import MILLIMETRES
 from .bag_index import is_bag
 from .frame_source import FrameSource, PerProcess
-from .opening import OpenOptions, open_dataset
+from .opening import OpenOptions, depth_notes, open_dataset
 from .recording import Recording
 from .tum import NO_POSES, TumFolder
 
@@ -85,7 +85,9 @@ class RecordingSource(FrameSource):
 
     def _member(self, path: Path, options: OpenOptions) -> _Member:
         recording = open_dataset(path, options)
-        self.notes += recording.notes
+        if recording.notes:  # depth is judged with all frames, not by the one in the middle
+            judged = depth_notes(recording)
+            self.notes += [note for note in recording.notes if note not in judged]
         again: Callable[[], Recording] = partial(open_dataset, path, options)
         files: tuple[tuple[Path, ...], ...] = ()
         per_metre = options.depth_factor or MILLIMETRES

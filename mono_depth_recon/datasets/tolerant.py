@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import DataError, MonoDepthError
 from ..frames import Sample
 from .depth_units import frame_problem
-from .frame_source import Problem, SourcePart
+from .frame_source import FrameSource, Problem, SourcePart
 
 _ATTEMPTS = 20
+_TAIL_BYTES = 4096  # some programs append a little after the end of an image
 
 Key_contra = TypeVar("Key_contra", contravariant=True)
 
@@ -52,22 +55,33 @@ class TolerantFrames(Generic[Key_contra]):
     def __getitem__(self, key: Key_contra) -> Drawn:
         bad: list[Problem] = []
         for (part, i), _ in zip(self.frames.places(key), range(_ATTEMPTS), strict=False):
-            sample, problem = read_checked(part, i)
-            if sample is not None:
+            sample, problem = read_checked(part.source, part.frames[i])
+            if sample is not None and not problem:
                 return Drawn(sample, part.origin(i), tuple(bad))
             bad.append(Problem(part.origin(i), problem))
         raise DataError(f"{len(bad)} samples in a row are bad, the last is {bad[-1]}: run the check of the data")
 
 
-def read_checked(part: SourcePart, i: int) -> tuple[Sample | None, str]:
-    """Frame i of a part, or None and what is wrong with it."""
-    source, number = part.source, part.frames[i]
+def read_checked(source: FrameSource, i: int) -> tuple[Sample | None, str]:
+    """Frame i of a source, None where it cannot be read, and what is wrong with it (empty: nothing)."""
     try:
-        sample = source[number]
+        sample = source[i]
     except MonoDepthError as error:
-        return None, str(error).removeprefix(f"{part.origin(i)}: ")
-    problem = frame_problem(sample.depth, source.max_depth, source.per_metre(number))
-    return (None, problem) if problem else (sample, "")
+        return None, str(error).removeprefix(f"{source.origin(i)}: ")
+    cut = next((file for file in source.files(i) if is_cut_short(file)), None)
+    if cut is not None:
+        return None, f"{cut} is cut short: its end is missing"
+    return sample, frame_problem(sample.depth, source.max_depth, source.per_metre(i))
+
+
+def is_cut_short(file: Path) -> bool:
+    """Whether a PNG or JPEG lacks its end; decoders make something of such a file without a word."""
+    ending = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}.get(file.suffix.lower())
+    if ending is None or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        stream.seek(-min(_TAIL_BYTES, file.stat().st_size), os.SEEK_END)
+        return ending not in stream.read()
 
 
 class BadSampleLedger:

@@ -52,7 +52,7 @@ class TrainingData:
     notes: list[str]
 
     def lines(self) -> list[str]:
-        """A table: scenes and frames of every split of every source, and its share of the training draws."""
+        """A table: scenes and frames of every split of every source, its share of the training draws, and the notes."""
         train = {part.name: part for part in self.train.parts}
         lines = [f"{'source':20}" + "".join(f"{split:>24}" for split in SPLITS)]
         for source in self.settings.sources:
@@ -61,20 +61,18 @@ class TrainingData:
             lines.append(f"{source.name:20}" + "".join(f"{cell:>24}" for cell in cells))
         shares = ", ".join(f"{part.name} {quota}" for part, quota in zip(self.train.parts, self.train.quotas,
                                                                         strict=True))
-        return [*lines, f"an epoch draws {len(self.train)}: {shares}"]
+        return [*lines, f"an epoch draws {len(self.train)}: {shares}", *self.notes]
 
 
-def open_training_data(tree: object, seed: int, run_folder: Path | None = None,
-                       wrap: Callable[[FrameSource], FrameSource] = lambda source: source) -> TrainingData:
+def open_training_data(tree: object, seed: int, run_folder: Path | None = None) -> TrainingData:
     """The data of a configuration's section `data`, a tree of plain values (`source_settings`).
 
     The scenes of each split are read from data.split_file (or splits.txt in `run_folder`) and written there where they
-    are new. `wrap` may put a cache around a source, as rendered ones need it. Raises ConfigError, DataError and
-    CalibrationError, each one line.
+    are new. Raises ConfigError, DataError and CalibrationError, each one line.
     """
     settings = data_settings(tree)
     file = split_file(settings, run_folder)
-    opened = [(source, wrap(open_source(settings, source))) for source in settings.sources]
+    opened = [(source, open_source(settings, source)) for source in settings.sources]
     shares = parse_shares(settings.shares)
     parts = [(source, split_source(frames, source, shares, seed, file)) for source, frames in opened]
     data = assembled(settings, parts, seed, [note for _, frames in opened for note in notes_of(frames)])
