@@ -22,8 +22,8 @@ from .evaluation_plan import EvaluationPlan, recording_name
 from .evaluation_predictions import (
     LazyModel,
     Predictor,
-    predicted,
     prediction_path,
+    read_kept,
     read_prediction,
     write_prediction,
 )
@@ -50,6 +50,23 @@ class Progress:
     part: str = ""
 
 
+@dataclass
+class Seconds:
+    """Wall time in seconds: `predicting` by models, `preparing` them, `whole` with reading, scoring and keeping."""
+
+    predicting: float = 0.0
+    preparing: float = 0.0
+    whole: float = 0.0
+
+    def text(self) -> str:
+        """One line for people, empty where no model ran."""
+        if not self.predicting:
+            return ""
+        share = (self.whole - self.preparing - self.predicting) / self.predicting
+        return (f"{self.whole:.1f} s, of which the models took {self.predicting:.1f} s and loading them "
+                f"{self.preparing:.1f} s: evaluation adds {100 * share:.1f} % to inference")
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """All rows, the figures over each sequence, remarks of the recordings, and which of the models are baselines."""
@@ -58,6 +75,7 @@ class Evaluation:
     sequences: dict[Key, SequenceErrors] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     baselines: tuple[str, ...] = ()
+    seconds: Seconds = field(default_factory=Seconds)
 
 
 class Meter:
@@ -90,6 +108,7 @@ class EvaluationRun:
         known = [] if plan.baselines is None else baselines_of(plan.baselines, plan.options)
         self.predictors: list[Predictor] = [*known, *self.models]
         self._tell = tell
+        self.seconds = Seconds()
         self.recordings: dict[str, Recording] = {}
         for path in plan.data:
             self._open(path)
@@ -128,9 +147,20 @@ class EvaluationRun:
     def prediction(self, name: str, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
         """The kept or new prediction of a frame of recording `name`, and the ms it took when it was made."""
         path = prediction_path(self.folder, name, predictor.label, f"{sample.stamp:.6f}")
-        if not predictor.baseline:
-            writable_folder(path.parent)
-        return predicted(path, sample, predictor)
+        if predictor.baseline:
+            return predictor.predict(sample), 0.0
+        if path.is_file():
+            return read_kept(path)
+        writable_folder(path.parent)
+        begin = time.perf_counter()
+        predictor.prepare()
+        prepared = time.perf_counter()
+        prediction = predictor.predict(sample)
+        done = time.perf_counter()
+        self.seconds.preparing += prepared - begin
+        self.seconds.predicting += done - prepared
+        write_prediction(path, prediction, 1e3 * (done - prepared))
+        return prediction, 1e3 * (done - prepared)
 
     def failed_rows(self) -> list[FrameRow]:
         """A row for every recording that cannot be opened."""
@@ -148,7 +178,9 @@ def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda
 def score_run(run: EvaluationRun) -> Evaluation:
     """The 2D scores of every frame, model and protocol."""
     evaluation = Evaluation(run.failed_rows(), notes=run.notes,
-                            baselines=tuple(each.label for each in run.predictors if each.baseline))
+                            baselines=tuple(each.label for each in run.predictors if each.baseline),
+                            seconds=run.seconds)
+    begin = time.perf_counter()
     meters: dict[Key, SequenceMeter] = {}
     steps = len(run.predictors) * sum(len(run.plan.chosen(each)) for each in run.recordings.values())
     meter = run.meter(steps)
@@ -159,6 +191,7 @@ def score_run(run: EvaluationRun) -> Evaluation:
                     _collect(pool.submit(score_chunk, chunk), evaluation, meters)
             predictor.unload()
         _collect(pool.finish(), evaluation, meters)
+    run.seconds.whole += time.perf_counter() - begin
     evaluation.sequences.update({key: each.result() for key, each in meters.items()})
     return evaluation
 
@@ -190,7 +223,7 @@ def _to_score(run: EvaluationRun, name: str, stamp: float, sample: Sample | Mono
         prediction, milliseconds = run.prediction(name, sample, predictor)
     except MonoDepthError as error:
         return ToScore(stamp, reason=str(error))
-    return ToScore(stamp, prediction, sample.depth, 0.0 if predictor.baseline else milliseconds)
+    return ToScore(stamp, prediction, sample.depth, milliseconds)
 
 
 def _remember(path: Path, plan: EvaluationPlan) -> None:

@@ -44,6 +44,9 @@ class Baseline:
             return np.full(sample.rgb.shape[:2], self._depth[0, 0], np.float32)
         return cv2.resize(self._depth, sample.camera.size, interpolation=cv2.INTER_LINEAR)
 
+    def prepare(self) -> None:
+        """Nothing to load."""
+
     def unload(self) -> None:
         """Nothing to give back."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,9 @@ class Predictor(Protocol):
 
     label: str
     baseline: bool
+
+    def prepare(self) -> None:
+        """Loads what the first prediction needs, so that it is not timed. Raises a MonoDepthError."""
 
     def unload(self) -> None:
         """Gives memory back until the next prediction."""
@@ -62,6 +64,10 @@ class LazyModel:
                 raise
         return self._model
 
+    def prepare(self) -> None:
+        """Loads the model. Raises a MonoDepthError."""
+        self.loaded()
+
     def unload(self) -> None:
         """Drops the model until it is needed again: several large ones do not fit beside each other."""
         self._model = None
@@ -80,18 +86,6 @@ def prediction_path(output: Path, recording: str, model: str, frame: str) -> Pat
     return output / "predictions" / recording / folder_of(model) / f"{frame}.npz"
 
 
-def predicted(path: Path, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
-    """The kept prediction of a frame, else the predictor's, which is kept; and the ms that it took when it was made."""
-    if not predictor.baseline and path.is_file():
-        return _read(path)
-    begin = time.perf_counter()
-    prediction = predictor.predict(sample)
-    milliseconds = 1e3 * (time.perf_counter() - begin)
-    if not predictor.baseline:
-        write_prediction(path, prediction, milliseconds)
-    return prediction, milliseconds
-
-
 def write_prediction(path: Path, prediction: Prediction, milliseconds: float = 0.0) -> None:
     """Keeps a prediction as .npz with those of depth, disparity and sigma (H, W) float32 that it has; whole or not."""
     maps: dict[str, Any] = {name: value for name, value in vars(prediction).items() if value is not None}
@@ -103,10 +97,11 @@ def write_prediction(path: Path, prediction: Prediction, milliseconds: float = 0
 
 def read_prediction(path: Path) -> Prediction:
     """A kept prediction. DataError where the file is none."""
-    return _read(path)[0]
+    return read_kept(path)[0]
 
 
-def _read(path: Path) -> tuple[Prediction, float]:
+def read_kept(path: Path) -> tuple[Prediction, float]:
+    """A kept prediction and the ms that it took. DataError where the file is none."""
     try:
         with np.load(path) as file:
             maps = {name: file[name] for name in file.files}

@@ -117,8 +117,9 @@ def run(arguments: argparse.Namespace) -> int:
     with EvaluationRun(plan, _Announcer()) as opened:
         for note in opened.notes:
             print(f"mono-depth-recon: {note}", file=sys.stderr)
-        made = write_results(plan.output, score_run(opened))
-        print(tables(made), flush=True)
+        evaluation = score_run(opened)
+        made = write_results(plan.output, evaluation)
+        print(tables(made) + evaluation.seconds.text(), flush=True)
         failures = run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)
     for failure in failures:
         print(f"mono-depth-recon: {failure}", file=sys.stderr)
