@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import sys
 from pathlib import Path
 
 import cv2
@@ -144,6 +145,16 @@ def test_other_files_are_not_taken_for_the_labelled_set(tmp_path: Path) -> None:
         NyuMat("nyu", tmp_path / "straight.mat")
     with pytest.raises(DataError, match="missing: rawDepths"):
         NyuMat("nyu", tmp_path / "straight.mat", depth="raw")
+
+
+def test_a_missing_library_is_named(mat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = NyuMat("nyu", mat, write_splits(tmp_path / "splits.mat", train=[1], test=[2]))
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(DataError, match="need the library scipy: pip install scipy"):
+        source.official()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(DataError, match="need the library h5py: pip install h5py"):
+        NyuMat("nyu", mat)
 
 
 # NYU Depth V2, csv layout

@@ -90,8 +90,10 @@ class NyuMat(FrameSource):
 
 def open_mat(path: Path) -> File:
     """A MATLAB 7.3 file, for reading. DataError where it is cut short, missing or of another kind."""
-    import h5py
-
+    try:
+        import h5py
+    except ImportError:
+        raise _needs("h5py") from None
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -117,13 +119,19 @@ def read_indices(path: Path, key: str, count: int) -> list[int]:
 
 
 def _old_mat(path: Path) -> dict[str, NDArray[Any]]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:
+        raise _needs("scipy") from None
     try:
         return loadmat(path)
     except (MatReadError, OSError, ValueError, TypeError, NotImplementedError) as error:
         raise DataError(f"{path}: expected a MATLAB file, got one that cannot be read ({error})") from error
+
+
+def _needs(library: str) -> DataError:
+    return DataError(f"MATLAB files of NYU Depth V2 need the library {library}: pip install {library}")
 
 
 def _unreadable(path: Path, error: OSError) -> str:
