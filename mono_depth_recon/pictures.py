@@ -125,19 +125,28 @@ def depth_panel(depth: Depth, note: str = "", caption: str = "Depth",
     `limits` (near, far) in metres for pictures that share one scale; by default those of this depth.
     """
     near, far = limits or depth_limits(depth)
-    picture = _resized(colorize_depth(depth, near, far), (_CELL[0] - _BAR, _CELL[1]))
+    ramp = colorize_depth(np.linspace(near, far, 256, dtype=np.float32)[None], near, far)[0]
+    ticks = [((metres - near) / (far - near), f"{metres:g} m") for metres in round_steps(near, far)]
+    unknown = "black: unknown" if np.isnan(depth).any() else ""
+    return panel_with_bar(colorize_depth(depth, near, far), ramp, ticks, caption,
+                          ", ".join(filter(None, (note, unknown))))
+
+
+def panel_with_bar(picture: Rgb, ramp: NDArray[np.uint8], ticks: Sequence[tuple[float, str]], caption: str,
+                   note: str = "") -> Panel:
+    """A picture with a bar of its colours to its right: `ramp` (N, 3) from low to high, ticks at shares of it."""
+    picture = _resized(picture, (_CELL[0] - _BAR, _CELL[1]))
     height, width = picture.shape[:2]
     canvas = np.full((_CELL[1], width + _BAR, 3), _WHITE, np.uint8)
     left, top = width + 16, (_CELL[1] - height) // 2
     canvas[top:top + height, :width] = picture
-    ramp = np.linspace(far, near, height, dtype=np.float32)[:, None]
-    canvas[top:top + height, left:left + 20] = colorize_depth(np.repeat(ramp, 20, axis=1), near, far)
-    for metres in round_steps(near, far):
-        row = top + round((far - metres) / (far - near) * (height - 1))
+    levels = np.linspace(len(ramp) - 1, 0, height).round().astype(np.int64)
+    canvas[top:top + height, left:left + 20] = ramp[levels][:, None]
+    for share, text in ticks:
+        row = top + round((1 - share) * (height - 1))
         canvas[row, left + 20:left + 26] = _INK
-        _letter(canvas, f"{metres:g} m", (left + 30, row + 6), 17, _INK)
-    unknown = "black: unknown" if np.isnan(depth).any() else ""
-    return Panel(canvas, caption, ", ".join(filter(None, (note, unknown))))
+        _letter(canvas, text, (left + 30, min(max(row + 6, top + 12), top + height - 2)), 17, _INK)
+    return Panel(canvas, caption, note)
 
 
 def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns: int = 3) -> Rgb:
@@ -151,8 +160,9 @@ def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns:
         row, column = divmod(place, columns)
         x, y = _EDGE + column * (_CELL[0] + _GAP), _TITLE + row * (_CELL[1] + _CAPTION)
         canvas[y:y + _CELL[1], x:x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
-        after = _letter(canvas, panel.caption, (x, y + _CELL[1] + 27), 21, _INK, bold=True)
-        _letter(canvas, panel.note, (after + 12, y + _CELL[1] + 27), 19, _GREY)
+        below = canvas[y + _CELL[1]:y + _CELL[1] + _CAPTION, x:x + _CELL[0]]  # too long a caption ends with its panel
+        after = _letter(below, panel.caption, (0, 27), 21, _INK, bold=True)
+        _letter(below, panel.note, (after + 12, 27), 19, _GREY)
     _letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
     return canvas
 

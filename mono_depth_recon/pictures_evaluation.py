@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
 from .errors import DataError
-from .pictures import Panel, colorize_depth, compose, depth_limits, depth_panel
+from .pictures import Panel, colorize_depth, compose, depth_limits, depth_panel, panel_with_bar
 
 ERROR_LIMIT = 0.5  # share of the true depth at which the colours of an error end
 HEAT_LIMIT = 0.5
@@ -74,22 +74,26 @@ def heat_stops() -> list[str]:
 
 def comparison(rgb: Rgb, truth: Depth, depths: Mapping[str, Depth], notes: Mapping[str, str], title: str,
                limits: tuple[float, float], attribution: str = "") -> Rgb:
-    """One sheet of a frame: colour and truth, then prediction and error of every model; all depth at one scale.
+    """One sheet of a frame, a row for each model: colour, truth, prediction, error; all depth at one scale.
 
     `depths` are metres (H, W) by model, `notes` what stands beside each caption.
     """
-    panels = [Panel(rgb, "Colour"), depth_panel(truth, "", "Truth", limits)]
+    ramp = colorize_error(np.linspace(-1, 1, 256, dtype=np.float32)[None], 1.0)[0]
+    ticks = [(share, f"{100 * ERROR_LIMIT * (2 * share - 1):+.0f} %") for share in (0, 0.25, 0.5, 0.75, 1)]
+    panels = []
     for name, depth in depths.items():
-        panels += [depth_panel(depth, notes.get(name, ""), name, limits),
-                   Panel(colorize_error(relative_error(depth, truth)), "Error",
-                         f"blue too near, red too far, +-{100 * ERROR_LIMIT:g} %")]
-    return compose(panels, title, attribution, columns=2)
+        panels += [Panel(rgb, "Colour"), depth_panel(truth, "", "Truth", limits),
+                   depth_panel(depth, notes.get(name, ""), name, limits),
+                   panel_with_bar(colorize_error(relative_error(depth, truth)), ramp, ticks, "Error",
+                                  "blue too near, red too far")]
+    return compose(panels, title, attribution, columns=4)
 
 
 def heat_sheet(heats: Mapping[str, Depth], title: str, attribution: str = "") -> Rgb:
     """Mean errors over a recording (H, W) of every model beside each other, at one scale."""
-    note = f"dark none, yellow {100 * HEAT_LIMIT:g} % and more"
-    panels = [Panel(colorize_heat(heat), name, note) for name, heat in heats.items()]
+    ramp = colorize_heat(np.linspace(0, 1, 256, dtype=np.float32)[None], 1.0)[0]
+    ticks = [(share, f"{100 * HEAT_LIMIT * share:.0f} %") for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+    panels = [panel_with_bar(colorize_heat(heat), ramp, ticks, name) for name, heat in heats.items()]
     return compose(panels, title, attribution, columns=min(3, len(panels)))
 
 

@@ -15,7 +15,7 @@ from .report_gallery import make_gallery
 from .report_html import Html, element, joined
 from .report_message import attribution_of
 from .report_results import Results, read_log, read_results
-from .report_sections import Section, head, origin, paper, scores, table_3, three_d
+from .report_sections import Section, head, notes, paper, scores, table_3, three_d
 
 _ASSETS = "report_assets"
 
@@ -57,7 +57,7 @@ def _sections(results: Results) -> list[Section]:
                 "is not right.", uncertainty(results)),
         table_3(results),
         Section("training", "Training", "Training", "", training(results)),
-        origin(results),
+        notes(results),
     ]
     return [section for section in sections if section is not None and section.body]
 

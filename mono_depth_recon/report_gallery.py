@@ -73,9 +73,11 @@ def _frames(results: Results, made: RecordingFrames, width: int, folder: Path) -
         details.append(_frame(results, frame, limits, width, frame is middle))
         names = {results.names[model]: depth for model, depth in frame.depths.items()}
         notes = {results.names[model]: _abs_rel_text(depth, frame.truth) for model, depth in frame.depths.items()}
-        sheet = comparison(frame.sample.rgb, frame.truth, names, notes, f"{title_of(made.recording)}, {frame.reason}",
-                           limits, attribution_of([made.recording]))
-        write_png(folder / f"{made.recording}_frame_{number_of}.png", sheet)
+        if names:
+            title = f"{title_of(made.recording)}, {frame.reason}"
+            sheet = comparison(frame.sample.rgb, frame.truth, names, notes, title, limits,
+                               attribution_of([made.recording]))
+            write_png(folder / f"{made.recording}_frame_{number_of}.png", sheet)
     return element("div", heading, rule, element("div", class_="explorer", data_explorer=True), _bars(limits), details,
                    class_="recording", data_recording=made.recording)
 

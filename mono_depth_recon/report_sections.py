@@ -42,12 +42,13 @@ class Section:
 def head(results: Results) -> Html:
     """Title, the main message, what was evaluated, and the errors at a glance."""
     told = results.parts.get("origin") or {}
-    meta = [told.get("date", "")[:10], told.get("commit") or told.get("version"), told.get("device")]
+    meta = [told.get("date", "")[:10], told.get("commit") or told.get("version"), told.get("device"),
+            attribution_of(results.recordings)]
     said = [element("li", breakable(_kept_together(text))) for text in statements(results)]
     words = element("div", element("p", f"Depth evaluation: {results.folder.resolve().name}", class_="kicker"),
                     element("h1", breakable(_kept_together(headline(results)))),
                     element("p", " · ".join(str(part) for part in meta if part), class_="meta"), _cards(results),
-                    element("ul", said, class_="message"))
+                    element("ul", said, class_="message"), _facts(results))
     return element("header", words, element("div", [_glance(results, name) for name in results.recordings],
                                             class_="glance"), class_="wide" if len(results.recordings) > 2 else None)
 
@@ -153,22 +154,26 @@ def table_3(results: Results) -> Section | None:
                    characteristics(results, tree))
 
 
-def origin(results: Results) -> Section:
-    """What was evaluated, failures and notes, what is missing, and the command that made it."""
+def notes(results: Results) -> Section | None:
+    """Failures, remarks of the recordings, and what is missing with the flag that makes it."""
+    body = joined(_failures(results), _notes(results), _missing(results))
+    return Section("notes", "Notes", "Notes", "", body) if body else None
+
+
+def _facts(results: Results) -> Html:
+    """What was evaluated, by what, and the command, folded away."""
     told = results.parts.get("origin") or {}
-    settings = results.settings
     data = ", ".join(f"{title_of(name)} ({_frames(results, name)} frames)" for name in results.recordings)
-    facts = [("Data", data), ("Frames", _range(settings, results.recordings)),
+    facts = [("Data", data), ("Frames", _range(results.settings, results.recordings)),
              ("Models", ", ".join(_model_fact(results, name) for name in results.models)),
-             ("Baselines", ", ".join(results.baselines)), ("Version", _version(told)), ("Device", told.get("device")),
-             ("Libraries", told.get("libraries")), ("Date", told.get("date")),
-             ("Attribution", attribution_of(results.recordings))]
+             ("Baselines", ", ".join(results.baselines)), ("Protocols", ", ".join(results.protocols)),
+             ("Version", _version(told)), ("Device", told.get("device")), ("Libraries", told.get("libraries")),
+             ("Date", told.get("date"))]
     rows = [joined(element("dt", name), element("dd", breakable(value))) for name, value in facts if value]
     command = told.get("command")
-    return Section("origin", "Origin", "How it was made", "", joined(
-        element("dl", rows, class_="facts"),
-        element("div", element("pre", element("code", command)), class_="command", tabindex=0) if command else None,
-        _failures(results), _notes(results), _missing(results)))
+    shown = element("pre", element("code", command)) if command else None
+    return element("details", element("summary", "What was evaluated, by which command"),
+                   element("dl", rows, class_="facts"), shown, class_="about")
 
 
 def _version(told: dict[str, str]) -> str:

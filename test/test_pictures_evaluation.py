@@ -89,12 +89,14 @@ def test_a_sheet_shows_equal_depths_in_equal_colours() -> None:
     truth = np.linspace(1, 3, 4800, dtype=np.float32).reshape(60, 80)
     sheet = comparison(rgb, truth, {"exact": truth.copy(), "far": truth * 2}, {"exact": "AbsRel 0"}, "A frame",
                        (1.0, 3.0), "somebody's")
-    assert sheet.shape[1] == 1364 and sheet.dtype == np.uint8
-    cell = (slice(90, 500), slice(730, 1200)), (slice(90 + 524, 500 + 524), slice(40, 510))
-    true, exact = sheet[cell[0]], sheet[cell[1]]
-    assert np.abs(true[50:300, 50:300].astype(int) - exact[50:300, 50 + 12 - 12:300].astype(int)).mean() < 40
-    error = sheet[90 + 524:500 + 524, 760:1300]
-    assert np.median(error, axis=(0, 1)).min() > 235, "no error is near-white"
+    assert sheet.shape == (84 + 2 * 524 + 40, 64 + 4 * 640 + 3 * 20, 3) and sheet.dtype == np.uint8
+    rows = [slice(84 + 524 * i + 60, 84 + 524 * i + 420) for i in range(2)]
+    columns = [slice(32 + 660 * i + 20, 32 + 660 * i + 500) for i in range(4)]
+    true, exact, error = (sheet[rows[0], columns[i]].astype(int) for i in (1, 2, 3))
+    assert np.abs(true - exact).max() == 0 and np.median(error, axis=(0, 1)).min() > 235, "no error is near-white"
+    assert np.abs(sheet[rows[1], columns[1]].astype(int) - true).max() == 0, "each model beside the same truth"
+    far = sheet[rows[1], columns[3]].astype(int).reshape(-1, 3)
+    assert np.median(far[:, 0]) > np.median(far[:, 2]) + 60, "twice as far is red"
 
 
 def test_a_sheet_of_mean_errors_has_a_panel_for_each_model() -> None:
