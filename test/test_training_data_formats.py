@@ -216,6 +216,16 @@ def test_16_bit_depth_where_8_are_promised_is_refused_with_its_line(tmp_path: Pa
         source[1]
 
 
+def test_csv_depth_that_no_room_has_is_refused_with_its_line(tmp_path: Path) -> None:
+    source = _csv_copy(tmp_path)
+    write_png(tmp_path / "data/nyu2_test/00000_depth.png", np.rint(depth(0) * 25.5).astype(np.uint16))  # 8-bit values
+    with pytest.raises(DataError, match=r"nyu2_test\.csv:1: depth unit implausible: .* likely is 25\.5 "):
+        source[2]
+    write_png(tmp_path / "data/nyu2_train/office_0002_out/1.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: no pixel has a known depth"):
+        source[1]
+
+
 def test_a_csv_that_points_nowhere_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nyu2_train\.csv:1: names elsewhere/1\.jpg, which is neither in "):
         _csv_copy(tmp_path, train="elsewhere/1.jpg,elsewhere/1.png\n")

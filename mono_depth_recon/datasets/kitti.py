@@ -25,7 +25,8 @@ PER_METRE = 256.0
 MAX_DEPTH_M = 80.0
 _RATE_HZ = 10.0
 _FOLDERS = ("train", "val")  # of the annotated depth
-_CAMERAS = {"l": "02", "r": "03"}
+_CAMERAS = {"left": ("02",), "right": ("03",), "both": ("02", "03")}
+_SIDES = {"l": "02", "r": "03"}  # in lists
 _DRIVE = re.compile(r"(\d{4}_\d{2}_\d{2})_drive_\d{4}_sync")
 
 
@@ -43,13 +44,13 @@ class KittiFrame:
 class KittiDepth(FrameSource):
     """The annotated images of both folders, or of lists.
 
-    `path` is the raw recordings' folder, `depth_path` the one with `train` and `val`. `camera` is "02", "03" or
+    `path` is the raw recordings' folder, `depth_path` the one with `train` and `val`. `camera` is "left", "right" or
     "both". `lists` maps "train", "validation" and "test" to files whose lines are those of Eigen's split, in one of
     the two forms in use (`read_list`); images there that nobody annotated are left out, with a note.
     Without lists, `train` is the official training part and `val` the test. Raises DataError.
     """
 
-    def __init__(self, name: str, path: Path, depth_path: Path, camera: str = "02",
+    def __init__(self, name: str, path: Path, depth_path: Path, camera: str = "left",
                  lists: Mapping[str, Path] | None = None) -> None:
         super().__init__(name, MAX_DEPTH_M, PER_METRE)
         self.path, self.depth_path = path, depth_path
@@ -65,10 +66,10 @@ class KittiDepth(FrameSource):
                 self._add(split, self._annotated(file))
         else:
             for split, folder in zip(("train", "test"), _FOLDERS, strict=True):
-                self._add(split, list(_found(depth_path, folder, ("02", "03") if camera == "both" else (camera,))))
+                self._add(split, list(_found(depth_path, folder, _CAMERAS[camera])))
         if not self._frames:
-            raise DataError(f"{depth_path}: expected train|val/DRIVE_sync/proj_depth/groundtruth/image_{camera}/*.png, "
-                            "found none")
+            raise DataError(f"{depth_path}: expected train|val/DRIVE_sync/proj_depth/groundtruth/image_02/*.png (02 "
+                            f"left, 03 right), found none for camera {camera}")
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -179,12 +180,12 @@ def _listed(file: Path, line: int, fields: list[str]) -> KittiFrame:
     parts = fields[0].split("/")
     drive = parts[1] if len(parts) > 1 else ""
     if _DRIVE.fullmatch(drive):
-        if len(parts) == 5 and parts[2][:6] == "image_" and parts[2][6:] in _CAMERAS.values():
+        if len(parts) == 5 and parts[2][:6] == "image_" and parts[2][6:] in _SIDES.values():
             number = parts[4].split(".")[0]
             if number.isdigit():
                 return KittiFrame(drive, parts[2][6:], number, "", f"{file}:{line}")
-        elif len(parts) == 2 and len(fields) == 3 and fields[1].isdigit() and fields[2] in _CAMERAS:
-            return KittiFrame(drive, _CAMERAS[fields[2]], f"{int(fields[1]):010d}", "", f"{file}:{line}")
+        elif len(parts) == 2 and len(fields) == 3 and fields[1].isdigit() and fields[2] in _SIDES:
+            return KittiFrame(drive, _SIDES[fields[2]], f"{int(fields[1]):010d}", "", f"{file}:{line}")
     raise DataError(f"{file}:{line}: expected 'DATE/DRIVE_sync/image_02/data/NUMBER.png ...' or 'DATE/DRIVE_sync FRAME "
                     f"l|r', got '{' '.join(fields)[:80]}'")
 

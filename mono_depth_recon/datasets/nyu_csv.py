@@ -18,6 +18,7 @@ import numpy as np
 from ..arrays import Depth
 from ..errors import DataError
 from ..frames import Sample
+from .depth_units import frame_problem
 from .frame_source import FrameSource, paired
 from .nyu_camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 from .tum import read_depth, read_rgb
@@ -56,7 +57,9 @@ class NyuCsv(FrameSource):
         return len(self._pairs)
 
     def read(self, i: int) -> Sample:
-        """Pair i. DataError with the list's line where a file is missing, malformed or stored in the other way."""
+        """Pair i. DataError with the list's line where a file is missing, malformed, stored in the other way, or where
+        its depth cannot be that of a room.
+        """
         pair = self._pairs[i]
         try:
             for file in self.files(i):
@@ -65,6 +68,8 @@ class NyuCsv(FrameSource):
             rgb = read_rgb(pair.colour)
             depth = read_depth_8bit(pair.depth) if i < self._trained else read_depth(pair.depth, TEST_PER_METRE)
             depth = without_border(depth) if self._mask_border else depth
+            if problem := frame_problem(depth, self.max_depth, self.per_metre(i)):
+                raise DataError(problem)
             camera = nyu_camera(rgb.shape[1], rgb.shape[0])
             return paired(rgb, depth, camera, 0.0, f"{pair.colour.parent.name}/{pair.colour.name}")
         except DataError as error:

@@ -108,7 +108,7 @@ class KittiSettings(SourceSettings):
     depth_path: str = param("", "folder of the annotated depth")
     split: str = param("official", "official = folders train and val, or the lists",
                        choices=("official", "scene", *_WHOLE))
-    camera: str = param("02", "left colour, right colour, or both", choices=("02", "03", "both"))
+    camera: str = param("left", "colour camera", choices=("left", "right", "both"))
     train_list: str = param("", "Eigen's list of training images")
     validation_list: str = param("", "likewise")
     test_list: str = param("", "likewise")
