@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -300,6 +301,19 @@ def test_kitti_lists_in_both_forms(kitti_set: tuple[Path, Path], tmp_path: Path,
     assert source.origin(1) == f"{tmp_path / 'train.txt'}:3"
 
 
+def test_kitti_both_cameras(tmp_path: Path) -> None:
+    raw, annotated = write_kitti(tmp_path, dict(list(DRIVES.items())[:1]), frames=1)
+    for folder in (next(raw.rglob("image_02")), next(annotated.rglob("image_02"))):
+        shutil.copytree(folder, folder.with_name("image_03"))
+    assert len(KittiDepth("kitti", raw, annotated)) == 1
+    source = KittiDepth("kitti", raw, annotated, "both")
+    assert [source[i].name.split("/")[1] for i in range(2)] == ["02", "03"]
+    assert source.scene(0) == source.scene(1)
+    (tmp_path / "list.txt").write_text("2011_09_26/2011_09_26_drive_0001_sync 5 r\n")
+    right = KittiDepth("kitti", raw, annotated, lists={"train": tmp_path / "list.txt"})[0]
+    assert right.camera.fx == 72.15377 and "/03/" in right.name
+
+
 def test_kitti_takes_colour_that_was_converted_to_jpeg(tmp_path: Path) -> None:
     raw, annotated = write_kitti(tmp_path, dict(list(DRIVES.items())[:1]), frames=1)
     png = next(raw.rglob("*.png"))
@@ -329,8 +343,10 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
         source[1]
     with pytest.raises(DataError, match="is no folder"):
         KittiDepth("kitti", raw / "nowhere", annotated)
-    with pytest.raises(DataError, match="found none"):
+    with pytest.raises(DataError, match="found none for camera left"):
         KittiDepth("kitti", raw, raw)
+    with pytest.raises(DataError, match="found none for camera right"):
+        KittiDepth("kitti", raw, annotated, "right")
 
 
 @pytest.mark.parametrize("line", ["2011_09_26_drive_0001_sync 5 l", "2011_09_26/2011_09_26_drive_0001_sync five l",
