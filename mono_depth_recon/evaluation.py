@@ -230,7 +230,9 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
     """Writes what the predictions depend on, or checks that it is the same: they may be kept from another run."""
     import yaml
 
-    settings = {"options": asdict(plan.options), "config": asdict(plan.config)}
+    own = ("name", "checkpoint", "output")  # of each model
+    settings = {"options": asdict(plan.options),
+                "model": {name: value for name, value in asdict(plan.config.model).items() if name not in own}}
     asked = {"data": [str(p) for p in plan.data], "models": list(plan.models), "protocols": list(plan.protocols),
              "first": plan.first, "last": plan.last, "stride": plan.stride, "frame": plan.frame,
              "ranges": {name: list(ends) for name, ends in plan.ranges.items()}, "study_frames": plan.study_frames,
@@ -238,15 +240,17 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
                                                                "path": str(plan.baselines.path)}}
     kept: dict[str, dict[str, Any]] = {
         "recordings": {recording_name(p): str(p) for p in plan.data},
-        "models": {each.label: {"text": each.name, "weights": each.fingerprint(plan.config)} for each in plan.choices}}
+        "models": {each.label: {"name": each.name, "output": each.config(plan.config).model.output,
+                                "weights": each.fingerprint(plan.config)} for each in plan.choices}}
     if path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        earlier = before.get("kept", {}) if isinstance(before, dict) else {}
         clashes = [name for group, known in kept.items() for name, value in known.items()
-                   if before["kept"][group].get(name, value) != value]
-        if {name: before[name] for name in settings} != settings or clashes:
+                   if earlier.get(group, {}).get(name, value) != value]
+        if not earlier or {name: before.get(name) for name in settings} != settings or clashes:
             what = f" ({', '.join(clashes)} changed)" if clashes else ""
             raise ConfigError(f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
                               "choose another folder")
-        kept = {group: {**before["kept"][group], **known} for group, known in kept.items()}
+        kept = {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}
     text = yaml.safe_dump({**asked, **settings, "kept": kept}, sort_keys=False, allow_unicode=True)
     write_atomically(path, [text.encode()])

@@ -74,6 +74,9 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path, models: dict[str,
     evaluate(plan(path, output, "metric_model", "relative", protocols=["paper"]))  # more models, fewer protocols
     with pytest.raises(ConfigError, match=r"holds predictions of other settings or data \(see config.yaml\)"):
         evaluate(plan(path, output, "metric_model", options=OpenOptions(camera=CAMERA)))
+    (output / "config.yaml").write_text("models: [metric_model]")  # of an earlier version
+    with pytest.raises(ConfigError, match=r"see config.yaml"):
+        evaluate(plan(path, output, "metric_model"))
 
 
 def test_failing_frames_models_and_recordings_are_rows_with_their_reasons(
