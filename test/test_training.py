@@ -1,13 +1,11 @@
-"""Training: augmentations against a scene known everywhere, losses by hand, exact resume, and learning."""
+"""Training frames: augmentations against a scene known everywhere, losses by hand, the store of prepared frames."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
-from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
+from mono_depth_recon.errors import ConfigError, DataError, MonoDepthError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
-from mono_depth_recon.models.card import ModelCard  # noqa: E402
 from training.augment import (  # noqa: E402
     augment,
     change_colours,
@@ -29,13 +26,11 @@ from training.augment import (  # noqa: E402
     rotation_to_axis,
     seen_by,
 )
-from training.batches import canonical_scale, make_batch, stack  # noqa: E402
 from training.frame_store import FrameStore, open_or_make  # noqa: E402
-from training.losses import depth_loss, gradient_loss  # noqa: E402
-from training.network import card_text  # noqa: E402
-from training.settings import Settings, Stage, load_settings  # noqa: E402
-from training.sources import made_scene, made_sources, open_sources  # noqa: E402
-from training.train_unetpp import Trainer, learning_rate, main, save, smoke_settings  # noqa: E402
+from training.losses import gradient_loss, metric_loss, relative_loss  # noqa: E402
+from training.network import UnetPreparation, canonical_scale  # noqa: E402
+from training.settings import AugmentSettings, LossSettings, load_settings  # noqa: E402
+from training.sources import made_scene  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,48 +121,88 @@ def test_colour_changes_keep_shape_and_type_and_do_change() -> None:
     assert not np.array_equal(changed, rgb)
 
 
+def test_cropped_window_moves_the_intrinsics_along() -> None:
+    only_crop = AugmentSettings(full_frame=0.0, crop=1.0, smallest_window=0.5, aspect_jitter=0.1)
+    a, b, _ = PLANE
+    centres = set()
+    for seed in range(20):
+        sample = augment(_plane_sample(), 96, 64, only_crop, np.random.default_rng(seed))
+        assert sample.camera.size == (96, 64)
+        _agrees(sample, (a, b, 1), 0.012)  # nearest neighbour: half a pixel of the source
+        centres.add(round(sample.camera.cx))
+    assert len(centres) > 5
+
+
+def test_rotation_in_the_plane_keeps_the_whole_frame_and_knows_no_corners() -> None:
+    only_turn = AugmentSettings(rotate=1.0, rotate_deg=10.0)
+    for seed in range(5):
+        sample = augment(_plane_sample(), 160, 120, only_turn, np.random.default_rng(seed))
+        assert np.array_equal(sample.camera.K, _plane_sample().camera.K)
+        assert sample.depth is not None
+        known = np.isfinite(sample.depth)
+        assert 0.8 < known.mean() < 1
+        assert np.abs(sample.rgb[..., 0] - _grey(sample.depth, sample.camera))[known].max() < 4
+
+
+def test_settings_that_are_left_out_change_nothing() -> None:
+    sample = made_scene(2, 96, 64)
+    for seed in range(5):
+        same = augment(sample, 96, 64, AugmentSettings(), np.random.default_rng(seed))
+        assert np.array_equal(same.rgb, sample.rgb)
+
+
 def test_canonical_target_is_the_same_for_every_stage_and_lens() -> None:
     camera = PinholeCamera.from_hfov(640, 512, 60)
     sample = Sample(np.zeros((512, 640, 3), np.uint8), camera, np.full((512, 640), 3.0, np.float32))
-    scales = [canonical_scale(resized(sample, w, h), SETTINGS.network) for w, h in ((160, 128), (320, 256), (640, 512))]
+    scales = [canonical_scale(camera.resized(w, h), SETTINGS.network) for w, h in ((160, 128), (320, 256), (640, 512))]
     assert scales == pytest.approx([0.5 * 320 / math.tan(math.radians(30)) / 256] * 3)
-    _, targets = stack([resized(sample, 320, 256)], SETTINGS.network)
-    assert targets.numpy() == pytest.approx(math.log(3.0 / scales[0]), rel=1e-6)
+    prepared = UnetPreparation(SETTINGS.network)(resized(sample, 320, 256))
+    assert prepared.scale == pytest.approx(scales[0])
+    assert prepared.image.shape == (3, 256, 320)
+    assert prepared.target == pytest.approx(math.log(3.0 / scales[0]), rel=1e-6)
 
 
-def test_loss_by_hand() -> None:
+def _loss(guess: torch.Tensor, target: torch.Tensor, kind: str = "log_l1", weight: float = 0.0) -> torch.Tensor:
+    return metric_loss(guess.exp(), guess, target, LossSettings(kind, weight, 1))
+
+
+def test_losses_by_hand() -> None:
     target = torch.tensor([[[[0.0, 1.0, float("nan")], [2.0, 3.0, 4.0]]]])
     guess = torch.tensor([[[[0.5, 1.0, 7.0], [2.0, 2.0, 4.0]]]], requires_grad=True)
     residual = torch.tensor([[[[0.5, 0.0, 0.0], [0.0, -1.0, 0.0]]]])
-    assert depth_loss(guess, target, 0.0, 1).item() == pytest.approx(1.5 / 5)
+    assert _loss(guess, target).item() == pytest.approx(1.5 / 5)
     across, down = (0.5 + 1 + 1) / 3, (0.5 + 1) / 2  # the pairs with the unknown pixel do not count
     assert gradient_loss(residual, torch.isfinite(target), 1).item() == pytest.approx(across + down)
-    loss = depth_loss(guess, target, 0.5, 1)
+    loss = _loss(guess, target, weight=0.5)
     loss.backward()
     assert loss.item() == pytest.approx(0.3 + 0.5 * (across + down))
     assert torch.isfinite(guess.grad).all()
     assert guess.grad[0, 0, 0, 2] == 0
+    assert _loss(guess, target, "silog").item() == pytest.approx(math.sqrt(1.25 / 5 - 0.85 * 0.01), abs=2e-3)
+    squares = (math.exp(0.5) - 1) ** 2 + (math.exp(2) - math.exp(3)) ** 2
+    assert _loss(guess, target, "mse").item() == pytest.approx(squares / 5 / 100, rel=1e-5)
 
 
-def test_a_batch_without_truth_costs_nothing() -> None:
-    guess = torch.zeros(1, 1, 8, 8, requires_grad=True)
-    loss = depth_loss(guess, torch.full((1, 1, 8, 8), float("nan")), 0.5, 2)
+def test_relative_loss_forgives_scale_and_shift_but_not_order() -> None:
+    log_target = torch.rand(2, 1, 16, 20)
+    log_target[0, 0, :4] = float("nan")
+    truth = torch.nan_to_num(torch.exp(-log_target), nan=9.0)
+    settings = LossSettings(gradient_weight=0.5)
+    assert relative_loss(3 * truth + 7, log_target, settings).item() == pytest.approx(0, abs=1e-5)
+    assert relative_loss(-truth, log_target, settings).item() > 1
+
+
+@pytest.mark.parametrize("kind", ["log_l1", "silog", "mse", "relative"])
+def test_a_batch_without_truth_costs_nothing(kind: str) -> None:
+    guess = torch.ones(2, 1, 8, 8, requires_grad=True)
+    target = torch.full((2, 1, 8, 8), float("nan"))
+    if kind == "relative":
+        loss = relative_loss(guess, target, LossSettings(gradient_weight=0.5, gradient_scales=2))
+    else:
+        loss = _loss(guess, target, kind, 0.5)
     loss.backward()
-    assert loss.item() == 0
+    assert loss.item() == pytest.approx(0, abs=1e-6)
     assert torch.equal(guess.grad, torch.zeros_like(guess))
-
-
-def test_learning_rate_warms_up_stays_and_falls_in_the_last_stage() -> None:
-    stages = [Stage(64, 64, 2, 100), Stage(96, 96, 2, 50)]
-    optimiser = dataclasses.replace(SETTINGS.optimiser, learning_rate=1.0, warmup_steps=10)
-    settings = dataclasses.replace(SETTINGS, stages=stages, optimiser=optimiser)
-    rates = [learning_rate(settings, step) for step in range(151)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9:101] == pytest.approx([1.0] * 92)
-    assert rates[125] == pytest.approx(0.5)
-    assert rates[150] == pytest.approx(0.0)
-    assert settings.stage_at(99) is stages[0]
-    assert settings.stage_at(100) is stages[1]
 
 
 def test_frame_store_gives_back_what_it_was_given(tmp_path: Path) -> None:
@@ -189,7 +224,26 @@ def test_frame_store_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert len(made) == 1
     with pytest.raises(DataError, match="expected 3 frames, got 2"):
         open_or_make(tmp_path, "made", {"seeds": [7]}, 3, lambda: iter(scenes[:2]))
-    assert [folder.name for folder in tmp_path.iterdir() if folder.suffix != ".partial"] == [store.folder.name]
+    whole = [folder.name for folder in tmp_path.iterdir() if folder.suffix not in (".partial", ".lock")]
+    assert whole == [store.folder.name]
+
+
+def test_frames_that_cannot_be_read_stay_errors_in_the_store(tmp_path: Path) -> None:
+    def samples() -> Iterator[Sample | MonoDepthError]:
+        yield DataError("a.png is cut off")
+        yield made_scene(0, 40, 32)
+
+    store = open_or_make(tmp_path, "made", {}, 2, samples)
+    with pytest.raises(DataError, match="a.png is cut off"):
+        _ = store[0]
+    assert store[1].rgb.shape == (32, 40, 3)
+    with pytest.raises(DataError, match="none of 1 frames can be read, such as: all gone"):
+        open_or_make(tmp_path, "none", {}, 1, lambda: iter([DataError("all gone")]))
+
+
+def test_frames_of_several_sizes_are_no_store(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"60x32 pixels beside frames of 40x32: .*loader.keep_frames to 0"):
+        open_or_make(tmp_path, "made", {}, 2, lambda: iter([made_scene(0, 40, 32), made_scene(0, 60, 32)]))
 
 
 def test_damaged_frame_store_says_so(tmp_path: Path) -> None:
@@ -197,161 +251,3 @@ def test_damaged_frame_store_says_so(tmp_path: Path) -> None:
     (store.folder / "rgb.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(DataError, match="it is made again"):
         FrameStore(store.folder)
-
-
-def _tiny(**changes: Any) -> Settings:
-    settings, _ = smoke_settings(SETTINGS)
-    network = dataclasses.replace(settings.network, encoder="tu-mobilenetv3_small_050",
-                                  decoder_channels=[8, 8, 8, 8, 8], input_width=64, input_height=32)
-    changes = {"network": network, "stages": [Stage(64, 32, 2, 4), Stage(64, 32, 3, 3)], "validate_every": 3,
-               "threads": 1, "augment": SETTINGS.augment, **changes}
-    return dataclasses.replace(settings, **changes)
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_resumed_run_equals_one_that_never_stopped(dropout: float, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    sources, stopped = made_sources(8, 96, 64), tmp_path / "stopped"
-    stopped.mkdir()
-    settings = _tiny(network=dataclasses.replace(_tiny().network, dropout=dropout))
-    whole = Trainer(settings, sources, tmp_path)
-    whole.run()
-
-    def save_and_stop(state: dict[str, Any], path: Path) -> None:
-        save(state, path)
-        if path.name == "last.pt":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("training.train_unetpp.save", save_and_stop)
-        Trainer(settings, sources, stopped).run()
-    resumed = Trainer(settings, sources, stopped)
-    resumed.restore(stopped / "last.pt")
-    assert resumed.step == 3
-    resumed.run()
-    for kind in ("module", "averaged"):
-        expected, got = whole.state()[kind], resumed.state()[kind]
-        assert all(torch.equal(expected[name], got[name]) for name in expected)
-    assert resumed.rows == whole.rows
-    assert (stopped / "log.csv").read_text() == (tmp_path / "log.csv").read_text()
-
-
-def test_checkpoints_from_before_a_setting_with_a_default_can_be_resumed(tmp_path: Path) -> None:
-    sources, settings = made_sources(4, 96, 64), _tiny(stages=[Stage(64, 32, 2, 1)])
-    Trainer(settings, sources, tmp_path).run()
-    old = torch.load(tmp_path / "last.pt", weights_only=True)
-    for key in ("dropout", "encoder_weights"):
-        del old["settings"]["network"][key]
-    torch.save(old, tmp_path / "last.pt")
-    resumed = Trainer(settings, sources, tmp_path)
-    resumed.restore(tmp_path / "last.pt")
-    assert resumed.step == 1
-
-
-@pytest.mark.parametrize("name", ["unetpp_mobile", "unetpp_resnext50"])
-def test_settings_of_the_models_load(name: str) -> None:
-    settings = load_settings(CONFIG.with_name(f"{name}.yaml"), {"network.dropout": "0.25"})
-    assert settings.network.name == name
-    assert card_text(settings.network)["architecture"]["dropout"] == 0.25
-    assert settings.network.encoder_weights == {"unetpp_mobile": "none", "unetpp_resnext50": "imagenet"}[name]
-    last = settings.stages[-1]
-    assert (last.width, last.height) == (settings.network.input_width, settings.network.input_height)
-
-
-@pytest.mark.parametrize(("flags", "fetched"), [([], ["imagenet"]), (["--set", "network.encoder_weights=none"], [None]),
-                                                (["--init"], [None]), (["--smoke"], [None])])
-def test_encoder_weights_are_fetched_only_where_a_training_starts_with_them(
-        flags: list[str], fetched: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str | None] = []
-
-    def build(card: ModelCard, weights: str | None = None) -> None:
-        asked.append(weights)
-        raise ModelError("enough")
-
-    monkeypatch.setattr("training.network.build_unetpp", build)
-    monkeypatch.setattr("training.train_unetpp.open_sources", lambda *_: made_sources(1, 96, 64))
-    if "--init" in flags:
-        flags = [*flags, str(tmp_path / "best.pt")]
-    assert main(["--config", str(CONFIG.with_name("unetpp_resnext50.yaml")), "--output", str(tmp_path), *flags]) == 1
-    assert asked == fetched
-
-
-def test_settings_of_a_resumed_run_must_be_its_own(tmp_path: Path) -> None:
-    sources = made_sources(4, 96, 64)
-    Trainer(_tiny(stages=[Stage(64, 32, 2, 1)]), sources, tmp_path).run()
-    with pytest.raises(ConfigError, match="run of other settings"):
-        Trainer(_tiny(seed=9), sources, tmp_path).restore(tmp_path / "last.pt")
-
-
-def test_new_run_can_start_from_old_weights(tmp_path: Path) -> None:
-    sources = made_sources(4, 96, 64)
-    old = Trainer(_tiny(stages=[Stage(64, 32, 2, 2)]), sources, tmp_path)
-    old.run()
-    for file in ("last.pt", "best.pt"):
-        new = Trainer(_tiny(seed=9), sources, tmp_path)
-        new.initialise(tmp_path / file)
-        assert new.step == 0
-        weights = old.averaged.module.state_dict()
-        assert all(torch.equal(weights[name], value) for name, value in new.module.state_dict().items())
-
-
-def test_batches_depend_on_seed_and_step_alone() -> None:
-    settings, sources = smoke_settings(SETTINGS)
-    for step in (0, 7):
-        once, again = make_batch(sources.train, settings, step), make_batch(sources.train, settings, step)
-        assert torch.equal(once[0], again[0])
-    assert not torch.equal(make_batch(sources.train, settings, 8)[0], once[0])
-
-
-@pytest.mark.parametrize(("override", "says"), [
-    ({"optimiser.momentum": "0.9"}, "'optimiser.momentum' does not exist"),
-    ({"seed": "soon"}, "seed must be int, got 'soon'"),
-    ({"stages": "[{width: 100, height: 96, batch: 1, steps: 1}]"}, "multiples of 32"),
-    ({"network.dropout": "1.0"}, "network.dropout must be from 0 to below 1, got 1"),
-    ({"rooms_share": "1.5"}, "rooms_share must be 0 to 1, got 1.5"),
-    ({"loss": "{gradient_weight: 1.0}"}, "missing: gradient_scales; unknown: none"),
-])
-def test_wrong_settings_stop_with_one_line(override: dict[str, str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        load_settings(CONFIG, override)
-
-
-def test_missing_settings_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_settings(tmp_path / "none.yaml")
-
-
-def test_tum_frames_need_a_data_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="name the data folder"):
-        open_sources(dataclasses.replace(SETTINGS, rooms_share=0.0), None, tmp_path)
-
-
-def test_rooms_and_tum_frames_as_sources(data_folder: Path, tmp_path: Path) -> None:
-    rooms = dataclasses.replace(SETTINGS.rooms, rooms=1, validation_rooms=1, frames_per_room=2, width=64, height=48)
-    tum = dataclasses.replace(SETTINGS.tum, train=[0, 2], validation=[101, 101])
-    sources = open_sources(dataclasses.replace(SETTINGS, rooms=rooms, tum=tum, threads=1), data_folder, tmp_path)
-    assert {name: len(frames) for name, frames in sources.train.items()} == {"tum": 3, "rooms": 2}
-    assert {name: len(frames) for name, frames in sources.validation.items()} == {"tum": 1, "rooms": 2}
-    frame = sources.train["rooms"][1]
-    assert frame.depth is not None
-    assert np.isfinite(frame.depth).mean() > 0.95
-    assert 45 <= 2 * math.degrees(math.atan(32 / frame.camera.fx)) <= 95
-
-
-def test_smoke_run_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--smoke", "--output", str(tmp_path)]) == 0
-    with (tmp_path / "log.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert float(rows[-1]["loss"]) < 0.35 * float(rows[0]["loss"])
-    assert float(rows[-1]["made_abs_rel"]) < 0.15
-    assert (tmp_path / "commit.txt").read_text()
-    assert load_settings(tmp_path / "settings.yaml").stages == [Stage(96, 64, 8, 120)]
-    best = torch.load(tmp_path / "best.pt", weights_only=True)
-    chosen = [sum(float(row[name]) for name in best["scores"]) for row in rows]
-    assert sum(best["scores"].values()) == pytest.approx(min(chosen))
-
-
-def test_command_says_in_one_line_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--config", str(tmp_path / "none.yaml")]) == 1
-    assert main(["--smoke", "--resume", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.count("\n") == 2

@@ -22,12 +22,35 @@ from .settings import AugmentSettings
 def augment(sample: Sample, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
     """A rectified sample, changed at random and resampled to width x height pixels, with its camera."""
     if rng.random() < settings.full_frame:
-        sample = resized(sample, width, height)
+        sample = _whole(sample, width, height, settings, rng)
+    elif rng.random() < settings.crop:
+        sample = resized(random_window(sample, width / height, settings, rng), width, height)
     else:
         sample = seen_by(sample, *random_view(sample.camera, width, height, settings, rng))
     if rng.random() < settings.flip:
         sample = mirrored(sample)
     return replace(sample, rgb=change_colours(sample.rgb, settings, rng))
+
+
+def _whole(sample: Sample, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
+    """The whole frame, by chance turned in its plane: the corners that come in have no depth."""
+    if rng.random() >= settings.rotate:
+        return resized(sample, width, height)
+    angle = math.radians(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
+    return seen_by(sample, sample.camera.resized(width, height), rotation_about_axis(angle))
+
+
+def random_window(sample: Sample, aspect: float, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
+    """A window cut at a random place, width / height near `aspect`; the principal point moves along."""
+    W, H = sample.camera.size
+    aspect *= np.exp(rng.uniform(-settings.aspect_jitter, settings.aspect_jitter))
+    high = min(H, W / aspect) * rng.uniform(settings.smallest_window, 1.0)
+    width, height = (max(1, min(whole, round(side))) for whole, side in ((W, high * aspect), (H, high)))
+    x, y = int(rng.integers(W - width + 1)), int(rng.integers(H - height + 1))
+    window = np.s_[y:y + height, x:x + width]
+    return replace(sample, rgb=np.ascontiguousarray(sample.rgb[window]),
+                   depth=np.ascontiguousarray(known_depth(sample)[window]),
+                   camera=sample.camera.cropped(x, y, width, height))
 
 
 def resized(sample: Sample, width: int, height: int) -> Sample:

@@ -1,63 +1,117 @@
-"""Batches for the network: batch k is a function of (settings, k), so that a resumed run sees what it would have."""
+"""What travels from the loading processes to the network, and what a model must offer to be trained."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from mono_depth_recon.arrays import Rgb
+from mono_depth_recon.datasets.frame_source import Problem
 from mono_depth_recon.frames import Sample
 
-from .augment import augment, known_depth
-from .frame_store import Frames
-from .settings import NetworkSettings, Settings
+from .augment import known_depth
 
 
-def make_batch(train: Mapping[str, Frames], settings: Settings, step: int, worker: int = 0,
-               workers: int = 1) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W) and log canonical depth (N, 1, H, W; NaN unknown), float32, of one optimiser step.
+@dataclass(frozen=True)
+class Prepared:
+    """One sample: `image` (3, h, w) float32, `target` (1, H, W) log of depth / scale, NaN unknown."""
 
-    Of several workers each makes its own part of the stage's batch.
+    image: NDArray[np.float32]
+    target: NDArray[np.float32]
+    scale: float
+
+
+@dataclass
+class Batch:
+    """Samples of one size: `images` (N, 3, h, w), `targets` (N, 1, H, W) log of depth / scale, `scales` (N,).
+
+    `origins` name the frames in messages, `sources` the figure each of them counts for in validation; `bad` are
+    those that could not be read and were replaced.
     """
-    rng = np.random.default_rng((settings.seed, step, worker))
-    stage = settings.stage_at(step)
-    chosen = [augment(_draw(train, settings.rooms_share, rng), stage.width, stage.height, settings.augment, rng)
-              for _ in range(stage.batch // workers)]
-    return stack(chosen, settings.network)
+
+    images: Tensor
+    targets: Tensor
+    scales: Tensor
+    origins: list[str]
+    sources: list[str]
+    bad: list[Problem]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on a device."""
+        return self._with(*(each.to(device, non_blocking=non_blocking) for each in self._tensors()))
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU copies from while it computes."""
+        return self._with(*(each.pin_memory() for each in self._tensors()))
+
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.images, self.targets, self.scales
+
+    def _with(self, images: Tensor, targets: Tensor, scales: Tensor) -> Batch:
+        return replace(self, images=images, targets=targets, scales=scales)
 
 
-def stack(samples: Sequence[Sample], network: NetworkSettings) -> tuple[Tensor, Tensor]:
-    """Samples of one size (that of the network's input) as image and target tensors."""
-    images = np.stack([normalise(s.rgb, network) for s in samples])
+@dataclass(frozen=True)
+class Loaded:
+    """One sample on its way into a batch."""
+
+    prepared: Prepared
+    origin: str
+    source: str
+    bad: tuple[Problem, ...]
+
+
+class Preparation(Protocol):
+    """Makes a network's input and target of a sample."""
+
+    def __call__(self, sample: Sample, /) -> Prepared:
+        """The arrays of an augmented sample."""
+
+
+class Task(Protocol):
+    """A model in training. `relative` models say disparity of unknown scale and shift."""
+
+    network: Any
+    relative: bool
+
+    @property
+    def prepare(self) -> Preparation:
+        """What makes arrays of samples; it is pickled into the loading processes."""
+
+    def values(self, network: nn.Module, images: Tensor) -> Tensor:
+        """(N, 1, H, W) float32 of `network`, which is the task's own or an average of it."""
+
+    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
+        """A number to make small."""
+
+    def depth(self, values: Tensor) -> Tensor:
+        """(N, 1, H, W): depth / scale in metres; of relative models disparity."""
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the backbone, and all others."""
+
+
+def log_target(sample: Sample, scale: float) -> NDArray[np.float32]:
+    """(1, H, W) log of depth / scale, NaN where depth is unknown."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        targets = np.stack([np.log(known_depth(s) / canonical_scale(s, network)) for s in samples]).astype(np.float32)
-    targets[~np.isfinite(targets)] = np.nan
-    return (torch.from_numpy(images).contiguous(memory_format=torch.channels_last), torch.from_numpy(targets)[:, None])
+        target = np.log(known_depth(sample) / np.float32(scale)).astype(np.float32)
+    target[~np.isfinite(target)] = np.nan
+    return target[None]
 
 
-def normalise(rgb: Rgb, network: NetworkSettings) -> NDArray[np.float32]:
-    """(3, H, W) float32 = (rgb / 255 - mean) / std."""
-    scaled = (rgb.astype(np.float32) / 255 - np.array(network.mean, np.float32)) / np.array(network.std, np.float32)
-    return scaled.transpose(2, 0, 1).astype(np.float32)
-
-
-def canonical_scale(sample: Sample, network: NetworkSettings) -> float:
-    """Metres of this camera per metre of the canonical one.
-
-    At the card's input size this is focal length / canonical focal length. In stages of lower resolution the
-    canonical focal length shrinks with the image, so that a view keeps its target through all stages.
-    """
-    camera = sample.camera
-    area = camera.width * camera.height / (network.input_width * network.input_height)
-    return math.sqrt(camera.fx * camera.fy / area) / network.canonical_focal_px
-
-
-def _draw(train: Mapping[str, Frames], rooms_share: float, rng: np.random.Generator) -> Sample:
-    names = list(train)
-    name = ("rooms" if rng.random() < rooms_share else "tum") if len(names) > 1 else names[0]
-    return train[name][int(rng.integers(len(train[name])))]
+def collate(loaded: Sequence[Loaded]) -> Batch:
+    """Samples of one size as a batch, images in channels_last."""
+    images = torch.from_numpy(np.stack([each.prepared.image for each in loaded]))
+    targets = torch.from_numpy(np.stack([each.prepared.target for each in loaded]))
+    scales = torch.tensor([each.prepared.scale for each in loaded])
+    return Batch(images.contiguous(memory_format=torch.channels_last), targets, scales,
+                 [each.origin for each in loaded], [each.source for each in loaded],
+                 [bad for each in loaded for bad in each.bad])

@@ -1,7 +1,7 @@
-"""Makes a card's files from a checkpoint: `python -m training.export_unetpp runs/unetpp/best.pt --output FOLDER`.
+"""Makes a card's files from a checkpoint: `python -m training.export_unetpp runs/unetpp/best.ckpt --output FOLDER`.
 
-Kernels are rounded to float16 once; the safetensors file and the ONNX copy hold the same rounded numbers.
-The figures of the card are written afterwards by `training.report_card`.
+`model.checkpoint` takes the card (.json) that comes out. Kernels are rounded to float16 once; the safetensors file and
+the ONNX copy hold the same rounded numbers. The figures of the card are written afterwards by `training.report_card`.
 """
 
 from __future__ import annotations
@@ -13,62 +13,94 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
 import torch
 
+from mono_depth_recon.atomic import writable_folder
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_weights
 
+from .checkpoints import read_checkpoint, start_from
 from .network import build_network, card_text
-from .settings import Settings, load_settings
+from .settings import Settings, load_settings, settings_of
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 18
-LICENCE = ("Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
-           "(CC BY 4.0): keep the attribution")
-ATTRIBUTION = ["TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
-               "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0",
-               "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), "
-               "encoder MobileNetV3-small by timm (Apache-2.0)"]
+_TUM = "rgbd_dataset_freiburg"
+_TUM_ATTRIBUTION = ("TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
+                    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0")
+_CURVE = ("epoch", "train_loss", "val_loss", "val_abs_rel")
 
 
-def export(checkpoint: Path, settings: Settings, output: Path, start: str) -> None:
-    """Writes NAME.safetensors, NAME.onnx and NAME.json (no figures yet) into `output`, each whole or not at all."""
+def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_onnx: bool = True) -> Path:
+    """Writes NAME.safetensors, NAME.onnx if asked and NAME.json (no figures yet) into `output`, each whole or not.
+
+    Returns the card's path. Raises ModelError for a checkpoint of another network.
+    """
     module = build_network(settings.network)
-    module.load_state_dict(torch.load(checkpoint, weights_only=True)["weights"])
+    start_from(module, checkpoint)
     round_weights(module.eval())
-    output.mkdir(parents=True, exist_ok=True)
+    writable_folder(output)
     with tempfile.TemporaryDirectory(dir=output) as folder:
         stem = Path(folder) / settings.network.name
         write_weights(module, stem.with_suffix(".safetensors"))
-        write_onnx(module, stem.with_suffix(".onnx"), settings.network.input_height, settings.network.input_width)
-        text = {**card_text(settings.network), "training": training_text(settings, module, start), "figures": [],
-                "attribution": ATTRIBUTION, "licence": LICENCE}
+        if with_onnx:
+            write_onnx(module, stem.with_suffix(".onnx"), settings.network.input_height, settings.network.input_width)
+        training = training_text(settings, module, start) | {"curve": _curve(checkpoint)}
+        text = {**card_text(settings.network), "training": training, "figures": [], **_rights(settings)}
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
-        for suffix in (".safetensors", ".onnx", ".json"):
-            stem.with_suffix(suffix).chmod(0o644)
-            os.replace(stem.with_suffix(suffix), output / stem.with_suffix(suffix).name)
+        for made in sorted(Path(folder).iterdir()):
+            made.chmod(0o644)
+            os.replace(made, output / made.name)
+    return output / f"{settings.network.name}.json"
 
 
 def training_text(settings: Settings, module: CanonicalDepth, start: str) -> dict[str, Any]:
     """What the weights were trained on, for the card; `start` says in words where they began."""
-    rooms, tum = settings.rooms, settings.tum
-    sources = []
-    if settings.rooms_share > 0:
-        sources.append(f"{rooms.rooms} synthetic rooms (seeds from {rooms.first_seed}) x {rooms.frames_per_room} "
-                       f"views, horizontal field of view {rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees")
-    if settings.rooms_share < 1:
-        sources.append(f"TUM RGB-D {Path(tum.folder).name}: positions {tum.train[0]} to {tum.train[1]} of rgb.txt")
-    return {"parameters": sum(p.numel() for p in module.parameters()), "sources": sources,
-            "rooms_share": settings.rooms_share,
-            "validation": "checkpoint chosen on rooms of other seeds and on "
-                          f"positions {tum.validation[0]} to {tum.validation[1]} of rgb.txt",
-            "start": start, "script": "training/train_unetpp.py"}
+    sources = settings.data.get("sources", [])
+    return {"parameters": sum(p.numel() for p in module.parameters()),
+            "sources": [_source_text(source) for source in sources if source.get("split") != "validation"],
+            "validation": [_source_text(source, "validation") for source in sources if source.get("split") != "train"],
+            "loss": settings.loss.kind, "epochs": settings.epochs, "start": start,
+            "script": "training/train_unetpp.py"}
+
+
+def _source_text(source: dict[str, Any], split: str = "train") -> str:
+    if source["kind"] == "rooms":
+        return (f"{source.get('rooms')} synthetic rooms (seeds from {source.get('first_seed', 0)}) x "
+                f"{source.get('frames_per_room')} views, horizontal field of view {source.get('min_hfov_deg', 45):g} "
+                f"to {source.get('max_hfov_deg', 95):g} degrees, weight {source.get('weight', 1):g}")
+    what = f"{source['kind']} {Path(source.get('path', '')).name}"
+    if source.get("split") == "positions":
+        return f"{what}: positions {str(source.get(split, '')).replace('-', ' to ')} of rgb.txt"
+    return f"{what}: {split} part of split '{source.get('split', 'by default')}'"
+
+
+def _rights(settings: Settings) -> dict[str, Any]:
+    """Attribution and licence, as far as the data tell."""
+    attribution = ["architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
+                   f"{settings.network.encoder}, where it is one of timm by timm (Apache-2.0)"]
+    if any(_TUM in str(source.get("path", "")) for source in settings.data.get("sources", [])):
+        return {"attribution": [_TUM_ATTRIBUTION, *attribution],
+                "licence": "Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D "
+                           "benchmark (CC BY 4.0): keep the attribution"}
+    return {"attribution": attribution, "licence": "Apache-2.0 for the code; that of the weights is yours to choose, "
+                                                   "within what the licence of your data allows"}
+
+
+def _curve(checkpoint: Path) -> list[dict[str, float]]:
+    """Loss and AbsRel of the epochs up to the checkpoint; none of a checkpoint that does not keep them."""
+    rows = read_checkpoint(checkpoint).get("rows", [])
+    return [{name: float(f"{row[name]:.4g}") for name in _CURVE} for row in rows if _CURVE[0] in row]
 
 
 def write_onnx(module: CanonicalDepth, path: Path, height: int, width: int) -> None:
     """ONNX of the module in float32: input `image`, output `depth`, batch and size free (sides multiples of 32)."""
+    import onnx
+
     batch, rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("batch", "rows32", "columns32"))
     program = torch.onnx.export(module, (torch.rand(2, 3, height, width),), dynamo=True, opset_version=OPSET,
                                 verbose=False, input_names=["image"], output_names=["depth"],
@@ -86,21 +118,32 @@ def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def settings_for(checkpoint: Path, path: Path | None) -> Settings:
+    """The settings that a checkpoint holds, or those of the YAML file `path`. Raises ConfigError or ModelError."""
+    tree = None if path else read_checkpoint(checkpoint).get("settings")
+    if tree is not None:
+        return settings_of(tree, checkpoint, Settings)
+    return load_settings(path or checkpoint.with_name("settings.yaml"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="best.pt of a run")
-    parser.add_argument("--settings", type=Path, help="settings.yaml of the run (default: beside the checkpoint)")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the three files")
+    parser.add_argument("checkpoint", type=Path, help="best.ckpt of a run (best.pt of an older one: give --settings)")
+    parser.add_argument("--settings", type=Path, help="YAML of the run (default: what the checkpoint holds)")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the files")
     parser.add_argument("--start", default="random weights (no ImageNet)",
                         help="what the training started from, for the card")
+    parser.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True,
+                        help="an ONNX copy for machines without torch (default: yes)")
     arguments = parser.parse_args(argv)
     try:
-        settings = load_settings(arguments.settings or arguments.checkpoint.with_name("settings.yaml"))
-        export(arguments.checkpoint, settings, arguments.output, arguments.start)
-    except (MonoDepthError, FileNotFoundError) as error:
+        settings = settings_for(arguments.checkpoint, arguments.settings)
+        card = export(arguments.checkpoint, settings, arguments.output, arguments.start, arguments.onnx)
+    except MonoDepthError as error:
         print(error, file=sys.stderr)
         return 1
+    print(card)
     return 0
 
 

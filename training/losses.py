@@ -1,19 +1,64 @@
-"""Losses on log depth: both arguments (N, 1, H, W) float32, NaN in the target where nothing is known."""
+"""Losses of depth: all tensors (N, 1, H, W) float32, the target the log of depth, NaN where nothing is known."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from .settings import LossSettings
 
-def depth_loss(log_depth: Tensor, log_target: Tensor, gradient_weight: float, gradient_scales: int) -> Tensor:
-    """Mean |residual| + weight * multi-scale gradient of the residual; 0 where the batch has no truth at all."""
+PAPER_DEPTH_M = 10.0  # what the paper's depth is divided by
+_VARIANCE_SHARE = 0.85  # of silog: 1 would forgive any scale (Eigen et al. 2014; the share is that of Lee et al. 2019)
+_SMALL = 1e-6
+
+
+def metric_loss(metres: Tensor, logs: Tensor, log_target: Tensor, settings: LossSettings) -> Tensor:
+    """The loss of a network that says depth in `metres` and in `logs`; 0 where the batch has no truth at all.
+
+    "log_l1" mean |ln d - ln t|; "silog" sqrt(mean r^2 - 0.85 (mean r)^2) of r = ln d - ln t; "mse" mean of
+    ((d - t) / 10 m)^2. The gradient term compares logs.
+    """
     known = torch.isfinite(log_target)
-    residual = torch.where(known, log_depth - torch.where(known, log_target, 0.0), 0.0)
-    loss = residual.abs().sum() / known.sum().clamp(min=1)
-    if gradient_weight:
-        loss = loss + gradient_weight * gradient_loss(residual, known, gradient_scales)
-    return loss
+    target = torch.where(known, log_target, 0.0)
+    residual = torch.where(known, logs - target, 0.0)
+    count = known.sum().clamp(min=1)
+    if settings.kind == "mse":
+        loss = torch.where(known, (metres - target.exp()) / PAPER_DEPTH_M, 0.0).square().sum() / count
+    elif settings.kind == "silog":
+        mean, square = residual.sum() / count, residual.square().sum() / count
+        loss = (square - _VARIANCE_SHARE * mean.square() + _SMALL).sqrt() - _SMALL**0.5
+    else:
+        loss = residual.abs().sum() / count
+    return loss + _gradient_term(residual, known, settings)
+
+
+def relative_loss(disparity: Tensor, log_target: Tensor, settings: LossSettings) -> Tensor:
+    """Scale- and shift-invariant loss of relative disparity (Ranftl et al., TPAMI 2022, section 5).
+
+    Prediction and true inverse depth of every image each lose their median and mean deviation, then mean |difference|
+    and the gradient term.
+    """
+    known = torch.isfinite(log_target)
+    truth = torch.exp(-torch.where(known, log_target, 0.0))
+    residual = torch.where(known, _normalised(disparity, known) - _normalised(truth, known), 0.0)
+    return residual.abs().sum() / known.sum().clamp(min=1) + _gradient_term(residual, known, settings)
+
+
+def _normalised(values: Tensor, known: Tensor) -> Tensor:
+    """Per image: (values - median) / mean |values - median|, both over its known pixels."""
+    rows = []
+    for image, mask in zip(values, known, strict=True):
+        inside = image[mask]
+        centre = inside.median() if len(inside) else image.new_zeros(())
+        spread = (inside - centre).abs().mean() if len(inside) else image.new_ones(())
+        rows.append((image - centre) / spread.clamp(min=_SMALL))
+    return torch.stack(rows)
+
+
+def _gradient_term(residual: Tensor, known: Tensor, settings: LossSettings) -> Tensor:
+    if not settings.gradient_weight:
+        return residual.new_zeros(())
+    return settings.gradient_weight * gradient_loss(residual, known, settings.gradient_scales)
 
 
 def gradient_loss(residual: Tensor, known: Tensor, scales: int) -> Tensor:

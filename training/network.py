@@ -1,17 +1,23 @@
-"""The network in training: built from the settings, and run in bfloat16 with a float32 head."""
+"""The U-Net++ in training: built from the settings, what it learns and how its images are made."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.frames import Sample
 from mono_depth_recon.models.card import FORMAT, ModelCard
 from mono_depth_recon.models.unetpp import CanonicalDepth, build_unetpp
 
-from .settings import NetworkSettings
+from .batches import Prepared, log_target
+from .losses import metric_loss
+from .settings import LossSettings, NetworkSettings, Settings
 
 
 def card_text(network: NetworkSettings) -> dict[str, Any]:
@@ -19,11 +25,12 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
     return {
         "format": FORMAT, "name": network.name,
         "architecture": {"family": "unetplusplus", "encoder": network.encoder,
-                         "decoder_channels": network.decoder_channels, "dropout": network.dropout},
+                         "decoder_channels": network.decoder_channels, "dropout": network.dropout,
+                         "attention": network.attention},
         "input": {"width": network.input_width, "height": network.input_height, "multiple": network.multiple,
                   "rule": "resize to this area with the image's aspect, each side to the nearest multiple"},
         "normalisation": {"mean": network.mean, "std": network.std, "rule": "(rgb / 255 - mean) / std"},
-        "output": {"kind": "metric_depth",
+        "output": {"kind": "metric_depth", "form": network.form,
                    "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, fx and fy in pixels of the input"},
         "canonical_focal_px": network.canonical_focal_px,
         "range_m": network.range_m,
@@ -40,22 +47,71 @@ def build_network(network: NetworkSettings, pretrained: bool = False) -> Canonic
                      input_height=network.input_height, multiple=network.multiple, mean=_three(network.mean),
                      std=_three(network.std), canonical_focal_px=network.canonical_focal_px,
                      range_m=(network.range_m[0], network.range_m[1]), text=card_text(network),
-                     dropout=network.dropout)
+                     dropout=network.dropout, attention=network.attention, form=network.form)
     return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
 
 
-def log_depth(module: CanonicalDepth, images: Tensor, bfloat16: bool) -> Tensor:
-    """`module.log_depth`, its decoder in bfloat16 where asked.
+class UnetPreparation:
+    """A sample of the network's input size as arrays; pickled into the loading processes."""
 
-    The encoder's depthwise kernels are faster in float32 on CPUs, and for the head 8 bits are too few.
+    def __init__(self, network: NetworkSettings) -> None:
+        self.network = network
+        self._mean, self._std = np.array(network.mean, np.float32), np.array(network.std, np.float32)
+
+    def __call__(self, sample: Sample) -> Prepared:
+        """Image (3, H, W) = (rgb / 255 - mean) / std and the log of canonical depth."""
+        image = ((sample.rgb.astype(np.float32) / 255 - self._mean) / self._std).transpose(2, 0, 1)
+        scale = canonical_scale(sample.camera, self.network)
+        return Prepared(np.ascontiguousarray(image, np.float32), log_target(sample, scale), scale)
+
+
+def canonical_scale(camera: PinholeCamera, network: NetworkSettings) -> float:
+    """Metres of this camera per metre of the canonical one.
+
+    At the card's input size this is focal length / canonical focal length. In stages of lower resolution the
+    canonical focal length shrinks with the image, so that a view keeps its target through all stages.
     """
-    if not bfloat16:
-        return module.log_depth(images)
-    network = module.network
-    features = network.encoder(images)
-    with torch.autocast(images.device.type, torch.bfloat16):
-        decoded = network.decoder(features)
-    return network.segmentation_head(decoded.float()) + module.log_middle
+    area = camera.width * camera.height / (network.input_width * network.input_height)
+    return math.sqrt(camera.fx * camera.fy / area) / network.canonical_focal_px
+
+
+class UnetTask:
+    """What `training.module` asks of a model: values of a batch, their loss, and depth."""
+
+    relative = False
+
+    def __init__(self, settings: Settings, pretrained: bool) -> None:
+        self.network: CanonicalDepth = build_network(settings.network, pretrained).to(memory_format=torch.channels_last)
+        self.prepare = UnetPreparation(settings.network)
+        self._loss: LossSettings = settings.loss
+        self._halved = settings.precision == "decoder_bfloat16"
+
+    def values(self, network: nn.Module, images: Tensor) -> Tensor:
+        """The network's channel (N, 1, H, W) float32; its decoder in bfloat16 where asked.
+
+        The encoder's depthwise kernels are faster in float32 on CPUs, and for the head 8 bits are too few.
+        """
+        dense: Any = network.network
+        if not self._halved:
+            return dense(images).float()
+        features = dense.encoder(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            decoded = dense.decoder(features)
+        return dense.segmentation_head(decoded.float())
+
+    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the settings."""
+        return metric_loss(self.network.metres(values), self.network.logs(values), targets, self._loss)
+
+    def depth(self, values: Tensor) -> Tensor:
+        """Canonical metres (N, 1, H, W) within the range."""
+        return self.network.metres(values).clamp(self.network.near, self.network.far)
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the encoder, and all others."""
+        encoder = list(self.network.network.encoder.parameters())
+        known = set(map(id, encoder))
+        return encoder, [each for each in self.network.parameters() if id(each) not in known]
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -45,7 +45,9 @@ class ModelCard:
     (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
     metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`. `dropout` is the
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
-    of uncertainty to what `training.calibrate_sigma` found for its sigma. Cards without the two keys load.
+    of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
+    SMP's "scse"; `form` says what the last channel is: "log" of depth, or "linear", 1 at the far end of the range.
+    Cards without these keys load.
     """
 
     path: Path
@@ -62,6 +64,8 @@ class ModelCard:
     text: Mapping[str, Any] = field(repr=False)
     dropout: float = 0.0
     sigma_fits: Mapping[str, SigmaFit] = field(default_factory=dict)
+    attention: str = "none"
+    form: str = "log"
 
     @property
     def fingerprint(self) -> str:
@@ -141,7 +145,9 @@ def _card(path: Path, read: _Reader) -> ModelCard:
                      input_width=width, input_height=height, multiple=multiple,
                      mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
                      canonical_focal_px=focal[0], range_m=(low, high), text=read.text,
-                     dropout=_dropout(read), sigma_fits=_sigma_fits(read))
+                     dropout=_dropout(read), sigma_fits=_sigma_fits(read),
+                     attention=read.choice("architecture.attention", ("none", "scse")),
+                     form=read.choice("output.form", ("log", "linear")))
 
 
 def _dropout(read: _Reader) -> float:
@@ -202,6 +208,13 @@ class _Reader:
         if not isinstance(got := self.value(key), str) or not got:
             raise self.error(key, "text", got)
         return got
+
+    def choice(self, key: str, known: tuple[str, ...]) -> str:
+        """One of `known`, the first where the card does not say."""
+        got = self.value(key) if self.has(key) else known[0]
+        if got not in known:
+            raise self.error(key, " or ".join(known), got)
+        return str(got)
 
     def count(self, key: str) -> int:
         return self._check_count(key, self.value(key))

@@ -18,27 +18,34 @@ from .safetensors_file import read_safetensors
 class CanonicalDepth(nn.Module):
     """A dense network whose single channel is log depth about the middle (geometric mean) of `range_m`.
 
-    forward: `image` (N, 3, H, W) float32 normalised, H and W multiples of 32 -> `depth` (N, 1, H, W)
-    float32, metres for the card's canonical focal length, within `range_m`.
+    Of the `form` "linear" the channel is depth over the far end of the range. forward: `image` (N, 3, H, W) float32
+    normalised, H and W multiples of 32 -> `depth` (N, 1, H, W) float32, metres for the card's canonical focal length,
+    within `range_m`.
     """
 
-    def __init__(self, network: nn.Module, range_m: tuple[float, float]) -> None:
+    def __init__(self, network: nn.Module, range_m: tuple[float, float], form: str = "log") -> None:
         super().__init__()
-        self.network = network
-        self.log_near, self.log_far = math.log(range_m[0]), math.log(range_m[1])
+        self.network, self.linear = network, form == "linear"
+        self.near, self.far = range_m
+        self.log_near, self.log_far = math.log(self.near), math.log(self.far)
 
     @property
     def log_middle(self) -> float:
         """Log depth of an output of 0."""
         return 0.5 * (self.log_near + self.log_far)
 
-    def log_depth(self, image: Tensor) -> Tensor:
-        """Natural log of canonical depth before it is clamped to the range: what training compares."""
-        return self.network(image) + self.log_middle
+    def logs(self, channel: Tensor) -> Tensor:
+        """Natural log of canonical depth before it is clamped to the range (linear: held at the near end)."""
+        return (channel * self.far).clamp(min=self.near).log() if self.linear else channel + self.log_middle
+
+    def metres(self, channel: Tensor) -> Tensor:
+        """Canonical depth of the network's channel; of the linear form as it is, otherwise within the range."""
+        return channel * self.far if self.linear else self.logs(channel).clamp(self.log_near, self.log_far).exp()
 
     def forward(self, image: Tensor) -> Tensor:
         """Canonical depth in metres within the range."""
-        return self.log_depth(image).clamp(self.log_near, self.log_far).exp()
+        metres = self.metres(self.network(image))
+        return metres.clamp(self.near, self.far) if self.linear else metres
 
 
 class DecoderDropout(nn.Module):
@@ -68,7 +75,8 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
 
     try:
         network = smp.UnetPlusPlus(card.encoder, encoder_weights=encoder_weights, classes=1,
-                                   encoder_depth=len(card.decoder_channels), decoder_channels=card.decoder_channels)
+                                   encoder_depth=len(card.decoder_channels), decoder_channels=card.decoder_channels,
+                                   decoder_attention_type=None if card.attention == "none" else card.attention)
     except OSError as error:  # also what the hub's client raises without a network
         raise ModelError(f"weights '{encoder_weights}' of encoder {card.encoder} are neither cached nor reachable "
                          f"({_first_line(error)}): start training once with a network, which caches them, or with "
@@ -76,19 +84,24 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
         raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
                          f"with decoder {card.decoder_channels}: {_first_line(error)}") from error
+    if any(not parameter.numel() for parameter in network.parameters()):  # scse divides the channels by 16
+        raise ModelError(f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
+                         f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none")
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
-    return CanonicalDepth(network, card.range_m)
+    return CanonicalDepth(network, card.range_m, card.form)
 
 
 def _insert_dropout(decoder: nn.Module, chance: float) -> None:
     """Puts dropout behind every decoder block but the last, whose few channels feed the head alone.
 
-    SMP's blocks end in `attention2`, an identity here: its place is taken, so that names of weights stay.
+    SMP's blocks end in `attention2`, an identity without attention: the weights keep their names there.
     """
     *inner, _ = decoder.blocks.values()
     for block in inner:
-        block.attention2 = DecoderDropout(chance)
+        attends = any(True for _ in block.attention2.parameters())
+        drop = DecoderDropout(chance)
+        block.attention2 = nn.Sequential(block.attention2, drop) if attends else drop
 
 
 def sample_dropout(module: nn.Module) -> nn.Module:

@@ -1,0 +1,42 @@
+"""Runs that take a second: the smallest network, made-up scenes of 64x32 pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from training.frames import made_data
+from training.module import DepthTraining
+from training.network import UnetTask
+from training.runner import train
+from training.settings import AugmentSettings, LoaderSettings, Settings, Stage, ValidationSettings, load_settings
+from training.train_unetpp import CONFIGS
+
+MOBILE = CONFIGS / "unetpp_mobile.yaml"
+SMALL_NETWORK = ("network.encoder=tu-mobilenetv3_small_050", "network.encoder_weights=none",
+                 "network.decoder_channels=[8, 8, 8, 8, 8]")  # on a command line
+
+
+def small_settings(**changes: Any) -> Settings:
+    """Two stages of three and two epochs, augmented, with averaged weights and dropout."""
+    settings = load_settings(MOBILE)
+    network = replace(settings.network, encoder="tu-mobilenetv3_small_050", decoder_channels=[8, 8, 8, 8, 8],
+                      input_width=64, input_height=32, dropout=0.3)
+    standard: dict[str, Any] = {
+        "network": network, "data": {}, "stages": [Stage(32, 32, 2, 3, 3), Stage(64, 32, 4, 2)],
+        "loader": LoaderSettings(workers=0), "validation": ValidationSettings(frames=2, panels=0, turned=True)}
+    return replace(settings, **standard | changes)
+
+
+def calm(settings: Settings) -> Settings:
+    """The settings without random changes of frames."""
+    return replace(settings, augment=AugmentSettings())
+
+
+def train_small(settings: Settings, output: Path, **others: Any) -> DepthTraining:
+    """Trains on 8 made-up scenes."""
+    import torch
+
+    torch.manual_seed(settings.seed)
+    return train(settings, UnetTask(settings, pretrained=False), made_data(8, 96, 64), output, **others)

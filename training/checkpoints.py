@@ -1,0 +1,112 @@
+"""Checkpoints of a run: last.ckpt and best.ckpt, each whole or as it was before."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.errors import ModelError
+
+from .module import DepthTraining
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+SCORE = "val_abs_rel"  # what the best one has the least of
+
+
+class AtomicFiles(CheckpointIO):
+    """Replaces a checkpoint only when the new one is on the disk. DataError where the disk is full."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes a checkpoint."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), [np.frombuffer(buffer.getbuffer(), np.uint8)])
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:
+        """Reads a checkpoint."""
+        return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Removes a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU. ModelError where it is missing, cut off or something else."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror}): name a .ckpt file of a run") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"checkpoint {path} is cut off or no checkpoint: take {BEST} or {LAST} of a run") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"checkpoint {path} holds {type(content).__name__}: take {BEST} or {LAST} of a run")
+    return content
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """The network's weights, averaged where there are such, of a checkpoint or a card (.json). ModelError."""
+    if path.suffix == ".json":
+        from mono_depth_recon.models.unetpp import load_unetpp
+
+        return load_unetpp(path).state_dict()
+    content = read_checkpoint(path)
+    if "weights" in content:  # best.pt of runs before Lightning
+        return content["weights"]
+    for prefix in ("averaged.module.", "network."):
+        found = {name.removeprefix(prefix): value for name, value in content.get("state_dict", {}).items()
+                 if name.startswith(prefix)}
+        if found:
+            return found
+    raise ModelError(f"checkpoint {path} holds no network: take {BEST} or {LAST} of a run")
+
+
+def start_from(network: torch.nn.Module, path: Path) -> None:
+    """Gives a network the weights of a checkpoint or card. ModelError where they are those of another one."""
+    weights, own = weights_of(path), network.state_dict()
+    wrong = sorted(name for name in weights.keys() | own.keys()
+                   if name not in weights or name not in own or weights[name].shape != own[name].shape)
+    if wrong:
+        raise ModelError(f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
+                         f"'{wrong[0]}'; set network.* as in the settings.yaml beside it")
+    network.load_state_dict(weights)
+
+
+class Keeper(Checkpoint):
+    """Writes last.ckpt after every epoch and best.ckpt after the best one of the last resolution; ends patience."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self.best, self.waited = math.inf, 0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Compares and writes; every process takes part."""
+        assert isinstance(module, DepthTraining), "runs train nothing else"
+        stages, patience = module.settings.stages, module.settings.validation.patience
+        stage, score = module.settings.stage_at(trainer.current_epoch), module.rows[-1][SCORE]
+        if (stage.width, stage.height) == (stages[-1].width, stages[-1].height):
+            self.waited = 0 if score < self.best else self.waited + 1
+            if score < self.best:
+                self.best = score
+                trainer.save_checkpoint(self._output / BEST, weights_only=True)
+        trainer.save_checkpoint(self._output / LAST)
+        if patience and self.waited >= patience:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a run."""
+        self.best, self.waited = state_dict["best"], state_dict["waited"]

@@ -1,0 +1,115 @@
+"""A data source whose frames are prepared once and then read from memory maps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mono_depth_recon.datasets.frame_source import FrameSource, SourcePart
+from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.frames import Sample
+
+from .frame_store import FrameStore, open_or_make, store_folder
+
+BLOCK = 64  # frames, about, that one process makes at a time: a stopped run keeps the finished blocks
+
+
+class KeptFrames(FrameSource):
+    """`source` with the frames of one of its parts in stores, block after block; the others cannot be read."""
+
+    def __init__(self, source: FrameSource, blocks: Sequence[Sequence[int]], stores: Sequence[FrameStore]) -> None:
+        super().__init__(source.name, source.max_depth)
+        self.notes, self.gaps = source.notes, source.gaps
+        self._source = source
+        self._folders = [store.folder for store in stores]
+        self._stores: list[FrameStore] = []
+        self._place = {frame: (number, place) for number, block in enumerate(blocks)
+                       for place, frame in enumerate(block)}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, i: int) -> Sample:
+        """Frame i, from its store."""
+        if not self._stores:
+            self._stores = [FrameStore(folder) for folder in self._folders]
+        block, place = self._place[i]
+        return self._stores[block][place]
+
+    def origin(self, i: int) -> str:
+        """As the source says."""
+        return self._source.origin(i)
+
+    def scene(self, i: int) -> str:
+        """As the source says."""
+        return self._source.scene(i)
+
+    def files(self, i: int) -> tuple[Path, ...]:
+        """As the source says."""
+        return self._source.files(i)
+
+    def per_metre(self, i: int) -> float:
+        """As the source says."""
+        return self._source.per_metre(i)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_stores": []}  # memory maps would travel as their bytes
+
+
+def keep(part: SourcePart, cache: Path, processes: int) -> None:
+    """Prepares the frames of a part, where the cache lacks them, by several processes, and lets the part read them."""
+    if not len(part):
+        return
+    blocks = _blocks(part)
+    first = _fingerprint(part)
+    missing = [block for block in blocks if not store_folder(cache, *_named(part.source, block, first)).is_dir()]
+    if min(processes, len(missing)) > 1:  # what is missing otherwise is made below
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+            made = [pool.submit(_block, part.source, block, cache, first) for block in missing]
+            for done in tqdm(as_completed(made), f"{part.name}: blocks of {BLOCK} frames", total=len(made)):
+                done.result()
+    part.source = KeptFrames(part.source, blocks, [_block(part.source, block, cache, first) for block in blocks])
+
+
+def _blocks(part: SourcePart) -> list[list[int]]:
+    """The frames of a part, cut into blocks; rendered ones where the scene changes, since making a scene takes long."""
+    blocks: list[list[int]] = [[]]
+    for place, frame in enumerate(part.frames):
+        inside = part.is_rendered and place and part.scene(place) == part.scene(place - 1)
+        if len(blocks[-1]) >= BLOCK and not inside:
+            blocks.append([])
+        blocks[-1].append(frame)
+    return blocks
+
+
+def _block(source: FrameSource, frames: Sequence[int], cache: Path, first: int) -> FrameStore:
+    name, identity = _named(source, frames, first)
+    return open_or_make(cache, name, identity, len(frames), lambda: _samples(source, frames))
+
+
+def _named(source: FrameSource, frames: Sequence[int], first: int) -> tuple[str, dict[str, object]]:
+    """What a block is known by: where its frames stand, and what the first frame of the part looks like."""
+    return source.name.replace("/", "_"), {"origins": [source.origin(i) for i in frames], "first": first}
+
+
+def _samples(source: FrameSource, frames: Sequence[int]) -> Iterator[Sample | MonoDepthError]:
+    for i in frames:
+        try:
+            yield source[i]
+        except MonoDepthError as error:
+            yield error
+
+
+def _fingerprint(part: SourcePart) -> int:
+    """Changes with the pixels, depth and camera of the part's first whole frame: with sizes, units and rendering."""
+    for sample in _samples(part.source, part.frames):
+        if isinstance(sample, Sample) and sample.depth is not None:
+            whole = [np.ascontiguousarray(each).tobytes() for each in (sample.rgb, sample.depth, sample.camera.K)]
+            return zlib.crc32(b"".join(whole))
+    return 0

@@ -1,0 +1,183 @@
+"""The training itself, as a LightningModule: steps, averaged weights, figures of every epoch, what a resume needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mono_depth_recon.datasets.tolerant import BadSampleLedger
+from mono_depth_recon.errors import ConfigError, DataError
+
+from .batches import Batch, Task
+from .figures import Means, frame_figures, in_metres
+from .loading import Schedule
+from .settings import RunSettings, plain
+
+Row = dict[str, float]
+_FREE = ("threads", "loader.", "data.root", "data.split_file", "validation.panels")  # may change when a run resumes
+_NAMED = 8  # files in a message
+
+
+class DepthTraining(L.LightningModule):
+    """One run of a task. `rows` are the figures of the epochs so far, `best_weights` what validates and is kept."""
+
+    def __init__(self, settings: RunSettings, task: Task, schedule: Schedule, ledger: BadSampleLedger) -> None:
+        super().__init__()
+        self.settings, self.task, self.schedule, self.ledger = settings, task, schedule, ledger
+        self.network = task.network
+        self.rows: list[Row] = []
+        self._means = Means()
+        backbone, _ = task.parts()
+        for parameter in backbone:
+            parameter.requires_grad_(settings.optimizer.backbone_lr > 0)
+        self.averaged = _averaged(self.network, settings.optimizer.ema_decay)
+
+    @property
+    def best_weights(self) -> nn.Module:
+        """The averaged network where there is one, else the network."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, its rate set before every step."""
+        chosen = self.settings.optimizer
+        shares = (chosen.backbone_lr, 1.0)
+        groups = [{"params": [p for p in part if p.requires_grad], "lr": chosen.lr * share}
+                  for part, share in zip(self.task.parts(), shares, strict=True) if share]
+        fused = self.settings.precision != "mixed"  # a fused step unscales gradients itself: they could not be clipped
+        optimizer = torch.optim.AdamW(groups, weight_decay=chosen.weight_decay, fused=fused)
+        return {"optimizer": optimizer,
+                "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
+
+    def _scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
+        if self.settings.optimizer.schedule == "onecycle":
+            return OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups],
+                              total_steps=self.schedule.total_steps)
+        return LambdaLR(optimizer, lambda step: rate_share(self.settings, self.schedule, step))
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The loss of a batch. DataError, naming its files, where it is no number."""
+        torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size
+                          + self.global_rank)  # of dropout: a resumed run drops the same
+        self.ledger.add(len(batch), batch.bad)
+        values = self.task.values(self.network, batch.images)
+        loss = self.task.loss(values, batch.targets)
+        if not math.isfinite(number := loss.item()):
+            raise DataError(f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "
+                            "are right, lower optimizer.lr or set optimizer.clip_norm")
+        self._means.add("train_loss", number, len(batch))
+        self._add("train_", values[:1], batch)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Moves the averaged weights on."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Counts loss and figures of a batch."""
+        values = self.task.values(self.best_weights, batch.images)
+        self._means.add("val_loss", float(self.task.loss(values, batch.targets)), len(batch))
+        self._add("val_", values, batch, by_source=True)
+
+    def _add(self, prefix: str, values: Tensor, batch: Batch, by_source: bool = False) -> None:
+        """Counts the figures of the images that `values` are of: the first ones of the batch."""
+        rows = zip(self.task.depth(values), batch.targets, batch.scales.tolist(), batch.sources, strict=False)
+        for depth, target, scale, source in rows:
+            try:
+                figures = frame_figures(*in_metres(depth, target, scale, self.task.relative))
+            except DataError:  # of a relative model: constant, or a frame with hardly any truth
+                continue
+            for name, value in figures.items():
+                self._means.add(prefix + name, value)
+            if by_source and figures:
+                self._means.add(f"{source}_abs_rel", figures["abs_rel"])
+
+    def on_train_epoch_end(self) -> None:
+        """Adds the row of the epoch: the columns of the paper's Figure 11 first."""
+        means = dict(self._means.take())
+        by_source = {name: value for name, value in means.items() if not name.startswith(("train_", "val_"))}
+        if not by_source:
+            raise DataError("no validation frame has depth that counts: look at the split of the data")
+        row = {"epoch": self.current_epoch + 1.0, "step": float(self.global_step)}
+        for name in ("loss", "ssim", "mse", "abs_rel", "delta1"):
+            row |= {f"{split}_{name}": means.get(f"{split}_{name}", math.nan) for split in ("train", "val")}
+        row["val_abs_rel"] = sum(by_source.values()) / len(by_source)  # every source counts the same
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
+        self.rows.append({**row, **by_source, "lr": float(rate), "bad": float(len(self.ledger.lines()[1:]))})
+        self.log_dict({name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")},
+                      rank_zero_only=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what a resumed run compares and goes on from."""
+        checkpoint |= {"settings": plain(self.settings), "rows": self.rows, "ledger": self.ledger.state()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up a run. ConfigError where it is one of other settings."""
+        if "settings" not in checkpoint:
+            raise ConfigError("the checkpoint is none of this tool: name last.ckpt of a run, or start with --init")
+        check_same(checkpoint["settings"], plain(self.settings))
+        self.rows = list(checkpoint["rows"])
+        self.ledger.load(checkpoint["ledger"])
+
+
+def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """ConfigError, naming what differs, unless both settings train the same run."""
+    old, new = _flat(saved), _flat(given)
+    differing = [key for key in sorted(old.keys() | new.keys())
+                 if old.get(key) != new.get(key) and not key.startswith(_FREE)]
+    if differing:
+        told = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise ConfigError(f"the checkpoint belongs to a run of other settings: {told}{more}; resume with those of its "
+                          "settings.yaml, or start a new run from its weights with --init")
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, (Mapping, list)):
+        return {prefix.removesuffix("."): tree}
+    children = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    flat: dict[str, Any] = {}
+    for key, value in children:
+        flat |= _flat(value, f"{prefix}{key}.")
+    return flat
+
+
+def rate_share(settings: RunSettings, schedule: Schedule, step: int) -> float:
+    """Share of the learning rate at a step (from 0) of "warmup_cosine".
+
+    Linear warm-up, then constant up to the last stage, which is a half cosine down to zero.
+    """
+    warm = settings.optimizer.warmup_steps
+    rate = min(1.0, (step + 1) / warm) if warm else 1.0
+    last = schedule.last_stage_steps
+    done = max(0, step - (schedule.total_steps - last))
+    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done / last)))
+
+
+def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+    averaged = AveragedModel(network, multi_avg_fn=_averaging(decay), use_buffers=True)
+    averaged.requires_grad_(False)
+    return averaged
+
+
+def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+    """EMA whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
+    def average(averaged: Any, current: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + float(count)) / (10 + float(count))))(averaged, current, count)
+
+    return average
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,89 @@
+"""One run from settings, task and frames: what every training command shares."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from mono_depth_recon.errors import ConfigError
+
+from .batches import Task
+from .checkpoints import LAST, AtomicFiles, Keeper
+from .frames import RunData
+from .loading import FrameLoading
+from .module import DepthTraining
+from .run_log import RunLog, Speed, describe_run
+from .settings import RunSettings
+
+
+def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume: bool = False,
+          callbacks: Sequence[Callback] = ()) -> DepthTraining:
+    """Trains to the end of the last stage, or goes on where last.ckpt in `output` stopped. Raises MonoDepthError.
+
+    Under torchrun every process shares each batch (DistributedDataParallel). `output` then holds settings.yaml,
+    commit.txt, log.csv, speed.csv, curves.png, panels/, tensorboard/, last.ckpt and best.ckpt.
+    """
+    last = output / LAST
+    if last.exists() != resume:
+        raise ConfigError(f"{output} holds a run: continue it with --resume, or choose another --output" if not resume
+                          else f"there is no {last} to resume: start without --resume")
+    torch.set_num_threads(settings.threads)
+    loading = FrameLoading(settings, data, task.prepare)
+    module = DepthTraining(settings, task, loading.schedule, data.ledger())
+    if not int(os.environ.get("RANK", "0")):
+        describe_run(settings, output)
+        print("\n".join(data.lines), file=sys.stderr)
+    own = [Keeper(output), RunLog(output, loading), Speed(output), Progress(refresh_rate=10)]
+    trainer = L.Trainer(
+        max_epochs=settings.epochs, callbacks=[*own, *callbacks], plugins=[AtomicFiles()],
+        logger=TensorBoardLogger(output, name="", version="tensorboard"), log_every_n_steps=10,
+        precision=_precision(settings), gradient_clip_val=settings.optimizer.clip_norm or None,
+        num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False,
+        deterministic="warn", enable_model_summary=False, **_devices())
+    with warnings.catch_warnings():
+        for message in _KNOWN:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(module, datamodule=loading, ckpt_path=str(last) if resume else None)
+    return module
+
+
+class Progress(TQDMProgressBar):
+    """Lightning's progress bar without the name of the log folder."""
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
+        """What stands behind the bar."""
+        return {name: value for name, value in super().get_metrics(trainer, module).items() if name != "v_num"}
+
+
+_KNOWN = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*reload_dataloaders.*",
+          ".*lr_scheduler.step.*before.*optimizer.step.*", ".*treespec.*is deprecated.*")
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what devices there are stands in the log anyway
+
+
+def _precision(settings: RunSettings) -> Any:
+    if settings.precision != "mixed":
+        return "32-true"
+    return "16-mixed" if torch.cuda.is_available() else "bf16-mixed"
+
+
+def _devices() -> dict[str, Any]:
+    """Lightning's arguments for this machine, or for the processes that torchrun started."""
+    gpu = torch.cuda.is_available()
+    accelerator = "gpu" if gpu else "cpu"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
+        return {"accelerator": accelerator, "devices": 1}
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    strategy = DDPStrategy(process_group_backend="nccl" if gpu else "gloo")
+    return {"accelerator": accelerator, "devices": local, "num_nodes": processes // local, "strategy": strategy}
