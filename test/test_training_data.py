@@ -421,6 +421,19 @@ def test_all_sources_are_checked_even_if_the_first_cannot_be_opened(tmp_path: Pa
         report.raise_if_bad()
 
 
+def test_rendered_frames_are_looked_at_by_twos_and_not_judged_as_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def close_up(source: FrameSource, i: int) -> Sample:
+        read.append(i)
+        camera = PinholeCamera.from_intrinsics(64, 48, 60, 60, 31.5, 23.5)
+        return Sample(colour(i), camera, np.full((48, 64), 0.3, np.float32))
+
+    monkeypatch.setattr("mono_depth_recon.datasets.room_source.RoomSource.read", close_up)
+    report = check_data({"sources": [{"kind": "rooms", "rooms": 20, "frames_per_room": 5}]}, 1)
+    assert report.ok and read == [0, 99] and "80 of 16 scenes" in report.splits[1]
+
+
 def test_a_long_list_of_problems_is_cut() -> None:
     report = CheckReport(bad=[Problem(f"x.csv:{i}", "is missing") for i in range(50)])
     assert report.lines(3)[:4] == ["x.csv:0: is missing", "x.csv:1: is missing", "x.csv:2: is missing", "and 47 more"]

@@ -124,7 +124,8 @@ def _check_frames(source: FrameSource, settings: DataSettings, wanted: int | Non
             broken.append(Problem(source.origin(i), problem))
         progress(done, len(chosen), source.name)
     report.frames[source.name] = len(chosen)
-    units = [set_problem(found, source.max_depth, per_metre) for per_metre, found in sizes.items()]
+    measured = {} if source.is_rendered else sizes  # rendered depth is exact, and two views tell little of a set
+    units = [set_problem(found, source.max_depth, per_metre) for per_metre, found in measured.items()]
     report.faults += [Problem(source.name, text) for text in units if text]
     if any(units):  # said once, of the set
         broken = [problem for problem in broken if not problem.text.startswith(IMPLAUSIBLE)]

@@ -82,4 +82,4 @@ def _unlike(size: DepthSize, max_depth: float, per_metre: float) -> str:
     best = min(fitting, key=lambda each: abs(math.log(size.median * per_metre / each / (_TYPICAL * max_depth))))
     likely = size.times(per_metre / best)
     return (f"{text}; read with {per_metre:g} per metre, likely is {best:g} "
-            f"(median {likely.median:.2g} m, far end {likely.far:.2g} m)")
+            f"(median {likely.median:.2g} m, far end {likely.far:.2g} m), if {max_depth:g} m is right as max_depth")

@@ -14,7 +14,7 @@ from ..frames import Sample
 from .frame_source import FrameSource, PerProcess
 from .rooms import RoomSequence
 
-_MAX_DEPTH_M = 20.0
+_MAX_DEPTH_M = 10.0
 
 
 @dataclass(frozen=True)
