@@ -79,7 +79,7 @@ def comparison(rgb: Rgb, truth: Depth, depths: Mapping[str, Depth], notes: Mappi
     `depths` are metres (H, W) by model, `notes` what stands beside each caption.
     """
     ramp = colorize_error(np.linspace(-1, 1, 256, dtype=np.float32)[None], 1.0)[0]
-    ticks = [(share, f"{100 * ERROR_LIMIT * (2 * share - 1):+.0f} %") for share in (0, 0.25, 0.5, 0.75, 1)]
+    ticks = [(share, f"{100 * ERROR_LIMIT * (2 * share - 1):+.0f}%") for share in (0, 0.25, 0.75, 1)] + [(0.5, "0")]
     panels = []
     for name, depth in depths.items():
         panels += [Panel(rgb, "Colour"), depth_panel(truth, "", "Truth", limits),
@@ -92,7 +92,7 @@ def comparison(rgb: Rgb, truth: Depth, depths: Mapping[str, Depth], notes: Mappi
 def heat_sheet(heats: Mapping[str, Depth], title: str, attribution: str = "") -> Rgb:
     """Mean errors over a recording (H, W) of every model beside each other, at one scale."""
     ramp = colorize_heat(np.linspace(0, 1, 256, dtype=np.float32)[None], 1.0)[0]
-    ticks = [(share, f"{100 * HEAT_LIMIT * share:.0f} %") for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+    ticks = [(share, f"{100 * HEAT_LIMIT * share:.0f}%") for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
     panels = [panel_with_bar(colorize_heat(heat), ramp, ticks, name) for name, heat in heats.items()]
     return compose(panels, title, attribution, columns=min(3, len(panels)))
 
