@@ -81,7 +81,7 @@ EXTRAS = {
     "onnxruntime": ["onnxruntime>=1.17", "onnx>=1.15", "onnxscript>=0.1"],
     "int8": ["nncf>=2.9"],
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
-    "datasets": ["rosbags>=0.11", "h5py>=3.10"],
+    "datasets": ["rosbags>=0.11", "h5py>=3.10", "scipy>=1.11"],
     "explain": ["captum>=0.7"],
     "train": ["lightning>=2.2", "torchmetrics>=1.3", "tensorboard>=2.15", "optuna>=3.5", "matplotlib>=3.8"],
     "test": [
