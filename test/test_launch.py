@@ -142,11 +142,12 @@ def test_the_rviz_view_shows_what_the_node_publishes() -> None:
     view = yaml.safe_load((ROOT / "config" / "recon.rviz").read_text())["Visualization Manager"]
     shown = {each["Class"].rpartition("/")[2] + " " + each["Topic"]["Value"]: each["Topic"]
              for each in view["Displays"] if "Topic" in each}
-    assert shown.keys() == {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points", "Marker mesh"}
+    latched = {"PointCloud2 map_points", "Marker mesh"}
+    assert shown.keys() == {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points"} | latched
     assert {topic["Reliability Policy"] for topic in shown.values()} == {"Reliable"}
-    assert shown["Marker mesh"]["Durability Policy"] == "Transient Local"
+    assert {shown[name]["Durability Policy"] for name in latched} == {"Transient Local"}
     published = string_literals(ROOT / "mono_depth_recon" / "ros" / "publications.py")
-    assert {"rgb/image_rect", "depth/preview", "points", "mesh"} <= published
+    assert {"rgb/image_rect", "depth/preview", "points", "map_points", "mesh"} <= published
     cameras = [ROOT / "mono_depth_recon" / "ros" / name for name in ("replay.py", "rooms_camera.py")]
     frame = view["Global Options"]["Fixed Frame"]
     assert all(frame in string_literals(path) for path in cameras), "the view's frame is our cameras' optical frame"

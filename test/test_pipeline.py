@@ -491,3 +491,33 @@ def test_sigma_of_a_relative_model_is_in_metres() -> None:
     far = np.sqrt(0.05 / (TRUE_SCALE * 0.1))
     np.testing.assert_allclose(np.nanmax(gated.depth), far, rtol=0.02)
     assert np.isnan(gated.depth[floor(camera) > 1.02 * far]).all(), "beyond range too: it may not be that far"
+
+
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_the_voxel_grid_of_the_cloud_is_that_of_its_points(with_sigma: bool) -> None:
+    """Means of positions and colours by cubes, as an independent loop makes them; sigma among them."""
+    camera = PinholeCamera.from_hfov(48, 36, 60.0)
+    values = {"cloud.voxel_size": 0.25, "cloud.sigma": with_sigma, "filter.border": 2}
+    rgb = np.random.default_rng(3).integers(0, 256, (36, 48, 3), np.uint8)
+    full = DepthReconstructor(FakeModel(floor), with_values(Config(), values | {"cloud.voxel_size": 0.0}))
+    points = full.process(rgb, camera).points
+    thin = DepthReconstructor(FakeModel(floor), with_values(Config(), values)).process(rgb, camera).points
+    assert points is not None and thin is not None and thin.shape[0] == 1 and thin.shape[2] == points.shape[2]
+    kept = points[np.isfinite(points[..., 2])]
+    cubes: dict[tuple[int, ...], list[int]] = {}
+    for place, at in enumerate(np.floor(kept[:, :3] / np.float32(0.25) + np.float32(0.5)).astype(int).tolist()):
+        cubes.setdefault(tuple(at), []).append(place)
+    means = np.array([kept[places, :3].mean(axis=0) for places in cubes.values()])
+    colors = np.array([unpack_rgb(kept[places, 3]).mean(axis=0) for places in cubes.values()])
+    assert thin.shape[1] == len(cubes) < len(kept) / 1.5
+    order, theirs = np.lexsort(means.round(3).T), np.lexsort(thin[0, :, :3].round(3).T)
+    np.testing.assert_allclose(thin[0, theirs, :3], means[order], atol=1e-4)
+    assert np.abs(unpack_rgb(thin[0, theirs, 3]).astype(float) - colors[order]).max() <= 0.51
+    assert not with_sigma or np.isnan(thin[..., 4]).all(), "this model tells none"
+
+
+def test_a_voxel_grid_of_nothing_is_empty() -> None:
+    camera = PinholeCamera.from_hfov(48, 36, 60.0)
+    config = with_values(Config(), {"cloud.voxel_size": 0.05, "filter.border": 100})
+    points = DepthReconstructor(FakeModel(wall), config).process(np.zeros((36, 48, 3), np.uint8), camera).points
+    assert points is not None and points.shape == (1, 0, 4)

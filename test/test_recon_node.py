@@ -366,3 +366,17 @@ def test_body_mask_and_zero_for_invalid(
     client.camera().stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
     values = np.frombuffer(client.received["depth/image_rect"][-1].data, np.float32).reshape(240, 320)
     assert not values[180:].any() and values[:170].any() and np.isfinite(values).all()
+
+
+def test_the_voxel_grid_of_the_cloud(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    """One point for each cube, and the organised cloud again while the node runs."""
+    start(processes, "cloud.voxel_size:=0.1")
+    client.listen(PointCloud2, "points")
+    driver = client.camera()
+    driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "points")
+    thin = expected(rgb, CAMERA, **{"cloud.voxel_size": 0.1}).points
+    msg = client.received["points"][-1]
+    assert thin is not None and msg.height == 1 and abs(msg.width - thin.shape[1]) <= 0.01 * thin.shape[1]
+    assert np.isfinite(points_from_msg(msg)[..., :3]).all()
+    assert client.set_parameter("cloud.voxel_size", 0.0).successful
+    driver.stream(rgb, CAMERA, lambda: client.received["points"][-1].height == 240, "an organised cloud")

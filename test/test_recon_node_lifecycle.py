@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -108,7 +109,8 @@ def test_save_mesh_of_every_method(
     path = Path(reply.message.split(": ")[0])
     assert path.parent == tmp_path / "made" and [path] == list(path.parent.iterdir())
     mesh = o3d.io.read_triangle_mesh(str(path))
-    assert f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, {method}" in reply.message
+    assert f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, " in reply.message
+    assert re.search(rf"\d+ parts?, (open \(.* % of edges\)|watertight), roughness .* deg, {method}, ", reply.message)
     assert len(mesh.triangles) > 100 and mesh.has_vertex_colors()
     marker = client.wait_for("mesh")
     assert marker.header.frame_id == "camera_optical_frame" and 0 < len(marker.points) <= 3 * 10000
