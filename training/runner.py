@@ -24,7 +24,7 @@ from .frames import RunData
 from .loading import FrameLoading
 from .module import DepthTraining
 from .run_log import RunLog, Speed, describe_run
-from .settings import RunSettings
+from .settings import FinetuneSettings, RunSettings
 
 
 def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume: bool = False,
@@ -50,7 +50,7 @@ def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume
         logger=TensorBoardLogger(output, name="", version="tensorboard"), log_every_n_steps=10,
         precision=_precision(settings), gradient_clip_val=settings.optimizer.clip_norm or None,
         num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False,
-        deterministic="warn", enable_model_summary=False, **_devices())
+        deterministic="warn", enable_model_summary=False, **_devices(settings))
     with warnings.catch_warnings():
         for message in _KNOWN:
             warnings.filterwarnings("ignore", message)
@@ -77,7 +77,7 @@ def _precision(settings: RunSettings) -> Any:
     return "16-mixed" if torch.cuda.is_available() else "bf16-mixed"
 
 
-def _devices() -> dict[str, Any]:
+def _devices(settings: RunSettings) -> dict[str, Any]:
     """Lightning's arguments for this machine, or for the processes that torchrun started."""
     gpu = torch.cuda.is_available()
     accelerator = "gpu" if gpu else "cpu"
@@ -85,5 +85,6 @@ def _devices() -> dict[str, Any]:
     if processes == 1:
         return {"accelerator": accelerator, "devices": 1}
     local = int(os.environ["LOCAL_WORLD_SIZE"])
-    strategy = DDPStrategy(process_group_backend="nccl" if gpu else "gloo")
+    unused = isinstance(settings, FinetuneSettings)  # transformers' heads have layers that nothing asks
+    strategy = DDPStrategy(process_group_backend="nccl" if gpu else "gloo", find_unused_parameters=unused)
     return {"accelerator": accelerator, "devices": local, "num_nodes": processes // local, "strategy": strategy}
