@@ -192,9 +192,11 @@ def _range(settings: Tree, recordings: Sequence[str]) -> str:
 
 def _model_fact(results: Results, model: str) -> str:
     times = [row.model_ms for row in results.frames if row.model == model and row.model_ms]
-    kind = "relative disparity" if results.relative(model) else "metres"
-    spent = f", {number(median(times))} ms per frame, the median" if times else ""
-    return f"{model} ({kind}{spent})"
+    metres = any(row.frames for row in results.rows if row.model == model and row.protocol in ("metric", "median"))
+    kind = "relative disparity" if results.relative(model) else "metres" if metres else ""
+    spent = f"{number(median(times))} ms per frame, the median" if times else ""
+    known = ", ".join(filter(None, (kind, spent)))
+    return f"{model} ({known})" if known else model
 
 
 def _failures(results: Results) -> Html | None:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_results import ABS_REL, CONSTANT, LOST, METRIC, REASON, RECORDING, RELATIVE, write_results_folder
+from made_recordings import CAMERA, write_folder
+from made_results import (
+    ABS_REL,
+    CONSTANT,
+    LOST,
+    METRIC,
+    REASON,
+    RECORDING,
+    RELATIVE,
+    smooth_scene,
+    write_results_folder,
+)
 
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import DataError
@@ -267,6 +278,23 @@ def test_the_command_and_a_folder_without_results(results: Path, tmp_path: Path,
     assert "unetpp_log" in Page((copy / "report.html").read_text(encoding="utf-8")).text
     assert main(["report", str(tmp_path)]) == 1
     assert "holds no results" in capsys.readouterr().err
+
+
+def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The files that scoring really writes, by the embedded model."""
+    path, log, output = write_folder(tmp_path / "desk", smooth_scene(2)), tmp_path / "log.csv", tmp_path / "results"
+    log.write_text("epoch,loss\n1,0.5\n2,0.4\n")
+    status = main(["evaluate", str(path), "--output", str(output), "--camera", CAMERA, "--protocols", "metric",
+                   "affine", "--training-log", str(log), "--baseline-frames", f"{path}:0:0", "--workers", "1"])
+    assert status == 0 and f"open {output / 'report.html'} in a browser" in capsys.readouterr().out
+    page = Page((output / "report.html").read_text(encoding="utf-8"))
+    assert "unetpp_mobile is measured in metres" in page.text.replace("\u200b", "")
+    assert "the baseline ‘constant’" in page.text or "the baseline ‘mean map’" in page.text
+    told = json.loads((output / "summary.json").read_text())
+    row = next(row for row in told["results"] if (row["model"], row["protocol"]) == ("unetpp_mobile", "metric"))
+    assert number(row["figures"]["abs_rel"]) in page.text and "CC BY 4.0" not in page.text
+    assert [attributes["data-kind"] for attributes in page.of("img") if "data-kind" in attributes].count("error") == 2
+    assert page.of("section", id="training") and not page.of("section", id="paper")
 
 
 @pytest.mark.parametrize("text", ["", "step,loss\n", "step,loss\n1,much\n", "step,loss\n1,2,3\n"])
