@@ -87,8 +87,9 @@ def choose_frames(results: Results, recording: str, count: int = 5) -> Choice:
         return Choice({frame: _place(frame, every) for frame in _evenly(every, count)}, "evenly spaced frames")
     ordered = sorted(values, key=lambda frame: values[frame])
     reasons: dict[str, str] = {}
-    for reason, frame in (("best", ordered[0]), ("median", ordered[len(ordered) // 2]), ("worst", ordered[-1])):
-        reasons.setdefault(frame, reason)
+    if len(ordered) > 1:
+        for reason, frame in (("best", ordered[0]), ("worst", ordered[-1]), ("median", ordered[len(ordered) // 2])):
+            reasons.setdefault(frame, reason)
     for frame in _evenly([frame for frame in every if frame in values], count):
         if len(reasons) < count:
             reasons.setdefault(frame, _place(frame, every))

@@ -184,6 +184,13 @@ def test_frames_are_chosen_by_the_stated_rule(results: Path) -> None:
     assert len(every.reasons) == 5, "a frame without figures has no place in the order"
 
 
+@pytest.mark.parametrize(("frames", "reasons"), [(1, ["frame 1 of 1"]), (2, ["best", "worst"]),
+                                                 (3, ["median", "worst", "best"])])
+def test_few_frames_are_called_what_they_are(tmp_path: Path, frames: int, reasons: list[str]) -> None:
+    read = read_results(write_results_folder(tmp_path, parts=False, frames=frames))
+    assert list(choose_frames(read, RECORDING).reasons.values()) == reasons
+
+
 def test_pictures_go_into_the_page_and_into_the_folder(results: Path, page: Page) -> None:
     kinds = [attributes.get("data-kind") for attributes in page.of("img")]
     assert kinds.count("colour") == kinds.count("truth") == 5
