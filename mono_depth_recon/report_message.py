@@ -70,20 +70,20 @@ def statements(results: Results) -> list[str]:
 
 
 def _of_recording(results: Results, recording: str) -> Iterator[str]:
-    name = title_of(recording)
-    metric = good_rows(results, recording, "metric")
+    """One paragraph: the best in metres, and the best of shape alone."""
+    said = []
+    metric, affine = good_rows(results, recording, "metric"), good_rows(results, recording, "affine")
     if metric:
         best = min(metric, key=_abs_rel)
-        text = (f"{name}, in metres: {results.names[best.model]} has AbsRel {number(_abs_rel(best))} and "
-                f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth")
-        yield f"{text}{_against_baseline(results, recording, 'metric', best)}."
-    affine = good_rows(results, recording, "affine")
-    if len(affine) > 1 or (affine and not metric):
-        ordered = sorted(affine, key=_abs_rel)
-        text = (f"{name}, shape alone (scale and shift fitted): {results.names[ordered[0].model]} leads with AbsRel "
-                f"{number(_abs_rel(ordered[0]))}")
-        last = f"; {results.names[ordered[-1].model]} is last with {number(_abs_rel(ordered[-1]))}"
-        yield f"{text}{_against_baseline(results, recording, 'affine', ordered[0])}{last if len(ordered) > 1 else ''}."
+        said.append(f"{results.names[best.model]} has AbsRel {number(_abs_rel(best))} in metres and "
+                    f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth"
+                    f"{_against_baseline(results, recording, 'metric', best)}.")
+    if affine:
+        best = min(affine, key=_abs_rel)
+        said.append(f"With scale and shift fitted, {results.names[best.model]} has {number(_abs_rel(best))}"
+                    f"{_against_baseline(results, recording, 'affine', best)}.")
+    if said:
+        yield f"{title_of(recording)}: {' '.join(said)}"
 
 
 def _abs_rel(row: ScoreRow) -> float:
