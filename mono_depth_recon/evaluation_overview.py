@@ -34,7 +34,7 @@ class DepthSource:
 
 def fused_overview(data: str, scene: FusedScene, samples: Sequence[Sample], sources: Sequence[DepthSource],
                    config: Config) -> Rgb:
-    """A picture (H, 1400, 3) uint8 with a row for each source: depth or colour, mesh of one frame, fused mesh.
+    """A picture (H, 1400, 3) uint8 with a row for each source: colour or depth, mesh of one frame, fused mesh.
 
     The frame is the one that looks most as all of them do; all meshes are drawn from the same place.
     """
@@ -48,7 +48,7 @@ def fused_overview(data: str, scene: FusedScene, samples: Sequence[Sample], sour
     for source in sources:
         frame = source.frame_of(sample)
         assert frame.depth is not None, "frame_of gives depth"
-        first = depth_panel(frame.depth, caption=_capital(source.name)) if panels or len(sources) == 1 else \
+        first = depth_panel(frame.depth, caption=_capital(source.name)) if panels else \
             Panel(frame.rgb, "Camera image", f"frame {scene.places[place] + 1} of {len(samples)}")
         meshes = frame_mesh(frame, pose, config), source.mesh
         single, fused = (view_mesh(upright(mesh, scene.poses), _VIEW, scene=stage) for mesh in meshes)

@@ -83,11 +83,13 @@ def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480), distan
     camera = _placed(mesh.vertices if scene is None else scene, view, size, distance)
     depth, triangle, weights, rays = _cast(camera, mesh)
     hit = np.isfinite(depth)
-    corners = mesh.triangles[triangle]
-    normals = np.einsum("hwc,hwcx->hwx", weights, vertex_normals(mesh)[corners])
-    colors = np.einsum("hwc,hwcx->hwx", weights, _to_linear(mesh.colors)[corners])
-    shade = _soft_light(normals, rays) * _edge_shade(depth)
-    return _finished((colors + _SHEEN) * shade[..., None], hit)
+    corners, share = mesh.triangles[triangle[hit]], weights[hit]
+    vertices = np.concatenate([vertex_normals(mesh), _to_linear(mesh.colors).astype(np.float32)], axis=1)
+    seen = sum(share[:, i, None] * vertices[corners[:, i]] for i in range(3))
+    picture = np.zeros((*hit.shape, 3), np.float32)
+    shade = _soft_light(seen[:, :3], rays[hit]) * _edge_shade(depth)[hit]
+    picture[hit] = (seen[:, 3:] + _SHEEN) * shade[:, None]
+    return _finished(picture, hit)
 
 
 def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
@@ -208,8 +210,8 @@ def _cast(camera: _Camera, mesh: Mesh,
 
 
 def _soft_light(normals: NDArray[np.floating], rays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(H, W) brightness: ambient light and one lamp; the side turned away from the viewer is darker."""
-    away = np.einsum("hwx,hwx->hw", normals, rays) > 0
+    """(N,) brightness: ambient light and one lamp; the side turned away from the viewer is darker."""
+    away = np.einsum("nx,nx->n", normals, rays) > 0
     lit = normals @ _LIGHT
     return np.where(away, 0.45, _AMBIENT + _LAMP * np.clip(0.25 + 0.75 * lit, 0, 1))
 
@@ -227,7 +229,7 @@ def _edge_shade(depth: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(-_EDGE_STRENGTH * behind / 0.05)
 
 
-def _finished(linear: NDArray[np.float64], hit: Mask) -> Rgb:
+def _finished(linear: NDArray[np.floating], hit: Mask) -> Rgb:
     """Background behind what was not hit, then down to the picture's size, averaged in linear light."""
     import cv2
 

@@ -1,79 +1,185 @@
-"""`mono-depth-recon fuse` on a small recording in TUM's layout, made here: two walls, seen from a moving camera."""
+"""`mono-depth-recon fuse` on one small recording in every format, made here: two walls, seen from a moving camera."""
 
 from __future__ import annotations
 
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_recordings import (
+    CAMERA,
+    HEIGHT,
+    INTRINSICS,
+    ROS1,
+    ROS2,
+    WIDTH,
+    Scene,
+    tum_plan,
+    write_folder,
+    write_ros1,
+    write_ros2,
+)
 
-from mono_depth_recon.cli import main
+from mono_depth_recon.cli import fuse, main
 from mono_depth_recon.fusion_map import TsdfMap
 
-FLAGS = ("--camera", "525 525 319.5 239.5", "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")
+FLAGS = ("--camera", CAMERA, "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")
+NEAR = 2.013
+
+
+def _walls() -> Scene:
+    """Five frames, 8 cm apart, with a ninth of a second between them."""
+    import cv2
+
+    scene, rng = Scene(frames=5, period_ns=111_111_000), np.random.default_rng(0)
+    ray = (np.arange(WIDTH) - INTRINSICS[2]) / INTRINSICS[0]
+    scene.positions = np.array([[0.08 * number, 0, 0] for number in range(5)])
+    for number, (x, _, _) in enumerate(scene.positions):
+        depth = np.where(ray * NEAR + x < 0.2, NEAR, 2.613) * np.ones((HEIGHT, 1))
+        scene.depth[number] = np.rint(depth * 5000)
+        scene.rgb[number] = cv2.resize(rng.integers(60, 200, (6, 8, 3), np.uint8), (WIDTH, HEIGHT))
+    return scene
+
+
+def _tum(folder: Path, scene: Scene) -> Path:
+    return write_folder(folder / "walls", scene)
+
+
+def _ros1(folder: Path, scene: Scene) -> Path:
+    return write_ros1(folder / "walls.bag", tum_plan(scene, ROS1))
+
+
+def _ros2(folder: Path, scene: Scene) -> Path:
+    return write_ros2(folder / "walls", tum_plan(scene, ROS2, "odometry"))
 
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Five frames, 8 cm apart; the pose of the fourth is missing (stamps a second apart)."""
-    import cv2
-
-    folder = tmp_path / "walls"
-    for name in ("rgb", "depth"):
-        (folder / name).mkdir(parents=True)
-    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
-    ray = (np.arange(640) - 319.5) / 525
-    rng = np.random.default_rng(0)
-    for number in range(5):
-        x = 0.08 * number
-        depth = np.where(ray * 2.013 + x < 0.2, 2.013, 2.613) * np.ones((480, 1))
-        rgb = cv2.resize(rng.integers(60, 200, (30, 40, 3), np.uint8), (640, 480))
-        cv2.imwrite(str(folder / f"rgb/{number}.png"), rgb)
-        cv2.imwrite(str(folder / f"depth/{number}.png"), np.rint(depth * 5000).astype(np.uint16))
-        for name in ("rgb", "depth"):
-            lists[name].append(f"{number}.0 {name}/{number}.png")
-        if number != 3:
-            lists["groundtruth"].append(f"{number}.0 {x} 0 0 0 0 0 1")
-    for name, lines in lists.items():
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    """The TUM folder, without the pose of the fourth frame."""
+    folder = _tum(tmp_path, _walls())
+    _change(folder, 3, lambda line: "")
     return folder
 
 
-def test_true_depth_to_mesh_map_and_orbit(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _change(folder: Path, number: int, change: Callable[[str], str]) -> None:
+    """Another line for the pose of a frame."""
+    file = folder / "groundtruth.txt"
+    lines = file.read_text().splitlines()
+    lines[number] = change(lines[number])
+    file.write_text("\n".join(lines) + "\n")
+
+
+def _run(*arguments: str | Path) -> int:
+    return main(["fuse", *map(str, arguments), *FLAGS])
+
+
+def test_true_depth_to_mesh_map_and_orbit(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuse, "_ORBIT_VIEWS", 3)  # 48 take seconds, and are no other
     out = tmp_path / "out"
-    asked = ("--true-depth", "--save-map", "--orbit", "mp4")
-    status = main(["fuse", str(recording), "--output", str(out), *asked, *FLAGS])
+    assert _run(recording, "--output", out, "--true-depth", "--save-map", "--orbit", "mp4") == 0
     printed = capsys.readouterr().out
-    assert status == 0 and "4 of 5 frames fused (1 no pose)" in printed
-    assert "left out: 3.png: no pose: no pose is known at 3.000 s" in printed
+    assert "4 of 5 frames fused (1 no pose)" in printed and "no pose is known at 1305031102.509 s" in printed
     assert {path.name for path in out.iterdir()} == {
         "fused_mesh.ply", "fused_view_1.png", "fused_view_2.png", "report.txt", "map.npz", "orbit.mp4"}
+    _check_near_wall(out)
+    assert (out / "report.txt").read_text() in printed
+
+
+def _check_near_wall(out: Path) -> None:
     vertices = TsdfMap.load(out / "map.npz", device="cpu").mesh().vertices
     near = vertices[vertices[:, 0] < 0.1]
-    np.testing.assert_allclose(near[:, 2], 2.013, atol=2e-3)
-    assert (out / "report.txt").read_text() in printed
+    assert len(near) > 200
+    np.testing.assert_allclose(near[:, 2], NEAR, atol=3e-3)
+
+
+@pytest.mark.parametrize("write", [_ros1, _ros2])
+def test_bags_bring_their_poses(write: Callable[[Path, Scene], Path], tmp_path: Path,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    """Transforms of a ROS 1 bag, odometry of a ROS 2 bag; a pose file in their place."""
+    path = write(tmp_path, _walls())
+    assert _run(path, "--output", tmp_path / "out", "--true-depth", "--save-map") == 0
+    assert "5 of 5 frames fused" in capsys.readouterr().out
+    _check_near_wall(tmp_path / "out")
+    poses = write_folder(tmp_path / "folder", _walls()) / "groundtruth.txt"
+    poses.write_text("\n".join(poses.read_text().splitlines()[:3]) + "\n")
+    assert _run(path, "--output", tmp_path / "given", "--true-depth", "--poses", poses) == 0
+    printed = capsys.readouterr().out
+    assert "3 of 5 frames fused (2 no pose)" in printed and f"poses: {poses}" in printed
 
 
 def test_predicted_depth_is_compared_with_the_true_one(recording: Path, tmp_path: Path,
                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    import cv2
+
     out = tmp_path / "out"
-    assert main(["fuse", str(recording), "--output", str(out), "--truth", "--step", "2", *FLAGS]) == 0
+    assert _run(recording, "--output", out, "--truth", "--overview") == 0
     printed = capsys.readouterr().out
     assert "depth: by unetpp_mobile, poses: the recording's" in printed
     assert "fused, against the mesh of the true depth: F-score 0." in printed and "at 5 cm" in printed
-    assert "single frames (3), each against its own true depth: F-score 0." in printed
+    assert re.search(r"in [1-5] views, against the true depth of each:\n  mesh of the frame alone: F-score", printed)
+    assert "fused mesh from there:   F-score" in printed and "times as near to the truth by Chamfer" in printed
     assert (out / "truth_mesh.ply").exists() and (out / "truth_view_2.png").exists()
+    assert cv2.imread(str(out / "overview.png")).shape[1] == 1400
+
+
+def test_a_pose_that_jumps_is_left_out(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _change(recording, 2, lambda line: f"{line.split()[0]} 40 0 0 0 0 0 1")
+    assert _run(recording, "--output", tmp_path / "out", "--true-depth", "--save-map") == 0
+    assert "pose jump: 39.92 m in 0.11 s, over fusion.max_speed" in capsys.readouterr().out
+    _check_near_wall(tmp_path / "out")
+
+
+def test_a_pose_file_with_nan_is_named_with_its_line(recording: Path, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    _change(recording, 2, lambda line: f"{line.split()[0]} nan 0 0 0 0 0 1")
+    assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 1
+    assert "groundtruth.txt:3: expected finite numbers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("more", "message"), [
     (("--truth", "--true-depth"), "leave one of them out"),
     (("--true-depth", "--step", "0"), "--step must be at least 1"),
-    (("--true-depth", "--fusion.depth_max", "0.5"), "it is empty"),
+    (("--true-depth", "--fusion.depth_max", "0.5"), "got none: 0 of 5 frames fused (4 no depth, 1 no pose)"),
+    (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read"),
 ])
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
         recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str,
 ) -> None:
     out = tmp_path / "out"
-    assert main(["fuse", str(recording), "--output", str(out), *more, *FLAGS]) == 1
+    assert _run(recording, "--output", out, *more) == 1
     assert message in capsys.readouterr().err
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_recording_without_poses_or_valid_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = _walls()
+    bare = write_ros1(tmp_path / "bare.bag", tum_plan(scene, ROS1, "none"))
+    assert _run(bare, "--output", tmp_path / "out", "--true-depth") == 1
+    said = capsys.readouterr().err
+    assert "5 no pose" in said and "--poses" in said
+    scene.depth[:] = 0
+    assert _run(_tum(tmp_path, scene), "--output", tmp_path / "out", "--true-depth") == 1
+    assert "5 no depth" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_folder_that_fills_up_keeps_no_half_file(recording: Path, tmp_path: Path) -> None:
+    """Files of 20 kB at most: the mesh does not fit."""
+    out = tmp_path / "out"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    result = subprocess.run(
+        [sys.executable, "-m", "mono_depth_recon.cli", "fuse", str(recording), "--output", str(out), "--true-depth",
+         *FLAGS], capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert result.returncode == 1 and "cannot write" in result.stderr and "Traceback" not in result.stderr
+    assert not list(out.iterdir())

@@ -14,7 +14,7 @@ from ..alignment import no_metres
 from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
-from ..errors import ConfigError, ModelError
+from ..errors import ConfigError, DataError, ModelError
 from ..evaluation_fusion import (
     POSES,
     FrameOf,
@@ -28,6 +28,7 @@ from ..evaluation_fusion import (
 )
 from ..evaluation_overview import DepthSource, fused_overview
 from ..frames import Sample
+from ..fusion import NO_POSE
 from ..mesh import Mesh
 from ..mesh_files import write_mesh
 from ..mesh_quality import mesh_quality
@@ -55,8 +56,9 @@ poses are exact (120 frames by default). Writes into the output folder, in the w
   orbit.gif, .mp4    with --orbit
   overview.png       with --overview: fused meshes beside those of one frame, of the depth that is fused and the true
 
-Poses come from the recording (groundtruth.txt at the image's stamp; frames without one are left out and counted) or
-with --poses odometry from the frames themselves: RGB-D odometry on the depth that is fused. It drifts."""
+Poses come from the recording (groundtruth.txt, transforms or odometry of a bag, at the image's stamp; frames without
+one are left out and counted), from a FILE of lines 'stamp tx ty tz qx qy qz qw', or with --poses odometry from the
+frames themselves: RGB-D odometry on the depth that is fused. It drifts."""
 
 
 def add_parser(commands: Any) -> None:
@@ -67,7 +69,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("data", metavar="DATA", help="recording or synthetic room, see below")
     parser.add_argument("--output", type=Path, default=Path("fusion"), metavar="DIR",
                         help="where files go (default: fusion)")
-    parser.add_argument("--poses", choices=POSES, default="data", help="where poses come from (default: data)")
+    parser.add_argument("--poses", default="data", metavar="data|odometry|FILE",
+                        help="where poses come from; a file is one as TUM's groundtruth.txt (default: data)")
     parser.add_argument("--camera", default="", metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
                         help="camera of the recording, where it does not tell it")
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
@@ -95,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     scene = fuse_sequence(samples, frame_of, config, arguments.poses, arguments.truth, _show)
     seconds = time.perf_counter() - start
+    if not scene.places:
+        raise DataError(_nothing_fused(scene))
     mesh = scene.mesh(config)
     lines = [f"{arguments.data}: {scene.fusion.report()}, {seconds:.1f} s", f"mesh: {mesh_quality(mesh).text()}"]
     lines += [f"depth: {_source(arguments, config)}, poses: {_poses_text(arguments)}"]
@@ -120,14 +125,18 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _opened(arguments: argparse.Namespace) -> Sequence[Sample]:
+    poses = "" if arguments.poses in POSES else arguments.poses
     if room := _ROOM.fullmatch(arguments.data):
+        if poses:
+            raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
         from ..datasets.rooms import RoomSequence
 
         return _Every(RoomSequence(int(room[1]), length=int(room[2] or 120)), arguments.step)
     from ..datasets.opening import OpenOptions, open_dataset
 
     need_depth = arguments.truth or arguments.true_depth
-    recording = open_dataset(arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth))
+    recording = open_dataset(arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth,
+                                                         poses=poses))
     for note in recording.notes:
         print(note, file=sys.stderr)
     return _Every(recording, arguments.step)
@@ -153,6 +162,12 @@ def _reconstructor(config: Config) -> DepthReconstructor:
     return reconstructor
 
 
+def _nothing_fused(scene: FusedScene) -> str:
+    remedy = ("--poses FILE gives poses, --poses odometry makes up for them" if scene.fusion.counts[NO_POSE] else
+              "look at poses, depth and fusion.depth_max")
+    return f"expected frames for a map, got none: {scene.fusion.report()}; {remedy}"
+
+
 def _notes(scene: FusedScene) -> list[str]:
     more = len(scene.notes) - _SHOWN_NOTES
     shown = [f"left out: {note}" for note in scene.notes[:_SHOWN_NOTES]]
@@ -173,7 +188,8 @@ def _source(arguments: argparse.Namespace, config: Config) -> str:
 
 
 def _poses_text(arguments: argparse.Namespace) -> str:
-    return "the recording's" if arguments.poses == "data" else "RGB-D odometry on this depth, which drifts"
+    known = {"data": "the recording's", "odometry": "RGB-D odometry on this depth, which drifts"}
+    return known.get(arguments.poses, arguments.poses)
 
 
 def _write(folder: Path, scene: FusedScene, mesh: Mesh, config: Config, arguments: argparse.Namespace) -> None:
