@@ -30,7 +30,7 @@ from .snapshot import SnapshotResult
 from .snapshot_process import JobWorker
 
 _SPECK_TRIANGLES = 60
-_NICENESS = 10
+_NICENESS = 15
 # Odometry's world is its first frame, an optical one: turned so that x is forward, y left and z up (REP 103).
 _UPRIGHT = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 

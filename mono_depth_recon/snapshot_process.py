@@ -201,8 +201,10 @@ def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int) -> N
     """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
     _die_with(parent)
     os.nice(niceness)
+    import cv2
     import open3d as o3d
 
+    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))  # which OpenCV's own threads do not follow
     o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)
     held = [_made(holding)] if holding else []
     with Connection(pipe) as connection:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +26,7 @@ from ..benchmark import Row, medians, room, write_report
 from ..camera import PinholeCamera
 from ..errors import DataError, MonoDepthError
 from ..pointcloud import back_project
+from .bench_mapping import mapping, say
 from .conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .demo_processes import Children, Stopped, own_domain, raise_on_signals
 
@@ -34,6 +36,7 @@ _START_S = 90.0
 _SNAPSHOTS_S = 120.0
 _WARM_UP_S = 60.0  # until allocator and middleware have all they keep
 _SAMPLE_S = 0.5
+_TURN_S = 10.0
 
 
 def messages() -> Iterator[Row]:
@@ -92,7 +95,7 @@ def _record(stage: Path, seconds: float) -> list[float]:
     samples: list[float] = []
     with own_domain() as domain:
         env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
-        with Children(stage, env, _say) as children:
+        with Children(stage, env, say) as children:
             camera = children.start("camera", f"{_MODULES}.rooms_camera", ["--rate", f"{_RATE_HZ:g}"])
             parameters = ["--ros-args", "-p", f"mesh.directory:={stage / 'node'}"]
             node = children.start("node", f"{_MODULES}.recon_node", parameters)
@@ -117,22 +120,19 @@ def _resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _say(who: str, line: str) -> None:
-    print(f"  {who}: {line}", file=sys.stderr, flush=True)
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Prints each figure as it comes, writes the report; 1 where a figure is over its limit."""
     parser = argparse.ArgumentParser("bench", description=__doc__)
     parser.add_argument(
         "--frames", type=int, default=2000, help="length of the live run after a warm-up (default: 2000, about 3.5 min)"
     )
+    parser.add_argument("--pairs", type=int, default=5, help="fusion off and on so often, 30 s each pair (default: 5)")
     parser.add_argument("--output", type=Path, default=Path("bench_output/live"), help="where the report goes")
     arguments = parser.parse_args(args)
     raise_on_signals()
     rows = []
     try:
-        for row in (*messages(), *live(arguments.frames)):
+        for row in chain(messages(), live(arguments.frames), mapping(arguments.pairs, _TURN_S)):
             name, value, limit, verdict, note = row.cells
             print(f"{name:50} {value:>12}  {verdict:6}  {f'limit {limit}' if limit else '':16} {note}", flush=True)
             rows.append(row)

@@ -1,0 +1,66 @@
+"""What fusion costs the live line on this machine: the same node with fusion off and on, in turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..benchmark import Row
+from ..errors import DataError
+from .demo_processes import Children, own_domain
+
+_MODULES = "mono_depth_recon.ros"
+_RATE_HZ = 10.0
+_START_S = 120.0
+_SETTLE_S = 10.0  # each turn's own, and what the services take
+_PARAMETERS = {"fusion.poses": "odometry", "fusion.keyframe_distance": 0.0, "fusion.keyframe_angle": 0.0}
+
+
+def mapping(pairs: int, seconds: float) -> Iterator[Row]:
+    """640x480 at 10 Hz, every frame fused at the default voxels and range, off and on in `pairs` of turns."""
+    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
+        turns = _measured(Path(name), pairs, seconds)
+    off, on = ([turn for turn in turns if turn["fusing"] is fusing] for fusing in (False, True))
+    if not all(turn["frames"]["frames_out"] for turn in turns):
+        raise DataError("no frame came out: see whether this machine is overloaded")
+    for quantile in ("p50", "p95"):
+        key = f"latency_{quantile}_ms"
+        ratio = median(b["frames"][key] / a["frames"][key] for a, b in zip(off, on, strict=True))
+        plain, fusing = (median(turn["frames"][key] for turn in turns) for turns in (off, on))
+        yield Row(f"colour to cloud with fusion, {quantile} by that without", ratio, "x", 1.1 if quantile == "p50" else
+                  None, f"{plain:.1f} ms without, {fusing:.1f} ms with; median of {pairs} pairs")
+    fused = sum(turn["map"]["frames_integrated"] for turn in on)
+    rate = fused / sum(turn["map"]["seconds"] for turn in on)
+    frames = sum(turn["frames"]["rate_in_hz"] for turn in on) / len(on)
+    yield Row("frames of the camera that are not fused", 100 * max(0.0, 1 - rate / frames), "%", 5.0,
+              f"{rate:.1f} of {frames:.1f} a second")
+    last = on[-1]["map"]
+    yield Row("memory of the map's process", last["memory_mib"], "MiB", None, f"{last['blocks']} blocks")
+
+
+def _measured(stage: Path, pairs: int, seconds: float) -> list[dict[str, Any]]:
+    with own_domain() as domain:
+        env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
+        with Children(stage, env, say) as children:
+            camera = children.start("camera", f"{_MODULES}.rooms_camera", ["--rate", f"{_RATE_HZ:g}"])
+            words = [word for name, value in _PARAMETERS.items() for word in ("-p", f"{name}:={value}")]
+            node = children.start("node", f"{_MODULES}.recon_node", ["--ros-args", *words])
+            children.watch(lambda: camera.is_ready and node.is_ready, "camera and node to be ready", _START_S)
+            output = stage / "mapping.json"
+            flags = ["--output", str(output), "--pairs", str(pairs), "--seconds", f"{seconds:g}"]
+            probe = children.start("probe", f"{_MODULES}.mapping_probe", flags)
+            children.watch(lambda: probe.exit_status == 0, "the measurement to end",
+                           _START_S + 2 * pairs * (seconds + _SETTLE_S), probe)
+        turns: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
+    return turns
+
+
+def say(who: str, line: str) -> None:
+    """What a child says, for who waits."""
+    print(f"  {who}: {line}", file=sys.stderr, flush=True)
