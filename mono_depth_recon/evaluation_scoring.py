@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -153,13 +158,21 @@ def _lost() -> DataError:
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
-    import multiprocessing
-
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare_process)
 
 
-def _one_thread() -> None:
-    """Processes beside each other gain nothing from threads of their own."""
+def _prepare_process() -> None:
+    """One thread each, Ctrl-C left to the parent, and no life without it."""
     import cv2
 
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(1)  # processes beside each other gain nothing from threads of their own
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone: the pool's processes would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a process of a pool has a parent"
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)

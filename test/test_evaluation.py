@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from made_evaluation import BENT, Model, plan, stand_in
 from made_recordings import CAMERA, FORMATS, Scene
 
@@ -263,3 +268,46 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
         ["| constant", "2"], ["| mean map", "2"], ["| unetpp_mobile", "2"]]
     assert evaluate_tum([str(path), "--output", str(tmp_path / "results")]) == 1
     assert "evaluate_tum: error: " in capsys.readouterr().err
+
+
+def pool_of(pid: int) -> list[int]:
+    """The living processes of a spawned pool whose parent is `pid`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z" and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
+    """The pool's processes end with their parent, and the same command goes on from there."""
+    path = FORMATS["folder"](tmp_path, Scene(frames=40))
+    command = [sys.executable, "-m", "mono_depth_recon.cli", "evaluate", str(path), "--camera", CAMERA, "--output",
+               str(tmp_path / "results"), "--protocols", "metric", "--workers", "2", "--no-report"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        wait_until(lambda: bool(pool_of(run.pid)) or run.poll() is not None, 60)
+        pool = pool_of(run.pid)
+        run.kill()
+    assert pool and wait_until(lambda: not any(map(is_alive, pool)), 20)
+    kept = len(list((tmp_path / "results/predictions/desk/unetpp_mobile").glob("*.npz")))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "40/40 frames" in done.stderr and 8 <= kept < 40, done.stderr
