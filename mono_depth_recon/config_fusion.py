@@ -29,7 +29,8 @@ class FusionConfig:
     parallax: bool = param(True, "a frame's depth is bent onto points that the last keyframes triangulate along the "
                            "poses, which gives predicted depth their metres; false for measured depth")
     align: float = param(0.5, "share of a frame's scale and shift against the map's own depth that is removed before "
-                         "it is fused; 0 for measured depth", low=0.0, high=1.0)
+                         "it is fused, as long as no parallax has told the map's metres (then all of it); 0 for "
+                         "measured depth", low=0.0, high=1.0)
     max_scale_change: float = param(0.35, "a frame whose depth differs more from the map's is left out", low=0.01,
                                     high=10.0)
 

@@ -68,8 +68,8 @@ class Fusion:
     Weights are by viewing angle, and by sigma where it is given. With `fusion.parallax` a frame's depth is first bent
     onto points that the last keyframes triangulate, and counts by how near such points are; until the camera has moved
     enough for that, the map is a makeshift, and starts again when it has. A frame without such points of its own must
-    fit the map's rendered depth; of the scale error against it `fusion.align` is removed. `counts` holds how many
-    frames ended how.
+    fit the map's rendered depth; its scale error against it is removed, of a makeshift only `fusion.align` of it.
+    `counts` holds how many frames ended how.
     """
 
     def __init__(self, settings: FusionConfig) -> None:
@@ -77,7 +77,7 @@ class Fusion:
         self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
         self.counts: Counter[str] = Counter()
         self._parallax = Parallax()
-        self._makeshift = settings.parallax
+        self._metric = False  # whether parallax has told the map's metres
         self._key_pose: Matrix | None = None
         self._last: tuple[float, Matrix] | None = None
 
@@ -86,7 +86,7 @@ class Fusion:
         self.map.reset()
         self.counts.clear()
         self._parallax.reset()
-        self._makeshift = self.settings.parallax
+        self._metric = False
         self._key_pose = self._last = None
 
     def wants(self, T_world_camera: Matrix) -> bool:
@@ -129,7 +129,7 @@ class Fusion:
             raise DataError(f"map {path} has voxels of {loaded.voxel_size:g} m: set fusion.voxel_size to that, it is "
                             f"{self.settings.voxel_size:g}")
         self.reset()
-        self.map, self._makeshift = loaded, False
+        self.map, self._metric = loaded, True
 
     def report(self) -> str:
         """One line: frames by outcome, size of the map."""
@@ -160,14 +160,14 @@ class Fusion:
         known = None if view is None else bent(frame.depth, frame.rgb, self._parallax.known(view))
         if known is not None:
             frame = replace(frame, depth=known[0])
-        fit = None
-        if view is None or len(view.found.inverse) < MIN_POINTS:  # nothing in the frame itself speaks for its pose
+        fit, own = None, 0 if view is None else len(view.found.inverse)
+        if known is None or own < MIN_POINTS:  # nothing in the frame itself speaks for its pose
             fit = self._fit(frame, pose)
             if fault := self._fault(fit):
                 return fault
-        elif self._makeshift:
+        elif not self._metric:
             self.map.reset()
-            self._makeshift = False
+            self._metric = True
         outcome = self._integrate(frame, pose, fit, None if known is None else known[1])
         if view is not None and outcome.status == FUSED:
             self._parallax.keep(view)
@@ -208,8 +208,8 @@ class Fusion:
     def _integrate(self, frame: FusionFrame, pose: Matrix, fit: Fit | None, support: NDArray[np.float32] | None,
                    ) -> Outcome:
         settings, depth = self.settings, frame.depth
-        if fit is not None and settings.align > 0:
-            depth = corrected(depth, fit.scale, settings.align)
+        if fit is not None and (share := 1.0 if self._metric else settings.align) > 0:
+            depth = corrected(depth, fit.scale, share)
         weight = pixel_weights(depth, frame.camera, frame.sigma, settings.truncation * settings.voxel_size)
         if support is not None:
             weight *= support / (support + np.float32(_SURE_SUPPORT))

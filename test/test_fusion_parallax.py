@@ -151,3 +151,16 @@ def test_the_map_of_wrong_depth_is_where_the_poses_say() -> None:
         placed[parallax] = fusion.mesh().vertices[:, 2]
     assert np.quantile(np.abs(placed[True] - Z), 0.98) < 0.04
     assert np.median(placed[False]) > 1.3 * Z
+
+
+def test_a_frame_that_parallax_does_not_reach_takes_the_metres_of_the_map() -> None:
+    """After the camera has moved it turns to where no point has been found: all of its error of scale is removed."""
+    fusion = Fusion(FusionConfig(voxel_size=0.04, device="cpu", align=0.0))
+    for number in range(5):
+        rgb, depth = _view(_at(0.08 * number))
+        fusion.add(FusionFrame(rgb, depth * np.float32(1.25), CAMERA, float(number), _at(0.08 * number)))
+    blank, depth = _view(_at(0.32, 20.0), "blank")
+    outcome = fusion.add(FusionFrame(blank, depth * np.float32(1.25), CAMERA, 9.0, _at(0.32, 20.0)))
+    assert outcome.status == FUSED and outcome.fit is not None
+    assert outcome.fit.scale.scale == pytest.approx(1.25, abs=0.05)
+    assert np.quantile(np.abs(fusion.mesh().vertices[:, 2] - Z), 0.95) < 0.06
