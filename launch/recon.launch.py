@@ -4,6 +4,7 @@
     ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
     ros2 launch mono_depth_recon recon.launch.py source:=rooms model:=depth_anything_v2_small scale_source:=reference
     ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
+    ros2 launch mono_depth_recon recon.launch.py source:=rooms world_frame:=world rviz:=true
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ ARGUMENTS = {  # name: (default, description)
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
     "reference_depth": ("reference/image", "depth topic for scale_source:=reference; the default is our own cameras'"),
+    "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as params_file says"),
+    "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as params_file says"),
     "namespace": ("", "namespace of all nodes"),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
@@ -50,7 +53,7 @@ def _actions(context: LaunchContext) -> list:
     }
     actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], use_sim_time, common)]
     if _flag(values, "rviz"):
-        actions.append(_rviz(values["namespace"], use_sim_time))
+        actions.append(_rviz(values["namespace"], use_sim_time, values["world_frame"]))
     return actions
 
 
@@ -61,9 +64,12 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
-    for name, parameter in (("model", "model.name"), ("scale_source", "scale.source")):
+    for name, parameter in (("model", "model.name"), ("scale_source", "scale.source"),
+                            ("world_frame", "fusion.world_frame"), ("poses", "fusion.poses")):
         if values[name]:
             parameters.append({parameter: values[name]})
+    if values["world_frame"] or values["poses"]:
+        parameters.append({"fusion.enabled": True})
     remappings = [*common["remappings"], ("reference_depth", values["reference_depth"])]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
@@ -87,13 +93,14 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
     return [Node(**common, executable="replay", name="replay", parameters=[playing])]
 
 
-def _rviz(namespace: str, use_sim_time: bool) -> Node | LogInfo:
+def _rviz(namespace: str, use_sim_time: bool, fixed_frame: str) -> Node | LogInfo:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
         return LogInfo(msg="rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2")
+    view = ["-d", str(CONFIG / "recon.rviz"), *(["-f", fixed_frame] if fixed_frame else [])]
     return Node(package="rviz2", executable="rviz2", name="rviz2", namespace=namespace, output="screen",
-                arguments=["-d", str(CONFIG / "recon.rviz")], parameters=[{"use_sim_time": use_sim_time}])
+                arguments=view, parameters=[{"use_sim_time": use_sim_time}])
 
 
 def _flag(values: dict, name: str) -> bool:

@@ -16,8 +16,8 @@ from launch_standin import Launched, evaluate
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-ARGUMENTS = {"model", "scale_source", "image", "camera_info", "reference_depth", "namespace", "params_file",
-             "use_sim_time", "rviz", "source"}
+ARGUMENTS = {"model", "scale_source", "image", "camera_info", "reference_depth", "world_frame", "poses", "namespace",
+             "params_file", "use_sim_time", "rviz", "source"}
 DEADLINE_S = 60.0  # starting two interpreters and loading the model beside other work
 
 
@@ -74,6 +74,13 @@ def test_topics_model_and_namespace_reach_the_node(installed: Installation) -> N
     assert (rules["image"], rules["camera_info"], rules["__ns"]) == ("/cam/image_raw", "/cam/camera_info", "/front")
     assert rules["image/compressed"] == "/cam/image_raw/compressed"
     assert parameters(command) == {"model.name": "some_model", "use_sim_time": True}
+
+
+def test_a_map_needs_one_argument(installed: Installation) -> None:
+    command = launched(installed, world_frame="map").nodes["recon_node"]
+    assert parameters(command) == {"fusion.enabled": True, "fusion.world_frame": "map"}
+    command = launched(installed, poses="/wheels").nodes["recon_node"]
+    assert parameters(command) == {"fusion.enabled": True, "fusion.poses": "/wheels"}
 
 
 def test_a_relative_model_needs_but_its_name_and_the_source_of_its_scale(installed: Installation) -> None:
@@ -135,7 +142,9 @@ def test_rviz_shows_the_package_s_view(installed: Installation, tmp_path: Path,
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{installed.prefix}:{tmp_path}")
     command = launched(installed, rviz="true", namespace="front").nodes["rviz2"]
     assert command[:3] == [str(tmp_path / "lib/rviz2/rviz2"), "-d", str(installed.share / "config" / "recon.rviz")]
-    assert remappings(command)["__ns"] == "/front", "the view's topics are relative"
+    assert "-f" not in command and remappings(command)["__ns"] == "/front", "the view's topics are relative"
+    command = launched(installed, rviz="true", world_frame="map").nodes["rviz2"]
+    assert command[3:5] == ["-f", "map"], "from where the map stands still"
 
 
 def test_the_rviz_view_shows_what_the_node_publishes() -> None:

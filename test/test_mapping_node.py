@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from conftest import LOCALHOST, ROOT, Process, Processes, reserved_domain
+from conftest import LOCALHOST, Process, Processes, reserved_domain
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
+from tf_standin import TF_INSTALLED, tf_message, with_tf
 from visualization_msgs.msg import Marker
 
 from mono_depth_recon.arrays import Matrix
@@ -36,8 +36,6 @@ from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60)
 LENS = "camera_optical_frame"
-STANDIN = ROOT / "test" / "tf2_standin"
-TF_INSTALLED = importlib.util.find_spec("tf2_msgs") is not None
 FUSING = {"fusion.parallax": False, "fusion.align": 0.0, "fusion.max_scale_change": 10.0, "fusion.voxel_size": 0.04,
           "fusion.max_blocks": 4000, "fusion.device": "cpu"}  # fmt: skip
 SHOWING = ("fusion.enabled:=true", "fusion.points_rate:=30.0", "fusion.mesh_rate:=10.0", "mesh.marker_triangles:=500")
@@ -327,25 +325,14 @@ def map_worker(node: int) -> int:
     pytest.fail("the node has no map worker")
 
 
-def with_tf() -> dict[str, str]:
-    """An environment that has tf2_msgs: the real one, else a stand-in."""
-    if TF_INSTALLED:
-        return {}
-    return {"PYTHONPATH": os.pathsep.join([str(STANDIN), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])}
-
-
 class TfRobot(Robot):
     """A robot whose TF leads from map over odom and base to the camera."""
 
     def __init__(self, client: RosClient, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(client, rgb)
-        if not TF_INSTALLED:
-            monkeypatch.syspath_prepend(str(STANDIN))
-        from tf2_msgs.msg import TFMessage
-
-        self._message = TFMessage
-        self._moving = client.node.create_publisher(TFMessage, "/tf", tf_qos(False))
-        self._fixed = client.node.create_publisher(TFMessage, "/tf_static", tf_qos(True))
+        self._message = tf_message(monkeypatch)
+        self._moving = client.node.create_publisher(self._message, "/tf", tf_qos(False))
+        self._fixed = client.node.create_publisher(self._message, "/tf_static", tf_qos(True))
 
     def transform(self, seconds: float, parent: str, child: str, T: Matrix, fixed: bool = False) -> None:
         """Sends a transform."""

@@ -14,6 +14,7 @@ from nav_msgs.msg import Odometry
 from ros_client import RosClient, ros_client
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from tf_standin import tf_message, with_tf
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.ros.replay import ReplaySettings, open_playlist, open_recording
@@ -50,7 +51,7 @@ def test_every_kind_of_recording_is_played_as_it_is(
         info, odometry = client.received["camera_info"][i], client.received["odometry"][i]
         assert image.data.tobytes() == SCENE.rgb[i].tobytes()
         assert nanoseconds(image.header.stamp) == SCENE.stamps_ns[i]
-        assert image.header.frame_id == frame == odometry.child_frame_id
+        assert image.header.frame_id == frame == odometry.child_frame_id and odometry.header.frame_id == "world"
         assert image.header == info.header == reference.header
         assert [info.k[0], info.k[4], info.k[2], info.k[5]] == [50, 51, 31.5, 23.5]
         metres = np.frombuffer(reference.data, np.float32).reshape(48, 64)
@@ -70,6 +71,23 @@ def test_remaps_and_what_could_not_be_read(processes: Processes, client: RosClie
     assert process.wait() == 0
     assert not client.received["image"]
     assert "what stands before is used" in process.output and "skipped 0" in process.output
+
+
+def test_poses_are_on_tf_too_in_the_frames_that_are_asked_for(
+    processes: Processes, client: RosClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.listen(tf_message(monkeypatch), "/tf")
+    flags = ("--world-frame", "map", "--frame-id", "lens")
+    process = processes.python(*REPLAY, FORMATS["ros1"](tmp_path, SCENE), *SLOWLY, *flags, env=with_tf())
+    client.wait_for("/tf", SCENE.frames)
+    assert process.wait() == 0 and "poses, if any, in frame 'map' on /odometry (/tf)" in process.output
+    for i in range(SCENE.frames):
+        odometry, (transform,) = client.received["odometry"][i], client.received["/tf"][i].transforms
+        assert (transform.header.frame_id, transform.child_frame_id) == ("map", "lens")
+        assert transform.header == odometry.header and odometry.child_frame_id == "lens"
+        at = transform.transform.translation
+        assert [at.x, at.y, at.z] == SCENE.positions[i].tolist()
+        assert transform.transform.rotation == odometry.pose.pose.orientation
 
 
 def test_a_bag_without_depth_is_a_camera_too(processes: Processes, client: RosClient, tmp_path: Path) -> None:
