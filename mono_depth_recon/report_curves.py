@@ -35,7 +35,7 @@ def model_legend(results: Results, models: Sequence[str]) -> Html:
 
 
 def over_recordings(results: Results) -> Html:
-    """AbsRel of every frame by its place, a chart per recording, under the protocol that most models have."""
+    """AbsRel of every frame by its place: a chart for each recording, in metres and after the fit."""
     charts, shown = [], []
     for recording in results.recordings:
         for protocol in ("metric", "affine"):
