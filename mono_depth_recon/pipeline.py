@@ -23,7 +23,7 @@ from .pointcloud import back_project, pack_rgb, unpack_rgb
 from .pointcloud_cleaning import voxel_means
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
-_EDGE_WIDTH_PX = 640
+EDGE_WIDTH_PX = 640
 
 # Depth of the image's view, in metres on the grid of the image at any resolution; asked only where it is needed, after
 # the model has run. Raises DataError where there is none.
@@ -192,7 +192,7 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
     settings = config.filter
     edges = None
     if settings.edge_threshold:
-        edges = filters.flying_pixels(depth, settings.edge_threshold * _EDGE_WIDTH_PX / depth.shape[1])
+        edges = filters.flying_pixels(depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1])
         edges &= depth <= settings.max_range  # what is beyond range is so on an edge too
     filters.limit_range(depth, settings.min_range, settings.max_range)
     for mask in (edges, unknown):

@@ -1,0 +1,174 @@
+"""Searches and ablations: what they try, that they go on after a stop, and what they write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("segmentation_models_pytorch")
+pytest.importorskip("lightning")
+optuna = pytest.importorskip("optuna")
+
+from small_training import MOBILE, small_settings  # noqa: E402
+
+from mono_depth_recon.camera import PinholeCamera  # noqa: E402
+from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
+from training.ablation import WHOLE, Scores, read_plan, study, table  # noqa: E402
+from training.frames import RunData, made_data  # noqa: E402
+from training.settings import LossSettings, Settings, Stage, ValidationSettings, load_settings, plain  # noqa: E402
+from training.study import Choice, Study, read_space  # noqa: E402
+from training.tune import main, tune_recipe  # noqa: E402
+from training.tune_clouds import Predicted, cleaned, defaults, mean_figure  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SPACE = {"x": Choice(low=-2.0, high=2.0), "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
+
+
+def _bowl(trial: optuna.Trial, values: dict[str, Any]) -> float:
+    if values["kind"] == "b" and values["x"] > 1:
+        raise DataError("the loss is nan")
+    for step in range(3):
+        trial.report(values["x"] ** 2 + 3 - step, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return float(values["x"] ** 2)
+
+
+def test_a_stopped_study_goes_on_and_leaves_a_plot(tmp_path: Path) -> None:
+    first = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
+    first.run(_bowl, 4)
+    again = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
+    assert len(again.finished) == 4
+    best = again.run(_bowl, 8)
+    assert len(again.finished) == 8
+    assert best.value == min(trial.value for trial in again.completed)
+    assert len({trial.params["x"] for trial in again.finished}) == 8  # nothing is tried twice
+    assert (tmp_path / "study.png").stat().st_size > 5000
+    with pytest.raises(ConfigError, match="holds the study 'bowl', not 'other'"):
+        Study(tmp_path, "other", SPACE, minimise=True, seed=3)
+
+
+def test_a_study_without_any_value_says_so(tmp_path: Path) -> None:
+    def fails(*_: Any) -> float:
+        raise DataError("the loss is nan")
+
+    with pytest.raises(DataError, match="none of 2 trials came to a value"):
+        Study(tmp_path, "fails", SPACE, minimise=False, seed=0).run(fails, 2)
+
+
+def test_spaces_that_ship_vary_settings_that_exist() -> None:
+    tree = plain(load_settings(MOBILE.with_name("metric.yaml")))
+    for name in read_space(MOBILE.with_name("search.yaml")):
+        group, key = name.split(".")
+        assert key in tree[group], name
+    assert set(read_space(MOBILE.with_name("search_clouds.yaml"))) <= set(defaults())
+
+
+@pytest.mark.parametrize("text", ["a: 3", "a: {low: 1}", "a: {low: 2, high: 1}", "a: {choices: []}",
+                                  "a: {low: 0, high: 1, log: true}", "a: {low: 0, high: 1, step: 2}", "[]"])
+def test_wrong_spaces_are_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read_space(tmp_path / "space.yaml")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_recipe_is_searched_and_the_best_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.tune.open_run_data", lambda *_: made_data(4, 96, 64))
+    settings = small_settings(stages=[Stage(32, 32, 2, 2, 2)], validation=ValidationSettings(2, panels=0))
+    space = {"optimizer.lr": Choice(low=1e-4, high=1e-2, log=True), "loss.kind": Choice(choices=("log_l1", "silog"))}
+    best = tune_recipe(plain(settings), MOBILE, space, tmp_path, 2)
+    found = load_settings(best)
+    assert replace(found, optimizer=settings.optimizer, loss=settings.loss) == settings
+    assert 1e-4 <= found.optimizer.lr <= 1e-2 and found.loss.kind in ("log_l1", "silog")
+    assert {path.name for path in tmp_path.glob("trial_*")} == {"trial_0000", "trial_0001"}
+    with pytest.raises(ConfigError, match="cannot vary data"):
+        tune_recipe(plain(settings), MOBILE, {"data.root": Choice(choices=("a", "b"))}, tmp_path / "other", 1)
+    with pytest.raises(ConfigError, match="'optimizer.momentum' does not exist"):
+        tune_recipe(plain(settings), MOBILE, {"optimizer.momentum": Choice(choices=(1,))}, tmp_path / "other", 1)
+
+
+def _noisy_wall() -> Predicted:
+    """A wall 2 m away with a step of 1 m, flying pixels between and outliers in front; the true points are clean."""
+    rng = np.random.default_rng(0)
+    camera = PinholeCamera.from_hfov(96, 64, 60)
+    depth = np.full((64, 96), 2.0, np.float32)
+    depth[:, 48:] = 3.0
+    rays = np.stack(np.broadcast_arrays(camera.rays[0][None, :], camera.rays[1][:, None], np.float32(1)), axis=-1)
+    truth = (rays * depth[..., None]).reshape(-1, 3)
+    depth[:, 46:50] = np.linspace(2.1, 2.9, 4)
+    speck = rng.random(depth.shape) < 0.01
+    depth[speck] = 0.8
+    return Predicted(depth, camera, truth)
+
+
+def test_the_clean_up_of_clouds_is_measured_in_3d() -> None:
+    frame = _noisy_wall()
+    off = dict.fromkeys(defaults(), 0)
+    worse, better = (mean_figure([frame], {**off, **values}, "chamfer") for values in (
+        {}, {"filter.edge_threshold": 0.08, "mesh.outlier_neighbors": 20, "mesh.outlier_std": 1.0}))
+    assert better < worse
+    assert len(cleaned(frame, {**off, "mesh.voxel_size": 0.1})) < len(cleaned(frame, off)) == frame.depth.size
+    with pytest.raises(DataError, match="leaves no point"):
+        cleaned(replace(frame, depth=np.full_like(frame.depth, np.nan)), off)
+
+
+def test_clouds_are_searched_on_validation_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("training.tune_clouds.open_run_data", lambda *_: made_data(8, 96, 64))
+    (tmp_path / "space.yaml").write_text("mesh.voxel_size: {low: 0.02, high: 0.1}\nmesh.outlier_std: {low: 1, high: 3}")
+    words = ["--clouds", "--config", str(MOBILE), "--trials", "2", "--space", str(tmp_path / "space.yaml"),
+             "--figure", "chamfer", "--output", str(tmp_path / "run"), "validation.frames=1", "threads=1"]
+    assert main(words) == 0
+    best = Path(capsys.readouterr().out.splitlines()[-1])
+    mesh = yaml.safe_load(best.read_text())["/**"]["ros__parameters"]["mesh"]
+    assert 0.02 <= mesh["voxel_size"] <= 0.1
+    assert "by default" in best.read_text().splitlines()[0]
+    (tmp_path / "space.yaml").write_text("mesh.depth: {low: 1, high: 3}")
+    assert main(words) == 1
+    assert "has no setting 'mesh.depth'" in capsys.readouterr().err
+
+
+def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:
+    plan = read_plan(MOBILE.with_name("ablation.yaml"), quick=True, words={"optimizer.lr": "0.01"})
+    whole = plan.variants[WHOLE][0]
+    assert whole.optimizer.lr == 0.01 and whole.sources("rooms")[0]["rooms"] == 4
+    for name, (variant,) in plan.variants.items():
+        differing = [key for key, value in plain(variant).items() if value != plain(whole)[key]]
+        assert len(differing) == (name != WHOLE), name
+        assert variant.data == whole.data
+    assert whole.loss == LossSettings("silog", 0.5, 4)
+    long = read_plan(MOBILE.with_name("ablation.yaml"), quick=False, words={})
+    assert [settings.seed for settings in long.variants[WHOLE]] == [1, 2]
+    assert [settings.seed for _, settings in long.runs[:2]] == [1, 1]
+
+
+def test_an_ablation_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = small_settings(stages=[Stage(32, 32, 2, 1, 1)], validation=ValidationSettings(1, panels=0))
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(plain(small)))
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({
+        "recipe": path.name, "seeds": [1, 2], "changes": {"loss.kind": "silog"}, "quick": {},
+        "ingredients": {"gradient term": {"loss.gradient_weight": 0.0}}}))
+    plan = read_plan(tmp_path / "plan.yaml", quick=False, words={})
+
+    def opener(_: Settings, __: Path | None) -> RunData:
+        return made_data(4, 96, 64)
+
+    scores = study(plan, tmp_path / "runs", opener)
+    assert {len(each.abs_rel) for each in scores.values()} == {2}
+    monkeypatch.setattr("training.ablation.train", lambda *_, **__: pytest.fail("everything is trained already"))
+    assert study(plan, tmp_path / "runs", opener) == scores
+    assert (tmp_path / "runs" / "ablation.md").read_text() == table(scores) + "\n"
+
+
+def test_the_table_counts_worth_against_the_whole_recipe() -> None:
+    lines = table({WHOLE: Scores([0.1, 0.12], [0.9, 0.9], [5, 5]),
+                   "without a": Scores([0.2, 0.16], [0.8, 0.7], [3, 4])})
+    assert "| without a | 0.1800 | +0.0700 | 0.0400 | 0.7500 | 3.5 |" in lines
