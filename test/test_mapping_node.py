@@ -15,6 +15,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from conftest import LOCALHOST, Process, Processes, reserved_domain
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from ros_client import RosClient, ros_client
@@ -302,6 +303,17 @@ def test_fusion_pauses_and_goes_on(fresh: tuple[Robot, Process, Path]) -> None:
     assert not refused.successful and "restart" in refused.reason
 
 
+def test_the_map_outlives_deactivation(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, _ = fresh
+    robot.drive(6500.0, (0.0,))
+    assert robot.client.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert robot.client.trigger("save_mesh").success
+    assert robot.client.change_state(Transition.TRANSITION_ACTIVATE)
+    robot.wait_heard("odometry")
+    robot.drive(6505.0, (0.1,))
+    robot.wait_said("frames_integrated", "2")
+
+
 def test_a_worker_that_dies_is_replaced_and_said(fresh: tuple[Robot, Process, Path]) -> None:
     robot, node, _ = fresh
     robot.drive(7000.0, (0.0,))
@@ -406,6 +418,13 @@ def test_tf_that_is_not_installed_is_one_line(ros_domain: int, processes: Proces
     last = node.output.strip().splitlines()[-1]
     assert last.startswith("recon_node: fusion.world_frame 'map': TF needs tf2_msgs, which is not installed")
     assert "Traceback" not in node.output
+    node = start(processes, "fusion.world_frame:=map")
+    with ros_client() as client:
+        refused = client.set_parameter("fusion.enabled", True)
+        assert not refused.successful and "TF needs tf2_msgs" in refused.reason
+        assert client.set_parameter("mesh.source", "fused").successful
+        assert client.trigger("save_mesh").message == "there is no map: set fusion.enabled"
+    assert node.running
 
 
 def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
