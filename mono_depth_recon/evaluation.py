@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -110,8 +111,9 @@ class EvaluationRun:
         self._tell = tell
         self.seconds = Seconds()
         self.recordings: dict[str, Recording] = {}
-        for path in plan.data:
-            self._open(path)
+        with ThreadPoolExecutor(plan.workers) as threads:
+            for path, opened in zip(plan.data, threads.map(self._opened, plan.data), strict=True):
+                self._enter(path, opened)
 
     def __enter__(self) -> EvaluationRun:
         return self
@@ -125,20 +127,24 @@ class EvaluationRun:
         for recording in self.recordings.values():
             recording.close()
 
-    def _open(self, path: Path) -> None:
+    def _opened(self, path: Path) -> Recording | MonoDepthError:
         try:
-            recording = open_dataset(path, replace(self.plan.options, rectified=True, need_depth=True))
+            return open_dataset(path, replace(self.plan.options, rectified=True, need_depth=True))
         except MonoDepthError as error:
-            self.failures[recording_name(path)] = str(error)
+            return error
+
+    def _enter(self, path: Path, opened: Recording | MonoDepthError) -> None:
+        if isinstance(opened, MonoDepthError):
+            self.failures[recording_name(path)] = str(opened)
             return
-        self.notes.extend(recording.notes)
-        if not self.plan.chosen(recording):
+        self.notes.extend(opened.notes)
+        if not self.plan.chosen(opened):
             self.failures[recording_name(path)] = (
-                f"{path}: no frame is chosen of positions {recording.positions[0]} to {recording.positions[-1]}, "
-                f"stamps {recording.stamps[0]:.6f} to {recording.stamps[-1]:.6f}")
-            recording.close()
+                f"{path}: no frame is chosen of positions {opened.positions[0]} to {opened.positions[-1]}, stamps "
+                f"{opened.stamps[0]:.6f} to {opened.stamps[-1]:.6f}")
+            opened.close()
             return
-        self.recordings[recording_name(path)] = recording
+        self.recordings[recording_name(path)] = opened
 
     def meter(self, of: int, part: str = "") -> Meter:
         """Progress of a part of `of` steps."""
