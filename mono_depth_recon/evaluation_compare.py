@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .atomic import writable_folder, write_atomically
 from .errors import ConfigError, DataError
-from .evaluation_tables import FIGURES, HEAD, write_json
+from .evaluation_tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percentiles
@@ -141,12 +141,11 @@ def write_comparison(folder: Path, made: Comparison) -> str:
 
 def _markdown(made: Comparison) -> str:
     head = ("recording", "protocol", "model", "figure", "frames", "A", "B", "B - A", "95 % interval", "clear")
-    lines: list[Sequence[str]] = [head, ("---",) * len(head)]
+    lines: list[Sequence[str]] = [head]
     for row in made.rows:
         numbers = [f"{value:.4g}" for value in (row.a, row.b, row.difference)]
         lines.append((row.recording, row.protocol, row.model, row.figure, str(row.frames), *numbers,
                       f"{row.low:.3g} to {row.high:.3g}", "yes" if row.is_clear else "no"))
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return (f"A: {made.a}, B: {made.b}. Means over the frames that both have; intervals by the circular block "
             f"bootstrap ({RESAMPLES} resamples, blocks of {made.block} frames, a third of the frames at most); clear: "
-            f"the interval leaves out 0.\n\n{table}")
+            f"the interval leaves out 0.\n\n{markdown_table(lines)}")

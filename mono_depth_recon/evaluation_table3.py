@@ -11,7 +11,7 @@ from .config import Config
 from .errors import ConfigError
 from .evaluation import EvaluationRun
 from .evaluation_ledger import Ledger, Row
-from .evaluation_tables import Summary, mean_of_known, write_json
+from .evaluation_tables import Summary, markdown_table, mean_of_known, write_json
 from .models import declared_output
 from .models.ensemble import PREFIX
 from .models.explain import methods_of
@@ -211,11 +211,11 @@ def _best_use(row: Row, relative: bool, delta1: float) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Models side by side, a line per property, and what the values mean."""
-    lines = [["property", *(row["model"] for row in rows)], ["---"] * (len(rows) + 1)]
+    lines = [["property", *(row["model"] for row in rows)]]
     for key in COLUMNS:
         lines.append([key.replace("_", " "), *(_text(row[key]) for row in rows)])
     notes = "".join(f"- *{key.replace('_', ' ')}*: {text}.\n" for key, text in COLUMNS.items())
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + notes
+    return f"{markdown_table(lines)}\n{notes}"
 
 
 def _text(cell: Cell) -> str:

@@ -21,6 +21,8 @@ _SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
 _METRES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta1", "delta2", "delta3", "edge_accuracy",
            "edge_completeness")
 FIGURES = tuple(dict.fromkeys((*_METRES, *_SHOWN["paper"])))
+_OVERVIEW = (("paper", "ssim"), ("paper", "r2"), ("metric", "abs_rel"), ("metric", "delta1"), ("median", "abs_rel"),
+             ("median", "delta1"), ("affine", "abs_rel"), ("affine", "delta1"))
 _SEQUENCE = ("scale_drift", "flicker")
 
 
@@ -76,13 +78,33 @@ def mean_of_known(values: Sequence[float]) -> float:
 
 
 def tables(made: Sequence[Summary]) -> str:
-    """Markdown: a table per recording and protocol, headed by what the protocol does."""
-    parts = []
+    """Markdown: an overview, then a table per recording and protocol, headed by what the protocol does."""
+    parts = [overview(made)]
     for recording in dict.fromkeys(each.recording for each in made):
         for protocol in dict.fromkeys(each.protocol for each in made):
             rows = [each for each in made if (each.recording, each.protocol) == (recording, protocol)]
             parts.append(f"### {recording}\n\n*{PROTOCOLS[protocol].text()}*\n\n{_table(rows, protocol)}")
     return "\n".join(parts)
+
+
+def overview(made: Sequence[Summary]) -> str:
+    """Markdown: a line per recording and model with the figures that people ask for first, each under its protocol."""
+    columns = [(protocol, name) for protocol, name in _OVERVIEW if any(each.protocol == protocol for each in made)]
+    by = {(each.recording, each.model, each.protocol): each for each in made}
+    lines = [("recording", "model", "frames", *(f"{protocol} {name}" for protocol, name in columns))]
+    recordings = list(dict.fromkeys(each.recording for each in made))
+    pairs = dict.fromkeys((each.recording, each.model) for each in made)
+    for pair in sorted(pairs, key=lambda pair: recordings.index(pair[0])):
+        frames = max(each.frames for each in made if (each.recording, each.model) == pair)
+        cells = [_number(by[(*pair, protocol)].figures.get(name, math.nan)) for protocol, name in columns]
+        lines.append((*pair, str(frames), *cells))
+    return markdown_table(lines)
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the first of them the head."""
+    rule = ("---",) * len(lines[0])
+    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
 def _table(rows: Sequence[Summary], protocol: str) -> str:
@@ -94,8 +116,7 @@ def _table(rows: Sequence[Summary], protocol: str) -> str:
         cells = [each.figures.get(name, math.nan) for name in shown] + [
             each.sequence.get(name, math.nan) for name in sequence]
         lines.append((each.model, str(each.frames), _number(each.coverage), *map(_number, cells), failed))
-    rule = ("---",) * len(lines[0])
-    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+    return markdown_table(lines)
 
 
 def _number(value: float) -> str:

@@ -264,8 +264,13 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
                            "metric", "--baseline-frames", f"{path}:0:0", "--workers", "1", "--no-report"])
     printed = capsys.readouterr()
     assert status == 0, printed.err
-    assert [line.split(" | ")[:2] for line in printed.out.splitlines() if line.startswith("| ")][2:] == [
-        ["| constant", "2"], ["| mean map", "2"], ["| unetpp_mobile", "2"]]
+    overview, table = ([line.split(" | ") for line in part.splitlines() if line.startswith("| ")]
+                       for part in printed.out.split("###"))
+    names = ["constant", "mean map", "unetpp_mobile"]
+    assert overview[0][2:] == ["frames", "metric abs_rel", "metric delta1 |"]
+    assert [line[:3] for line in overview[2:]] == [["| desk", name, "2"] for name in names]
+    assert [line[:2] for line in table[2:]] == [[f"| {name}", "2"] for name in names]
+    assert [line[3] for line in overview[2:]] == [line[3] for line in table[2:]]
     assert evaluate_tum([str(path), "--output", str(tmp_path / "results")]) == 1
     assert "evaluate_tum: error: " in capsys.readouterr().err
 
