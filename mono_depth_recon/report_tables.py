@@ -219,12 +219,17 @@ def characteristics(results: Results, tree: Tree) -> Html:
     head = element("tr", element("th", "Characteristic", scope="col"),
                    [element("th", breakable(results.label(row["model"])), scope="col", title=row["model"])
                     for row in rows])
-    body = [element("tr", element("th", key.replace("_", " ").capitalize(), scope="row", title=text),
+    body = [element("tr", element("th", _title(key), scope="row", title=text),
                     [element("td", _characteristic(row.get(key))) for row in rows])
             for key, text in columns.items()]
     caption = "The paper's Table 3, by measurement"
     table = element("table", captioned(caption), element("thead", head), element("tbody", body), class_="words")
     return joined(scrolling(table, caption), definitions(columns, "How each was measured"))
+
+
+def _title(key: str) -> str:
+    words = key.replace("_", " ").replace("3d", "3D")
+    return words[:1].upper() + words[1:]
 
 
 def definitions(texts: Mapping[str, str], summary: str) -> Html:
