@@ -169,6 +169,7 @@ def test_the_3d_view_draws_turns_by_keyboard_and_switches_to_surfaces(page: Brow
     drawn = page.wait_for(f"return {READ_BACK}")
     assert drawn > 1000, "there is something in the picture"
     before = page.run(label)
+    assert "Truth and near_model" in before
     page.run("document.querySelector('.viewer canvas').focus();")
     page.press(ARROW_RIGHT * 3)
     page.wait_for(f"return (() => {{{label}}})() !== {before!r};")
@@ -189,6 +190,7 @@ def test_without_scripts_everything_is_still_there(page: Browser, report: Path) 
 
 
 def test_names_of_everything_operable_and_visible(page: Browser) -> None:
+    page.wait_for("return document.querySelectorAll('.viewer.ready').length")
     nameless = page.run("""
       const named = e => e.textContent.trim() || e.getAttribute('aria-label') || e.alt || e.labels?.length;
       return [...document.querySelectorAll('button, input, a, summary, img, [role=img]')]

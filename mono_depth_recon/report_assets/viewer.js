@@ -76,7 +76,7 @@
 
   const start = (box, image) => {
     const scene = JSON.parse(box.querySelector("script").textContent);
-    const canvas = make("canvas", { tabIndex: 0, role: "img" });
+    const canvas = make("canvas", { tabIndex: 0, role: "img", "aria-label": "3D view" });
     const gl = canvas.getContext("webgl2", { antialias: true });
     const shaders = gl && program(gl);
     if (!shaders) return;
