@@ -272,7 +272,7 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
     assert [line[:2] for line in table[2:]] == [[f"| {name}", "2"] for name in names]
     assert [line[3] for line in overview[2:]] == [line[3] for line in table[2:]]
     assert evaluate_tum([str(path), "--output", str(tmp_path / "results")]) == 1
-    assert "evaluate_tum: error: " in capsys.readouterr().err
+    assert "mono-depth-recon: error: " in capsys.readouterr().err
 
 
 def pool_of(pid: int) -> list[int]:

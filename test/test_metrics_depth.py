@@ -101,6 +101,45 @@ def test_picture_metrics_agree_on_real_frames(real_pair: tuple[NDArray[np.float3
     assert image_errors(t, t, mask).ssim == pytest.approx(1)
 
 
+def test_depth_errors_agree_with_scikit_learn_on_real_frames(
+    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    mask = np.isfinite(real_pair[0]) & np.isfinite(real_pair[1])
+    d, t = (depth[mask].astype(np.float64) for depth in real_pair)
+    made, logs = depth_errors(d, t), np.log(d / t)
+    expected = {
+        "abs_rel": sklearn.mean_absolute_percentage_error(t, d),
+        "sq_rel": sklearn.mean_squared_error(t, d, sample_weight=1 / t) * np.mean(1 / t),
+        "rmse": sklearn.root_mean_squared_error(t, d),
+        "rmse_log": sklearn.root_mean_squared_error(np.log(t), np.log(d)),
+        "log10": sklearn.mean_absolute_error(np.log10(t), np.log10(d)),
+        "silog": 100 * sklearn.mean_squared_error(logs, np.full(logs.shape, logs.mean())) ** 0.5,
+        **{f"delta{k}": sklearn.accuracy_score(np.ones(d.size), np.abs(logs) < k * np.log(1.25)) for k in (1, 2, 3)},
+    }
+    for name, value in expected.items():
+        assert getattr(made, name) == pytest.approx(value, rel=1e-6), name
+
+
+def test_boundaries_on_real_frames_agree_with_an_independent_count(
+    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> None:
+    """Distances by scipy's tree of the boundaries' pixels; holes filled by scipy's nearest neighbour."""
+    spatial, ndimage = pytest.importorskip("scipy.spatial"), pytest.importorskip("scipy.ndimage")
+    mask = np.isfinite(real_pair[0]) & np.isfinite(real_pair[1])
+    found, true = (depth_edges(depth, mask) for depth in real_pair)
+    made = edge_errors(*real_pair, mask)
+    of_found, of_true = (np.argwhere(edges).astype(np.float64) for edges in (found, true))
+    to_true, to_found = spatial.cKDTree(of_true).query(of_found)[0], spatial.cKDTree(of_found).query(of_true)[0]
+    assert made.accuracy == pytest.approx(to_true[to_true < 10].mean(), rel=1e-6)
+    assert made.completeness == pytest.approx(np.minimum(to_found, 10).mean(), rel=1e-6)
+    rows, columns = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    filled = real_pair[0][rows, columns]  # of equally near pixels any may count: nearly the same boundaries
+    again = depth_edges(filled, np.ones(mask.shape, np.bool_))
+    inner = ndimage.binary_erosion(mask, np.ones((7, 7)), border_value=1)
+    assert (found & ~ndimage.binary_dilation(again, iterations=2)).sum() < 0.02 * found.sum() and found[inner].any()
+
+
 def test_pictures_that_are_equal_constant_or_full_of_holes() -> None:
     t = maps(1)[1] / 5
     same = image_errors(t, t, ALL)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import parameter
 from ..datasets.opening import OpenOptions
-from ..errors import ConfigError, MonoDepthError
+from ..errors import ConfigError
 from ..evaluation import EvaluationPlan, EvaluationRun, Progress, score_run
 from ..evaluation_compare import compare, write_comparison
 from ..evaluation_plan import PartOfRecording, recording_name
@@ -29,30 +29,17 @@ paper's Table 3 by measurement. What was computed is not computed again: run the
 interruption, or to score again. docs/evaluation.md defines every figure."""
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command as an executable of its own, `evaluate_tum`."""
+    from . import main as command_line  # it imports this module
+
+    return command_line(["evaluate", *(sys.argv[1:] if argv is None else argv)])
+
+
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
     parser = commands.add_parser("evaluate", help="score models on recordings with depth", allow_abbrev=False,
                                  description=_DESCRIPTION)
-    add_arguments(parser)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command as an executable of its own, `evaluate_tum`. Returns as `run` does."""
-    parser = argparse.ArgumentParser("evaluate_tum", allow_abbrev=False, description=_DESCRIPTION)
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    try:
-        return run(arguments)
-    except MonoDepthError as error:
-        print(f"evaluate_tum: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("evaluate_tum: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of the command."""
     parser.add_argument("data", nargs="*", metavar="RECORDING[:FIRST:LAST]",
                         help="TUM folder, .tgz, ROS 1 or ROS 2 bag; of which the frames from FIRST to LAST by position")
     parser.add_argument("--models", nargs="+", default=[parameter("model.name").default], metavar="NAME[=WEIGHTS]",
