@@ -19,7 +19,7 @@ from .views import View, view_mesh
 from .views_orbit import level_axes, upright
 
 _VIEW = View("from the right, raised", 14.0, 24.0)
-_WIDTH = 1400
+_WIDTH = 1280
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class DepthSource:
 
 def fused_overview(data: str, scene: FusedScene, samples: Sequence[Sample], sources: Sequence[DepthSource],
                    config: Config) -> Rgb:
-    """A picture (H, 1400, 3) uint8 with a row for each source: colour or depth, mesh of one frame, fused mesh.
+    """A picture (H, 1280, 3) uint8 with a row for each source: colour or depth, mesh of one frame, fused mesh.
 
     The frame is the one that looks most as all of them do; all meshes are drawn from the same place.
     """

@@ -126,7 +126,7 @@ def test_predicted_depth_is_compared_with_the_true_one(recording: Path, tmp_path
     assert re.search(r"in [1-5] views, against the true depth of each:\n  mesh of the frame alone: F-score", printed)
     assert "fused mesh from there:   F-score" in printed and "times as near to the truth by Chamfer" in printed
     assert (out / "truth_mesh.ply").exists() and (out / "truth_view_2.png").exists()
-    assert cv2.imread(str(out / "overview.png")).shape[1] == 1400
+    assert cv2.imread(str(out / "overview.png")).shape[1] == 1280
 
 
 def test_a_pose_that_jumps_is_left_out(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
