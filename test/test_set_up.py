@@ -212,7 +212,8 @@ def test_make_demo_sets_up_and_runs_the_demo(machine: Machine) -> None:
 
 def test_make_test_lints_checks_types_and_runs_all_tests(machine: Machine) -> None:
     lines = planned(machine, "test").splitlines()
-    assert lines == ["tools/setup_env.sh test", ".venv/bin/ruff check", ".venv/bin/mypy", ".venv/bin/python -m pytest "]
+    tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile "
+    assert lines == ["tools/setup_env.sh test", ".venv/bin/ruff check", ".venv/bin/mypy", tests]
 
 
 def test_make_alone_lists_every_target(machine: Machine) -> None:
