@@ -27,7 +27,7 @@ NO_TF = ("TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_D
 _TYPES: dict[str, type[Any]] = {"nav_msgs/msg/Odometry": Odometry, "geometry_msgs/msg/PoseStamped": PoseStamped,
                                 "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped}
 _CAMERA = "(camera)"  # the camera's frame in the tree where a topic tells its pose without a name for it
-_PATIENCE_S = 0.5
+_PATIENCE_S = 1.0  # a small message beside images of its own process may be lost at first and come with the next
 _LOOK_S = 0.5
 
 
