@@ -114,6 +114,8 @@ class EvaluationRun:
         with ThreadPoolExecutor(plan.workers) as threads:
             for path, opened in zip(plan.data, threads.map(self._opened, plan.data), strict=True):
                 self._enter(path, opened)
+        if not self.recordings and not self.failures:
+            raise ConfigError(f"no recording has a frame of stamp {plan.frame}")
 
     def __enter__(self) -> EvaluationRun:
         return self
@@ -138,6 +140,10 @@ class EvaluationRun:
             self.failures[recording_name(path)] = str(opened)
             return
         self.notes.extend(opened.notes)
+        if "." in self.plan.frame and not self.plan.chosen(opened):  # a stamp is that of one recording
+            self.notes.append(f"{path}: left out, it has no frame of stamp {self.plan.frame}")
+            opened.close()
+            return
         if not self.plan.chosen(opened):
             self.failures[recording_name(path)] = (
                 f"{path}: no frame is chosen of positions {opened.positions[0]} to {opened.positions[-1]}, stamps "

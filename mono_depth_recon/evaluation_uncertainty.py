@@ -114,13 +114,14 @@ def _figures(gathered: _Gathered) -> Row:
 def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) -> None:
     """Adds what one frame says, all of it or nothing."""
     assert sample.depth is not None  # recordings are opened with need_depth
-    error, sigma = frame_errors(_asked(model, sample, seed), sample.depth)
+    clean = _asked(model, sample, seed)
+    error, sigma = frame_errors(clean, sample.depth)
     planted = {}
     for name, plant in _PLANTED.items():
         rgb, inside = plant(sample.rgb, seed)
         planted[name] = roc_auc(_sigma(_asked(model, replace(sample, rgb=rgb), seed)), inside)
     strange = [_asked(model, replace(sample, rgb=rgb), seed) for rgb in unseen_domains(sample.rgb, seed)]
-    gathered.known.append(float(_sigma(_asked(model, sample, seed)).mean()))
+    gathered.known.append(float(_sigma(clean).mean()))
     gathered.strange += [float(_sigma(each).mean()) for each in strange]
     for name, area in planted.items():
         gathered.planted[name].append(area)

@@ -16,7 +16,7 @@ from .arrays import Mask
 from .errors import DataError
 from .frames import Prediction
 from .metrics_depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
-from .metrics_edges import EdgeFinder, TrueEdges, errors_of_edges
+from .metrics_edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
 from .metrics_image import image_errors, min_max_scaled
 
 
@@ -111,7 +111,8 @@ class FrameScorer:
             depth = np.clip(depth, protocol.min_range, protocol.max_range)
         logs = np.log(depth) - compared.log_truth
         aligned = compared.on_image(depth)
-        edges = errors_of_edges(compared.finder.edges(aligned), compared.true_edges)
+        scaled = protocol.name in ("metric", "median")  # boundaries do not depend on a scale
+        edges = compared.own_edges if scaled else compared.edge_errors(aligned)
         figures = {**asdict(depth_errors(depth, compared.truth, logs)), "edge_accuracy": edges.accuracy,
                    "edge_completeness": edges.completeness}
         return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
@@ -175,6 +176,15 @@ class _Compared:
     @cached_property
     def true_edges(self) -> TrueEdges:
         return TrueEdges.of(self.finder.edges(self.on_image(self.truth)))
+
+    @cached_property
+    def own_edges(self) -> EdgeErrors:
+        """Of the prediction as it is."""
+        return self.edge_errors(self.on_image(self.values))
+
+    def edge_errors(self, depth: NDArray[np.float64]) -> EdgeErrors:
+        """Of a map (H, W) that is finite and positive on the mask."""
+        return errors_of_edges(self.finder.edges(depth), self.true_edges)
 
     def on_image(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(H, W), NaN outside the mask."""

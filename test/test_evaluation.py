@@ -239,6 +239,8 @@ def test_one_common_frame_and_parts_of_recordings(tmp_path: Path, models: dict[s
     stamps = sorted(frames())
     assert frames(frame="2") == {stamps[2]} == frames(frame=stamps[2])
     assert frames(ranges={"desk": (1, 2)}) == set(stamps[1:3])
+    with pytest.raises(ConfigError, match="no recording has a frame of stamp 5.0"):
+        frames(frame="5.0")
     none = evaluate(plan(path, tmp_path / "none", "metric_model", frame="77"))
     assert all("no frame is chosen of positions 0 to 5" in row.reason for row in none.rows) and none.rows
     with pytest.raises(ConfigError, match="a frame is a position"):
