@@ -6,7 +6,7 @@ The poses are in metres, and so is what is found here, whatever the model takes 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ _PATCH: _F32 = np.array([(dx, dy) for dy in (-2.4, -0.8, 0.8, 2.4) for dx in (-2
 _RIM = 6
 _NOISE = 2.0  # grey levels that are no texture
 _KEPT, _COMPARED = 12, 3  # keyframes
-_BASELINE, _MIN_BASELINE, _MAX_TURN_DEG = 0.1, 0.025, 25.0  # of the scene's distance; what is looked for, and at least
+_BASELINE, _MIN_BASELINE = 0.1, 0.025  # of the scene's distance; what is looked for, and at least
+_MIN_TURN_DEG, _MAX_TURN_DEG = 3.0, 25.0  # between keyframes; to one that is compared
 _COARSE, _FINE = (3.0, 48), (1.08, 9)  # inverse depth is searched from 1 / span to span times the expected, in steps
 _ALIKE, _SURE, _LEAD, _BREADTH = 0.8, 0.85, 0.08, 7  # correlation at least; over any other place; candidates as good
 _MIN_SHARE = 0.1  # of the points: as few as are found by chance, and then the poses are wrong
@@ -44,11 +45,15 @@ class SparseDepth:
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """A view as the next ones are compared with it: grey (h, w), its camera and pose, and the points found in it."""
+    """A view as the next ones are compared with it: grey (h, w), its camera and pose, and the points found in it.
+
+    The scene is about `metres` away.
+    """
 
     gray: _F32
     camera: PinholeCamera
     T_world_camera: Matrix
+    metres: float
     found: SparseDepth
 
 
@@ -73,15 +78,19 @@ class Parallax:
         usual = float(np.median(expected[known])) if (known := np.isfinite(expected)).any() else _UNKNOWN_M
         others = self._others(T_world_camera, usual)
         pixels = edge_points(gray) if others else np.empty((0, 2), np.float32)
-        view = Keyframe(gray, small, T_world_camera, SparseDepth(pixels, np.empty(0, np.float32), gray.shape))
+        view = Keyframe(gray, small, T_world_camera, usual, SparseDepth(pixels, np.empty(0, np.float32), gray.shape))
         if not len(pixels):
             return view
         start = expected[tuple(np.rint(pixels.T[::-1]).astype(int))]
         start = np.where(np.isfinite(start) & (start > 0), 1 / start, np.float32(1 / usual))
-        return Keyframe(gray, small, T_world_camera, _searched(view, others, start))
+        return replace(view, found=_searched(view, others, start))
 
     def keep(self, view: Keyframe) -> None:
-        """Compares later views with this one."""
+        """Compares later views with this one, unless the camera stood about there already."""
+        if self._kept:
+            moved, turned = motion_between(self._kept[-1].T_world_camera, view.T_world_camera)
+            if moved < _MIN_BASELINE / 2 * view.metres and turned < _MIN_TURN_DEG:
+                return
         self._kept.append(view)
 
     def known(self, view: Keyframe) -> SparseDepth:

@@ -88,6 +88,13 @@ def test_a_view_that_only_turned_knows_the_points_of_those_before() -> None:
     assert np.median(np.abs(1 / known.inverse / depth[row, column] - 1)) < 0.01
 
 
+def test_a_camera_that_waits_forgets_nothing() -> None:
+    parallax, _, _ = _moved("rough", (0.0, 0.1, 0.2, *[0.2] * 20, 0.3))
+    rgb, depth = _view(_at(0.35))
+    found = parallax.look(rgb, depth, CAMERA, _at(0.35)).found
+    assert len(found.inverse) > 200 and np.median(np.abs(1 / found.inverse / Z - 1)) < 0.01
+
+
 def test_poses_that_are_wrong_find_no_partners() -> None:
     parallax = Parallax()
     for number, turned in enumerate((0.0, 5.0, -4.0, 9.0)):  # as the camera never was
@@ -101,7 +108,8 @@ def test_poses_that_are_wrong_find_no_partners() -> None:
 def _points(depth: Depth, count: int, left_of: int = 320) -> SparseDepth:
     rng = np.random.default_rng(0)
     pixels = np.stack([rng.integers(0, left_of, count), rng.integers(0, 240, count)], axis=-1)
-    return SparseDepth(pixels.astype(np.float32), 1 / depth[pixels[:, 1], pixels[:, 0]], (240, 320))
+    inverse = (1 / depth[pixels[:, 1], pixels[:, 0]]).astype(np.float32)
+    return SparseDepth(pixels.astype(np.float32), inverse, (240, 320))
 
 
 def test_depth_is_bent_onto_points_and_told_where_there_are_some() -> None:
