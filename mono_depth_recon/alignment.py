@@ -85,7 +85,7 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     Raises DataError where fewer than MIN_PIXELS pixels count, the views differ in shape, the reference has no relief,
     or the best scale is not positive.
     """
-    d, w = _pairs(disparity, reference)
+    d, w = paired(disparity, reference)
     near, far = np.percentile(w, (95, 5))
     if near - far < _MIN_RELIEF * np.median(w) or np.ptp(d) <= 0:
         raise DataError(
@@ -146,7 +146,7 @@ def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
     return Scale(scale, kept * last.shift + (1 - kept) * fit.shift, fit.inliers)
 
 
-def _pairs(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
+def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
     """Disparity and inverse reference depth (N,) where both are known, evenly thinned out to _MAX_SAMPLES."""
     height, width = disparity.shape
     _check_aspect(reference, height, width)

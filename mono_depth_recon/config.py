@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .config_evaluation import LiveEvaluationConfig
 from .config_fusion import FusionConfig, MappingConfig
 from .config_param import Value, param
 from .errors import ConfigError
@@ -235,7 +236,8 @@ class Config:
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
     mesh: MeshConfig = MeshConfig()
-    fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - it is frozen
+    fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen
+    evaluation: LiveEvaluationConfig = LiveEvaluationConfig()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         if self.filter.min_range >= self.filter.max_range:

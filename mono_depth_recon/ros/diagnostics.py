@@ -23,11 +23,13 @@ class Diagnosis:
         self._map_seen = (0, 0)
 
     def report(
-        self, stats: FrameStats, stamp: Time, idle: str, scale_source: str = "", map_: MapFigures | None = None
+        self, stats: FrameStats, stamp: Time, idle: str, scale_source: str = "", map_: MapFigures | None = None,
+        evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status, and one of the map where there is one; `idle` says why nothing flows, while nothing does.
+        """One status, one of the map and one of the evaluation where there are such.
 
-        `scale_source` is that of a relative model, empty for a metric one.
+        `idle` says why nothing flows, while nothing does; `scale_source` is that of a relative model, empty for a
+        metric one; `evaluation` is what `LiveEvaluation` says.
         """
         level, message = self._judge(stats, idle, map_ is not None)
         values = {
@@ -51,7 +53,9 @@ class Diagnosis:
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
-        array = DiagnosticArray(status=[status] if map_ is None else [status, self._of_the_map(map_)])
+        others = [] if map_ is None else [self._of_the_map(map_)]
+        others += [] if evaluation is None else [self._of_the_evaluation(evaluation)]
+        array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
 
@@ -70,6 +74,17 @@ class Diagnosis:
             message=message,
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
+        )
+
+    def _of_the_evaluation(self, values: dict[str, str]) -> DiagnosticStatus:
+        reason, known = values["last_reason"], "abs_rel" in values
+        message = f"AbsRel {values['abs_rel']}, delta1 {values['delta1']}" if known else "nothing compared yet"
+        return DiagnosticStatus(
+            level=DiagnosticStatus.WARN if reason else DiagnosticStatus.OK,
+            name=f"{self._name}: evaluation",
+            message=reason or message,
+            hardware_id=self._hardware,
+            values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
 
     def _judge(self, stats: FrameStats, idle: str, mapping: bool) -> tuple[bytes, str]:

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from ..alignment import no_metres, not_needed
 from ..arrays import Points
+from ..camera import PinholeCamera
 from ..config import Config
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
@@ -26,6 +27,7 @@ from ..pipeline import DepthReconstructor, Wanted
 from .complaints import Complaints
 from .conversions import image_from_compressed, image_from_msg
 from .frame_worker import FrameStats, FrameWorker
+from .live_evaluation import LiveEvaluation
 from .mapping import Mapping
 from .publications import Publications
 from .reference_depth import ReferenceDepths
@@ -62,6 +64,7 @@ class FrameLine:
         self._waiting: _Arrival | None = None
         self._complaints = Complaints(node)
         self._references = ReferenceDepths(node, config.qos.subscribe)
+        self._live = LiveEvaluation(self._references)
         self.apply(config)
         self._worker = FrameWorker(self._process, self._refuse, lambda: reconstructor.config.max_rate, failed)
         compressed = config.image_transport == "compressed"
@@ -84,9 +87,10 @@ class FrameLine:
         return self._reconstructor.model.output == "relative_disparity"
 
     def apply(self, config: Config) -> None:
-        """Follows `scale.source` with the subscription of reference depth; to be called where callbacks run."""
+        """Follows what asks for reference depth with its subscription; to be called where callbacks run."""
         model, source = self._reconstructor.model.name, config.scale.source
-        self._references.listen(self.relative and source == "reference")
+        self._references.listen((self.relative and source == "reference") or config.evaluation.enabled)
+        self._live.apply(config.evaluation)
         if self.relative and source == "none":
             self._complaints.remark(no_metres(model))
         if not self.relative and source != "none":
@@ -99,6 +103,11 @@ class FrameLine:
         self._references.listen(False)
         self._worker.close()
         self._newest = self._last = self._waiting = None
+
+    @property
+    def evaluation(self) -> dict[str, str] | None:
+        """What /diagnostics says of the comparison with reference depth, where there is one."""
+        return self._live.values()
 
     def idle_reason(self) -> str:
         """Why no image is being processed, for people."""
@@ -148,7 +157,7 @@ class FrameLine:
         config = self._reconstructor.config
         wanted = self._publications.wanted(metres=not self.relative or config.scale.source != "none")
         if wanted is None or not wanted.depth:
-            self._mapping.offer(arrival.msg.header, lambda: self._compute(arrival, _DEPTH))
+            self._offer(arrival, lambda: self._compute(arrival, _DEPTH))
         if wanted is None:
             return
         frame = self._compute(arrival, wanted)
@@ -157,10 +166,15 @@ class FrameLine:
         frame.timings["publish"] = time.perf_counter() - started
         if frame.depth is not None:
             self._last = (arrival, frame)
-        if wanted.depth:
-            self._mapping.offer(arrival.msg.header, lambda: frame)
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
+        if wanted.depth:
+            self._offer(arrival, lambda: frame)
+
+    def _offer(self, arrival: _Arrival, make: Callable[[], Frame]) -> None:
+        """Leaves the frame, computed now if nobody needed its depth before, for those who look at some frames."""
+        self._mapping.offer(arrival.msg.header, make)
+        self._live.offer(arrival.msg.header.stamp, make, lambda frame: self._camera(arrival.msg, *frame.camera.size))
 
     def _judge(self, frame: Frame, config: Config) -> None:
         """Says what a frame lacks."""
@@ -182,13 +196,7 @@ class FrameLine:
     def _compute(self, arrival: _Arrival, wanted: Wanted) -> Frame:
         started = time.perf_counter()
         rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else image_from_compressed(arrival.msg)
-        info = self._infos.message(arrival.msg.header.stamp)
-        if info.header.frame_id != arrival.msg.header.frame_id:
-            self._complaints.warn(
-                f"camera_info has frame_id '{info.header.frame_id}', the image '{arrival.msg.header.frame_id}': "
-                "the image's is used; let the driver publish equal ones"
-            )
-        camera = self._infos.camera(info, rgb.shape[1], rgb.shape[0])
+        camera = self._camera(arrival.msg, rgb.shape[1], rgb.shape[0])
         converted = time.perf_counter() - started
         stamp = arrival.msg.header.stamp
         with self._computing:
@@ -201,6 +209,15 @@ class FrameLine:
             )
         frame.timings["convert"] = converted
         return frame
+
+    def _camera(self, msg: _AnyImage, width: int, height: int) -> PinholeCamera:
+        info = self._infos.message(msg.header.stamp)
+        if info.header.frame_id != msg.header.frame_id:
+            self._complaints.warn(
+                f"camera_info has frame_id '{info.header.frame_id}', the image '{msg.header.frame_id}': "
+                "the image's is used; let the driver publish equal ones"
+            )
+        return self._infos.camera(info, width, height)
 
     def _cloud_buffer(self, shape: tuple[int, ...]) -> Points | None:
         """Where the points are written at once; a voxel grid does not know its size before."""

@@ -1,0 +1,74 @@
+"""Running figures of frames against the depth of a second sensor, by the metrics of the offline evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from statistics import fmean
+
+from .alignment import paired
+from .arrays import Depth
+from .errors import DataError
+from .frames import Frame
+from .metrics_depth import affine_fit, depth_errors, depth_of_affine
+
+
+@dataclass(frozen=True)
+class LiveFigures:
+    """Of one frame, or the means of several: `abs_rel` and `delta1` (protocol `metric`, or `affine` where a relative
+    model has no metres), `scale` and `shift` (1/m) of 1 / truth = scale * x + shift by least squares, x the inverse
+    depth or the disparity; NaN where the view is too flat to tell them. A metric model that is right has 1 and 0.
+    """
+
+    protocol: str
+    abs_rel: float
+    delta1: float
+    scale: float
+    shift: float
+
+
+def compared(frame: Frame, reference: Depth) -> LiveFigures:
+    """The figures of a frame against `reference` (h, w), metres on its rectified grid at any resolution.
+
+    Raises DataError where too few pixels are known in both, or a disparity cannot be fitted.
+    """
+    if frame.depth is not None:
+        depth, inverse = paired(frame.depth, reference)
+        try:
+            scale, shift = affine_fit(1 / depth, 1 / inverse)
+        except DataError:  # of a flat view; the errors in metres stand all the same
+            scale, shift = math.nan, math.nan
+        errors, protocol = depth_errors(depth, 1 / inverse), "metric"
+    else:
+        assert frame.disparity is not None, "a frame that was predicted has either"
+        disparity, inverse = paired(frame.disparity, reference)
+        scale, shift = affine_fit(disparity, 1 / inverse)
+        errors, protocol = depth_errors(depth_of_affine(disparity, scale, shift), 1 / inverse), "affine"
+    return LiveFigures(protocol, errors.abs_rel, errors.delta1, scale, shift)
+
+
+class LiveMeter:
+    """The last `window` frames; another protocol begins anew."""
+
+    def __init__(self, window: int) -> None:
+        self._rows: deque[LiveFigures] = deque(maxlen=window)
+
+    @property
+    def frames(self) -> int:
+        """How many the means are of."""
+        return len(self._rows)
+
+    def add(self, row: LiveFigures) -> None:
+        """One frame more."""
+        if self._rows and self._rows[-1].protocol != row.protocol:
+            self._rows.clear()
+        self._rows.append(row)
+
+    def means(self) -> LiveFigures | None:
+        """Means of the frames' values; None before the first."""
+        if not self._rows:
+            return None
+        columns = ([getattr(row, name) for row in self._rows] for name in ("abs_rel", "delta1", "scale", "shift"))
+        known = ([value for value in column if not math.isnan(value)] for column in columns)
+        return LiveFigures(self._rows[-1].protocol, *(fmean(column) if column else math.nan for column in known))

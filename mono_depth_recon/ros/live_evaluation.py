@@ -1,0 +1,68 @@
+"""The node beside a depth camera: frames compared with `reference_depth`, figures for /diagnostics."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from builtin_interfaces.msg import Time
+
+from ..alignment import on_rectified_grid
+from ..camera import PinholeCamera
+from ..config_evaluation import LiveEvaluationConfig
+from ..errors import DataError
+from ..frames import Frame
+from ..metrics_live import LiveMeter, compared
+from .reference_depth import ReferenceDepths
+
+
+class LiveEvaluation:
+    """Compares at most `evaluation.rate` frames a second; called from the frame worker, read from anywhere."""
+
+    def __init__(self, references: ReferenceDepths) -> None:
+        self._references = references
+        self._settings = LiveEvaluationConfig()
+        self._meter = LiveMeter(self._settings.window)
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._missed, self._reason = 0, ""
+
+    def apply(self, settings: LiveEvaluationConfig) -> None:
+        """Follows the parameters; another window or a new start begins anew."""
+        with self._lock:
+            if (settings.window, settings.enabled) != (self._settings.window, self._settings.enabled):
+                self._meter, self._missed, self._reason = LiveMeter(settings.window), 0, ""
+            self._settings = settings
+
+    def offer(self, stamp: Time, make: Callable[[], Frame], camera: Callable[[Frame], PinholeCamera]) -> None:
+        """Compares a frame where it is time to; `make` gives it with its depth, `camera` that of its raw image."""
+        settings, now = self._settings, time.monotonic()
+        if not settings.enabled or now < self._not_before:
+            return
+        self._not_before = now + (1 / settings.rate if settings.rate else 0.0)
+        frame = make()
+        try:
+            row = compared(frame, on_rectified_grid(self._references.depth(stamp), camera(frame)))
+        except DataError as error:
+            with self._lock:
+                self._missed += 1
+                self._reason = str(error)
+            return
+        with self._lock:
+            self._meter.add(row)
+            self._reason = ""
+
+    def values(self) -> dict[str, str] | None:
+        """Keys and values for a DiagnosticStatus; None while switched off."""
+        with self._lock:
+            if not self._settings.enabled:
+                return None
+            frames, missed, reason, means = self._meter.frames, self._missed, self._reason, self._meter.means()
+        values = {"frames_compared": str(frames), "frames_not_compared": str(missed), "last_reason": reason}
+        if means is None:
+            return values
+        figures = {name: getattr(means, name) for name in ("abs_rel", "delta1", "scale", "shift")}
+        told = {name: f"{value:.4f}" for name, value in figures.items() if not math.isnan(value)}
+        return {"protocol": means.protocol, **told, **values}
