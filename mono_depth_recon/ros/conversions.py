@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
@@ -113,6 +114,11 @@ def _through_cv_bridge(msg: Image) -> Rgb:
     except CvBridgeError as error:
         raise DataError(f"cv_bridge cannot convert encoding '{msg.encoding}' to rgb8: {error}") from error
     return rgb
+
+
+def nanoseconds(stamp: Time) -> int:
+    """A stamp as one whole number."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def image_from_compressed(msg: CompressedImage) -> Rgb:

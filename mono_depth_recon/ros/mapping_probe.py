@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
@@ -22,6 +21,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from ..atomic import write_atomically
 from ..config import Value
 from ..errors import DataError
+from .conversions import nanoseconds
 from .frame_log import FrameLog
 from .node_settings import declare_settings, parse_flags, run_node, setting
 
@@ -92,10 +92,10 @@ class MappingProbe:
             return self._map
 
     def _on_image(self, msg: Image) -> None:
-        self._log.add_input(_nanoseconds(msg.header.stamp), time.monotonic())
+        self._log.add_input(nanoseconds(msg.header.stamp), time.monotonic())
 
     def _on_points(self, msg: PointCloud2) -> None:
-        stamp = _nanoseconds(msg.header.stamp)
+        stamp = nanoseconds(msg.header.stamp)
         self._log.add_output(stamp, time.monotonic(), age=time.time() - stamp / 1e9)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
@@ -105,10 +105,6 @@ class MappingProbe:
                     self._map = {pair.key: pair.value for pair in status.values}
                     self._reports += 1
                     self._changed.notify_all()
-
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def serve(node: Node, flags: Mapping[str, Value]) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
@@ -27,7 +26,7 @@ from ..errors import DataError
 from ..mesh import clean_cloud, cloud_from_organised
 from ..mesh_files import write_cloud
 from ..pictures import write_depth_png, write_png
-from .conversions import depth_from_msg, image_from_msg, points_from_msg
+from .conversions import depth_from_msg, image_from_msg, nanoseconds, points_from_msg
 from .frame_log import FrameLog, Measurement
 from .node_settings import declare_settings, parse_flags, run_node, setting
 
@@ -152,7 +151,7 @@ class Recorder:
         return str(reply.message)
 
     def _on_message(self, topic: str, msg: Any) -> None:
-        arrival, stamp = time.monotonic(), _nanoseconds(msg.header.stamp)
+        arrival, stamp = time.monotonic(), nanoseconds(msg.header.stamp)
         if topic == _INPUT:
             self.log.add_input(stamp, arrival)
         elif topic == "points":
@@ -182,7 +181,7 @@ class Recorder:
     def _on_mesh(self, msg: Marker) -> None:
         with self._changed:
             if self._mesh_stamp is None:
-                self._mesh_stamp = _nanoseconds(msg.header.stamp)
+                self._mesh_stamp = nanoseconds(msg.header.stamp)
                 self._changed.notify_all()
 
 
@@ -288,11 +287,7 @@ def _write_frame(frame: Mapping[str, Any], output: Path, cleaned: bool) -> None:
 
 
 def _stamp(parts: Mapping[str, Any]) -> int:
-    return _nanoseconds(parts[_INPUT].header.stamp)
-
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    return nanoseconds(parts[_INPUT].header.stamp)
 
 
 def main(args: Sequence[str] | None = None) -> int:
