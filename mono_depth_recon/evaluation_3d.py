@@ -87,7 +87,8 @@ def _cleaned(points: _Points) -> _Points:
 
 def scores_3d(run: EvaluationRun) -> list[Row]:
     """The rows of scores_3d.json: means over the studied frames by recording, model and whether cleaned."""
-    ledger = Ledger(run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}})
+    ledger = Ledger(run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}},
+                    (TRUE_DEPTH,))
     asked: list[tuple[str, Predictor | None]] = [(name, predictor) for predictor in (None, *run.predictors)
                                                  for name in run.recordings]
     todo = [(name, each) for name, each in asked

@@ -17,12 +17,14 @@ Row: TypeAlias = dict[str, Any]
 class Ledger:
     """Rows of `folder/name`, told apart by their fields `keys`; `head` stands before them in the file.
 
+    `also` names what stands among the models without being one.
+
     Rows of an earlier run count where it asked for the same frames, and where recording and model still take part;
     those with a reason are made again. Raises DataError where the file is something else.
     """
 
     def __init__(self, run: EvaluationRun, name: str, keys: tuple[str, ...], head: Mapping[str, Any] | None = None,
-                 ) -> None:
+                 also: tuple[str, ...] = ()) -> None:
         plan = run.plan
         self.path = run.folder / name
         self._keys = keys
@@ -31,7 +33,7 @@ class Ledger:
                  "study_frames": plan.study_frames, "baselines": str(plan.baselines)}
         self._head = {**(head or {}), "asked": asked}
         self._rows: dict[tuple[Any, ...], Row] = {}
-        models = {predictor.label for predictor in run.predictors}
+        models = {*also, *(predictor.label for predictor in run.predictors)}
         for row in _kept(self.path, asked):
             if row.get("recording", "") in {*run.recordings, ""} and row["model"] in models and not row.get("reason"):
                 self._rows[self._key(row)] = row

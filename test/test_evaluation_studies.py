@@ -155,6 +155,9 @@ def test_clouds_in_processes_are_the_same(tmp_path: Path, models: dict[str, Mode
     for workers in (1, 2):
         study(path, tmp_path / str(workers), "metric_model", parts=("3d",), workers=workers)
     assert rows(tmp_path / "1", "scores_3d.json") == rows(tmp_path / "2", "scores_3d.json")
+    seen: list[Progress] = []
+    study(path, tmp_path / "1", "metric_model", parts=("3d",), tell=seen.append)
+    assert not [at for at in seen if at.part]  # all of it is kept
 
 
 def test_fine_tuned_pairs_are_of_the_models(tmp_path: Path, models: dict[str, Model]) -> None:
