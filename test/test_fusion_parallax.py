@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_fusion import _at
 
 from mono_depth_recon.arrays import Depth, Matrix, Rgb
 from mono_depth_recon.camera import PinholeCamera
@@ -14,14 +15,6 @@ from mono_depth_recon.fusion_parallax import Parallax, SparseDepth, edge_points
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60.0)
 Z = 2.013
-
-
-def _at(x: float = 0.0, turn_deg: float = 0.0) -> Matrix:
-    T = np.eye(4)
-    c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
-    T[:3, :3] = [[c, 0, s], [0, 1, 0], [-s, 0, c]]
-    T[0, 3] = x
-    return T
 
 
 def _texture(kind: str) -> np.ndarray:
