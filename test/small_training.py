@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.command import CONFIGS
 from training.frames import made_data
 from training.module import DepthTraining
 from training.network import UnetTask
 from training.runner import train
 from training.settings import AugmentSettings, LoaderSettings, Settings, Stage, ValidationSettings, load_settings
-from training.train_unetpp import CONFIGS
 
 MOBILE = CONFIGS / "unetpp_mobile.yaml"
 SMALL_NETWORK = ("network.encoder=tu-mobilenetv3_small_050", "network.encoder_weights=none",

@@ -26,11 +26,18 @@ from small_training import MOBILE, SMALL_NETWORK, small_settings, train_small  #
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
 from mono_depth_recon.config import ModelConfig  # noqa: E402
+from mono_depth_recon.datasets.frame_source import Problem  # noqa: E402
+from mono_depth_recon.datasets.nyu_csv import NyuCsv  # noqa: E402
+from mono_depth_recon.datasets.tolerant import Drawn  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
 from mono_depth_recon.models import load_model  # noqa: E402
 from training.checkpoints import read_checkpoint, weights_of  # noqa: E402
 from training.export_unetpp import main as export_main  # noqa: E402
+from training.frames import MadeDraws, made_data  # noqa: E402
+from training.network import UnetTask  # noqa: E402
+from training.runner import train  # noqa: E402
 from training.settings import Stage, ValidationSettings, load_settings  # noqa: E402
+from training.small_set import write_small_set  # noqa: E402
 from training.train_unetpp import main  # noqa: E402
 
 PAPER = ("--config", str(MOBILE.with_name("paper_nyu.yaml")))
@@ -134,6 +141,25 @@ def test_a_loss_that_is_no_number_names_the_files(tmp_path: Path) -> None:
         train_small(settings, tmp_path)
 
 
+class BadDraws(MadeDraws):
+    """Made-up scenes of which every draw met a file that cannot be read."""
+
+    def __getitem__(self, key: Any) -> Drawn:
+        return replace(super().__getitem__(key), bad=(Problem("list.csv:3", "cut off"),))
+
+
+def test_bad_samples_are_counted_and_named_until_there_are_too_many(tmp_path: Path) -> None:
+    good = made_data(4, 96, 64)
+    settings = small_settings(stages=[Stage(32, 32, 2, 2, 1)])
+    bad = replace(good, train=BadDraws(4, 0, 96, 64), bad_minimum=4)
+    rows = train(settings, UnetTask(settings, pretrained=False), bad, tmp_path / "few").rows
+    assert [row["bad"] for row in rows] == [2, 4]
+    told = (tmp_path / "few" / "bad_samples.txt").read_text()
+    assert "4 of 4 draws" in told and "list.csv:3: cut off" in told
+    with pytest.raises(DataError, match=r"too many bad samples: .*list.csv:3: cut off"):
+        train(settings, UnetTask(settings, pretrained=False), replace(bad, bad_minimum=1), tmp_path / "many")
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = small_settings(stages=[Stage(32, 32, 2, 2, 1)])
     with pytest.raises(Killed):
@@ -219,3 +245,12 @@ def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.
     assert main(words) == 1
     assert "nyu2_train.csv:2" in capsys.readouterr().out
     assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_the_small_set_is_read_as_it_was_rendered(tmp_path: Path) -> None:
+    source = NyuCsv("small", write_small_set(tmp_path, 2, 2, (64, 48)))
+    assert {split: len(frames) for split, frames in source.official().items()} == {"train": 2, "test": 2}
+    for i in range(len(source)):
+        sample = source[i]
+        assert sample.rgb.shape == (48, 64, 3) and sample.depth is not None
+        assert 0.2 < np.nanmin(sample.depth) < np.nanmedian(sample.depth) < 8

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
 pytest.importorskip("lightning")
 
+from conftest import ROOT  # noqa: E402
 from made_training_sets import write_nyu_csv  # noqa: E402
 from small_training import MOBILE, small_settings  # noqa: E402
 
@@ -225,3 +228,16 @@ def test_an_empty_configuration_of_data_is_one_line(tmp_path: Path) -> None:
     with pytest.raises((ConfigError, DataError)) as raised:
         open_run_data(small_settings(), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_what_the_document_names_exists() -> None:
+    """Modules, recipes and keys of the commands in docs/training.md."""
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    modules = set(re.findall(r"python -m (training\.\w+)", text)) | set(re.findall(r"-m (training\.\w+)", text))
+    assert len(modules) >= 6
+    assert all(importlib.util.find_spec(module) for module in modules)
+    for name in set(re.findall(r"training/configs/(\w+\.yaml)", text)):
+        assert (MOBILE.with_name(name)).is_file(), name
+    for recipe in MOBILE.parent.glob("*.yaml"):
+        assert recipe.name in text or recipe.stem.startswith("search"), recipe.name
+    assert load_settings(MOBILE.with_name("small.yaml")).network.name == "unetpp_small"  # the card that it exports

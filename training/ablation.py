@@ -22,15 +22,15 @@ import torch
 from tqdm import tqdm
 
 from mono_depth_recon.atomic import writable_folder, write_atomically
-from mono_depth_recon.errors import ConfigError, MonoDepthError
+from mono_depth_recon.errors import ConfigError
 
 from .checkpoints import LAST, SCORE
+from .command import CONFIGS, exit_code
 from .frames import RunData, open_run_data
 from .network import UnetTask
 from .run_log import write_csv
 from .runner import train
 from .settings import Settings, assignments, overridden, read_tree, settings_of
-from .train_unetpp import CONFIGS
 
 WHOLE = "everything"
 RESULT = "result.json"
@@ -136,13 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"), help="folder of the runs and the table")
     parser.add_argument("--quick", action="store_true", help="few rooms, few steps, one seed")
     arguments = parser.parse_intermixed_args(argv)
-    try:
-        plan = read_plan(arguments.config, arguments.quick, assignments(arguments.changes))
-        print(table(study(plan, arguments.output)))
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: table(study(
+        read_plan(arguments.config, arguments.quick, assignments(arguments.changes)), arguments.output)))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mono_depth_recon.atomic import writable_folder
-from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_weights
 
 from .checkpoints import read_checkpoint, start_from
+from .command import exit_code
 from .network import build_network, card_text
 from .settings import Settings, load_settings, settings_of
 
@@ -32,6 +32,7 @@ OPSET = 18
 _TUM = "rgbd_dataset_freiburg"
 _TUM_ATTRIBUTION = ("TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
                     "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0")
+_START = {"none": "random weights (no ImageNet)", "imagenet": "ImageNet weights of the encoder"}
 _CURVE = ("epoch", "train_loss", "val_loss", "val_abs_rel")
 
 
@@ -64,7 +65,8 @@ def training_text(settings: Settings, module: CanonicalDepth, start: str) -> dic
     return {"parameters": sum(p.numel() for p in module.parameters()),
             "sources": [_source_text(source) for source in sources if source.get("split") != "validation"],
             "validation": [_source_text(source, "validation") for source in sources if source.get("split") != "train"],
-            "loss": settings.loss.kind, "epochs": settings.epochs, "start": start,
+            "loss": settings.loss.kind, "epochs": settings.epochs, "start": start or _START.get(
+                settings.network.encoder_weights, f"encoder with weights '{settings.network.encoder_weights}'"),
             "script": "training/train_unetpp.py"}
 
 
@@ -132,19 +134,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="best.ckpt of a run (best.pt of an older one: give --settings)")
     parser.add_argument("--settings", type=Path, help="YAML of the run (default: what the checkpoint holds)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the files")
-    parser.add_argument("--start", default="random weights (no ImageNet)",
-                        help="what the training started from, for the card")
+    parser.add_argument("--start", default="",
+                        help="what the training started from, for the card (default: as network.encoder_weights says)")
     parser.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True,
                         help="an ONNX copy for machines without torch (default: yes)")
     arguments = parser.parse_args(argv)
-    try:
-        settings = settings_for(arguments.checkpoint, arguments.settings)
-        card = export(arguments.checkpoint, settings, arguments.output, arguments.start, arguments.onnx)
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(card)
-    return 0
+    return exit_code(lambda: export(arguments.checkpoint, settings_for(arguments.checkpoint, arguments.settings),
+                                    arguments.output, arguments.start, arguments.onnx))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import torch
 
-from mono_depth_recon.errors import MonoDepthError
-
 from .checkpoints import BEST, start_from
+from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, open_run_data
 from .runner import train
 from .settings import FinetuneSettings, load_run
-from .train_unetpp import CONFIGS, add_run_flags, changes_of, check
 from .transformer_task import TransformerTask
 
 MODEL = "model"
@@ -38,21 +36,20 @@ def finetune(settings: FinetuneSettings, data: RunData, output: Path, resume: bo
     return output / MODEL
 
 
+def run(arguments: argparse.Namespace) -> Path | int:
+    """What the command line asks for. Raises MonoDepthError."""
+    settings = load_run(arguments.config, FinetuneSettings, changes_of(arguments))
+    if arguments.check:
+        return check(settings)
+    return finetune(settings, open_run_data(settings, arguments.output), arguments.output, arguments.resume)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_flags(parser, CONFIGS / "finetune.yaml", Path("runs/finetune"))
-    arguments = parser.parse_intermixed_args(argv)
-    try:
-        settings = load_run(arguments.config, FinetuneSettings, changes_of(arguments))
-        if arguments.check:
-            return check(settings)
-        data = open_run_data(settings, arguments.output)
-        print(finetune(settings, data, arguments.output, arguments.resume))
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    parser.add_argument("--resume", action="store_true", help=RESUME)
+    return exit_code(lambda: run(parser.parse_intermixed_args(argv)))
 
 
 if __name__ == "__main__":

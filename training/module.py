@@ -23,6 +23,7 @@ from .settings import RunSettings, plain
 Row = dict[str, float]
 _FREE = ("threads", "loader.", "data.root", "data.split_file", "validation.panels")  # may change when a run resumes
 _NAMED = 8  # files in a message
+_FIGURES_EVERY = 5  # batches: figures are made on the CPU while a GPU waits
 
 
 class DepthTraining(L.LightningModule):
@@ -61,7 +62,7 @@ class DepthTraining(L.LightningModule):
                               total_steps=self.schedule.total_steps)
         return LambdaLR(optimizer, lambda step: rate_share(self.settings, self.schedule, step))
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch. DataError, naming its files, where it is no number."""
         torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size
                           + self.global_rank)  # of dropout: a resumed run drops the same
@@ -72,7 +73,8 @@ class DepthTraining(L.LightningModule):
             raise DataError(f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "
                             "are right, lower optimizer.lr or set optimizer.clip_norm")
         self._means.add("train_loss", number, len(batch))
-        self._add("train_", values[:1], batch)
+        if batch_idx % _FIGURES_EVERY == 0:
+            self._add("train_", values[:1], batch)
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
@@ -111,7 +113,7 @@ class DepthTraining(L.LightningModule):
             row |= {f"{split}_{name}": means.get(f"{split}_{name}", math.nan) for split in ("train", "val")}
         row["val_abs_rel"] = sum(by_source.values()) / len(by_source)  # every source counts the same
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        self.rows.append({**row, **by_source, "lr": float(rate), "bad": float(len(self.ledger.lines()[1:]))})
+        self.rows.append({**row, **by_source, "lr": float(rate), "bad": float(self.ledger.count)})
         self.log_dict({name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")},
                       rank_zero_only=True)
 

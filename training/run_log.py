@@ -141,6 +141,14 @@ class Speed(Callback):
         self._mark = self._waited = self._worked = 0.0
         self._images = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a run."""
+        self.rows = list(state_dict["rows"])
+
     def on_train_epoch_start(self, *_: Any) -> None:
         """Begins the epoch's times."""
         self._mark, self._waited, self._worked, self._images = time.perf_counter(), 0.0, 0.0, 0

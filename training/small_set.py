@@ -20,17 +20,23 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.nyu_camera import MAX_DEPTH_M, nyu_camera
 from mono_depth_recon.datasets.nyu_csv import TEST_PER_METRE, TRAIN_PER_METRE
 from mono_depth_recon.datasets.rooms import RoomSequence
-from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 
 from .augment import known_depth
+from .command import exit_code
 
 SIZE = (320, 240)  # pixels
 FIRST_SEED = 300_000  # rooms that nothing else shows
 
 
 def write_small_set(folder: Path, rooms: int, frames: int, size: tuple[int, int] = SIZE) -> Path:
-    """Writes `rooms` rooms with `frames` views each, the last room as test list; returns FOLDER/nyu_data. DataError."""
+    """Writes `rooms` rooms with `frames` views each, the last room as test list; returns FOLDER/nyu_data.
+
+    ConfigError for fewer than two rooms or no frames, DataError where it cannot be written.
+    """
+    if rooms < 2 or frames < 1:
+        raise ConfigError(f"a set needs at least 2 rooms and 1 frame of each, got {rooms} and {frames}")
     root = folder / "nyu_data"
     lists: dict[str, list[str]] = {"train": [], "test": []}
     for number in tqdm(range(rooms), "rooms"):
@@ -67,12 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rooms", type=int, default=12, help="rooms, the last one for testing (default: 12)")
     parser.add_argument("--frames", type=int, default=12, help="views of each room (default: 12)")
     arguments = parser.parse_args(argv)
-    try:
-        print(write_small_set(arguments.folder, max(2, arguments.rooms), max(1, arguments.frames)))
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: write_small_set(arguments.folder, arguments.rooms, arguments.frames))
 
 
 if __name__ == "__main__":

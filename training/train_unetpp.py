@@ -8,7 +8,6 @@ best.ckpt. Several processes share each batch under `torchrun --nproc-per-node 2
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +16,8 @@ from typing import Any
 
 import torch
 
-from mono_depth_recon.datasets.checking import check_data
-from mono_depth_recon.errors import MonoDepthError
-
 from .checkpoints import start_from
+from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, made_data, open_run_data
 from .network import UnetTask
 from .runner import train
@@ -28,15 +25,11 @@ from .settings import (
     AugmentSettings,
     LoaderSettings,
     LossSettings,
-    RunSettings,
     Settings,
     Stage,
     ValidationSettings,
-    assignments,
     load_settings,
 )
-
-CONFIGS = Path(__file__).parent / "configs"
 
 
 def smoke_settings(settings: Settings) -> tuple[Settings, RunData]:
@@ -51,42 +44,11 @@ def smoke_settings(settings: Settings) -> tuple[Settings, RunData]:
     return replace(settings, **changes), made_data(64, 96, 64)
 
 
-def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -> None:
-    """The flags that every training command has."""
-    data = os.environ.get("MONO_DEPTH_RECON_DATA", "")
-    parser.add_argument("--config", type=Path, default=config, help=f"settings (default: {config.name})")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE",
-                        help="change one setting, such as optimizer.lr=0.001")
-    parser.add_argument("--data", default=data,
-                        help="folder that relative paths start from, unless data.root is set (default: "
-                             "MONO_DEPTH_RECON_DATA)")
-    parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --output where it stopped")
-    parser.add_argument("--check", action="store_true", help="only read all data and say what is wrong with it")
-
-
-def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The KEY=VALUE words, with --data as data.root where they do not set it. ConfigError."""
-    changes = assignments(arguments.changes)
-    return {**({"data.root": arguments.data} if arguments.data else {}), **changes}
-
-
-def check(settings: RunSettings) -> int:
-    """Reads every frame and tells what is wrong; the exit code."""
-    report = check_data(settings.data, settings.seed, progress=_tell)
-    print("\n".join(report.lines()))
-    return 0 if report.ok else 1
-
-
-def _tell(done: int, total: int, name: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{name}: {done} of {total} frames", end="\n" if done == total else "", file=sys.stderr)
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_flags(parser, CONFIGS / "unetpp_mobile.yaml", Path("runs/unetpp_mobile"))
+    parser.add_argument("--resume", action="store_true", help=RESUME)
     parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or card (.json)")
     parser.add_argument("--smoke", action="store_true", help="a short run on made-up scenes, to see that it learns")
     return parser.parse_intermixed_args(argv)
@@ -111,11 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
-    try:
-        return run(parse(argv))
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return exit_code(lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

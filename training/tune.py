@@ -21,16 +21,16 @@ import optuna
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from mono_depth_recon.errors import ConfigError, MonoDepthError
+from mono_depth_recon.errors import ConfigError
 
 from .checkpoints import SCORE
+from .command import CONFIGS, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, open_run_data
 from .module import DepthTraining
 from .network import UnetTask
 from .runner import train
 from .settings import Settings, overridden, plain, read_tree, settings_of
 from .study import BEST, Choice, Study, Values, read_space, write_best
-from .train_unetpp import CONFIGS, add_run_flags, changes_of, check
 from .tune_clouds import FIGURES, tune_clouds
 
 
@@ -114,15 +114,7 @@ def run(arguments: argparse.Namespace) -> Path | int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
-    try:
-        made = run(parse(argv))
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if isinstance(made, int):
-        return made
-    print(made)
-    return 0
+    return exit_code(lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

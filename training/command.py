@@ -1,0 +1,61 @@
+"""What the training commands share: their flags, the check of the data, and failures in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mono_depth_recon.datasets.checking import check_data
+from mono_depth_recon.errors import MonoDepthError
+
+from .settings import RunSettings, assignments
+
+CONFIGS = Path(__file__).parent / "configs"
+RESUME = "continue the run in --output where it stopped"  # help of the flag
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """Of `run`, which returns it or something to print; an expected failure is one line on stderr and 1."""
+    try:
+        made = run()
+    except MonoDepthError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if isinstance(made, int):
+        return made
+    print(made)
+    return 0
+
+
+def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -> None:
+    """The flags that every command has which trains."""
+    data = os.environ.get("MONO_DEPTH_RECON_DATA", "")
+    parser.add_argument("--config", type=Path, default=config, help=f"settings (default: {config.name})")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE",
+                        help="change one setting, such as optimizer.lr=0.001")
+    parser.add_argument("--data", default=data,
+                        help="folder that relative paths start from, unless data.root is set (default: "
+                             "MONO_DEPTH_RECON_DATA)")
+    parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
+    parser.add_argument("--check", action="store_true", help="only read all data and say what is wrong with it")
+
+
+def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The KEY=VALUE words, with --data as data.root where they do not set it. ConfigError."""
+    changes = assignments(arguments.changes)
+    return {**({"data.root": arguments.data} if arguments.data else {}), **changes}
+
+
+def check(settings: RunSettings) -> int:
+    """Reads every frame and tells what is wrong; the exit code."""
+    report = check_data(settings.data, settings.seed, progress=_tell)
+    print("\n".join(report.lines()))
+    return 0 if report.ok else 1
+
+
+def _tell(done: int, total: int, name: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{name}: {done} of {total} frames", end="\n" if done == total else "", file=sys.stderr)
