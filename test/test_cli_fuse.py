@@ -26,11 +26,18 @@ from made_recordings import (
     write_ros2,
 )
 
+from mono_depth_recon import views
 from mono_depth_recon.cli import fuse, main
 from mono_depth_recon.fusion_map import TsdfMap
 
 FLAGS = ("--camera", CAMERA, "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")
 NEAR = 2.013
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn with one ray a pixel: four would be most of the time here."""
+    monkeypatch.setattr(views, "_SUPERSAMPLING", 1)
 
 
 def _walls() -> Scene:
