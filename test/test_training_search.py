@@ -27,7 +27,8 @@ from training.tune import main, tune_recipe  # noqa: E402
 from training.tune_clouds import Predicted, cleaned, defaults, mean_figure  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SPACE = {"x": Choice(low=-2.0, high=2.0), "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
+SPACE = {"x": Choice(low=-2.0, high=2.0), "rate": Choice(low=1e-4, high=1e-1, log=True),
+         "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
 
 
 def _bowl(trial: optuna.Trial, values: dict[str, Any]) -> float:
@@ -50,7 +51,7 @@ def test_a_stopped_study_goes_on_and_leaves_a_plot(tmp_path: Path) -> None:
     assert best.value == min(trial.value for trial in again.completed)
     assert len({trial.params["x"] for trial in again.finished}) == 8  # nothing is tried twice
     assert (tmp_path / "study.png").stat().st_size > 5000
-    with pytest.raises(ConfigError, match="holds the study 'bowl', not 'other'"):
+    with pytest.raises(ConfigError, match="holds a study of bowl, not of other"):
         Study(tmp_path, "other", SPACE, minimise=True, seed=3)
 
 

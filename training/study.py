@@ -66,18 +66,18 @@ def _choice(tree: Any, where: str) -> Choice:
 
 
 class Study:
-    """Trials in `output`/study.db. `name` keeps studies of other questions apart: they cannot be mixed."""
+    """Trials in `output`/study.db, valued by `figure`; studies of another one cannot be mixed in."""
 
-    def __init__(self, output: Path, name: str, space: Mapping[str, Choice], minimise: bool, seed: int) -> None:
+    def __init__(self, output: Path, figure: str, space: Mapping[str, Choice], minimise: bool, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.output, self.space, self.minimise = writable_folder(output), space, minimise
+        self.output, self.figure, self.space, self.minimise = writable_folder(output), figure, space, minimise
         storage = optuna.storages.RDBStorage(f"sqlite:///{(output / DATABASE).resolve()}")
-        others = sorted(set(optuna.get_all_study_names(storage)) - {name})
+        others = sorted(set(optuna.get_all_study_names(storage)) - {figure})
         if others:
-            raise ConfigError(f"{output / DATABASE} holds the study '{others[0]}', not '{name}': choose another "
+            raise ConfigError(f"{output / DATABASE} holds a study of {others[0]}, not of {figure}: choose another "
                               "--output")
         self._study = optuna.create_study(
-            storage=storage, study_name=name, direction="minimize" if minimise else "maximize", load_if_exists=True,
+            storage=storage, study_name=figure, direction="minimize" if minimise else "maximize", load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=1))
         self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(self.finished), n_startup_trials=_STARTUP)
 
@@ -102,7 +102,7 @@ class Study:
                 bar.update()
                 if self.completed:
                     bar.set_postfix(best=f"{self.best.value:.4g}")
-                write_plot(self.output / PLOT, self.finished, list(self.space), self.minimise)
+                write_atomically(self.output / PLOT, [self._plot()])
         if not self.completed:
             raise DataError(f"none of {trials} trials came to a value: see {self.output}, or search elsewhere")
         return self.best
@@ -111,6 +111,9 @@ class Study:
     def best(self) -> FrozenTrial:
         """The trial with the best value so far."""
         return self._study.best_trial
+
+    def _plot(self) -> bytes:
+        return draw(self.finished, self.figure, self.space, self.minimise)
 
     def _try(self, objective: Objective, trial: optuna.Trial) -> float:
         values = {name: choice.suggest(trial, name) for name, choice in self.space.items()}
@@ -127,11 +130,12 @@ def write_best(path: Path, tree: Any, remark: str) -> None:
     write_atomically(path, [f"# {remark}\n{text}".encode()])
 
 
-def write_plot(path: Path, trials: Sequence[FrozenTrial], names: Sequence[str], minimise: bool) -> None:
-    """Value of every trial and the best so far, then value over each setting; crosses are pruned trials."""
+def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Choice], minimise: bool) -> bytes:
+    """PNG: value of every trial and the best so far, then value over each setting; crosses are pruned trials."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    names = list(space)
     done = [trial for trial in trials if trial.value is not None and trial.state == TrialState.COMPLETE]
     cut = [(trial, list(trial.intermediate_values.values())[-1]) for trial in trials
            if trial.state == TrialState.PRUNED and trial.intermediate_values]
@@ -141,10 +145,14 @@ def write_plot(path: Path, trials: Sequence[FrozenTrial], names: Sequence[str], 
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes, name in zip(panels, ["trial", *names], strict=False):
         for found, style, words in (([(each, each.value) for each in done], "o", "finished"), (cut, "x", "pruned")):
+            if not found:
+                continue
             at = [each.number if name == "trial" else each.params.get(name) for each, _ in found]
             shown = [str(value) if isinstance(value, str | bool) else value for value in at]
             axes.plot(shown, [value for _, value in found], style, label=words)
-        axes.set(xlabel=name, ylabel="value")
+        axes.set(xlabel=name, ylabel=figure_name)
+        if name in space and space[name].log:
+            axes.set_xscale("log")
         axes.grid(alpha=0.3)
     values = np.array([each.value for each in done], np.float64)
     best = (np.minimum if minimise else np.maximum).accumulate(values)
@@ -154,4 +162,4 @@ def write_plot(path: Path, trials: Sequence[FrozenTrial], names: Sequence[str], 
         axes.set_visible(False)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=100, format="png")
-    write_atomically(path, [picture.getvalue()])
+    return picture.getvalue()

@@ -53,7 +53,7 @@ def tune_recipe(tree: Any, config: Path, space: dict[str, Choice], output: Path,
     settings = _settings(tree, {name: _example(choice) for name, choice in space.items()}, config)
     if any(name.split(".")[0] in ("data", "loader") for name in space):
         raise ConfigError("a search cannot vary data and loader: all trials must see the same frames")
-    study = Study(output, "recipe", space, minimise=True, seed=settings.seed)
+    study = Study(output, SCORE, space, minimise=True, seed=settings.seed)
     data = open_run_data(settings, output)
 
     def objective(trial: optuna.Trial, values: Values) -> float:
