@@ -43,13 +43,13 @@ def _bowl(trial: optuna.Trial, values: dict[str, Any]) -> float:
 
 def test_a_stopped_study_goes_on_and_leaves_a_plot(tmp_path: Path) -> None:
     first = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
-    first.run(_bowl, 4)
+    first.run(_bowl, 3)
     again = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
-    assert len(again.finished) == 4
-    best = again.run(_bowl, 8)
-    assert len(again.finished) == 8
+    assert len(again.finished) == 3
+    best = again.run(_bowl, 7)
+    assert len(again.finished) == 7
     assert best.value == min(trial.value for trial in again.completed)
-    assert len({trial.params["x"] for trial in again.finished}) == 8  # nothing is tried twice
+    assert len({trial.params["x"] for trial in again.finished}) == 7  # nothing is tried twice
     assert (tmp_path / "study.png").stat().st_size > 5000
     with pytest.raises(ConfigError, match="holds a study of bowl, not of other"):
         Study(tmp_path, "other", SPACE, minimise=True, seed=3)

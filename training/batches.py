@@ -44,9 +44,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
-        """The batch with its tensors on a device."""
-        return self._with(*(each.to(device, non_blocking=non_blocking) for each in self._tensors()))
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on a device; from pinned memory the copy runs beside the computing."""
+        return self._with(*(each.to(device, non_blocking=True) for each in self._tensors()))
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU copies from while it computes."""
