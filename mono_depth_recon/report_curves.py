@@ -13,7 +13,7 @@ from .report_frames import RecordingFrames, Scatter
 from .report_html import Html, breakable, element
 from .report_message import title_of
 from .report_results import Results, Tree, known
-from .report_tables import COLUMNS, Column, Line, data_table, definitions
+from .report_tables import COLUMNS, Column, Line, by_protocol, data_table, definitions
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
 _UNCERTAINTY = ("Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "
@@ -75,21 +75,11 @@ def robustness(results: Results) -> Html:
         if any(charts):
             models = list(dict.fromkeys(row["model"] for row in rows))
             frames = max(int(row.get("frames") or 0) for row in rows)
-            rule = breakable(f"Mean of {frames} frames; {_by_protocol(results, rows)}.")
+            rule = breakable(f"Mean of {frames} frames; {by_protocol(results, rows)}.")
             made.append(element("div", element("h3", title_of(recording)), element("p", rule, class_="rule"),
                                 model_legend(results, models), element("div", charts, class_="charts"),
                                 class_="recording"))
     return joined(made, _defined(results, "robustness")) if made else Html("")
-
-
-def _by_protocol(results: Results, rows: Sequence[Tree]) -> str:
-    """Which models were compared under which protocol, in words."""
-    groups: dict[str, list[str]] = {}
-    for row in rows:
-        name = results.label(row["model"])
-        if name not in groups.setdefault(str(row.get("protocol") or "metric"), []):
-            groups[str(row.get("protocol") or "metric")].append(name)
-    return "; ".join(f"{', '.join(models)} under {protocol}" for protocol, models in groups.items())
 
 
 def _defined(results: Results, part: str) -> Html | None:

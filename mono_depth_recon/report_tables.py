@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .metrics_protocols import PROTOCOLS
 from .report_charts import number
 from .report_html import Html, breakable, element, joined
 from .report_results import Results, ScoreRow, Tree, known_figures
@@ -41,9 +42,10 @@ COLUMNS = {
     "flicker": Column("Flicker", "mean |change of ln d − change of ln t| between consecutive frames", "low"),
 }
 COLUMNS_3D = {
-    "density": Column("Density", "points per cubic metre", ""),
+    "density": Column("Density /m²", "points per square metre of surface", ""),
     "completeness": Column("Completeness", "share of the true surface that has a point nearby", "high", True),
-    "smoothness": Column("Roughness", "surface smoothness as the paper names it", "low"),
+    "smoothness": Column("Roughness m", "the paper's surface smoothness: distance to the plane through the points "
+                         "within 5 cm, metres", "low"),
     "accuracy": Column("Accuracy m", "mean distance of made points to the true cloud", "low"),
     "completeness_distance": Column("Compl. m", "mean distance of true points to the made cloud", "low"),
     "chamfer": Column("Chamfer m", "mean of accuracy and completeness distance", "low"),
@@ -59,6 +61,7 @@ PAPER = (("MiDaS", ("midas",), (.6678, .1453, 8.3763, -2.2077)),
          ("Depth Anything V2", ("depth_anything",), (.6652, .1354, 8.6822, -1.9895)),
          ("GLPN", ("glpn",), (.8295, .0094, 20.2776, .7930)),
          ("U-Net++", ("unetpp",), (.7053, .0244, 16.1293, .4619)))
+_ALIGNED = {"metric": " (no alignment)", "affine": " (scale and shift of each frame, in disparity)"}
 _PAPER_FIGURES = ("ssim", "mse", "psnr", "r2")
 
 
@@ -181,7 +184,8 @@ def paper_table(results: Results, recording: str) -> Html:
                      for value in figures]
             lines.append(element("tr", element("td", text), cells))
         bodies.append(element("tbody", lines))
-    caption = "The paper's Tables 1 and 2 beside this evaluation's paper protocol: for orientation, not a comparison"
+    caption = ("The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
+               f"{results.protocols.get('paper', '')}")
     return scrolling(element("table", captioned(caption), element("thead", head), bodies, class_="paper"),
                      caption)
 
@@ -196,14 +200,28 @@ def table_3d(results: Results, recording: str) -> list[Html]:
         columns = {name: column for name, column in COLUMNS_3D.items() if name in present}
         columns |= {name: Column(name, name) for name in sorted(present - columns.keys())}
         if lines:
-            made.append(data_table(lines, columns, f"{text}, against the cloud of the true depth{_studied(rows)}",
-                                   apart="For comparison"))
+            caption = f"{text}, against the cloud of the true depth; {_compared(results, rows)}"
+            made.append(data_table(lines, columns, caption, apart="For comparison"))
     return made
 
 
-def _studied(rows: Sequence[Tree]) -> str:
+def _compared(results: Results, rows: Sequence[Tree]) -> str:
+    """Protocol, crop, range and averaging of 3D figures, in words."""
     frames = max((int(row.get("frames") or 0) for row in rows), default=0)
-    return f"; {frames} frames" if frames else ""
+    told = PROTOCOLS["metric"]
+    return "; ".join(filter(None, (
+        by_protocol(results, rows), f"crop {told.crop}", f"truth {told.min_range:g} to {told.max_range:g} m",
+        f"averaging {told.averaging}, of {frames}")))
+
+
+def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
+    """Which models were compared under which protocol, in words; empty where no row says it."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("protocol") and (name := results.label(row["model"])) not in groups.setdefault(row["protocol"], []):
+            groups[row["protocol"]].append(name)
+    return "; ".join(f"{', '.join(models)} under {protocol}{_ALIGNED.get(protocol, '')}"
+                     for protocol, models in groups.items())
 
 
 def _line_3d(results: Results, row: Tree) -> Line:

@@ -103,8 +103,9 @@ def _parts(results: Path) -> None:
     parts: dict[str, Any] = {
         "scores_3d": {"definitions": {"density": "points per m³ <of space>"}, "rows": [
             {"recording": RECORDING, "model": model, "cleaned": cleaned, "frames": 6, "failed": 0, "reason": "",
-             "figures": {"density": 12345.6, "fscore_5cm": score, "normal_consistency": None}}
-            for model, score in ((METRIC, 0.5), (RELATIVE, 0.7), ("true depth", None)) for cleaned in (False, True)]},
+             "protocol": protocol, "figures": {"density": 12345.6, "fscore_5cm": score, "normal_consistency": None}}
+            for model, protocol, score in ((METRIC, "metric", 0.5), (RELATIVE, "affine", 0.7), ("true depth", "", None))
+            for cleaned in (False, True)]},
         "robustness": {"rows": [
             {"recording": RECORDING, "model": METRIC, "protocol": "metric", "corruption": kind, "severity": severity,
              "level": f"sigma {10 * severity}", "frames": 6, "figures": {"abs_rel": None if severity == 2 else 0.1

@@ -28,7 +28,9 @@ from made_results import (
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
+from mono_depth_recon.metrics_cloud import DEFINITIONS
 from mono_depth_recon.metrics_depth import affine_fit
+from mono_depth_recon.metrics_protocols import PROTOCOLS
 from mono_depth_recon.report import write_report
 from mono_depth_recon.report_charts import Axis, Series, line_chart, number, readable_end
 from mono_depth_recon.report_frames import choose_frames, frames_of, metres
@@ -224,6 +226,19 @@ def test_metres_of_a_prediction() -> None:
     assert np.array_equal(metres(Prediction(depth=truth + 1), truth), truth + 1, equal_nan=True)
     with pytest.raises(DataError, match="truth's size"):
         metres(Prediction(depth=truth[:3]), truth)
+
+
+def test_tables_in_3d_name_protocol_range_averaging_and_units(page: Page) -> None:
+    compared = (f"{METRIC} under metric (no alignment); <i>far & wide under affine (scale and shift of each frame, in "
+                "disparity); crop none; truth 0.001 to 10 m; averaging mean of the frames' values, of 6")
+    for text in ("As predicted", "After Open3D's outlier removal and voxel grid"):
+        name = f"{text}, against the cloud of the true depth; {compared}"
+        assert page.of("div", class_="scroll", **{"aria-label": name})
+    assert page.of("button", title="points per square metre of surface")
+    assert DEFINITIONS["density"].startswith("points per square metre of surface")
+    paper, = (str(each["aria-label"]) for each in page.of("div", class_="scroll")
+              if "The paper's Tables 1 and 2" in str(each["aria-label"]))
+    assert PROTOCOLS["paper"].text() in paper
 
 
 def test_the_3d_data_of_the_page_gives_back_the_depth(results: Path) -> None:
