@@ -12,7 +12,7 @@ from .arrays import Depth, Matrix, Points, Rgb
 from .camera import PinholeCamera
 from .config import Config
 from .errors import DataError
-from .filters import limit_range
+from .filters import drop, limit_range
 from .frames import Frame, Sample
 from .fusion import FUSED, Fusion, FusionFrame, Outcome
 from .fusion_poses import Odometry
@@ -56,13 +56,21 @@ class FusedScene:
         return drop_specks(self.truth.mesh(), _SPECK_TRIANGLES)
 
 
-def predicted(reconstructor: DepthReconstructor) -> FrameOf:
-    """Depth by the model. A relative model without metres is a DataError that names the ways to them."""
+def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera) -> FrameOf:
+    """Depth by the model, none where the `raw` camera of the recording, before rectification, has seen nothing.
+
+    A relative model without metres is a DataError that names the ways to them.
+    """
+    covered = None if raw.is_rectified else raw.rectified_valid
+
     def frame_of(sample: Sample) -> Frame:
         wanted = Wanted(points=False)
         frame = reconstructor.process(sample.rgb, sample.camera, wanted, reference=lambda: _depth_of(sample))
         if frame.depth is None:
             raise DataError(frame.no_metres)
+        for known in (frame.depth, frame.sigma):
+            if covered is not None and known is not None:
+                drop(known, ~covered)
         return frame
 
     return frame_of

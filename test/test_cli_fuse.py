@@ -27,8 +27,13 @@ from made_recordings import (
 )
 
 from mono_depth_recon import views
+from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
+from mono_depth_recon.config import Config
+from mono_depth_recon.datasets.tum import TumFolder
+from mono_depth_recon.evaluation_fusion import predicted
 from mono_depth_recon.fusion_map import TsdfMap
+from mono_depth_recon.pipeline import DepthReconstructor
 
 FLAGS = ("--camera", CAMERA, "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")
 NEAR = 2.013
@@ -134,6 +139,23 @@ def test_predicted_depth_is_compared_with_the_true_one(recording: Path, tmp_path
     assert "fused mesh from there:   F-score" in printed and "times as near to the truth by Chamfer" in printed
     assert (out / "truth_mesh.ply").exists() and (out / "truth_view_2.png").exists()
     assert cv2.imread(str(out / "overview.png")).shape[1] == 1280
+
+
+def test_a_room_of_few_frames_is_no_string_of_jumps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--output", str(tmp_path), "--true-depth", "--fusion.voxel_size", "0.08", "--fusion.device", "cpu")
+    assert main(["fuse", "room:20007:5", *arguments]) == 0
+    assert "5 of 5 frames fused" in capsys.readouterr().out
+
+
+def test_what_lies_outside_a_distorted_image_has_no_depth(recording: Path) -> None:
+    """The same depth as the line makes of the raw image, which knows by itself what the image does not cover."""
+    reconstructor = DepthReconstructor.from_config(Config())
+    camera = PinholeCamera.from_intrinsics(WIDTH, HEIGHT, *INTRINSICS, D=(0.3, 0.0, 0.0, 0.0))
+    raw, rectified = (TumFolder(recording, camera, rectified=each)[0] for each in (False, True))
+    frame = predicted(reconstructor, camera)(rectified)
+    expected = reconstructor.process(raw.rgb, raw.camera).depth
+    assert expected is not None and camera.rectified_valid is not None and not camera.rectified_valid.all()
+    np.testing.assert_array_equal(frame.depth, expected)
 
 
 def test_a_pose_that_jumps_is_left_out(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

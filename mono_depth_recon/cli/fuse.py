@@ -13,6 +13,7 @@ from typing import Any
 from ..alignment import no_metres
 from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
+from ..camera import PinholeCamera
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..errors import ConfigError, DataError, ModelError
 from ..evaluation_fusion import (
@@ -43,6 +44,7 @@ PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), 
                    "filter.max_range", "filter.edge_threshold", "filter.max_sigma", "filter.border", "mesh.format",
                    "mesh.edge_ratio", "mesh.hole_size", "mesh.smoothing", "mesh.triangles")
 _ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
+_ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
 _ORBIT_VIEWS = 48
 _SHOWN_NOTES = 5
 _OUTPUTS = """\
@@ -94,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     folder = writable_folder(arguments.output)
     samples = _opened(arguments)
-    frame_of = measured(config) if arguments.true_depth else predicted(_reconstructor(config))
+    frame_of = measured(config) if arguments.true_depth else predicted(_reconstructor(config), samples.camera)
     start = time.perf_counter()
     scene = fuse_sequence(samples, frame_of, config, arguments.poses, arguments.truth, _show)
     seconds = time.perf_counter() - start
@@ -124,14 +126,18 @@ def _config(arguments: argparse.Namespace) -> Config:
     return config
 
 
-def _opened(arguments: argparse.Namespace) -> Sequence[Sample]:
+def _opened(arguments: argparse.Namespace) -> _Every:
     poses = "" if arguments.poses in POSES else arguments.poses
     if room := _ROOM.fullmatch(arguments.data):
         if poses:
             raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
         from ..datasets.rooms import RoomSequence
 
-        return _Every(RoomSequence(int(room[1]), length=int(room[2] or 120)), arguments.step)
+        length = int(room[2] or _ROOM_FRAMES)
+        if length < 1:
+            raise ConfigError(f"{arguments.data}: a room needs at least one frame")
+        # once round takes as long with few frames: they would be jumps else
+        return _Every(RoomSequence(int(room[1]), length=length, rate_hz=length / _ROOM_SECONDS), arguments.step)
     from ..datasets.opening import OpenOptions, open_dataset
 
     need_depth = arguments.truth or arguments.true_depth
@@ -147,6 +153,7 @@ class _Every(Sequence[Sample]):
 
     def __init__(self, samples: Any, step: int) -> None:
         self._samples, self._places = samples, range(0, len(samples), step)
+        self.camera: PinholeCamera = samples.camera  # of the raw images
 
     def __len__(self) -> int:
         return len(self._places)
