@@ -177,7 +177,8 @@ class Mapping:
     def _begin(self, config: Config) -> None:
         settings = config.fusion
         if settings.world_frame or settings.poses:
-            self._poses = Poses(self._node, settings, config.qos.subscribe, self._complaints.warn)
+            self._poses = Poses(self._node, settings, config.qos.subscribe,
+                                lambda text: self._complaints.warn(text, "pose"))
             self._node.get_logger().info(f"fusion: poses come from {self._poses.text}")
         else:
             self._complaints.remark(_OWN_POSES)
