@@ -89,7 +89,7 @@ class PartOfRecording:
         path, *ends = text.rsplit(":", 2)
         if len(ends) != 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[1]):
             raise ConfigError(f"a part of a recording is RECORDING:FIRST:LAST by position, got '{text}'")
-        return cls(Path(path), int(ends[0]), int(ends[1]))
+        return cls(recording_path(path), int(ends[0]), int(ends[1]))
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,12 @@ class EvaluationPlan:
         if not self.data or not self.models or not self.protocols or min(numbers) < 1:
             raise ConfigError("expected recordings, models, protocols, and a stride, workers and study frames of at "
                               "least 1")
+        if self.first < 0 or self.last < -1 or 0 <= self.last < self.first:
+            raise ConfigError("expected first and last frame by position, from 0 (last: -1 is the end), got "
+                              f"{self.first} and {self.last}")
+        if min(self.options.depth_factor, self.options.max_difference) < 0:
+            raise ConfigError("expected a positive depth factor and positive seconds between colour and depth, got "
+                              f"{self.options.depth_factor:g} and {self.options.max_difference:g}")
         names = [recording_name(path) for path in self.data]
         if len(set(names)) < len(names):
             raise ConfigError(f"recordings must differ in their names, got {', '.join(names)}")
@@ -161,6 +167,11 @@ class EvaluationPlan:
         chosen = self.chosen(recording)
         places = np.linspace(0, len(chosen) - 1, min(len(chosen), self.study_frames))
         return [chosen[round(place)] for place in places]
+
+
+def recording_path(text: str) -> Path:
+    """Where a recording lies, whatever folder a later run starts from; `.` has the name of its folder."""
+    return Path(os.path.abspath(text))
 
 
 def recording_name(path: Path) -> str:

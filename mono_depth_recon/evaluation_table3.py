@@ -11,6 +11,7 @@ from .config import Config
 from .errors import ConfigError
 from .evaluation import EvaluationRun
 from .evaluation_ledger import Ledger, Row
+from .evaluation_plan import EvaluationPlan
 from .evaluation_tables import Summary, markdown_table, mean_of_known, write_json
 from .models import declared_output
 from .models.ensemble import PREFIX
@@ -18,6 +19,9 @@ from .models.explain import methods_of
 
 PART, COSTS = "table3.json", "costs.json"
 COLUMNS = {
+    "protocol": "of AbsRel, delta1 and clouds below: metric (no alignment) where the model answers metres, else affine "
+                "(scale and shift of each frame, in disparity); crop none, truth 0.001 to 10 m, mean of the frames' "
+                "values",
     "speed": "median time of a 640x480 frame in a fresh process on this machine",
     "memory": "peak memory of that process; of a GPU's where it runs there",
     "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the untouched frames; 1 is unmoved; in "
@@ -30,10 +34,10 @@ COLUMNS = {
     "interpretability": "ways of `mono-depth-recon explain` to look into it",
     "fine_tuning": "relative change of AbsRel from the weights before to those after; below 0 is better",
     "best_use": "live: at most 100 ms per frame, interactive: 500 ms, else offline; to measure: delta1 of 0.8 in "
-                "the worst recording, for rough distances: 0.5, else no more than a look; relative models need "
-                "reference depth; and of those of 0.5 or more: bad light and links where no damage makes AbsRel more "
-                "than 1.2 times as large, filtering by sigma where AUSE is at most 0.3, warning of the unknown where "
-                "anomaly detection is at least 0.75",
+                "the worst recording, for rough distances: 0.5, else, or where a baseline has as much on some "
+                "recording, no more than a look; relative models need reference depth; and of what is more than a "
+                "look: bad light and links where no damage makes AbsRel more than 1.2 times as large, filtering by "
+                "sigma where AUSE is at most 0.3, warning of the unknown where anomaly detection is at least 0.75",
 }
 _LIVE_MS, _INTERACTIVE_MS = 100.0, 500.0
 _TO_MEASURE, _ROUGH = 0.8, 0.5
@@ -67,14 +71,22 @@ class Findings:
 def table3(run: EvaluationRun, findings: Findings, costs_of: Callable[[Config], Costs]) -> list[Row]:
     """The rows of table3.json, one per model; also writes table3.md. ConfigError for a fine-tuned pair of no models."""
     labels = [choice.label for choice in run.plan.choices]
-    for pair in findings.fine_tuned:
-        if unknown := [name for name in pair if name not in labels]:
-            raise ConfigError(f"fine-tuned pairs are of the models {', '.join(labels)}, got '{unknown[0]}'")
+    check_fine_tuned(run.plan, findings.fine_tuned)
     costs = _costs(run, costs_of)
     rows = [_row(run, label, findings, costs[label]) for label in labels]
     write_json(run.folder / PART, {"columns": COLUMNS, "rows": rows})
     write_atomically(run.folder / "table3.md", [markdown(rows).encode()])
     return rows
+
+
+def check_fine_tuned(plan: EvaluationPlan, pairs: Sequence[Sequence[str]]) -> None:
+    """Raises ConfigError where a pair is not of two models of the plan."""
+    labels = [choice.label for choice in plan.choices]
+    for pair in pairs:
+        if unknown := [name for name in pair if name not in labels]:
+            raise ConfigError(f"fine-tuned pairs are of the models {', '.join(labels)}, got '{unknown[0]}'")
+        if len(set(pair)) < len(pair):
+            raise ConfigError(f"a fine-tuned pair is of two models, got '{pair[0]}' twice")
 
 
 def _costs(run: EvaluationRun, costs_of: Callable[[Config], Costs]) -> dict[str, Costs]:
@@ -94,7 +106,7 @@ def _row(run: EvaluationRun, label: str, findings: Findings, costs: Costs) -> Ro
     protocol = _protocol(label, findings.summaries)
     uncertainty, anomaly = _sigma_cells([row for row in findings.uncertainty if row["model"] == label])
     row: Row = {
-        "model": label, "protocol": protocol,
+        "model": label, "protocol": _cell(math.nan, "", protocol),
         "speed": _cell(1e3 * costs.seconds, "ms", costs.device, costs.reason),
         "memory": _cell((costs.gpu_bytes or costs.host_bytes) / 2**20 or math.nan, "MiB",
                         "of the GPU" if costs.gpu_bytes else "of the host", costs.reason),
@@ -107,7 +119,8 @@ def _row(run: EvaluationRun, label: str, findings: Findings, costs: Costs) -> Ro
     }
     relative = protocol == "affine" or declared_output(choice.config(run.plan.config).model) == "relative_disparity"
     worst = [each.figures.get("delta1", math.nan) for each in _of(label, protocol, findings.summaries)]
-    row["best_use"] = _cell(math.nan, "", _best_use(row, relative, min(worst, default=math.nan)))
+    row["best_use"] = _cell(math.nan, "", _best_use(
+        row, relative, min(worst, default=math.nan), _no_worse_baseline(label, protocol, findings.summaries)))
     return row
 
 
@@ -190,17 +203,27 @@ def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
     return _cell(mean_of_known([after[name] / before[name] - 1 for name in common]), "1", f"{protocol} AbsRel: {text}")
 
 
-def _best_use(row: Row, relative: bool, delta1: float) -> str:
+def _no_worse_baseline(label: str, protocol: str, summaries: Sequence[Summary]) -> str:
+    """A baseline whose delta1 is at least the model's on some recording, which is named; empty where there is none."""
+    own = {each.recording: each.figures.get("delta1", 0.0) for each in _of(label, protocol, summaries)}
+    return next((f"{each.model} on {each.recording}" for each in summaries
+                 if each.baseline and each.protocol == protocol
+                 and each.figures.get("delta1", 0.0) >= own.get(each.recording, math.inf)), "")
+
+
+def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
     """Words, by the rules of COLUMNS."""
     words = []
     if (speed := row["speed"]["value"]) is not None:
         words.append("live" if speed <= _LIVE_MS else "interactive" if speed <= _INTERACTIVE_MS else "offline")
+    useful = delta1 >= _ROUGH and not baseline
     if math.isfinite(delta1):
-        words.append("to measure" if delta1 >= _TO_MEASURE else "for rough distances" if delta1 >= _ROUGH
-                     else "to look at")
+        words.append("to look at" if not useful else "to measure" if delta1 >= _TO_MEASURE else "for rough distances")
+    if baseline:
+        words.append(f"no better than the baseline {baseline}")
     if relative:
         words.append("beside reference depth")
-    if delta1 >= _ROUGH:
+    if useful:
         words += [text for value, holds, text in (
             (row["noise_resilience"]["worst"], lambda value: value <= _UNMOVED, "in bad light and over bad links"),
             (row["uncertainty"]["value"], lambda value: value <= _FILTERS, "filtered by its sigma"),

@@ -122,6 +122,8 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
 
 @pytest.mark.parametrize("changes", [
     {"protocols": ["kitti"]}, {"stride": 0}, {"data": []}, {"models": []}, {"data": [Path("a/x.bag"), Path("b/x.tgz")]},
+    {"first": -1}, {"last": -2}, {"first": 5, "last": 3}, {"options": OpenOptions(depth_factor=-1.0)},
+    {"options": OpenOptions(max_difference=-0.1)},
 ])
 def test_a_plan_that_means_nothing_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -275,6 +277,35 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
     assert [line[3] for line in overview[2:]] == [line[3] for line in table[2:]]
     assert evaluate_tum([str(path), "--output", str(tmp_path / "results")]) == 1
     assert "mono-depth-recon: error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "says"), [
+    (["--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "add --with table3"),
+    (["--with", "table3", "--fine-tuned", "unetpp_mobile", "other"], "of the models unetpp_mobile, got 'other'"),
+    (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "of two models"),
+    (["--training-log", "absent.csv"], "absent.csv: expected a training log"),
+    (["--training-log", "absent.csv", "--no-report"], "leave out --no-report"),
+])
+def test_what_would_fail_in_the_end_is_refused_at_the_start(
+    flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "desk", "--output", str(tmp_path / "results"), *flags]) == 1
+    assert says in capsys.readouterr().err and not (tmp_path / "results").exists()
+
+
+def test_a_recording_is_the_same_from_every_folder(
+    tmp_path: Path, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = FORMATS["folder"](tmp_path, Scene(frames=2))
+    common = ["--models", "metric_model", "--camera", CAMERA, "--protocols", "metric", "--workers", "1", "--no-report",
+              "--output", str(tmp_path / "results")]
+    monkeypatch.chdir(path)
+    assert main(["evaluate", ".", *common]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", f"{path.name}:0:0", *common]) == 0
+    assert "| desk | metric_model | 1 |" in capsys.readouterr().out and models["metric_model"].asked == 2
+    assert main(["evaluate", "elsewhere/desk", *common]) == 1
+    assert "desk changed" in capsys.readouterr().err
 
 
 def pool_of(pid: int) -> list[int]:

@@ -79,6 +79,8 @@ def test_what_is_broken_is_a_row_with_its_reason(
                    "--camera", CAMERA, "--protocols", "metric", "--workers", workers, "--no-report"])
     printed = capsys.readouterr()
     assert status == 1 and says in printed.out and f"| {model} | {scored} |" in printed.out
+    frames = 6 if scored else 1  # a recording that cannot be opened is one row
+    assert f"{model} on desk: {frames - scored} of {frames} failed: " in printed.err
     assert "Traceback" not in printed.out + printed.err
 
 

@@ -119,8 +119,19 @@ def test_table_3_has_every_property_of_every_model(whole: tuple[Path, list[str]]
     assert "beside reference depth" in found["relative"]["best_use"]["text"]
     assert found["absent"]["speed"]["value"] is None and "missing" in found["absent"]["speed"]["text"]
     assert "--fine-tuned BEFORE AFTER" in found["absent"]["fine_tuning"]["text"]
+    assert row["protocol"]["text"] == "metric" and found["relative"]["protocol"]["text"] == "affine"
     text = (whole[0] / "table3.md").read_text()
     assert "| property | metric_model | relative | absent |" in text and "| anomaly detection | " in text
+
+
+def test_no_model_is_recommended_that_a_baseline_equals(tmp_path: Path, models: dict[str, Model]) -> None:
+    """The truth of the made scene is far from what the model says: its baselines know it."""
+    path = FORMATS["folder"](tmp_path, Scene(frames=2))
+    made, _ = study(path, tmp_path / "results", "metric_model", baselines=PartOfRecording(path, 0, 1))
+    delta1 = {each.model: each.figures["delta1"] for each in made if each.protocol == "metric"}
+    assert max(delta1["constant"], delta1["mean map"]) >= delta1["metric_model"]
+    told = rows(tmp_path / "results", "table3.json")[0]["best_use"]["text"]
+    assert told.startswith("live, to look at, no better than the baseline ") and told.endswith(" on desk")
 
 
 def test_failures_are_told_once_per_part_and_model(whole: tuple[Path, list[str]]) -> None:

@@ -14,12 +14,14 @@ from ..datasets.opening import OpenOptions
 from ..errors import ConfigError
 from ..evaluation import EvaluationPlan, EvaluationRun, Progress, score_run
 from ..evaluation_compare import compare, write_comparison
-from ..evaluation_plan import PartOfRecording, recording_name
+from ..evaluation_plan import PartOfRecording, recording_name, recording_path
 from ..evaluation_studies import PARTS, run_studies
-from ..evaluation_tables import tables, write_results
+from ..evaluation_table3 import check_fine_tuned
+from ..evaluation_tables import Summary, tables, write_results
 from ..metrics_protocols import PROTOCOLS
 from ..report import write_report
 from ..report_origin import write_origin
+from ..report_results import read_log
 from .parameters import add_flags, config_of
 from .table3_costs import costs_of
 
@@ -73,8 +75,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_frames(frames: Any) -> None:
-    frames.add_argument("--first", type=int, default=0, metavar="N", help="first frame by position (default: 0)")
-    frames.add_argument("--last", type=int, default=-1, metavar="N", help="last frame; -1 is the end (default: -1)")
+    frames.add_argument("--first", type=int, default=0, metavar="N",
+                        help="first frame by position, of recordings without FIRST:LAST (default: %(default)s)")
+    frames.add_argument("--last", type=int, default=-1, metavar="N",
+                        help="last frame, likewise; -1 is the end (default: %(default)s)")
     frames.add_argument("--stride", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     frames.add_argument("--frame", default="", metavar="N|STAMP",
                         help="one frame alone, by position or stamp, as the paper's tables have it")
@@ -101,13 +105,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.data:
         raise ConfigError("expected recordings to score models on, or --compare with two folders of results")
     plan = _plan(arguments)
+    _check(arguments, plan)
     with EvaluationRun(plan, _Announcer()) as opened:
         for note in opened.notes:
             print(f"mono-depth-recon: {note}", file=sys.stderr)
         evaluation = score_run(opened)
         made = write_results(plan.output, evaluation)
         print(tables(made) + evaluation.seconds.text(), flush=True)
-        failures = run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)
+        failures = [*_failed(made), *run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)]
     for failure in failures:
         print(f"mono-depth-recon: {failure}", file=sys.stderr)
     write_origin(plan.output, sys.argv)
@@ -115,7 +120,24 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.no_report:
         where += f": open {write_report(plan.output, arguments.training_log)} in a browser"
     print(where)
-    return 1 if failures or any(each.failed and not each.baseline for each in made) else 0
+    return 1 if failures else 0
+
+
+def _check(arguments: argparse.Namespace, plan: EvaluationPlan) -> None:
+    """What would go wrong, or do nothing, after hours. Raises ConfigError, DataError for a log."""
+    if arguments.fine_tuned and "table3" not in arguments.parts:
+        raise ConfigError("--fine-tuned is a line of table3: add --with table3")
+    check_fine_tuned(plan, arguments.fine_tuned)
+    if arguments.training_log and arguments.no_report:
+        raise ConfigError("--training-log draws curves in the report: leave out --no-report")
+    for log in arguments.training_log:
+        read_log(log)
+
+
+def _failed(made: Sequence[Summary]) -> list[str]:
+    """A line for each model and recording with frames that have no figures; baselines aside."""
+    return list(dict.fromkeys(f"{each.model} on {each.recording}: {each.failed} of {each.failed + each.frames} failed: "
+                              f"{each.reason}" for each in made if each.failed and not each.baseline))
 
 
 def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
@@ -124,7 +146,7 @@ def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
     baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
     parts = {text: None if Path(text).exists() or ":" not in text else PartOfRecording.parse(text)
              for text in arguments.data}
-    data = [part.path if part else Path(text) for text, part in parts.items()]
+    data = [part.path if part else recording_path(text) for text, part in parts.items()]
     ranges = {recording_name(part.path): (part.first, part.last) for part in parts.values() if part}
     return EvaluationPlan(
         data, arguments.models, arguments.output or Path("results/evaluation"), arguments.protocols, options,
