@@ -21,6 +21,7 @@ from .evaluation_scoring import OrderedPool
 from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
 from .mesh import Cloud, clean_cloud
+from .metrics import truth_mask
 from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
 from .metrics_protocols import PROTOCOLS, FrameScorer
 from .pointcloud import back_project
@@ -32,8 +33,8 @@ _CLEANED = (False, True)
 
 _Points = NDArray[np.float32]
 _PREAMBLE = {
-    "clouds": "pixels with true depth and a prediction, every second row and column; metric models as they are "
-              "(protocol metric), relative ones after scale and shift (affine)",
+    "clouds": "pixels with true depth (0.001 to 10 m), every second row and column, the made cloud where they have a "
+              "prediction; metric models as they are (protocol metric), relative ones after scale and shift (affine)",
     "cleaned": "the cloud after Open3D's voxel grid of 2 cm and statistical outlier removal (20 neighbours, 2 standard "
                "deviations); the true cloud stays as it is",
 }
@@ -66,7 +67,8 @@ def score_cloud(job: CloudJob) -> CloudAnswer:
         depth, truth = job.truth, job.truth
         if job.prediction is not None:
             made = FrameScorer(job.prediction, job.truth, job.flat).score(PROTOCOLS[name])
-            depth, truth = made.aligned.astype(np.float32), np.where(made.mask, job.truth, np.float32(np.nan))
+            known = truth_mask(job.truth, PROTOCOLS[name].min_range, PROTOCOLS[name].max_range)  # also what is missed
+            depth, truth = made.aligned.astype(np.float32), np.where(known, job.truth, np.float32(np.nan))
         points, true_points = _points(depth, job.camera), _points(truth, job.camera)
         clouds = {False: points, True: _cleaned(points)}
         if job.prediction is None:

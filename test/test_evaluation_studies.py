@@ -189,6 +189,10 @@ def test_a_cloud_of_true_depth_is_perfect_and_too_few_points_are_a_reason() -> N
     assert 0.02 < farther["accuracy"] < 0.1 and farther["fscore_10cm"] > farther["fscore_2cm"]
     relative = score_cloud(CloudJob(Prediction(disparity=4 / truth - 0.3), truth, camera)).figures[False]
     assert relative["chamfer"] == pytest.approx(0, abs=1e-4)
+    half = truth.copy()
+    half[:, 80:] = np.nan
+    missing = score_cloud(CloudJob(Prediction(depth=half), truth, camera)).figures[False]
+    assert missing["accuracy"] == pytest.approx(0, abs=1e-6) and missing["completeness"] < 0.7
     truth[1:] = truth[:, 80:] = np.nan
     assert "at least 50 points" in score_cloud(CloudJob(Prediction(depth=truth), truth, camera)).reason
 
