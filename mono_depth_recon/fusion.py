@@ -69,13 +69,14 @@ class Fusion:
     onto points that the last keyframes triangulate, and counts by how near such points are; until the camera has moved
     enough for that, the map is a makeshift, and starts again when it has. A frame without such points of its own must
     fit the map's rendered depth; its scale error against it is removed, of a makeshift only `fusion.align` of it.
-    `counts` holds how many frames ended how.
+    `counts` holds how many frames ended how, `makeshift` how many fused ones have left with the makeshift.
     """
 
     def __init__(self, settings: FusionConfig) -> None:
         self.settings = settings
         self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
         self.counts: Counter[str] = Counter()
+        self.makeshift = 0
         self._parallax = Parallax()
         self._metric = False  # whether parallax has told the map's metres
         self._key_pose: Matrix | None = None
@@ -85,6 +86,7 @@ class Fusion:
         """Starts an empty map."""
         self.map.reset()
         self.counts.clear()
+        self.makeshift = 0
         self._parallax.reset()
         self._metric = False
         self._key_pose = self._last = None
@@ -135,6 +137,8 @@ class Fusion:
         """One line: frames by outcome, size of the map."""
         left_out = [f"{count} {status}" for status, count in sorted(self.counts.items()) if status != FUSED]
         gone = f", {self.map.evicted} blocks left for newer ones" if self.map.evicted else ""
+        if self.makeshift:
+            gone += f", without {self.makeshift} fused before parallax told the map's metres"
         return (f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
                 f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}")
 
@@ -167,7 +171,7 @@ class Fusion:
                 return fault
         elif not self._metric:
             self.map.reset()
-            self._metric = True
+            self._metric, self.makeshift = True, self.counts[FUSED]
         outcome = self._integrate(frame, pose, fit, None if known is None else known[1])
         if view is not None and outcome.status == FUSED:
             self._parallax.keep(view)

@@ -165,3 +165,7 @@ def test_a_frame_that_parallax_does_not_reach_takes_the_metres_of_the_map() -> N
     assert outcome.status == FUSED and outcome.fit is not None
     assert outcome.fit.scale.scale == pytest.approx(1.25, abs=0.05)
     assert np.quantile(np.abs(fusion.mesh().vertices[:, 2] - Z), 0.95) < 0.06
+    assert 0 < fusion.makeshift < 5
+    assert f", without {fusion.makeshift} fused before parallax told the map's metres" in fusion.report()
+    fusion.reset()
+    assert "metres" not in fusion.report()
