@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .atomic import write_atomically
@@ -28,7 +28,8 @@ COLUMNS = {
                         "brackets the second severity of every damage",
     "generalisation": "worst over best AbsRel of the recordings; 1 is equally good everywhere",
     "3d_quality": "F-score at 5 cm of the cleaned clouds, mean over the recordings",
-    "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels as their errors do",
+    "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels as their errors do, and so it is small where all "
+                   "errors are alike: see the rank correlation",
     "anomaly_detection": "area under the ROC curve of that sigma, mean of occluders, noise patches and unseen domains; "
                          "0.5 is chance",
     "interpretability": "ways of `mono-depth-recon explain` to look into it",
@@ -37,7 +38,8 @@ COLUMNS = {
                 "the worst recording, for rough distances: 0.5, else, or where a baseline has as much on some "
                 "recording, no more than a look; relative models need reference depth; and of what is more than a "
                 "look: bad light and links where no damage makes AbsRel more than 1.2 times as large, filtering by "
-                "sigma where AUSE is at most 0.3, warning of the unknown where anomaly detection is at least 0.75",
+                "sigma where AUSE is at most 0.3 and the rank correlation is above 0, warning of the unknown where "
+                "anomaly detection is at least 0.75",
 }
 _LIVE_MS, _INTERACTIVE_MS = 100.0, 500.0
 _TO_MEASURE, _ROUGH = 0.8, 0.5
@@ -174,15 +176,23 @@ def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
     if not kinds:
         reason = next((row["reason"] for row in rows if row["reason"]), "not measured")
         return _cell(math.nan, "1", "", reason), _cell(math.nan, "1", "", reason)
-    ause = {kind: mean_of_known([row["ause"] for row in found]) for kind, found in kinds.items()}
+    ause = {kind: _mean(row["ause"] for row in found) for kind, found in kinds.items()}
     best = min(ause, key=lambda kind: ause[kind])
     found = kinds[best]
     at = found[0]["calibration"]["nominal"].index(0.7)
-    covered = mean_of_known([row["calibration"]["observed"][at] for row in found])
-    areas = {name: mean_of_known([row["anomaly"][name] for row in found]) for name in found[0]["anomaly"]}
-    told = f"{best}: covers {covered:.2f} of the errors at nominal 0.70; kinds: {', '.join(kinds)}"
+    covered = _mean(row["calibration"]["observed"][at] for row in found)
+    areas = {name: _mean(row["anomaly"][name] for row in found) for name in found[0]["anomaly"]}
+    rank = _mean(row["rank_correlation"] for row in found)
+    told = (f"{best}: rank correlation with the error {rank:.2f}, covers {covered:.2f} of the errors at nominal 0.70; "
+            f"kinds: {', '.join(kinds)}")
     by_kind = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
-    return _cell(ause[best], "1", told), _cell(mean_of_known(list(areas.values())), "1", by_kind)
+    orders = {**_cell(ause[best], "1", told), "orders": rank > 0}
+    return orders, _cell(mean_of_known(list(areas.values())), "1", by_kind)
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    """mean_of_known; None stands for NaN in rows that were kept as JSON."""
+    return mean_of_known([math.nan if value is None else value for value in values])
 
 
 def _interpretability(name: str) -> Cell:
@@ -226,7 +236,8 @@ def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
     if useful:
         words += [text for value, holds, text in (
             (row["noise_resilience"]["worst"], lambda value: value <= _UNMOVED, "in bad light and over bad links"),
-            (row["uncertainty"]["value"], lambda value: value <= _FILTERS, "filtered by its sigma"),
+            (row["uncertainty"]["value"], lambda value: value <= _FILTERS and row["uncertainty"]["orders"],
+             "filtered by its sigma"),
             (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
         ) if value is not None and holds(value)]
     return ", ".join(words) or "unknown: nothing was measured"

@@ -117,8 +117,11 @@ def uncertainty(results: Results) -> Html:
         if not rows:
             continue
         lines = [_uncertainty_line(results, row) for row in rows]
+        frames = max(int(row.get("frames") or 0) for row in rows)
         table = data_table(lines, _uncertainty_columns(lines), "Uncertainty: area between the sparsification curves "
-                           "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance)")
+                           "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance). Errors without "
+                           "alignment in metres, of relative models in disparity after scale and shift of each frame; "
+                           f"crop none; averaging mean of the frames' values, of {frames}")
         models = [row["model"] for row in rows if row.get("calibration") or row.get("sparsification")]
         drawn = [element("p", _UNCERTAINTY, class_="rule"), model_legend(results, models),
                  element("div", charts, class_="charts")] if any(charts) else None
@@ -156,7 +159,8 @@ def _sparsification(results: Results, row: Tree) -> Html:
 
 def _uncertainty_line(results: Results, row: Tree) -> Line:
     anomaly = row.get("anomaly") or {}
-    pairs = [("ause", row.get("ause")), *((key, anomaly.get(key)) for key in _ANOMALIES)]
+    pairs = [*((key, row.get(key)) for key in ("ause", "rank_correlation")),
+             *((key, anomaly.get(key)) for key in _ANOMALIES)]
     values = {key: float(value) for key, value in pairs if value is not None}
     note = row.get("reason") or ("no uncertainty" if row.get("kind") in (None, "none") else "")
     kind = row.get("kind") or "none"
@@ -166,6 +170,7 @@ def _uncertainty_line(results: Results, row: Tree) -> Line:
 
 def _uncertainty_columns(lines: Sequence[Line]) -> Mapping[str, Column]:
     columns = {"ause": Column("AUSE", "area between the sparsification curves by sigma and by the error", "low"),
+               "rank_correlation": Column("Rank corr.", "Spearman's, of sigma and error; 0 is chance", "high"),
                **{key: Column(text, f"area under the ROC of sigma: {text.lower()}", "high")
                   for key, text in _ANOMALIES.items()}}
     return {key: column for key, column in columns.items() if any(key in line.values for line in lines)}

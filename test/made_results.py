@@ -116,7 +116,8 @@ def _parts(results: Path) -> None:
              "calibration": {"nominal": curve, "observed": [value**2 for value in curve]},
              "sparsification": {"fraction": curve, "by_sigma": [1 - value / 2 for value in curve],
                                 "oracle": [1 - value for value in curve], "random": [1.0] * 10},
-             "ause": 0.21, "anomaly": {"occluder": 0.7, "noise_patch": None, "unseen_domain": 0.6}},
+             "ause": 0.21, "rank_correlation": 0.4321,
+             "anomaly": {"occluder": 0.7, "noise_patch": None, "unseen_domain": 0.6}},
             {"recording": RECORDING, "model": RELATIVE, "kind": "none", "reason": "no sigma <at all>",
              "calibration": None, "sparsification": None, "ause": None, "anomaly": None}]},
         "table3": {"columns": {"speed": "one frame", "best_use": "in words"}, "rows": [

@@ -119,6 +119,7 @@ def test_table_3_has_every_property_of_every_model(whole: tuple[Path, list[str]]
     assert "beside reference depth" in found["relative"]["best_use"]["text"]
     assert found["absent"]["speed"]["value"] is None and "missing" in found["absent"]["speed"]["text"]
     assert "--fine-tuned BEFORE AFTER" in found["absent"]["fine_tuning"]["text"]
+    assert "flip: rank correlation with the error " in row["uncertainty"]["text"]
     assert row["protocol"]["text"] == "metric" and found["relative"]["protocol"]["text"] == "affine"
     text = (whole[0] / "table3.md").read_text()
     assert "| property | metric_model | relative | absent |" in text and "| anomaly detection | " in text
@@ -132,6 +133,21 @@ def test_no_model_is_recommended_that_a_baseline_equals(tmp_path: Path, models: 
     assert max(delta1["constant"], delta1["mean map"]) >= delta1["metric_model"]
     told = rows(tmp_path / "results", "table3.json")[0]["best_use"]["text"]
     assert told.startswith("live, to look at, no better than the baseline ") and told.endswith(" on desk")
+
+
+def test_figures_that_are_unknown_bear_being_read_back(tmp_path: Path, models: dict[str, Model]) -> None:
+    path = FORMATS["folder"](tmp_path, Scene(frames=2))
+    study(path, tmp_path / "results", "metric_model")
+    kept = tmp_path / "results" / "uncertainty.json"
+    tree = json.loads(kept.read_text())
+    for row in tree["rows"]:  # as NaN comes back from JSON
+        row["rank_correlation"] = row["anomaly"]["occluder"] = None
+    kept.write_text(json.dumps(tree))
+    study(path, tmp_path / "results", "metric_model")
+    row = rows(tmp_path / "results", "table3.json")[0]
+    assert "rank correlation with the error nan" in row["uncertainty"]["text"] and not row["uncertainty"]["orders"]
+    assert row["anomaly_detection"]["value"] == pytest.approx(np.mean(
+        [tree["rows"][0]["anomaly"][name] for name in ("noise_patch", "unseen_domain")]))
 
 
 def test_failures_are_told_once_per_part_and_model(whole: tuple[Path, list[str]]) -> None:

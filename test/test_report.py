@@ -236,6 +236,7 @@ def test_tables_in_3d_name_protocol_range_averaging_and_units(page: Page) -> Non
         assert page.of("div", class_="scroll", **{"aria-label": name})
     assert page.of("button", title="points per square metre of surface")
     assert DEFINITIONS["density"].startswith("points per square metre of surface")
+    assert page.of("td", **{"data-value": "0.4321"}) and "Rank corr." in page.text
     paper, = (str(each["aria-label"]) for each in page.of("div", class_="scroll")
               if "The paper's Tables 1 and 2" in str(each["aria-label"]))
     assert PROTOCOLS["paper"].text() in paper
