@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MeshConfig
-from .mesh import Mesh, decimate, open3d_mesh
+from .mesh import Mesh, decimate
+
+_TAUBIN = (0.5, -0.53)  # in, and out by a little more
 
 
 def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
@@ -21,12 +23,19 @@ def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
 def smooth(mesh: Mesh, rounds: int) -> Mesh:
     """`rounds` of Taubin's smoothing (SIGGRAPH 1995): a step in and a step out, so that nothing shrinks.
 
-    Colours stay with their vertices.
+    All neighbours of a vertex count alike: weighted by their nearness, the slivers of Poisson and of maps fold, and the
+    surface becomes rougher. Colours stay with their vertices.
     """
-    import open3d as o3d
-
-    surface = open3d_mesh(mesh).filter_smooth_taubin(rounds, filter_scope=o3d.geometry.FilterScope.Vertex)
-    return Mesh(np.asarray(surface.vertices, np.float32), mesh.triangles, mesh.colors)
+    count = len(mesh.vertices)
+    edges = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64), axis=1)
+    low, high = np.divmod(np.unique(edges[:, 0] * count + edges[:, 1]), count)
+    at, neighbor = np.concatenate([low, high]), np.concatenate([high, low])
+    degree = np.bincount(at, minlength=count)
+    axes = mesh.vertices.T.astype(np.float64)
+    for step in _TAUBIN * rounds:
+        total = np.stack([np.bincount(at, axis[neighbor], count) for axis in axes])
+        axes += step * (total - degree * axes) / np.maximum(degree, 1)
+    return Mesh(axes.T.astype(np.float32), mesh.triangles, mesh.colors)
 
 
 def fill_holes(mesh: Mesh, size: float) -> Mesh:

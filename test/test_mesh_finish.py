@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import Mesh, clean_cloud, cloud_from_organised, drop_specks, mesh_grid
+from mono_depth_recon.mesh import (
+    Cloud,
+    Mesh,
+    clean_cloud,
+    cloud_from_organised,
+    drop_specks,
+    mesh_grid,
+    mesh_poisson,
+)
 from mono_depth_recon.mesh_files import write_mesh
 from mono_depth_recon.mesh_finish import fill_holes, finish_mesh, smooth
 from mono_depth_recon.mesh_quality import mesh_quality
@@ -76,6 +84,16 @@ def test_smoothing_keeps_the_volume_and_the_colours() -> None:
     assert mesh_quality(smoothed).roughness_deg < 0.7 * mesh_quality(rough).roughness_deg
     assert _volume(smoothed) == pytest.approx(_volume(rough), rel=0.02)
     np.testing.assert_array_equal(smoothed.colors, rough.colors)
+
+
+def test_smoothing_makes_a_surface_of_slivers_smoother_too() -> None:
+    """A rough wall by Poisson, whose triangles are of any shape."""
+    rng = np.random.default_rng(1)
+    x, y = np.meshgrid(np.linspace(-1, 1, 80), np.linspace(-1, 1, 80))
+    points = np.column_stack([x.ravel(), y.ravel(), 2 + 0.01 * rng.standard_normal(x.size)]).astype(np.float32)
+    rough = mesh_poisson(Cloud(points, np.zeros((x.size, 3), np.uint8)), 6, 0.05)
+    before, few, many = (mesh_quality(each).roughness_deg for each in (rough, smooth(rough, 3), smooth(rough, 30)))
+    assert before > few > many
 
 
 def test_finishing_does_what_the_parameters_say() -> None:
