@@ -17,7 +17,7 @@ from typing import Any
 from .atomic import writable_folder, write_atomically
 from .datasets.opening import open_dataset
 from .datasets.recording import Recording
-from .errors import ConfigError, MonoDepthError
+from .errors import ConfigError, DataError, MonoDepthError
 from .evaluation_baselines import baselines_of
 from .evaluation_plan import EvaluationPlan, recording_name
 from .evaluation_predictions import (
@@ -255,7 +255,11 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
         "models": {each.label: {"name": each.name, "output": each.config(plan.config).model.output,
                                 "weights": each.fingerprint(plan.config)} for each in plan.choices}}
     if path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise DataError(f"{path} cannot be read as the settings of an earlier run ({' '.join(str(error).split())}): "
+                            "choose another folder") from error
         earlier = before.get("kept", {}) if isinstance(before, dict) else {}
         clashes = [name for group, known in kept.items() for name, value in known.items()
                    if earlier.get(group, {}).get(name, value) != value]
