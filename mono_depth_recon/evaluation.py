@@ -258,8 +258,9 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
         try:
             before = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise DataError(f"{path} cannot be read as the settings of an earlier run ({' '.join(str(error).split())}): "
-                            "choose another folder") from error
+            text = " ".join(str(error).split())
+            raise DataError(f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
+                            ) from error
         earlier = before.get("kept", {}) if isinstance(before, dict) else {}
         clashes = [name for group, known in kept.items() for name, value in known.items()
                    if earlier.get(group, {}).get(name, value) != value]
