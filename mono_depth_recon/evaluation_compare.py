@@ -17,6 +17,7 @@ from .evaluation_tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percentiles
+_LEAST_FRAMES = 3
 
 _Frames = dict[str, dict[str, float]]  # frame -> figure -> value
 _Key = tuple[str, str, str]  # recording, protocol, model
@@ -26,7 +27,8 @@ _Key = tuple[str, str, str]  # recording, protocol, model
 class Difference:
     """One figure of a model on a recording under a protocol, in two results, over the frames that both have.
 
-    `a`, `b` means, `difference` b - a with its interval of 95 % from `low` to `high`.
+    `a`, `b` means, `difference` b - a with its interval of 95 % from `low` to `high`, NaN where there are too few
+    frames to tell it.
     """
 
     recording: str
@@ -102,9 +104,11 @@ def block_interval(values: NDArray[np.float64], block: int) -> tuple[float, floa
     """Interval of 95 % of the mean of values (N,) of consecutive frames, which are alike: whole blocks are drawn.
 
     The circular block bootstrap (Politis and Romano, 1992), percentiles of 2000 resamples, always the same ones. A
-    block has `block` frames, but a third of them at most.
+    block has `block` frames, but a third of them at most; NaN for fewer than 3 frames, which tell no spread.
     """
     count = len(values)
+    if count < _LEAST_FRAMES:
+        return math.nan, math.nan
     length = max(1, min(block, count // 3))
     starts = np.random.default_rng(0).integers(0, count, (RESAMPLES, -(-count // length)))
     drawn = (starts[:, :, None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :count] % count
@@ -145,7 +149,8 @@ def _markdown(made: Comparison) -> str:
     for row in made.rows:
         numbers = [f"{value:.4g}" for value in (row.a, row.b, row.difference)]
         lines.append((row.recording, row.protocol, row.model, row.figure, str(row.frames), *numbers,
-                      f"{row.low:.3g} to {row.high:.3g}", "yes" if row.is_clear else "no"))
+                      "too few frames" if math.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}",
+                      "yes" if row.is_clear else "no"))
     return (f"A: {made.a}, B: {made.b}. Means over the frames that both have; intervals by the circular block "
             f"bootstrap ({RESAMPLES} resamples, blocks of {made.block} frames, a third of the frames at most); clear: "
             f"the interval leaves out 0.\n\n{markdown_table(lines)}")

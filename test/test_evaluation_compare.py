@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from made_recordings import FORMATS, Scene
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation import evaluate
-from mono_depth_recon.evaluation_compare import block_interval, compare
+from mono_depth_recon.evaluation_compare import Comparison, Difference, block_interval, compare, write_comparison
 from mono_depth_recon.evaluation_tables import write_results
 
 
@@ -32,10 +33,10 @@ def write_csv(folder: Path, model: str, values: dict[str, float]) -> Path:
 
 
 def test_differences_of_common_frames(tmp_path: Path) -> None:
-    a = write_csv(tmp_path / "a", "m", {"1.0": 0.1, "2.0": 0.2, "3.0": 0.3})
-    b = write_csv(tmp_path / "b", "m", {"2.0": 0.4, "3.0": 0.5, "10.0": 0.9})
+    a = write_csv(tmp_path / "a", "m", {"1.0": 0.1, "2.0": 0.2, "3.0": 0.3, "10.0": 0.7})
+    b = write_csv(tmp_path / "b", "m", {"2.0": 0.4, "3.0": 0.5, "10.0": 0.9, "11.0": 0.9})
     row, = compare(a, b).rows
-    assert (row.figure, row.frames, row.a, row.b) == ("abs_rel", 2, pytest.approx(0.25), pytest.approx(0.45))
+    assert (row.figure, row.frames, row.a, row.b) == ("abs_rel", 3, pytest.approx(0.4), pytest.approx(0.6))
     assert row.difference == pytest.approx(0.2) == row.low == row.high and row.is_clear
 
 
@@ -57,7 +58,7 @@ def test_intervals_of_independent_frames_are_those_of_scipy() -> None:
     values = np.random.default_rng(0).normal(0.3, 1, 300)
     expected = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
     assert block_interval(values, 1) == pytest.approx(tuple(expected), abs=0.02)
-    assert block_interval(np.full(5, 2.0), 10) == (2, 2) and block_interval(np.array([1.0]), 10) == (1, 1)
+    assert block_interval(np.full(5, 2.0), 10) == (2, 2)
 
 
 def test_blocks_cover_what_single_frames_do_not() -> None:
@@ -88,3 +89,12 @@ def test_the_command_writes_and_prints_the_comparison(tmp_path: Path, models: di
     assert main(["evaluate", str(path), "--compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
     assert "takes two folders of results and no recordings" in capsys.readouterr().err
     assert main(["evaluate"]) == 1 and "expected recordings" in capsys.readouterr().err
+
+
+def test_too_few_frames_have_no_interval_and_nothing_clear(tmp_path: Path) -> None:
+    assert np.isnan(block_interval(np.array([1.0, 1.0]), 10)).all()
+    assert block_interval(np.array([1.0, 1.0, 1.0]), 10) == (1, 1)
+    one = Difference("desk", "metric", "a", "abs_rel", 1, 0.1, 0.2, 0.1, math.nan, math.nan)
+    assert not one.is_clear
+    text = write_comparison(tmp_path, Comparison(tmp_path, tmp_path, 10, [one]))
+    assert "| too few frames | no |" in text and '"low": null' in (tmp_path / "comparison.json").read_text()
