@@ -242,19 +242,28 @@ def with_triangles(mesh: Mesh, triangles: NDArray[np.int32]) -> Mesh:
     return Mesh(mesh.vertices[used], numbers[triangles], mesh.colors[used])
 
 
-def drop_specks(mesh: Mesh, triangles: int) -> Mesh:
-    """`mesh` without parts of fewer than `triangles` triangles; the largest part always stays.
+def _parts(mesh: Mesh) -> NDArray[np.intp]:
+    """(M,) the part of each triangle, as the smallest vertex of those that hang together (Shiloach and Vishkin, 1982).
 
-    Parts have no vertex in common: labels sink to the smallest vertex of each.
+    Each round hangs the larger root of every edge below the smaller one and shortens all ways to the roots.
     """
+    root = np.arange(len(mesh.vertices))
+    start, end = mesh.triangles[:, :2].ravel(), mesh.triangles[:, 1:].ravel()
+    while True:
+        apart = root[start] != root[end]
+        if not apart.any():
+            return root[mesh.triangles[:, 0]]
+        start, end = start[apart], end[apart]
+        np.minimum.at(root, np.maximum(root[start], root[end]), np.minimum(root[start], root[end]))
+        while not np.array_equal(shorter := root[root], root):
+            root = shorter
+
+
+def drop_specks(mesh: Mesh, triangles: int) -> Mesh:
+    """`mesh` without parts of fewer than `triangles` triangles; the largest part always stays."""
     if not len(mesh.triangles):
         return mesh
-    label, before = np.arange(len(mesh.vertices)), np.empty(0, np.int64)
-    while not np.array_equal(label, before):
-        before = label.copy()
-        np.minimum.at(label, mesh.triangles.ravel(), np.repeat(label[mesh.triangles].min(axis=1), 3))
-        label = label[label]
-    part = label[mesh.triangles[:, 0]]
+    part = _parts(mesh)
     size = np.bincount(part)
     return with_triangles(mesh, mesh.triangles[size[part] >= min(triangles, int(size.max()))])
 
