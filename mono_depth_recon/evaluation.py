@@ -7,6 +7,7 @@ repeated without a model. A recording, model or frame that fails is a row with i
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +37,8 @@ __all__ = ["Evaluation", "EvaluationPlan", "EvaluationRun", "FrameRow", "Progres
            "read_prediction", "recording_name", "score_run", "write_prediction"]
 
 Key = tuple[str, str, str]  # recording, model, protocol
+
+_RECENT = 21  # times that the shown rate is of
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,19 @@ class Evaluation:
 
 
 class Meter:
-    """Tells progress through steps of one part of an evaluation."""
+    """Tells progress through steps of one part of an evaluation; the rate is that of the last steps, because those
+    that an earlier run has kept take no time.
+    """
 
     def __init__(self, tell: Callable[[Progress], None], of: int, part: str = "") -> None:
-        self._tell, self._of, self._part, self._done, self._begin = tell, of, part, 0, time.monotonic()
+        self._tell, self._of, self._part, self._done = tell, of, part, 0
+        self._times = deque([time.monotonic()], maxlen=_RECENT)
 
     def step(self, recording: str, model: str) -> None:
         """One frame more."""
         self._done += 1
-        rate = self._done / max(time.monotonic() - self._begin, 1e-9)
+        self._times.append(time.monotonic())
+        rate = (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
         self._tell(Progress(self._done, self._of, rate, (self._of - self._done) / rate, recording, model, self._part))
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from mono_depth_recon.cli import main
 from mono_depth_recon.cli.evaluate import main as evaluate_tum
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.evaluation import EvaluationPlan, Progress, evaluate, read_prediction, write_prediction
+from mono_depth_recon.evaluation import EvaluationPlan, Meter, Progress, evaluate, read_prediction, write_prediction
 from mono_depth_recon.evaluation_plan import ModelChoice, PartOfRecording, folder_of
 from mono_depth_recon.evaluation_tables import summaries, tables, write_results
 from mono_depth_recon.frames import Prediction
@@ -356,3 +357,17 @@ def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     kept = len(list((tmp_path / "results/predictions/desk/unetpp_mobile").glob("*.npz")))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and "40/40 frames" in done.stderr and 8 <= kept < 40, done.stderr
+
+
+def test_remaining_time_is_that_of_the_frames_that_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred frames that an earlier run has kept, then some of two seconds each."""
+    now: list[float] = [0.0]
+    seen: list[Progress] = []
+    monkeypatch.setattr("mono_depth_recon.evaluation.time", SimpleNamespace(monotonic=lambda: now[0]))
+    meter = Meter(seen.append, 150)
+    for seconds in [1e-6] * 100 + [2.0] * 25:
+        now[0] += seconds
+        meter.step("recording", "model")
+    assert (seen[-1].done, seen[-1].of) == (125, 150)
+    assert seen[-1].rate == pytest.approx(0.5)
+    assert seen[-1].remaining_s == pytest.approx(50)
