@@ -6,7 +6,7 @@ The poses are in metres, and so is what is found here, whatever the model takes 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ _WIDTH = 320  # of the images that are searched
 _CELL = 10  # pixels; the strongest edge of each cell is a point
 _MIN_GRADIENT = 40.0  # grey levels, by Sobel: five a pixel
 _PATCH: _F32 = np.array([(dx, dy) for dy in (-2.4, -0.8, 0.8, 2.4) for dx in (-2.4, -0.8, 0.8, 2.4)], np.float32)
+_CORNERS = [0, 3, 12, 15]
+_AT_ONCE = 256  # points: arrays that are made again and again, of a size that the processor caches
 _RIM = 6
-_NOISE = 2.0  # grey levels that are no texture
+_FLAT = np.float32(len(_PATCH) * 2.0**2)  # squared grey levels that are no texture, but noise
 _KEPT, _COMPARED = 12, 3  # keyframes
 _BASELINE, _MIN_BASELINE = 0.1, 0.025  # of the scene's distance; what is looked for, and at least
 _MIN_TURN_DEG, _MAX_TURN_DEG = 3.0, 25.0  # between keyframes; to one that is compared
@@ -44,10 +46,33 @@ class SparseDepth:
 
 
 @dataclass(frozen=True, eq=False)
+class Patches:
+    """Grey levels (N, 16) about points, without their mean and of length 1, and the rays (N, 16, 3) they come along."""
+
+    levels: _F32
+    rays: _F32
+
+    @classmethod
+    def about(cls, pixels: _F32, gray: _F32, camera: PinholeCamera) -> Patches:
+        """Those about `pixels` (N, 2) of a grey image (h, w)."""
+        import cv2
+
+        places = pixels[:, None] + _PATCH
+        levels = cv2.remap(gray, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+        levels -= levels.mean(axis=1, keepdims=True)
+        levels /= np.sqrt(np.square(levels).sum(axis=1, keepdims=True) + _FLAT)
+        rays = np.concatenate([places, np.ones((*places.shape[:2], 1), np.float32)], axis=-1)
+        return cls(levels, rays @ np.linalg.inv(camera.K).T.astype(np.float32))
+
+    def __getitem__(self, which: slice | NDArray[np.bool_]) -> Patches:
+        return Patches(self.levels[which], self.rays[which])
+
+
+@dataclass(frozen=True, eq=False)
 class Keyframe:
     """A view as the next ones are compared with it: grey (h, w), its camera and pose, and the points found in it.
 
-    The scene is about `metres` away.
+    The scene is about `metres` away. `patches` are those of the points.
     """
 
     gray: _F32
@@ -55,6 +80,7 @@ class Keyframe:
     T_world_camera: Matrix
     metres: float
     found: SparseDepth
+    patches: Patches
 
 
 class Parallax:
@@ -78,12 +104,16 @@ class Parallax:
         usual = float(np.median(expected[known])) if (known := np.isfinite(expected)).any() else _UNKNOWN_M
         others = self._others(T_world_camera, usual)
         pixels = edge_points(gray) if others else np.empty((0, 2), np.float32)
-        view = Keyframe(gray, small, T_world_camera, usual, SparseDepth(pixels, np.empty(0, np.float32), gray.shape))
         if not len(pixels):
-            return view
+            nothing = np.empty(0, np.float32)
+            bare = Patches(np.empty((0, len(_PATCH)), np.float32), np.empty((0, len(_PATCH), 3), np.float32))
+            return Keyframe(gray, small, T_world_camera, usual, SparseDepth(pixels, nothing, gray.shape), bare)
         start = expected[tuple(np.rint(pixels.T[::-1]).astype(int))]
         start = np.where(np.isfinite(start) & (start > 0), 1 / start, np.float32(1 / usual))
-        return replace(view, found=_searched(view, others, start))
+        patches = Patches.about(pixels, gray, small)
+        sure, inverse = _searched(patches, others, T_world_camera, start)
+        found = SparseDepth(pixels[sure], inverse[sure], gray.shape)
+        return Keyframe(gray, small, T_world_camera, usual, found, patches[sure])
 
     def keep(self, view: Keyframe) -> None:
         """Compares later views with this one, unless the camera stood about there already."""
@@ -126,29 +156,27 @@ def edge_points(gray: _F32) -> _F32:
     return np.stack([column * _CELL + inside % _CELL, row * _CELL + inside // _CELL], axis=-1).astype(np.float32)
 
 
-def _searched(view: Keyframe, others: list[Keyframe], start: _F32) -> SparseDepth:
-    """The points of `view` that are found without doubt, from inverse depth `start` (N,) on: coarse, then fine.
+def _searched(patches: Patches, others: list[Keyframe], T_world_camera: Matrix, start: _F32,
+              ) -> tuple[NDArray[np.bool_], _F32]:
+    """Which points (N,) are found without doubt, and inverse depth (N,), from `start` (N,) on: coarse, then fine.
 
     The correlation is the mean over all others before its maximum is taken (Okutomi and Kanade, PAMI 1993).
     """
-    pixels = view.found.pixels
     tried = _candidates(start, *_COARSE)
-    alike = _correlation(view, others, pixels, tried)
+    alike = _correlation(patches, others, T_world_camera, tried)
     best, inverse = _peaks(tried, alike)
-    rows = np.arange(len(best))
-    height = alike[rows, best]
+    height = alike[np.arange(len(best)), best]
     apart = np.abs(np.arange(_COARSE[1]) - best[:, None]) > 3
     rival = np.where(apart, alike, -1).max(axis=1)
     broad = (alike > height[:, None] - 0.1).sum(axis=1)
     sure = (height > _ALIKE) & (height - rival > _LEAD) & (broad <= _BREADTH) & _inner(best, _COARSE[1])
-    pixels, tried = pixels[sure], _candidates(inverse[sure], *_FINE)
-    if not len(pixels):
-        return SparseDepth(pixels, np.empty(0, np.float32), view.found.shape)
-    alike = _correlation(view, others, pixels, tried)
-    best, inverse = _peaks(tried, alike)
-    sure = (alike.max(axis=1) > _SURE) & _inner(best, _FINE[1])
-    sure &= sure.sum() >= _MIN_SHARE * len(start)
-    return SparseDepth(pixels[sure], inverse[sure], view.found.shape)
+    if not sure.any():
+        return sure, inverse
+    tried = _candidates(inverse[sure], *_FINE)
+    alike = _correlation(patches[sure], others, T_world_camera, tried)
+    best, inverse[sure] = _peaks(tried, alike)
+    sure[sure] = (alike.max(axis=1) > _SURE) & _inner(best, _FINE[1])
+    return sure & (sure.sum() >= _MIN_SHARE * len(start)), inverse
 
 
 def _candidates(middle: _F32, span: float, count: int) -> _F32:
@@ -158,41 +186,52 @@ def _candidates(middle: _F32, span: float, count: int) -> _F32:
     return tried
 
 
-def _correlation(view: Keyframe, others: list[Keyframe], pixels: _F32, tried: _F32) -> _F32:
-    """(N, D) mean normalised correlation of patches about `pixels` (N, 2), were they at inverse depths `tried` (N, D).
+def _correlation(patches: Patches, others: list[Keyframe], T_world_camera: Matrix, tried: _F32) -> _F32:
+    """(N, D) mean normalised correlation of patches with others, were they at inverse depths `tried` (N, D).
 
     -1 where fewer than two of the others (one, where there is but one) see the whole patch.
     """
-    import cv2
-
-    places = pixels[:, None] + _PATCH
-    patch = cv2.remap(view.gray, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
-    patch -= patch.mean(axis=1, keepdims=True)
-    noise = np.float32(len(_PATCH) * _NOISE**2)
-    patch /= np.sqrt(np.square(patch).sum(axis=1, keepdims=True) + noise)
-    rays = np.concatenate([places, np.ones((*places.shape[:2], 1), np.float32)], axis=-1) @ \
-        np.linalg.inv(view.camera.K).T.astype(np.float32)
     total, count = np.zeros(tried.shape, np.float32), np.zeros(tried.shape, np.float32)
-    for other in others:
-        x, y = _projected(rays, tried, other, view.T_world_camera)
-        height, width = other.gray.shape
-        inside = ((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)).all(axis=-1)
-        seen = cv2.remap(other.gray, x.reshape(len(x), -1), y.reshape(len(y), -1), cv2.INTER_LINEAR).reshape(x.shape)
-        seen -= seen.mean(axis=-1, keepdims=True)
-        alike = np.einsum("ndp,np->nd", seen, patch) / np.sqrt(np.einsum("ndp,ndp->nd", seen, seen) + noise)
-        total += np.where(inside, alike, 0)
-        count += inside
+    ways = [(other.gray, *_way(T_world_camera, other)) for other in others]
+    for first in range(0, len(tried), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        some = patches[part]
+        columns = np.stack([some.levels, np.ones_like(some.levels)], axis=-1)
+        for gray, turn, shift in ways:
+            x, y = _projected(some.rays @ turn, tried[part, :, None], shift)
+            inside = _inside(x[..., _CORNERS], y[..., _CORNERS], gray.shape)  # then all that lies between them is
+            total[part] += np.where(inside, _alike(gray, x, y, columns), 0)
+            count[part] += inside
     return np.where(count >= min(2, len(others)), total / np.maximum(count, 1), np.float32(-1))
 
 
-def _projected(rays: _F32, tried: _F32, other: Keyframe, T_world_camera: Matrix) -> tuple[_F32, _F32]:
-    """Pixels x and y (N, D, P) in `other` of points along `rays` (N, P, 3) at inverse depths `tried` (N, D)."""
+def _way(T_world_camera: Matrix, other: Keyframe) -> tuple[_F32, _F32]:
+    """(3, 3) that rows of rays are multiplied with, and (3,) shift by inverse depth: homogeneous pixels of `other`."""
     motion = np.linalg.inv(other.T_world_camera) @ T_world_camera
-    turned = rays @ (other.camera.K @ motion[:3, :3]).T.astype(np.float32)
-    shift = (other.camera.K @ motion[:3, 3]).astype(np.float32)
-    x, y, z = (turned[:, None, :, axis] + tried[..., None] * shift[axis] for axis in range(3))
-    scale = 1 / np.maximum(z, np.float32(1e-3))
-    return x * scale, y * scale
+    return ((other.camera.K @ motion[:3, :3]).T.astype(np.float32), (other.camera.K @ motion[:3, 3]).astype(np.float32))
+
+
+def _projected(turned: _F32, tried: _F32, shift: _F32) -> tuple[_F32, _F32]:
+    """Pixels x and y (N, D, P) of points along `turned` rays (N, P, 3) at inverse depths `tried` (N, D, 1)."""
+    x, y, z = (turned[:, None, :, axis] + tried * shift[axis] for axis in range(3))
+    scale = np.reciprocal(np.maximum(z, np.float32(1e-3), out=z), out=z)
+    return np.multiply(x, scale, out=x), np.multiply(y, scale, out=y)
+
+
+def _inside(x: _F32, y: _F32, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    height, width = shape
+    return np.asarray(((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)).all(axis=-1))
+
+
+def _alike(gray: _F32, x: _F32, y: _F32, columns: _F32) -> _F32:
+    """Correlation (N, D) of the grey levels at x and y (N, D, P) with `columns` (N, P, 2): patches, and ones."""
+    import cv2
+
+    seen = cv2.remap(gray, x.reshape(len(x), -1), y.reshape(len(y), -1), cv2.INTER_LINEAR).reshape(x.shape)
+    product, total = np.moveaxis(seen @ columns, -1, 0)
+    square = np.einsum("ndp,ndp->nd", seen, seen) - np.square(total) / np.float32(len(_PATCH))
+    alike: _F32 = product / np.sqrt(np.maximum(square, 0) + _FLAT)
+    return alike
 
 
 def _peaks(tried: _F32, alike: _F32) -> tuple[NDArray[np.intp], _F32]:
@@ -212,7 +251,7 @@ def _inner(best: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
 def _moved(kept: Keyframe, view: Keyframe) -> SparseDepth:
     """The points of a kept keyframe as they lie in the image of `view`, where they look the same there."""
     camera, found = kept.camera, kept.found
-    same = _correlation(kept, [view], found.pixels, found.inverse[:, None])[:, 0] > _ALIKE
+    same = _correlation(kept.patches, [view], kept.T_world_camera, found.inverse[:, None])[:, 0] > _ALIKE
     found = SparseDepth(found.pixels[same], found.inverse[same], found.shape)
     rays = np.column_stack([found.pixels, np.ones(len(found.pixels))]) @ np.linalg.inv(camera.K).T
     motion = np.linalg.inv(view.T_world_camera) @ kept.T_world_camera

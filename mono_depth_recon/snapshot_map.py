@@ -30,7 +30,6 @@ from .snapshot import SnapshotResult
 from .snapshot_process import JobWorker
 
 _SPECK_TRIANGLES = 60
-_NICENESS = 15
 # Odometry's world is its first frame, an optical one: turned so that x is forward, y left and z up (REP 103).
 _UPRIGHT = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 
@@ -252,10 +251,10 @@ def _clustered(mesh: Mesh, size: float) -> Mesh:
 
 
 class MapWorker(JobWorker):
-    """The process of the map, of low priority: frames go before it."""
+    """The process of the map, which runs where a core has nothing else to do: frames go before it."""
 
     def __init__(self) -> None:
-        super().__init__("map worker", niceness=_NICENESS, holding="mono_depth_recon.snapshot_map:MapKeeper")
+        super().__init__("map worker", idle=True, holding="mono_depth_recon.snapshot_map:MapKeeper")
 
 
 def _resident_mib() -> float:

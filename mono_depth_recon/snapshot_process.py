@@ -28,8 +28,8 @@ from .errors import MonoDepthError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ALIGNMENT = 64
-_BOOT = ("import sys; sys.path[:] = sys.argv[6:]; from mono_depth_recon.snapshot_process import serve; "
-         "serve(sys.argv[1], *map(int, sys.argv[2:6]))")
+_BOOT = ("import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.snapshot_process import serve; "
+         "serve(sys.argv[1], *map(int, sys.argv[2:7]))")
 
 _Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of every array
 
@@ -52,14 +52,17 @@ class Job(Protocol):
 class JobWorker:
     """Runs jobs one after another in a process of low priority; a context manager.
 
-    The process starts with the first job (or `start`), ends with `close`, and with this process however that ends.
+    With `idle` it runs only where a core has nothing else to do (sched(7), SCHED_IDLE). The process starts with the
+    first job (or `start`), ends with `close`, and with this process however that ends.
     `holding` ('module:class' of this package) is made there once, and every job gets it: what it held is lost when the
     process dies, so that a job is told so which finds it dead; else a new process takes over without a word.
     `deaths` counts the processes that ended by themselves.
     """
 
-    def __init__(self, name: str, threads: int = 1, niceness: int = 10, holding: str = "") -> None:
-        self._name, self._threads, self._niceness, self._holding = name, threads, niceness, holding
+    def __init__(self, name: str, threads: int = 1, niceness: int = 10, idle: bool = False,
+                 holding: str = "") -> None:
+        self._name, self._threads, self._holding = name, threads, holding
+        self._niceness, self._idle = niceness, idle
         self._lock = threading.Lock()  # guards the two below
         self._process: _Process | None = None
         self._closed = False
@@ -108,7 +111,7 @@ class JobWorker:
                 if self._holding and job is not None:
                     raise MonoDepthError(job.lost(_cause(self._name, status)))
             if self._process is None:
-                self._process = _Process(self._holding, self._threads, self._niceness)
+                self._process = _Process(self._holding, self._threads, self._niceness, self._idle)
             return self._process
 
     def _refuse_when_closed(self) -> None:
@@ -143,11 +146,11 @@ def _cause(name: str, status: int) -> str:
 class _Process:
     """The parent's end: a child interpreter, a pipe of messages and shared memory for arrays."""
 
-    def __init__(self, holding: str, threads: int, niceness: int) -> None:
+    def __init__(self, holding: str, threads: int, niceness: int, idle: bool) -> None:
         self._pipe, child_pipe = Pipe()
         self._memory = os.memfd_create("mono_depth_recon_arrays")
         handles = (child_pipe.fileno(), self._memory)
-        arguments = [holding, *(str(number) for number in (*handles, os.getpid(), niceness))]
+        arguments = [holding, *(str(number) for number in (*handles, os.getpid(), niceness, int(idle)))]
         self._child = subprocess.Popen([sys.executable, "-c", _BOOT, *arguments, *sys.path], pass_fds=handles,
                                        stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
         child_pipe.close()
@@ -197,10 +200,12 @@ def _view(shared: mmap.mmap, place: tuple[str, tuple[int, ...], int]) -> NDArray
     return np.ndarray(shape, kind, shared, offset)
 
 
-def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int) -> None:
+def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int, idle: int) -> None:
     """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
     _die_with(parent)
     os.nice(niceness)
+    if idle:  # such a process leaves its core at once; a nice one finishes its turn first, and a frame waits for it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     import cv2
     import open3d as o3d
 

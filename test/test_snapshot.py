@@ -19,11 +19,12 @@ import pytest
 
 from mono_depth_recon.arrays import Points
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.config import MeshConfig
+from mono_depth_recon.config import FusionConfig, MeshConfig
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.mesh import make_mesh
 from mono_depth_recon.pointcloud import back_project
 from mono_depth_recon.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, snapshot_folder
+from mono_depth_recon.snapshot_map import MapWorker, ResetJob
 
 DEADLINE_S = 60.0
 
@@ -150,6 +151,14 @@ def test_the_worker_is_polite_and_light(points: Points, tmp_path: Path) -> None:
         assert b"OMP_NUM_THREADS=1" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         mapped = Path(f"/proc/{pid}/maps").read_text()
     assert not [name for name in ("rclpy", "libtorch", "openvino") if name in mapped]
+
+
+def test_the_map_runs_on_idle_cores_only() -> None:
+    with MapWorker() as worker:
+        pid = worker.start().result(DEADLINE_S)
+        worker.submit(ResetJob(FusionConfig())).result(DEADLINE_S)
+        threads = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_IDLE}
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

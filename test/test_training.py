@@ -20,6 +20,7 @@ from training.augment import (  # noqa: E402
     augment,
     change_colours,
     mirrored,
+    motion_kernel,
     random_view,
     resized,
     rotation_about_axis,
@@ -115,10 +116,21 @@ def test_augmentation_is_a_function_of_its_seed() -> None:
 
 def test_colour_changes_keep_shape_and_type_and_do_change() -> None:
     rgb = made_scene(1, 96, 64).rgb
-    always = dataclasses.replace(SETTINGS.augment, grey=1.0, blur=1.0, noise=1.0, jpeg=1.0)
+    always = dataclasses.replace(SETTINGS.augment, grey=1.0, blur=1.0, motion=1.0, noise=1.0, jpeg=1.0)
     changed = change_colours(rgb, always, np.random.default_rng(0))
     assert (changed.shape, changed.dtype) == (rgb.shape, np.uint8)
     assert not np.array_equal(changed, rgb)
+
+
+def test_motion_blur_is_a_line_of_its_length_and_direction() -> None:
+    for length, angle in ((1.0, 0.3), (6.0, 0.0), (9.0, math.pi / 2), (7.0, 2.2)):
+        kernel = motion_kernel(length, angle)
+        assert kernel.sum() == pytest.approx(1)
+        y, x = np.indices(kernel.shape) - (len(kernel) - 1) / 2
+        assert abs((x * kernel).sum()) < 0.02 > abs((y * kernel).sum())
+        along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+        assert math.sqrt((along**2 * kernel).sum()) == pytest.approx(length / math.sqrt(12), abs=0.25)
+        assert math.sqrt((across**2 * kernel).sum()) < 0.4
 
 
 def test_cropped_window_moves_the_intrinsics_along() -> None:

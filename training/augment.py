@@ -132,12 +132,14 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator) -> Rgb:
-    """Light (gamma, gain, tint, contrast), grey, blur, noise and JPEG, each by its chance and size."""
+    """Light (gamma, gain, tint, contrast), grey, blur, motion blur, noise and JPEG, each by its chance and size."""
     rgb = cv2.LUT(rgb, _curves(settings, rng))
     if rng.random() < settings.grey:
         rgb = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < settings.blur:
         rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.3, settings.blur_px))
+    if settings.motion and rng.random() < settings.motion:
+        rgb = cv2.filter2D(rgb, -1, motion_kernel(rng.uniform(1.0, settings.motion_px), rng.uniform(0, math.pi)))
     if rng.random() < settings.noise:
         noise = rng.standard_normal(rgb.shape, np.float32) * np.float32(rng.uniform(1, settings.noise_levels))
         rgb = np.clip(rgb + noise, 0, 255).astype(np.uint8)
@@ -145,6 +147,15 @@ def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator
         quality = int(rng.integers(settings.jpeg_quality, 96))
         rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     return rgb
+
+
+def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
+    """(K, K) with sum 1: a point, seen by a camera that moves `length` pixels along `angle` (rad) while it exposes."""
+    radius = math.ceil(length / 2)
+    steps = np.linspace(-length / 2, length / 2, 8 * radius + 1)
+    x, y = radius + steps * math.cos(angle), radius + steps * math.sin(angle)
+    kernel, _, _ = np.histogram2d(y, x, 2 * radius + 1, [[-0.5, 2 * radius + 0.5]] * 2)
+    return (kernel / kernel.sum()).astype(np.float32)
 
 
 def _curves(settings: AugmentSettings, rng: np.random.Generator) -> Rgb:

@@ -9,11 +9,12 @@ is its median, "mean depth map" its mean at each pixel.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.tum import TumFolder
-from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.evaluation_baselines import CONSTANT, MEAN_MAP, baselines
-from mono_depth_recon.frames import Sample
+from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.metrics import ALIGNMENTS, depth_metrics
+from mono_depth_recon.metrics_protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
 
 from .frame_store import Frames
@@ -40,6 +42,7 @@ TEST_POSITIONS = (121, 140)  # of freiburg1_rpy_part
 TEST_ROOMS, TEST_ROOM_SEED, TEST_ROOM_FRAMES = 16, 90_000, 8
 
 MEANS = ("abs_rel", "rmse", "delta1", "silog")
+PAPER_MEANS = ("ssim", "mse", "psnr", "r2")
 
 _BASELINES = {CONSTANT: "constant", MEAN_MAP: "mean depth map"}
 
@@ -56,15 +59,20 @@ class TestSet:
 
 
 def report(card: Path, settings: Settings, data: Path, cache: Path) -> list[dict[str, Any]]:
-    """The figures of all sets: mean over frames of AbsRel, RMSE (m), delta1 and SILog, by method and alignment."""
+    """The figures of all sets, means over frames: AbsRel, RMSE (m), delta1 and SILog by method and alignment, and under
+    "paper" SSIM, MSE, PSNR and R2 by method, truth and prediction each min-max scaled to [0, 1].
+    """
     model = load_canonical(card, ModelConfig(), settings.threads)
     figures = []
     for test in test_sets(settings, data, cache):
         methods: dict[str, Predict] = {model.name: lambda s: _known(model.predict([(s.rgb, s.camera)])[0].depth)}
         methods |= {_BASELINES[each.label]: each.depth for each in baselines(test.known)}
-        rows = [{"method": name, **row} for name, predict in methods.items()
-                for row in score(predict, tqdm(test.frames, f"{test.name}: {name}"))]
-        figures.append({"set": test.name, "frames": len(test.frames), "rows": rows})
+        entry: dict[str, Any] = {"set": test.name, "frames": len(test.frames), "rows": [], "paper": []}
+        for name, predict in methods.items():
+            pairs = [(predict(sample), _known(sample.depth)) for sample in tqdm(test.frames, f"{test.name}: {name}")]
+            entry["rows"] += [{"method": name, **row} for row in score(pairs)]
+            entry["paper"].append({"method": name, **paper_score(pairs)})
+        figures.append(entry)
     return figures
 
 
@@ -85,15 +93,23 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
                     [unseen[i] for i in range(len(unseen))], room_known)]
 
 
-def score(predict: Predict, samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """One row per alignment: means over the frames."""
-    pairs = [(predict(sample), _known(sample.depth)) for sample in samples]
+def score(pairs: Sequence[tuple[Depth, Depth]]) -> list[dict[str, Any]]:
+    """One row per alignment of predictions with their truth: means over the frames."""
     rows = []
     for alignment in ALIGNMENTS:
         results = [depth_metrics(depth, truth, alignment=alignment) for depth, truth in pairs]
         means = {key: round(float(np.mean([getattr(result, key) for result in results])), 4) for key in MEANS}
         rows.append({"alignment": alignment, **means})
     return rows
+
+
+def paper_score(pairs: Sequence[tuple[Depth, Depth]]) -> dict[str, float]:
+    """Means over the frames of the paper's figures; NaN where no frame has any, as of a constant."""
+    found = []
+    for depth, truth in pairs:
+        with contextlib.suppress(DataError):  # a constant cannot be scaled
+            found.append(FrameScorer(Prediction(depth), truth).score(PROTOCOLS["paper"]).figures)
+    return {key: round(float(np.mean([each[key] for each in found])), 4) for key in PAPER_MEANS} if found else {}
 
 
 def table(figures: Sequence[dict[str, Any]]) -> str:
@@ -103,6 +119,11 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
         for row in part["rows"]:
             numbers = " | ".join(f"{row[key]:.3f}" for key in MEANS)
             lines.append(f"| {part['set']} | {row['method']} | {row['alignment']} | {numbers} |")
+    lines += ["", "| set, as the paper scores | method | SSIM | MSE | PSNR (dB) | R2 |", "| --- " * 6 + "|"]
+    for part in figures:
+        for row in part.get("paper", []):
+            numbers = " | ".join(f"{row[key]:.3f}" if key in row else "" for key in PAPER_MEANS)
+            lines.append(f"| {part['set']} | {row['method']} | {numbers} |")
     return "\n".join(lines)
 
 

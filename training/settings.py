@@ -98,7 +98,8 @@ class AugmentSettings:
     """Chances (0 to 1) and sizes of the random changes of one frame; the defaults change nothing.
 
     `full_frame` is the chance to see the whole frame; otherwise `crop` (a share of these) cuts a window that moves the
-    principal point, and the rest turns the camera exactly. `rotate` turns the whole frame in its plane.
+    principal point, and the rest turns the camera exactly. `rotate` turns the whole frame in its plane. `motion` blurs
+    along a straight line of up to `motion_px` pixels.
     """
 
     full_frame: float = 1.0
@@ -117,6 +118,8 @@ class AugmentSettings:
     grey: float = 0.0
     blur: float = 0.0
     blur_px: float = 1.5
+    motion: float = 0.0
+    motion_px: float = 6.0
     noise: float = 0.0
     noise_levels: float = 10.0
     jpeg: float = 0.0

@@ -17,29 +17,28 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """One slot between two threads; `put` replaces what was not taken."""
+    """`room` slots between two threads; where all are taken `put` pushes out the oldest."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 1) -> None:
         self._condition = threading.Condition()
-        self._item: T | None = None
+        self._items: deque[T] = deque(maxlen=room)
         self._closed = False
 
     def put(self, item: T) -> bool:
-        """Leaves `item`; True when it replaced one that nobody had taken."""
+        """Leaves `item`; True when it pushed out one that nobody had taken."""
         with self._condition:
-            replaced = self._item is not None
-            self._item = item
+            pushed_out = len(self._items) == self._items.maxlen
+            self._items.append(item)
             self._condition.notify()
-        return replaced
+        return pushed_out
 
     def take(self, not_before: float = 0.0) -> T | None:
-        """Waits for an item, but until `not_before` (time.monotonic) at least; None once closed."""
+        """Waits for the oldest item, but until `not_before` (time.monotonic) at least; None once closed."""
         with self._condition:
             while not self._closed:
                 wait = not_before - time.monotonic()
-                if self._item is not None and wait <= 0:
-                    item, self._item = self._item, None
-                    return item
+                if self._items and wait <= 0:
+                    return self._items.popleft()
                 self._condition.wait(wait if wait > 0 else None)
         return None
 
@@ -113,7 +112,7 @@ class FrameStats:
 
 
 class FrameWorker(Generic[T]):
-    """Runs `process(item)` on the newest item in a thread of its own, at most `max_rate()` times a second.
+    """Runs `process(item)` on the newest `room` items in a thread of its own, at most `max_rate()` times a second.
 
     A MonoDepthError of `process` goes to `refuse` and the next item is taken. Anything else is a bug:
     the thread ends, and `failed` receives the exception.
@@ -125,15 +124,16 @@ class FrameWorker(Generic[T]):
         refuse: Callable[[MonoDepthError], None],
         max_rate: Callable[[], float],
         failed: Callable[[BaseException], None],
+        room: int = 1,
     ) -> None:
         self._process, self._refuse, self._max_rate = process, refuse, max_rate
-        self._mailbox: Mailbox[T] = Mailbox()
+        self._mailbox: Mailbox[T] = Mailbox(room)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="frame_worker")
         self._running = self._pool.submit(self._run)
         self._running.add_done_callback(lambda done: _report(done, failed))
 
     def put(self, item: T) -> bool:
-        """Hands over the newest item; True when it replaced an unprocessed one."""
+        """Hands over the newest item; True when it pushed out an unprocessed one."""
         return self._mailbox.put(item)
 
     def close(self) -> None:

@@ -47,6 +47,7 @@ from .poses import Poses
 from .publications import Publications
 
 _SHOWN_POINTS = 200_000
+_WAITING = 4  # frames, while the map is shown or a pose is late
 _VISUAL_FRAME = "visual_odom"
 _VISUAL = "RGB-D odometry on the predicted depth, which drifts"
 _OWN_POSES = (f"fusion: poses come from {_VISUAL}, in the frame '{_VISUAL_FRAME}'; for better ones set "
@@ -187,7 +188,7 @@ class Mapping:
             self._worker = MapWorker()
             self._worker.start()
         self._ended = Future()
-        self._thread = FrameWorker(self._take, self._refuse, lambda: 0.0, self._failed)
+        self._thread = FrameWorker(self._take, self._refuse, lambda: 0.0, self._failed, _WAITING)
 
     def _end(self) -> None:
         thread, self._thread = self._thread, None

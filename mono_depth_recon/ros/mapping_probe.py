@@ -1,4 +1,4 @@
-"""mapping_probe: measures what fusion costs the frames of a running recon_node, by turning it off and on in turns."""
+"""mapping_probe: measures what fusion costs the frames of a running recon_node, by turning it off and on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MappingProbeSettings:
     """How long is measured, and where the result goes."""
 
     output: str = setting("mapping.json", "file of the result")
-    pairs: int = setting(5, "how often fusion is turned off and on", low=1, high=1000)
+    off_first: bool = setting(True, "whether fusion is off in the first of the two turns")
     seconds: float = setting(10.0, "length of each turn", unit="s", low=1.0, high=1e5)
     node: str = setting("recon_node", "name of the node that fuses")
 
@@ -47,7 +47,7 @@ class MappingProbe:
         self._node, self._target = node, target
         self._log = FrameLog()
         self._changed = threading.Condition()
-        self._map: dict[str, str] = {}
+        self._said: dict[str, dict[str, str]] = {}  # by name of the status
         self._reports = 0
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
         node.create_subscription(Image, "image", self._on_image, qos)
@@ -60,15 +60,21 @@ class MappingProbe:
         """A measurement with fusion on or off: of the frames, and with it on of the map. Raises DataError."""
         self._set("fusion.enabled", fusing)
         time.sleep(_SETTLE_S)
-        before, begin = self._figures() if fusing else {}, time.monotonic()
+        before, begin = self._figures(fusing), time.monotonic()
         time.sleep(seconds)
-        after, end = self._figures() if fusing else {}, time.monotonic()
-        result: dict[str, Any] = {"fusing": fusing, "frames": asdict(self._log.measure(begin, begin + seconds))}
+        after, end = self._figures(fusing), time.monotonic()
+        result: dict[str, Any] = {"fusing": fusing, "frames": asdict(self._log.measure(begin, begin + seconds)),
+                                  "node_p50_ms": float(after[self._target]["latency_p50_ms"])}
         if fusing:
-            counts = {name: int(after[name]) - int(before[name]) for name in _COUNTS}
-            result["map"] = counts | {"seconds": end - begin, "memory_mib": float(after["memory_mib"]),
-                                      "blocks": int(after["blocks"])}
+            was, now = (said[self._map] for said in (before, after))
+            counts = {name: int(now[name]) - int(was[name]) for name in _COUNTS}
+            result["map"] = counts | {"seconds": end - begin, "memory_mib": float(now["memory_mib"]),
+                                      "blocks": int(now["blocks"])}
         return result
+
+    @property
+    def _map(self) -> str:
+        return f"{self._target}: map"
 
     def _set(self, name: str, value: bool) -> None:
         if not self._parameters.wait_for_service(_WAIT_S):
@@ -83,13 +89,18 @@ class MappingProbe:
         if not result.successful:
             raise DataError(f"{name} was refused: {result.reason}")
 
-    def _figures(self) -> dict[str, str]:
-        """The next diagnostics of the map. Raises DataError where none come."""
+    def _figures(self, fusing: bool) -> dict[str, dict[str, str]]:
+        """What the next diagnostics say of the node and of its map. Raises DataError where none come."""
         with self._changed:
             last = self._reports
-            if not self._changed.wait_for(lambda: self._reports > last, _WAIT_S):
-                raise DataError(f"no diagnostics of a map within {_WAIT_S:g} s: is fusion.enabled?")
-            return self._map
+
+            def came() -> bool:
+                return self._reports > last and fusing == (self._map in self._said)
+
+            if not self._changed.wait_for(came, _WAIT_S):
+                raise DataError(f"no diagnostics {'of a map' if fusing else 'without a map'} within {_WAIT_S:g} s: "
+                                f"is {self._target} running, and fusion.enabled {str(fusing).lower()}?")
+            return self._said
 
     def _on_image(self, msg: Image) -> None:
         self._log.add_input(nanoseconds(msg.header.stamp), time.monotonic())
@@ -99,24 +110,23 @@ class MappingProbe:
         self._log.add_output(stamp, time.monotonic(), age=time.time() - stamp / 1e9)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            if status.name.endswith(f"{self._target}: map"):
-                with self._changed:
-                    self._map = {pair.key: pair.value for pair in status.values}
-                    self._reports += 1
-                    self._changed.notify_all()
+        said = {status.name.removeprefix("/"): {pair.key: pair.value for pair in status.values}
+                for status in msg.status}
+        if self._target in said:
+            with self._changed:
+                self._said, self._reports = said, self._reports + 1
+                self._changed.notify_all()
 
 
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
-    """Measures in pairs and writes the result. Raises DataError where the node does not answer."""
+    """Measures a turn with fusion off and one with it on, and writes both. Raises DataError without answers."""
     settings = declare_settings(node, MappingProbeSettings, flags)
     probe, turns = MappingProbe(node, settings.node), []
-    for pair in range(settings.pairs):
-        for fusing in (False, True) if pair % 2 == 0 else (True, False):
-            turns.append(probe.turn(fusing, settings.seconds))
-            median = turns[-1]["frames"]["latency_p50_ms"]
-            shown = "no frame" if median is None else f"{median:.1f} ms from image to cloud"
-            node.get_logger().info(f"pair {pair + 1} of {settings.pairs}, fusion {'on' if fusing else 'off'}: {shown}")
+    for fusing in (not settings.off_first, settings.off_first):
+        turns.append(probe.turn(fusing, settings.seconds))
+        median = turns[-1]["frames"]["latency_p50_ms"]
+        shown = "no frame" if median is None else f"{median:.1f} ms from image to cloud"
+        node.get_logger().info(f"fusion {'on' if fusing else 'off'}: {shown}")
     write_atomically(Path(settings.output), [(json.dumps(turns, indent=2) + "\n").encode()])
 
 

@@ -1,0 +1,34 @@
+"""The thread between callbacks and work: which items it takes when it cannot keep up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from mono_depth_recon.ros.frame_worker import FrameWorker
+
+DEADLINE_S = 30
+
+
+@pytest.mark.parametrize(("room", "taken", "pushed_out"), [(1, [0, 5], 4), (3, [0, 3, 4, 5], 2)])
+def test_the_newest_items_are_kept_and_taken_in_order(room: int, taken: list[int], pushed_out: int) -> None:
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def process(item: int) -> None:
+        seen.append(item)
+        begun.set()
+        assert go_on.wait(DEADLINE_S)
+        if item == 5:
+            ended.set()
+
+    worker = FrameWorker(process, pytest.fail, lambda: 0.0, pytest.fail, room)
+    assert not worker.put(0)
+    assert begun.wait(DEADLINE_S)
+    lost = sum(worker.put(item) for item in range(1, 6))
+    go_on.set()
+    assert ended.wait(DEADLINE_S)
+    worker.close()
+    assert seen == taken
+    assert lost == pushed_out
