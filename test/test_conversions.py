@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, Regi
 from std_msgs.msg import Header
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets import message_images as messages
 from mono_depth_recon.errors import CalibrationError, DataError
 from mono_depth_recon.pointcloud import back_project
 from mono_depth_recon.ros import conversions as c
@@ -140,19 +141,19 @@ def test_compressed_images(suffix: str, tolerance: int) -> None:
     rgb = np.zeros((32, 48, 3), np.uint8)
     rgb[:, :24], rgb[:, 24:] = (220, 30, 60), (10, 200, 90)
     _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    got = c.image_from_compressed(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
+    got = messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
     assert np.abs(got[:, 4:20].astype(int) - rgb[:, 4:20]).max() <= tolerance
     with pytest.raises(DataError, match="whole JPEG or PNG"):
-        c.image_from_compressed(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
+        messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
     with pytest.raises(DataError, match="got 0 bytes"):
-        c.image_from_compressed(CompressedImage(format="jpeg"))
+        messages.rgb_of(CompressedImage(format="jpeg"))
 
 
 def test_depth_keeps_rep_117_through_32fc1() -> None:
     depth = np.array([[0.5, np.nan, np.inf], [1.25, 70.0, 3.0]], np.float32)
     msg = c.depth_to_msg(depth, Header(frame_id="cam"))
     assert (msg.encoding, msg.step, msg.header.frame_id) == ("32FC1", 12, "cam")
-    assert np.array_equal(c.depth_from_msg(msg), depth, equal_nan=True)
+    assert np.array_equal(messages.depth_of(msg), depth, equal_nan=True)
     zero = c.depth_to_msg(depth, Header(), invalid="zero")
     assert np.frombuffer(zero.data, np.float32).tolist() == [0.5, 0.0, 0.0, 1.25, 70.0, 3.0]
 
@@ -161,20 +162,20 @@ def test_depth_in_millimetres() -> None:
     depth = np.array([[0.5004, np.nan, np.inf], [1.2506, 70.0, 65.535]], np.float32)
     msg = c.depth_to_msg(depth, Header(), "16UC1")
     assert np.frombuffer(msg.data, np.uint16).tolist() == [500, 0, 0, 1251, 0, 65535]
-    back = c.depth_from_msg(msg)
+    back = messages.depth_of(msg)
     assert np.allclose(back[1, [0, 2]], [1.251, 65.535]) and np.isnan(back[0, 1:]).all()
 
 
 @pytest.mark.parametrize("big", [False, True])
 def test_depth_of_others_in_both_byte_orders(big: bool) -> None:
     metres = np.array([[0.0, 1.5], [2.5, np.nan]], np.float32)
-    got = c.depth_from_msg(message(metres, "32FC1", padding=4, big=big))
+    got = messages.depth_of(message(metres, "32FC1", padding=4, big=big))
     assert np.array_equal(got, [[np.nan, 1.5], [2.5, np.nan]], equal_nan=True)
     millimetres = np.array([[0, 1500], [2500, 1]], np.uint16)
-    got = c.depth_from_msg(message(millimetres, "16UC1", padding=2, big=big))
+    got = messages.depth_of(message(millimetres, "16UC1", padding=2, big=big))
     assert np.allclose(got, [[np.nan, 1.5], [2.5, 0.001]], equal_nan=True)
     with pytest.raises(DataError, match="32FC1"):
-        c.depth_from_msg(message(millimetres, "rgb8"))
+        messages.depth_of(message(millimetres, "rgb8"))
 
 
 def info(**changes: object) -> CameraInfo:
@@ -189,20 +190,20 @@ def info(**changes: object) -> CameraInfo:
 
 
 def test_rectified_uses_p_and_forgets_d() -> None:
-    camera = c.camera_from_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=True)
+    camera = messages.camera_of_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=True)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (480, 490, 322, 238)
     assert camera.is_rectified
 
 
 def test_raw_uses_k_d_and_keeps_p_for_the_rectified_image() -> None:
-    camera = c.camera_from_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=False)
+    camera = messages.camera_of_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=False)
     assert (camera.fx, camera.cx, camera.is_distorted) == (500, 320, True)
     assert (camera.rectified.fx, camera.rectified.cx, camera.rectified.is_distorted) == (480, 322, False)
 
 
 def test_region_of_interest_and_binning() -> None:
     roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=200)
-    camera = c.camera_from_info(info(roi=roi, binning_x=2, binning_y=2), rectified=False)
+    camera = messages.camera_of_info(info(roi=roi, binning_x=2, binning_y=2), rectified=False)
     assert camera.size == (160, 100)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (250, 255, 110, 100)
     assert (camera.rectified.fx, camera.rectified.cx) == (240, 111)
@@ -223,7 +224,7 @@ def test_region_of_interest_and_binning() -> None:
 )
 def test_malformed_camera_info_is_refused_in_one_line(changes: dict[str, object], rectified: bool, said: str) -> None:
     with pytest.raises(CalibrationError) as error:
-        c.camera_from_info(info(**changes), rectified)
+        messages.camera_of_info(info(**changes), rectified)
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
@@ -234,13 +235,13 @@ def test_published_camera_info_of_a_rectified_camera() -> None:
     assert (msg.width, msg.height, msg.header.frame_id) == (640, 480, "cam")
     assert np.array_equal(np.reshape(msg.p, (3, 4))[:, :3], np.reshape(msg.k, (3, 3)))
     assert not np.any(msg.d) and np.array_equal(msg.r, np.eye(3).ravel())
-    back = c.camera_from_info(msg, rectified=False)
+    back = messages.camera_of_info(msg, rectified=False)
     assert np.array_equal(back.K, camera.K) and back.is_rectified
 
 
 def test_camera_info_round_trip_with_distortion() -> None:
     camera = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.26, -0.95, -0.005, 0.003, 1.16))
-    back = c.camera_from_info(c.info_to_msg(camera, Header()), rectified=False)
+    back = messages.camera_of_info(c.info_to_msg(camera, Header()), rectified=False)
     assert np.array_equal(back.K, camera.K) and back.D == camera.D and np.array_equal(back.rectified.K, camera.K)
 
 

@@ -12,7 +12,8 @@ from ros_client import RosClient, ros_client
 from sensor_msgs.msg import Image
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.ros.conversions import depth_from_msg, depth_to_msg
+from mono_depth_recon.datasets.message_images import depth_of
+from mono_depth_recon.ros.conversions import depth_to_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 
@@ -53,7 +54,7 @@ def test_depth_is_compared_with_a_camera_beside_it(client: RosClient, processes:
     driver.stream(rgb, CAMERA, compared_some, "a comparison", deadline=60)
     level, values = evaluation(client)
     assert level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
-    depth = depth_from_msg(client.received["depth/image_rect"][-1])[1::2, 1::2]  # the pixels at the wall's centres
+    depth = depth_of(client.received["depth/image_rect"][-1])[1::2, 1::2]  # the pixels at the wall's centres
     known = np.isfinite(depth)
     ratio = np.maximum(depth / wall, wall / depth)[known]
     assert values["protocol"] == "metric"

@@ -20,9 +20,10 @@ from std_msgs.msg import Header
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.datasets.message_images import depth_of
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.pipeline import DepthReconstructor
-from mono_depth_recon.ros.conversions import depth_from_msg, image_from_msg, info_to_msg, points_from_msg, rgb_to_msg
+from mono_depth_recon.ros.conversions import image_from_msg, info_to_msg, points_from_msg, rgb_to_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 OUTPUTS = {
@@ -83,7 +84,7 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     assert {m.header.frame_id for m in parts.values()} == {"camera_optical_frame"}
     frame = expected(rgb, CAMERA)
     assert frame.depth is not None and frame.points is not None
-    np.testing.assert_allclose(depth_from_msg(parts["depth/image_rect"]), frame.depth, rtol=1e-4)
+    np.testing.assert_allclose(depth_of(parts["depth/image_rect"]), frame.depth, rtol=1e-4)
     np.testing.assert_allclose(points_from_msg(parts["points"])[..., :3], frame.points[..., :3], rtol=1e-4, atol=1e-4)
     assert np.array_equal(image_from_msg(parts["rgb/image_rect"]), rgb)
     assert parts["depth/preview"].encoding == "rgb8" and parts["depth/preview"].width == 320
@@ -102,7 +103,7 @@ def test_intrinsics_are_live(client: RosClient, processes: Processes, rgb: NDArr
     client.wait_until(
         lambda: client.received["depth/image_rect"][-1].header.stamp == stamp, "the frame of the new lens"
     )
-    got = depth_from_msg(client.received["depth/image_rect"][-1])
+    got = depth_of(client.received["depth/image_rect"][-1])
     frame = expected(rgb, wide)
     assert frame.depth is not None
     np.testing.assert_allclose(got, frame.depth, rtol=1e-4)
@@ -148,7 +149,7 @@ def test_distorted_raw_image_is_rectified(client: RosClient, processes: Processe
     )
     assert np.array_equal(image_from_msg(client.received["rgb/image_rect"][-1]), distorted.rectify(rgb))
     assert not any(client.received["depth/camera_info"][-1].d)
-    depth = depth_from_msg(client.received["depth/image_rect"][-1])
+    depth = depth_of(client.received["depth/image_rect"][-1])
     valid = distorted.rectified_valid
     assert valid is not None and np.isnan(depth[~valid]).all(), "what the raw image does not cover has no depth"
 

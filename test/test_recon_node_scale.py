@@ -24,10 +24,11 @@ from std_msgs.msg import Header
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.datasets.message_images import depth_of
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.models.transformer import CONFIGS
 from mono_depth_recon.pipeline import DepthReconstructor
-from mono_depth_recon.ros.conversions import depth_from_msg, depth_to_msg, image_from_msg, points_from_msg
+from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, points_from_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 SCALE, SHIFT = 0.05, 0.1  # of the metres that the tests give to the model's disparity
@@ -188,7 +189,7 @@ def test_a_given_scale_is_live(client: RosClient, processes: Processes, rgb: NDA
     stamp = driver.publish(rgb, CAMERA).stamp.nanosec
     for topic in ("depth/image_rect", "points"):
         client.wait_until(lambda topic=topic: stamp in stamps(client, topic), f"{topic} of the very next frame")
-    depth = depth_from_msg(client.received["depth/image_rect"][-1])
+    depth = depth_of(client.received["depth/image_rect"][-1])
     known = np.isfinite(depth)
     assert known.mean() > 0.3
     np.testing.assert_allclose(depth[known], made_depth(disparity)[known], rtol=1e-3)
@@ -198,7 +199,7 @@ def test_a_given_scale_is_live(client: RosClient, processes: Processes, rgb: NDA
     assert client.set_parameter("scale.scale", 2 * SCALE).successful
     stamp = driver.publish(rgb, CAMERA).stamp.nanosec
     client.wait_until(lambda: stamp in stamps(client, "depth/image_rect"), "the next frame")
-    depth = depth_from_msg(client.received["depth/image_rect"][-1])
+    depth = depth_of(client.received["depth/image_rect"][-1])
     known = np.isfinite(depth)
     np.testing.assert_allclose(depth[known], 1 / (2 * SCALE * disparity[known] + SHIFT), rtol=1e-3)
     assert client.set_parameter("scale.source", "none").successful
@@ -221,7 +222,7 @@ def test_metres_are_fitted_to_the_depth_beside_the_image(
         count = len(client.received["depth/image_rect"])
         camera.stream(spoilt_reference(disparity),
                       lambda before=count: len(client.received["depth/image_rect"]) >= before + 3, camera.encoding)
-        depth = depth_from_msg(client.received["depth/image_rect"][-1])
+        depth = depth_of(client.received["depth/image_rect"][-1])
         known = np.isfinite(depth)
         assert known.mean() > 0.3
         np.testing.assert_allclose(depth[known], made_depth(disparity)[known], rtol=0.01)
@@ -297,7 +298,7 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     assert client.set_parameter("filter.max_sigma", limit).successful
     stamp = driver.publish(rgb, CAMERA).stamp.nanosec
     client.wait_until(lambda: stamp in stamps(client, "depth/image_rect"), "the next frame")
-    gated = np.isfinite(depth_from_msg(client.received["depth/image_rect"][-1]))
+    gated = np.isfinite(depth_of(client.received["depth/image_rect"][-1]))
     clearly = np.abs(frame.sigma - limit) > 1e-3
     np.testing.assert_array_equal(gated[clearly], (np.isfinite(frame.depth) & (frame.sigma < limit))[clearly])
 

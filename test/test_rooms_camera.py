@@ -18,10 +18,10 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.message_images import camera_of_info
 from mono_depth_recon.datasets.rooms import RoomSequence
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.ros.conversions import camera_from_info
 from mono_depth_recon.ros.room_renderer import GrowingLoop, RoomRenderer, render
 
 NODE = ("-m", "mono_depth_recon.ros.rooms_camera")
@@ -79,7 +79,7 @@ def check_companions(client: RosClient, sequence: RoomSequence, shown: dict[tupl
             assert np.allclose([pose.position.x, pose.position.y, pose.position.z], T[:3, 3], atol=1e-9)
             q = pose.orientation
             assert np.allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), T[:3, :3], atol=1e-9)
-    camera = camera_from_info(client.received["camera_info"][0], rectified=False)
+    camera = camera_of_info(client.received["camera_info"][0], rectified=False)
     assert camera.size == (WIDTH, HEIGHT) and np.allclose(camera.K, sequence.camera.K) and camera.is_rectified
 
 

@@ -7,13 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..arrays import Matrix
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, DataError
 from ..frames import Sample
-from .bag_images import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
 from .bag_index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track
 from .bag_poses import Chain, Transform, chain_to, frame_name, transform_of_odometry, transforms_of
+from .message_images import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
 from .recording import Recording
 from .tum import CAMERAS, NO_POSES, Trajectory, associate, camera_of_name, parse_camera, read_trajectory
 
@@ -60,7 +62,7 @@ class Bag(Recording):
         stamp, colour, depth = self._pairs[index]
         name = f"{stamp:.6f}"
         try:
-            rgb = rgb_of(self._index.message(self._colour, colour))
+            rgb = np.require(rgb_of(self._index.message(self._colour, colour)), requirements=["O", "W"])
             metres = None
             if self._depth is not None:
                 metres = depth_of(self._index.message(self._depth, depth), self.depth_factor)

@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import DataError
 from .archive import TumArchive, is_archive
 from .bag import Bag
-from .bag_images import MILLIMETRES
 from .bag_index import is_bag
+from .message_images import MILLIMETRES
 from .recording import Recording
 from .tum import DEPTH_PER_METRE, TumFolder
 

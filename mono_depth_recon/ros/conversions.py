@@ -7,98 +7,32 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
-from ..errors import CalibrationError, DataError
+from ..datasets.message_images import COLOUR_ENCODINGS, rgb_of
+from ..errors import DataError
 from ..mesh import Mesh
 
-# encoding -> (dtype, channels, conversion to rgb8). OpenCV names a Bayer pattern by its second row.
-_Convert = Callable[[NDArray[Any]], Rgb]
-_ENCODINGS: dict[str, tuple[str, int, _Convert]] = {
-    "rgb8": ("u1", 3, lambda a: a),
-    "bgr8": ("u1", 3, lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2RGB)),
-    "rgba8": ("u1", 4, lambda a: cv2.cvtColor(a, cv2.COLOR_RGBA2RGB)),
-    "bgra8": ("u1", 4, lambda a: cv2.cvtColor(a, cv2.COLOR_BGRA2RGB)),
-    "mono8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_GRAY2RGB)),
-    "8UC1": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_GRAY2RGB)),
-    "8UC3": ("u1", 3, lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2RGB)),  # unnamed channels: OpenCV's order
-    "mono16": ("u2", 1, lambda a: cv2.cvtColor((a >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)),
-    "16UC1": ("u2", 1, lambda a: cv2.cvtColor((a >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)),
-    "yuv422": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_UYVY)),
-    "uyvy": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_UYVY)),
-    "yuv422_yuy2": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_YUYV)),
-    "yuyv": ("u1", 2, lambda a: cv2.cvtColor(a, cv2.COLOR_YUV2RGB_YUYV)),
-    "bayer_rggb8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerBG2RGB)),
-    "bayer_bggr8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerRG2RGB)),
-    "bayer_gbrg8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerGR2RGB)),
-    "bayer_grbg8": ("u1", 1, lambda a: cv2.cvtColor(a, cv2.COLOR_BayerGB2RGB)),
-}
-ENCODINGS = tuple(_ENCODINGS)
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 
 
 def image_from_msg(msg: Image) -> Rgb:
     """sensor_msgs/Image -> rgb (H, W, 3) uint8; for rgb8 a view of the message, else one conversion.
 
-    Honours step and is_bigendian. Encodings outside ENCODINGS go through cv_bridge where it is installed.
+    Honours step and is_bigendian. Other encodings than COLOUR_ENCODINGS go through cv_bridge where it is installed.
     """
-    if msg.encoding not in _ENCODINGS:
-        return _through_cv_bridge(msg)
-    dtype, channels, convert = _ENCODINGS[msg.encoding]
-    if channels == 2 and msg.width % 2:
-        raise DataError(f"{msg.encoding} image must have an even width, got {msg.width}")
-    return convert(_pixels(msg, np.dtype(dtype), channels))
-
-
-def depth_from_msg(msg: Image) -> Depth:
-    """32FC1 metres or 16UC1 millimetres -> depth (H, W) float32 metres; 0 and NaN become NaN, +Inf stays."""
-    if msg.encoding == "32FC1":
-        depth = _pixels(msg, np.dtype("f4"), 1).astype(np.float32)
-    elif msg.encoding in ("16UC1", "mono16"):
-        depth = _pixels(msg, np.dtype("u2"), 1) * np.float32(0.001)
-    else:
-        raise DataError(f"depth image must be 32FC1 (metres) or 16UC1 (millimetres), got '{msg.encoding}'")
-    depth[depth <= 0] = np.nan
-    return depth
-
-
-def _pixels(msg: Image, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
-    """The message's bytes as (H, W) or (H, W, C) without a copy, in native byte order for one byte per value."""
-    if msg.width < 1 or msg.height < 1:
-        raise DataError(f"image must have at least 1x1 pixels, got {msg.width}x{msg.height}")
-    row = msg.width * channels * dtype.itemsize
-    if msg.step < row:
-        raise DataError(
-            f"step of a {msg.width} pixels wide {msg.encoding} image must be at least {row} bytes, got {msg.step}"
-        )
-    if len(msg.data) < msg.step * msg.height:
-        raise DataError(
-            f"{msg.width}x{msg.height} {msg.encoding} image of step {msg.step} needs {msg.step * msg.height} bytes, "
-            f"got {len(msg.data)}: the message is truncated"
-        )
-    swapped = dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big")
-    stored = dtype.newbyteorder("S") if swapped else dtype
-    pixels: NDArray[Any] = np.ndarray(
-        (msg.height, msg.width, channels),
-        stored,
-        msg.data,
-        strides=(msg.step, channels * dtype.itemsize, dtype.itemsize),
-    )
-    pixels = pixels.astype(dtype) if swapped else pixels
-    return pixels[..., 0] if channels == 1 else pixels
+    return rgb_of(msg) if msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
 
 
 def _through_cv_bridge(msg: Image) -> Rgb:
@@ -106,7 +40,7 @@ def _through_cv_bridge(msg: Image) -> Rgb:
         from cv_bridge import CvBridge, CvBridgeError
     except ImportError:
         raise DataError(
-            f"image encoding '{msg.encoding}' must be one of {', '.join(ENCODINGS)}; "
+            f"image encoding '{msg.encoding}' must be one of {', '.join(COLOUR_ENCODINGS)}; "
             "others need cv_bridge, which is not installed"
         ) from None
     try:
@@ -119,59 +53,6 @@ def _through_cv_bridge(msg: Image) -> Rgb:
 def nanoseconds(stamp: Time) -> int:
     """A stamp as one whole number."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def image_from_compressed(msg: CompressedImage) -> Rgb:
-    """sensor_msgs/CompressedImage (JPEG, PNG) -> rgb (H, W, 3) uint8."""
-    data = np.frombuffer(msg.data, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    if bgr is None:
-        raise DataError(f"compressed image must be a whole JPEG or PNG, got {data.size} bytes of format '{msg.format}'")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def camera_from_info(msg: CameraInfo, rectified: bool) -> PinholeCamera:
-    """CameraInfo -> camera of the image as published: region of interest and binning taken into account.
-
-    `rectified`: the image is rectified, so P describes it and D belongs to its past (image_proc leaves D in the
-    camera_info of image_rect). Raises CalibrationError.
-    """
-    K, P = np.reshape(msg.k, (3, 3)), np.reshape(msg.p, (3, 4))
-    if not np.any(K) and not np.any(P):
-        raise CalibrationError(
-            "camera_info has K and P all zero: the camera is not calibrated; calibrate it "
-            "(camera_calibration), or publish nominal intrinsics"
-        )
-    if rectified:
-        if not P.any() and any(msg.d):
-            raise CalibrationError(
-                "camera_info of a rectified image must have P, got zeros: publish P, or set camera.input=raw"
-            )
-        camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
-    else:
-        camera = PinholeCamera(
-            msg.width,
-            msg.height,
-            K,
-            tuple(msg.d),
-            msg.distortion_model,
-            np.reshape(msg.r, (3, 3)),
-            P[:, :3] if P.any() else None,
-        )
-    return _as_published(camera, msg)
-
-
-def _as_published(camera: PinholeCamera, msg: CameraInfo) -> PinholeCamera:
-    roi = msg.roi
-    if roi.width and roi.height:
-        if roi.x_offset + roi.width > msg.width or roi.y_offset + roi.height > msg.height:
-            raise CalibrationError(
-                f"camera_info region of interest {roi.width}x{roi.height}+{roi.x_offset}+{roi.y_offset} "
-                f"must lie in {msg.width}x{msg.height}"
-            )
-        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-    bins = max(1, msg.binning_x), max(1, msg.binning_y)
-    return camera if bins == (1, 1) else camera.binned(*bins)
 
 
 def info_to_msg(camera: PinholeCamera, header: Header) -> CameraInfo:

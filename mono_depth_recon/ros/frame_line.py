@@ -21,11 +21,12 @@ from ..alignment import no_metres, not_needed
 from ..arrays import Points
 from ..camera import PinholeCamera
 from ..config import Config
+from ..datasets.message_images import rgb_of
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
 from ..pipeline import DepthReconstructor, Wanted
 from .complaints import Complaints
-from .conversions import image_from_compressed, image_from_msg
+from .conversions import image_from_msg
 from .frame_worker import FrameStats, FrameWorker
 from .live_evaluation import LiveEvaluation
 from .mapping import Mapping
@@ -195,7 +196,7 @@ class FrameLine:
 
     def _compute(self, arrival: _Arrival, wanted: Wanted) -> Frame:
         started = time.perf_counter()
-        rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else image_from_compressed(arrival.msg)
+        rgb = image_from_msg(arrival.msg) if isinstance(arrival.msg, Image) else rgb_of(arrival.msg)
         camera = self._camera(arrival.msg, rgb.shape[1], rgb.shape[0])
         converted = time.perf_counter() - started
         stamp = arrival.msg.header.stamp

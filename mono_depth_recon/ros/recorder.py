@@ -22,11 +22,12 @@ from visualization_msgs.msg import Marker
 
 from ..atomic import writable_folder, write_atomically
 from ..config import MeshConfig, Value, parameter
+from ..datasets.message_images import depth_of
 from ..errors import DataError
 from ..mesh import clean_cloud, cloud_from_organised
 from ..mesh_files import write_cloud
 from ..pictures import write_depth_png, write_png
-from .conversions import depth_from_msg, image_from_msg, nanoseconds, points_from_msg
+from .conversions import image_from_msg, nanoseconds, points_from_msg
 from .frame_log import FrameLog, Measurement
 from .node_settings import declare_settings, parse_flags, run_node, setting
 
@@ -278,7 +279,7 @@ def _copied(path: Path, output: Path) -> str:
 
 def _write_frame(frame: Mapping[str, Any], output: Path, cleaned: bool) -> None:
     write_png(output / "rgb.png", image_from_msg(frame["rgb/image_rect"]))
-    write_depth_png(output / "depth.png", depth_from_msg(frame["depth/image_rect"]))
+    write_depth_png(output / "depth.png", depth_of(frame["depth/image_rect"]))
     write_png(output / "depth_plasma.png", image_from_msg(frame["depth/preview"]))
     cloud = cloud_from_organised(points_from_msg(frame["points"]))
     write_cloud(cloud, output / "cloud.ply")

@@ -14,8 +14,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from ..arrays import Depth
+from ..datasets.message_images import depth_of
 from ..errors import DataError
-from .conversions import depth_from_msg
 from .subscriptions import AdaptiveSubscription
 
 MATCH_S = 0.02  # stamps no farther apart belong together
@@ -58,7 +58,7 @@ class ReferenceDepths:
             if self._apart(at) > MAX_AGE_S:
                 raise DataError(self._missing(at))
             msg = min(self._recent, key=lambda kept: abs(kept[0] - at))[1]
-        return depth_from_msg(msg)
+        return depth_of(msg)
 
     def _add(self, msg: Image) -> None:
         with self._arrived:

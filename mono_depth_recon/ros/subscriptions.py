@@ -14,8 +14,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from ..camera import PinholeCamera
+from ..datasets.message_images import camera_of_info
 from ..errors import CalibrationError
-from .conversions import camera_from_info
 
 _CHECK_PERIOD_S = 0.5
 _PAIR_WAIT_S = 0.05
@@ -82,7 +82,7 @@ class AdaptiveSubscription:
 class CameraInfos:
     """Recent CameraInfo messages, and the camera that the newest of them made.
 
-    `rectified` as in `camera_from_info`.
+    `rectified` as in `camera_of_info`.
     """
 
     def __init__(self, rectified: bool) -> None:
@@ -123,7 +123,7 @@ class CameraInfos:
         """
         key = _calibration_key(msg)
         if self._made is None or self._made[0] != key:
-            self._made = (key, camera_from_info(msg, self._rectified))
+            self._made = (key, camera_of_info(msg, self._rectified))
         camera = self._made[1]
         if camera.size != (width, height):
             raise CalibrationError(
