@@ -1,7 +1,7 @@
 """The node's map of many frames: frame and pose in, the worker process asked, its answers counted and shown.
 
 FrameLine.offer -> mailbox -> thread: pose at the stamp, has the camera moved?, depth if nobody needed it before, fuse.
-The frame path does no more than leave a frame in the mailbox; the newest wins.
+The frame path does no more than leave a frame in the mailbox, where the newest few wait.
 """
 
 from __future__ import annotations
