@@ -18,7 +18,8 @@ from ..datasets.message_images import camera_of_info
 from ..errors import CalibrationError
 
 _CHECK_PERIOD_S = 0.5
-_PAIR_WAIT_S = 0.05
+_PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that comes after its image
+_STEADY = 30  # camera_info in a row: a calibration that has stayed so long is not waited for, should a message be late
 
 
 class AdaptiveSubscription:
@@ -90,11 +91,16 @@ class CameraInfos:
         self._arrived = threading.Condition()
         self._recent: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()
         self._paired = False  # the last image had a camera_info of its own stamp
+        self._newest: tuple[object, ...] = ()  # its calibration
+        self._equal = 0  # messages in a row of that calibration
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
 
     def add(self, msg: CameraInfo) -> None:
         """Keeps the message; the newest eight stamps stay."""
+        calibration = _calibration_key(msg)
         with self._arrived:
+            self._equal = self._equal + 1 if calibration == self._newest else 1
+            self._newest = calibration
             self._recent[_key(msg.header.stamp)] = msg
             self._recent.move_to_end(_key(msg.header.stamp))
             while len(self._recent) > 8:
@@ -108,11 +114,13 @@ class CameraInfos:
     def message(self, stamp: Time) -> CameraInfo:
         """The CameraInfo of equal stamp, else the latest; `any` must hold.
 
-        Of drivers that pair their messages the equal one is waited for a moment: it may arrive after its image.
+        Of drivers that pair their messages the equal one is waited for a moment: it may arrive after its image. That is
+        a shorter one where the calibration has not changed for long: the latest then is as good.
         """
         key = _key(stamp)
         with self._arrived:
-            patience = _PAIR_WAIT_S if self._paired else 0.0
+            patience = _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
+            patience = patience if self._paired else 0.0
             self._paired = self._arrived.wait_for(lambda: key in self._recent, patience)
             return self._recent[key] if self._paired else next(reversed(self._recent.values()))
 
