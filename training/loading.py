@@ -5,8 +5,9 @@ Every batch is a function of (seed, draw), so that a resumed run and any number 
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import lightning as L
@@ -173,7 +174,15 @@ class FrameLoading(L.LightningDataModule):
         workers = self.settings.loader.workers
         return DataLoader(frames, batch_sampler=batches, num_workers=workers, collate_fn=collate,
                           persistent_workers=persistent and workers > 0, worker_init_fn=_one_thread,
-                          pin_memory=torch.cuda.is_available())
+                          pin_memory=torch.cuda.is_available(),
+                          multiprocessing_context=_processes() if workers else None)
+
+
+def _processes() -> Any:
+    """Loading processes come from a server that has no threads: a fork of the training takes their locks along."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _one_thread(_: int) -> None:
