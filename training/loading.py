@@ -186,4 +186,4 @@ def _processes() -> Any:
 
 
 def _one_thread(_: int) -> None:
-    cv2.setNumThreads(0)  # each loading process has one core, and OpenCV's threads do not survive a fork
+    cv2.setNumThreads(0)  # each loading process has one core

@@ -9,7 +9,6 @@ is its median, "mean depth map" its mean at each pixel.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
@@ -26,7 +25,7 @@ from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.tum import TumFolder
-from mono_depth_recon.errors import DataError, MonoDepthError
+from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.evaluation_baselines import CONSTANT, MEAN_MAP, baselines
 from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.metrics import ALIGNMENTS, depth_metrics
@@ -104,12 +103,9 @@ def score(pairs: Sequence[tuple[Depth, Depth]]) -> list[dict[str, Any]]:
 
 
 def paper_score(pairs: Sequence[tuple[Depth, Depth]]) -> dict[str, float]:
-    """Means over the frames of the paper's figures; NaN where no frame has any, as of a constant."""
-    found = []
-    for depth, truth in pairs:
-        with contextlib.suppress(DataError):  # a constant cannot be scaled
-            found.append(FrameScorer(Prediction(depth), truth).score(PROTOCOLS["paper"]).figures)
-    return {key: round(float(np.mean([each[key] for each in found])), 4) for key in PAPER_MEANS} if found else {}
+    """Means over the frames of the paper's figures. Raises DataError for a frame without any pixel to compare."""
+    found = [FrameScorer(Prediction(depth), truth).score(PROTOCOLS["paper"]).figures for depth, truth in pairs]
+    return {key: round(float(np.mean([each[key] for each in found])), 4) for key in PAPER_MEANS}
 
 
 def table(figures: Sequence[dict[str, Any]]) -> str:
@@ -121,8 +117,8 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
             lines.append(f"| {part['set']} | {row['method']} | {row['alignment']} | {numbers} |")
     lines += ["", "| set, as the paper scores | method | SSIM | MSE | PSNR (dB) | R2 |", "| --- " * 6 + "|"]
     for part in figures:
-        for row in part.get("paper", []):
-            numbers = " | ".join(f"{row[key]:.3f}" if key in row else "" for key in PAPER_MEANS)
+        for row in part["paper"]:
+            numbers = " | ".join(f"{row[key]:.3f}" for key in PAPER_MEANS)
             lines.append(f"| {part['set']} | {row['method']} | {numbers} |")
     return "\n".join(lines)
 

@@ -158,8 +158,8 @@ def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
         camera = PinholeCamera(msg.width, msg.height, K, tuple(D.tolist()), msg.distortion_model,
                                _field(msg, "r").reshape(3, 3), P[:, :3] if P.any() else None)
     elif D.any() and not P.any():
-        raise CalibrationError("camera_info of a rectified image must have P, got zeros: publish P, or set "
-                               "camera.input=raw where the image is raw")
+        raise CalibrationError("camera_info of a rectified image must have P, got zeros: publish P, or have "
+                               "the image taken as raw (node: camera.input=raw)")
     else:
         camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
     return _as_published(camera, msg)

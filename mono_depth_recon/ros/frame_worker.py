@@ -1,4 +1,4 @@
-"""The one thread that computes frames: the newest message wins, drops are counted, latency never builds up."""
+"""A thread that takes frames: of those that it cannot keep up with the newest win, and drops are counted."""
 
 from __future__ import annotations
 
