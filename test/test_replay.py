@@ -353,6 +353,22 @@ def test_times_do_not_drift() -> None:
     assert offsets.min() > -0.02 and np.median(offsets) < 0.02
 
 
+def test_the_schedule_goes_on_when_subscribers_have_the_first_frame() -> None:
+    """They take two and a half gaps to acknowledge it; nothing is skipped for that, and the gaps are kept."""
+    stage = Stage()
+    asked: list[float] = []
+
+    def flush(seconds: float) -> None:
+        asked.append(seconds)
+        time.sleep(0.5)
+
+    stage.flush = flush  # type: ignore[attr-defined]
+    player = Player(SimpleNamespace(), stage, original_stamps=True, first_s=3.0)  # type: ignore[arg-type]
+    player.play(Cue(0.2 * i, float(i), lambda i=i: blank(i)) for i in range(4))  # type: ignore[misc]
+    assert asked == [3.0] and stage.names == [0, 1, 2, 3] and player.skipped == 0
+    assert np.all(np.diff(stage.times) > [0.65, 0.1, 0.1])
+
+
 def test_stamps_keep_the_microseconds() -> None:
     stamp = time_from_seconds(1305031102.175304)
     assert (stamp.sec, stamp.nanosec) == (1305031102, 175304000)

@@ -110,11 +110,15 @@ class Player:
     """Publishes cues at absolute times, so that nothing drifts; frames that cannot be loaded in time are skipped.
 
     `rate` is the speed. With `original_stamps` a frame keeps its recorded stamp and topics' /clock follows the
-    recording, also between frames; otherwise it is stamped with the node's time when it goes out.
+    recording, also between frames; otherwise it is stamped with the node's time when it goes out. The schedule goes on
+    when subscribers have the first frame, `first_s` seconds at most after it: one that has not found its publisher yet
+    would miss what the publisher's short history no longer holds.
     """
 
-    def __init__(self, node: Node, topics: CameraTopics, rate: float = 1.0, original_stamps: bool = False) -> None:
+    def __init__(self, node: Node, topics: CameraTopics, rate: float = 1.0, original_stamps: bool = False,
+                 first_s: float = 0.0) -> None:
         self._node, self._topics, self._rate, self._original = node, topics, rate, original_stamps
+        self._first_s = first_s
         self._begin: float | None = None  # time.monotonic of at = 0
         self.published = 0
         self.skipped = 0
@@ -164,6 +168,9 @@ class Player:
         self._topics.publish_clock(cue.stamp)
         stamp = time_from_seconds(cue.stamp) if self._original else self._node.get_clock().now().to_msg()
         self._topics.publish(loading.result(), stamp)
+        if not self.published and self._first_s:
+            self._topics.flush(self._first_s)
+            self._begin = time.monotonic() - cue.at / self._rate
         self.published += 1
 
     def _wait(self, cue: Cue) -> None:

@@ -25,7 +25,7 @@ from .node_settings import declare_settings, parse_flags, run_node, setting
 
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15
-_FLUSH_S = 1.0
+_FLUSH_S = 5.0  # at most, for subscribers to have what was published
 _FRAME_ID = "camera_optical_frame"
 
 
@@ -157,7 +157,7 @@ def _play(node: Node, recording: Recording, settings: ReplaySettings) -> None:
     node.get_logger().info(
         f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
     )
-    player = Player(node, topics, settings.rate, original)
+    player = Player(node, topics, settings.rate, original, _FLUSH_S if settings.wait_subscribers else 0.0)
     player.play(played.cues(settings.loop, settings.max_gap))
     topics.flush(_FLUSH_S)
     node.get_logger().info(f"played {player.published} frames, skipped {player.skipped}")
