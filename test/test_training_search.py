@@ -19,7 +19,7 @@ from small_training import MOBILE, small_settings  # noqa: E402
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
-from training.ablation import WHOLE, Scores, read_plan, study, table  # noqa: E402
+from training.ablation import WHOLE, Plan, Scores, read_plan, study, table  # noqa: E402
 from training.frames import RunData, made_data  # noqa: E402
 from training.settings import LossSettings, Settings, Stage, ValidationSettings, load_settings, plain  # noqa: E402
 from training.study import Choice, Study, read_space  # noqa: E402
@@ -27,6 +27,7 @@ from training.tune import main, tune_recipe  # noqa: E402
 from training.tune_clouds import Predicted, cleaned, defaults, mean_figure  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+PLAN = MOBILE.with_name("ablation.yaml")
 SPACE = {"x": Choice(low=-2.0, high=2.0), "rate": Choice(low=1e-4, high=1e-1, log=True),
          "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
 
@@ -137,7 +138,7 @@ def test_clouds_are_searched_on_validation_frames(tmp_path: Path, monkeypatch: p
 
 
 def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:
-    plan = read_plan(MOBILE.with_name("ablation.yaml"), quick=True, words={"optimizer.lr": "0.01"})
+    plan = read_plan(PLAN, quick=True, words={"optimizer.lr": "0.01"})
     whole = plan.variants[WHOLE][0]
     assert whole.optimizer.lr == 0.01 and whole.sources("rooms")[0]["rooms"] == 4
     for name, (variant,) in plan.variants.items():
@@ -145,28 +146,58 @@ def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:
         assert len(differing) == (name != WHOLE), name
         assert variant.data == whole.data
     assert whole.loss == LossSettings("silog", 0.5, 4)
-    long = read_plan(MOBILE.with_name("ablation.yaml"), quick=False, words={})
+    long = read_plan(PLAN, quick=False, words={})
     assert [settings.seed for settings in long.variants[WHOLE]] == [1, 2]
     assert [settings.seed for _, settings in long.runs[:2]] == [1, 1]
 
 
-def test_an_ablation_goes_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_change_the_ablation_without_undoing_it() -> None:
+    plan = read_plan(PLAN, quick=True, words={"optimizer.ema_decay": "0.9", "seeds": "[5, 3]",
+                                              "stages": "[{width: 32, height: 32, batch: 2, epochs: 7, steps: 4}]"})
+    assert [settings.seed for settings in plan.variants[WHOLE]] == [5, 3]
+    assert {settings.optimizer.ema_decay for _, settings in plan.runs} == {0.9, 0.0}
+    assert plan.variants["without EMA of weights"][1].optimizer.ema_decay == 0
+    assert {(settings.stages[0].epochs, settings.stages[0].steps) for _, settings in plan.runs} == {(7, 4)}
+    for words, says in (({"seed": "3"}, r"seeds=\[3\]"), ({"seeds": "3"}, "list of different whole numbers"),
+                        ({"seeds": "[1, 1]"}, "list of different"), ({"seeds": "[]"}, "list of different"),
+                        ({"loss.gradient_weight": "0.0"}, "'without gradient term' would be the same")):
+        with pytest.raises(ConfigError, match=says):
+            read_plan(PLAN, quick=False, words=words)
+
+
+def _small_plan(folder: Path, **words: str) -> Plan:
+    """A plan of two variants and two seeds that trains in no time."""
     small = small_settings(stages=[Stage(32, 32, 2, 1, 1)], validation=ValidationSettings(1, panels=0))
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(plain(small)))
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({
-        "recipe": path.name, "seeds": [1, 2], "changes": {"loss.kind": "silog"}, "quick": {},
-        "ingredients": {"gradient term": {"loss.gradient_weight": 0.0}}}))
-    plan = read_plan(tmp_path / "plan.yaml", quick=False, words={})
+    (folder / "small.yaml").write_text(yaml.safe_dump(plain(small)))
+    (folder / "plan.yaml").write_text(yaml.safe_dump({
+        "recipe": "small.yaml", "seeds": [1, 2], "changes": {"loss.kind": "silog", "loss.gradient_weight": 0.5},
+        "quick": {}, "ingredients": {"gradient term": {"loss.gradient_weight": 0.0}}}))
+    return read_plan(folder / "plan.yaml", quick=False, words={name.replace("__", "."): text
+                                                               for name, text in words.items()})
 
-    def opener(_: Settings, __: Path | None) -> RunData:
-        return made_data(4, 96, 64)
 
-    scores = study(plan, tmp_path / "runs", opener)
-    assert {len(each.abs_rel) for each in scores.values()} == {2}
+def _opener(_: Settings, __: Path | None) -> RunData:
+    return made_data(4, 96, 64)
+
+
+def test_an_ablation_of_one_seed_at_a_time_is_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "runs"
+    for seeds in ("[2]", "[1]"):
+        parts = study(_small_plan(tmp_path, seeds=seeds), output, _opener, f"seeds={seeds}")
+        assert {tuple(each.seeds) for each in parts.values()} == {(float(seeds[1]),)}
     monkeypatch.setattr("training.ablation.train", lambda *_, **__: pytest.fail("everything is trained already"))
-    assert study(plan, tmp_path / "runs", opener) == scores
-    assert (tmp_path / "runs" / "ablation.md").read_text() == table(scores) + "\n"
+    scores = study(_small_plan(tmp_path), output, _opener, "python -m training.ablation")
+    assert {tuple(each.seeds) for each in scores.values()} == {(1, 2)}
+    assert scores[WHOLE].abs_rel[0] == parts[WHOLE].abs_rel[0] != scores[WHOLE].abs_rel[1]
+    text = (output / "ablation.md").read_text()
+    assert text.startswith(table(scores))
+    assert "\nMade by `python -m training.ablation` (" in text
+    assert (output / "seed_2" / "without_gradient_term" / "commit.txt").read_text().strip() in text
+    assert [row.split(",")[:2] for row in (output / "ablation.csv").read_text().splitlines()[1:]] == [
+        ["0", "1"], ["0", "2"], ["1", "1"], ["1", "2"]]
+    assert study(_small_plan(tmp_path, threads="2"), output, _opener) == scores  # changes no figure
+    with pytest.raises(ConfigError, match="holds a run of other settings: optimizer.lr was .* is 0.5; .*--output"):
+        study(_small_plan(tmp_path, optimizer__lr="0.5"), output, _opener)
 
 
 def test_the_table_counts_worth_against_the_whole_recipe() -> None:

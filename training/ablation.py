@@ -2,7 +2,8 @@
 
 Trains the recipe of training/configs/ablation.yaml whole, and once without each ingredient, for every seed; the same
 command goes on after a stop. RUNS/ablation.md and ablation.csv hold the table: figures of the best epoch on rooms that
-no run trained on. `--quick` sees in some minutes that everything works.
+no run trained on. Several processes may share RUNS, each with seeds of its own (`seeds=[1]`, `seeds=[2]`): the command
+with all seeds then only collects. `--quick` sees in some minutes that everything works.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import argparse
 import copy
 import json
 import re
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,11 @@ from mono_depth_recon.errors import ConfigError
 from .checkpoints import LAST, SCORE
 from .command import CONFIGS, exit_code
 from .frames import RunData, open_run_data
+from .module import check_same
 from .network import UnetTask
 from .run_log import write_csv
 from .runner import train
-from .settings import Settings, assignments, overridden, read_tree, settings_of
+from .settings import Settings, assignments, overridden, plain, read_tree, settings_of
 
 WHOLE = "everything"
 RESULT = "result.json"
@@ -58,51 +61,108 @@ class Scores:
     abs_rel: list[float] = field(default_factory=list)
     delta1: list[float] = field(default_factory=list)
     epochs: list[float] = field(default_factory=list)
+    seeds: list[float] = field(default_factory=list)
 
 
 def read_plan(path: Path, quick: bool, words: Mapping[str, str]) -> Plan:
-    """The runs that a YAML file describes; `words` change all of them. Raises ConfigError."""
+    """The runs that a YAML file describes; `words` change all of them, `seeds` among them which ones there are.
+
+    What an ingredient takes away is taken last, so that no word brings it back. Raises ConfigError.
+    """
     tree = read_tree(path)
     if not isinstance(tree, dict) or set(tree) != _KEYS:
         raise ConfigError(f"{path}: expected the keys {', '.join(sorted(_KEYS))}")
+    seeds = _seeds(tree, quick, words)
     recipe = path.with_name(str(tree["recipe"]))
-    changes = {**tree["changes"], **(tree["quick"] if quick else {})}
-    seeds = tree["seeds"][:1] if quick else tree["seeds"]
+    whole = overridden(read_tree(recipe), _told(tree["changes"]))
+    whole = overridden(whole, _told(tree["quick"]) if quick else {})
+    whole = overridden(whole, {key: text for key, text in words.items() if key != "seeds"})
     variants = {WHOLE: {}, **{f"without {name}": without for name, without in tree["ingredients"].items()}}
-    return Plan({name: [_settings(recipe, {**changes, **without, "seed": seed}, words) for seed in seeds]
+    plan = Plan({name: [_settings(whole, {**without, "seed": seed}, recipe) for seed in seeds]
                  for name, without in variants.items()})
+    _check_ingredients(plan)
+    return plan
 
 
-def _settings(recipe: Path, changes: Mapping[str, Any], words: Mapping[str, str]) -> Settings:
-    told = {key: json.dumps(value) for key, value in changes.items()}  # JSON is YAML
-    return settings_of(overridden(copy.deepcopy(read_tree(recipe)), {**told, **words}), recipe, Settings)
+def _seeds(tree: dict[str, Any], quick: bool, words: Mapping[str, str]) -> list[int]:
+    if "seed" in words:
+        raise ConfigError(f"an ablation has several seeds: set them as seeds=[{words['seed']}]")
+    told = {key: text for key, text in words.items() if key == "seeds"}
+    seeds = overridden(tree, told)["seeds"]
+    numbers = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if not numbers or not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds must be a list of different whole numbers, such as seeds=[1, 2], got {seeds!r}")
+    return seeds[:1] if quick and not told else list(seeds)
 
 
-def study(plan: Plan, output: Path, opener: Opener = open_run_data) -> dict[str, Scores]:
-    """Trains what is not finished yet; the scores of all variants. Raises MonoDepthError."""
+def _told(changes: Mapping[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in changes.items()}  # JSON is YAML
+
+
+def _settings(tree: Any, changes: Mapping[str, Any], recipe: Path) -> Settings:
+    return settings_of(overridden(copy.deepcopy(tree), _told(changes)), recipe, Settings)
+
+
+def _check_ingredients(plan: Plan) -> None:
+    whole = plan.variants[WHOLE][0]
+    for name, (settings, *_) in plan.variants.items():
+        if settings.data != whole.data:
+            raise ConfigError(f"'{name}' changes data: all variants must see the same frames")
+        if name != WHOLE and settings == whole:
+            raise ConfigError(f"'{name}' would be the same as {WHOLE}: the changed recipe has no such ingredient; undo "
+                              "the change, or take the ingredient out of --config")
+
+
+def study(plan: Plan, output: Path, opener: Opener = open_run_data, command: str = "") -> dict[str, Scores]:
+    """Trains what is not finished yet; the scores of all variants. Raises MonoDepthError.
+
+    `command` is what the table says it was made by. A seed has a folder of its own with all that its runs write.
+    """
+    runs = {_folder(output, name, settings): (name, settings) for name, settings in plan.runs}
+    for folder, (_, settings) in runs.items():  # before any is trained
+        _check_stored(folder, settings)
     scores = {name: Scores() for name in plan.variants}
-    data = opener(plan.runs[0][1], writable_folder(output))  # variants differ in no frame
-    for name, settings in tqdm(plan.runs, "runs"):
-        folder = output / re.sub(r"\W+", "_", name) / f"seed_{settings.seed}"
-        result = _finished(settings, data, folder)
+    opened: dict[int, RunData] = {}
+    for folder, (name, settings) in tqdm(runs.items(), "runs"):
+        if not (folder / RESULT).is_file():
+            if settings.seed not in opened:  # variants differ in no frame
+                opened[settings.seed] = opener(settings, writable_folder(folder.parent))
+            _train(settings, opened[settings.seed], folder)
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        scores[name].seeds.append(float(settings.seed))
         scores[name].abs_rel.append(result[SCORE])
         scores[name].delta1.append(result["val_delta1"])
         scores[name].epochs.append(result["epochs"])
-        _write(scores, output)
+        _write(scores, output, _origin(command, runs))
     return scores
 
 
-def _finished(settings: Settings, data: RunData, folder: Path) -> dict[str, float]:
-    """The row of the best epoch of a run, trained where it is not there."""
-    done = folder / RESULT
-    if not done.is_file():
-        torch.manual_seed(settings.seed)
-        task = UnetTask(settings, pretrained=True)
-        rows = train(settings, task, data, folder, resume=(folder / LAST).exists()).rows
-        best = {**min(rows, key=lambda row: row[SCORE]), "epochs": float(len(rows))}
-        write_atomically(done, [json.dumps(best).encode()])
-    result: dict[str, float] = json.loads(done.read_text(encoding="utf-8"))
-    return result
+def _folder(output: Path, name: str, settings: Settings) -> Path:
+    return output / f"seed_{settings.seed}" / re.sub(r"\W+", "_", name).strip("_")
+
+
+def _check_stored(folder: Path, settings: Settings) -> None:
+    """ConfigError where a folder holds a run, finished or not, that these settings did not train."""
+    stored = folder / "settings.yaml"
+    if stored.is_file():
+        check_same(read_tree(stored), plain(settings), f"{folder} holds", "choose another --output")
+
+
+def _train(settings: Settings, data: RunData, folder: Path) -> None:
+    """Trains a run to its end and keeps the row of its best epoch."""
+    torch.manual_seed(settings.seed)
+    task = UnetTask(settings, pretrained=True)
+    rows = train(settings, task, data, folder, resume=(folder / LAST).exists()).rows
+    best = {**min(rows, key=lambda row: row[SCORE]), "epochs": float(len(rows))}
+    write_atomically(folder / RESULT, [json.dumps(best).encode()])
+
+
+def _origin(command: str, folders: Iterable[Path]) -> str:
+    """What made the table: command, code and settings of the runs that are there."""
+    files = [folder / "commit.txt" for folder in folders]
+    commits = sorted({file.read_text(encoding="utf-8").strip() for file in files if file.is_file()})
+    return (f"Made by `{command}` ({', '.join(commits)}); each run's settings are in "
+            "`seed_SEED/VARIANT/settings.yaml` beside this file.")
 
 
 def table(scores: Mapping[str, Scores]) -> str:
@@ -120,11 +180,11 @@ def table(scores: Mapping[str, Scores]) -> str:
     return "\n".join(lines)
 
 
-def _write(scores: Mapping[str, Scores], output: Path) -> None:
-    write_atomically(output / "ablation.md", [f"{table(scores)}\n".encode()])
-    rows = [{"variant": float(number), "seed": float(seed), "abs_rel": each.abs_rel[seed],
-             "delta1": each.delta1[seed], "epochs": each.epochs[seed]}
-            for number, each in enumerate(scores.values()) for seed in range(len(each.abs_rel))]
+def _write(scores: Mapping[str, Scores], output: Path, origin: str) -> None:
+    write_atomically(output / "ablation.md", [f"{table(scores)}\n\n{origin}\n".encode()])
+    rows = [{"variant": float(number), "seed": seed, "abs_rel": abs_rel, "delta1": delta1, "epochs": epochs}
+            for number, each in enumerate(scores.values())
+            for seed, abs_rel, delta1, epochs in zip(each.seeds, each.abs_rel, each.delta1, each.epochs, strict=True)]
     write_csv(output / "ablation.csv", rows)
 
 
@@ -132,12 +192,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=CONFIGS / "ablation.yaml", help="what is trained")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="change a setting of all runs")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE",
+                        help="change a setting of all runs, or which there are: seeds=[1]")
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"), help="folder of the runs and the table")
     parser.add_argument("--quick", action="store_true", help="few rooms, few steps, one seed")
     arguments = parser.parse_intermixed_args(argv)
+    command = shlex.join(["python", "-m", "training.ablation", *(sys.argv[1:] if argv is None else argv)])
     return exit_code(lambda: table(study(
-        read_plan(arguments.config, arguments.quick, assignments(arguments.changes)), arguments.output)))
+        read_plan(arguments.config, arguments.quick, assignments(arguments.changes)), arguments.output,
+        command=command)))
 
 
 if __name__ == "__main__":

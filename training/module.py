@@ -130,7 +130,9 @@ class DepthTraining(L.LightningModule):
         self.ledger.load(checkpoint["ledger"])
 
 
-def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def check_same(saved: Mapping[str, Any], given: Mapping[str, Any], holder: str = "the checkpoint belongs to",
+               advice: str = "resume with those of its settings.yaml, or start a new run from its weights with --init",
+               ) -> None:
     """ConfigError, naming what differs, unless both settings train the same run."""
     old, new = _flat(saved), _flat(given)
     differing = [key for key in sorted(old.keys() | new.keys())
@@ -138,8 +140,7 @@ def check_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if differing:
         told = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise ConfigError(f"the checkpoint belongs to a run of other settings: {told}{more}; resume with those of its "
-                          "settings.yaml, or start a new run from its weights with --init")
+        raise ConfigError(f"{holder} a run of other settings: {told}{more}; {advice}")
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
