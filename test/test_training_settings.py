@@ -102,15 +102,15 @@ def test_batches_depend_on_seed_and_draw_alone() -> None:
 
 @pytest.mark.parametrize(("override", "says"), [
     ({"optimizer.momentum": "0.9"}, "'optimizer.momentum' does not exist"),
-    ({"seed": "soon"}, "seed must be int, got 'soon'"),
-    ({"stages": "[{width: 100, height: 96, batch: 1, epochs: 1}]"}, "multiples of 32"),
-    ({"stages": "[]"}, "stages must be given"),
+    ({"seed": "soon"}, "seed must be of type int, got 'soon'"),
+    ({"stages": "[{width: 100, height: 96, batch: 1, epochs: 1}]"}, "stages.0.width must be a multiple of 32, got 100"),
+    ({"stages": "[]"}, "stages must be a list of one or more"),
     ({"stages.9.epochs": "1"}, "'stages.9.epochs' does not exist"),
-    ({"network.dropout": "1.0"}, "network.dropout must be from 0 to below 1, got 1"),
+    ({"network.dropout": "1.0"}, "network.dropout must be 0 to 0.99, got 1"),
     ({"network.attention": "self"}, "network.attention must be one of none, scse, got 'self'"),
     ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, silog, mse, got 'l2'"),
     ({"precision": "half"}, "precision must be one of"),
-    ({"optimizer.ema_decay": "1"}, "ema_decay must be from 0 to below 1"),
+    ({"optimizer.ema_decay": "1"}, "ema_decay must be 0 to 0.999999, got 1"),
     ({"optimizer": "{lr: 0.1}"}, "missing: weight_decay; unknown: none"),
 ])
 def test_wrong_settings_stop_with_one_line(override: dict[str, str], says: str) -> None:

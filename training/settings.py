@@ -1,16 +1,19 @@
-"""Every setting of a training run, read from YAML; unknown or missing keys stop with one line."""
+"""Every setting of a training run with its limits, read from YAML; what no run can have stops with one line."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
+from mono_depth_recon.config import parameter
 from mono_depth_recon.errors import ConfigError
+
+from .settings_limits import Limits, build
 
 T = TypeVar("T")
 PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
@@ -18,6 +21,14 @@ SCHEDULES = ("warmup_cosine", "onecycle")
 LOSSES = ("log_l1", "silog", "mse")
 FORMS = ("log", "linear")
 ATTENTIONS = ("none", "scse")
+HALVINGS = 5  # stages of the encoder, each half as large as the one before
+
+Chance: TypeAlias = Annotated[float, Limits(0, 1)]
+Change: TypeAlias = Annotated[float, Limits(0, 3)]  # natural logarithm of a factor, either way
+Degrees: TypeAlias = Annotated[float, Limits(0, 180, "deg")]
+Side: TypeAlias = Annotated[int, Limits(8, 8192, "px")]
+Count: TypeAlias = Annotated[int, Limits(1, 999_999)]
+CountOrNone: TypeAlias = Annotated[int, Limits(0, 999_999)]  # 0: none, or without a bound
 
 
 @dataclass(frozen=True)
@@ -32,18 +43,18 @@ class NetworkSettings:
 
     name: str
     encoder: str
-    decoder_channels: list[int]
-    input_width: int
-    input_height: int
-    multiple: int
-    mean: list[float]
-    std: list[float]
-    canonical_focal_px: float
-    range_m: list[float]
-    dropout: float = 0.0
+    decoder_channels: Annotated[list[int], Limits(1, 8192, length=HALVINGS)]
+    input_width: Side
+    input_height: Side
+    multiple: Annotated[int, Limits(2**HALVINGS, 1024, "px")]
+    mean: Annotated[list[float], Limits(-1000, 1000, length=3)]
+    std: Annotated[list[float], Limits(1e-6, 1000, length=3)]
+    canonical_focal_px: Annotated[float, Limits(1, 100_000, "px")]
+    range_m: Annotated[list[float], Limits(1e-6, 100_000, "m", length=2)]
+    dropout: Annotated[float, Limits(0, 0.99)] = 0.0
     encoder_weights: str = "none"
-    attention: str = "none"
-    form: str = "log"
+    attention: Annotated[str, Limits(choices=ATTENTIONS)] = "none"
+    form: Annotated[str, Limits(choices=FORMS)] = "log"
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,8 @@ class ModelSettings:
 
     name: str
     checkpoint: str = ""
-    output: str = "auto"
-    short_side: int = 0
+    output: Annotated[str, Limits(choices=parameter("model.output").choices)] = "auto"
+    short_side: Annotated[int, Limits(0, parameter("model.input_size").high, "px")] = 0
     accept_noncommercial: bool = False
 
 
@@ -88,9 +99,9 @@ class LoaderSettings:
     Rendered frames are kept always, others where a source has at most `keep_frames` of them.
     """
 
-    workers: int = 2
+    workers: Annotated[int, Limits(0, 1024)] = 2
     cache: str = ""
-    keep_frames: int = 2000
+    keep_frames: Annotated[int, Limits(0, 10**9)] = 2000
 
 
 @dataclass(frozen=True)
@@ -99,42 +110,43 @@ class AugmentSettings:
 
     `full_frame` is the chance to see the whole frame; otherwise `crop` (a share of these) cuts a window that moves the
     principal point, and the rest turns the camera exactly. `rotate` turns the whole frame in its plane. `motion` blurs
-    along a straight line of up to `motion_px` pixels.
+    along a straight line of up to `motion_px` pixels. Random sizes begin at 0.3 (blur) and 1
+    (motion, noise), JPEG quality ends at 95.
     """
 
-    full_frame: float = 1.0
-    smallest_window: float = 1.0
-    aspect_jitter: float = 0.0
-    crop: float = 0.0
-    rotate: float = 0.0
-    rotate_deg: float = 0.0
-    flip: float = 0.0
-    roll: float = 0.0
-    roll_deg: float = 0.0
-    gamma: float = 0.0
-    gain: float = 0.0
-    colour: float = 0.0
-    contrast: float = 0.0
-    grey: float = 0.0
-    blur: float = 0.0
-    blur_px: float = 1.5
-    motion: float = 0.0
-    motion_px: float = 6.0
-    noise: float = 0.0
-    noise_levels: float = 10.0
-    jpeg: float = 0.0
-    jpeg_quality: int = 40
+    full_frame: Chance = 1.0
+    smallest_window: Annotated[float, Limits(0.01, 1)] = 1.0
+    aspect_jitter: Change = 0.0
+    crop: Chance = 0.0
+    rotate: Chance = 0.0
+    rotate_deg: Degrees = 0.0
+    flip: Chance = 0.0
+    roll: Chance = 0.0
+    roll_deg: Degrees = 0.0
+    gamma: Change = 0.0
+    gain: Change = 0.0
+    colour: Change = 0.0
+    contrast: Change = 0.0
+    grey: Chance = 0.0
+    blur: Chance = 0.0
+    blur_px: Annotated[float, Limits(0.3, 100, "px")] = 1.5
+    motion: Chance = 0.0
+    motion_px: Annotated[float, Limits(1, 200, "px")] = 6.0
+    noise: Chance = 0.0
+    noise_levels: Annotated[float, Limits(1, 255)] = 10.0
+    jpeg: Chance = 0.0
+    jpeg_quality: Annotated[int, Limits(1, 95)] = 40
 
 
 @dataclass(frozen=True)
 class Stage:
     """Some epochs at one resolution. An epoch has `steps` batches; 0: as many as show every frame once."""
 
-    width: int
-    height: int
-    batch: int
-    epochs: int
-    steps: int = 0
+    width: Side
+    height: Side
+    batch: Count
+    epochs: Count
+    steps: CountOrNone = 0
 
 
 @dataclass(frozen=True)
@@ -145,13 +157,13 @@ class OptimizerSettings:
     backbone learns with (0: frozen).
     """
 
-    lr: float
-    weight_decay: float
-    schedule: str = "warmup_cosine"
-    warmup_steps: int = 0
-    clip_norm: float = 0.0
-    ema_decay: float = 0.0
-    backbone_lr: float = 1.0
+    lr: Annotated[float, Limits(1e-12, 10)]
+    weight_decay: Annotated[float, Limits(0, 10)]
+    schedule: Annotated[str, Limits(choices=SCHEDULES)] = "warmup_cosine"
+    warmup_steps: CountOrNone = 0
+    clip_norm: Annotated[float, Limits(0, 1e6)] = 0.0
+    ema_decay: Annotated[float, Limits(0, 0.999999)] = 0.0
+    backbone_lr: Annotated[float, Limits(0, 100)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -161,9 +173,9 @@ class LossSettings:
     Relative models have one loss, whatever `kind` says.
     """
 
-    kind: str = "log_l1"
-    gradient_weight: float = 0.0
-    gradient_scales: int = 4
+    kind: Annotated[str, Limits(choices=LOSSES)] = "log_l1"
+    gradient_weight: Annotated[float, Limits(0, 1000)] = 0.0
+    gradient_scales: Annotated[int, Limits(1, 10)] = 4
 
 
 @dataclass(frozen=True)
@@ -173,19 +185,19 @@ class ValidationSettings:
     Training stops when `patience` epochs of the last resolution brought nothing better (0: it never does).
     """
 
-    frames: int = 48
+    frames: Count = 48
     turned: bool = False
-    panels: int = 4
-    patience: int = 0
+    panels: Annotated[int, Limits(0, 1000)] = 4
+    patience: CountOrNone = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What any training needs. `data` goes to `mono_depth_recon.datasets.training_data` as it is."""
 
-    seed: int
-    threads: int
-    precision: str
+    seed: Annotated[int, Limits(0, 4e9)]
+    threads: Annotated[int, Limits(1, 1024)]
+    precision: Annotated[str, Limits(choices=PRECISIONS)]
     data: dict[str, Any]
     stages: list[Stage]
     optimizer: OptimizerSettings
@@ -225,7 +237,7 @@ class Settings(RunSettings):
         names = {known.name for known in dataclasses.fields(RoomSettings)}
         given = {name: source[name] for name in names & source.keys()}
         given["hfov_deg"] = [source.get("min_hfov_deg", 45.0), source.get("max_hfov_deg", 95.0)]
-        return _build(RoomSettings, given, "data.sources: rooms")
+        return build(RoomSettings, given, "data.sources: rooms")
 
     @property
     def tum(self) -> TumSettings:
@@ -235,7 +247,7 @@ class Settings(RunSettings):
         if len(ends) != 2:
             raise ConfigError("data.sources: tum: train must be 'FIRST-LAST', positions in rgb.txt, got "
                               f"{source.get('train')!r}")
-        return _build(TumSettings, {"folder": source.get("path"), "train": ends}, "data.sources: tum")
+        return build(TumSettings, {"folder": source.get("path"), "train": ends}, "data.sources: tum")
 
     def _first(self, kind: str) -> dict[str, Any]:
         if not (found := self.sources(kind)):
@@ -262,22 +274,31 @@ def load_run(path: Path, kind: type[T], overrides: Mapping[str, str] | None = No
 
 def read_tree(path: Path) -> Any:
     """The plain values of a YAML file. ConfigError where it cannot be read or is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"settings {path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"settings {path} must be a YAML text, got: {error}") from error
+    return _parsed(text, f"settings {path}")
+
+
+def _parsed(text: str, what: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"settings {path} cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"settings {path} must be YAML, got: {' '.join(str(error).split())}") from error
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{what} must be YAML, line {line}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
+        raise ConfigError(f"{what} must be YAML, got: {' '.join(str(error).split())}") from error
 
 
 def overridden(tree: Any, overrides: Mapping[str, str]) -> Any:
-    """The tree with some values changed; a number in a dotted key counts in a list (`stages.0.epochs`)."""
-    import yaml
-
+    """The tree with some values changed; a number in a dotted key counts in a list (`stages.0.epochs`). ConfigError."""
     for key, text in overrides.items():
-        value = yaml.safe_load(text)
+        value = _parsed(text, f"{key}={text}")
         if isinstance(value, str):
             value = _number(value)
         _override(tree, key, value)
@@ -302,7 +323,7 @@ def _number(text: str) -> str | float:
 
 def settings_of(tree: object, path: Path, kind: type[T]) -> T:
     """Settings of a tree of plain values, checked; `path` names it in errors. Keys with a default may be missing."""
-    settings = _build(kind, tree, str(path))
+    settings = build(kind, tree, str(path))
     assert isinstance(settings, RunSettings), "kinds of settings are kinds of runs"
     check_settings(settings, path)
     return settings
@@ -335,61 +356,40 @@ def _child(tree: Any, name: str) -> Any:
 
 
 def _keys(parents: list[str]) -> set[str]:
-    """The keys that a section may have, given or not."""
-    kind = _SECTIONS.get(parents[0]) if len(parents) == 1 else None
+    """The keys that a section, or one of the stages, may have, given or not."""
+    if not parents:
+        return set(_SECTIONS)
+    kind = _SECTIONS.get(".".join(parent for parent in parents if not parent.isdigit()))
     return {known.name for known in dataclasses.fields(kind)} if kind else set()
-
-
-def _build(kind: type[T], tree: object, where: str) -> T:
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    names = {known.name for known in fields}
-    needed = {known.name for known in fields
-              if known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING}
-    got = set(tree) if isinstance(tree, dict) else set()
-    if not isinstance(tree, dict) or needed - got or got - names:
-        missing, unknown = (", ".join(sorted(map(str, keys))) or "none" for keys in (needed - got, got - names))
-        raise ConfigError(f"{where}: wrong keys; missing: {missing}; unknown: {unknown}")
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in tree.items()})
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(kind) or kind
-    if origin is list and isinstance(value, list):
-        return [_value(typing.get_args(kind)[0], item, where) for item in value]
-    if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where)  # type: ignore[arg-type]
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not origin:
-        raise ConfigError(f"{where} must be {origin.__name__}, got {value!r}")
-    return value
 
 
 _SECTIONS: Mapping[str, Any] = types.MappingProxyType(
     {"network": NetworkSettings, "model": ModelSettings, "optimizer": OptimizerSettings, "loader": LoaderSettings,
-     "augment": AugmentSettings, "loss": LossSettings, "validation": ValidationSettings})
+     "augment": AugmentSettings, "stages": Stage, "loss": LossSettings, "validation": ValidationSettings})
 
 
 def check_settings(settings: RunSettings, path: Path) -> None:
-    """ConfigError (one line, naming the key) for values that no run can have."""
-    stages = settings.stages
-    if not stages or min(min(s.width, s.height, s.batch, s.epochs) for s in stages) < 1:
-        raise ConfigError(f"{path}: stages must be given, with width, height, batch and epochs of at least 1")
-    words = [("precision", settings.precision, PRECISIONS), ("loss.kind", settings.loss.kind, LOSSES),
-             ("optimizer.schedule", settings.optimizer.schedule, SCHEDULES)]
-    if isinstance(settings, Settings):
-        network = settings.network
-        words += [("network.attention", network.attention, ATTENTIONS), ("network.form", network.form, FORMS)]
-        if any(s.width % network.multiple or s.height % network.multiple for s in stages):
-            raise ConfigError(f"{path}: stages must have sides that are multiples of {network.multiple}")
-        if not 0 <= network.dropout < 1:
-            raise ConfigError(f"{path}: network.dropout must be from 0 to below 1, got {network.dropout:g}")
-    for key, value, known in words:
-        if value not in known:
-            raise ConfigError(f"{path}: {key} must be one of {', '.join(known)}, got '{value}'")
-    if not 0 <= settings.optimizer.ema_decay < 1:
-        raise ConfigError(f"{path}: optimizer.ema_decay must be from 0 to below 1, got "
-                          f"{settings.optimizer.ema_decay:g}")
-    if not settings.optimizer.lr > 0:
-        raise ConfigError(f"{path}: optimizer.lr must be positive, got {settings.optimizer.lr:g}")
+    """ConfigError (one line, naming the key) for values that do not go with others."""
+    if not isinstance(settings, Settings):
+        return
+    network = settings.network
+    if not re.fullmatch(r"[\w-]+", network.name):
+        raise ConfigError(f"{path}: network.name must be letters, digits, _ or -, as files are called by it, got "
+                          f"{network.name!r}")
+    near, far = network.range_m
+    if not near < far:
+        raise ConfigError(f"{path}: network.range_m must be nearest < farthest, got {network.range_m}")
+    _check_multiples(settings, path)
+
+
+def _check_multiples(settings: Settings, path: Path) -> None:
+    """Sides that the network can halve as often as it does."""
+    network = settings.network
+    sides = {"network.input_width": network.input_width, "network.input_height": network.input_height}
+    for i, stage in enumerate(settings.stages):
+        sides |= {f"stages.{i}.width": stage.width, f"stages.{i}.height": stage.height}
+    rules = [("network.multiple", network.multiple, 2**HALVINGS),
+             *((key, side, network.multiple) for key, side in sides.items())]
+    for key, value, base in rules:
+        if value % base:
+            raise ConfigError(f"{path}: {key} must be a multiple of {base}, got {value}")

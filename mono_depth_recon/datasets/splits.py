@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import write_atomically
+from ..atomic import writable_folder, write_atomically
 from ..errors import ConfigError, DataError
 from .frame_source import SPLITS, FrameSource, SourcePart
 from .source_settings import SourceSettings, TumSettings
@@ -67,14 +67,14 @@ class SplitFile:
         return {split: [i for i in frames if chosen[source.scene(i)] == split] for split in SPLITS}
 
     def write(self, remark: str) -> None:
-        """Keeps what was split anew; a file that was read is added to."""
+        """Keeps what was split anew; a file that was read is added to. DataError where its folder cannot be had."""
         if self.path is None or not self._changed:
             return
         lines = ["# split<tab>source<tab>scene", f"# {remark}"]
         for source, scenes in sorted(self.scenes.items()):
             lines += ["\t".join((split, source, scene)) for split in SPLITS
                       for scene in sorted(scenes) if scenes[scene] == split]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        writable_folder(self.path.parent)
         write_atomically(self.path, ["\n".join([*lines, ""]).encode()])
         self._changed = False
 
