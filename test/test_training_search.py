@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("segmentation_models_pytorch")
@@ -22,12 +25,13 @@ from mono_depth_recon.errors import ConfigError, DataError  # noqa: E402
 from training.ablation import WHOLE, Plan, Scores, read_plan, study, table  # noqa: E402
 from training.frames import RunData, made_data  # noqa: E402
 from training.settings import LossSettings, Settings, Stage, ValidationSettings, load_settings, plain  # noqa: E402
-from training.study import Choice, Study, read_space  # noqa: E402
+from training.study import Choice, Study, log_axis, read_space  # noqa: E402
 from training.tune import main, tune_recipe  # noqa: E402
 from training.tune_clouds import Predicted, cleaned, defaults, mean_figure  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLAN = MOBILE.with_name("ablation.yaml")
+FIXED = {"seed": 3, "threads": 1, "loss": {"kind": "silog"}}
 SPACE = {"x": Choice(low=-2.0, high=2.0), "rate": Choice(low=1e-4, high=1e-1, log=True),
          "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
 
@@ -43,9 +47,9 @@ def _bowl(trial: optuna.Trial, values: dict[str, Any]) -> float:
 
 
 def test_a_stopped_study_goes_on_and_leaves_a_plot(tmp_path: Path) -> None:
-    first = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
+    first = Study(tmp_path, "bowl", SPACE, minimise=True, settings=FIXED)
     first.run(_bowl, 3)
-    again = Study(tmp_path, "bowl", SPACE, minimise=True, seed=3)
+    again = Study(tmp_path, "bowl", SPACE, minimise=True, settings=FIXED)
     assert len(again.finished) == 3
     best = again.run(_bowl, 7)
     assert len(again.finished) == 7
@@ -53,7 +57,35 @@ def test_a_stopped_study_goes_on_and_leaves_a_plot(tmp_path: Path) -> None:
     assert len({trial.params["x"] for trial in again.finished}) == 7  # nothing is tried twice
     assert (tmp_path / "study.png").stat().st_size > 5000
     with pytest.raises(ConfigError, match="holds a study of bowl, not of other"):
-        Study(tmp_path, "other", SPACE, minimise=True, seed=3)
+        Study(tmp_path, "other", SPACE, minimise=True, settings=FIXED)
+
+
+def test_a_study_takes_no_trials_of_other_settings(tmp_path: Path) -> None:
+    Study(tmp_path, "bowl", {}, minimise=True, settings={"seed": 1})  # has no trial yet, and so nothing to mix
+    Study(tmp_path, "bowl", SPACE, minimise=True, settings=FIXED).run(_bowl, 1)
+    Study(tmp_path, "bowl", SPACE, minimise=True, settings={**FIXED, "threads": 8})  # changes no figure
+    wider = {**SPACE, "x": Choice(low=-2.0, high=3.0)}
+    for space, fixed, says in (
+            (SPACE, {**FIXED, "loss": {"kind": "mse"}}, "loss.kind was 'silog' and is 'mse'"),
+            (SPACE, {**FIXED, "model": {"name": "a"}}, "model.name was None and is 'a'"),
+            (wider, FIXED, "space.x.high was 2.0 and is 3.0")):
+        with pytest.raises(ConfigError, match=f"study.db holds a run of other settings: {says}; choose another") as got:
+            Study(tmp_path, "bowl", space, minimise=True, settings=fixed)
+        assert "\n" not in str(got.value)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-4, 5e-3), (0.005, 0.05), (1e-6, 1.0)])
+def test_the_numbers_of_a_log_axis_stand_apart(low: float, high: float) -> None:
+    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([low, high], [0, 1], "o")
+    log_axis(axes, np.log10(high / low))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    inside = [label.get_window_extent(renderer) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(),
+                                                                     strict=True) if low <= tick <= high]
+    assert len(inside) >= 2 and not axes.get_xticklabels(minor=True)
+    assert all(left.x1 < right.x0 for left, right in pairwise(inside))
 
 
 def test_a_study_without_any_value_says_so(tmp_path: Path) -> None:
@@ -61,7 +93,7 @@ def test_a_study_without_any_value_says_so(tmp_path: Path) -> None:
         raise DataError("the loss is nan")
 
     with pytest.raises(DataError, match="none of 2 trials came to a value"):
-        Study(tmp_path, "fails", SPACE, minimise=False, seed=0).run(fails, 2)
+        Study(tmp_path, "fails", SPACE, minimise=False, settings=FIXED).run(fails, 2)
 
 
 def test_spaces_that_ship_vary_settings_that_exist() -> None:
@@ -90,6 +122,11 @@ def test_the_recipe_is_searched_and_the_best_is_a_recipe(tmp_path: Path, monkeyp
     assert replace(found, optimizer=settings.optimizer, loss=settings.loss) == settings
     assert 1e-4 <= found.optimizer.lr <= 1e-2 and found.loss.kind in ("log_l1", "silog")
     assert {path.name for path in tmp_path.glob("trial_*")} == {"trial_0000", "trial_0001"}
+    number = best.read_text().split(" with the values of trial ")[1][0]
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("trial_*/*.ckpt")} == {
+        f"trial_000{number}/best.ckpt", f"trial_000{number}/last.ckpt"}
+    with pytest.raises(ConfigError, match="seed was 11 and is 12; choose another --output"):
+        tune_recipe({**plain(settings), "seed": 12}, MOBILE, space, tmp_path, 3)
     with pytest.raises(ConfigError, match="cannot vary data"):
         tune_recipe(plain(settings), MOBILE, {"data.root": Choice(choices=("a", "b"))}, tmp_path / "other", 1)
     with pytest.raises(ConfigError, match="'optimizer.momentum' does not exist"):
@@ -132,6 +169,10 @@ def test_clouds_are_searched_on_validation_frames(tmp_path: Path, monkeypatch: p
     mesh = yaml.safe_load(best.read_text())["/**"]["ros__parameters"]["mesh"]
     assert 0.02 <= mesh["voxel_size"] <= 0.1
     assert "by default" in best.read_text().splitlines()[0]
+    assert main([*words[:-2], "validation.frames=2", "threads=1"]) == 1
+    assert "validation.frames was 1 and is 2; choose another --output" in capsys.readouterr().err
+    assert main([*words, "--checkpoint", "other.json"]) == 1
+    assert "model.checkpoint was '' and is 'other.json'" in capsys.readouterr().err
     (tmp_path / "space.yaml").write_text("mesh.depth: {low: 1, high: 3}")
     assert main(words) == 1
     assert "has no setting 'mesh.depth'" in capsys.readouterr().err

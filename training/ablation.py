@@ -33,7 +33,7 @@ from .module import check_same
 from .network import UnetTask
 from .run_log import write_csv
 from .runner import train
-from .settings import Settings, assignments, overridden, plain, read_tree, settings_of
+from .settings import Settings, assignments, load_settings, overridden, plain, read_tree, settings_of
 
 WHOLE = "everything"
 RESULT = "result.json"
@@ -145,7 +145,7 @@ def _check_stored(folder: Path, settings: Settings) -> None:
     """ConfigError where a folder holds a run, finished or not, that these settings did not train."""
     stored = folder / "settings.yaml"
     if stored.is_file():
-        check_same(read_tree(stored), plain(settings), f"{folder} holds", "choose another --output")
+        check_same(plain(load_settings(stored)), plain(settings), f"{folder} holds", "choose another --output")
 
 
 def _train(settings: Settings, data: RunData, folder: Path) -> None:

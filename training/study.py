@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import optuna
@@ -18,11 +18,16 @@ from tqdm import tqdm
 from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.errors import ConfigError, DataError
 
+from .module import check_same
 from .settings import read_tree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Values: TypeAlias = dict[str, Any]
 Objective: TypeAlias = Callable[[optuna.Trial, Values], float]
 DATABASE, PLOT, BEST = "study.db", "study.png", "best.yaml"
+_SETTINGS = "settings"  # of a study, beside its trials
 _STARTUP = 3  # trials that are never pruned
 _COLUMNS = 3  # of the plot
 
@@ -36,6 +41,13 @@ class Choice:
     high: float = math.nan
     log: bool = False
     whole: bool = False
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The plain values of a file of `read_space`."""
+        if self.choices:
+            return {"choices": list(self.choices)}
+        return {name: getattr(self, name) for name in ("low", "high", "log", "whole")}
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """The value that a trial tries."""
@@ -66,9 +78,14 @@ def _choice(tree: Any, where: str) -> Choice:
 
 
 class Study:
-    """Trials in `output`/study.db, valued by `figure`; studies of another one cannot be mixed in."""
+    """Trials in `output`/study.db, valued by `figure`; trials of other settings or another space cannot be mixed in.
 
-    def __init__(self, output: Path, figure: str, space: Mapping[str, Choice], minimise: bool, seed: int) -> None:
+    `settings` are the plain values that every trial has, "seed" among them. Raises ConfigError where earlier trials had
+    others that matter (`module.check_same`).
+    """
+
+    def __init__(self, output: Path, figure: str, space: Mapping[str, Choice], minimise: bool,
+                 settings: Mapping[str, Any]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.output, self.figure, self.space, self.minimise = writable_folder(output), figure, space, minimise
         storage = optuna.storages.RDBStorage(f"sqlite:///{(output / DATABASE).resolve()}")
@@ -79,7 +96,9 @@ class Study:
         self._study = optuna.create_study(
             storage=storage, study_name=figure, direction="minimize" if minimise else "maximize", load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=1))
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(self.finished), n_startup_trials=_STARTUP)
+        self._check({**settings, "space": {name: choice.plain for name, choice in space.items()}})
+        self._study.sampler = optuna.samplers.TPESampler(seed=settings["seed"] + len(self.finished),
+                                                         n_startup_trials=_STARTUP)
 
     @property
     def finished(self) -> list[FrozenTrial]:
@@ -91,15 +110,18 @@ class Study:
         """Trials with a value."""
         return [trial for trial in self.finished if trial.state == TrialState.COMPLETE]
 
-    def run(self, objective: Objective, trials: int) -> FrozenTrial:
+    def run(self, objective: Objective, trials: int, tidy: Callable[[int | None], None] = lambda best: None,
+            ) -> FrozenTrial:
         """Tries until `trials` are finished, earlier ones counted; returns the best. DataError where none has a value.
 
-        An objective that meets a DataError (a loss that is no number) ends as a pruned trial.
+        An objective that meets a DataError (a loss that is no number) ends as a pruned trial. `tidy` is called after
+        each with the number of the best trial so far, None while none has a value.
         """
         with tqdm(total=trials, initial=min(trials, len(self.finished)), desc="trials", unit="trial") as bar:
             while len(self.finished) < trials:
                 self._study.optimize(lambda trial: self._try(objective, trial), n_trials=1)
                 bar.update()
+                tidy(self.best.number if self.completed else None)
                 if self.completed:
                     bar.set_postfix(best=f"{self.best.value:.4g}")
                 write_atomically(self.output / PLOT, [self._plot()])
@@ -111,6 +133,13 @@ class Study:
     def best(self) -> FrozenTrial:
         """The trial with the best value so far."""
         return self._study.best_trial
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        if self._study.get_trials(deepcopy=False):
+            check_same(self._study.user_attrs.get(_SETTINGS, {}), settings, f"{self.output / DATABASE} holds",
+                       "choose another --output")
+        else:
+            self._study.set_user_attr(_SETTINGS, settings)
 
     def _plot(self) -> bytes:
         return draw(self.finished, self.figure, self.space, self.minimise)
@@ -152,7 +181,7 @@ def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Ch
             axes.plot(shown, [value for _, value in found], style, label=words)
         axes.set(xlabel=name, ylabel=figure_name)
         if name in space and space[name].log:
-            axes.set_xscale("log")
+            log_axis(axes, math.log10(space[name].high / space[name].low))
         axes.grid(alpha=0.3)
     values = np.array([each.value for each in done], np.float64)
     best = (np.minimum if minimise else np.maximum).accumulate(values)
@@ -163,3 +192,13 @@ def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Ch
     picture = io.BytesIO()
     figure.savefig(picture, dpi=100, format="png")
     return picture.getvalue()
+
+
+def log_axis(axes: Axes, decades: float) -> None:
+    """A logarithmic x axis with so few numbers that they stand apart."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if decades < 3 else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())

@@ -2,8 +2,9 @@
 
 Each trial trains the recipe with other values of what --space lets vary; trials that lag behind are stopped early
 (median of the others). The study lies in OUTPUT/study.db: the same command goes on after a stop. OUTPUT/best.yaml is
-the recipe with the best values, for training.train_unetpp; study.png shows all trials. With --clouds the clean-up of
-clouds is searched instead (edge filter, voxel grid, outliers), against 3D figures of the validation frames.
+the recipe with the best values, for training.train_unetpp; study.png shows all trials. Of a trial that is not the best
+so far the checkpoints are removed, logs and curves stay. With --clouds the clean-up of clouds is searched instead (edge
+filter, voxel grid, outliers), against 3D figures of the validation frames.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .frames import RunData, open_run_data
 from .module import DepthTraining
 from .network import UnetTask
 from .runner import train
-from .settings import Settings, overridden, plain, read_tree, settings_of
+from .settings import Settings, assignments, overridden, plain, read_tree, settings_of
 from .study import BEST, Choice, Study, Values, read_space, write_best
 from .tune_clouds import FIGURES, tune_clouds
 
@@ -53,16 +54,27 @@ def tune_recipe(tree: Any, config: Path, space: dict[str, Choice], output: Path,
     settings = _settings(tree, {name: _example(choice) for name, choice in space.items()}, config)
     if any(name.split(".")[0] in ("data", "loader") for name in space):
         raise ConfigError("a search cannot vary data and loader: all trials must see the same frames")
-    study = Study(output, SCORE, space, minimise=True, seed=settings.seed)
+    study = Study(output, SCORE, space, minimise=True, settings=plain(settings))
     data = open_run_data(settings, output)
 
     def objective(trial: optuna.Trial, values: Values) -> float:
-        return _trial_score(trial, _settings(tree, values, config), data, output / f"trial_{trial.number:04d}")
+        return _trial_score(trial, _settings(tree, values, config), data, _folder(output, trial.number))
 
-    best = study.run(objective, trials)
+    best = study.run(objective, trials, lambda number: _keep_checkpoints(output, number))
     write_best(output / BEST, plain(_settings(tree, best.params, config)),
                f"{config.name} with the values of trial {best.number}: {SCORE} {best.value:.4g}")
     return output / BEST
+
+
+def _folder(output: Path, trial: int) -> Path:
+    return output / f"trial_{trial:04d}"
+
+
+def _keep_checkpoints(output: Path, best: int | None) -> None:
+    """Removes the checkpoints of all trials but the best, of those too that a kill cut off."""
+    for checkpoint in output.glob("trial_*/*.ckpt"):
+        if best is None or checkpoint.parent != _folder(output, best):
+            checkpoint.unlink()
 
 
 def _trial_score(trial: optuna.Trial, settings: Settings, data: RunData, folder: Path) -> float:
@@ -109,6 +121,9 @@ def run(arguments: argparse.Namespace) -> Path | int:
     if arguments.clouds:
         return tune_clouds(settings, arguments.model, arguments.checkpoint, arguments.figure, space, arguments.output,
                            arguments.trials)
+    if twice := sorted(space.keys() & assignments(arguments.changes).keys()):
+        raise ConfigError(f"{twice[0]} is searched, so that {twice[0]}=... changes nothing: leave it out here or in "
+                          "--space")
     return tune_recipe(tree, arguments.config, space, arguments.output, arguments.trials)
 
 

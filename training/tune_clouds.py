@@ -49,7 +49,9 @@ def tune_clouds(settings: RunSettings, model: str, checkpoint: str, figure: str,
     unknown = sorted(set(space) - set(_KNOWN))
     if unknown:
         raise ConfigError(f"the clean-up of clouds has no setting '{unknown[0]}', it has {', '.join(_KNOWN)}")
-    study = Study(output, figure, space, minimise=FIGURES[figure], seed=settings.seed)
+    study = Study(output, figure, space, FIGURES[figure], {
+        "seed": settings.seed, "data": settings.data, "validation": {"frames": settings.validation.frames},
+        "model": {"name": model, "checkpoint": checkpoint}})
     frames = list(predicted_frames(open_run_data(settings, output), settings, model, checkpoint))
     if not frames:
         raise DataError("no validation frame has a prediction and true depth to compare")
