@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
+import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +40,13 @@ from training.checkpoints import read_checkpoint, weights_of  # noqa: E402
 from training.export_unetpp import main as export_main  # noqa: E402
 from training.frames import MadeDraws, made_data  # noqa: E402
 from training.network import UnetTask  # noqa: E402
+from training.origin import Origin  # noqa: E402
 from training.runner import train  # noqa: E402
 from training.settings import Stage, ValidationSettings, load_settings  # noqa: E402
 from training.small_set import write_small_set  # noqa: E402
 from training.train_unetpp import main  # noqa: E402
 
+EMBEDDED = ROOT / "mono_depth_recon" / "models" / "embedded" / "unetpp_mobile.json"
 PAPER = ("--config", str(MOBILE.with_name("paper_nyu.yaml")))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,20 +121,23 @@ def test_best_is_chosen_at_the_last_resolution_alone(tmp_path: Path) -> None:
     assert all(torch.equal(value, averaged[f"averaged.module.{name}"]) for name, value in weights.items())
 
 
-def test_patience_ends_a_run_that_does_not_get_better(tmp_path: Path) -> None:
+def test_patience_ends_a_run_that_does_not_get_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = small_settings(stages=[Stage(64, 32, 2, 6, 1)], validation=ValidationSettings(2, panels=0, patience=2))
     settings = replace(settings, optimizer=replace(settings.optimizer, lr=1e-12, ema_decay=0.0, weight_decay=0.0))
-    assert len(train_small(settings, tmp_path).rows) < 6
+    epochs = len(train_small(settings, tmp_path).rows)
+    assert epochs < 6 and "2 epochs without a better AbsRel" in capsys.readouterr().err
+    assert len(train_small(settings, tmp_path, resume=True).rows) == epochs  # no patience comes back
 
 
 def test_a_run_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
     settings = small_settings(stages=[Stage(32, 32, 2, 1, 1)])
     train_small(settings, tmp_path)
-    for other, says in ((replace(settings, seed=9), "seed was 1 and is 9"),
+    for other, says in ((replace(settings, seed=9), "seed was 11 and is 9"),
                         (replace(settings, loss=replace(settings.loss, kind="mse")), "loss.kind was 'log_l1'")):
         with pytest.raises(ConfigError, match=f"a run of other settings: {says}") as raised:
             train_small(other, tmp_path, resume=True)
         assert "\n" not in str(raised.value)
+    assert load_settings(tmp_path / "settings.yaml") == settings  # which the message names
     with pytest.raises(ConfigError, match="holds a run"):
         train_small(settings, tmp_path)
     with pytest.raises(ConfigError, match=r"no .*last.ckpt to resume"):
@@ -150,12 +160,15 @@ class BadDraws(MadeDraws):
 
 def test_bad_samples_are_counted_and_named_until_there_are_too_many(tmp_path: Path) -> None:
     good = made_data(4, 96, 64)
-    settings = small_settings(stages=[Stage(32, 32, 2, 2, 1)])
+    settings = small_settings(stages=[Stage(32, 32, 2, 2, 1)], validation=ValidationSettings(2, panels=0))
     bad = replace(good, train=BadDraws(4, 0, 96, 64), bad_minimum=4)
     rows = train(settings, UnetTask(settings, pretrained=False), bad, tmp_path / "few").rows
     assert [row["bad"] for row in rows] == [2, 4]
     told = (tmp_path / "few" / "bad_samples.txt").read_text()
-    assert "4 of 4 draws" in told and "list.csv:3: cut off" in told
+    assert "4 of 6 draws" in told and "list.csv:3: cut off" in told  # training and validation
+    wrong = replace(good, validation={"made": BadDraws(4, 9, 96, 64)}, bad_minimum=4)
+    rows = train(settings, UnetTask(settings, pretrained=False), wrong, tmp_path / "validation").rows
+    assert [row["bad"] for row in rows] == [2, 4]
     with pytest.raises(DataError, match=r"too many bad samples: .*list.csv:3: cut off"):
         train(settings, UnetTask(settings, pretrained=False), replace(bad, bad_minimum=1), tmp_path / "many")
 
@@ -203,6 +216,59 @@ def test_a_new_run_can_start_from_old_weights(tmp_path: Path, capsys: pytest.Cap
     assert main(["--smoke", "--init", str(tmp_path / "best.pt"), "--output", str(tmp_path / "new")]) == 1
     said = capsys.readouterr().err
     assert "holds another network" in said and said.count("\n") == 1
+
+
+def test_a_card_says_what_its_weights_began_with(tmp_path: Path) -> None:
+    """Attribution and licence of the embedded card go on through two runs to the card of the second."""
+    settings = replace(load_settings(MOBILE), **{name: getattr(small_settings(), name) for name in (
+        "data", "loader", "validation")}, stages=[Stage(32, 32, 2, 1, 1)])
+    first = Origin.of_file(EMBEDDED)
+    train_small(settings, tmp_path / "one", origin=first)
+    train_small(settings, tmp_path / "two", origin=Origin.of_file(tmp_path / "one" / "last.ckpt"))
+    assert "which began with the weights of unetpp_mobile" in (tmp_path / "two" / "start.txt").read_text()
+    assert export_main([str(tmp_path / "two" / "last.ckpt"), "--output", str(tmp_path), "--no-onnx"]) == 0
+    card = json.loads((tmp_path / "unetpp_mobile.json").read_text())
+    assert "began with the weights of unetpp_mobile" in card["training"]["start"]
+    assert "CC BY 4.0" in card["licence"] and any("TUM RGB-D" in line for line in card["attribution"])
+
+
+def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
+    """Neither the loading processes nor the server that they come from."""
+    mark = f"loader.cache={tmp_path}"
+    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
+    command = [sys.executable, "-m", "training.train_unetpp", *PAPER, "--data", str(tmp_path), "--output",
+               str(tmp_path / "run"), *SMALL_NETWORK, "threads=1", "network.input_width=64", "network.input_height=32",
+               "validation.panels=0", "loader.workers=2", "data.shares=34 33 33", mark,
+               "stages=[{width: 64, height: 32, batch: 2, epochs: 1000}]"]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as run:
+        try:
+            _wait(lambda: (tmp_path / "run" / "last.ckpt").exists() or run.poll() is not None, 120)
+            assert run.poll() is None and len(_session(run.pid)) >= 4  # itself, the server, two loaders
+            run.kill()
+            run.wait()
+            _wait(lambda: not _session(run.pid), 30)
+        finally:
+            for pid in _session(run.pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _session(leader: int) -> list[int]:
+    """The living processes of a session, whoever their parents are."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(session) == leader and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
 
 
 def test_two_processes_share_each_batch(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from mono_depth_recon.atomic import write_atomically
-from mono_depth_recon.errors import ModelError
+from mono_depth_recon.errors import ConfigError, ModelError
 
-from .module import DepthTraining
+from .module import DepthTraining, check_same
+from .settings import RunSettings, plain
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 SCORE = "val_abs_rel"  # what the best one has the least of
@@ -52,6 +54,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"checkpoint {path} holds {type(content).__name__}: take {BEST} or {LAST} of a run")
     return content
+
+
+def check_resumable(path: Path, settings: RunSettings) -> None:
+    """ConfigError where a checkpoint is none of a run with these settings, ModelError where it cannot be read."""
+    saved = read_checkpoint(path).get("settings")
+    if saved is None:
+        raise ConfigError("the checkpoint is none of this tool: name last.ckpt of a run, or start with --init")
+    check_same(saved, plain(settings))
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -100,8 +110,19 @@ class Keeper(Checkpoint):
                 self.best = score
                 trainer.save_checkpoint(self._output / BEST, weights_only=True)
         trainer.save_checkpoint(self._output / LAST)
+        self._stop(trainer, patience)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """A run that had lost its patience is not taken up again."""
+        assert isinstance(module, DepthTraining), "runs train nothing else"
+        self._stop(trainer, module.settings.validation.patience)
+
+    def _stop(self, trainer: L.Trainer, patience: int) -> None:
         if patience and self.waited >= patience:
             trainer.should_stop = True
+            if trainer.is_global_zero:
+                print(f"\nstopped: {self.waited} epochs without a better AbsRel than {self.best:.4f} "
+                      "(validation.patience)", file=sys.stderr)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""

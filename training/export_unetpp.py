@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,13 @@ from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_
 from .checkpoints import read_checkpoint, start_from
 from .command import exit_code
 from .network import build_network, card_text
+from .origin import Origin, rights
 from .settings import Settings, load_settings, settings_of
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-_TUM = "rgbd_dataset_freiburg"
-_TUM_ATTRIBUTION = ("TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
-                    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0")
 _START = {"none": "random weights (no ImageNet)", "imagenet": "ImageNet weights of the encoder"}
 _CURVE = ("epoch", "train_loss", "val_loss", "val_abs_rel")
 
@@ -50,8 +48,11 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         write_weights(module, stem.with_suffix(".safetensors"))
         if with_onnx:
             write_onnx(module, stem.with_suffix(".onnx"), settings.network.input_height, settings.network.input_width)
-        training = training_text(settings, module, start) | {"curve": _curve(checkpoint)}
-        text = {**card_text(settings.network), "training": training, "figures": [], **_rights(settings)}
+        content = read_checkpoint(checkpoint)
+        origin = Origin.of_content(content)
+        training = training_text(settings, module, start or origin.text) | {"curve": _curve(content)}
+        text = {**card_text(settings.network), "training": training, "figures": [],
+                **rights(settings.data, settings.network.encoder, origin)}
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
         for made in sorted(Path(folder).iterdir()):
             made.chmod(0o644)
@@ -81,22 +82,9 @@ def _source_text(source: dict[str, Any], split: str = "train") -> str:
     return f"{what}: {split} part of split '{source.get('split', 'by default')}'"
 
 
-def _rights(settings: Settings) -> dict[str, Any]:
-    """Attribution and licence, as far as the data tell."""
-    attribution = ["architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
-                   f"{settings.network.encoder}, where it is one of timm by timm (Apache-2.0)"]
-    if any(_TUM in str(source.get("path", "")) for source in settings.data.get("sources", [])):
-        return {"attribution": [_TUM_ATTRIBUTION, *attribution],
-                "licence": "Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D "
-                           "benchmark (CC BY 4.0): keep the attribution"}
-    return {"attribution": attribution, "licence": "Apache-2.0 for the code; that of the weights is yours to choose, "
-                                                   "within what the licence of your data allows"}
-
-
-def _curve(checkpoint: Path) -> list[dict[str, float]]:
+def _curve(content: Mapping[str, Any]) -> list[dict[str, float]]:
     """Loss and AbsRel of the epochs up to the checkpoint; none of a checkpoint that does not keep them."""
-    rows = read_checkpoint(checkpoint).get("rows", [])
-    return [{name: float(f"{row[name]:.4g}") for name in _CURVE} for row in rows if _CURVE[0] in row]
+    return [{name: float(f"{row[name]:.4g}") for name in _CURVE} for row in content.get("rows", []) if _CURVE[0] in row]
 
 
 def write_onnx(module: CanonicalDepth, path: Path, height: int, width: int) -> None:

@@ -19,6 +19,7 @@ from .settings import LoaderSettings, RunSettings
 from .sources import made_scene
 
 CHECKED_FRAMES = 4  # of each source, before every training
+SHOWN = 10  # bad frames that are told at the start
 
 
 class Draws(Protocol):
@@ -48,12 +49,13 @@ class RunData:
 
 def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
     """Opens what `settings.data` names, after a quick check; the split stands in `output`. Raises MonoDepthError."""
-    check_data(settings.data, settings.seed, output, CHECKED_FRAMES).raise_if_bad()
+    report = check_data(settings.data, settings.seed, output, CHECKED_FRAMES)
+    report.raise_if_bad()
     data = open_training_data(settings.data, settings.seed, output)
     for part in [*data.train.parts, *data.validation.values()]:
         _keep(part, settings.loader, settings.threads)
     return RunData(TolerantFrames(data.train), {name: TolerantFrames(part) for name, part in data.validation.items()},
-                   data.lines(), data.settings.bad_share, data.settings.bad_minimum)
+                   [*data.lines(), *report.bad_lines(SHOWN)], data.settings.bad_share, data.settings.bad_minimum)
 
 
 def cache_folder(settings: LoaderSettings) -> Path:

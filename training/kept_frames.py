@@ -54,6 +54,10 @@ class KeptFrames(FrameSource):
         """As the source says."""
         return self._source.files(i)
 
+    def shared_files(self) -> tuple[Path, ...]:
+        """As the source says."""
+        return self._source.shared_files()
+
     def per_metre(self, i: int) -> float:
         """As the source says."""
         return self._source.per_metre(i)
@@ -94,8 +98,19 @@ def _block(source: FrameSource, frames: Sequence[int], cache: Path, first: int) 
 
 
 def _named(source: FrameSource, frames: Sequence[int], first: int) -> tuple[str, dict[str, object]]:
-    """What a block is known by: where its frames stand, and what the first frame of the part looks like."""
-    return source.name.replace("/", "_"), {"origins": [source.origin(i) for i in frames], "first": first}
+    """What a block is known by: where its frames stand, its files with size and time, the part's first frame."""
+    identity: dict[str, object] = {"origins": [source.origin(i) for i in frames], "first": first}
+    files = [*source.shared_files(), *(file for i in frames for file in source.files(i))]
+    if files:
+        identity["files"] = [_stat(file) for file in files]
+    return source.name.replace("/", "_"), identity
+
+
+def _stat(file: Path) -> list[int]:
+    if not file.is_file():
+        return []
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _samples(source: FrameSource, frames: Sequence[int]) -> Iterator[Sample | MonoDepthError]:

@@ -6,7 +6,10 @@ Every batch is a function of (seed, draw), so that a resumed run and any number 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Mapping
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import cv2
@@ -173,7 +176,7 @@ class FrameLoading(L.LightningDataModule):
 
         workers = self.settings.loader.workers
         return DataLoader(frames, batch_sampler=batches, num_workers=workers, collate_fn=collate,
-                          persistent_workers=persistent and workers > 0, worker_init_fn=_one_thread,
+                          persistent_workers=persistent and workers > 0, worker_init_fn=_begin,
                           pin_memory=torch.cuda.is_available(),
                           multiprocessing_context=_processes() if workers else None)
 
@@ -185,5 +188,17 @@ def _processes() -> Any:
     return context
 
 
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(0)  # each loading process has one core
+def _begin(_: int) -> None:
+    """Of a loading process: one thread for images, and an end with the training.
+
+    The server and its processes hold each other's pipes: where the training is killed, neither sees the other end.
+    """
+    cv2.setNumThreads(0)
+    training = multiprocessing.parent_process()
+    assert training is not None, "loading processes have a parent"
+    threading.Thread(target=_end_with, args=(training.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

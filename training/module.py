@@ -21,17 +21,22 @@ from .loading import Schedule
 from .settings import RunSettings, plain
 
 Row = dict[str, float]
-_FREE = ("threads", "loader.", "data.root", "data.split_file", "validation.panels")  # may change when a run resumes
+_FREE = ("threads", "loader.", "data.root", "validation.panels")  # may change when a run resumes
 _NAMED = 8  # files in a message
 _FIGURES_EVERY = 5  # batches: figures are made on the CPU while a GPU waits
 
 
 class DepthTraining(L.LightningModule):
-    """One run of a task. `rows` are the figures of the epochs so far, `best_weights` what validates and is kept."""
+    """One run of a task. `rows` are the figures of the epochs so far, `best_weights` what validates and is kept.
 
-    def __init__(self, settings: RunSettings, task: Task, schedule: Schedule, ledger: BadSampleLedger) -> None:
+    `origin` goes into the checkpoints (`Origin.state`): what the weights started from.
+    """
+
+    def __init__(self, settings: RunSettings, task: Task, schedule: Schedule, ledger: BadSampleLedger,
+                 origin: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.settings, self.task, self.schedule, self.ledger = settings, task, schedule, ledger
+        self.origin = origin or {}
         self.network = task.network
         self.rows: list[Row] = []
         self._means = Means()
@@ -84,7 +89,8 @@ class DepthTraining(L.LightningModule):
             self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Counts loss and figures of a batch."""
+        """Counts loss and figures of a batch, and its bad samples as training does."""
+        self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.best_weights, batch.images)
         self._means.add("val_loss", float(self.task.loss(values, batch.targets)), len(batch))
         self._add("val_", values, batch, by_source=True)
@@ -119,15 +125,14 @@ class DepthTraining(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a resumed run compares and goes on from."""
-        checkpoint |= {"settings": plain(self.settings), "rows": self.rows, "ledger": self.ledger.state()}
+        checkpoint |= {"settings": plain(self.settings), "rows": self.rows, "ledger": self.ledger.state(),
+                       "origin": dict(self.origin)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up a run. ConfigError where it is one of other settings."""
-        if "settings" not in checkpoint:
-            raise ConfigError("the checkpoint is none of this tool: name last.ckpt of a run, or start with --init")
-        check_same(checkpoint["settings"], plain(self.settings))
+        """Takes up a run."""
         self.rows = list(checkpoint["rows"])
         self.ledger.load(checkpoint["ledger"])
+        self.origin = checkpoint.get("origin", {})
 
 
 def check_same(saved: Mapping[str, Any], given: Mapping[str, Any], holder: str = "the checkpoint belongs to",

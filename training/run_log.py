@@ -31,11 +31,13 @@ _CURVES = (("loss", "Loss"), ("ssim", "SSIM"), ("mse", "MSE of depth / 10 m"))  
 _WORST = 0.5  # relative error at the bright end of the colours
 
 
-def describe_run(settings: RunSettings, output: Path) -> None:
-    """Writes the effective settings and the commit of the code beside the run."""
+def describe_run(settings: RunSettings, output: Path, start: str = "") -> None:
+    """Writes the effective settings and the commit of the code beside the run, and what its weights started from."""
     writable_folder(output)
     write_atomically(output / "settings.yaml", [yaml.safe_dump(plain(settings), sort_keys=False).encode()])
     write_atomically(output / "commit.txt", [f"{commit()}\n".encode()])
+    if start:
+        write_atomically(output / "start.txt", [f"{start}\n".encode()])
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

@@ -19,30 +19,34 @@ from lightning.pytorch.strategies import DDPStrategy
 from mono_depth_recon.errors import ConfigError
 
 from .batches import Task
-from .checkpoints import LAST, AtomicFiles, Keeper
+from .checkpoints import LAST, AtomicFiles, Keeper, check_resumable
 from .frames import RunData
 from .loading import FrameLoading
 from .module import DepthTraining
+from .origin import Origin
 from .run_log import RunLog, Speed, describe_run
 from .settings import FinetuneSettings, RunSettings
 
 
 def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume: bool = False,
-          callbacks: Sequence[Callback] = ()) -> DepthTraining:
+          callbacks: Sequence[Callback] = (), origin: Origin | None = None) -> DepthTraining:
     """Trains to the end of the last stage, or goes on where last.ckpt in `output` stopped. Raises MonoDepthError.
 
     Under torchrun every process shares each batch (DistributedDataParallel). `output` then holds settings.yaml,
-    commit.txt, log.csv, speed.csv, curves.png, panels/, tensorboard/, last.ckpt and best.ckpt.
+    commit.txt, start.txt (where there is an `origin`), log.csv, speed.csv, curves.png, panels/, tensorboard/,
+    last.ckpt and best.ckpt.
     """
     last = output / LAST
     if last.exists() != resume:
         raise ConfigError(f"{output} holds a run: continue it with --resume, or choose another --output" if not resume
                           else f"there is no {last} to resume: start without --resume")
+    if resume:
+        check_resumable(last, settings)
     torch.set_num_threads(settings.threads)
     loading = FrameLoading(settings, data, task.prepare)
-    module = DepthTraining(settings, task, loading.schedule, data.ledger())
+    module = DepthTraining(settings, task, loading.schedule, data.ledger(), origin.state() if origin else None)
     if not int(os.environ.get("RANK", "0")):
-        describe_run(settings, output)
+        describe_run(settings, output, origin.text if origin else "")
         print("\n".join(data.lines), file=sys.stderr)
     own = [Keeper(output), RunLog(output, loading), Speed(output), Progress(refresh_rate=10)]
     trainer = L.Trainer(
@@ -64,6 +68,14 @@ class Progress(TQDMProgressBar):
     def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
         """What stands behind the bar."""
         return {name: value for name, value in super().get_metrics(trainer, module).items() if name != "v_num"}
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Ends the bars' line, so that the next one stands by itself; tells how a run that was interrupted goes on."""
+        for bar in (self._val_progress_bar, self._train_progress_bar):
+            if bar is not None:
+                bar.close()
+        if isinstance(exception, KeyboardInterrupt):
+            print("interrupted: --resume goes on after the last whole epoch", file=sys.stderr)
 
 
 _KNOWN = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*reload_dataloaders.*",

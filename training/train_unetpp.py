@@ -20,6 +20,7 @@ from .checkpoints import start_from
 from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, made_data, open_run_data
 from .network import UnetTask
+from .origin import Origin
 from .runner import train
 from .settings import (
     AugmentSettings,
@@ -67,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init or arguments.smoke))
     if arguments.init:
         start_from(task.network, arguments.init)
-    train(settings, task, data, arguments.output, arguments.resume)
+    origin = Origin.of_file(arguments.init) if arguments.init else None
+    train(settings, task, data, arguments.output, arguments.resume, origin=origin)
     return 0
 
 

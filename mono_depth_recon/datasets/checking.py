@@ -55,6 +55,11 @@ class CheckReport:
         verdict = "nothing is wrong" if self.ok else f"{len(self.problems)} problems"
         return [*self.splits, *self.notes, *problems, f"frames read: {read}; {verdict}"]
 
+    def bad_lines(self, limit: int) -> list[str]:
+        """Up to `limit` bad frames, one to a line, and how many more there are."""
+        more = [f"and {len(self.bad) - limit} more bad frames"] if len(self.bad) > limit else []
+        return [f"bad frame: {problem}" for problem in self.bad[:limit]] + more
+
     def raise_if_bad(self) -> None:
         """DataError where a run must not begin: with the first problem and the number of the others."""
         if self.faults or self.too_many:
@@ -135,7 +140,8 @@ def _check_frames(source: FrameSource, settings: DataSettings, wanted: int | Non
     if (len(lost) > max(settings.bad_minimum, settings.bad_share * len(source)) or len(broken) == len(chosen)
             or len(broken) > max(1, settings.bad_share * len(chosen))):
         report.too_many.append(Problem(source.name, f"too many bad frames: {len(lost)} of {len(source)} lack a file, "
-                                       f"{len(broken)} of {len(chosen)} that were read are bad"))
+                                       f"{len(broken)} of {len(chosen)} that were read are bad; the first is "
+                                       f"{(*lost, *broken)[0]}"))
 
 
 def _spread(frames: list[int], wanted: int | None) -> list[int]:

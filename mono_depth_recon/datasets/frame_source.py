@@ -66,6 +66,10 @@ class FrameSource(ABC):
         """The files that frame i alone is made of; none where all frames lie in one file."""
         return ()
 
+    def shared_files(self) -> tuple[Path, ...]:
+        """The files that many frames are made of: a bag, a matrix file, a camera's."""
+        return ()
+
     def per_metre(self, i: int) -> float:
         """The stored number of frame i that stands for one metre of depth."""
         return self._per_metre

@@ -70,6 +70,12 @@ class ImageFolder(FrameSource):
         """Colour and depth."""
         return self._files[i]
 
+    def shared_files(self) -> tuple[Path, ...]:
+        """The cameras' files, where they stand in some."""
+        scenes = dict.fromkeys(scene for scene, _ in self._keys)
+        files = [self.path / self._camera_text.replace("{scene}", scene) for scene in scenes]
+        return tuple(dict.fromkeys(file for file in files if file.is_file()))
+
     def positions(self) -> Sequence[int]:
         """The place of every pair within its scene."""
         counts: dict[str, int] = {}

@@ -67,6 +67,10 @@ class NyuMat(FrameSource):
         depth = without_border(depth) if self._mask_border else depth
         return paired(rgb, depth, self._camera, float(match[1]) if match else 0.0, f"{self._scenes[i]}/{i + 1:04d}")
 
+    def shared_files(self) -> tuple[Path, ...]:
+        """The file of all images."""
+        return (self.path,)
+
     def origin(self, i: int) -> str:
         """The file and the image's number, from 1 as MATLAB counts."""
         return f"{self.path}: image {i + 1}"

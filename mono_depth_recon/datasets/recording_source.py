@@ -45,6 +45,7 @@ class RecordingSource(FrameSource):
         paths = [Path(found) for found in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [path]
         if not paths:
             raise DataError(f"{path}: no recording is called like that")
+        self._paths = paths
         self._archives: list[TumArchive] = []
         self._members = [self._member(each, replace(options, rectified=True, poses=NO_POSES)) for each in paths]
         self._ends = list(accumulate(len(member.places) for member in self._members))
@@ -70,6 +71,11 @@ class RecordingSource(FrameSource):
         """Colour and depth of a TUM folder; a bag is one file."""
         member, k = self._at(i)
         return member.files[k] if member.files else ()
+
+    def shared_files(self) -> tuple[Path, ...]:
+        """Bags and archives."""
+        return tuple(file for path in self._paths for file in ([path] if path.is_file() else sorted(path.glob("*")))
+                     if file.is_file())
 
     def per_metre(self, i: int) -> float:
         """The recording's depth factor."""

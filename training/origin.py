@@ -1,0 +1,75 @@
+"""Where the weights of a run started, and what must be said of the data behind them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mono_depth_recon.errors import ModelError
+
+from .checkpoints import read_checkpoint
+
+_TUM = "rgbd_dataset_freiburg"
+_TUM_ATTRIBUTION = ("TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
+                    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0")
+_TUM_LICENCE = ("Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
+                "(CC BY 4.0): keep the attribution")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run's weights started from, in words, with the attribution and licence that come along (empty: none)."""
+
+    text: str = ""
+    attribution: tuple[str, ...] = ()
+    licence: str = ""
+
+    @classmethod
+    def of_file(cls, path: Path) -> Origin:
+        """Of a card (.json) or a checkpoint. ModelError where it cannot be read."""
+        if path.suffix == ".json":
+            return cls._of_card(path)
+        content = read_checkpoint(path)
+        earlier = cls.of_content(content)
+        made = _of_data(content.get("settings", {}).get("data", {}), earlier)
+        then = f", which began with {earlier.text}" if earlier.text else ""
+        return cls(f"{path.name} of a run in {path.parent.name}{then}", made.attribution, made.licence)
+
+    @classmethod
+    def _of_card(cls, path: Path) -> Origin:
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} is no model card: name the .json of a model") from error
+        return cls(f"the weights of {card.get('name', path.stem)}", tuple(card.get("attribution", ())),
+                   str(card.get("licence", "")))
+
+    @classmethod
+    def of_content(cls, checkpoint: Mapping[str, Any]) -> Origin:
+        """What a checkpoint says about itself."""
+        saved = checkpoint.get("origin") or {}
+        return cls(saved.get("text", ""), tuple(saved.get("attribution", ())), saved.get("licence", ""))
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {**asdict(self), "attribution": list(self.attribution)}
+
+
+def rights(data: Mapping[str, Any], encoder: str, origin: Origin) -> dict[str, Any]:
+    """Attribution and licence of weights trained on a section `data`, as far as that and their origin tell."""
+    made = _of_data(data, origin)
+    architecture = ("architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
+                    f"{encoder}, where it is one of timm by timm (Apache-2.0)")
+    licence = made.licence or ("Apache-2.0 for the code; that of the weights is yours to choose, within what the "
+                               "licence of your data allows")
+    return {"attribution": list(dict.fromkeys([*made.attribution, architecture])), "licence": licence}
+
+
+def _of_data(data: Mapping[str, Any], origin: Origin) -> Origin:
+    if not any(_TUM in str(source.get("path", "")) for source in data.get("sources", [])):
+        return origin
+    others = [text for text in origin.attribution if text != _TUM_ATTRIBUTION]
+    return Origin(origin.text, (_TUM_ATTRIBUTION, *others), _TUM_LICENCE)
