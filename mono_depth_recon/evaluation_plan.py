@@ -16,6 +16,7 @@ from .datasets.recording import Recording
 from .errors import ConfigError
 from .metrics_protocols import PROTOCOLS
 from .models.ensemble import PREFIX
+from .models.table import EMBEDDED
 from .models.transformer import HF
 
 OUTPUTS = ("metric_depth", "relative_disparity")
@@ -64,11 +65,13 @@ class ModelChoice:
                                              checkpoint=self.checkpoint or config.model.checkpoint))
 
     def fingerprint(self, config: Config) -> str:
-        """Names, sizes and times of local files of weights: predictions of others are not theirs."""
-        given = self.checkpoint or config.model.checkpoint or self.name.removeprefix(HF)
+        """Names, sizes and times of local files of weights, also of the package's own: others' predictions are others."""
+        given = self.checkpoint or config.model.checkpoint
+        names = self.name.removeprefix(PREFIX).split("+") if self.name.startswith(PREFIX) else [self.name]
         found = []
-        for text in given.split(os.pathsep):
-            path = Path(text).expanduser()
+        for text in given.split(os.pathsep) if given else [name.removeprefix(HF) for name in names]:
+            own = EMBEDDED / f"{text}.json"
+            path = own if own.is_file() else Path(text).expanduser()
             files = [path, path.with_suffix(".safetensors")] if path.is_file() else sorted(path.glob("*"))
             stats = [(file.name, file.stat()) for file in files if file.is_file()]
             found += [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]

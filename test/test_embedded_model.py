@@ -37,7 +37,7 @@ def test_files_are_small_and_say_nothing_of_the_machine_that_made_them(card: Mod
 
 
 def test_card_is_complete(card: ModelCard) -> None:
-    assert (card.name, card.input_width, card.input_height) == ("unetpp_mobile", 320, 256)
+    assert (card.name, card.input_width, card.input_height) == ("unetpp_mobile", 256, 192)
     training = card.text["training"]
     assert 0.5e6 < training["parameters"] < 2e6
     assert any("room" in source for source in training["sources"])
@@ -58,7 +58,7 @@ def test_card_has_figures_beside_the_baselines(card: ModelCard) -> None:
         assert all(row[key] > 0 for row in part["rows"] for key in ("abs_rel", "rmse", "delta1", "silog"))
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 256, 320), (2, 3, 224, 384), (1, 3, 64, 96)])
+@pytest.mark.parametrize("shape", [(1, 3, 192, 256), (2, 3, 224, 384), (1, 3, 64, 96)])
 def test_onnx_copy_equals_the_safetensors_weights(card: ModelCard, shape: tuple[int, ...]) -> None:
     torch = pytest.importorskip("torch")
     runtime = pytest.importorskip("onnxruntime")

@@ -210,6 +210,8 @@ def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Mode
     (first / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(ConfigError, match=r"metric_model=one changed"):
         evaluate(asked)
+    for own in ("unetpp_mobile", "ensemble:unetpp_mobile+glpn_nyu"):  # an upgrade brings others
+        assert "unetpp_mobile.safetensors" in str(ModelChoice.parse(own).fingerprint(Config()))
     with pytest.raises(ConfigError, match="must differ in name or in the name of their weights"):
         plan(path, tmp_path / "results", f"metric_model={first}", f"metric_model={first}")
 

@@ -167,7 +167,9 @@ def test_canonical_target_is_the_same_for_every_stage_and_lens() -> None:
     camera = PinholeCamera.from_hfov(640, 512, 60)
     sample = Sample(np.zeros((512, 640, 3), np.uint8), camera, np.full((512, 640), 3.0, np.float32))
     scales = [canonical_scale(camera.resized(w, h), SETTINGS.network) for w, h in ((160, 128), (320, 256), (640, 512))]
-    assert scales == pytest.approx([0.5 * 320 / math.tan(math.radians(30)) / 256] * 3)
+    network = SETTINGS.network
+    input_focal = camera.fx * math.sqrt(network.input_width * network.input_height / (640 * 512))
+    assert scales == pytest.approx([input_focal / network.canonical_focal_px] * 3)
     prepared = UnetPreparation(SETTINGS.network)(resized(sample, 320, 256))
     assert prepared.scale == pytest.approx(scales[0])
     assert prepared.image.shape == (3, 256, 320)

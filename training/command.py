@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -
 def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The KEY=VALUE words, with --data as data.root where they do not set it. ConfigError."""
     changes = assignments(arguments.changes)
-    return {**({"data.root": arguments.data} if arguments.data else {}), **changes}
+    return {**({"data.root": json.dumps(str(arguments.data))} if arguments.data else {}), **changes}
 
 
 def check(settings: RunSettings) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mono_depth_recon.atomic import writable_folder
 from mono_depth_recon.datasets.checking import check_data
 from mono_depth_recon.datasets.frame_source import SourcePart
 from mono_depth_recon.datasets.tolerant import BadSampleLedger, Drawn, TolerantFrames
@@ -49,6 +50,8 @@ class RunData:
 
 def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
     """Opens what `settings.data` names, after a quick check; the split stands in `output`. Raises MonoDepthError."""
+    if output is not None:
+        writable_folder(output)
     report = check_data(settings.data, settings.seed, output, CHECKED_FRAMES)
     report.raise_if_bad()
     data = open_training_data(settings.data, settings.seed, output)
