@@ -21,6 +21,7 @@ from made_recordings import CAMERA, FORMATS, Scene
 from mono_depth_recon import evaluation
 from mono_depth_recon.cli import main
 from mono_depth_recon.cli.evaluate import main as evaluate_tum
+from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation import EvaluationPlan, Meter, Progress, evaluate, read_prediction, write_prediction
