@@ -65,7 +65,7 @@ class ModelChoice:
                                              checkpoint=self.checkpoint or config.model.checkpoint))
 
     def fingerprint(self, config: Config) -> str:
-        """Names, sizes and times of local files of weights, the package's own too: predictions of others are not theirs."""
+        """Names, sizes and times of local files of weights, also the package's own: other weights predict otherwise."""
         given = self.checkpoint or config.model.checkpoint
         names = self.name.removeprefix(PREFIX).split("+") if self.name.startswith(PREFIX) else [self.name]
         found = []
