@@ -38,7 +38,7 @@ from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: 
 from mono_depth_recon.models import load_model  # noqa: E402
 from training.checkpoints import read_checkpoint, weights_of  # noqa: E402
 from training.export_unetpp import main as export_main  # noqa: E402
-from training.frames import MadeDraws, made_data  # noqa: E402
+from training.frames import MadeDraws, made_data, open_run_data  # noqa: E402
 from training.network import UnetTask  # noqa: E402
 from training.origin import Origin  # noqa: E402
 from training.runner import train  # noqa: E402
@@ -311,6 +311,21 @@ def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.
     assert main(words) == 1
     assert "nyu2_train.csv:2" in capsys.readouterr().out
     assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_a_start_tells_of_frames_that_are_missing(tmp_path: Path) -> None:
+    """Few of many do not stop it; where none is left, one is named."""
+    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"])
+    source = {"kind": "nyu_csv", "path": str(tmp_path / "nyu_data"), "split": "scene"}
+    settings = small_settings(data={"shares": "34 33 33", "sources": [source]})
+    settings = replace(settings, loader=replace(settings.loader, cache=str(tmp_path / "cache")))
+    next((tmp_path / "nyu_data").rglob("b_0002_out/1.jpg")).unlink()
+    lines = open_run_data(settings, None).lines
+    assert any(line.startswith("bad frame: ") and "nyu2_train.csv:4" in line for line in lines)
+    for depth in (tmp_path / "nyu_data").rglob("*.png"):
+        depth.write_bytes(depth.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"too many bad frames: .*; the first is .*nyu2_train.csv:4"):
+        open_run_data(settings, None)
 
 
 def test_the_small_set_is_read_as_it_was_rendered(tmp_path: Path) -> None:
