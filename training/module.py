@@ -181,6 +181,7 @@ def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
 def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     """EMA whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
     def average(averaged: Any, current: Any, count: Any) -> None:
+        """Moves the averaged tensors on after step `count`."""
         get_ema_multi_avg_fn(min(decay, (1 + float(count)) / (10 + float(count))))(averaged, current, count)
 
     return average

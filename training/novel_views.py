@@ -102,6 +102,8 @@ class ScenePictures:
                 picture = cv2.remap(self._samples[i].rgb, columns, rows, cv2.INTER_LINEAR)
                 rgb[new] = picture[new]
                 open_ &= ~new
+            if not open_.any():
+                break
         share = 1.0 - float(open_.mean())
         return (_spread(rgb, open_) if share else rgb), depth, share
 

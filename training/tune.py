@@ -58,6 +58,7 @@ def tune_recipe(tree: Any, config: Path, space: dict[str, Choice], output: Path,
     data = open_run_data(settings, output)
 
     def objective(trial: optuna.Trial, values: Values) -> float:
+        """The figure of a run with these values."""
         return _trial_score(trial, _settings(tree, values, config), data, _folder(output, trial.number))
 
     best = study.run(objective, trials, lambda number: _keep_checkpoints(output, number))

@@ -73,7 +73,7 @@ class RecordingSource(FrameSource):
         return member.files[k] if member.files else ()
 
     def shared_files(self) -> tuple[Path, ...]:
-        """Bags and archives."""
+        """Bags and archives, and the lists of a TUM folder."""
         return tuple(file for path in self._paths for file in ([path] if path.is_file() else sorted(path.glob("*")))
                      if file.is_file())
 
