@@ -33,10 +33,10 @@ class Problem:
 class FrameSource(ABC):
     """Frames with depth, read when indexed: `source[i]` is a Sample whose camera is rectified, or a DataError.
 
-    A source can be pickled and inherited by a forked process: each process opens files for itself. It is not to be
-    shared by threads. `max_depth` (metres) is the farthest depth that the set can have: it tells whether the unit is
-    right. `notes` are remarks for the user, `gaps` frames that had to be left out. `is_rendered` says that a frame
-    costs far more than reading it.
+    A source can be pickled and inherited by a forked process: each process opens files for itself. Before a fork,
+    OpenCV must be without threads (`cv2.setNumThreads(0)`). It is not to be shared by threads. `max_depth` (metres) is
+    the farthest depth that the set can have: it tells whether the unit is right. `notes` are remarks for the user,
+    `gaps` frames that had to be left out. `is_rendered` says that a frame costs far more than reading it.
     """
 
     is_rendered = False
