@@ -232,25 +232,31 @@ def test_a_card_says_what_its_weights_began_with(tmp_path: Path) -> None:
     assert "CC BY 4.0" in card["licence"] and any("TUM RGB-D" in line for line in card["attribution"])
 
 
-def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
-    """Neither the loading processes nor the server that they come from."""
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> None:
+    """Neither the loading processes nor their server, killed or by Ctrl-C, which reaches all and says how to go on."""
     mark = f"loader.cache={tmp_path}"
     write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
     command = [sys.executable, "-m", "training.train_unetpp", *PAPER, "--data", str(tmp_path), "--output",
                str(tmp_path / "run"), *SMALL_NETWORK, "threads=1", "network.input_width=64", "network.input_height=32",
                "validation.panels=0", "loader.workers=2", "data.shares=34 33 33", mark,
                "stages=[{width: 64, height: 32, batch: 2, epochs: 1000}]"]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as run:
+    with (tmp_path / "said").open("w") as said, subprocess.Popen(
+            command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}) as run:
         try:
             _wait(lambda: (tmp_path / "run" / "last.ckpt").exists() or run.poll() is not None, 120)
             assert run.poll() is None and len(_session(run.pid)) >= 4  # itself, the server, two loaders
-            run.kill()
+            run.kill() if by == signal.SIGKILL else os.killpg(run.pid, by)
             run.wait()
             _wait(lambda: not _session(run.pid), 30)
         finally:
             for pid in _session(run.pid):
                 os.kill(pid, signal.SIGKILL)
+    if by == signal.SIGINT:
+        words = (tmp_path / "said").read_text()
+        assert "interrupted: --resume goes on after the last whole epoch" in words
+        assert "Traceback" not in words, words[-3000:]
 
 
 def _session(leader: int) -> list[int]:

@@ -129,6 +129,11 @@ def test_the_recipe_is_searched_and_the_best_is_a_recipe(tmp_path: Path, monkeyp
         tune_recipe({**plain(settings), "seed": 12}, MOBILE, space, tmp_path, 3)
     with pytest.raises(ConfigError, match="cannot vary data"):
         tune_recipe(plain(settings), MOBILE, {"data.root": Choice(choices=("a", "b"))}, tmp_path / "other", 1)
+    for name, choice, said in (("optimizer.lr", Choice(low=1e-4, high=1e3, log=True), "optimizer.lr must be"),
+                               ("loss.kind", Choice(choices=("log_l1", "huber")), "huber")):
+        with pytest.raises(ConfigError, match=said):
+            tune_recipe(plain(settings), MOBILE, {**space, name: choice}, tmp_path / "other", 1)
+        assert not (tmp_path / "other").exists()
     with pytest.raises(ConfigError, match="'optimizer.momentum' does not exist"):
         tune_recipe(plain(settings), MOBILE, {"optimizer.momentum": Choice(choices=(1,))}, tmp_path / "other", 1)
 
@@ -176,6 +181,9 @@ def test_clouds_are_searched_on_validation_frames(tmp_path: Path, monkeypatch: p
     (tmp_path / "space.yaml").write_text("mesh.depth: {low: 1, high: 3}")
     assert main(words) == 1
     assert "has no setting 'mesh.depth'" in capsys.readouterr().err
+    (tmp_path / "space.yaml").write_text("mesh.voxel_size: {low: 0.02, high: 100.0}")
+    assert main([*words, "--output", str(tmp_path / "other")]) == 1
+    assert "mesh.voxel_size must be" in capsys.readouterr().err and not (tmp_path / "other").exists()
 
 
 def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:

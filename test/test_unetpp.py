@@ -234,7 +234,9 @@ def test_weights_of_another_architecture(checkpoint: Path, key: str, value: Any,
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_encoder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot build encoder 'tu-no_such_net'") as caught:
-        build_unetpp(load_card(_write(tmp_path / "card.json", architecture__encoder="tu-no_such_net")))
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(("encoder", "says"), [("tu-no_such_net", "Unknown model"),
+                                               ("resnext50_32x4", "did you mean 'resnext50_32x4d'")])
+def test_unknown_encoder(tmp_path: Path, encoder: str, says: str) -> None:
+    with pytest.raises(ModelError, match=f"cannot build encoder '{encoder}'.*{says}") as caught:
+        build_unetpp(load_card(_write(tmp_path / "card.json", architecture__encoder=encoder)))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400

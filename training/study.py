@@ -49,6 +49,11 @@ class Choice:
             return {"choices": list(self.choices)}
         return {name: getattr(self, name) for name in ("low", "high", "log", "whole")}
 
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Every choice, or both ends of the range."""
+        return self.choices or ((round(self.low), round(self.high)) if self.whole else (self.low, self.high))
+
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """The value that a trial tries."""
         if self.choices:

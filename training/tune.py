@@ -13,7 +13,7 @@ import argparse
 import copy
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Report(Checkpoint):
 
 def tune_recipe(tree: Any, config: Path, space: dict[str, Choice], output: Path, trials: int) -> Path:
     """Searches over a recipe's tree of plain values; returns the file of the best one. Raises MonoDepthError."""
-    settings = _settings(tree, {name: _example(choice) for name, choice in space.items()}, config)
+    settings = _checked(tree, config, space)
     if any(name.split(".")[0] in ("data", "loader") for name in space):
         raise ConfigError("a search cannot vary data and loader: all trials must see the same frames")
     study = Study(output, SCORE, space, minimise=True, settings=plain(settings))
@@ -92,8 +92,13 @@ def _settings(tree: Any, values: Values, config: Path) -> Settings:
     return settings_of(overridden(copy.deepcopy(tree), words), config, Settings)
 
 
-def _example(choice: Choice) -> Any:
-    return choice.choices[0] if choice.choices else round(choice.low) if choice.whole else choice.low
+def _checked(tree: Any, config: Path, space: Mapping[str, Choice]) -> Settings:
+    """The recipe with the first value of all that varies; every other choice and end is tried beside those."""
+    first = {name: choice.extremes[0] for name, choice in space.items()}
+    for name, choice in space.items():
+        for other in choice.extremes[1:]:
+            _settings(tree, {**first, name: other}, config)
+    return _settings(tree, first, config)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

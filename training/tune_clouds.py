@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.config import Config, MeshConfig, ModelConfig
+from mono_depth_recon.config import Config, MeshConfig, ModelConfig, parameter
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.filters import drop, flying_pixels
 from mono_depth_recon.frames import Prediction
@@ -49,6 +49,9 @@ def tune_clouds(settings: RunSettings, model: str, checkpoint: str, figure: str,
     unknown = sorted(set(space) - set(_KNOWN))
     if unknown:
         raise ConfigError(f"the clean-up of clouds has no setting '{unknown[0]}', it has {', '.join(_KNOWN)}")
+    for name, choice in space.items():
+        for value in choice.extremes:
+            parameter(name).check(value)
     study = Study(output, figure, space, FIGURES[figure], {
         "seed": settings.seed, "data": settings.data, "validation": {"frames": settings.validation.frames},
         "model": {"name": model, "checkpoint": checkpoint}})

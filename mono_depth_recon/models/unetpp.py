@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..config import nearest
 from ..errors import ModelError
 from .card import ModelCard, load_card
 from .safetensors_file import read_safetensors
@@ -83,7 +84,7 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
                          "network.encoder_weights none") from error
     except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
         raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
-                         f"with decoder {card.decoder_channels}: {_first_line(error)}") from error
+                         f"with decoder {card.decoder_channels}: {_reason(error, card.encoder)}") from error
     if any(not parameter.numel() for parameter in network.parameters()):  # scse divides the channels by 16
         raise ModelError(f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
                          f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none")
@@ -151,6 +152,15 @@ def _check_weights(card: ModelCard, expected: dict[str, Tensor], got: dict[str, 
                      f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, "
                      f"got {len(got)}; {len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, "
                      f"such as '{example}'")
+
+
+def _reason(error: Exception, encoder: str) -> str:
+    if not isinstance(error, KeyError):
+        return _first_line(error)
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    names = get_encoder_names()  # which the error lists, all in one line
+    return f"it knows {len(names)} names and 'tu-' with a name of timm's{nearest(encoder, names)}"
 
 
 def _first_line(error: Exception) -> str:
