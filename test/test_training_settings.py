@@ -20,6 +20,8 @@ from conftest import ROOT  # noqa: E402
 from made_training_sets import write_nyu_csv  # noqa: E402
 from small_training import MOBILE, small_settings  # noqa: E402
 
+from mono_depth_recon.datasets.frame_source import SourcePart  # noqa: E402
+from mono_depth_recon.datasets.nyu_csv import NyuCsv  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
 from mono_depth_recon.models.card import ModelCard, load_card  # noqa: E402
@@ -27,6 +29,7 @@ from mono_depth_recon.models.unetpp import build_unetpp  # noqa: E402
 from training.batches import collate  # noqa: E402
 from training.figures import frame_figures, in_metres  # noqa: E402
 from training.frames import made_data, open_run_data  # noqa: E402
+from training.kept_frames import keep  # noqa: E402
 from training.loading import Schedule, TrainingFrames  # noqa: E402
 from training.module import rate_share  # noqa: E402
 from training.network import UnetTask, build_network, card_text  # noqa: E402
@@ -222,6 +225,31 @@ def test_kept_frames_are_those_of_the_source(tmp_path: Path) -> None:
             assert np.array_equal(direct.rgb, stored.rgb)
             np.testing.assert_allclose(direct.depth, stored.depth, rtol=1e-3)
     assert opened[0].train[(0, 1)].origin == opened[1].train[(0, 1)].origin
+
+
+class _Told(NyuCsv):
+    """Frames that note which of them were read."""
+
+    def read(self, i: int) -> Sample:
+        self.notes.append(str(i))
+        return super().read(i)
+
+
+def test_processes_of_one_training_prepare_different_frames_first(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for what another makes, and what one has made the other finds."""
+    monkeypatch.setattr("training.kept_frames.BLOCK", 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    write_nyu_csv(tmp_path / "nyu", ["a_0001", "b_0002"])
+    made = []
+    for rank, cache in (("0", "a"), ("1", "b"), ("0", "b")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        source = _Told("nyu", tmp_path / "nyu")
+        source.notes.clear()
+        keep(SourcePart(source, "train", range(4)), tmp_path / cache, 1)
+        assert source.notes.pop(0) == "0"  # by whose pixels blocks are known
+        made.append("".join(source.notes))
+    assert made == ["0123", "2301", ""]
 
 
 def test_an_empty_configuration_of_data_is_one_line(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +75,29 @@ def keep(part: SourcePart, cache: Path, processes: int) -> None:
     blocks = _blocks(part)
     first = _fingerprint(part)
     missing = [block for block in blocks if not store_folder(cache, *_named(part.source, block, first)).is_dir()]
-    if min(processes, len(missing)) > 1:  # what is missing otherwise is made below
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-            made = [pool.submit(_block, part.source, block, cache, first) for block in missing]
-            for done in tqdm(as_completed(made), f"{part.name}: blocks of {BLOCK} frames", total=len(made)):
-                done.result()
+    if missing:
+        _make(part, _own_first(missing), cache, first, min(processes, len(missing)))
     part.source = KeptFrames(part.source, blocks, [_block(part.source, block, cache, first) for block in blocks])
+
+
+def _make(part: SourcePart, blocks: Sequence[Sequence[int]], cache: Path, first: int, processes: int) -> None:
+    with ExitStack() as stack:
+        making: Iterable[object]
+        if processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")))
+            futures = [pool.submit(_block, part.source, block, cache, first) for block in blocks]
+            making = (future.result() for future in as_completed(futures))
+        else:
+            making = (_block(part.source, block, cache, first) for block in blocks)
+        for _ in tqdm(making, f"{part.name}: blocks of {BLOCK} frames", total=len(blocks)):
+            pass
+
+
+def _own_first(blocks: list[list[int]]) -> list[list[int]]:
+    """Processes that torchrun starts begin at places of their own, so that none waits for a block of another's."""
+    rank, size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    start = len(blocks) * rank // size
+    return [*blocks[start:], *blocks[:start]]
 
 
 def _blocks(part: SourcePart) -> list[list[int]]:
