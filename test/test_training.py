@@ -193,6 +193,9 @@ def test_losses_by_hand() -> None:
     assert torch.isfinite(guess.grad).all()
     assert guess.grad[0, 0, 0, 2] == 0
     assert _loss(guess, target, "silog").item() == pytest.approx(math.sqrt(1.25 / 5 - 0.85 * 0.01), abs=2e-3)
+    bend = 0.2  # a fifth of the largest residual, 1
+    assert _loss(guess, target, "berhu").item() == pytest.approx(((0.25 + bend**2) + (1 + bend**2)) / (2 * bend) / 5)
+    assert _loss(guess, guess.detach() - 0.1, "berhu").item() == pytest.approx((0.01 + 0.02**2) / (2 * 0.02))
     squares = (math.exp(0.5) - 1) ** 2 + (math.exp(2) - math.exp(3)) ** 2
     assert _loss(guess, target, "mse").item() == pytest.approx(squares / 5 / 100, rel=1e-5)
 
@@ -206,7 +209,7 @@ def test_relative_loss_forgives_scale_and_shift_but_not_order() -> None:
     assert relative_loss(-truth, log_target, settings).item() > 1
 
 
-@pytest.mark.parametrize("kind", ["log_l1", "silog", "mse", "relative"])
+@pytest.mark.parametrize("kind", ["log_l1", "berhu", "silog", "mse", "relative"])
 def test_a_batch_without_truth_costs_nothing(kind: str) -> None:
     guess = torch.ones(2, 1, 8, 8, requires_grad=True)
     target = torch.full((2, 1, 8, 8), float("nan"))

@@ -55,7 +55,7 @@ BAD = [  # key, value on the command line, what the line says
     ("optimizer.ema_decay", "1", "optimizer.ema_decay must be 0 to 0.999999, got 1"),
     ("optimizer.backbone_lr", "-1", "optimizer.backbone_lr must be 0 to 100, got -1"),
     ("optimizer.schedule", "cosine", "optimizer.schedule must be one of warmup_cosine, onecycle, got 'cosine'"),
-    ("loss.kind", "l1", "loss.kind must be one of log_l1, silog, mse, got 'l1'"),
+    ("loss.kind", "l1", "loss.kind must be one of log_l1, berhu, silog, mse, got 'l1'"),
     ("loss.gradient_weight", "-1", "loss.gradient_weight must be 0 to 1000, got -1"),
     ("loss.gradient_scales", "0", "loss.gradient_scales must be 1 to 10, got 0"),
     ("validation.frames", "-1", "validation.frames must be 1 to 999999, got -1"),

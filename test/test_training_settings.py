@@ -111,7 +111,7 @@ def test_batches_depend_on_seed_and_draw_alone() -> None:
     ({"stages.9.epochs": "1"}, "'stages.9.epochs' does not exist"),
     ({"network.dropout": "1.0"}, "network.dropout must be 0 to 0.99, got 1"),
     ({"network.attention": "self"}, "network.attention must be one of none, scse, got 'self'"),
-    ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, silog, mse, got 'l2'"),
+    ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, berhu, silog, mse, got 'l2'"),
     ({"precision": "half"}, "precision must be one of"),
     ({"optimizer.ema_decay": "1"}, "ema_decay must be 0 to 0.999999, got 1"),
     ({"optimizer": "{lr: 0.1}"}, "missing: weight_decay; unknown: none"),

@@ -9,13 +9,15 @@ from .settings import LossSettings
 
 PAPER_DEPTH_M = 10.0  # what the paper's depth is divided by
 _VARIANCE_SHARE = 0.85  # of silog: 1 would forgive any scale (Eigen et al. 2014; the share is that of Lee et al. 2019)
+_BEND = 0.2  # share of the largest residual from which berhu is quadratic (Laina et al., 3DV 2016, equation 2)
 _SMALL = 1e-6
 
 
 def metric_loss(metres: Tensor, logs: Tensor, log_target: Tensor, settings: LossSettings) -> Tensor:
     """The loss of a network that says depth in `metres` and in `logs`; 0 where the batch has no truth at all.
 
-    "log_l1" mean |ln d - ln t|; "silog" sqrt(mean r^2 - 0.85 (mean r)^2) of r = ln d - ln t; "mse" mean of
+    With r = ln d - ln t: "log_l1" mean |r|; "berhu" the same, but (r^2 + c^2) / (2 c) where |r| is over c, a fifth of
+    the batch's largest, so that rare far regions count; "silog" sqrt(mean r^2 - 0.85 (mean r)^2). "mse" mean of
     ((d - t) / 10 m)^2. The gradient term compares logs.
     """
     known = torch.isfinite(log_target)
@@ -27,6 +29,10 @@ def metric_loss(metres: Tensor, logs: Tensor, log_target: Tensor, settings: Loss
     elif settings.kind == "silog":
         mean, square = residual.sum() / count, residual.square().sum() / count
         loss = (square - _VARIANCE_SHARE * mean.square() + _SMALL).sqrt() - _SMALL**0.5
+    elif settings.kind == "berhu":
+        size = residual.abs()
+        bend = (_BEND * size.detach().max()).clamp(min=_SMALL)
+        loss = torch.where(size <= bend, size, (size.square() + bend.square()) / (2 * bend)).sum() / count
     else:
         loss = residual.abs().sum() / count
     return loss + _gradient_term(residual, known, settings)

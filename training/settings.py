@@ -18,7 +18,7 @@ from .settings_limits import Limits, build
 T = TypeVar("T")
 PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
 SCHEDULES = ("warmup_cosine", "onecycle")
-LOSSES = ("log_l1", "silog", "mse")
+LOSSES = ("log_l1", "berhu", "silog", "mse")
 FORMS = ("log", "linear")
 ATTENTIONS = ("none", "scse")
 HALVINGS = 5  # stages of the encoder, each half as large as the one before
