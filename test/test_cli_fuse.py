@@ -170,6 +170,7 @@ def test_a_pose_file_with_nan_is_named_with_its_line(recording: Path, tmp_path: 
     _change(recording, 2, lambda line: f"{line.split()[0]} nan 0 0 0 0 0 1")
     assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 1
     assert "groundtruth.txt:3: expected finite numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("more", "message"), [

@@ -82,6 +82,7 @@ def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processe
     node = start(processes, "autostart:=false", "model.checkpoint:=/nowhere.json", wait_for="")
     assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
     node.wait_for("/nowhere.json cannot be read")
+    assert "loading unetpp_mobile from /nowhere.json" in node.output
     assert client.set_parameter("model.checkpoint", "").successful
     assert client.change_state(Transition.TRANSITION_CONFIGURE)
     refused = client.set_parameter("model.checkpoint", "/other.json")

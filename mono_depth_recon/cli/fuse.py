@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.truth and arguments.true_depth:
         raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of them out")
     config = _config(arguments)
-    folder = writable_folder(arguments.output)
     samples = _opened(arguments)
+    folder = writable_folder(arguments.output)  # before the long work
     frame_of = measured(config) if arguments.true_depth else predicted(_reconstructor(config), samples.camera)
     start = time.perf_counter()
     scene = fuse_sequence(samples, frame_of, config, arguments.poses, arguments.truth, _show)

@@ -134,7 +134,8 @@ class ReconNode(LifecycleNode):
 
     def _configure(self) -> None:
         config, started = self.config, time.monotonic()
-        self.get_logger().info(f"loading {config.model.name}")
+        weights = f" from {config.model.checkpoint}" if config.model.checkpoint else ""
+        self.get_logger().info(f"loading {config.model.name}{weights}")
         reconstructor = DepthReconstructor.from_config(config)
         _warm_up(reconstructor)
         publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
