@@ -13,11 +13,12 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from mono_depth_recon.atomic import writable_folder
+from mono_depth_recon.models.runtimes.onnx_runtime import write_onnx
 from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_weights
 
 from .checkpoints import read_checkpoint, start_from
@@ -26,10 +27,6 @@ from .network import build_network, card_text
 from .origin import Origin, rights
 from .settings import Settings, load_settings, settings_of
 
-if TYPE_CHECKING:
-    import onnx
-
-OPSET = 18
 _START = {"none": "random weights (no ImageNet)", "imagenet": "ImageNet weights of the encoder"}
 _CURVE = ("epoch", "train_loss", "val_loss", "val_abs_rel")
 
@@ -47,7 +44,8 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         stem = Path(folder) / settings.network.name
         write_weights(module, stem.with_suffix(".safetensors"))
         if with_onnx:
-            write_onnx(module, stem.with_suffix(".onnx"), settings.network.input_height, settings.network.input_width)
+            shape = (2, 3, settings.network.input_height, settings.network.input_width)
+            write_onnx(module, shape, stem.with_suffix(".onnx"), settings.network.name, _free_dimensions())
         content = read_checkpoint(checkpoint)
         origin = Origin.of_content(content)
         training = training_text(settings, module, start or origin.text) | {"curve": _curve(content)}
@@ -87,25 +85,10 @@ def _curve(content: Mapping[str, Any]) -> list[dict[str, float]]:
     return [{name: float(f"{row[name]:.4g}") for name in _CURVE} for row in content.get("rows", []) if _CURVE[0] in row]
 
 
-def write_onnx(module: CanonicalDepth, path: Path, height: int, width: int) -> None:
-    """ONNX of the module in float32: input `image`, output `depth`, batch and size free (sides multiples of 32)."""
-    import onnx
-
+def _free_dimensions() -> dict[int, Any]:
+    """Batch and size of the ONNX file's image are free, sides multiples of 32."""
     batch, rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("batch", "rows32", "columns32"))
-    program = torch.onnx.export(module, (torch.rand(2, 3, height, width),), dynamo=True, opset_version=OPSET,
-                                verbose=False, input_names=["image"], output_names=["depth"],
-                                dynamic_shapes={"image": {0: batch, 2: 32 * rows, 3: 32 * columns}})
-    assert program is not None, "the dynamo exporter returns a program"
-    onnx.save(_without_notes(program.model_proto), path)
-
-
-def _without_notes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The exporter notes stack traces with the paths of the machine that exported: they do not belong into the file."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    return model
+    return {0: batch, 2: 32 * rows, 3: 32 * columns}
 
 
 def settings_for(checkpoint: Path, path: Path | None) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,26 +122,34 @@ class OnnxRuntime:
 def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision: str = "f32") -> None:
     """Writes the torch module as ONNX for batches of `shape`: input `image`, output `depth`, both float32.
 
-    `precision` f16 computes in between in float16. Weights over 2 GB lie beside the file, as `<name>.data`. Nothing in
-    the files tells of the machine that wrote them. Raises ModelError.
+    `precision` f16 computes in between in float16. Raises ModelError.
     """
-    what = f"exporting {network.name} to ONNX"
-    for library in ("onnx", "onnxscript"):
-        require(library, what)
-    module = build_module(network, what)
+    module = build_module(network, f"exporting {network.name} to ONNX")
+    write_onnx(_half(module) if precision == "f16" else module, shape, path, network.name)
+
+
+def write_onnx(module: Any, shape: tuple[int, ...], path: Path, name: str, free: Mapping[int, Any] | None = None
+               ) -> None:
+    """Writes a torch module in eval mode as ONNX: input `image` of `shape`, output `depth`.
+
+    `free` are the dimensions of the image that the file leaves open, as torch.export's. Weights over 2 GB lie beside
+    the file, as `<name>.data`. Nothing in the files tells of the machine that wrote them. Raises ModelError, which
+    calls the module `name`.
+    """
+    for library in ("torch", "onnx", "onnxscript"):
+        require(library, f"exporting {name} to ONNX")
     import torch
 
-    if precision == "f16":
-        module = _half(module)
     size = sum(parameter.nbytes for parameter in module.parameters())
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's notes on its own code
             program = torch.onnx.export(module, (torch.zeros(shape),), dynamo=True, opset_version=OPSET, verbose=False,
-                                        input_names=["image"], output_names=["depth"])
+                                        input_names=["image"], output_names=["depth"],
+                                        dynamic_shapes=free and {"image": dict(free)})
     except torch.onnx.OnnxExporterError as error:
-        raise ModelError(f"torch cannot export {network.name} to ONNX ({last_line(error)}): set model.runtime to torch"
+        raise ModelError(f"torch cannot export {name} to ONNX ({last_line(error)}): set model.runtime to torch"
                          ) from error
     _forget_sources(program.model)
     program.save(path, external_data=size > _ONE_FILE_BYTES)
