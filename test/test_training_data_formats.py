@@ -1,11 +1,10 @@
-"""Readers of training data: every format is written as published and read back against the known depth."""
+"""Readers of the other training data: every format is written as published and read back against the known depth."""
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
 import shutil
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from made_training_sets import (
     write_nyu_mat,
     write_pairs,
     write_png,
-    write_splits,
 )
 
 from mono_depth_recon.camera import PinholeCamera
@@ -40,224 +38,8 @@ from mono_depth_recon.datasets.recording_source import RecordingSource
 from mono_depth_recon.datasets.room_source import RoomSource, RoomViewOptions
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
-SCENES = ["kitchen_0004", "kitchen_0004", "basement_0001a", "basement_0001b", "office_0012"]
 DRIVES = {"2011_09_26_drive_0001_sync": "train", "2011_09_26_drive_0002_sync": "train",
           "2011_09_29_drive_0026_sync": "val"}
-
-
-# NYU Depth V2, labelled
-
-
-@pytest.fixture(scope="module")
-def mat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_nyu_mat(tmp_path_factory.mktemp("nyu") / "nyu_depth_v2_labeled.mat", SCENES)
-
-
-def test_nyu_mat_comes_back_transposed_in_metres(mat: Path) -> None:
-    source = NyuMat("nyu", mat)
-    assert len(source) == 5
-    for i in range(5):
-        sample = source[i]
-        np.testing.assert_array_equal(sample.rgb, colour(i))
-        np.testing.assert_array_equal(sample.depth, depth(i))
-        assert sample.rgb.flags.c_contiguous and sample.depth is not None and sample.depth.dtype == np.float32
-        assert sample.stamp == pytest.approx(1294886360.208451 + i, abs=1e-5)
-    assert source.origin(2) == f"{mat}: image 3"
-
-
-def test_nyu_mat_camera_is_the_toolbox_one_resampled(mat: Path) -> None:
-    camera = NyuMat("nyu", mat)[0].camera
-    assert camera.size == (WIDTH, HEIGHT) and camera.is_rectified
-    assert camera.fx == pytest.approx(518.8579 / 10, abs=1e-3)
-    assert camera.cx == pytest.approx((325.58244 + 0.5) / 10 - 0.5, abs=1e-4)
-
-
-def test_nyu_mat_raw_depth_has_holes(mat: Path) -> None:
-    raw = NyuMat("nyu", mat, depth="raw")[1].depth
-    assert raw is not None and np.isnan(raw[:4]).all()
-    np.testing.assert_array_equal(raw[4:], depth(1)[4:])
-
-
-def test_nyu_border_outside_the_depth_camera_is_unknown(mat: Path) -> None:
-    known = np.isfinite(np.asarray(NyuMat("nyu", mat, mask_border=True)[0].depth))
-    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
-    assert (rows[0], rows[-1], columns[0], columns[-1]) == (4, 46, 4, 59)  # 44:471, 40:601 of 480x640
-    assert known.sum() == 43 * 56
-
-
-def test_two_takes_of_a_room_are_one_scene(mat: Path) -> None:
-    source = NyuMat("nyu", mat)
-    assert [source.scene(i) for i in range(5)] == ["kitchen_0004", "kitchen_0004", "basement_0001", "basement_0001",
-                                                   "office_0012"]
-
-
-@pytest.mark.parametrize("old", [True, False], ids=["matlab5", "matlab73"])
-def test_official_split_counts_from_one(mat: Path, tmp_path: Path, old: bool) -> None:
-    splits = write_splits(tmp_path / "splits.mat", train=[5, 1, 2], test=[3, 4], old=old)
-    assert NyuMat("nyu", mat, splits).official() == {"train": [4, 0, 1], "test": [2, 3]}
-
-
-@pytest.mark.parametrize(("train", "test", "message"), [
-    ([0, 1], [2], "numbers from 1 to 5, got 0 to 1"),
-    ([1, 2], [6], "numbers from 1 to 5, got 6 to 6"),
-    ([1, 1], [2], "different numbers"),
-    ([1, 2, 3], [3, 4], "image 3 and 0 more stand in trainNdxs and in testNdxs"),
-    ([1], [], "expected testNdxs"),
-])
-def test_a_split_that_does_not_fit_is_refused(mat: Path, tmp_path: Path, train: list[int], test: list[int],
-                                              message: str) -> None:
-    splits = write_splits(tmp_path / "splits.mat", train, test)
-    with pytest.raises(DataError, match=message):
-        NyuMat("nyu", mat, splits).official()
-
-
-def test_a_missing_or_broken_split_file_is_named(mat: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"splits\.mat, which is missing"):
-        NyuMat("nyu", mat, tmp_path / "splits.mat").official()
-    (tmp_path / "splits.mat").write_bytes(b"no matlab" * 30)
-    with pytest.raises(DataError, match=r"splits\.mat: expected a MATLAB file"):
-        NyuMat("nyu", mat, tmp_path / "splits.mat").official()
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99])
-def test_a_truncated_mat_is_named_with_its_size(mat: Path, tmp_path: Path, share: float) -> None:
-    whole = mat.read_bytes()
-    short = tmp_path / "short.mat"
-    short.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DataError, match=rf"short\.mat is cut short, it has {int(share * len(whole))} of {len(whole)}"):
-        NyuMat("nyu", short)
-
-
-def test_other_files_are_not_taken_for_the_labelled_set(tmp_path: Path) -> None:
-    import h5py
-    from scipy.io import savemat
-
-    with pytest.raises(DataError, match="is missing: expected nyu_depth_v2_labeled.mat"):
-        NyuMat("nyu", tmp_path / "none.mat")
-    savemat(tmp_path / "old.mat", {"images": np.zeros((4, 4, 3, 2), np.uint8)})
-    with pytest.raises(DataError, match=r"old\.mat: expected MATLAB 7\.3 \(HDF5\), got MATLAB 5"):
-        NyuMat("nyu", tmp_path / "old.mat")
-    (tmp_path / "text.mat").write_text("hello")
-    with pytest.raises(DataError, match="got a file of 5 bytes that is none"):
-        NyuMat("nyu", tmp_path / "text.mat")
-    with h5py.File(tmp_path / "straight.mat", "w") as file:  # written by somebody who did not reverse the dimensions
-        for key, shape in (("images", (5, 48, 64, 3)), ("depths", (5, 48, 64)), ("scenes", (1, 5))):
-            file[key] = np.zeros(shape, np.uint8)
-    with pytest.raises(DataError, match=r"images must be uint8 of \(N, 3, width, height\)"):
-        NyuMat("nyu", tmp_path / "straight.mat")
-    with pytest.raises(DataError, match="missing: rawDepths"):
-        NyuMat("nyu", tmp_path / "straight.mat", depth="raw")
-
-
-def test_a_missing_library_is_named(mat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = NyuMat("nyu", mat, write_splits(tmp_path / "splits.mat", train=[1], test=[2]))
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match="need the library scipy: pip install scipy"):
-        source.official()
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(DataError, match="need the library h5py: pip install h5py"):
-        NyuMat("nyu", mat)
-
-
-# NYU Depth V2, csv layout
-
-
-@pytest.fixture(scope="module")
-def csv_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_nyu_csv(tmp_path_factory.mktemp("csv"), ["kitchen_0029a", "kitchen_0029b", "study_0003"])
-
-
-def test_csv_training_depth_is_8_bit_and_test_depth_16_bit(csv_set: Path) -> None:
-    source = NyuCsv("nyu", csv_set)
-    official = source.official()
-    assert official == {"train": list(range(9)), "test": [9, 10, 11, 12]}
-    assert [source.scene(i) for i in official["train"]] == ["kitchen_0029"] * 6 + ["study_0003"] * 3
-    trained = np.stack([np.asarray(source[i].depth) for i in (0, 8)])
-    np.testing.assert_allclose(trained, [depth(1), depth(23)], atol=0.5 * 10 / 255 + 1e-6)
-    assert np.abs(trained - [depth(1), depth(23)]).max() > 0.01  # the steps of 8 bits are there
-    np.testing.assert_allclose(np.asarray(source[10].depth), depth(1), atol=0.5001e-3)
-    np.testing.assert_array_equal(source[10].rgb, colour(1))
-    assert np.abs(source[0].rgb.astype(int) - colour(1)).mean() < 4  # JPEG
-    assert source.per_metre(0) == 25.5 and source.per_metre(9) == 1000
-
-
-@pytest.mark.parametrize("below", ["", "data"])
-def test_csv_paths_count_from_the_folder_that_holds_data(csv_set: Path, below: str) -> None:
-    assert len(NyuCsv("nyu", csv_set / below)) == 13
-
-
-def test_csv_may_lie_beside_data(csv_set: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").symlink_to(csv_set / "data")
-    for name in ("nyu2_train.csv", "nyu2_test.csv"):
-        (tmp_path / name).write_bytes((csv_set / "data" / name).read_bytes())
-    assert NyuCsv("nyu", tmp_path)[12].rgb.shape == (HEIGHT, WIDTH, 3)
-
-
-def _csv_copy(path: Path, train: str = "", test: str = "") -> NyuCsv:
-    """A set of two scenes with other lines in its lists."""
-    write_nyu_csv(path, ["kitchen_0001", "office_0002"], frames=1, tests=1)
-    for split, text in (("train", train), ("test", test)):
-        if text:
-            (path / f"data/nyu2_{split}.csv").write_text(text)
-    return NyuCsv("nyu", path)
-
-
-TRAIN_PAIR = "data/nyu2_train/kitchen_0001_out/1.jpg,data/nyu2_train/kitchen_0001_out/1.png\n"
-TEST_PAIR = "data/nyu2_test/00000_colors.png,data/nyu2_test/00000_depth.png\n"
-
-
-def test_8_bit_depth_where_16_are_promised_is_refused_with_its_line(tmp_path: Path) -> None:
-    source = _csv_copy(tmp_path, test=TEST_PAIR + TRAIN_PAIR)
-    with pytest.raises(DataError, match=r"nyu2_test\.csv:2: .*1\.png: depth must be one channel of 16 bits, got uint8"):
-        source[3]
-
-
-def test_16_bit_depth_where_8_are_promised_is_refused_with_its_line(tmp_path: Path) -> None:
-    source = _csv_copy(tmp_path, train=TRAIN_PAIR + TEST_PAIR)
-    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: .*must be one channel of 8 bits .* got uint16"):
-        source[1]
-
-
-def test_csv_depth_that_no_room_has_is_refused_with_its_line(tmp_path: Path) -> None:
-    source = _csv_copy(tmp_path)
-    write_png(tmp_path / "data/nyu2_test/00000_depth.png", np.rint(depth(0) * 25.5).astype(np.uint16))  # 8-bit values
-    with pytest.raises(DataError, match=r"nyu2_test\.csv:1: depth unit implausible: .* likely is 25\.5 "):
-        source[2]
-    write_png(tmp_path / "data/nyu2_train/office_0002_out/1.png", np.zeros((HEIGHT, WIDTH), np.uint8))
-    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: no pixel has a known depth"):
-        source[1]
-
-
-def test_a_csv_that_points_nowhere_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nyu2_train\.csv:1: names elsewhere/1\.jpg, which is neither in "):
-        _csv_copy(tmp_path, train="elsewhere/1.jpg,elsewhere/1.png\n")
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    (TRAIN_PAIR + "\nonly_one_field.jpg\n", r"nyu2_train\.csv:3: expected 'colour,depth', got 1 fields"),
-    ("a.jpg,\n", r"nyu2_train\.csv:1: expected 'colour,depth'"),
-    ("\n", r"nyu2_train\.csv: expected lines"),
-])
-def test_lines_that_are_no_pairs_are_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        _csv_copy(tmp_path, train=text)
-
-
-def test_later_lines_that_point_nowhere_are_named_when_read(tmp_path: Path) -> None:
-    source = _csv_copy(tmp_path, train=TRAIN_PAIR + TRAIN_PAIR.replace("1.png", "2.png"))
-    with pytest.raises(DataError, match=r"nyu2_train\.csv:2: names .*2\.png, which is missing"):
-        source[1]
-
-
-def test_csv_without_lists_and_without_test_list(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected nyu2_train\.csv in it"):
-        NyuCsv("nyu", tmp_path)
-    source = _csv_copy(tmp_path)
-    (tmp_path / "data/nyu2_test.csv").unlink()
-    assert len(NyuCsv("nyu", tmp_path)) == 2
-    with pytest.raises(DataError, match=r"nyu2_test\.csv is missing"):
-        NyuCsv("nyu", tmp_path).official()
-    assert list(source.pool()) == [0, 1]
 
 
 # KITTI depth
@@ -528,9 +310,9 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
     """Pickled, and inherited by a fork while its parent has files open, whose own reading goes on."""
     source: FrameSource
     if kind == "mat":
-        source = NyuMat("nyu", request.getfixturevalue("mat"))
+        source = NyuMat("nyu", write_nyu_mat(tmp_path / "labeled.mat", ["kitchen_0004", "office_0012"]))
     elif kind == "csv":
-        source = NyuCsv("nyu", request.getfixturevalue("csv_set"))
+        source = NyuCsv("nyu", write_nyu_csv(tmp_path, ["study_0003"]))
     elif kind == "kitti":
         source = KittiDepth("kitti", *request.getfixturevalue("kitti_set"))
     elif kind == "folder":
