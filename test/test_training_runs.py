@@ -133,7 +133,7 @@ def test_a_run_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
     settings = small_settings(stages=[Stage(32, 32, 2, 1, 1)])
     train_small(settings, tmp_path)
     for other, says in ((replace(settings, seed=9), "seed was 11 and is 9"),
-                        (replace(settings, loss=replace(settings.loss, kind="mse")), "loss.kind was 'log_l1'")):
+                        (replace(settings, loss=replace(settings.loss, kind="mse")), "loss.kind was 'berhu'")):
         with pytest.raises(ConfigError, match=f"a run of other settings: {says}") as raised:
             train_small(other, tmp_path, resume=True)
         assert "\n" not in str(raised.value)
