@@ -147,7 +147,7 @@ def write_onnx(module: Any, shape: tuple[int, ...], path: Path, name: str, free:
             warnings.simplefilter("ignore")  # the exporter's notes on its own code
             program = torch.onnx.export(module, (torch.zeros(shape),), dynamo=True, opset_version=OPSET, verbose=False,
                                         input_names=["image"], output_names=["depth"],
-                                        dynamic_shapes=free and {"image": dict(free)})
+                                        dynamic_shapes={"image": dict(free)} if free else None)
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"torch cannot export {name} to ONNX ({last_line(error)}): set model.runtime to torch"
                          ) from error
