@@ -48,8 +48,9 @@ def test_errors_that_the_spread_does_not_see_give_a_floor() -> None:
 
 def test_seeds_of_the_sets_are_nobody_elses() -> None:
     config = Path(__file__).resolve().parent.parent / "training" / "configs" / "unetpp_mobile.yaml"
-    taken = [(source["first_seed"], source["rooms"]) for source in load_settings(config).sources("rooms")]
-    assert len(taken) == 2
+    rooms = load_settings(config).sources("rooms")
+    assert {source["split"] for source in rooms} == {"train", "validation"}
+    taken = [(source["first_seed"], source["rooms"]) for source in rooms]
     taken.append((90_000, 1000))
     for first in (FIT_SEED, REPORT_SEED):
         assert all(not first < other + count or not other < first + 1000 for other, count in taken)
