@@ -89,7 +89,8 @@ def _make(part: SourcePart, blocks: Sequence[Sequence[int]], cache: Path, first:
             making = (future.result() for future in as_completed(futures))
         else:
             making = (_block(part.source, block, cache, first) for block in blocks)
-        for _ in tqdm(making, f"{part.name}: blocks of {BLOCK} frames", total=len(blocks)):
+        quiet = os.environ.get("LOCAL_RANK", "0") != "0"  # one bar for all processes of a training
+        for _ in tqdm(making, f"{part.name}: blocks of {BLOCK} frames", total=len(blocks), disable=quiet):
             pass
 
 
