@@ -290,6 +290,7 @@ def test_two_processes_share_each_batch(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "Warning" not in done.stderr and "recommended" not in done.stderr, done.stderr[-2000:]
     rows = _rows(tmp_path / "run" / "log.csv")
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["step"] for row in rows] == [2, 4]  # 4 frames in batches of 2, one of each batch by each process

@@ -79,7 +79,8 @@ class Progress(TQDMProgressBar):
 
 
 _KNOWN = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*reload_dataloaders.*",
-          ".*lr_scheduler.step.*before.*optimizer.step.*", ".*treespec.*is deprecated.*")
+          ".*lr_scheduler.step.*before.*optimizer.step.*", ".*treespec.*is deprecated.*",
+          ".*sync_dist=True.*")  # the figures of an epoch are those of all processes already
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what devices there are stands in the log anyway
 
 
