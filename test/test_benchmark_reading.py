@@ -14,11 +14,12 @@ from mono_depth_recon.errors import DataError
 
 
 def test_every_format_is_written_whole_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "--reading", "13", "--output", str(tmp_path)]) == 0  # 6 frames
+    status = main(["benchmark", "--reading", "13", "--output", str(tmp_path)])  # 6 frames
     printed = capsys.readouterr().out
     for form in ("ros1", "ros1-lz4", "ros2-sqlite3", "ros2-mcap"):
         assert f"reading {form}: peak memory" in printed and f"reading {form}: reading / recorded time" in printed
     assert "6 frames of 640x480" in printed and "limit 600 MB" in printed and "failed" not in printed
+    assert status == int("  over  " in printed), "how fast this machine is decides the status, nothing else"
 
 
 def test_the_bag_holds_what_a_camera_sends(tmp_path: Path) -> None:

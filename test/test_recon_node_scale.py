@@ -33,9 +33,10 @@ from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, point
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 SCALE, SHIFT = 0.05, 0.1  # of the metres that the tests give to the model's disparity
 LOADING_S = 180.0  # torch and transformers, beside other work
+STREAM_S = 240.0  # a fit is held for 30 frames; a busy machine may compute one a second
 METRIC_TOPICS = ("depth/image_rect", "points", "depth/camera_info")
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +139,10 @@ class DepthCamera:
         return header
 
     def stream(self, depth: Depth | None, until: Callable[[], bool], what: str, seconds_off: int = 0) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + STREAM_S
         while not until():
             if time.monotonic() > end:
-                pytest.fail(f"{what} did not happen within 60 s")
+                pytest.fail(f"{what} did not happen within {STREAM_S} s")
             self.publish(depth, seconds_off)
             time.sleep(0.1)
 
@@ -161,7 +162,8 @@ def test_without_a_scale_there_is_disparity_and_never_depth(
                   >= 5, "disparity and preview")
     message = client.received["disparity"][-1]
     assert (message.encoding, message.header.frame_id) == ("32FC1", "camera_optical_frame")
-    np.testing.assert_allclose(np.frombuffer(message.data, np.float32).reshape(240, 320), disparity, rtol=1e-4)
+    published = np.frombuffer(message.data, np.float32).reshape(240, 320)
+    np.testing.assert_allclose(published, disparity, rtol=1e-4, atol=1e-4)
     preview = image_from_msg(client.received["depth/preview"][-1]).astype(int)
     near, far = (preview[index].mean(axis=0) for index in (disparity >= np.quantile(disparity, 0.95),
                                                             disparity <= np.quantile(disparity, 0.05)))
@@ -274,7 +276,8 @@ def test_missing_references_are_counted_held_over_and_said(
 def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
 ) -> None:
-    start(processes, **{"model.uncertainty": "flip"})
+    model = {"model.uncertainty": "flip", "model.runtime": "openvino"}  # auto measures: the node may choose another
+    start(processes, **model)
     client.listen(Image, "depth/sigma")
     client.listen(Image, "depth/image_rect")
     client.listen(PointCloud2, "points")
@@ -282,18 +285,18 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     driver.stream(rgb, CAMERA, lambda: all(client.received[t] for t in ("depth/sigma", "depth/image_rect", "points")),
                   "sigma, depth and cloud")
     assert client.received["points"][-1].point_step == 16
-    frame = expected(rgb, **{"model.uncertainty": "flip"})
+    frame = expected(rgb, **model)
     assert frame.depth is not None and frame.sigma is not None
     message = client.received["depth/sigma"][-1]
     sigma = np.frombuffer(message.data, np.float32).reshape(240, 320)
     assert (message.encoding, message.header.frame_id) == ("32FC1", "camera_optical_frame")
-    np.testing.assert_allclose(sigma, frame.sigma, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(sigma, frame.sigma, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(np.isnan(sigma), ~np.isfinite(frame.depth))
     assert client.set_parameter("cloud.sigma", True).successful
     driver.stream(rgb, CAMERA, lambda: client.received["points"][-1].point_step == 20, "a cloud with sigma")
     cloud = client.received["points"][-1]
     assert [(f.name, f.offset) for f in cloud.fields][3:] == [("rgb", 12), ("sigma", 16)]
-    np.testing.assert_allclose(points_from_msg(cloud)[..., 4], frame.sigma, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(points_from_msg(cloud)[..., 4], frame.sigma, rtol=1e-3, atol=1e-3)
     limit = float(np.nanmedian(frame.sigma))
     assert client.set_parameter("filter.max_sigma", limit).successful
     stamp = driver.publish(rgb, CAMERA).stamp.nanosec
