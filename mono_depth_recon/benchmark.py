@@ -28,12 +28,12 @@ from . import filters
 from .arrays import Depth, Points, Rgb
 from .atomic import writable_folder, write_atomically
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project, unpack_rgb
 from .config import Config, with_values
 from .errors import DataError, MonoDepthError
 from .mesh import make_mesh
 from .models.runtimes.base import cpu_name
 from .pipeline import DepthReconstructor, Wanted
-from .pointcloud import back_project, unpack_rgb
 
 RUNTIMES = ("openvino", "torch")
 HEAVY = ("torch", "open3d", "rclpy", "transformers")

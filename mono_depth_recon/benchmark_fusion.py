@@ -18,6 +18,8 @@ from . import filters
 from .arrays import Depth, Mask
 from .benchmark import Measurement, Row, Settings, distance_to_walls, medians, room
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project
+from .cloud.voxel_grid import voxel_grid
 from .config import FusionConfig
 from .datasets.rooms import RoomSequence
 from .errors import DataError
@@ -26,8 +28,6 @@ from .fusion import FUSED, Fusion, FusionFrame
 from .fusion_scale import on_grid
 from .mesh import cloud_from_organised, make_mesh
 from .pipeline import DepthReconstructor, Wanted
-from .pointcloud import back_project
-from .pointcloud_cleaning import voxel_grid
 
 _SEED, _FRAMES, _LOOP = 20007, 60, 120
 _PERIOD_MS = 100.0  # 10 Hz

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .arrays import Depth
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project
 from .config import MeshConfig
 from .errors import DataError, MonoDepthError
 from .evaluation import EvaluationRun, Meter
@@ -24,7 +25,6 @@ from .mesh import Cloud, clean_cloud
 from .metrics import truth_mask
 from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
 from .metrics_protocols import PROTOCOLS, FrameScorer
-from .pointcloud import back_project
 
 PART = "scores_3d.json"
 TRUE_DEPTH = "true depth"

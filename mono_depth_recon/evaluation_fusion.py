@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import Depth, Matrix, Points, Rgb
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project
 from .config import Config
 from .errors import DataError
 from .filters import drop, limit_range
@@ -20,7 +21,6 @@ from .mesh import Mesh, cloud_from_organised, drop_specks, mesh_grid
 from .mesh_finish import finish_mesh
 from .metrics_3d import Surface, SurfaceMetrics, surface_metrics
 from .pipeline import DepthReconstructor, Wanted
-from .pointcloud import back_project
 
 POSES = ("data", "odometry")
 _SPECK_TRIANGLES = 60

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Mask, Points
+from .cloud.back_projection import unpack_rgb
+from .cloud.voxel_grid import voxel_grid
 from .config import MeshConfig
 from .errors import DataError
-from .pointcloud import unpack_rgb
-from .pointcloud_cleaning import voxel_grid
 
 if TYPE_CHECKING:
     import open3d as o3d

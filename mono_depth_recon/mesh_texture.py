@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Points, Rgb
+from .cloud.back_projection import unpack_rgb
 from .errors import DataError
 from .mesh import Mesh
-from .pointcloud import unpack_rgb
 
 _JPEG_QUALITY = 95
 

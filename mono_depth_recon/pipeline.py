@@ -15,12 +15,12 @@ from . import filters
 from .alignment import ScaleFilter, depth_from_disparity, no_metres, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
+from .cloud.voxel_grid import voxel_means
 from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
-from .pointcloud import back_project, pack_rgb, unpack_rgb
-from .pointcloud_cleaning import voxel_means
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
 EDGE_WIDTH_PX = 640

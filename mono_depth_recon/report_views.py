@@ -11,10 +11,10 @@ import numpy as np
 
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
+from .cloud.back_projection import back_project
 from .errors import DataError
 from .filters import drop, flying_pixels
 from .mesh import cloud_from_organised, mesh_grid
-from .pointcloud import back_project
 from .report_frames import MAX_RANGE_M, ShownFrame
 from .views import VIEWS, view_cloud, view_mesh
 

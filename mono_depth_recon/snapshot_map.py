@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .arrays import Depth, Matrix, Rgb
 from .atomic import unused_path
 from .camera import PinholeCamera
+from .cloud.voxel_grid import voxel_grid
 from .config import FusionConfig, MeshConfig
 from .fusion import Fusion, FusionFrame
 from .fusion_poses import Odometry
@@ -25,7 +26,6 @@ from .mesh import Cloud, Mesh, drop_specks
 from .mesh_files import write_cloud, write_mesh
 from .mesh_finish import finish_mesh
 from .mesh_quality import mesh_quality
-from .pointcloud_cleaning import voxel_grid
 from .snapshot import SnapshotResult
 from .snapshot_process import JobWorker
 

@@ -13,7 +13,7 @@ from mono_depth_recon.arrays import Depth, Points, Rgb
 from mono_depth_recon.benchmark import MEASUREMENTS, Row, Settings, csv_text, markdown, measure, room
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
-from mono_depth_recon.pointcloud import back_project
+from mono_depth_recon.cloud.back_projection import back_project
 
 QUICK = Settings(repeats=3)
 

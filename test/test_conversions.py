@@ -14,9 +14,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, Regi
 from std_msgs.msg import Header
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.datasets import message_images as messages
 from mono_depth_recon.errors import CalibrationError, DataError
-from mono_depth_recon.pointcloud import back_project
 from mono_depth_recon.ros import conversions as c
 
 HEIGHT, WIDTH = 6, 10

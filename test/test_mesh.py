@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.arrays import Points
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import DataError
@@ -29,7 +30,6 @@ from mono_depth_recon.mesh import (
     mesh_poisson,
     seen_part,
 )
-from mono_depth_recon.pointcloud import back_project
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60.0)
 CENTRE, RADIUS = np.array([0.0, 0.0, 2.0]), 0.5

@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.voxel_grid import voxel_grid
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.mesh import (
@@ -26,8 +28,6 @@ from mono_depth_recon.mesh_files import write_mesh
 from mono_depth_recon.mesh_finish import fill_holes, finish_mesh, smooth
 from mono_depth_recon.mesh_quality import mesh_quality
 from mono_depth_recon.mesh_texture import texture_of
-from mono_depth_recon.pointcloud import back_project
-from mono_depth_recon.pointcloud_cleaning import voxel_grid
 
 CAMERA = PinholeCamera.from_hfov(80, 60, 60.0)
 

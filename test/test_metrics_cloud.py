@@ -21,8 +21,8 @@ def plane(step: float, z: float = 2.0, side: float = 1.0, noise: float = 0.0) ->
 
 def real_clouds(data_folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Two real frames, one a little farther away than it is, thinned out."""
+    from mono_depth_recon.cloud.back_projection import back_project
     from mono_depth_recon.datasets.tum import TumFolder
-    from mono_depth_recon.pointcloud import back_project
 
     frames = TumFolder(data_folder / "tum" / "rgbd_dataset_freiburg1_rpy_part", rectified=True)
     clouds = []

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.mesh import Cloud, Mesh, cloud_from_organised, mesh_grid
 from mono_depth_recon.pictures import (
@@ -27,7 +28,6 @@ from mono_depth_recon.pictures import (
     write_depth_png,
     write_png,
 )
-from mono_depth_recon.pointcloud import back_project
 from mono_depth_recon.views import VIEWS, View, vertex_normals, view_cloud, view_mesh
 
 FRONT = View("front", 0.0, 0.0)

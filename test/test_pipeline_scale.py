@@ -12,12 +12,12 @@ from made_models import FakeModel, RelativeModel, floor, lens, picture, pinhole,
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import unpack_rgb
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models.base import View
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
-from mono_depth_recon.pointcloud import unpack_rgb
 
 TRUE_SCALE, TRUE_SHIFT = 0.02, 0.05
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.arrays import Depth, Points, Rgb
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.pointcloud import back_project, pack_rgb, unpack_rgb
 
 SIZES = [(640, 480), (480, 640), (333, 97), (1, 1), (1, 7), (5, 1)]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.config import Config, MeshConfig, ModelConfig, parameter
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.filters import drop, flying_pixels
@@ -22,7 +23,6 @@ from mono_depth_recon.metrics_cloud import cloud_figures
 from mono_depth_recon.metrics_protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models import load_model
 from mono_depth_recon.pipeline import EDGE_WIDTH_PX
-from mono_depth_recon.pointcloud import back_project
 
 from .augment import known_depth
 from .frames import RunData, open_run_data

@@ -24,9 +24,9 @@ from std_msgs.msg import Header
 
 from ..benchmark import Row, medians, room, write_report
 from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project
 from ..errors import DataError, MonoDepthError
 from ..pipeline import thinned
-from ..pointcloud import back_project
 from .bench_mapping import mapping, say
 from .conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .demo_processes import Children, Stopped, own_domain, raise_on_signals

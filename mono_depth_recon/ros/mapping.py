@@ -19,12 +19,12 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
 from ..atomic import unused_path
+from ..cloud.back_projection import pack_rgb
 from ..config import Config
 from ..datasets.bag_poses import seconds
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
 from ..fusion import FUSED, NO_POSE, STILL
-from ..pointcloud import pack_rgb
 from ..snapshot import SnapshotResult, file_stamp, snapshot_folder
 from ..snapshot_map import (
     FuseJob,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
+from ..cloud.back_projection import back_project
 from ..config import Config
 from ..errors import DataError
 from ..frames import Frame
-from ..pointcloud import back_project
 from ..snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
 from .conversions import mesh_to_marker
 from .mapping import Mapping

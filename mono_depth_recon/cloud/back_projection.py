@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Points, Rgb
-from .camera import PinholeCamera
-from .errors import DataError
+from ..arrays import Depth, Points, Rgb
+from ..camera import PinholeCamera
+from ..errors import DataError
 
 
 def pack_rgb(rgb: Rgb) -> NDArray[np.float32]:
