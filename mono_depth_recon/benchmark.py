@@ -31,7 +31,7 @@ from .camera import PinholeCamera
 from .cloud.back_projection import back_project, unpack_rgb
 from .config import Config, with_values
 from .errors import DataError, MonoDepthError
-from .mesh import make_mesh
+from .mesh.surface import make_mesh
 from .models.runtimes.base import cpu_name
 from .pipeline import DepthReconstructor, Wanted
 

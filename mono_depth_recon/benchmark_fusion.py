@@ -26,7 +26,7 @@ from .errors import DataError
 from .frames import Sample
 from .fusion import FUSED, Fusion, FusionFrame
 from .fusion_scale import on_grid
-from .mesh import cloud_from_organised, make_mesh
+from .mesh.surface import cloud_from_organised, make_mesh
 from .pipeline import DepthReconstructor, Wanted
 
 _SEED, _FRAMES, _LOOP = 20007, 60, 120

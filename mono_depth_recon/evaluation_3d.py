@@ -21,7 +21,7 @@ from .evaluation_predictions import Predictor
 from .evaluation_scoring import OrderedPool
 from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
-from .mesh import Cloud, clean_cloud
+from .mesh.surface import Cloud, clean_cloud
 from .metrics import truth_mask
 from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
 from .metrics_protocols import PROTOCOLS, FrameScorer

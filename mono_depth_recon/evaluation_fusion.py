@@ -17,8 +17,8 @@ from .filters import drop, limit_range
 from .frames import Frame, Sample
 from .fusion import FUSED, Fusion, FusionFrame, Outcome
 from .fusion_poses import Odometry
-from .mesh import Mesh, cloud_from_organised, drop_specks, mesh_grid
-from .mesh_finish import finish_mesh
+from .mesh.finish import finish_mesh
+from .mesh.surface import Mesh, cloud_from_organised, drop_specks, mesh_grid
 from .metrics_3d import Surface, SurfaceMetrics, surface_metrics
 from .pipeline import DepthReconstructor, Wanted
 

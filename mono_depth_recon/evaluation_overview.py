@@ -13,7 +13,7 @@ from .config import Config
 from .evaluation_fusion import FrameOf, FusedScene, frame_mesh
 from .frames import Sample
 from .fusion import FUSED, Fusion
-from .mesh import Mesh
+from .mesh.surface import Mesh
 from .pictures import Panel, compose, depth_panel
 from .views import View, view_mesh
 from .views_orbit import level_axes, upright

@@ -19,7 +19,7 @@ from .fusion_parallax import Parallax
 from .fusion_poses import checked_pose, motion_between
 from .fusion_scale import Fit, corrected, fit_to_map, on_grid
 from .fusion_weights import pixel_weights
-from .mesh import Cloud, Mesh
+from .mesh.surface import Cloud, Mesh
 
 _RENDERED_WIDTH = 160  # of the map's depth that a frame is compared with
 _FUSED_WIDTH = 320  # at least, of a frame that is reduced: its pixels are then as wide as a voxel where it is farthest

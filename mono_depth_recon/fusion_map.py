@@ -21,7 +21,7 @@ from .camera import PinholeCamera
 from .errors import ConfigError, DataError
 from .fusion_blend import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
 from .fusion_lookup import signed_distance
-from .mesh import Cloud, Mesh, with_triangles
+from .mesh.surface import Cloud, Mesh, with_triangles
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels

@@ -14,7 +14,7 @@ from .camera import PinholeCamera
 from .cloud.back_projection import back_project
 from .errors import DataError
 from .filters import drop, flying_pixels
-from .mesh import cloud_from_organised, mesh_grid
+from .mesh.surface import cloud_from_organised, mesh_grid
 from .report_frames import MAX_RANGE_M, ShownFrame
 from .views import VIEWS, view_cloud, view_mesh
 

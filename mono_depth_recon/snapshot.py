@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from .arrays import Points
 from .atomic import unused_path, writable_folder
 from .config import MeshConfig
-from .mesh import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
-from .mesh_files import write_cloud, write_mesh
-from .mesh_finish import finish_mesh
-from .mesh_quality import mesh_quality
-from .mesh_texture import texture_of
+from .mesh.files import write_cloud, write_mesh
+from .mesh.finish import finish_mesh
+from .mesh.quality import mesh_quality
+from .mesh.surface import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
+from .mesh.texture import texture_of
 from .snapshot_process import Job, JobWorker
 
 

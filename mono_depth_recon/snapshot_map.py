@@ -22,10 +22,10 @@ from .cloud.voxel_grid import voxel_grid
 from .config import FusionConfig, MeshConfig
 from .fusion import Fusion, FusionFrame
 from .fusion_poses import Odometry
-from .mesh import Cloud, Mesh, drop_specks
-from .mesh_files import write_cloud, write_mesh
-from .mesh_finish import finish_mesh
-from .mesh_quality import mesh_quality
+from .mesh.files import write_cloud, write_mesh
+from .mesh.finish import finish_mesh
+from .mesh.quality import mesh_quality
+from .mesh.surface import Cloud, Mesh, drop_specks
 from .snapshot import SnapshotResult
 from .snapshot_process import JobWorker
 

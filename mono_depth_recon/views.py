@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .arrays import Mask, Rgb
 from .errors import DataError
-from .mesh import Cloud, Mesh, local_spacing
+from .mesh.surface import Cloud, Mesh, local_spacing
 
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0

@@ -18,7 +18,7 @@ PACKAGE = "mono_depth_recon"
 # under another name. mesh_files.py belongs to the room mesh.
 GROUPS = (
     ("arrays", "atomic", "camera", "config", "errors", "frames"),
-    ("alignment", "cloud", "filters", "photo", "pictures", "pointcloud"),
+    ("alignment", "cloud", "filters", "photo", "pictures"),
     ("datasets", "fusion", "mesh", "metrics", "models"),
     ("pipeline", "snapshot", "views"),
     ("benchmark", "evaluation"),

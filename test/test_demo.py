@@ -17,7 +17,7 @@ from conftest import Process, Processes
 
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
-from mono_depth_recon.mesh import Cloud, clean_cloud
+from mono_depth_recon.mesh.surface import Cloud, clean_cloud
 from mono_depth_recon.ros import demo_processes
 from mono_depth_recon.ros.demo import FILES, tum_source
 from mono_depth_recon.ros.demo_processes import Children, own_domain

@@ -18,7 +18,7 @@ from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.filters import flying_pixels
-from mono_depth_recon.mesh import (
+from mono_depth_recon.mesh.surface import (
     Cloud,
     Mesh,
     clean_cloud,

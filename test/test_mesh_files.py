@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.atomic import remove_partial_files, unused_path, writable_folder, write_atomically
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import Cloud, Mesh
-from mono_depth_recon.mesh_files import MESH_WRITERS, write_cloud, write_mesh
+from mono_depth_recon.mesh.files import MESH_WRITERS, write_cloud, write_mesh
+from mono_depth_recon.mesh.surface import Cloud, Mesh
 
 
 @pytest.fixture

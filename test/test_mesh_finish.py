@@ -15,7 +15,10 @@ from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.cloud.voxel_grid import voxel_grid
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import (
+from mono_depth_recon.mesh.files import write_mesh
+from mono_depth_recon.mesh.finish import fill_holes, finish_mesh, smooth
+from mono_depth_recon.mesh.quality import mesh_quality
+from mono_depth_recon.mesh.surface import (
     Cloud,
     Mesh,
     clean_cloud,
@@ -24,10 +27,7 @@ from mono_depth_recon.mesh import (
     mesh_grid,
     mesh_poisson,
 )
-from mono_depth_recon.mesh_files import write_mesh
-from mono_depth_recon.mesh_finish import fill_holes, finish_mesh, smooth
-from mono_depth_recon.mesh_quality import mesh_quality
-from mono_depth_recon.mesh_texture import texture_of
+from mono_depth_recon.mesh.texture import texture_of
 
 CAMERA = PinholeCamera.from_hfov(80, 60, 60.0)
 

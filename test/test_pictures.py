@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import Cloud, Mesh, cloud_from_organised, mesh_grid
+from mono_depth_recon.mesh.surface import Cloud, Mesh, cloud_from_organised, mesh_grid
 from mono_depth_recon.pictures import (
     Panel,
     colorize_depth,

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh import cloud_from_organised, mesh_grid
+from mono_depth_recon.mesh.surface import cloud_from_organised, mesh_grid
 from mono_depth_recon.pictures import colorize_depth, depth_panel
 from mono_depth_recon.pictures_evaluation import (
     colorize_error,

@@ -23,8 +23,8 @@ from visualization_msgs.msg import Marker
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.config import MeshConfig
-from mono_depth_recon.mesh import clean_cloud, cloud_from_organised
-from mono_depth_recon.mesh_files import write_cloud
+from mono_depth_recon.mesh.files import write_cloud
+from mono_depth_recon.mesh.surface import clean_cloud, cloud_from_organised
 from mono_depth_recon.ros.conversions import depth_to_msg, points_to_msg, rgb_to_msg
 from mono_depth_recon.ros.frame_log import FrameLog
 

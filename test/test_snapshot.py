@@ -22,7 +22,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.config import FusionConfig, MeshConfig
 from mono_depth_recon.errors import DataError, MonoDepthError
-from mono_depth_recon.mesh import make_mesh
+from mono_depth_recon.mesh.surface import make_mesh
 from mono_depth_recon.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, snapshot_folder
 from mono_depth_recon.snapshot_map import MapWorker, ResetJob
 

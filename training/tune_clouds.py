@@ -18,7 +18,7 @@ from mono_depth_recon.config import Config, MeshConfig, ModelConfig, parameter
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.filters import drop, flying_pixels
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.mesh import Cloud, clean_cloud
+from mono_depth_recon.mesh.surface import Cloud, clean_cloud
 from mono_depth_recon.metrics_cloud import cloud_figures
 from mono_depth_recon.metrics_protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models import load_model

@@ -30,9 +30,9 @@ from ..evaluation_fusion import (
 from ..evaluation_overview import DepthSource, fused_overview
 from ..frames import Sample
 from ..fusion import NO_POSE
-from ..mesh import Mesh
-from ..mesh_files import write_mesh
-from ..mesh_quality import mesh_quality
+from ..mesh.files import write_mesh
+from ..mesh.quality import mesh_quality
+from ..mesh.surface import Mesh
 from ..pictures import write_png
 from ..pipeline import DepthReconstructor
 from ..views import VIEWS, view_mesh

@@ -20,11 +20,11 @@ from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
-from ..mesh import Cloud, Mesh, cloud_from_organised, make_mesh
-from ..mesh_files import write_cloud, write_mesh
-from ..mesh_finish import finish_mesh
-from ..mesh_quality import mesh_quality
-from ..mesh_texture import Texture, texture_of
+from ..mesh.files import write_cloud, write_mesh
+from ..mesh.finish import finish_mesh
+from ..mesh.quality import mesh_quality
+from ..mesh.surface import Cloud, Mesh, cloud_from_organised, make_mesh
+from ..mesh.texture import Texture, texture_of
 from ..models import Output, declared_output
 from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png

@@ -22,7 +22,7 @@ from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..datasets.message_images import COLOUR_ENCODINGS, rgb_of
 from ..errors import DataError
-from ..mesh import Mesh
+from ..mesh.surface import Mesh
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 

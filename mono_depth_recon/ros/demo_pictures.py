@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Depth, Rgb
 from ..errors import DataError
-from ..mesh import Cloud, Mesh
+from ..mesh.surface import Cloud, Mesh
 from ..pictures import Panel, depth_limits, overview, write_png
 from ..views import VIEWS, view_cloud, view_mesh
 

@@ -24,8 +24,8 @@ from ..atomic import writable_folder, write_atomically
 from ..config import MeshConfig, Value, parameter
 from ..datasets.message_images import depth_of
 from ..errors import DataError
-from ..mesh import clean_cloud, cloud_from_organised
-from ..mesh_files import write_cloud
+from ..mesh.files import write_cloud
+from ..mesh.surface import clean_cloud, cloud_from_organised
 from ..pictures import write_depth_png, write_png
 from .conversions import image_from_msg, nanoseconds, points_from_msg
 from .frame_log import FrameLog, Measurement

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import Chunk, write_atomically
-from .errors import DataError
-from .mesh import Cloud, Mesh
-from .mesh_texture import Texture
+from ..atomic import Chunk, write_atomically
+from ..errors import DataError
+from .surface import Cloud, Mesh
+from .texture import Texture
 
 _FRAME = "metres, optical frame: x right, y down, z forward"
 _PLY_VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Points, Rgb
-from .cloud.back_projection import unpack_rgb
-from .errors import DataError
-from .mesh import Mesh
+from ..arrays import Points, Rgb
+from ..cloud.back_projection import unpack_rgb
+from ..errors import DataError
+from .surface import Mesh
 
 _JPEG_QUALITY = 95
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .mesh import Mesh
+from .surface import Mesh
 
 
 @dataclass(frozen=True)

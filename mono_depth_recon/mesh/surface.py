@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask, Points
-from .cloud.back_projection import unpack_rgb
-from .cloud.voxel_grid import voxel_grid
-from .config import MeshConfig
-from .errors import DataError
+from ..arrays import Mask, Points
+from ..cloud.back_projection import unpack_rgb
+from ..cloud.voxel_grid import voxel_grid
+from ..config import MeshConfig
+from ..errors import DataError
 
 if TYPE_CHECKING:
     import open3d as o3d

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import MeshConfig
-from .mesh import Mesh, decimate
+from ..config import MeshConfig
+from .surface import Mesh, decimate
 
 _TAUBIN = (0.5, -0.53)  # in, and out by a little more
 
