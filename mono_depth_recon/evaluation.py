@@ -31,7 +31,7 @@ from .evaluation_predictions import (
 )
 from .evaluation_scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
 from .frames import Prediction, Sample
-from .metrics_sequence import SequenceErrors, SequenceMeter
+from .metrics.sequence import SequenceErrors, SequenceMeter
 
 __all__ = ["Evaluation", "EvaluationPlan", "EvaluationRun", "FrameRow", "Progress", "evaluate", "prediction_path",
            "read_prediction", "recording_name", "score_run", "write_prediction"]

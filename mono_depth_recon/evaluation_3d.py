@@ -22,9 +22,9 @@ from .evaluation_scoring import OrderedPool
 from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
 from .mesh.surface import Cloud, clean_cloud
-from .metrics import truth_mask
-from .metrics_cloud import DEFINITIONS, cloud_figures, cloud_texture
-from .metrics_protocols import PROTOCOLS, FrameScorer
+from .metrics.cloud import DEFINITIONS, cloud_figures, cloud_texture
+from .metrics.depth_map import truth_mask
+from .metrics.protocols import PROTOCOLS, FrameScorer
 
 PART = "scores_3d.json"
 TRUE_DEPTH = "true depth"

@@ -19,7 +19,7 @@ from .fusion import FUSED, Fusion, FusionFrame, Outcome
 from .fusion_poses import Odometry
 from .mesh.finish import finish_mesh
 from .mesh.surface import Mesh, cloud_from_organised, drop_specks, mesh_grid
-from .metrics_3d import Surface, SurfaceMetrics, surface_metrics
+from .metrics.surface import Surface, SurfaceMetrics, surface_metrics
 from .pipeline import DepthReconstructor, Wanted
 
 POSES = ("data", "odometry")

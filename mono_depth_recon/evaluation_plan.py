@@ -14,7 +14,7 @@ from .config import Config
 from .datasets.opening import OpenOptions
 from .datasets.recording import Recording
 from .errors import ConfigError
-from .metrics_protocols import PROTOCOLS
+from .metrics.protocols import PROTOCOLS
 from .models.ensemble import PREFIX
 from .models.table import EMBEDDED
 from .models.transformer import HF

@@ -19,8 +19,8 @@ from typing import Any
 from .arrays import Depth
 from .errors import DataError
 from .frames import Prediction
-from .metrics_protocols import PROTOCOLS, FrameScorer, InapplicableError
-from .metrics_sequence import SequenceMeter
+from .metrics.protocols import PROTOCOLS, FrameScorer, InapplicableError
+from .metrics.sequence import SequenceMeter
 
 CHUNK = 8  # frames that one process scores before it answers
 

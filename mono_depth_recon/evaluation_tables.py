@@ -14,7 +14,7 @@ from typing import Any
 
 from .atomic import write_atomically
 from .evaluation import Evaluation, FrameRow
-from .metrics_protocols import PROTOCOLS
+from .metrics.protocols import PROTOCOLS
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
 _SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}

@@ -16,9 +16,9 @@ from .evaluation_plan import ModelChoice
 from .evaluation_predictions import LazyModel
 from .evaluation_tables import mean_of_known
 from .frames import Prediction, Sample
-from .metrics import sigma_errors, sparsification, spearman, truth_mask
-from .metrics_depth import affine_fit
-from .metrics_sigma import NOMINAL, calibration_curve, roc_auc
+from .metrics.depth import affine_fit
+from .metrics.depth_map import truth_mask
+from .metrics.sigma import NOMINAL, calibration_curve, roc_auc, sigma_errors, sparsification, spearman
 from .models.uncertainty import seed_dropout, sigma_kinds
 
 PART = "uncertainty.json"

@@ -18,8 +18,8 @@ from .datasets.recording import Recording
 from .errors import DataError, MonoDepthError
 from .evaluation import prediction_path, read_prediction, recording_name
 from .frames import Prediction, Sample
-from .metrics_depth import affine_fit, depth_of_affine
-from .metrics_image import min_max_scaled
+from .metrics.depth import affine_fit, depth_of_affine
+from .metrics.image import min_max_scaled
 from .pictures_evaluation import relative_error
 from .report_results import Results
 

@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import Depth, Rgb
 from .atomic import writable_folder
 from .errors import DataError
-from .metrics_depth import depth_errors
+from .metrics.depth import depth_errors
 from .pictures import Panel, colorize_depth, compose, round_steps, write_png
 from .pictures_evaluation import (
     ERROR_LIMIT,

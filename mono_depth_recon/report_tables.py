@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .metrics_protocols import PROTOCOLS
+from .metrics.protocols import PROTOCOLS
 from .report_charts import number
 from .report_html import Html, breakable, element, joined
 from .report_results import Results, ScoreRow, Tree, known_figures

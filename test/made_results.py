@@ -14,7 +14,7 @@ from made_recordings import CAMERA, Scene, write_folder
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.evaluation import prediction_path, write_prediction
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics_protocols import PROTOCOLS
+from mono_depth_recon.metrics.protocols import PROTOCOLS
 
 RECORDING = "rgbd_dataset_freiburg1_made"
 METRIC, RELATIVE, LOST, CONSTANT = "near_model", "hf:tiny/<i>far & wide", "absent", "constant"

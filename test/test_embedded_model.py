@@ -14,7 +14,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.rooms import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
-from mono_depth_recon.metrics import depth_metrics
+from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.card import ModelCard, load_card
 from mono_depth_recon.models.table import EMBEDDED, load_model
 

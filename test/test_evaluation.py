@@ -28,7 +28,7 @@ from mono_depth_recon.evaluation import EvaluationPlan, Meter, Progress, evaluat
 from mono_depth_recon.evaluation_plan import ModelChoice, PartOfRecording, folder_of
 from mono_depth_recon.evaluation_tables import summaries, tables, write_results
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics_protocols import PROTOCOLS
+from mono_depth_recon.metrics.protocols import PROTOCOLS
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
 
 
 def test_the_sequence_of_chunks_is_that_of_all_frames(tmp_path: Path, models: dict[str, Model]) -> None:
-    from mono_depth_recon.metrics_sequence import SequenceMeter
+    from mono_depth_recon.metrics.sequence import SequenceMeter
 
     path = FORMATS["folder"](tmp_path, Scene(frames=19))
     made = evaluate(plan(path, tmp_path / "results", "metric_model", protocols=["metric"]))

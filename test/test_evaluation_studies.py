@@ -28,8 +28,8 @@ from mono_depth_recon.evaluation_table3 import COLUMNS, Costs
 from mono_depth_recon.evaluation_tables import Summary, summaries
 from mono_depth_recon.evaluation_uncertainty import frame_errors
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics import sigma_calibration
-from mono_depth_recon.metrics_cloud import DEFINITIONS
+from mono_depth_recon.metrics.cloud import DEFINITIONS
+from mono_depth_recon.metrics.sigma import sigma_calibration
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from mono_depth_recon.fusion import FUSED, Fusion, FusionFrame
 from mono_depth_recon.fusion_blend import FrameView, blend_arrays, blend_tensors
 from mono_depth_recon.fusion_map import TsdfMap
 from mono_depth_recon.fusion_weights import incidence, pixel_weights
-from mono_depth_recon.metrics_3d import Surface, surface_metrics
+from mono_depth_recon.metrics.surface import Surface, surface_metrics
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60.0)
 BLUE = (30, 60, 200)

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics import (
-    depth_metrics,
-    median_scale,
-    sigma_calibration,
-    sigma_errors,
-    sparsification,
-    spearman,
-    truth_mask,
-)
+from mono_depth_recon.metrics.depth_map import depth_metrics, median_scale, truth_mask
+from mono_depth_recon.metrics.sigma import sigma_calibration, sigma_errors, sparsification, spearman
 
 
 def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics_3d import Surface, distances, sampled, surface_metrics
+from mono_depth_recon.metrics.surface import Surface, distances, sampled, surface_metrics
 
 
 def _square(side: float = 1.0, z: float = 0.0) -> Surface:

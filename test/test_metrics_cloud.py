@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics_cloud import DEFINITIONS, RADIUS_M, cloud_figures, cloud_texture, normals
+from mono_depth_recon.metrics.cloud import DEFINITIONS, RADIUS_M, cloud_figures, cloud_texture, normals
 
 
 def plane(step: float, z: float = 2.0, side: float = 1.0, noise: float = 0.0) -> NDArray[np.float64]:

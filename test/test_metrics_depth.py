@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics import depth_metrics
-from mono_depth_recon.metrics_depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
-from mono_depth_recon.metrics_edges import depth_edges, edge_errors
-from mono_depth_recon.metrics_image import image_errors, min_max_scaled, ssim
-from mono_depth_recon.metrics_protocols import PROTOCOLS, score
-from mono_depth_recon.metrics_sequence import SequenceMeter
+from mono_depth_recon.metrics.depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
+from mono_depth_recon.metrics.depth_map import depth_metrics
+from mono_depth_recon.metrics.edges import depth_edges, edge_errors
+from mono_depth_recon.metrics.image import image_errors, min_max_scaled, ssim
+from mono_depth_recon.metrics.protocols import PROTOCOLS, score
+from mono_depth_recon.metrics.sequence import SequenceMeter
 
 ALL = np.ones((48, 64), np.bool_)
 

@@ -11,7 +11,7 @@ from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Frame
-from mono_depth_recon.metrics_live import LiveFigures, LiveMeter, compared
+from mono_depth_recon.metrics.live import LiveFigures, LiveMeter, compared
 
 CAMERA = PinholeCamera.from_hfov(64, 48, 60)
 RGB = np.zeros((48, 64, 3), np.uint8)

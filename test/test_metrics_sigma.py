@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics_sigma import NOMINAL, calibration_curve, roc_auc
+from mono_depth_recon.metrics.sigma import NOMINAL, calibration_curve, roc_auc
 
 
 def test_an_honest_sigma_is_on_the_diagonal_and_a_small_one_below() -> None:

@@ -28,9 +28,9 @@ from made_results import (
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics_cloud import DEFINITIONS
-from mono_depth_recon.metrics_depth import affine_fit
-from mono_depth_recon.metrics_protocols import PROTOCOLS
+from mono_depth_recon.metrics.cloud import DEFINITIONS
+from mono_depth_recon.metrics.depth import affine_fit
+from mono_depth_recon.metrics.protocols import PROTOCOLS
 from mono_depth_recon.report import write_report
 from mono_depth_recon.report_charts import Axis, Series, line_chart, number, readable_end
 from mono_depth_recon.report_frames import choose_frames, frames_of, metres

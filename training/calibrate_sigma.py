@@ -27,7 +27,7 @@ from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.metrics import SigmaCalibration, sigma_calibration, sigma_errors
+from mono_depth_recon.metrics.sigma import SigmaCalibration, sigma_calibration, sigma_errors
 from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel

@@ -10,9 +10,9 @@ import torch.distributed
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mono_depth_recon.metrics import depth_metrics
-from mono_depth_recon.metrics_depth import affine_fit, depth_of_affine
-from mono_depth_recon.metrics_image import image_errors
+from mono_depth_recon.metrics.depth import affine_fit, depth_of_affine
+from mono_depth_recon.metrics.depth_map import depth_metrics
+from mono_depth_recon.metrics.image import image_errors
 
 from .losses import PAPER_DEPTH_M
 

@@ -28,8 +28,8 @@ from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.evaluation_baselines import CONSTANT, MEAN_MAP, baselines
 from mono_depth_recon.frames import Prediction, Sample
-from mono_depth_recon.metrics import ALIGNMENTS, depth_metrics
-from mono_depth_recon.metrics_protocols import PROTOCOLS, FrameScorer
+from mono_depth_recon.metrics.depth_map import ALIGNMENTS, depth_metrics
+from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
 
 from .frame_store import Frames

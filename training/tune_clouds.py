@@ -19,8 +19,8 @@ from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.filters import drop, flying_pixels
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.mesh.surface import Cloud, clean_cloud
-from mono_depth_recon.metrics_cloud import cloud_figures
-from mono_depth_recon.metrics_protocols import PROTOCOLS, FrameScorer
+from mono_depth_recon.metrics.cloud import cloud_figures
+from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models import load_model
 from mono_depth_recon.pipeline import EDGE_WIDTH_PX
 

@@ -18,7 +18,7 @@ from ..evaluation_plan import PartOfRecording, recording_name, recording_path
 from ..evaluation_studies import PARTS, run_studies
 from ..evaluation_table3 import check_fine_tuned
 from ..evaluation_tables import Summary, tables, write_results
-from ..metrics_protocols import PROTOCOLS
+from ..metrics.protocols import PROTOCOLS
 from ..report import write_report
 from ..report_origin import write_origin
 from ..report_results import read_log

@@ -14,7 +14,7 @@ from ..camera import PinholeCamera
 from ..config_evaluation import LiveEvaluationConfig
 from ..errors import DataError
 from ..frames import Frame
-from ..metrics_live import LiveMeter, compared
+from ..metrics.live import LiveMeter, compared
 from .reference_depth import ReferenceDepths
 
 

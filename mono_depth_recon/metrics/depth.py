@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
-from .errors import DataError
+from ..arrays import Mask
+from ..errors import DataError
 
 EIGEN_ROWS, EIGEN_COLUMNS = (45, 471), (41, 601)  # of 480 x 640, end excluded
 MIN_DISPARITY = 1e-3  # 1/m: an aligned disparity is held above it before it is inverted

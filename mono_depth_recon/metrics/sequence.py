@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
+from ..arrays import Mask
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import fmean
 
-from .alignment import paired
-from .arrays import Depth
-from .errors import DataError
-from .frames import Frame
-from .metrics_depth import affine_fit, depth_errors, depth_of_affine
+from ..alignment import paired
+from ..arrays import Depth
+from ..errors import DataError
+from ..frames import Frame
+from .depth import affine_fit, depth_errors, depth_of_affine
 
 
 @dataclass(frozen=True)

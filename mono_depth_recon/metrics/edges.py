@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
+from ..arrays import Mask
 
 MAX_DISTANCE_PX = 10.0
 _BLUR_PX = 2**0.5

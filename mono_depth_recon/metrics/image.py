@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
-from .errors import DataError
+from ..arrays import Mask
+from ..errors import DataError
 
 SSIM_WINDOW = 7  # pixels, uniform, sample covariance: the defaults of scikit-image
 _K1, _K2 = 0.01, 0.03  # Wang et al., IEEE TIP 2004

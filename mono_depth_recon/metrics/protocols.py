@@ -12,12 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
-from .errors import DataError
-from .frames import Prediction
-from .metrics_depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
-from .metrics_edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
-from .metrics_image import image_errors, min_max_scaled
+from ..arrays import Mask
+from ..errors import DataError
+from ..frames import Prediction
+from .depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
+from .edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
+from .image import image_errors, min_max_scaled
 
 
 class InapplicableError(DataError):

@@ -1,40 +1,43 @@
-"""Depth metrics on a mask, in float64. Alignment is the caller's choice and is named in the result.
-
-`sigma_calibration` asks how well a predicted sigma tells the error of its depth.
-"""
+"""How well a predicted sigma tells the error of its depth: calibration, sparsification, detection of unusual input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask
-from .errors import DataError
-from .metrics_depth import depth_errors
+from ..arrays import Mask
+from ..errors import DataError
+from .depth_map import both_known
 
-ALIGNMENTS = ("none", "median")
+NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-@dataclass(frozen=True)
-class DepthMetrics:
-    """Errors of one depth map (definitions of Eigen et al., NIPS 2014; SILog as on KITTI).
+def calibration_curve(error: NDArray[np.floating], sigma: NDArray[np.floating],
+                      nominal: tuple[float, ...] = NOMINAL) -> NDArray[np.float64]:
+    """The shares of errors (N,) within the central intervals of a normal distribution of sigma (N,), for each share.
 
-    `abs_rel` mean |d - t| / t; `rmse` metres; `delta1..3` shares of max(d/t, t/d) < 1.25, 1.25^2, 1.25^3;
-    `silog` 100 * standard deviation of ln d - ln t; `pixels` compared; `coverage` share of the pixels with
-    truth that have a prediction: the others do not count in the errors.
+    An honest sigma answers `nominal`; less is overconfident. DataError for none, or as many of one as of the other.
     """
+    if error.shape != sigma.shape or not error.size:
+        raise DataError(f"expected errors and as many sigmas, got {error.size} and {sigma.size}")
+    widths = [NormalDist().inv_cdf((1 + share) / 2) for share in nominal]
+    return np.array([np.mean(np.abs(error) <= width * sigma) for width in widths])
 
-    abs_rel: float
-    rmse: float
-    delta1: float
-    delta2: float
-    delta3: float
-    silog: float
-    pixels: int
-    coverage: float
-    alignment: str
+
+def roc_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve of scores (N,): the chance that a positive one has the larger score, ties half.
+
+    NaN where all or none are positive. The rank sum of Mann and Whitney (1947).
+    """
+    scores, positive = scores.ravel(), positive.ravel()
+    wanted, rest = scores[positive], np.sort(scores[~positive])
+    if not wanted.size or not rest.size:
+        return float("nan")
+    below, up_to = (np.searchsorted(rest, wanted, side) for side in ("left", "right"))
+    return float((below.sum(dtype=np.float64) + up_to.sum(dtype=np.float64)) / (2 * wanted.size * rest.size))
 
 
 @dataclass(frozen=True)
@@ -72,41 +75,6 @@ class Sparsification:
         return float(np.sum((gap[1:] + gap[:-1]) / 2 * np.diff(self.removed)))
 
 
-def truth_mask(truth: NDArray[np.floating], min_range: float = 1e-3, max_range: float = np.inf) -> Mask:
-    """Pixels whose reference depth (metres) is finite and within the range, both ends included."""
-    return np.isfinite(truth) & (truth >= min_range) & (truth <= max_range)
-
-
-def median_scale(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None) -> float:
-    """median(truth) / median(depth) on the pixels that both have: the factor of alignment "median"."""
-    d, t, _ = _compared(depth, truth, mask)
-    return float(np.median(t) / np.median(d))
-
-
-def depth_metrics(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None,
-                  alignment: str = "none") -> DepthMetrics:
-    """Compares depth with truth, both (H, W) in metres, on `mask` (H, W) or wherever truth is finite and positive.
-
-    alignment "none" compares metres; "median" multiplies depth by `median_scale` first. Raises DataError on
-    different shapes, an unknown alignment or no common pixel.
-    """
-    if alignment not in ALIGNMENTS:
-        raise DataError(f"alignment must be one of {', '.join(ALIGNMENTS)}, got '{alignment}'")
-    d, t, coverage = _compared(depth, truth, mask)
-    if alignment == "median":
-        d = d * (np.median(t) / np.median(d))
-    found = depth_errors(d, t)
-    return DepthMetrics(abs_rel=found.abs_rel, rmse=found.rmse, delta1=found.delta1, delta2=found.delta2,
-                        delta3=found.delta3, silog=found.silog, pixels=found.pixels, coverage=coverage,
-                        alignment=alignment)
-
-
-def _compared(depth: NDArray[np.floating], truth: NDArray[np.floating],
-              mask: Mask | None) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    known, both = _both_known(depth, truth, mask)
-    return depth[both].astype(np.float64), truth[both].astype(np.float64), float(both.sum() / known.sum())
-
-
 def sigma_calibration(depth: NDArray[np.floating], sigma: NDArray[np.floating], truth: NDArray[np.floating],
                       mask: Mask | None = None) -> SigmaCalibration:
     """Compares sigma with the error of depth, all (H, W) in metres, on `mask` or wherever truth is known.
@@ -124,7 +92,7 @@ def sigma_errors(depth: NDArray[np.floating], sigma: NDArray[np.floating], truth
     """|depth - truth| and sigma (N,) of the pixels that `sigma_calibration` compares. Raises DataError as it does."""
     if sigma.shape != depth.shape:
         raise DataError(f"sigma must have the shape of depth, {depth.shape}, got {sigma.shape}")
-    both = _both_known(depth, truth, mask)[1]
+    both = both_known(depth, truth, mask)[1]
     s = sigma[both].astype(np.float64)
     if not (np.isfinite(s) & (s >= 0)).all():
         raise DataError("sigma must be finite and at least 0 wherever depth is known")
@@ -158,18 +126,3 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     last = np.cumsum(counts)
     ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[place.ravel()]
     return ranks
-
-
-def _both_known(depth: NDArray[np.floating], truth: NDArray[np.floating],
-                mask: Mask | None) -> tuple[Mask, Mask]:
-    """Where truth is known, and where depth is too. Raises DataError on different shapes and no common pixel."""
-    if depth.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
-        shapes = [depth.shape, truth.shape] + ([] if mask is None else [mask.shape])
-        raise DataError(f"depth, truth and mask must have one shape, got {', '.join(map(str, shapes))}")
-    known = np.isfinite(truth) & (truth > 0)
-    if mask is not None:
-        known &= mask
-    both = known & np.isfinite(depth) & (depth > 0)
-    if not both.any():
-        raise DataError(f"no pixel to compare: {int(known.sum())} have truth, none of them a positive finite depth")
-    return known, both

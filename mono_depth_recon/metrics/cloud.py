@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from ..errors import DataError
 
 RADIUS_M = 0.05
 _PLANE_POINTS = 8  # a neighbourhood of fewer has no plane
