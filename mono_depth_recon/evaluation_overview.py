@@ -14,9 +14,9 @@ from .evaluation_fusion import FrameOf, FusedScene, frame_mesh
 from .frames import Sample
 from .fusion import FUSED, Fusion
 from .mesh.surface import Mesh
-from .pictures import Panel, compose, depth_panel
-from .views import View, view_mesh
-from .views_orbit import level_axes, upright
+from .pictures.orbit import level_axes, upright
+from .pictures.panels import Panel, compose, depth_panel
+from .pictures.views import View, view_mesh
 
 _VIEW = View("from the right, raised", 14.0, 24.0)
 _WIDTH = 1280

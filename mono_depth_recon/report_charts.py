@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .pictures import round_steps
+from .pictures.panels import round_steps
 from .report_html import Html, breakable, element, joined
 
 _WIDTH, _HEIGHT = 360, 240

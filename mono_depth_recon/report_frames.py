@@ -20,7 +20,7 @@ from .evaluation import prediction_path, read_prediction, recording_name
 from .frames import Prediction, Sample
 from .metrics.depth import affine_fit, depth_of_affine
 from .metrics.image import min_max_scaled
-from .pictures_evaluation import relative_error
+from .pictures.comparison import relative_error
 from .report_results import Results
 
 MAX_RANGE_M = 10.0  # of the protocols

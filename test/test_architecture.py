@@ -20,7 +20,7 @@ GROUPS = (
     ("arrays", "atomic", "camera", "config", "errors", "frames"),
     ("alignment", "cloud", "filters", "photo", "pictures"),
     ("datasets", "fusion", "mesh", "metrics", "models"),
-    ("pipeline", "snapshot", "views"),
+    ("pipeline", "snapshot"),
     ("benchmark", "evaluation"),
     ("report",),
     ("cli", "ros", "training"),

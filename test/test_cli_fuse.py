@@ -26,13 +26,13 @@ from made_recordings import (
     write_ros2,
 )
 
-from mono_depth_recon import views
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.evaluation_fusion import predicted
 from mono_depth_recon.fusion_map import TsdfMap
+from mono_depth_recon.pictures import views
 from mono_depth_recon.pipeline import DepthReconstructor
 
 FLAGS = ("--camera", CAMERA, "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")

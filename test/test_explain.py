@@ -19,8 +19,8 @@ from mono_depth_recon.models.base import Output, View
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.explain import Region, explain, rollout
 from mono_depth_recon.models.runtimes import Network
-from mono_depth_recon.pictures import depth_panel, write_png
-from mono_depth_recon.pictures_explain import answer_panel, influence_panel, region_panel
+from mono_depth_recon.pictures.explanation import answer_panel, influence_panel, region_panel
+from mono_depth_recon.pictures.panels import depth_panel, write_png
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

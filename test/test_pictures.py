@@ -17,7 +17,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.mesh.surface import Cloud, Mesh, cloud_from_organised, mesh_grid
-from mono_depth_recon.pictures import (
+from mono_depth_recon.pictures.panels import (
     Panel,
     colorize_depth,
     colorize_disparity,
@@ -28,7 +28,7 @@ from mono_depth_recon.pictures import (
     write_depth_png,
     write_png,
 )
-from mono_depth_recon.views import VIEWS, View, vertex_normals, view_cloud, view_mesh
+from mono_depth_recon.pictures.views import VIEWS, View, vertex_normals, view_cloud, view_mesh
 
 FRONT = View("front", 0.0, 0.0)
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.mesh.surface import cloud_from_organised, mesh_grid
-from mono_depth_recon.pictures import colorize_depth, depth_panel
-from mono_depth_recon.pictures_evaluation import (
+from mono_depth_recon.pictures.comparison import (
     colorize_error,
     colorize_heat,
     common_limits,
@@ -21,7 +20,8 @@ from mono_depth_recon.pictures_evaluation import (
     relative_error,
     webp,
 )
-from mono_depth_recon.views import View, view_cloud, view_mesh
+from mono_depth_recon.pictures.panels import colorize_depth, depth_panel
+from mono_depth_recon.pictures.views import View, view_cloud, view_mesh
 
 
 def test_relative_errors_are_signed_and_unknown_where_either_is() -> None:

@@ -16,8 +16,8 @@ from ..frames import Prediction
 from ..models import load_model
 from ..models.explain import METHODS, Explanation, Region, explain
 from ..photo import read_photo
-from ..pictures import Panel, colorize_disparity, compose, depth_panel, write_png
-from ..pictures_explain import answer_panel, influence_panel, region_panel
+from ..pictures.explanation import answer_panel, influence_panel, region_panel
+from ..pictures.panels import Panel, colorize_disparity, compose, depth_panel, write_png
 from .parameters import add_flags, config_of
 
 _TITLES = {"gradcam": "Grad-CAM", "rollout": "Attention roll-out", "shap": "SHAP values"}

@@ -33,10 +33,10 @@ from ..fusion import NO_POSE
 from ..mesh.files import write_mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import Mesh
-from ..pictures import write_png
+from ..pictures.orbit import orbit_views, upright, write_orbit
+from ..pictures.panels import write_png
+from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
-from ..views import VIEWS, view_mesh
-from ..views_orbit import orbit_views, upright, write_orbit
 from .parameters import add_flags, config_of
 
 PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), *OFFLINE_FUSION, "cpu_threads",

@@ -27,9 +27,9 @@ from ..mesh.surface import Cloud, Mesh, cloud_from_organised, make_mesh
 from ..mesh.texture import Texture, texture_of
 from ..models import Output, declared_output
 from ..photo import camera_from_exif, read_depth, read_photo
-from ..pictures import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
+from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
+from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
-from ..views import VIEWS, view_cloud, view_mesh
 from .parameters import add_flags, config_of
 
 # What a file has no use for stays with the node: topics, rates, publishing.

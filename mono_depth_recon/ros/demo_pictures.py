@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import Depth, Rgb
 from ..errors import DataError
 from ..mesh.surface import Cloud, Mesh
-from ..pictures import Panel, depth_limits, overview, write_png
-from ..views import VIEWS, view_cloud, view_mesh
+from ..pictures.panels import Panel, depth_limits, overview, write_png
+from ..pictures.views import VIEWS, view_cloud, view_mesh
 
 
 def write_pictures(folder: Path, title: str, attribution: str, mesh_note: str) -> None:

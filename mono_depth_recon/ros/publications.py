@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 from ..arrays import Rgb
 from ..config import Config
 from ..frames import Frame
-from ..pictures import colorize_depth, colorize_disparity
+from ..pictures.panels import colorize_depth, colorize_disparity
 from ..pipeline import Wanted
 from .conversions import CloudMessage, depth_to_msg, info_to_msg, rgb_to_msg
 

@@ -26,7 +26,7 @@ from ..datasets.message_images import depth_of
 from ..errors import DataError
 from ..mesh.files import write_cloud
 from ..mesh.surface import clean_cloud, cloud_from_organised
-from ..pictures import write_depth_png, write_png
+from ..pictures.panels import write_depth_png, write_png
 from .conversions import image_from_msg, nanoseconds, points_from_msg
 from .frame_log import FrameLog, Measurement
 from .node_settings import declare_settings, parse_flags, run_node, setting

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import Matrix, Rgb
-from .atomic import partial_suffix, write_atomically
-from .errors import ConfigError, DataError
-from .mesh.surface import Mesh
+from ..arrays import Matrix, Rgb
+from ..atomic import partial_suffix, write_atomically
+from ..errors import ConfigError, DataError
+from ..mesh.surface import Mesh
 from .views import View, view_distance, view_mesh
 
 FORMATS = (".gif", ".mp4")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Rgb
-from .atomic import write_atomically
-from .errors import DataError
+from ..arrays import Depth, Rgb
+from ..atomic import write_atomically
+from ..errors import DataError
 
 _SAMPLES = 64  # rows and columns looked at for the range of a depth map: all of them would take longer than the colours
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Rgb
-from .pictures import Panel
+from ..arrays import Rgb
+from .panels import Panel
 
 _SIZE = (640, 480)
 _BAR = 92

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Rgb
-from .errors import DataError
-from .pictures import Panel, colorize_depth, compose, depth_limits, depth_panel, panel_with_bar
+from ..arrays import Depth, Rgb
+from ..errors import DataError
+from .panels import Panel, colorize_depth, compose, depth_limits, depth_panel, panel_with_bar
 
 ERROR_LIMIT = 0.5  # share of the true depth at which the colours of an error end
 HEAT_LIMIT = 0.5

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask, Rgb
-from .errors import DataError
-from .mesh.surface import Cloud, Mesh, local_spacing
+from ..arrays import Mask, Rgb
+from ..errors import DataError
+from ..mesh.surface import Cloud, Mesh, local_spacing
 
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0
