@@ -24,8 +24,8 @@ from .config import FusionConfig
 from .datasets.rooms import RoomSequence
 from .errors import DataError
 from .frames import Sample
-from .fusion import FUSED, Fusion, FusionFrame
-from .fusion_scale import on_grid
+from .fusion.fusion import FUSED, Fusion, FusionFrame
+from .fusion.scale import on_grid
 from .mesh.surface import cloud_from_organised, make_mesh
 from .pipeline import DepthReconstructor, Wanted
 

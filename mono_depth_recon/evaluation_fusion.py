@@ -15,8 +15,8 @@ from .config import Config
 from .errors import DataError
 from .filters import drop, limit_range
 from .frames import Frame, Sample
-from .fusion import FUSED, Fusion, FusionFrame, Outcome
-from .fusion_poses import Odometry
+from .fusion.fusion import FUSED, Fusion, FusionFrame, Outcome
+from .fusion.poses import Odometry
 from .mesh.finish import finish_mesh
 from .mesh.surface import Mesh, cloud_from_organised, drop_specks, mesh_grid
 from .metrics.surface import Surface, SurfaceMetrics, surface_metrics

@@ -12,7 +12,7 @@ from .arrays import Rgb
 from .config import Config
 from .evaluation_fusion import FrameOf, FusedScene, frame_mesh
 from .frames import Sample
-from .fusion import FUSED, Fusion
+from .fusion.fusion import FUSED, Fusion
 from .mesh.surface import Mesh
 from .pictures.orbit import level_axes, upright
 from .pictures.panels import Panel, compose, depth_panel

@@ -20,8 +20,8 @@ from .atomic import unused_path
 from .camera import PinholeCamera
 from .cloud.voxel_grid import voxel_grid
 from .config import FusionConfig, MeshConfig
-from .fusion import Fusion, FusionFrame
-from .fusion_poses import Odometry
+from .fusion.fusion import Fusion, FusionFrame
+from .fusion.poses import Odometry
 from .mesh.files import write_cloud, write_mesh
 from .mesh.finish import finish_mesh
 from .mesh.quality import mesh_quality

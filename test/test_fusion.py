@@ -13,7 +13,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig
 from mono_depth_recon.datasets.rooms import RoomSequence
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.fusion import (
+from mono_depth_recon.fusion.fusion import (
     BAD_POSE,
     FUSED,
     JUMP,
@@ -25,8 +25,8 @@ from mono_depth_recon.fusion import (
     Fusion,
     FusionFrame,
 )
-from mono_depth_recon.fusion_poses import Odometry, PoseBuffer, interpolated, motion_between
-from mono_depth_recon.fusion_scale import corrected, fit_to_map
+from mono_depth_recon.fusion.poses import Odometry, PoseBuffer, interpolated, motion_between
+from mono_depth_recon.fusion.scale import corrected, fit_to_map
 
 CAMERA = PinholeCamera.from_hfov(96, 72, 60.0)
 Z = 2.013  # between the planes of the voxels

@@ -16,10 +16,10 @@ from mono_depth_recon.datasets.rooms import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.fusion import FUSED, Fusion, FusionFrame
-from mono_depth_recon.fusion_blend import FrameView, blend_arrays, blend_tensors
-from mono_depth_recon.fusion_map import TsdfMap
-from mono_depth_recon.fusion_weights import incidence, pixel_weights
+from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
+from mono_depth_recon.fusion.integration import FrameView, blend_arrays, blend_tensors
+from mono_depth_recon.fusion.tsdf_map import TsdfMap
+from mono_depth_recon.fusion.weights import incidence, pixel_weights
 from mono_depth_recon.metrics.surface import Surface, surface_metrics
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60.0)

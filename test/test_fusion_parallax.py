@@ -9,9 +9,9 @@ from test_fusion import _at
 from mono_depth_recon.arrays import Depth, Matrix, Rgb
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig
-from mono_depth_recon.fusion import FUSED, Fusion, FusionFrame
-from mono_depth_recon.fusion_bend import MIN_POINTS, bent
-from mono_depth_recon.fusion_parallax import Parallax, SparseDepth, edge_points
+from mono_depth_recon.fusion.deformation import MIN_POINTS, bent
+from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
+from mono_depth_recon.fusion.triangulation import Parallax, SparseDepth, edge_points
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60.0)
 Z = 2.013

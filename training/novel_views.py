@@ -29,7 +29,7 @@ from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation_fusion import depth_caster
 from mono_depth_recon.evaluation_plan import PartOfRecording
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.fusion_map import TsdfMap
+from mono_depth_recon.fusion.tsdf_map import TsdfMap
 
 from .augment import known_depth, rotation_about_axis
 from .command import exit_code

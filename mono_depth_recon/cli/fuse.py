@@ -29,7 +29,7 @@ from ..evaluation_fusion import (
 )
 from ..evaluation_overview import DepthSource, fused_overview
 from ..frames import Sample
-from ..fusion import NO_POSE
+from ..fusion.fusion import NO_POSE
 from ..mesh.files import write_mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import Mesh

@@ -24,7 +24,7 @@ from ..config import Config
 from ..datasets.bag_poses import seconds
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
-from ..fusion import FUSED, NO_POSE, STILL
+from ..fusion.fusion import FUSED, NO_POSE, STILL
 from ..snapshot import SnapshotResult, file_stamp, snapshot_folder
 from ..snapshot_map import (
     FuseJob,

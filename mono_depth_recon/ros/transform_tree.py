@@ -10,7 +10,7 @@ from ..arrays import Matrix
 from ..datasets.bag_poses import Transform
 from ..datasets.tum import pose_matrix
 from ..errors import DataError
-from ..fusion_poses import PoseBuffer, checked_pose
+from ..fusion.poses import PoseBuffer, checked_pose
 
 _KEEP_S = 10.0
 _LATE_S = 1.0  # a transform older than the newest by less was overtaken; by more, time went back

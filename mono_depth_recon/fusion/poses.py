@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Depth, Matrix, Rgb
-from .camera import PinholeCamera
-from .errors import DataError
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from ..errors import DataError
 
 _RIGID = 1e-3
 _MIN_FITNESS = 0.3  # share of the pixels that found a partner: less is no tracking

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Matrix, Rgb
-from .camera import PinholeCamera
-from .fusion_poses import motion_between
-from .fusion_scale import on_grid
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from .poses import motion_between
+from .scale import on_grid
 
 _F32 = NDArray[np.float32]
 

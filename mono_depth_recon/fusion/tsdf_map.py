@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Matrix, Rgb
-from .atomic import write_atomically
-from .camera import PinholeCamera
-from .errors import ConfigError, DataError
-from .fusion_blend import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
-from .fusion_lookup import signed_distance
-from .mesh.surface import Cloud, Mesh, with_triangles
+from ..arrays import Depth, Matrix, Rgb
+from ..atomic import write_atomically
+from ..camera import PinholeCamera
+from ..errors import ConfigError, DataError
+from ..mesh.surface import Cloud, Mesh, with_triangles
+from .integration import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
+from .lookup import signed_distance
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .alignment import MIN_PIXELS, fit_scale
-from .arrays import Depth
-from .errors import DataError
-from .frames import Scale
+from ..alignment import MIN_PIXELS, fit_scale
+from ..arrays import Depth
+from ..errors import DataError
+from ..frames import Scale
 
 _AGREES = 0.1  # of depth: a pixel of frame and map that differs by less is of the same surface
 _MIN_INLIERS = 0.5  # fewer do not tell two numbers; then one does

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
-from .camera import PinholeCamera
+from ..arrays import Depth
+from ..camera import PinholeCamera
 
 GRAZING = 0.1  # cosine; at less a surface is seen along itself, or the pixel lies on a depth edge
 _SOBEL = 3  # pixels

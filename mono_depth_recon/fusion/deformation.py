@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Rgb
-from .fusion_parallax import SparseDepth
-from .fusion_scale import on_grid
+from ..arrays import Depth, Rgb
+from .scale import on_grid
+from .triangulation import SparseDepth
 
 MIN_POINTS = 30  # fewer tell too little of a view
 _GRID_WIDTH = 80

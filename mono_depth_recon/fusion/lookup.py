@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fusion_blend import BLOCK
+from .integration import BLOCK
 
 _BITS = 20  # of a block's coordinate in a packed key: maps of 10^6 blocks along an axis
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Rgb
+from ..arrays import Depth, Rgb
 
 BLOCK = 8  # voxels along an edge of a block
 MAX_WEIGHT = 64.0  # a map that has seen a place often still follows a change

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Matrix, Rgb
-from .camera import PinholeCamera
-from .config import FusionConfig
-from .errors import DataError
-from .fusion_bend import MIN_POINTS, bent
-from .fusion_map import TsdfMap
-from .fusion_parallax import Parallax
-from .fusion_poses import checked_pose, motion_between
-from .fusion_scale import Fit, corrected, fit_to_map, on_grid
-from .fusion_weights import pixel_weights
-from .mesh.surface import Cloud, Mesh
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from ..config import FusionConfig
+from ..errors import DataError
+from ..mesh.surface import Cloud, Mesh
+from .deformation import MIN_POINTS, bent
+from .poses import checked_pose, motion_between
+from .scale import Fit, corrected, fit_to_map, on_grid
+from .triangulation import Parallax
+from .tsdf_map import TsdfMap
+from .weights import pixel_weights
 
 _RENDERED_WIDTH = 160  # of the map's depth that a frame is compared with
 _FUSED_WIDTH = 320  # at least, of a frame that is reduced: its pixels are then as wide as a voxel where it is farthest

@@ -1,0 +1,1 @@
+"""One map of many frames along poses."""
