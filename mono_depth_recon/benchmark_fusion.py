@@ -21,7 +21,7 @@ from .camera import PinholeCamera
 from .cloud.back_projection import back_project
 from .cloud.voxel_grid import voxel_grid
 from .config import FusionConfig
-from .datasets.rooms import RoomSequence
+from .datasets.rooms.room import RoomSequence
 from .errors import DataError
 from .frames import Sample
 from .fusion.fusion import FUSED, Fusion, FusionFrame

@@ -7,7 +7,7 @@ import pytest
 from mono_depth_recon import benchmark_fusion
 from mono_depth_recon.benchmark import Settings, measure
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.frames import Sample
 
 QUICK = Settings(repeats=1)

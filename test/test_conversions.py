@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
+from mono_depth_recon import messages
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
-from mono_depth_recon.datasets import message_images as messages
 from mono_depth_recon.errors import CalibrationError, DataError
 from mono_depth_recon.ros import conversions as c
 

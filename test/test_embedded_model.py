@@ -12,7 +12,7 @@ import pytest
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.card import ModelCard, load_card

@@ -11,7 +11,7 @@ import pytest
 from mono_depth_recon.arrays import Depth, Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.fusion.fusion import (
     BAD_POSE,

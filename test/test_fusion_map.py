@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mono_depth_recon.arrays import Depth, Matrix, Rgb
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample

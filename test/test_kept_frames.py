@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from mono_depth_recon.datasets.frame_source import SourcePart
 from mono_depth_recon.datasets.image_folder import ImageFolder
-from mono_depth_recon.datasets.nyu_csv import NyuCsv
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
 from mono_depth_recon.errors import DataError
 from training.augment import known_depth
 from training.kept_frames import keep

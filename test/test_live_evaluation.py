@@ -12,7 +12,7 @@ from ros_client import RosClient, ros_client
 from sensor_msgs.msg import Image
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.message_images import depth_of
+from mono_depth_recon.messages import depth_of
 from mono_depth_recon.ros.conversions import depth_to_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)

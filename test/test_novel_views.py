@@ -9,9 +9,9 @@ import pytest
 from made_recordings import CAMERA, Scene, write_folder
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.rooms import RoomSequence
-from mono_depth_recon.datasets.source_settings import data_settings
-from mono_depth_recon.datasets.training_data import open_source
+from mono_depth_recon.datasets.mixture.settings import data_settings
+from mono_depth_recon.datasets.mixture.training_data import open_source
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Sample
 from training.augment import known_depth

@@ -20,8 +20,8 @@ from std_msgs.msg import Header
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
-from mono_depth_recon.datasets.message_images import depth_of
 from mono_depth_recon.frames import Frame
+from mono_depth_recon.messages import depth_of
 from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.ros.conversions import image_from_msg, info_to_msg, points_from_msg, rgb_to_msg
 

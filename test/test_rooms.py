@@ -13,11 +13,11 @@ import numpy as np
 import open3d as o3d
 import pytest
 
-import mono_depth_recon.datasets.rooms as rooms
+import mono_depth_recon.datasets.rooms.room as rooms
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.room_light import AreaLight, bake
-from mono_depth_recon.datasets.room_scene import Material, SceneBuilder, SceneMesh, join
-from mono_depth_recon.datasets.rooms import Room, RoomSequence
+from mono_depth_recon.datasets.rooms.light import AreaLight, bake
+from mono_depth_recon.datasets.rooms.room import Room, RoomSequence
+from mono_depth_recon.datasets.rooms.scene import Material, SceneBuilder, SceneMesh, join
 from mono_depth_recon.errors import CalibrationError, ConfigError
 
 SMALL = PinholeCamera.from_hfov(160, 120, 62.0)

@@ -18,10 +18,10 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.message_images import camera_of_info
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.frames import Sample
+from mono_depth_recon.messages import camera_of_info
 from mono_depth_recon.ros.room_renderer import GrowingLoop, RoomRenderer, render
 
 NODE = ("-m", "mono_depth_recon.ros.rooms_camera")
@@ -179,7 +179,7 @@ def test_what_goes_wrong_while_rendering_reaches_whoever_wants_the_frame(monkeyp
     def no_room(*arguments: object) -> None:
         raise DataError("no free camera path")
 
-    monkeypatch.setattr("mono_depth_recon.datasets.rooms.RoomSequence", no_room)
+    monkeypatch.setattr("mono_depth_recon.datasets.rooms.room.RoomSequence", no_room)
     receiving, sending = Pipe(duplex=False)
     render(sending, SEED, PinholeCamera.from_hfov(WIDTH, HEIGHT, HFOV), 3, 15.0)
     assert str(receiving.recv()) == "no free camera path"

@@ -21,13 +21,13 @@ from made_training_sets import (
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import rows_of
-from mono_depth_recon.datasets.checking import check_data
 from mono_depth_recon.datasets.frame_source import FrameSource, Problem, SourcePart
-from mono_depth_recon.datasets.mixing import Mixture
-from mono_depth_recon.datasets.source_settings import KINDS, DataSettings, data_settings
-from mono_depth_recon.datasets.splits import parse_positions, parse_shares, split_scenes
-from mono_depth_recon.datasets.tolerant import BadSampleLedger, TolerantFrames
-from mono_depth_recon.datasets.training_data import open_training_data
+from mono_depth_recon.datasets.mixture.checking import check_data
+from mono_depth_recon.datasets.mixture.mixture import Mixture
+from mono_depth_recon.datasets.mixture.settings import KINDS, DataSettings, data_settings
+from mono_depth_recon.datasets.mixture.splits import parse_positions, parse_shares, split_scenes
+from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, TolerantFrames
+from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
 

@@ -10,9 +10,9 @@ import pytest
 from made_training_sets import colour, depth, write_nyu_csv, write_nyu_mat, write_pairs, write_png
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.checking import CheckReport, check_data
 from mono_depth_recon.datasets.depth_units import DepthSize, frame_problem, set_problem
 from mono_depth_recon.datasets.frame_source import FrameSource, Problem
+from mono_depth_recon.datasets.mixture.checking import CheckReport, check_data
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Sample
 
@@ -145,7 +145,7 @@ def test_rendered_frames_are_looked_at_by_twos_and_not_judged_as_a_set(monkeypat
         camera = PinholeCamera.from_intrinsics(64, 48, 60, 60, 31.5, 23.5)
         return Sample(colour(i), camera, np.full((48, 64), 0.3, np.float32))
 
-    monkeypatch.setattr("mono_depth_recon.datasets.room_source.RoomSource.read", close_up)
+    monkeypatch.setattr("mono_depth_recon.datasets.rooms.source.RoomSource.read", close_up)
     report = check_data({"sources": [{"kind": "rooms", "rooms": 20, "frames_per_room": 5}]}, 1)
     assert report.ok and read == [0, 99] and "80 of 16 scenes" in report.splits[1]
 

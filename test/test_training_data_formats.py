@@ -31,11 +31,11 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.frame_source import FrameSource
 from mono_depth_recon.datasets.image_folder import ImageFolder
 from mono_depth_recon.datasets.kitti import KittiDepth, read_list
-from mono_depth_recon.datasets.nyu_csv import NyuCsv
-from mono_depth_recon.datasets.nyu_mat import NyuMat
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
+from mono_depth_recon.datasets.nyu.mat import NyuMat
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.datasets.recording_source import RecordingSource
-from mono_depth_recon.datasets.room_source import RoomSource, RoomViewOptions
+from mono_depth_recon.datasets.rooms.source import RoomSource, RoomViewOptions
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 DRIVES = {"2011_09_26_drive_0001_sync": "train", "2011_09_26_drive_0002_sync": "train",
@@ -278,7 +278,7 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
         def view(self, i: int) -> tuple[int, int]:
             return self.seed, i
 
-    monkeypatch.setattr("mono_depth_recon.datasets.room_source.RoomViews", Views)
+    monkeypatch.setattr("mono_depth_recon.datasets.rooms.source.RoomViews", Views)
     rooms = RoomSource("rooms", ROOMS)
     assert [rooms[i] for i in range(6)] == [(5, 0), (5, 1), (6, 0), (6, 1), (7, 0), (7, 1)] and made == [5, 6, 7]
     assert [rooms.scene(i) for i in (1, 2)] == ["room 5", "room 6"] and rooms.is_rendered

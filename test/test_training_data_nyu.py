@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from made_training_sets import HEIGHT, WIDTH, colour, depth, write_nyu_csv, write_nyu_mat, write_png, write_splits
 
-from mono_depth_recon.datasets.nyu_csv import NyuCsv
-from mono_depth_recon.datasets.nyu_mat import NyuMat
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
+from mono_depth_recon.datasets.nyu.mat import NyuMat
 from mono_depth_recon.errors import DataError
 
 SCENES = ["kitchen_0004", "kitchen_0004", "basement_0001a", "basement_0001b", "office_0012"]

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from made_training_sets import write_nyu_csv
 
-from mono_depth_recon.datasets.training_data import open_training_data
+from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
 from training.augment import change_colours, random_view, random_window

@@ -21,7 +21,7 @@ from made_training_sets import write_nyu_csv  # noqa: E402
 from small_training import MOBILE, small_settings  # noqa: E402
 
 from mono_depth_recon.datasets.frame_source import SourcePart  # noqa: E402
-from mono_depth_recon.datasets.nyu_csv import NyuCsv  # noqa: E402
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
 from mono_depth_recon.models.card import ModelCard, load_card  # noqa: E402

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mono_depth_recon.datasets.checking import check_data
+from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.errors import MonoDepthError
 
 from .settings import RunSettings, assignments

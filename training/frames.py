@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from mono_depth_recon.atomic import writable_folder
-from mono_depth_recon.datasets.checking import check_data
 from mono_depth_recon.datasets.frame_source import SourcePart
-from mono_depth_recon.datasets.tolerant import BadSampleLedger, Drawn, TolerantFrames
-from mono_depth_recon.datasets.training_data import open_training_data
+from mono_depth_recon.datasets.mixture.checking import check_data
+from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, Drawn, TolerantFrames
+from mono_depth_recon.datasets.mixture.training_data import open_training_data
 
 from .kept_frames import keep
 from .settings import LoaderSettings, RunSettings

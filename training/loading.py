@@ -17,7 +17,7 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mono_depth_recon.datasets.tolerant import Drawn
+from mono_depth_recon.datasets.mixture.tolerant import Drawn
 from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 

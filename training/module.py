@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mono_depth_recon.datasets.tolerant import BadSampleLedger
+from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger
 from mono_depth_recon.errors import ConfigError, DataError
 
 from .batches import Batch, Task

@@ -193,7 +193,7 @@ class ValidationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What any training needs. `data` goes to `mono_depth_recon.datasets.training_data` as it is."""
+    """What any training needs. `data` goes to `mono_depth_recon.datasets.mixture.training_data` as it is."""
 
     seed: Annotated[int, Limits(0, 4e9)]
     threads: Annotated[int, Limits(1, 1024)]

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.nyu_camera import MAX_DEPTH_M, nyu_camera
-from mono_depth_recon.datasets.nyu_csv import TEST_PER_METRE, TRAIN_PER_METRE
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.nyu.camera import MAX_DEPTH_M, nyu_camera
+from mono_depth_recon.datasets.nyu.csv_layout import TEST_PER_METRE, TRAIN_PER_METRE
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 

@@ -10,7 +10,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.frame_source import SourcePart
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.datasets.recording_source import RecordingSource
-from mono_depth_recon.datasets.room_source import RoomSource, RoomViewOptions
+from mono_depth_recon.datasets.rooms.source import RoomSource, RoomViewOptions
 from mono_depth_recon.frames import Sample
 
 from .frame_store import Frames

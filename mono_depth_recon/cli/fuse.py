@@ -131,7 +131,7 @@ def _opened(arguments: argparse.Namespace) -> _Every:
     if room := _ROOM.fullmatch(arguments.data):
         if poses:
             raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
-        from ..datasets.rooms import RoomSequence
+        from ..datasets.rooms.room import RoomSequence
 
         length = int(room[2] or _ROOM_FRAMES)
         if length < 1:

@@ -1,1 +1,1 @@
-"""Data sets as sequences of `Sample`: recorded ones and synthetic rooms."""
+"""Data sets as sequences of `Sample`: recorded ones, folders of images, and synthetic rooms."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .archive import TumArchive, is_archive
-from .bag import Bag
-from .bag_index import is_bag
-from .message_images import MILLIMETRES
+from ..messages import MILLIMETRES
+from .bags.bag import Bag
+from .bags.index import is_bag
 from .recording import Recording
 from .tum import DEPTH_PER_METRE, TumFolder
+from .tum_archive import TumArchive, is_archive
 
 _USUAL_M = (0.45, 5.0)  # where the median depth of what a depth camera sees lies: a wrong factor is 4 to 20 times off
 _LIKELY_M = (0.6, 4.5)

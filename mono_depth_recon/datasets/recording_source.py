@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from ..frames import Sample
-from .archive import TumArchive
-from .bag_index import is_bag
+from ..messages import MILLIMETRES
+from .bags.index import is_bag
 from .frame_source import FrameSource, PerProcess
-from .message_images import MILLIMETRES
 from .opening import OpenOptions, depth_notes, open_dataset
 from .recording import Recording
 from .tum import NO_POSES, TumFolder
+from .tum_archive import TumArchive
 
 
 @dataclass(frozen=True)

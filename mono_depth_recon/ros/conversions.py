@@ -20,9 +20,9 @@ from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
-from ..datasets.message_images import COLOUR_ENCODINGS, rgb_of
 from ..errors import DataError
 from ..mesh.surface import Mesh
+from ..messages import COLOUR_ENCODINGS, rgb_of
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 

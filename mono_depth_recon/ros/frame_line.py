@@ -21,9 +21,9 @@ from ..alignment import no_metres, not_needed
 from ..arrays import Points
 from ..camera import PinholeCamera
 from ..config import Config
-from ..datasets.message_images import rgb_of
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
+from ..messages import rgb_of
 from ..pipeline import DepthReconstructor, Wanted
 from .complaints import Complaints
 from .conversions import image_from_msg

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from ..atomic import unused_path
 from ..cloud.back_projection import pack_rgb
 from ..config import Config
-from ..datasets.bag_poses import seconds
+from ..datasets.bags.poses import seconds
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
 from ..fusion.fusion import FUSED, NO_POSE, STILL

@@ -16,7 +16,7 @@ from rclpy.node import Node
 
 from ..arrays import Matrix
 from ..config import MappingConfig
-from ..datasets.bag_poses import Transform, frame_name, transform_of_odometry, transforms_of
+from ..datasets.bags.poses import Transform, frame_name, transform_of_odometry, transforms_of
 from ..errors import ConfigError, DataError
 from .subscriptions import AdaptiveSubscription
 from .tf_messages import tf_message_type, tf_qos

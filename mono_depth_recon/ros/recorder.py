@@ -22,10 +22,10 @@ from visualization_msgs.msg import Marker
 
 from ..atomic import writable_folder, write_atomically
 from ..config import MeshConfig, Value, parameter
-from ..datasets.message_images import depth_of
 from ..errors import DataError
 from ..mesh.files import write_cloud
 from ..mesh.surface import clean_cloud, cloud_from_organised
+from ..messages import depth_of
 from ..pictures.panels import write_depth_png, write_png
 from .conversions import image_from_msg, nanoseconds, points_from_msg
 from .frame_log import FrameLog, Measurement

@@ -14,8 +14,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from ..arrays import Depth
-from ..datasets.message_images import depth_of
 from ..errors import DataError
+from ..messages import depth_of
 from .subscriptions import AdaptiveSubscription
 
 MATCH_S = 0.02  # stamps no farther apart belong together

@@ -116,7 +116,7 @@ class GrowingLoop:
 
 def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float) -> None:
     """Sends every Sample of the loop, or the MonoDepthError that ends it."""
-    from ..datasets.rooms import RoomSequence
+    from ..datasets.rooms.room import RoomSequence
 
     try:
         sequence = RoomSequence(seed, camera, length, rate_hz)

@@ -14,8 +14,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from ..camera import PinholeCamera
-from ..datasets.message_images import camera_of_info
 from ..errors import CalibrationError
+from ..messages import camera_of_info
 
 _CHECK_PERIOD_S = 0.5
 _PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that comes after its image

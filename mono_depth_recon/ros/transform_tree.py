@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..arrays import Matrix
-from ..datasets.bag_poses import Transform
+from ..datasets.bags.poses import Transform
 from ..datasets.tum import pose_matrix
 from ..errors import DataError
 from ..fusion.poses import PoseBuffer, checked_pose

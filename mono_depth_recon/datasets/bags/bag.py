@@ -1,0 +1,224 @@
+"""ROS 1 and ROS 2 bags as recordings: which topics, which camera, which pairs, which poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Matrix
+from ...camera import PinholeCamera
+from ...errors import CalibrationError, DataError
+from ...frames import Sample
+from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
+from ..recording import Recording
+from ..tum import CAMERAS, NO_POSES, Trajectory, associate, camera_of_name, parse_camera, read_trajectory
+from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track
+from .poses import Chain, Transform, chain_to, frame_name, transform_of_odometry, transforms_of
+
+_FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers say of any uncalibrated camera, TUM's bags included
+
+
+class Bag(Recording):
+    """The colour/depth pairs of a bag, by TUM's rule on the stamps of the headers, read one at a time.
+
+    Topics are found by type, encoding and name, or given. The camera is the given one (a text is for
+    `parse_camera`), else that of camera_info; where that holds the factory's numbers of a TUM camera, the preset that
+    the file's name tells. 16UC1 depth counts `depth_factor` per metre. `need_depth` False also takes a bag without
+    depth, of which every image is a sample.
+    Poses come from `poses` (a groundtruth.txt), else from the bag's transforms or odometry, else from a
+    groundtruth.txt beside it; `poses` "none" looks for none. Raises DataError or CalibrationError.
+    """
+
+    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, colour_topic: str = "",
+                 depth_topic: str = "", max_difference: float = 0.02, rectified: bool = False,
+                 depth_factor: float = MILLIMETRES, poses: str = "", need_depth: bool = True) -> None:
+        self.path, self.rectified = Path(path), rectified
+        self.max_difference, self.depth_factor, self._poses = max_difference, depth_factor, poses
+        self._index = BagIndex(self.path)
+        self.notes = self._index.notes
+        self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+        first = self._first_colour()
+        self.frame_id = frame_name(first.header.frame_id)
+        self.camera = self._camera(camera, rgb_of(first).shape)
+        self._pairs = self._associated()
+        self.world_frame = self._chain.root if self._chain is not None else ""
+
+    @property
+    def stamps(self) -> list[float]:
+        """Colour stamp of every pair in seconds."""
+        return [stamp for stamp, _, _ in self._pairs]
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """The colour and the depth topic, the latter empty where there is none."""
+        return self._colour.channel.topic, "" if self._depth is None else self._depth.channel.topic
+
+    def read(self, index: int) -> Sample:
+        """Pair `index`. DataError where one of its messages is damaged or of another size than the camera."""
+        stamp, colour, depth = self._pairs[index]
+        name = f"{stamp:.6f}"
+        try:
+            rgb = np.require(rgb_of(self._index.message(self._colour, colour)), requirements=["O", "W"])
+            metres = None
+            if self._depth is not None:
+                metres = depth_of(self._index.message(self._depth, depth), self.depth_factor)
+        except DataError as error:
+            raise DataError(f"{self.path}, frame {name}: {error}") from error
+        return self.sample(rgb, metres, stamp, name, self._pose(stamp))
+
+    def close(self) -> None:
+        """Closes the bag's files."""
+        self._index.close()
+
+    def _choose_topics(self, colour: str, depth: str, need_depth: bool) -> tuple[Track, Track | None]:
+        images = self._index.topics(IMAGES)
+        kinds = {track.channel.topic: self._is_depth(track) for track in images}
+        chosen = self._topic("colour", colour, [t for t in images if not kinds[t.channel.topic]], _colour_rank)
+        depths = [t for t in images if kinds[t.channel.topic]]
+        if not depths and not depth and not need_depth:
+            return chosen, None
+        return chosen, self._topic("depth", depth, depths, _depth_rank)
+
+    def _topic(self, what: str, name: str, candidates: list[Track], rank: Any) -> Track:
+        listed = ", ".join(f"{t.channel.topic} ({self._encoding(t)})" for t in self._index.topics(IMAGES)) or "none"
+        if name:
+            named = {t.channel.topic: t for t in self._index.topics(IMAGES)}
+            if name not in named:
+                raise DataError(f"{self.path}: has no image topic {name}; its image topics: {listed}")
+            return named[name]
+        if not candidates:
+            wanted = "16UC1, 32FC1 or compressedDepth" if what == "depth" else "rgb8, bgr8, Bayer, mono8 or JPEG"
+            raise DataError(f"{self.path}: has no {what} topic (images in {wanted}); its image topics: {listed}")
+        best = max(candidates, key=lambda t: (rank(t), len(t)))
+        if len(candidates) > 1:
+            others = ", ".join(t.channel.topic for t in candidates if t is not best)
+            self.notes.append(f"{self.path}: {what} is {best.channel.topic}; not {others}")
+        return best
+
+    def _is_depth(self, track: Track) -> bool:
+        msg = self._readable(track)
+        return msg is not None and is_depth(msg, track.channel.topic)
+
+    def _encoding(self, track: Track) -> str:
+        msg = self._readable(track)
+        return "unreadable" if msg is None else encoding_of(msg)
+
+    def _readable(self, track: Track) -> Any:
+        """The first message that can be read, None where none of the first few can."""
+        for i in range(min(len(track), 10)):
+            try:
+                return self._index.message(track, i)
+            except DataError:
+                continue
+        return None
+
+    def _first_colour(self) -> Any:
+        """The first colour message whose picture is whole."""
+        problem = "it is empty"
+        for msg in self._index.messages(self._colour):
+            try:
+                rgb_of(msg)
+            except DataError as error:
+                problem = str(error)
+                continue
+            return msg
+        raise DataError(f"{self.path}: no image of {self._colour.channel.topic} can be read: {problem}")
+
+    def _camera(self, given: PinholeCamera | str | None, shape: tuple[int, ...]) -> PinholeCamera:
+        if given:
+            return parse_camera(given, (shape[1], shape[0])) if isinstance(given, str) else given
+        preset = next((key for key in CAMERAS if key in self.path.name), "")
+        topic = self._info_topic()
+        if topic is None:
+            if preset:
+                return camera_of_name(self.path.name)
+            raise CalibrationError(f"{self.path}: has no camera_info for {self.topics[0]} and its name none of "
+                                   f"{', '.join(CAMERAS)}: give the camera's intrinsics")
+        camera = camera_of_info(self._index.message(topic, 0), "rect" in self._colour.channel.topic.split("/")[-1])
+        if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
+            self.notes.append(f"{self.path}: camera_info holds the factory's numbers, that of {preset} is used")
+            return camera_of_name(self.path.name)
+        if camera.size != (shape[1], shape[0]):
+            raise CalibrationError(f"{self.path}: camera_info is of {camera.width}x{camera.height} pixels, the images "
+                                   f"of {self.topics[0]} have {shape[1]}x{shape[0]}: give the intrinsics")
+        return camera
+
+    def _info_topic(self) -> Track | None:
+        infos = {t.channel.topic: t for t in self._index.topics((CAMERA_INFO,))}
+        parts = self._colour.channel.topic.split("/")
+        beside = [infos["/".join([*parts[:-up], "camera_info"])] for up in (1, 2)
+                  if "/".join([*parts[:-up], "camera_info"]) in infos]  # 2: /camera/image_raw/compressed
+        if beside:
+            return beside[0]
+        return next(iter(infos.values())) if len(infos) == 1 else None
+
+    def _associated(self) -> list[tuple[float, int, int]]:
+        colour = [ns / 10**9 for ns in self._colour.stamps_ns]
+        if self._depth is None:
+            return sorted((stamp, i, -1) for i, stamp in enumerate(colour))
+        depth = [ns / 10**9 for ns in self._depth.stamps_ns]
+        pairs = associate(colour, depth, self.max_difference)
+        if not pairs:
+            spans = " and ".join(f"{min(s):.3f} to {max(s):.3f} s" for s in (colour, depth))
+            raise DataError(f"{self.path}: no colour image has a depth image within {self.max_difference:g} s; the "
+                            f"stamps of {self.topics[0]} and {self.topics[1]} are {spans}")
+        return [(colour[i], i, j) for i, j in pairs]
+
+    def _pose(self, stamp: float) -> Matrix | None:
+        if self._chain is not None:
+            return self._chain.pose(stamp, self.max_difference)
+        return None if self._file_poses is None else self._file_poses.pose(stamp, self.max_difference)
+
+    @cached_property
+    def _file_poses(self) -> Trajectory | None:
+        """The given file, else one beside the bag as TUM ships it."""
+        if self._poses:
+            return None if self._poses == NO_POSES else read_trajectory(Path(self._poses))
+        beside = (self.path.with_name(f"{self.path.stem}-groundtruth.txt"), self.path.with_name("groundtruth.txt"))
+        found = next((file for file in beside if file.is_file()), None)
+        return None if found is None else read_trajectory(found)
+
+    @cached_property
+    def _chain(self) -> Chain | None:
+        """Where the camera is by the bag's own transforms or odometry, None where they do not say or are not asked."""
+        if self._poses:
+            return None
+        chain = chain_to(self.frame_id, self._transforms(), self._transforms())
+        return chain if chain is not None and chain.moves else None
+
+    def _transforms(self) -> Iterator[Transform]:
+        """Those of /tf and /tf_static, then those of odometry, which count for frames that the former leave out."""
+        for track in self._index.topics(TRANSFORMS):
+            fixed = track.channel.topic.endswith("tf_static")
+            for msg in self._whole(track):
+                yield from transforms_of(msg, fixed)
+        for track in self._index.topics(POSES)[:1]:
+            for msg in self._whole(track):
+                yield transform_of_odometry(msg, self.frame_id)
+
+    def _whole(self, track: Track) -> Iterator[Any]:
+        """The messages of a topic that can be read; a lost pose is a gap between two others."""
+        for i in range(len(track)):
+            try:
+                msg = self._index.message(track, i)
+            except DataError:
+                continue
+            yield msg
+
+
+def _colour_rank(track: Track) -> int:
+    """More for what is likely the colour camera's main topic."""
+    name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
+    is_colour = any(word in name for word in ("rgb", "color", "colour"))
+    is_infrared = any(word in name for word in ("/ir", "infra", "depth", "disparity", "mask"))
+    return 4 * is_colour - 4 * is_infrared + 2 * name.endswith(("image_color", "color/image_raw")) + raw
+
+
+def _depth_rank(track: Track) -> int:
+    """More for depth that is registered to colour."""
+    name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
+    return 4 * any(word in name for word in ("registered", "aligned", "reference")) + 2 * ("depth" in name) + raw

@@ -1,0 +1,132 @@
+"""ROS 1 bags, format 2.0 (wiki.ros.org/Bags/Format/2.0), read record by record.
+
+The index at the end is not needed, so that a bag that was never closed or was cut short gives what it holds.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ...errors import DataError
+from .blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place
+
+MAGIC = b"#ROSBAG V2.0\n"
+_MESSAGE, _BAG_HEADER, _CHUNK, _CONNECTION = 2, 3, 5, 7
+_LARGEST_HEADER = 1 << 20
+
+
+class Ros1Bag(BlockBag):
+    """A .bag file with chunks in the clear, bz2 or lz4."""
+
+    magic = MAGIC
+    kind = "a ROS 1 bag of format 2.0 ('#ROSBAG V2.0')"
+
+    def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
+        while stream.tell() < self._file.size:
+            begin = stream.tell()
+            fields, size = self._record(stream, begin)
+            start, op = stream.tell(), _number(fields, b"op", "<B")
+            if op == _BAG_HEADER:
+                self._note_index(fields)
+            elif op == _CHUNK:
+                yield from self._chunk(fields, start, size)
+            elif op == _CONNECTION:
+                self._connect(fields, stream.read(size))
+            elif op == _MESSAGE:
+                yield self._message(stream, fields, IN_FILE, size)
+            if start + size > self._file.size:
+                raise CutShortError(f"ends at byte {self._file.size} in the middle of a record")
+            stream.seek(start + size)
+
+    def _chunk(self, fields: dict[bytes, bytes], start: int, size: int) -> Iterator[Entry]:
+        codec = fields.get(b"compression", b"none").decode()
+        if codec == "none":
+            with self.path.open("rb") as stream:
+                stream.seek(start)
+                yield from self._inside(stream, min(start + size, self._file.size), IN_FILE)
+            return
+        data, problem = self._file.unpacked(start, size, codec)
+        if problem and start + size <= self._file.size:
+            self.notes.append(f"{self.path}: {problem} at byte {start}; what stands before in it is used")
+        try:
+            yield from self._inside(io.BytesIO(data), len(data), start)
+        except CutShortError:
+            if not problem:
+                raise
+
+    def _inside(self, stream: BinaryIO, end: int, block: int) -> Iterator[Entry]:
+        while stream.tell() < end:
+            fields, size = self._record(stream, stream.tell())
+            start, op = stream.tell(), _number(fields, b"op", "<B")
+            if start + size > end:
+                raise CutShortError(f"ends at byte {self._file.size} in the middle of a message")
+            if op == _CONNECTION:
+                self._connect(fields, stream.read(size))
+            elif op == _MESSAGE:
+                yield self._message(stream, fields, block, size)
+            stream.seek(start + size)
+
+    def _message(self, stream: BinaryIO, fields: dict[bytes, bytes], block: int, size: int) -> Entry:
+        place = Place(block, stream.tell(), size)
+        channel = self._channels.get(_number(fields, b"conn", "<I"))
+        if channel is None:
+            raise CutShortError(f"has a message of an unknown connection at byte {place.offset}")
+        seconds, nanoseconds = struct.unpack("<II", fields[b"time"])
+        return Entry(channel, seconds * 10**9 + nanoseconds, stream.read(min(size, HEAD_BYTES)), place)
+
+    def _connect(self, fields: dict[bytes, bytes], data: bytes) -> None:
+        number = _number(fields, b"conn", "<I")
+        if number in self._channels:
+            return
+        described = _fields(data)
+        if b"type" not in described or b"topic" not in fields:
+            raise CutShortError("has a connection without topic and type")
+        package, _, name = described[b"type"].decode().partition("/")
+        self._channels[number] = Channel(fields[b"topic"].decode(), f"{package}/msg/{name}", "ros1",
+                                         described.get(b"message_definition", b"").decode(errors="replace"))
+
+    def _record(self, stream: BinaryIO, begin: int) -> tuple[dict[bytes, bytes], int]:
+        """Header fields and data size of the record at the stream, which stands at its data afterwards."""
+        length = stream.read(4)
+        size = struct.unpack("<I", length)[0] if len(length) == 4 else _LARGEST_HEADER + 1
+        header = stream.read(size) if size <= _LARGEST_HEADER else b""
+        data_size = stream.read(4)
+        if len(header) < size or len(data_size) < 4:
+            raise CutShortError(f"breaks off in the record at byte {begin} of {self._file.size}")
+        return _fields(header), struct.unpack("<I", data_size)[0]
+
+    def _note_index(self, fields: dict[bytes, bytes]) -> None:
+        index = _number(fields, b"index_pos", "<Q")
+        if fields.get(b"encryptor"):
+            raise DataError(f"{self.path}: is encrypted ({fields[b'encryptor'].decode()}), which is not supported")
+        if not index:
+            self.notes.append(f"{self.path}: has no index, its recording was not closed; read from the start")
+
+
+def _fields(data: bytes) -> dict[bytes, bytes]:
+    """name=value fields, each after its length."""
+    fields, at = {}, 0
+    while at < len(data):
+        if at + 4 > len(data) or at + 4 + (size := struct.unpack_from("<I", data, at)[0]) > len(data):
+            raise CutShortError(f"has a malformed header of {len(data)} bytes")
+        name, _, value = data[at + 4 : at + 4 + size].partition(b"=")
+        fields[name] = value
+        at += 4 + size
+    return fields
+
+
+def _number(fields: dict[bytes, bytes], name: bytes, form: str) -> int:
+    value = fields.get(name, b"")
+    if len(value) != struct.calcsize(form):
+        raise CutShortError(f"has a record without {name.decode()}")
+    return int(struct.unpack(form, value)[0])
+
+
+def is_ros1_bag(path: Path) -> bool:
+    """Whether the file begins as a ROS 1 bag does."""
+    with path.open("rb") as stream:
+        return stream.read(8) == MAGIC[:8]

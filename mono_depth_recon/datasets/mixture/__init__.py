@@ -1,0 +1,1 @@
+"""Several data sets together, as a training sees them: settings, splits, weights, checks."""

@@ -1,0 +1,185 @@
+"""NYU Depth V2, the labelled set: one MATLAB file of 1449 images with depth, and `splits.mat` with the official split.
+
+`nyu_depth_v2_labeled.mat` is MATLAB 7.3, that is HDF5 with the dimensions reversed: `images` (N, 3, W, H) uint8,
+`depths` (in-filled) and `rawDepths` (0 missing) (N, W, H) float32 metres, `scenes` and `rawRgbFilenames` (1, N)
+references to UTF-16 texts. `splits.mat` is MATLAB 5 as published; `trainNdxs` and `testNdxs` count from 1.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Depth
+from ...errors import DataError
+from ...frames import Sample
+from ..frame_source import FrameSource, PerProcess, paired
+from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
+
+if TYPE_CHECKING:
+    from h5py import File
+
+_DEPTHS = {"filled": "depths", "raw": "rawDepths"}
+_DAMAGED = (OSError, RuntimeError, KeyError)  # what h5py raises where bytes are wrong
+_STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
+
+
+class NyuMat(FrameSource):
+    """The images of the labelled file, opened by each process when it first reads one.
+
+    `splits` None looks for splits.mat beside the file, when the official split is asked for. `depth` is "filled" or
+    "raw"; `mask_border` makes depth unknown where it was filled in outside the depth camera's view.
+    Raises DataError for a file that is cut short, of another version of MATLAB or of other contents.
+    """
+
+    def __init__(self, name: str, path: Path, splits: Path | None = None, depth: str = "filled",
+                 mask_border: bool = False) -> None:
+        super().__init__(name, MAX_DEPTH_M)
+        self.path, self._splits, self._depths = path, splits or path.with_name("splits.mat"), _DEPTHS[depth]
+        self._mask_border = mask_border
+        self._file = PerProcess(partial(open_mat, path))
+        try:
+            with open_mat(path) as file:
+                self._count, width, height = _checked_shapes(file, path, self._depths)
+                self._scenes = [nyu_scene(_text(file, path, "scenes", i)) for i in range(self._count)]
+        except _DAMAGED as error:
+            raise DataError(f"{path} is damaged ({error}): download it again") from error
+        self._camera = nyu_camera(width, height)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, i: int) -> Sample:
+        """Image i. DataError where the file is damaged there."""
+        file = self._file.get()
+        try:
+            rgb = np.ascontiguousarray(file["images"][i].transpose(2, 1, 0))
+            stored = file[self._depths][i].T
+            match = _STAMP.search(_text(file, self.path, "rawRgbFilenames", i)) if "rawRgbFilenames" in file else None
+        except _DAMAGED as error:
+            raise DataError(f"{self.origin(i)} cannot be read ({error}): download the file again") from error
+        depth: Depth = np.where(stored > 0, stored, np.float32(np.nan)).astype(np.float32)
+        depth = without_border(depth) if self._mask_border else depth
+        return paired(rgb, depth, self._camera, float(match[1]) if match else 0.0, f"{self._scenes[i]}/{i + 1:04d}")
+
+    def shared_files(self) -> tuple[Path, ...]:
+        """The file of all images."""
+        return (self.path,)
+
+    def origin(self, i: int) -> str:
+        """The file and the image's number, from 1 as MATLAB counts."""
+        return f"{self.path}: image {i + 1}"
+
+    def scene(self, i: int) -> str:
+        """The room of image i."""
+        return self._scenes[i]
+
+    def official(self) -> dict[str, list[int]]:
+        """Training and test of splits.mat (795 and 654 images). DataError where it does not fit the file."""
+        if not self._splits.is_file():
+            raise DataError(f"{self.name}: the official split needs {self._splits}, which is missing: download "
+                            "splits.mat, or set split: scene")
+        split = {key: read_indices(self._splits, f"{key}Ndxs", self._count) for key in ("train", "test")}
+        both = set(split["train"]) & set(split["test"])
+        if both:
+            raise DataError(f"{self._splits}: image {min(both) + 1} and {len(both) - 1} more stand in trainNdxs and in "
+                            "testNdxs: download it again")
+        return split
+
+
+def open_mat(path: Path) -> File:
+    """A MATLAB 7.3 file, for reading. DataError where it is cut short, missing or of another kind."""
+    try:
+        import h5py
+    except ImportError:
+        raise _needs("h5py") from None
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(_unreadable(path, error)) from error
+
+
+def read_indices(path: Path, key: str, count: int) -> list[int]:
+    """Numbers of a .mat file of either version as indices from 0; MATLAB counts 1 to `count`. DataError."""
+    import h5py
+
+    if h5py.is_hdf5(path):
+        with open_mat(path) as file:
+            values = np.asarray(file[key]) if key in file else None
+    else:
+        values = _old_mat(path).get(key)
+    if values is None or not values.size:
+        raise DataError(f"{path}: expected {key}, the numbers of images, got none")
+    numbers = np.ravel(values).astype(np.int64)
+    if numbers.min() < 1 or numbers.max() > count or len(set(numbers.tolist())) < len(numbers):
+        raise DataError(f"{path}: {key} must hold different numbers from 1 to {count}, got {numbers.min()} to "
+                        f"{numbers.max()}: it belongs to another file")
+    return [int(number) - 1 for number in numbers]
+
+
+def _old_mat(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:
+        raise _needs("scipy") from None
+    try:
+        return loadmat(path)
+    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError) as error:
+        raise DataError(f"{path}: expected a MATLAB file, got one that cannot be read ({error})") from error
+
+
+def _needs(library: str) -> DataError:
+    return DataError(f"MATLAB files of NYU Depth V2 need the library {library}: pip install {library}")
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if not path.is_file():
+        return f"{path} is missing: expected nyu_depth_v2_labeled.mat"
+    size = path.stat().st_size
+    if "truncated" in str(error):
+        expected = re.search(r"stored_eof = (\d+)", str(error))
+        whole = f" of {expected[1]}" if expected else ""
+        return f"{path} is cut short, it has {size}{whole} bytes: download it again"
+    with path.open("rb") as file:
+        header = file.read(19)
+    if header == b"MATLAB 5.0 MAT-file":
+        return f"{path}: expected MATLAB 7.3 (HDF5), got MATLAB 5: save it with -v7.3"
+    return f"{path}: expected MATLAB 7.3 (HDF5), got a file of {size} bytes that is none: download it again"
+
+
+def _checked_shapes(file: File, path: Path, depths: str) -> tuple[int, int, int]:
+    """Number, width and height of the images."""
+    missing = [key for key in ("images", depths, "scenes") if key not in file]
+    if missing:
+        raise DataError(f"{path}: expected images, {depths} and scenes, as the labelled NYU Depth V2 has them; "
+                        f"missing: {', '.join(missing)}")
+    images, depth = file["images"], file[depths]
+    shape = images.shape
+    if len(shape) != 4 or shape[1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"{path}: images must be uint8 of (N, 3, width, height), as MATLAB writes them, got "
+                        f"{images.dtype} of {shape}")
+    expected = shape[0], *shape[2:]
+    if depth.shape != expected or depth.dtype.kind != "f":
+        raise DataError(f"{path}: {depths} must be metres, float of {expected} as the images, got {depth.dtype} of "
+                        f"{depth.shape}")
+    if file["scenes"].size != shape[0]:
+        raise DataError(f"{path}: scenes must name the scene of each of the {shape[0]} images, got "
+                        f"{file['scenes'].size}")
+    return int(shape[0]), int(shape[2]), int(shape[3])
+
+
+def _text(file: File, path: Path, key: str, i: int) -> str:
+    """Entry i of a cell array of texts."""
+    import h5py
+
+    cells = file[key]
+    reference = cells[0, i] if cells.shape[0] == 1 else cells[i, 0]
+    if not isinstance(reference, h5py.Reference):
+        raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is none")
+    return np.asarray(file[reference]).astype("<u2").tobytes().decode("utf-16-le")

@@ -1,0 +1,1 @@
+"""Synthetic rooms: colour, exact depth and pose of a camera in a procedural room."""

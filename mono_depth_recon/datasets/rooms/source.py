@@ -1,0 +1,103 @@
+"""Synthetic rooms as a source of training frames: views along the path of each room, rendered when indexed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...arrays import Matrix
+from ...camera import PinholeCamera
+from ...errors import ConfigError
+from ...frames import Sample
+from ..frame_source import FrameSource, PerProcess
+from .room import RoomSequence
+
+_MAX_DEPTH_M = 10.0
+
+
+@dataclass(frozen=True)
+class RoomViewOptions:
+    """How many views of how many rooms, with seeds from `first_seed` on.
+
+    Each view has its own horizontal field of view and a tilt (pitch and roll, up to `tilt_deg` either way) on top of
+    the path's pose; both follow from the room's seed. Raises ConfigError for an empty range.
+    """
+
+    rooms: int
+    frames_per_room: int
+    first_seed: int
+    width: int
+    height: int
+    min_hfov_deg: float
+    max_hfov_deg: float
+    tilt_deg: float
+
+    def __post_init__(self) -> None:
+        if self.min_hfov_deg > self.max_hfov_deg:
+            raise ConfigError(f"min_hfov_deg ({self.min_hfov_deg:g}) must not be above max_hfov_deg "
+                              f"({self.max_hfov_deg:g})")
+
+
+class RoomViews:
+    """The views of one room: `view(i)` renders one. Making the room takes about a second."""
+
+    def __init__(self, seed: int, options: RoomViewOptions) -> None:
+        size = options.width, options.height
+        self.seed, frames = seed, options.frames_per_room
+        self._path = RoomSequence(seed, PinholeCamera.from_hfov(*size, 60.0), length=frames, rate_hz=1.0)
+        rng = np.random.default_rng((seed, 7))
+        self._views = []
+        for _ in range(frames):
+            camera = PinholeCamera.from_hfov(*size, rng.uniform(options.min_hfov_deg, options.max_hfov_deg))
+            self._views.append((camera, _tilt(*rng.uniform(-options.tilt_deg, options.tilt_deg, 2))))
+
+    def view(self, i: int) -> Sample:
+        """View i (0 to frames_per_room - 1), with exact depth and its pose."""
+        camera, tilt = self._views[i]
+        pose = self._path.pose(i) @ tilt
+        rgb, depth = self._path.room.render(camera, pose)
+        return Sample(rgb, camera, depth, float(i), f"room {self.seed} view {i}", pose)
+
+
+class RoomSource(FrameSource):
+    """All views of all rooms, room after room. Read them in order: only the last room is kept."""
+
+    is_rendered = True
+
+    def __init__(self, name: str, options: RoomViewOptions) -> None:
+        super().__init__(name, _MAX_DEPTH_M)
+        self.options = options
+        self._room: PerProcess[list[RoomViews]] = PerProcess(list)
+
+    def __len__(self) -> int:
+        return self.options.rooms * self.options.frames_per_room
+
+    def read(self, i: int) -> Sample:
+        """View i, rendered."""
+        room, kept = self._seed(i), self._room.get()
+        if not kept or kept[0].seed != room:
+            kept[:] = [RoomViews(room, self.options)]
+        return kept[0].view(i % self.options.frames_per_room)
+
+    def origin(self, i: int) -> str:
+        """Room and view."""
+        return f"room {self._seed(i)} view {i % self.options.frames_per_room}"
+
+    def scene(self, i: int) -> str:
+        """The room."""
+        return f"room {self._seed(i)}"
+
+    def _seed(self, i: int) -> int:
+        return self.options.first_seed + i // self.options.frames_per_room
+
+
+def _tilt(pitch_deg: float, roll_deg: float) -> Matrix:
+    """(4, 4) that turns a camera about its x axis and then about its z axis."""
+    pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
+    about_x = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
+    about_z = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
+    T = np.eye(4)
+    T[:3, :3] = about_x @ about_z
+    return T
