@@ -23,8 +23,8 @@ from mono_depth_recon.cloud.back_projection import back_project
 from mono_depth_recon.config import FusionConfig, MeshConfig
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.mesh.surface import make_mesh
-from mono_depth_recon.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, snapshot_folder
-from mono_depth_recon.snapshot_map import MapWorker, ResetJob
+from mono_depth_recon.workers.map import MapWorker, ResetJob
+from mono_depth_recon.workers.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, snapshot_folder
 
 DEADLINE_S = 60.0
 
@@ -162,7 +162,7 @@ def test_the_map_runs_on_idle_cores_only() -> None:
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = ("import sys, mono_depth_recon.snapshot; "
+    code = ("import sys, mono_depth_recon.workers.snapshot; "
             "print(*{'rclpy', 'torch', 'openvino', 'open3d', 'cv2', 'matplotlib'} & set(sys.modules))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S,
                           env=_environment(), check=True)

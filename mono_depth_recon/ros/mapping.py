@@ -25,8 +25,7 @@ from ..datasets.bags.poses import seconds
 from ..errors import DataError, MonoDepthError
 from ..frames import Frame
 from ..fusion.fusion import FUSED, NO_POSE, STILL
-from ..snapshot import SnapshotResult, file_stamp, snapshot_folder
-from ..snapshot_map import (
+from ..workers.map import (
     FuseJob,
     LoadMapJob,
     MapCloudJob,
@@ -39,7 +38,8 @@ from ..snapshot_map import (
     ShownPointsJob,
     StillJob,
 )
-from ..snapshot_process import Job
+from ..workers.process import Job
+from ..workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
 from .complaints import Complaints
 from .conversions import mesh_to_marker, points_to_msg
 from .frame_worker import FrameWorker

@@ -11,7 +11,7 @@ from ..cloud.back_projection import back_project
 from ..config import Config
 from ..errors import DataError
 from ..frames import Frame
-from ..snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
+from ..workers.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
 from .conversions import mesh_to_marker
 from .mapping import Mapping
 from .publications import Publications

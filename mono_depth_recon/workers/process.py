@@ -23,12 +23,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import remove_partial_files
-from .errors import MonoDepthError
+from ..atomic import remove_partial_files
+from ..errors import MonoDepthError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ALIGNMENT = 64
-_BOOT = ("import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.snapshot_process import serve; "
+_BOOT = ("import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
          "serve(sys.argv[1], *map(int, sys.argv[2:7]))")
 
 _Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of every array

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Points
-from .atomic import unused_path, writable_folder
-from .config import MeshConfig
-from .mesh.files import write_cloud, write_mesh
-from .mesh.finish import finish_mesh
-from .mesh.quality import mesh_quality
-from .mesh.surface import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
-from .mesh.texture import texture_of
-from .snapshot_process import Job, JobWorker
+from ..arrays import Points
+from ..atomic import unused_path, writable_folder
+from ..config import MeshConfig
+from ..mesh.files import write_cloud, write_mesh
+from ..mesh.finish import finish_mesh
+from ..mesh.quality import mesh_quality
+from ..mesh.surface import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
+from ..mesh.texture import texture_of
+from .process import Job, JobWorker
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth, Matrix, Rgb
-from .atomic import unused_path
-from .camera import PinholeCamera
-from .cloud.voxel_grid import voxel_grid
-from .config import FusionConfig, MeshConfig
-from .fusion.fusion import Fusion, FusionFrame
-from .fusion.poses import Odometry
-from .mesh.files import write_cloud, write_mesh
-from .mesh.finish import finish_mesh
-from .mesh.quality import mesh_quality
-from .mesh.surface import Cloud, Mesh, drop_specks
+from ..arrays import Depth, Matrix, Rgb
+from ..atomic import unused_path
+from ..camera import PinholeCamera
+from ..cloud.voxel_grid import voxel_grid
+from ..config import FusionConfig, MeshConfig
+from ..fusion.fusion import Fusion, FusionFrame
+from ..fusion.poses import Odometry
+from ..mesh.files import write_cloud, write_mesh
+from ..mesh.finish import finish_mesh
+from ..mesh.quality import mesh_quality
+from ..mesh.surface import Cloud, Mesh, drop_specks
+from .process import JobWorker
 from .snapshot import SnapshotResult
-from .snapshot_process import JobWorker
 
 _SPECK_TRIANGLES = 60
 # Odometry's world is its first frame, an optical one: turned so that x is forward, y left and z up (REP 103).
@@ -254,7 +254,7 @@ class MapWorker(JobWorker):
     """The process of the map, which runs where a core has nothing else to do: frames go before it."""
 
     def __init__(self) -> None:
-        super().__init__("map worker", idle=True, holding="mono_depth_recon.snapshot_map:MapKeeper")
+        super().__init__("map worker", idle=True, holding="mono_depth_recon.workers.map:MapKeeper")
 
 
 def _resident_mib() -> float:
