@@ -16,7 +16,7 @@ from .arrays import Depth
 from .datasets.opening import OpenOptions, open_dataset
 from .datasets.recording import Recording
 from .errors import DataError, MonoDepthError
-from .evaluation import prediction_path, read_prediction, recording_name
+from .evaluation.run import prediction_path, read_prediction, recording_name
 from .frames import Prediction, Sample
 from .metrics.depth import affine_fit, depth_of_affine
 from .metrics.image import min_max_scaled

@@ -12,11 +12,11 @@ import pytest
 from made_recordings import CAMERA
 from numpy.typing import NDArray
 
-from mono_depth_recon import evaluation_predictions
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import DataError, ModelError
-from mono_depth_recon.evaluation import EvaluationPlan
+from mono_depth_recon.evaluation import predictions as evaluation_predictions
+from mono_depth_recon.evaluation.run import EvaluationPlan
 from mono_depth_recon.frames import Prediction
 
 BENT = CAMERA + " 0.2 -0.1 0.001 0.002"

@@ -12,7 +12,7 @@ import yaml
 from made_recordings import CAMERA, Scene, write_folder
 
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
-from mono_depth_recon.evaluation import prediction_path, write_prediction
+from mono_depth_recon.evaluation.run import prediction_path, write_prediction
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.protocols import PROTOCOLS
 

@@ -18,15 +18,22 @@ from conftest import ROOT
 from made_evaluation import BENT, Model, plan, stand_in
 from made_recordings import CAMERA, FORMATS, Scene
 
-from mono_depth_recon import evaluation
 from mono_depth_recon.cli import main
 from mono_depth_recon.cli.evaluate import main as evaluate_tum
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.evaluation import EvaluationPlan, Meter, Progress, evaluate, read_prediction, write_prediction
-from mono_depth_recon.evaluation_plan import ModelChoice, PartOfRecording, folder_of
-from mono_depth_recon.evaluation_tables import summaries, tables, write_results
+from mono_depth_recon.evaluation import run as evaluation
+from mono_depth_recon.evaluation.plan import ModelChoice, PartOfRecording, folder_of
+from mono_depth_recon.evaluation.run import (
+    EvaluationPlan,
+    Meter,
+    Progress,
+    evaluate,
+    read_prediction,
+    write_prediction,
+)
+from mono_depth_recon.evaluation.tables import summaries, tables, write_results
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.protocols import PROTOCOLS
 
@@ -366,7 +373,7 @@ def test_remaining_time_is_that_of_the_frames_that_are_computed(monkeypatch: pyt
     """A hundred frames that an earlier run has kept, then some of two seconds each."""
     now: list[float] = [0.0]
     seen: list[Progress] = []
-    monkeypatch.setattr("mono_depth_recon.evaluation.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("mono_depth_recon.evaluation.run.time", SimpleNamespace(monotonic=lambda: now[0]))
     meter = Meter(seen.append, 150)
     for seconds in [1e-6] * 100 + [2.0] * 25:
         now[0] += seconds

@@ -13,9 +13,9 @@ from made_recordings import FORMATS, Scene
 
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.evaluation import evaluate
-from mono_depth_recon.evaluation_compare import Comparison, Difference, block_interval, compare, write_comparison
-from mono_depth_recon.evaluation_tables import write_results
+from mono_depth_recon.evaluation.compare import Comparison, Difference, block_interval, compare, write_comparison
+from mono_depth_recon.evaluation.run import evaluate
+from mono_depth_recon.evaluation.tables import write_results
 
 
 @pytest.fixture

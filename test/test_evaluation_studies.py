@@ -13,20 +13,20 @@ from made_recordings import FORMATS, Scene
 
 from mono_depth_recon.config import Config
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.evaluation import EvaluationRun, Progress, score_run
-from mono_depth_recon.evaluation_3d import CloudJob, score_cloud
-from mono_depth_recon.evaluation_corruptions import (
+from mono_depth_recon.evaluation.clouds import CloudJob, score_cloud
+from mono_depth_recon.evaluation.corruptions import (
     CORRUPTIONS,
     corrupted,
     unseen_domains,
     with_noise_patch,
     with_occluder,
 )
-from mono_depth_recon.evaluation_plan import PartOfRecording
-from mono_depth_recon.evaluation_studies import PARTS, run_studies
-from mono_depth_recon.evaluation_table3 import COLUMNS, Costs
-from mono_depth_recon.evaluation_tables import Summary, summaries
-from mono_depth_recon.evaluation_uncertainty import frame_errors
+from mono_depth_recon.evaluation.plan import PartOfRecording
+from mono_depth_recon.evaluation.run import EvaluationRun, Progress, score_run
+from mono_depth_recon.evaluation.studies import PARTS, run_studies
+from mono_depth_recon.evaluation.table3 import COLUMNS, Costs
+from mono_depth_recon.evaluation.tables import Summary, summaries
+from mono_depth_recon.evaluation.uncertainty import frame_errors
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.cloud import DEFINITIONS
 from mono_depth_recon.metrics.sigma import sigma_calibration

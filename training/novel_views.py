@@ -26,8 +26,8 @@ from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.evaluation_fusion import depth_caster
-from mono_depth_recon.evaluation_plan import PartOfRecording
+from mono_depth_recon.evaluation.fusion import depth_caster
+from mono_depth_recon.evaluation.plan import PartOfRecording
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.fusion.tsdf_map import TsdfMap
 

@@ -26,7 +26,7 @@ from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
-from mono_depth_recon.evaluation_baselines import CONSTANT, MEAN_MAP, baselines
+from mono_depth_recon.evaluation.baselines import CONSTANT, MEAN_MAP, baselines
 from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.metrics.depth_map import ALIGNMENTS, depth_metrics
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer

@@ -12,12 +12,12 @@ from typing import Any
 from ..config import parameter
 from ..datasets.opening import OpenOptions
 from ..errors import ConfigError
-from ..evaluation import EvaluationPlan, EvaluationRun, Progress, score_run
-from ..evaluation_compare import compare, write_comparison
-from ..evaluation_plan import PartOfRecording, recording_name, recording_path
-from ..evaluation_studies import PARTS, run_studies
-from ..evaluation_table3 import check_fine_tuned
-from ..evaluation_tables import Summary, tables, write_results
+from ..evaluation.compare import compare, write_comparison
+from ..evaluation.plan import PartOfRecording, recording_name, recording_path
+from ..evaluation.run import EvaluationPlan, EvaluationRun, Progress, score_run
+from ..evaluation.studies import PARTS, run_studies
+from ..evaluation.table3 import check_fine_tuned
+from ..evaluation.tables import Summary, tables, write_results
 from ..metrics.protocols import PROTOCOLS
 from ..report import write_report
 from ..report_origin import write_origin

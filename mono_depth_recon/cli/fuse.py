@@ -16,7 +16,7 @@ from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..errors import ConfigError, DataError, ModelError
-from ..evaluation_fusion import (
+from ..evaluation.fusion import (
     POSES,
     FrameOf,
     FusedScene,
@@ -27,7 +27,7 @@ from ..evaluation_fusion import (
     measured,
     predicted,
 )
-from ..evaluation_overview import DepthSource, fused_overview
+from ..evaluation.overview import DepthSource, fused_overview
 from ..frames import Sample
 from ..fusion.fusion import NO_POSE
 from ..mesh.files import write_mesh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..benchmark_models import measure_case
 from ..config import Config
-from ..evaluation_table3 import Costs
+from ..evaluation.table3 import Costs
 
 _REPEATS = 10
 

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .atomic import write_atomically
-from .config import Config
-from .errors import DataError, ModelError, MonoDepthError
-from .evaluation_plan import ModelChoice, folder_of
-from .frames import Prediction, Sample
-from .models import DepthModel, load_model
+from ..atomic import write_atomically
+from ..config import Config
+from ..errors import DataError, ModelError, MonoDepthError
+from ..frames import Prediction, Sample
+from ..models import DepthModel, load_model
+from .plan import ModelChoice, folder_of
 
 _MODEL_MS = "model_ms"
 

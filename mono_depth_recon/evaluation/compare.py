@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import writable_folder, write_atomically
-from .errors import ConfigError, DataError
-from .evaluation_tables import FIGURES, HEAD, markdown_table, write_json
+from ..atomic import writable_folder, write_atomically
+from ..errors import ConfigError, DataError
+from .tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percentiles

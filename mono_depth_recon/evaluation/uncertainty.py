@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
-from .errors import DataError, ModelError, MonoDepthError
-from .evaluation import EvaluationRun, Meter
-from .evaluation_corruptions import unseen_domains, with_noise_patch, with_occluder
-from .evaluation_ledger import Ledger, Row
-from .evaluation_plan import ModelChoice
-from .evaluation_predictions import LazyModel
-from .evaluation_tables import mean_of_known
-from .frames import Prediction, Sample
-from .metrics.depth import affine_fit
-from .metrics.depth_map import truth_mask
-from .metrics.sigma import NOMINAL, calibration_curve, roc_auc, sigma_errors, sparsification, spearman
-from .models.uncertainty import seed_dropout, sigma_kinds
+from ..arrays import Depth
+from ..errors import DataError, ModelError, MonoDepthError
+from ..frames import Prediction, Sample
+from ..metrics.depth import affine_fit
+from ..metrics.depth_map import truth_mask
+from ..metrics.sigma import NOMINAL, calibration_curve, roc_auc, sigma_errors, sparsification, spearman
+from ..models.uncertainty import seed_dropout, sigma_kinds
+from .corruptions import unseen_domains, with_noise_patch, with_occluder
+from .ledger import Ledger, Row
+from .plan import ModelChoice
+from .predictions import LazyModel
+from .run import EvaluationRun, Meter
+from .tables import mean_of_known
 
 PART = "uncertainty.json"
 _RANGE_M = (1e-3, 10.0)

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from .arrays import Depth
-from .datasets.opening import OpenOptions, open_dataset
-from .errors import DataError
-from .evaluation_plan import PartOfRecording
-from .frames import Prediction, Sample
+from ..arrays import Depth
+from ..datasets.opening import OpenOptions, open_dataset
+from ..errors import DataError
+from ..frames import Prediction, Sample
+from .plan import PartOfRecording
 
 CONSTANT, MEAN_MAP = "constant", "mean map"
 _MOST_FRAMES = 400

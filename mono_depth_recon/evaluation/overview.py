@@ -8,15 +8,15 @@ from pathlib import PurePath
 
 import numpy as np
 
-from .arrays import Rgb
-from .config import Config
-from .evaluation_fusion import FrameOf, FusedScene, frame_mesh
-from .frames import Sample
-from .fusion.fusion import FUSED, Fusion
-from .mesh.surface import Mesh
-from .pictures.orbit import level_axes, upright
-from .pictures.panels import Panel, compose, depth_panel
-from .pictures.views import View, view_mesh
+from ..arrays import Rgb
+from ..config import Config
+from ..frames import Sample
+from ..fusion.fusion import FUSED, Fusion
+from ..mesh.surface import Mesh
+from ..pictures.orbit import level_axes, upright
+from ..pictures.panels import Panel, compose, depth_panel
+from ..pictures.views import View, view_mesh
+from .fusion import FrameOf, FusedScene, frame_mesh
 
 _VIEW = View("from the right, raised", 14.0, 24.0)
 _WIDTH = 1280

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Mask, Rgb
+from ..arrays import Mask, Rgb
 
 
 @dataclass(frozen=True)

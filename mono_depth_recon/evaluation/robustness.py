@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .errors import MonoDepthError
-from .evaluation import EvaluationRun, Meter
-from .evaluation_corruptions import CORRUPTIONS, Corruption, corrupted
-from .evaluation_ledger import Ledger, Row
-from .evaluation_predictions import LazyModel
-from .evaluation_scoring import Chunk, ChunkScores, OrderedPool, ToScore, score_chunk
-from .evaluation_tables import mean_of_known
-from .frames import Sample
+from ..errors import MonoDepthError
+from ..frames import Sample
+from .corruptions import CORRUPTIONS, Corruption, corrupted
+from .ledger import Ledger, Row
+from .predictions import LazyModel
+from .run import EvaluationRun, Meter
+from .scoring import Chunk, ChunkScores, OrderedPool, ToScore, score_chunk
+from .tables import mean_of_known
 
 PART = "robustness.json"
 _FIGURES = ("abs_rel", "rmse", "silog", "delta1", "delta2", "delta3", "edge_completeness")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import Config
-from .datasets.opening import OpenOptions
-from .datasets.recording import Recording
-from .errors import ConfigError
-from .metrics.protocols import PROTOCOLS
-from .models.ensemble import PREFIX
-from .models.table import EMBEDDED
-from .models.transformer import HF
+from ..config import Config
+from ..datasets.opening import OpenOptions
+from ..datasets.recording import Recording
+from ..errors import ConfigError
+from ..metrics.protocols import PROTOCOLS
+from ..models.ensemble import PREFIX
+from ..models.table import EMBEDDED
+from ..models.transformer import HF
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3

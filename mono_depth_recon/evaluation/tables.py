@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from .atomic import write_atomically
-from .evaluation import Evaluation, FrameRow
-from .metrics.protocols import PROTOCOLS
+from ..atomic import write_atomically
+from ..metrics.protocols import PROTOCOLS
+from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
 _SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}

@@ -15,23 +15,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .atomic import writable_folder, write_atomically
-from .datasets.opening import open_dataset
-from .datasets.recording import Recording
-from .errors import ConfigError, DataError, MonoDepthError
-from .evaluation_baselines import baselines_of
-from .evaluation_plan import EvaluationPlan, recording_name
-from .evaluation_predictions import (
-    LazyModel,
-    Predictor,
-    prediction_path,
-    read_kept,
-    read_prediction,
-    write_prediction,
-)
-from .evaluation_scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
-from .frames import Prediction, Sample
-from .metrics.sequence import SequenceErrors, SequenceMeter
+from ..atomic import writable_folder, write_atomically
+from ..datasets.opening import open_dataset
+from ..datasets.recording import Recording
+from ..errors import ConfigError, DataError, MonoDepthError
+from ..frames import Prediction, Sample
+from ..metrics.sequence import SequenceErrors, SequenceMeter
+from .baselines import baselines_of
+from .plan import EvaluationPlan, recording_name
+from .predictions import LazyModel, Predictor, prediction_path, read_kept, read_prediction, write_prediction
+from .scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
 
 __all__ = ["Evaluation", "EvaluationPlan", "EvaluationRun", "FrameRow", "Progress", "evaluate", "prediction_path",
            "read_prediction", "recording_name", "score_run", "write_prediction"]

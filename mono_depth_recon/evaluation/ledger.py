@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .errors import DataError
-from .evaluation import EvaluationRun
-from .evaluation_tables import write_json
+from ..errors import DataError
+from .run import EvaluationRun
+from .tables import write_json
 
 Row: TypeAlias = dict[str, Any]
 

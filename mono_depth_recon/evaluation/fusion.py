@@ -8,19 +8,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .arrays import Depth, Matrix, Points, Rgb
-from .camera import PinholeCamera
-from .cloud.back_projection import back_project
-from .config import Config
-from .errors import DataError
-from .filters import drop, limit_range
-from .frames import Frame, Sample
-from .fusion.fusion import FUSED, Fusion, FusionFrame, Outcome
-from .fusion.poses import Odometry
-from .mesh.finish import finish_mesh
-from .mesh.surface import Mesh, cloud_from_organised, drop_specks, mesh_grid
-from .metrics.surface import Surface, SurfaceMetrics, surface_metrics
-from .pipeline import DepthReconstructor, Wanted
+from ..arrays import Depth, Matrix, Points, Rgb
+from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project
+from ..config import Config
+from ..errors import DataError
+from ..filters import drop, limit_range
+from ..frames import Frame, Sample
+from ..fusion.fusion import FUSED, Fusion, FusionFrame, Outcome
+from ..fusion.poses import Odometry
+from ..mesh.finish import finish_mesh
+from ..mesh.surface import Mesh, cloud_from_organised, drop_specks, mesh_grid
+from ..metrics.surface import Surface, SurfaceMetrics, surface_metrics
+from ..pipeline import DepthReconstructor, Wanted
 
 POSES = ("data", "odometry")
 _SPECK_TRIANGLES = 60

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from .config import Config
-from .evaluation import EvaluationRun
-from .evaluation_3d import scores_3d
-from .evaluation_ledger import Row
-from .evaluation_robustness import robustness
-from .evaluation_table3 import Costs, Findings, table3
-from .evaluation_tables import Summary
-from .evaluation_uncertainty import uncertainty
+from ..config import Config
+from .clouds import scores_3d
+from .ledger import Row
+from .robustness import robustness
+from .run import EvaluationRun
+from .table3 import Costs, Findings, table3
+from .tables import Summary
+from .uncertainty import uncertainty
 
 PARTS: dict[str, Callable[[EvaluationRun], list[Row]]] = {
     "3d": scores_3d, "robustness": robustness, "uncertainty": uncertainty, "table3": lambda _: []}

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
-from .camera import PinholeCamera
-from .cloud.back_projection import back_project
-from .config import MeshConfig
-from .errors import DataError, MonoDepthError
-from .evaluation import EvaluationRun, Meter
-from .evaluation_ledger import Ledger, Row
-from .evaluation_predictions import Predictor
-from .evaluation_scoring import OrderedPool
-from .evaluation_tables import mean_of_known
-from .frames import Prediction, Sample
-from .mesh.surface import Cloud, clean_cloud
-from .metrics.cloud import DEFINITIONS, cloud_figures, cloud_texture
-from .metrics.depth_map import truth_mask
-from .metrics.protocols import PROTOCOLS, FrameScorer
+from ..arrays import Depth
+from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project
+from ..config import MeshConfig
+from ..errors import DataError, MonoDepthError
+from ..frames import Prediction, Sample
+from ..mesh.surface import Cloud, clean_cloud
+from ..metrics.cloud import DEFINITIONS, cloud_figures, cloud_texture
+from ..metrics.depth_map import truth_mask
+from ..metrics.protocols import PROTOCOLS, FrameScorer
+from .ledger import Ledger, Row
+from .predictions import Predictor
+from .run import EvaluationRun, Meter
+from .scoring import OrderedPool
+from .tables import mean_of_known
 
 PART = "scores_3d.json"
 TRUE_DEPTH = "true depth"

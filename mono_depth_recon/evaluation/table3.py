@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .atomic import write_atomically
-from .config import Config
-from .errors import ConfigError
-from .evaluation import EvaluationRun
-from .evaluation_ledger import Ledger, Row
-from .evaluation_plan import EvaluationPlan
-from .evaluation_tables import Summary, markdown_table, mean_of_known, write_json
-from .models import declared_output
-from .models.ensemble import PREFIX
-from .models.explain import methods_of
+from ..atomic import write_atomically
+from ..config import Config
+from ..errors import ConfigError
+from ..models import declared_output
+from ..models.ensemble import PREFIX
+from ..models.explain import methods_of
+from .ledger import Ledger, Row
+from .plan import EvaluationPlan
+from .run import EvaluationRun
+from .tables import Summary, markdown_table, mean_of_known, write_json
 
 PART, COSTS = "table3.json", "costs.json"
 COLUMNS = {

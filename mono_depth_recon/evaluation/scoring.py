@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from .arrays import Depth
-from .errors import DataError
-from .frames import Prediction
-from .metrics.protocols import PROTOCOLS, FrameScorer, InapplicableError
-from .metrics.sequence import SequenceMeter
+from ..arrays import Depth
+from ..errors import DataError
+from ..frames import Prediction
+from ..metrics.protocols import PROTOCOLS, FrameScorer, InapplicableError
+from ..metrics.sequence import SequenceMeter
 
 CHUNK = 8  # frames that one process scores before it answers
 

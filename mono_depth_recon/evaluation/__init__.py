@@ -1,0 +1,1 @@
+"""Models against data sets: what is evaluated, how it is scored, what is written."""
