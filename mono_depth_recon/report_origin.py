@@ -10,8 +10,8 @@ from pathlib import Path
 
 from . import __version__
 from .atomic import write_atomically
-from .benchmark import device, versions
-from .benchmark_models import commit
+from .benchmark.frame_path import device, versions
+from .benchmark.models import commit
 
 
 def write_origin(folder: Path, command: Sequence[str]) -> None:

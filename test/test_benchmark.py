@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mono_depth_recon import benchmark
 from mono_depth_recon.arrays import Depth, Points, Rgb
-from mono_depth_recon.benchmark import MEASUREMENTS, Row, Settings, csv_text, markdown, measure, room
+from mono_depth_recon.benchmark import frame_path as benchmark
+from mono_depth_recon.benchmark.frame_path import MEASUREMENTS, Row, Settings, csv_text, markdown, measure, room
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
 from mono_depth_recon.cloud.back_projection import back_project

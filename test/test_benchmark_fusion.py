@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mono_depth_recon import benchmark_fusion
-from mono_depth_recon.benchmark import Settings, measure
+from mono_depth_recon.benchmark import fusion as benchmark_fusion
+from mono_depth_recon.benchmark.frame_path import Settings, measure
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.frames import Sample

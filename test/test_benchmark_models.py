@@ -11,15 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mono_depth_recon.benchmark_models import (
-    COLUMNS,
-    Plan,
-    Result,
-    csv_text,
-    markdown,
-    measure_models,
-    run_case,
-)
+from mono_depth_recon.benchmark.models import COLUMNS, Plan, Result, csv_text, markdown, measure_models, run_case
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, ModelConfig
 from mono_depth_recon.errors import DataError, ModelError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mono_depth_recon.benchmark_reading import MOST_BYTES, MOST_OF_REAL_TIME, measure_bag, measure_reading, write_bag
+from mono_depth_recon.benchmark.reading import MOST_BYTES, MOST_OF_REAL_TIME, measure_bag, measure_reading, write_bag
 from mono_depth_recon.cli import main
 from mono_depth_recon.datasets.opening import open_dataset
 from mono_depth_recon.errors import DataError

@@ -9,7 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .. import benchmark, benchmark_fusion, benchmark_models, benchmark_reading
+from ..benchmark import (
+    frame_path as benchmark,
+)
+from ..benchmark import (
+    fusion as benchmark_fusion,
+)
+from ..benchmark import (
+    models as benchmark_models,
+)
+from ..benchmark import (
+    reading as benchmark_reading,
+)
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..benchmark_models import measure_case
+from ..benchmark.models import measure_case
 from ..config import Config
 from ..evaluation.table3 import Costs
 

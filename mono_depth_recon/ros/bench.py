@@ -22,7 +22,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from ..benchmark import Row, medians, room, write_report
+from ..benchmark.frame_path import Row, medians, room, write_report
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project
 from ..errors import DataError, MonoDepthError

@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import writable_folder, write_atomically
-from .benchmark import device, room, versions
-from .camera import PinholeCamera
-from .config import Config, ModelConfig, with_values
-from .errors import DataError, MonoDepthError
-from .frames import Prediction
-from .models import DepthModel, load_model
-from .models.uncertainty import sigma_kinds
+from ..atomic import writable_folder, write_atomically
+from ..camera import PinholeCamera
+from ..config import Config, ModelConfig, with_values
+from ..errors import DataError, MonoDepthError
+from ..frames import Prediction
+from ..models import DepthModel, load_model
+from ..models.uncertainty import sigma_kinds
+from .frame_path import device, room, versions
 
 LIMIT_S = 1800
 COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "prepare ms", "network ms",
@@ -157,7 +157,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
                    **plan.environment}
     try:
-        done = subprocess.run([sys.executable, "-m", "mono_depth_recon.benchmark_models"], input=json.dumps(order),
+        done = subprocess.run([sys.executable, "-m", "mono_depth_recon.benchmark.models"], input=json.dumps(order),
                               capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment)
     except subprocess.TimeoutExpired:
         return Result(case, f"took longer than {LIMIT_S} s")
@@ -266,7 +266,7 @@ def commit() -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return f"commit {done.stdout.strip()}"
-    from . import __version__
+    from .. import __version__
 
     return f"mono_depth_recon {__version__}"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .benchmark import Row, fresh_process, room
-from .benchmark_models import peak_bytes
-from .camera import PinholeCamera
-from .datasets.opening import OpenOptions, open_dataset
-from .errors import DataError, MonoDepthError
+from ..camera import PinholeCamera
+from ..datasets.opening import OpenOptions, open_dataset
+from ..errors import DataError, MonoDepthError
+from .frame_path import Row, fresh_process, room
+from .models import peak_bytes
 
 RATE_HZ = 30.0
 MOST_OF_REAL_TIME = 0.2  # five times real time
@@ -40,7 +40,7 @@ def measure_reading(megabytes: float) -> Iterator[Row]:
 
 def measure_bag(form: str, path: Path) -> Iterator[Row]:
     """Rows for one recording. Raises DataError where it cannot be read."""
-    code = "import sys; from mono_depth_recon.benchmark_reading import read_all; print(read_all(sys.argv[1]))"
+    code = "import sys; from mono_depth_recon.benchmark.reading import read_all; print(read_all(sys.argv[1]))"
     told = json.loads(fresh_process(code, str(path), timeout_s=1800))
     note = f"{told['frames']} frames of 640x480, {told['megabytes']:.0f} MB"
     yield Row(f"reading {form}: opening / recorded time", told["opening_s"] / told["recorded_s"], "x", note=note)

@@ -24,16 +24,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import filters
-from .arrays import Depth, Points, Rgb
-from .atomic import writable_folder, write_atomically
-from .camera import PinholeCamera
-from .cloud.back_projection import back_project, unpack_rgb
-from .config import Config, with_values
-from .errors import DataError, MonoDepthError
-from .mesh.surface import make_mesh
-from .models.runtimes.base import cpu_name
-from .pipeline import DepthReconstructor, Wanted
+from .. import filters
+from ..arrays import Depth, Points, Rgb
+from ..atomic import writable_folder, write_atomically
+from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project, unpack_rgb
+from ..config import Config, with_values
+from ..errors import DataError, MonoDepthError
+from ..mesh.surface import make_mesh
+from ..models.runtimes.base import cpu_name
+from ..pipeline import DepthReconstructor, Wanted
 
 RUNTIMES = ("openvino", "torch")
 HEAVY = ("torch", "open3d", "rclpy", "transformers")
@@ -104,7 +104,7 @@ def imports(settings: Settings) -> Iterator[Row]:
 def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
     """Seconds from the start of a process to its first frame."""
     model = settings.config.model
-    code = ("import sys, time; from mono_depth_recon.benchmark import first_frame; "
+    code = ("import sys, time; from mono_depth_recon.benchmark.frame_path import first_frame; "
             "first_frame(*sys.argv[1:]); print(time.time())")
     seconds = []
     for _ in range(3):

@@ -14,20 +14,20 @@ from statistics import median
 
 import numpy as np
 
-from . import filters
-from .arrays import Depth, Mask
-from .benchmark import Measurement, Row, Settings, distance_to_walls, medians, room
-from .camera import PinholeCamera
-from .cloud.back_projection import back_project
-from .cloud.voxel_grid import voxel_grid
-from .config import FusionConfig
-from .datasets.rooms.room import RoomSequence
-from .errors import DataError
-from .frames import Sample
-from .fusion.fusion import FUSED, Fusion, FusionFrame
-from .fusion.scale import on_grid
-from .mesh.surface import cloud_from_organised, make_mesh
-from .pipeline import DepthReconstructor, Wanted
+from .. import filters
+from ..arrays import Depth, Mask
+from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project
+from ..cloud.voxel_grid import voxel_grid
+from ..config import FusionConfig
+from ..datasets.rooms.room import RoomSequence
+from ..errors import DataError
+from ..frames import Sample
+from ..fusion.fusion import FUSED, Fusion, FusionFrame
+from ..fusion.scale import on_grid
+from ..mesh.surface import cloud_from_organised, make_mesh
+from ..pipeline import DepthReconstructor, Wanted
+from .frame_path import Measurement, Row, Settings, distance_to_walls, medians, room
 
 _SEED, _FRAMES, _LOOP = 20007, 60, 120
 _PERIOD_MS = 100.0  # 10 Hz
