@@ -31,15 +31,15 @@ from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.cloud import DEFINITIONS
 from mono_depth_recon.metrics.depth import affine_fit
 from mono_depth_recon.metrics.protocols import PROTOCOLS
-from mono_depth_recon.report import write_report
-from mono_depth_recon.report_charts import Axis, Series, line_chart, number, readable_end
-from mono_depth_recon.report_frames import choose_frames, frames_of, metres
-from mono_depth_recon.report_html import element, joined, script_json
-from mono_depth_recon.report_message import attribution_of, headline, statements
-from mono_depth_recon.report_origin import write_origin
-from mono_depth_recon.report_results import read_log, read_results
-from mono_depth_recon.report_tables import COLUMNS, Column, Line, data_table
-from mono_depth_recon.report_views import viewer_scene
+from mono_depth_recon.report.charts import Axis, Series, line_chart, number, readable_end
+from mono_depth_recon.report.frames import choose_frames, frames_of, metres
+from mono_depth_recon.report.html import element, joined, script_json
+from mono_depth_recon.report.message import attribution_of, headline, statements
+from mono_depth_recon.report.origin import write_origin
+from mono_depth_recon.report.page import write_report
+from mono_depth_recon.report.results import read_log, read_results
+from mono_depth_recon.report.tables import COLUMNS, Column, Line, data_table
+from mono_depth_recon.report.views import viewer_scene
 
 _EMPTY = {"area", "br", "hr", "img", "input", "link", "meta", "wbr"}
 

@@ -10,7 +10,7 @@ import pytest
 from browser import ARROW_LEFT, ARROW_RIGHT, END, ENTER, HOME, Browser, browser, missing_browser
 from made_results import write_results_folder
 
-from mono_depth_recon.report import write_report
+from mono_depth_recon.report.page import write_report
 
 pytestmark = pytest.mark.skipif(bool(missing_browser()), reason=missing_browser() or "there is one")
 PHONE, DESKTOP = 390, 1440

@@ -19,9 +19,9 @@ from ..evaluation.studies import PARTS, run_studies
 from ..evaluation.table3 import check_fine_tuned
 from ..evaluation.tables import Summary, tables, write_results
 from ..metrics.protocols import PROTOCOLS
-from ..report import write_report
-from ..report_origin import write_origin
-from ..report_results import read_log
+from ..report.origin import write_origin
+from ..report.page import write_report
+from ..report.results import read_log
 from .parameters import add_flags, config_of
 from .table3_costs import costs_of
 

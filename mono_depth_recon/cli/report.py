@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..report import write_report
+from ..report.page import write_report
 
 _DESCRIPTION = """Writes report.html and pictures/ of what `mono-depth-recon evaluate` left in a folder. evaluate does
 that itself at its end; this is for results that were copied or changed, or get the curves of a training. The page is

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from .report_charts import number
-from .report_results import Results, ScoreRow
+from .charts import number
+from .results import Results, ScoreRow
 
 
 def title_of(recording: str) -> str:

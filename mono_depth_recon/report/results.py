@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError
+from ..errors import DataError
 
 Tree = dict[str, Any]
 _OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")

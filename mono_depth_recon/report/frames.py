@@ -12,16 +12,16 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
-from .datasets.opening import OpenOptions, open_dataset
-from .datasets.recording import Recording
-from .errors import DataError, MonoDepthError
-from .evaluation.run import prediction_path, read_prediction, recording_name
-from .frames import Prediction, Sample
-from .metrics.depth import affine_fit, depth_of_affine
-from .metrics.image import min_max_scaled
-from .pictures.comparison import relative_error
-from .report_results import Results
+from ..arrays import Depth
+from ..datasets.opening import OpenOptions, open_dataset
+from ..datasets.recording import Recording
+from ..errors import DataError, MonoDepthError
+from ..evaluation.run import prediction_path, read_prediction, recording_name
+from ..frames import Prediction, Sample
+from ..metrics.depth import affine_fit, depth_of_affine
+from ..metrics.image import min_max_scaled
+from ..pictures.comparison import relative_error
+from .results import Results
 
 MAX_RANGE_M = 10.0  # of the protocols
 _ORDER_BY = (("affine", "abs_rel"), ("nyu", "abs_rel"), ("median", "abs_rel"), ("metric", "abs_rel"), ("paper", "rmse"))

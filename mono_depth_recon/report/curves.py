@@ -8,12 +8,12 @@ from itertools import groupby
 
 import numpy as np
 
-from .report_charts import COLORS, Axis, Series, joined, legend, line_chart, number, readable_end, scatter_chart
-from .report_frames import RecordingFrames, Scatter
-from .report_html import Html, breakable, element
-from .report_message import title_of
-from .report_results import Results, Tree, known
-from .report_tables import COLUMNS, Column, Line, by_protocol, data_table, definitions
+from .charts import COLORS, Axis, Series, joined, legend, line_chart, number, readable_end, scatter_chart
+from .frames import RecordingFrames, Scatter
+from .html import Html, breakable, element
+from .message import title_of
+from .results import Results, Tree, known
+from .tables import COLUMNS, Column, Line, by_protocol, data_table, definitions
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
 _UNCERTAINTY = ("Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "

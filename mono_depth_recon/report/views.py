@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Depth, Rgb
-from .camera import PinholeCamera
-from .cloud.back_projection import back_project
-from .errors import DataError
-from .filters import drop, flying_pixels
-from .mesh.surface import cloud_from_organised, mesh_grid
-from .pictures.views import VIEWS, view_cloud, view_mesh
-from .report_frames import MAX_RANGE_M, ShownFrame
+from ..arrays import Depth, Rgb
+from ..camera import PinholeCamera
+from ..cloud.back_projection import back_project
+from ..errors import DataError
+from ..filters import drop, flying_pixels
+from ..mesh.surface import cloud_from_organised, mesh_grid
+from ..pictures.views import VIEWS, view_cloud, view_mesh
+from .frames import MAX_RANGE_M, ShownFrame
 
 TRUTH = "truth"
 _EDGE = 0.08  # relative step of inverse depth that ends a surface

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from . import __version__
-from .atomic import write_atomically
-from .benchmark.frame_path import device, versions
-from .benchmark.models import commit
+from .. import __version__
+from ..atomic import write_atomically
+from ..benchmark.frame_path import device, versions
+from ..benchmark.models import commit
 
 
 def write_origin(folder: Path, command: Sequence[str]) -> None:

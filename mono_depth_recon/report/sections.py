@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .report_charts import number
-from .report_html import Html, breakable, element, joined
-from .report_message import attribution_of, good_rows, headline, lost_models, statements, title_of
-from .report_results import Results, ScoreRow, Tree, needs_metres
-from .report_tables import characteristics, definitions, paper_table, score_table, table_3d
+from .charts import number
+from .html import Html, breakable, element, joined
+from .message import attribution_of, good_rows, headline, lost_models, statements, title_of
+from .results import Results, ScoreRow, Tree, needs_metres
+from .tables import characteristics, definitions, paper_table, score_table, table_3d
 
 # What a part needs to be in the report, by the flag that makes it.
 FLAGS = {"scores_3d": ("3D figures", "evaluate --with 3d"),

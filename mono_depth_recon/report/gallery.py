@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import Depth, Rgb
-from .atomic import writable_folder
-from .errors import DataError
-from .metrics.depth import depth_errors
-from .pictures.comparison import (
+from ..arrays import Depth, Rgb
+from ..atomic import writable_folder
+from ..errors import DataError
+from ..metrics.depth import depth_errors
+from ..pictures.comparison import (
     ERROR_LIMIT,
     HEAT_LIMIT,
     colorize_error,
@@ -27,14 +27,14 @@ from .pictures.comparison import (
     relative_error,
     webp,
 )
-from .pictures.panels import Panel, colorize_depth, compose, round_steps, write_png
-from .pictures.views import VIEWS
-from .report_charts import number
-from .report_frames import RecordingFrames, ShownFrame
-from .report_html import Html, breakable, element, joined, script_json
-from .report_message import attribution_of, title_of
-from .report_results import Results
-from .report_views import TRUTH, SceneViews, draw_views, viewer_scene
+from ..pictures.panels import Panel, colorize_depth, compose, round_steps, write_png
+from ..pictures.views import VIEWS
+from .charts import number
+from .frames import RecordingFrames, ShownFrame
+from .html import Html, breakable, element, joined, script_json
+from .message import attribution_of, title_of
+from .results import Results
+from .views import TRUTH, SceneViews, draw_views, viewer_scene
 
 _WIDTHS = ((110, 640), (260, 480), (10**9, 320))  # up to so many pictures: so many pixels wide
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .metrics.protocols import PROTOCOLS
-from .report_charts import number
-from .report_html import Html, breakable, element, joined
-from .report_results import Results, ScoreRow, Tree, known_figures
+from ..metrics.protocols import PROTOCOLS
+from .charts import number
+from .html import Html, breakable, element, joined
+from .results import Results, ScoreRow, Tree, known_figures
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .pictures.panels import round_steps
-from .report_html import Html, breakable, element, joined
+from ..pictures.panels import round_steps
+from .html import Html, breakable, element, joined
 
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 40

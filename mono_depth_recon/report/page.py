@@ -8,14 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from .atomic import writable_folder, write_atomically
-from .report_curves import over_recordings, paper_figures, robustness, training, uncertainty
-from .report_frames import frames_of
-from .report_gallery import make_gallery
-from .report_html import Html, element, joined
-from .report_message import attribution_of
-from .report_results import Results, read_log, read_results
-from .report_sections import Section, head, notes, paper, scores, table_3, three_d
+from ..atomic import writable_folder, write_atomically
+from .curves import over_recordings, paper_figures, robustness, training, uncertainty
+from .frames import frames_of
+from .gallery import make_gallery
+from .html import Html, element, joined
+from .message import attribution_of
+from .results import Results, read_log, read_results
+from .sections import Section, head, notes, paper, scores, table_3, three_d
 
 _ASSETS = "report_assets"
 
