@@ -109,7 +109,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={
-        PACKAGE: ["report_assets/*.html", "report_assets/*.css", "report_assets/*.js"],
+        f"{PACKAGE}.report": ["assets/*.html", "assets/*.css", "assets/*.js"],
         f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"]
     },
     data_files=[

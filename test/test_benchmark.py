@@ -10,7 +10,9 @@ import pytest
 
 from mono_depth_recon.arrays import Depth, Points, Rgb
 from mono_depth_recon.benchmark import frame_path as benchmark
-from mono_depth_recon.benchmark.frame_path import MEASUREMENTS, Row, Settings, csv_text, markdown, measure, room
+from mono_depth_recon.benchmark.frame_path import MEASUREMENTS, Settings, measure
+from mono_depth_recon.benchmark.rows import Row, csv_text, markdown
+from mono_depth_recon.benchmark.scene import room
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
 from mono_depth_recon.cloud.back_projection import back_project

@@ -194,7 +194,7 @@ def test_fine_tuned_pairs_are_of_the_models(tmp_path: Path, models: dict[str, Mo
 
 
 def test_a_cloud_of_true_depth_is_perfect_and_too_few_points_are_a_reason() -> None:
-    from mono_depth_recon.benchmark.frame_path import room
+    from mono_depth_recon.benchmark.scene import room
     from mono_depth_recon.camera import PinholeCamera
 
     camera = PinholeCamera.from_hfov(160, 120, 60)

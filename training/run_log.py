@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from mono_depth_recon.arrays import Depth, Rgb
 from mono_depth_recon.atomic import writable_folder, write_atomically
-from mono_depth_recon.benchmark.models import commit
+from mono_depth_recon.benchmark.machine import commit
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.pictures.panels import Panel, colorize_depth, compose, depth_limits, depth_panel, write_png
 

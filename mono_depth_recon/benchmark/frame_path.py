@@ -6,65 +6,31 @@ processes through ROS 2 is measured by the nodes' own benchmark.
 
 from __future__ import annotations
 
-import csv
-import importlib.metadata
-import io
-import os
-import platform
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import filters
 from ..arrays import Depth, Points, Rgb
-from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project, unpack_rgb
 from ..config import Config, with_values
 from ..errors import DataError, MonoDepthError
 from ..mesh.surface import make_mesh
-from ..models.runtimes.base import cpu_name
 from ..pipeline import DepthReconstructor, Wanted
+from .machine import fresh_process
+from .rows import Row
+from .scene import distance_to_walls, room
 
 RUNTIMES = ("openvino", "torch")
 HEAVY = ("torch", "open3d", "rclpy", "transformers")
-_LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "nncf", "torch", "transformers",
-              "open3d", "open3d-cpu")
-# Half width, height above and below the camera, and depth of the room, metres
-_ROOM = (2.0, 1.3, 1.2, 4.0)
 _LENS = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure. `value` None: the measurement failed, and `note` says why."""
-
-    name: str
-    value: float | None
-    unit: str = ""
-    limit: float | None = None
-    note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """failed, or ok / over for figures that have a limit."""
-        if self.value is None:
-            return "failed"
-        return "" if self.limit is None else "ok" if self.value <= self.limit else "over"
-
-    @property
-    def cells(self) -> tuple[str, str, str, str, str]:
-        """name, value with unit, limit, verdict, note."""
-        return self.name, _number(self.value, self.unit), _number(self.limit, self.unit), self.verdict, self.note
 
 
 @dataclass(frozen=True)
@@ -222,28 +188,6 @@ MEASUREMENTS: dict[str, Measurement] = {
 }
 
 
-def room(camera: PinholeCamera) -> tuple[Depth, Rgb]:
-    """Exact depth (H, W) of a box-shaped room seen by the undistorted camera, and tiled walls (H, W, 3)."""
-    half, above, below, far = _ROOM
-    x, y = (ray.astype(np.float64) for ray in camera.rays)
-    with np.errstate(divide="ignore"):
-        to_side = half / np.abs(x)[None]
-        to_floor_or_ceiling = (np.where(y > 0, below, above) / np.abs(y))[:, None]
-    depth = np.minimum(np.minimum(to_side, to_floor_or_ceiling), far)
-    tiles = sum(np.floor(4 * where) for where in (depth * x[None], depth * y[:, None], depth)) % 2
-    shade = (70 + 110 * tiles) * (1 - 0.1 * depth)
-    rgb = shade[..., None] * np.array([1.0, 0.93, 0.8])
-    return depth.astype(np.float32), np.clip(rgb, 0, 255).astype(np.uint8)
-
-
-def distance_to_walls(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) metres from points (N, 3) to the nearest wall of `room`."""
-    half, above, below, far = _ROOM
-    x, y, z = points.T
-    gaps = np.stack([half - np.abs(x), y + above, below - y, far - z])
-    return np.abs(gaps).min(axis=0)
-
-
 def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb) -> None:
     """Compares with the definition in float64; the timing of a wrong result is worth nothing."""
     u, v = np.arange(camera.width), np.arange(camera.height)[:, None]
@@ -264,60 +208,3 @@ def medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[flo
             function()
             taken.append(time.perf_counter() - start)
     return [median(taken) for taken in seconds]
-
-
-def fresh_process(code: str, *arguments: str, timeout_s: float = 120) -> str:
-    """What `code` prints last in a new interpreter. Raises DataError with its last line where it fails."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=timeout_s,
-                            check=False, env=environment)
-    if result.returncode:
-        last = (result.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise DataError(f"the fresh process ended with {result.returncode}: {last}")
-    return result.stdout.strip().splitlines()[-1]
-
-
-def write_report(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
-    """Writes benchmark.md and benchmark.csv and returns their paths. Raises DataError."""
-    folder = writable_folder(folder)
-    texts = {folder / "benchmark.md": markdown(rows), folder / "benchmark.csv": csv_text(rows)}
-    for path, text in texts.items():
-        write_atomically(path, [text.encode()])
-    report, table = texts
-    return report, table
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table below a line about machine and libraries."""
-    lines = ["| measurement | median | limit | verdict | note |", "| --- | --- | --- | --- | --- |"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row.cells) + " |" for row in rows]
-    return f"{device()}; {versions()}.\n\n" + "\n".join(lines) + "\n"
-
-
-def csv_text(rows: Sequence[Row]) -> str:
-    """The rows with full figures, one line each, with machine and libraries on every line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("measurement", "value", "unit", "limit", "verdict", "note", "device", "versions"))
-    for row in rows:
-        writer.writerow((row.name, row.value, row.unit, row.limit, row.verdict, row.note, device(), versions()))
-    return text.getvalue()
-
-
-def device() -> str:
-    """CPU and the cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu_name()}, {cores} cores, {platform.system()} {platform.machine()}"
-
-
-def versions() -> str:
-    """Python and those of the libraries that are installed."""
-    installed = {dist.metadata["Name"].lower(): dist.version for dist in importlib.metadata.distributions()}
-    found = [f"{name} {installed[name]}" for name in _LIBRARIES if name in installed]
-    return ", ".join([f"Python {platform.python_version()}", *found])
-
-
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f} {unit}".strip() if abs(value) >= 1000 else f"{value:.3g} {unit}".strip()

@@ -27,7 +27,9 @@ from ..fusion.fusion import FUSED, Fusion, FusionFrame
 from ..fusion.scale import on_grid
 from ..mesh.surface import cloud_from_organised, make_mesh
 from ..pipeline import DepthReconstructor, Wanted
-from .frame_path import Measurement, Row, Settings, distance_to_walls, medians, room
+from .frame_path import Measurement, Settings, medians
+from .rows import Row
+from .scene import distance_to_walls, room
 
 _SEED, _FRAMES, _LOOP = 20007, 60, 120
 _PERIOD_MS = 100.0  # 10 Hz

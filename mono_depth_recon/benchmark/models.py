@@ -12,7 +12,6 @@ import io
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,8 @@ from ..errors import DataError, MonoDepthError
 from ..frames import Prediction
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
-from .frame_path import device, room, versions
+from .machine import commit, device, peak_bytes, versions
+from .scene import room
 
 LIMIT_S = 1800
 COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "prepare ms", "network ms",
@@ -215,14 +215,6 @@ def _map(prediction: Prediction) -> NDArray[np.float32]:
     return answer
 
 
-def peak_bytes() -> int:
-    """Peak resident memory of this process; ru_maxrss would be that of its parent where that was larger."""
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-    peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
-    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _gpu_bytes() -> int:
     torch = sys.modules.get("torch")
     return int(torch.cuda.max_memory_allocated()) if torch is not None and torch.cuda.is_available() else 0
@@ -256,19 +248,6 @@ def write_tables(folder: Path, results: Sequence[Result], note: str = "") -> tup
         write_atomically(path, [text.encode()])
     report, table = texts
     return report, table
-
-
-def commit() -> str:
-    """'commit abc1234' of the source tree the package lies in, or its version where it is installed."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-    if (here.parent / ".git").exists():
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return f"commit {done.stdout.strip()}"
-    from .. import __version__
-
-    return f"mono_depth_recon {__version__}"
 
 
 def _size_text(settings: ModelConfig) -> str:

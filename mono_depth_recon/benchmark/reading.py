@@ -14,8 +14,9 @@ import numpy as np
 from ..camera import PinholeCamera
 from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import DataError, MonoDepthError
-from .frame_path import Row, fresh_process, room
-from .models import peak_bytes
+from .machine import fresh_process, peak_bytes
+from .rows import Row
+from .scene import room
 
 RATE_HZ = 30.0
 MOST_OF_REAL_TIME = 0.2  # five times real time

@@ -9,25 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import (
-    frame_path as benchmark,
-)
-from ..benchmark import (
-    fusion as benchmark_fusion,
-)
-from ..benchmark import (
-    models as benchmark_models,
-)
-from ..benchmark import (
-    reading as benchmark_reading,
-)
+from ..benchmark import frame_path, fusion, models, reading
+from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
 
 _DESCRIPTION = """Measures the frame path within one process (results are checked before they are timed), or with
 --models every combination of models, runtimes, precisions and sizes, each in a fresh process."""
-_NAMES = (*benchmark.MEASUREMENTS, *benchmark_fusion.MEASUREMENTS)
+_NAMES = (*frame_path.MEASUREMENTS, *fusion.MEASUREMENTS)
 
 
 def add_parser(commands: Any) -> None:
@@ -41,13 +31,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="runs of each timing (default: 50)")
     parser.add_argument("--reading", nargs="?", type=float, const=300.0, metavar="MB",
                         help="measure the reading of bags instead, of this size (default: 300)")
-    models = parser.add_argument_group("models")
-    models.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
-    models.add_argument("--random-weights", action="store_true",
+    group = parser.add_argument_group("models")
+    group.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
+    group.add_argument("--random-weights", action="store_true",
                         help="random numbers as weights, in the published architecture: speed and memory need no more")
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
-        models.add_argument(f"--{name}", nargs="+", default=[row.default], type=row.type, metavar=row.type.__name__,
+        group.add_argument(f"--{name}", nargs="+", default=[row.default], type=row.type, metavar=row.type.__name__,
                             help=f"{row.range_text} (default: {row.default})")
     add_flags(parser, ("model.name", "model.checkpoint", "model.output", "model.device", "model.compile",
                        "model.cuda_graphs", "model.calibration", "model.accept_noncommercial", "model.uncertainty",
@@ -69,14 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
-    settings = benchmark.Settings(config_of(arguments), arguments.repeats)
-    measured = (benchmark.measure(settings, arguments.only, benchmark_fusion.MEASUREMENTS)
-                if arguments.reading is None else benchmark_reading.measure_reading(arguments.reading))
+    settings = frame_path.Settings(config_of(arguments), arguments.repeats)
+    measured = (frame_path.measure(settings, arguments.only, fusion.MEASUREMENTS)
+                if arguments.reading is None else reading.measure_reading(arguments.reading))
     for row in measured:
         name, value, limit, verdict, note = row.cells
         print(f"{name:55} {value:>14}  {verdict:6}  {f'limit {limit}  ' if limit else ''}{note}".rstrip(), flush=True)
         rows.append(row)
-    report, table = benchmark.write_report(arguments.output, rows)
+    report, table = write_report(arguments.output, rows)
     print(f"written to {report} and {table}")
     return 1 if any(row.verdict in ("failed", "over") for row in rows) else 0
 
@@ -91,14 +81,14 @@ def _run_models(arguments: argparse.Namespace) -> int:
         if arguments.random_weights:  # no published weights are read, and nothing of theirs is kept in the user's cache
             config = with_values(config, {"model.accept_noncommercial": True})
             environment = {"XDG_CACHE_HOME": folder}
-        plan = benchmark_models.Plan(arguments.models, **lists, config=config, repeats=arguments.repeats,
+        plan = models.Plan(arguments.models, **lists, config=config, repeats=arguments.repeats,
                                      checkpoints=checkpoints, environment=environment)
         results = []
-        for result in benchmark_models.measure_models(plan, _announce):
+        for result in models.measure_models(plan, _announce):
             print("  ".join(cell for cell in result.cells if cell), flush=True)
             results.append(result)
     note = "Weights are random numbers: speed and memory are those of the architecture." if checkpoints else ""
-    report, table = benchmark_models.write_tables(arguments.output, results, note)
+    report, table = models.write_tables(arguments.output, results, note)
     print(f"written to {report} and {table}")
     return 1 if any(result.reason for result in results) else 0
 

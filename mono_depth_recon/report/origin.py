@@ -10,8 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..atomic import write_atomically
-from ..benchmark.frame_path import device, versions
-from ..benchmark.models import commit
+from ..benchmark.machine import commit, device, versions
 
 
 def write_origin(folder: Path, command: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from .message import attribution_of
 from .results import Results, read_log, read_results
 from .sections import Section, head, notes, paper, scores, table_3, three_d
 
-_ASSETS = "report_assets"
+_ASSETS = "assets"
 
 
 def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:

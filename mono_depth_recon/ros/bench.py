@@ -22,7 +22,9 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from ..benchmark.frame_path import Row, medians, room, write_report
+from ..benchmark.frame_path import medians
+from ..benchmark.rows import Row, write_report
+from ..benchmark.scene import room
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project
 from ..errors import DataError, MonoDepthError

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..benchmark.frame_path import Row
+from ..benchmark.rows import Row
 from ..errors import DataError
 from .demo_processes import Children, own_domain
 
