@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 
 from ..alignment import on_rectified_grid
 from ..camera import PinholeCamera
-from ..config_evaluation import LiveEvaluationConfig
+from ..config import LiveEvaluationConfig
 from ..errors import DataError
 from ..frames import Frame
 from ..metrics.live import LiveMeter, compared

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from ...config import nearest, rows_of
-from ...config_param import Value, param
+from ...config import Value, nearest, param, rows_of
 from ...errors import ConfigError
 
 T = TypeVar("T")
