@@ -23,7 +23,7 @@ setup-test:
 	@tools/setup_env.sh test
 
 demo: setup-demo
-	$(VENV)/python -m mono_depth_recon.ros.demo --output "$(OUTPUT)" $(if $(DATA),--data "$(DATA)")
+	$(VENV)/python -m mono_depth_recon.ros.tools.demo --output "$(OUTPUT)" $(if $(DATA),--data "$(DATA)")
 
 lint: setup-test
 	$(VENV)/ruff check
@@ -37,7 +37,7 @@ soak: setup-test
 
 bench: setup-test
 	$(VENV)/python -m mono_depth_recon.cli benchmark
-	$(VENV)/python -m mono_depth_recon.ros.bench $(ARGS)
+	$(VENV)/python -m mono_depth_recon.ros.tools.bench $(ARGS)
 
 clean:
 	rm -rf build install log demo_output bench_output results *.egg-info .pytest_cache .mypy_cache .ruff_cache

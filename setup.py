@@ -9,11 +9,11 @@ from distutils.command.install_data import install_data
 
 PACKAGE = "mono_depth_recon"
 EXECUTABLES = {
-    "recon_node": "mono_depth_recon.ros.recon_node:main",
-    "rooms_camera": "mono_depth_recon.ros.rooms_camera:main",
-    "replay": "mono_depth_recon.ros.replay:main",
-    "recorder": "mono_depth_recon.ros.recorder:main",
-    "demo": "mono_depth_recon.ros.demo:main",
+    "recon_node": "mono_depth_recon.ros.node.recon_node:main",
+    "rooms_camera": "mono_depth_recon.ros.cameras.rooms_camera:main",
+    "replay": "mono_depth_recon.ros.cameras.replay:main",
+    "recorder": "mono_depth_recon.ros.tools.recorder:main",
+    "demo": "mono_depth_recon.ros.tools.demo:main",
     "evaluate_tum": "mono_depth_recon.cli.evaluate:main",
     "mono-depth-recon": "mono_depth_recon.cli:main",
 }

@@ -196,7 +196,7 @@ class Processes:
         return self._started[-1]
 
     def python(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Process:
-        """Starts this interpreter: `python("-m", "mono_depth_recon.ros.recon_node")`."""
+        """Starts this interpreter: `python("-m", "mono_depth_recon.ros.node.recon_node")`."""
         return self.start([sys.executable, *arguments], env, cwd)
 
     def kill_all(self) -> None:

@@ -13,25 +13,61 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mono_depth_recon"
 
-# A group may import the groups above it. Rooms of one group do not import each other, but for the foundation, which
-# builds on itself without a cycle, for fusion, which may use mesh, and for training/evaluate_tum.py, which is a command
-# under another name. mesh_files.py belongs to the room mesh.
-GROUPS = (
-    ("arrays", "atomic", "camera", "config", "errors", "frames"),
-    ("alignment", "cloud", "filters", "photo", "pictures"),
-    ("datasets", "fusion", "mesh", "metrics", "models"),
-    ("pipeline", "snapshot"),
+# The folders and files of the package, lowest layer first. What stands in a layer may import the layers below it;
+# within a layer only the ground floor and the pairs of BESIDE may. There is no circle of imports anywhere, between the
+# files of a folder neither. `training` is the top-level folder.
+LAYERS = (
+    ("arrays", "atomic", "camera", "errors", "frames", "config"),
+    ("alignment", "cloud", "filters", "messages", "photo"),
+    ("datasets", "mesh", "metrics", "models"),
+    ("fusion", "pictures", "workers"),
+    ("pipeline",),
+    ("sequence",),
     ("benchmark", "evaluation"),
     ("report",),
     ("cli", "ros", "training"),
 )
-ALSO = {("fusion", "mesh"), ("training", "cli")}
+BESIDE = {("workers", "fusion"), ("training", "cli")}  # training/evaluate_tum.py is a command under another name
 TORCH = {"captum", "segmentation_models_pytorch", "timm", "torch", "torchvision", "transformers"}
-HEAVY = TORCH | {"cv2", "h5py", "lightning", "matplotlib", "nncf", "onnx", "onnxruntime", "onnxscript", "open3d",
-                 "openvino", "optuna", "rosbags", "scipy", "skimage", "sklearn", "torchmetrics"}
-ROS = {"ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch",
-       "launch_ros", "lifecycle_msgs", "nav_msgs", "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs",
-       "sensor_msgs_py", "std_msgs", "std_srvs", "tf2_msgs", "tf2_ros", "visualization_msgs"}
+HEAVY = TORCH | {
+    "cv2",
+    "h5py",
+    "lightning",
+    "matplotlib",
+    "nncf",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "open3d",
+    "openvino",
+    "optuna",
+    "rosbags",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "torchmetrics",
+}
+ROS = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "nav_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "sensor_msgs_py",
+    "std_msgs",
+    "std_srvs",
+    "tf2_msgs",
+    "tf2_ros",
+    "visualization_msgs",
+}
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
 
 
@@ -48,17 +84,9 @@ def parsed(path: Path) -> ast.Module:
 
 
 def room_of(path: Path) -> str:
-    """The room of a file: `mesh` for mesh.py and mesh_files.py, the folder for models/ and the like."""
+    """The room of a file: `mesh` for mesh/files.py, `camera` for camera.py, `training` for all of training/."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    if parts[0] == "training":
-        return "training"
-    return room_named(parts[1])
-
-
-def room_named(module: str) -> str:
-    """`mesh` for mesh and mesh_files: a room may be several modules that share its name."""
-    rooms = [room for group in GROUPS for room in group]
-    return next((room for room in rooms if module == room or module.startswith(f"{room}_")), module)
+    return "training" if parts[0] == "training" else parts[1]
 
 
 def imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, int]]:
@@ -77,7 +105,7 @@ def absolute_base(node: ast.ImportFrom, path: Path) -> str:
     if not node.level:
         return node.module or ""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    package = parts[:-node.level]
+    package = parts[: -node.level]
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
@@ -106,32 +134,56 @@ def own_rooms(path: Path) -> Iterator[tuple[str, int]]:
         if parts[0] == "training":
             yield "training", line
         elif parts[0] == PACKAGE and len(parts) > 1 and is_module(parts[1]):
-            yield room_named(parts[1]), line
+            yield parts[1], line
 
 
 def is_module(name: str) -> bool:
     return (ROOT / PACKAGE / f"{name}.py").exists() or (ROOT / PACKAGE / name).is_dir()
 
 
-def group_of(room: str) -> int:
-    return next((index for index, group in enumerate(GROUPS) if room in group), len(GROUPS))
+def layer_of(room: str) -> int:
+    return next((index for index, layer in enumerate(LAYERS) if room in layer), len(LAYERS))
 
 
 def may_import(room: str, other: str) -> bool:
-    if other == room or (room, other) in ALSO:
+    if other == room or (room, other) in BESIDE:
         return True
-    return group_of(other) < group_of(room) or group_of(other) == group_of(room) == 0
+    return layer_of(other) < layer_of(room) or layer_of(other) == layer_of(room) == 0
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_files(path: Path, names: set[str]) -> set[str]:
+    """The modules of this project that a file imports anywhere, also within functions; not those for types alone."""
+    tree = parsed(path)
+    for_types = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    found = {name for name, line in imports(tree, path) if line not in for_types and name in names}
+    packages = {name for name in found if any(other.startswith(f"{name}.") for other in found)}
+    return found - packages - {module_name(path)}
 
 
 def test_every_file_has_a_room_in_the_table() -> None:
-    rooms = {room for group in GROUPS for room in group} | {"__init__"}
-    assert not [where(path, 1) for path in modules() if room_of(path) not in rooms], "add it to GROUPS"
+    rooms = {room for layer in LAYERS for room in layer} | {"__init__"}
+    assert not [where(path, 1) for path in modules() if room_of(path) not in rooms], "add it to LAYERS"
+    assert not [room for room in rooms - {"__init__", "training"} if not is_module(room)], "LAYERS names what is gone"
 
 
 def test_imports_run_one_way() -> None:
-    backwards = [f"{where(path, line)}: {room_of(path)} imports {other}, which stands beside or above it"
-                 for path in modules() if room_of(path) != "__init__"
-                 for other, line in own_rooms(path) if not may_import(room_of(path), other)]
+    backwards = [
+        f"{where(path, line)}: {room_of(path)} imports {other}, which stands beside or above it"
+        for path in modules()
+        if room_of(path) != "__init__"
+        for other, line in own_rooms(path)
+        if not may_import(room_of(path), other)
+    ]
     assert not backwards, "\n".join(backwards)
 
 
@@ -139,41 +191,62 @@ def test_the_package_itself_imports_nothing() -> None:
     assert not list(own_rooms(ROOT / PACKAGE / "__init__.py"))
 
 
-def test_the_foundation_has_no_import_cycle() -> None:
-    graph = {path.stem: {name for name, _ in own_rooms(path)} - {path.stem}
-             for path in modules() if path.parent.name == PACKAGE and path.stem in GROUPS[0]}
+def test_there_is_no_circle_of_imports() -> None:
+    paths = {module_name(path): path for path in modules()}
+    graph = {name: imported_files(path, set(paths)) for name, path in paths.items()}
     while graph:
         leaves = [name for name, needed in graph.items() if not needed & graph.keys()]
-        assert leaves, f"import cycle among {sorted(graph)}"
+        assert leaves, f"circles of imports within {circle(graph)}"
         for name in leaves:
             del graph[name]
 
 
+def circle(graph: dict[str, set[str]]) -> str:
+    """One circle of a graph in which everything needs something."""
+    walked = [next(iter(graph))]
+    while walked[-1] not in walked[:-1]:
+        walked.append(sorted(graph[walked[-1]] & graph.keys())[0])
+    return " -> ".join(walked[walked.index(walked[-1]) :])
+
+
 def test_torch_stays_in_models_and_training_and_ros_in_ros() -> None:
-    strays = [f"{where(path, line)} imports {name}"
-              for path in modules() for name, line in imports(parsed(path), path)
-              if (name.split(".")[0] in ROS and room_of(path) != "ros")
-              or (name.split(".")[0] in TORCH and room_of(path) not in ("models", "training"))]
+    strays = [
+        f"{where(path, line)} imports {name}"
+        for path in modules()
+        for name, line in imports(parsed(path), path)
+        if (name.split(".")[0] in ROS and room_of(path) != "ros")
+        or (name.split(".")[0] in TORCH and room_of(path) not in ("models", "training"))
+    ]
     assert not strays, "\n".join(strays)
 
 
 def test_heavy_libraries_load_inside_the_functions_that_use_them() -> None:
     """But for training/, torch in the files of models/ that are about torch, and cv2 beside rclpy in ros/."""
     exempt = {"models": TORCH, "ros": {"cv2"}, "training": HEAVY}
-    eager = [f"{where(path, line)} imports {name} at module level: import it where it is used"
-             for path in modules() for statement in module_level(parsed(path))
-             for name, line in imports(statement, path)
-             if name.split(".")[0] in HEAVY - exempt.get(room_of(path), set())]
+    eager = [
+        f"{where(path, line)} imports {name} at module level: import it where it is used"
+        for path in modules()
+        for statement in module_level(parsed(path))
+        for name, line in imports(statement, path)
+        if name.split(".")[0] in HEAVY - exempt.get(room_of(path), set())
+    ]
     assert not eager, "\n".join(eager)
 
 
 def test_files_and_functions_stay_small_and_have_names_that_say_something() -> None:
-    large = [f"{where(path, 1)}: {lines} lines, it is two rooms" for path in modules()
-             if (lines := path.read_text(encoding="utf-8").count("\n")) > 400]
+    large = [
+        f"{where(path, 1)}: {lines} lines, it is two rooms"
+        for path in modules()
+        if (lines := path.read_text(encoding="utf-8").count("\n")) > 400
+    ]
     vague = [f"{where(path, 1)}: the name says nothing" for path in modules() if path.stem in BANNED_NAMES]
-    long = [f"{where(path, node.lineno)}: {node.name} has {lines} lines" for path in modules()
-            for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 60]
+    long = [
+        f"{where(path, node.lineno)}: {node.name} has {lines} lines"
+        for path in modules()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
+    ]
     assert not large + vague + long, "\n".join(large + vague + long)
 
 
@@ -182,7 +255,8 @@ def test_importing_loads_no_heavy_library(module: str) -> None:
     """In a fresh process: what `import` leaves in sys.modules."""
     heavy = ("torch", "open3d", "rclpy", "transformers", "openvino", "matplotlib")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
-                            cwd=ROOT)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"

@@ -30,10 +30,10 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.tum import TumFolder
-from mono_depth_recon.evaluation.fusion import predicted
 from mono_depth_recon.fusion.tsdf_map import TsdfMap
 from mono_depth_recon.pictures import views
 from mono_depth_recon.pipeline import DepthReconstructor
+from mono_depth_recon.sequence import predicted
 
 FLAGS = ("--camera", CAMERA, "--fusion.voxel_size", "0.04", "--fusion.device", "cpu")
 NEAR = 2.013

@@ -18,11 +18,11 @@ from conftest import Process, Processes
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.mesh.surface import Cloud, clean_cloud
-from mono_depth_recon.ros import demo_processes
-from mono_depth_recon.ros.demo import FILES, tum_source
-from mono_depth_recon.ros.demo_processes import Children, own_domain
+from mono_depth_recon.ros.tools import demo_processes
+from mono_depth_recon.ros.tools.demo import FILES, tum_source
+from mono_depth_recon.ros.tools.demo_processes import Children, own_domain
 
-DEMO = ("-m", "mono_depth_recon.ros.demo")
+DEMO = ("-m", "mono_depth_recon.ros.tools.demo")
 MARK = "MONO_DEPTH_RECON_DEMO_TEST"
 
 

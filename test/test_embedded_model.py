@@ -16,7 +16,8 @@ from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.card import ModelCard, load_card
-from mono_depth_recon.models.table import EMBEDDED, load_model
+from mono_depth_recon.models.loading import load_model
+from mono_depth_recon.models.table import EMBEDDED
 
 CARD = EMBEDDED / "unetpp_mobile.json"
 TEST_SEEDS = (90_001, 90_004, 90_009)  # rooms that no training uses
@@ -88,7 +89,7 @@ def test_runs_on_openvino_without_torch() -> None:
               "import numpy as np\n"
               "from mono_depth_recon.camera import PinholeCamera\n"
               "from mono_depth_recon.config import ModelConfig\n"
-              "from mono_depth_recon.models.table import load_model\n"
+              "from mono_depth_recon.models import load_model\n"
               "camera = PinholeCamera.from_hfov(640, 480, 60)\n"
               "rgb = np.full((480, 640, 3), 90, np.uint8)\n"
               "depth = load_model(ModelConfig(), 1).predict([(rgb, camera)])[0].depth\n"

@@ -14,9 +14,11 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.models import table
+from mono_depth_recon.models import loading
 from mono_depth_recon.models.base import DepthModel, Output, View
-from mono_depth_recon.models.ensemble import Ensemble, load_ensemble, member_names
+from mono_depth_recon.models.ensemble import Ensemble, member_names
+from mono_depth_recon.models.loading import load_ensemble
+from mono_depth_recon.models.table import EMBEDDED
 
 CAMERA = PinholeCamera.from_hfov(80, 60, 60)
 VIEW: View = (np.zeros((60, 80, 3), np.uint8), CAMERA)
@@ -135,7 +137,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[ModelConfig]:
         seen.append(settings)
         return Member(PLANE, name=settings.name)
 
-    monkeypatch.setattr(table, "load_model", load)
+    monkeypatch.setattr(loading, "load_model", load)
     return seen
 
 
@@ -150,11 +152,11 @@ def test_members_are_loaded_with_their_own_name_and_checkpoint(loaded: list[Mode
 def test_an_ensemble_by_name_is_loaded_with_its_members(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     for suffix in (".json", ".onnx"):
-        shutil.copy((table.EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path / f"copy{suffix}")
+        shutil.copy((EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path / f"copy{suffix}")
     settings = ModelConfig(name="ensemble:unetpp_mobile+unetpp_mobile", uncertainty="ensemble", runtime="openvino",
                            checkpoint=f"{os.pathsep}{tmp_path / 'copy.json'}")
-    single = table.load_model(ModelConfig(runtime="openvino"), 1).predict([VIEW])[0].depth
-    depth, sigma = known(table.load_model(settings, 1).predict([VIEW])[0])
+    single = loading.load_model(ModelConfig(runtime="openvino"), 1).predict([VIEW])[0].depth
+    depth, sigma = known(loading.load_model(settings, 1).predict([VIEW])[0])
     np.testing.assert_allclose(depth, single, rtol=1e-5)
     assert sigma.max() < 1e-5
 

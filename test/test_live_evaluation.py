@@ -37,8 +37,17 @@ def evaluation(client: RosClient) -> tuple[bytes, dict[str, str]]:
 
 def test_depth_is_compared_with_a_camera_beside_it(client: RosClient, processes: Processes) -> None:
     """The same image again and again, against a slanted wall of half the resolution; then the depth camera stops."""
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", "-p", "evaluation.enabled:=true",
-                            "-p", "evaluation.rate:=0.0", "-r", "reference_depth:=reference/image")
+    node = processes.python(
+        "-m",
+        "mono_depth_recon.ros.node.recon_node",
+        "--ros-args",
+        "-p",
+        "evaluation.enabled:=true",
+        "-p",
+        "evaluation.rate:=0.0",
+        "-r",
+        "reference_depth:=reference/image",
+    )
     node.wait_for("ready", 120)
     client.listen(Image, "depth/image_rect")
     client.listen(DiagnosticArray, "/diagnostics")
@@ -70,7 +79,9 @@ def test_depth_is_compared_with_a_camera_beside_it(client: RosClient, processes:
 
 
 def test_a_missing_depth_camera_is_said(client: RosClient, processes: Processes) -> None:
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", "-p", "evaluation.enabled:=true")
+    node = processes.python(
+        "-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", "-p", "evaluation.enabled:=true"
+    )
     node.wait_for("ready", 120)
     client.listen(DiagnosticArray, "/diagnostics")
     rgb = np.zeros((240, 320, 3), np.uint8)

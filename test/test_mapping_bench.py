@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.ros import bench_mapping
+from mono_depth_recon.ros.tools import bench_mapping
 
 
 def turn(fusing: bool, p50: float | None, integrated: int = 0) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def fresh(robot: tuple[Robot, Process, Path]) -> tuple[Robot, Process, Path]:
 def start(processes: Processes, *parameters: str, env: dict[str, str] | None = None, ready: bool = True) -> Process:
     given = [*parameters, *(f"{name}:={str(value).lower()}" for name, value in FUSING.items())]
     words = [word for parameter in given for word in ("-p", parameter)]
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", *words, env=env)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words, env=env)
     if ready:
         node.wait_for("ready", 60)
     return node
@@ -461,7 +461,7 @@ def test_our_own_camera_needs_two_parameters(ros_domain: int, processes: Process
         client.listen(PointCloud2, "map_points")
         client.listen(Odometry, "odometry")
         start(processes, "fusion.enabled:=true", "fusion.world_frame:=world", env=with_tf())
-        camera = processes.python("-m", "mono_depth_recon.ros.rooms_camera", *flags, env=with_tf())
+        camera = processes.python("-m", "mono_depth_recon.ros.cameras.rooms_camera", *flags, env=with_tf())
         camera.wait_for("poses, if any, in frame 'world' on /odometry (/tf)", 60)
         client.wait_for("map_points", 1, 60)
     points = points_from_msg(client.received["map_points"][-1])[0, :, :3]

@@ -12,8 +12,8 @@ from std_msgs.msg import Header
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.datasets.bags.poses import Transform
 from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros.mapping.transform_tree import NotYet, TransformTree, without_child
 from mono_depth_recon.ros.tf_messages import transform_to_msg
-from mono_depth_recon.ros.transform_tree import NotYet, TransformTree, without_child
 
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 

@@ -34,11 +34,11 @@ def of_the_map(client: RosClient, key: str) -> int:
 @pytest.mark.timeout(SECONDS + 600)
 def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
     """Every frame fused, every block replaced many times, map and marker shown meanwhile."""
-    camera = processes.python("-m", "mono_depth_recon.ros.rooms_camera", "--rate", "10")
+    camera = processes.python("-m", "mono_depth_recon.ros.cameras.rooms_camera", "--rate", "10")
     parameters = ["fusion.enabled:=true", "fusion.poses:=odometry", f"fusion.max_blocks:={BLOCKS}",
                   "fusion.mesh_rate:=1.0", "fusion.keyframe_distance:=0.0", "fusion.keyframe_angle:=0.0"]
     words = [word for parameter in parameters for word in ("-p", parameter)]
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", *words)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     node.wait_for("ready", 60)
     camera.wait_for("ready", 300)
     samples: list[tuple[float, float]] = []

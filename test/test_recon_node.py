@@ -52,7 +52,7 @@ def client(ros_domain: int) -> Iterator[RosClient]:
 def start(processes: Processes, *parameters: str, remap: Sequence[str] = (), ready: bool = True) -> Process:
     """recon_node with `name:=value` parameters and `from:=to` remappings."""
     words = [w for p in parameters for w in ("-p", p)] + [w for r in remap for w in ("-r", r)]
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", *(["--ros-args", *words] if words else []))
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", *(["--ros-args", *words] if words else []))
     if ready:
         node.wait_for("ready")
     return node
@@ -298,7 +298,7 @@ def test_refuses_to_start_with_one_line(ros_domain: int, processes: Processes, a
 
 @pytest.mark.parametrize("words", [["--bogus"], ["--params-file", "/nowhere.yaml"]])
 def test_wrong_ros_arguments_are_said(ros_domain: int, processes: Processes, words: list[str]) -> None:
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", *words)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     assert node.wait() == 2
     assert words[-1] in node.output and "Traceback" not in node.output
 

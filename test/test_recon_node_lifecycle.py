@@ -38,7 +38,7 @@ def client(ros_domain: int) -> Iterator[RosClient]:
 def start(processes: Processes, *parameters: str, wait_for: str = "ready") -> Process:
     """recon_node with `name:=value` parameters."""
     words = [word for parameter in parameters for word in ("-p", parameter)]
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", *(["--ros-args", *words] if words else []))
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", *(["--ros-args", *words] if words else []))
     if wait_for:
         node.wait_for(wait_for)
     return node

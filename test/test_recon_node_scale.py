@@ -92,7 +92,7 @@ def expected(rgb: NDArray[np.uint8], **values: object) -> Frame:
 
 def start(processes: Processes, **parameters: object) -> Process:
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    node = processes.python("-m", "mono_depth_recon.ros.recon_node", "--ros-args", *words)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     node.wait_for("ready", LOADING_S)
     return node
 

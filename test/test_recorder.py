@@ -26,7 +26,7 @@ from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.mesh.files import write_cloud
 from mono_depth_recon.mesh.surface import clean_cloud, cloud_from_organised
 from mono_depth_recon.ros.conversions import depth_to_msg, points_to_msg, rgb_to_msg
-from mono_depth_recon.ros.frame_log import FrameLog
+from mono_depth_recon.ros.tools.frame_log import FrameLog
 
 CAMERA = PinholeCamera.from_hfov(64, 48, 60.0)
 LATENCY_S, PERIOD_S = 0.08, 0.1
@@ -178,7 +178,7 @@ def fake(ros_domain: int, tmp_path: Path) -> Iterator[FakeNode]:
 def start(processes: Processes, fake: FakeNode | None, output: Path, *arguments: str) -> Process:
     if fake is not None:
         fake.start()
-    return processes.python("-m", "mono_depth_recon.ros.recorder", "--output", output, *arguments)
+    return processes.python("-m", "mono_depth_recon.ros.tools.recorder", "--output", output, *arguments)
 
 
 def test_it_measures_and_leaves_one_frame_with_its_mesh(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:

@@ -23,14 +23,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import CalibrationError, ConfigError, MonoDepthError
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.ros.camera_source import Cue, Player, time_from_seconds
+from mono_depth_recon.ros.cameras.player import Cue, Player, time_from_seconds
+from mono_depth_recon.ros.cameras.replay import Playlist, ReplaySettings, open_playlist
 from mono_depth_recon.ros.conversions import odometry_to_msg
-from mono_depth_recon.ros.replay import Playlist, ReplaySettings, open_playlist
 
 FRAMES, WIDTH, HEIGHT, GAP_S = 8, 64, 48, 0.1
 FIRST_STAMP = 1305031102.175304
 CAMERA = "50 51 31.5 23.5 0.1 -0.05 0.001 0.002 0.01"
-REPLAY = ("-m", "mono_depth_recon.ros.replay")
+REPLAY = ("-m", "mono_depth_recon.ros.cameras.replay")
 
 
 class Folder:

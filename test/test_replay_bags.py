@@ -17,9 +17,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf_standin import tf_message, with_tf
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.ros.replay import ReplaySettings, open_playlist, open_recording
+from mono_depth_recon.ros.cameras.replay import ReplaySettings, open_playlist, open_recording
 
-REPLAY = ("-m", "mono_depth_recon.ros.replay")
+REPLAY = ("-m", "mono_depth_recon.ros.cameras.replay")
 SLOWLY = ("--rate", "0.2", "--wait-subscribers", "1", "--stamps", "original")
 SCENE = Scene()
 

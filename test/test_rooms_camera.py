@@ -22,9 +22,9 @@ from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.messages import camera_of_info
-from mono_depth_recon.ros.room_renderer import GrowingLoop, RoomRenderer, render
+from mono_depth_recon.ros.cameras.room_renderer import GrowingLoop, RoomRenderer, render
 
-NODE = ("-m", "mono_depth_recon.ros.rooms_camera")
+NODE = ("-m", "mono_depth_recon.ros.cameras.rooms_camera")
 SEED, LENGTH, WIDTH, HEIGHT, HFOV = 3, 6, 80, 60, 70.0
 SMALL = ("--seed", str(SEED), "--length", str(LENGTH), "--width", str(WIDTH), "--height", str(HEIGHT),
          "--hfov", str(HFOV))  # fmt: skip

@@ -206,7 +206,7 @@ def planned(machine: Machine, *arguments: str) -> str:
 
 def test_make_demo_sets_up_and_runs_the_demo(machine: Machine) -> None:
     assert planned(machine, "demo").splitlines() == [
-        "tools/setup_env.sh demo", '.venv/bin/python -m mono_depth_recon.ros.demo --output "demo_output" ']
+        "tools/setup_env.sh demo", '.venv/bin/python -m mono_depth_recon.ros.tools.demo --output "demo_output" ']
     assert planned(machine, "demo", "DATA=/data/my desk").endswith('--data "/data/my desk"\n')
 
 

@@ -16,17 +16,7 @@ from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..errors import ConfigError, DataError, ModelError
-from ..evaluation.fusion import (
-    POSES,
-    FrameOf,
-    FusedScene,
-    compare,
-    compare_views,
-    for_measured_depth,
-    fuse_sequence,
-    measured,
-    predicted,
-)
+from ..evaluation.fusion import compare, compare_views
 from ..evaluation.overview import DepthSource, fused_overview
 from ..frames import Sample
 from ..fusion.fusion import NO_POSE
@@ -37,6 +27,7 @@ from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
+from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
 
 PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), *OFFLINE_FUSION, "cpu_threads",

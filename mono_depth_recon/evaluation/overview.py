@@ -16,7 +16,7 @@ from ..mesh.surface import Mesh
 from ..pictures.orbit import level_axes, upright
 from ..pictures.panels import Panel, compose, depth_panel
 from ..pictures.views import View, view_mesh
-from .fusion import FrameOf, FusedScene, frame_mesh
+from ..sequence import FrameOf, FusedScene, frame_mesh
 
 _VIEW = View("from the right, raised", 14.0, 24.0)
 _WIDTH = 1280

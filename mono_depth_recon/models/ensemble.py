@@ -1,21 +1,18 @@
 """Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
 
-The table calls `load_ensemble(member_names(settings.name), settings, threads) -> Ensemble`. All members are brought to
-the scale of the first metric one: metric ones by the median of the pixels' ratios, relative ones by scale and shift
-fitted robustly in disparity. Where all are relative the answer is relative disparity, at the scale of the first.
+All members are brought to the scale of the first metric one: metric ones by the median of the pixels' ratios, relative
+ones by scale and shift fitted robustly in disparity. Where all are relative the answer is relative disparity, at the
+scale of the first.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..alignment import depth_from_disparity, fit_scale
 from ..arrays import Depth
-from ..config import ModelConfig
 from ..errors import DataError, ModelError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
@@ -109,25 +106,3 @@ def member_names(name: str) -> list[str]:
     if nested := [part for part in names if part.startswith(PREFIX)]:
         raise ModelError(f"an ensemble holds single models, got '{nested[0]}' within '{name}'")
     return names
-
-
-def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0) -> Ensemble:
-    """The models called `names`, each loaded with `settings` but for its name and checkpoint. Raises ModelError.
-
-    `settings.output` is that of members hf:..., the table knows the others'. `settings.checkpoint` holds one path per
-    member, separated as in PATH (':'); an empty one takes the table's weights. Members that are alike in both are
-    refused: their spread would be zero.
-    """
-    from .table import load_model  # the table knows ensembles, so that it cannot be imported at the top
-
-    paths = settings.checkpoint.split(os.pathsep) if settings.checkpoint else [""] * len(names)
-    if len(paths) != len(names):
-        raise ModelError(f"model.checkpoint of an ensemble holds one path per member, separated by '{os.pathsep}' "
-                         f"(empty = the table's weights): expected {len(names)}, got {len(paths)}")
-    pairs = list(zip(names, paths, strict=True))
-    if len(set(pairs)) < len(pairs):
-        raise ModelError(f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
-                         f"checkpoints {', '.join(path or 'of the table' for path in paths)}")
-    return Ensemble([load_model(replace(settings, name=name, checkpoint=path, uncertainty="none",
-                                        output=settings.output if name.startswith("hf:") else "auto"), threads)
-                     for name, path in pairs])

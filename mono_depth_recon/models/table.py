@@ -6,14 +6,11 @@ import functools
 from pathlib import Path
 from typing import cast
 
-from ..config import ModelConfig, nearest
-from ..errors import ModelError
+from ..config import ModelConfig
 from .base import DepthModel, ModelSpec, Output
 from .canonical import load_canonical, load_unetpp_resnext50
-from .ensemble import PREFIX, load_ensemble, member_names
 from .hub import HubSource, cached_folder
-from .transformer import HF, Checkpoint, Focal, load_named, load_transformer
-from .uncertainty import with_uncertainty
+from .transformer import HF, Checkpoint, Focal, load_transformer
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -111,31 +108,3 @@ def declared_output(settings: ModelConfig) -> Output | None:
         return MODELS[settings.name].output
     named = settings.name.startswith(HF) and settings.output != "auto"
     return cast(Output, settings.output) if named else None
-
-
-def load_model(settings: ModelConfig, threads: int = 0) -> DepthModel:
-    """The model `settings.name`, ready to predict, telling sigma where asked. `threads` 0 = all cores.
-
-    Names are those of `MODELS`, `hf:<id or folder>` and `ensemble:<a>+<b>[+...]`. Raises ModelError.
-    """
-    return with_uncertainty(_single_or_ensemble(settings, threads), settings)
-
-
-def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
-    name = settings.name
-    if name.startswith(PREFIX):
-        return load_ensemble(member_names(name), settings, threads)
-    if name.startswith(HF):
-        return load_named(settings, threads, {row.hub.repo.lower(): row for row in CHECKPOINTS.values()})
-    if name not in MODELS:
-        raise ModelError(f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
-                         f"{HF}<id or folder>, {PREFIX}<a>+<b>)")
-    spec = MODELS[name]
-    _check_output(spec, settings.output)
-    return spec.load(settings, threads)
-
-
-def _check_output(spec: ModelSpec, asked: str) -> None:
-    if asked not in ("auto", spec.output):
-        raise ModelError(f"{spec.name} answers {spec.output}, model.output asks for {asked}: leave it at auto; metres "
-                         "of a relative model come by scale.source")

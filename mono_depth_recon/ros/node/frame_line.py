@@ -17,22 +17,22 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ..alignment import no_metres, not_needed
-from ..arrays import Points
-from ..camera import PinholeCamera
-from ..config import Config
-from ..errors import DataError, MonoDepthError
-from ..frames import Frame
-from ..messages import rgb_of
-from ..pipeline import DepthReconstructor, Wanted
-from .complaints import Complaints
-from .conversions import image_from_msg
-from .frame_worker import FrameStats, FrameWorker
+from ...alignment import no_metres, not_needed
+from ...arrays import Points
+from ...camera import PinholeCamera
+from ...config import Config
+from ...errors import DataError, MonoDepthError
+from ...frames import Frame
+from ...messages import rgb_of
+from ...pipeline import DepthReconstructor, Wanted
+from ..complaints import Complaints
+from ..conversions import image_from_msg
+from ..frame_worker import FrameStats, FrameWorker
+from ..mapping.mapping import Mapping
+from ..publications import Publications
+from ..subscriptions import AdaptiveSubscription, CameraInfos
 from .live_evaluation import LiveEvaluation
-from .mapping import Mapping
-from .publications import Publications
 from .reference_depth import ReferenceDepths
-from .subscriptions import AdaptiveSubscription, CameraInfos
 
 _AnyImage: TypeAlias = Image | CompressedImage
 _DEPTH = Wanted(depth=True, points=False)

@@ -20,16 +20,16 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
-from ..atomic import writable_folder, write_atomically
-from ..config import MeshConfig, Value, parameter
-from ..errors import DataError
-from ..mesh.files import write_cloud
-from ..mesh.surface import clean_cloud, cloud_from_organised
-from ..messages import depth_of
-from ..pictures.panels import write_depth_png, write_png
-from .conversions import image_from_msg, nanoseconds, points_from_msg
+from ...atomic import writable_folder, write_atomically
+from ...config import MeshConfig, Value, parameter
+from ...errors import DataError
+from ...mesh.files import write_cloud
+from ...mesh.surface import clean_cloud, cloud_from_organised
+from ...messages import depth_of
+from ...pictures.panels import write_depth_png, write_png
+from ..conversions import image_from_msg, nanoseconds, points_from_msg
+from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .frame_log import FrameLog, Measurement
-from .node_settings import declare_settings, parse_flags, run_node, setting
 
 TOPICS: dict[str, type[Any]] = {
     "image": Image,

@@ -18,12 +18,12 @@ from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
-from ..atomic import write_atomically
-from ..config import Value
-from ..errors import DataError
-from .conversions import nanoseconds
+from ...atomic import write_atomically
+from ...config import Value
+from ...errors import DataError
+from ..conversions import nanoseconds
+from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .frame_log import FrameLog
-from .node_settings import declare_settings, parse_flags, run_node, setting
 
 _SETTLE_S = 3.0
 _WAIT_S = 60.0

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..arrays import Matrix
-from ..datasets.bags.poses import Transform
-from ..datasets.tum import pose_matrix
-from ..errors import DataError
-from ..fusion.poses import PoseBuffer, checked_pose
+from ...arrays import Matrix
+from ...datasets.bags.poses import Transform
+from ...datasets.tum import pose_matrix
+from ...errors import DataError
+from ...fusion.poses import PoseBuffer, checked_pose
 
 _KEEP_S = 10.0
 _LATE_S = 1.0  # a transform older than the newest by less was overtaken; by more, time went back

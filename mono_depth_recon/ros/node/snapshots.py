@@ -7,14 +7,14 @@ from collections.abc import Callable
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
-from ..cloud.back_projection import back_project
-from ..config import Config
-from ..errors import DataError
-from ..frames import Frame
-from ..workers.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
-from .conversions import mesh_to_marker
-from .mapping import Mapping
-from .publications import Publications
+from ...cloud.back_projection import back_project
+from ...config import Config
+from ...errors import DataError
+from ...frames import Frame
+from ...workers.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
+from ..conversions import mesh_to_marker
+from ..mapping.mapping import Mapping
+from ..publications import Publications
 from .trigger_services import TriggerServices
 
 NewestFrame = Callable[[], tuple[Frame, Header]]

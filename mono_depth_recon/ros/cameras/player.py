@@ -18,10 +18,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ..errors import DataError
-from ..frames import Sample
-from .conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
-from .tf_messages import TfPublisher
+from ...errors import DataError
+from ...frames import Sample
+from ..conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
+from ..tf_messages import TfPublisher
 
 WORLD_FRAME = "world"
 _LOADERS = 2

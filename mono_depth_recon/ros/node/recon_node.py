@@ -20,18 +20,18 @@ from rclpy.timer import Timer
 from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
-from ..camera import PinholeCamera
-from ..config import Config
-from ..errors import DataError, MonoDepthError
-from ..frames import Frame
-from ..pipeline import DepthReconstructor
+from ...camera import PinholeCamera
+from ...config import Config
+from ...errors import DataError, MonoDepthError
+from ...frames import Frame
+from ...pipeline import DepthReconstructor
+from ..frame_worker import FrameStats
+from ..mapping.mapping import Mapping
+from ..node_settings import run_node
+from ..parameters import NodeParameters
+from ..publications import Publications
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
-from .frame_worker import FrameStats
-from .mapping import Mapping
-from .node_settings import run_node
-from .parameters import NodeParameters
-from .publications import Publications
 from .snapshots import SnapshotServices
 
 _DIAGNOSTICS_PERIOD_S = 1.0

@@ -9,9 +9,9 @@ from itertools import count
 
 from rclpy.node import Node
 
-from ..config import Value
-from .camera_source import CameraTopics, Cue, Player
-from .node_settings import declare_settings, parse_flags, run_node, setting
+from ...config import Value
+from ..node_settings import declare_settings, parse_flags, run_node, setting
+from .player import CameraTopics, Cue, Player
 from .room_renderer import GrowingLoop, RoomRenderer
 
 _PROGRESS_STEPS = 5

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
-from ..atomic import unused_path
-from ..cloud.back_projection import pack_rgb
-from ..config import Config
-from ..datasets.bags.poses import seconds
-from ..errors import DataError, MonoDepthError
-from ..frames import Frame
-from ..fusion.fusion import FUSED, NO_POSE, STILL
-from ..workers.map import (
+from ...atomic import unused_path
+from ...cloud.back_projection import pack_rgb
+from ...config import Config
+from ...datasets.bags.poses import seconds
+from ...errors import DataError, MonoDepthError
+from ...frames import Frame
+from ...fusion.fusion import FUSED, NO_POSE, STILL
+from ...workers.map import (
     FuseJob,
     LoadMapJob,
     MapCloudJob,
@@ -38,13 +38,13 @@ from ..workers.map import (
     ShownPointsJob,
     StillJob,
 )
-from ..workers.process import Job
-from ..workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
-from .complaints import Complaints
-from .conversions import mesh_to_marker, points_to_msg
-from .frame_worker import FrameWorker
+from ...workers.process import Job
+from ...workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
+from ..complaints import Complaints
+from ..conversions import mesh_to_marker, points_to_msg
+from ..frame_worker import FrameWorker
+from ..publications import Publications
 from .poses import Poses
-from .publications import Publications
 
 _SHOWN_POINTS = 200_000
 _WAITING = 4  # frames, while the map is shown or a pose is late

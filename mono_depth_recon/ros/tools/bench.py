@@ -22,15 +22,15 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from ..benchmark.frame_path import medians
-from ..benchmark.rows import Row, write_report
-from ..benchmark.scene import room
-from ..camera import PinholeCamera
-from ..cloud.back_projection import back_project
-from ..errors import DataError, MonoDepthError
-from ..pipeline import thinned
+from ...benchmark.frame_path import medians
+from ...benchmark.rows import Row, write_report
+from ...benchmark.scene import room
+from ...camera import PinholeCamera
+from ...cloud.back_projection import back_project
+from ...errors import DataError, MonoDepthError
+from ...pipeline import thinned
+from ..conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .bench_mapping import mapping, say
-from .conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .demo_processes import Children, Stopped, own_domain, raise_on_signals
 
 _MODULES = "mono_depth_recon.ros"

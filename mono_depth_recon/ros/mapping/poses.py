@@ -14,12 +14,12 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 
-from ..arrays import Matrix
-from ..config import MappingConfig
-from ..datasets.bags.poses import Transform, frame_name, transform_of_odometry, transforms_of
-from ..errors import ConfigError, DataError
-from .subscriptions import AdaptiveSubscription
-from .tf_messages import tf_message_type, tf_qos
+from ...arrays import Matrix
+from ...config import MappingConfig
+from ...datasets.bags.poses import Transform, frame_name, transform_of_odometry, transforms_of
+from ...errors import ConfigError, DataError
+from ..subscriptions import AdaptiveSubscription
+from ..tf_messages import tf_message_type, tf_qos
 from .transform_tree import NotYet, TransformTree, without_child
 
 NO_TF = ("TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ..fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
-from .frame_worker import FrameStats
-from .mapping import MapFigures
+from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
+from ..frame_worker import FrameStats
+from ..mapping.mapping import MapFigures
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
 _KEYS = {FUSED: "integrated", STILL: "standing_still", JUMP: "rejected_by_pose_jump", BAD_POSE: "rejected_by_pose",

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import writable_folder, write_atomically
-from ..datasets.tum import read_list
-from ..errors import MonoDepthError
+from ...atomic import writable_folder, write_atomically
+from ...datasets.tum import read_list
+from ...errors import MonoDepthError
 from .demo_pictures import write_pictures
 from .demo_processes import Children, Stopped, own_domain, raise_on_signals
 
@@ -81,7 +81,7 @@ def tum_source(folder: Path, camera: str) -> Source:
 
     Raises DataError where the folder is none, ConfigError or CalibrationError where its camera is unknown.
     """
-    from .replay import ReplaySettings, open_playlist
+    from ..cameras.replay import ReplaySettings, open_playlist
 
     first, last, claim = _chosen_frames(folder)
     recording = open_playlist(ReplaySettings(path=str(folder), camera=camera, first=first, last=last))

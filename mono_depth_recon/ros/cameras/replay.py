@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from rclpy.node import Node
 
-from ..config import Value
-from ..datasets.opening import OpenOptions, open_dataset
-from ..datasets.recording import Recording
-from ..errors import ConfigError, DataError
-from ..frames import Sample
-from .camera_source import WORLD_FRAME, CameraTopics, Cue, Player
-from .node_settings import declare_settings, parse_flags, run_node, setting
+from ...config import Value
+from ...datasets.opening import OpenOptions, open_dataset
+from ...datasets.recording import Recording
+from ...errors import ConfigError, DataError
+from ...frames import Sample
+from ..node_settings import declare_settings, parse_flags, run_node, setting
+from .player import WORLD_FRAME, CameraTopics, Cue, Player
 
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15

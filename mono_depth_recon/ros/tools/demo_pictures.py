@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Depth, Rgb
-from ..errors import DataError
-from ..mesh.surface import Cloud, Mesh
-from ..pictures.panels import Panel, depth_limits, overview, write_png
-from ..pictures.views import VIEWS, view_cloud, view_mesh
+from ...arrays import Depth, Rgb
+from ...errors import DataError
+from ...mesh.surface import Cloud, Mesh
+from ...pictures.panels import Panel, depth_limits, overview, write_png
+from ...pictures.views import VIEWS, view_cloud, view_mesh
 
 
 def write_pictures(folder: Path, title: str, attribution: str, mesh_note: str) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..benchmark.rows import Row
-from ..errors import DataError
+from ...benchmark.rows import Row
+from ...errors import DataError
 from .demo_processes import Children, own_domain
 
 _MODULES = "mono_depth_recon.ros"

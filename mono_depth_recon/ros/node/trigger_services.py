@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from ..errors import MonoDepthError
+from ...errors import MonoDepthError
 
 
 class TriggerServices:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from builtin_interfaces.msg import Time
 
-from ..alignment import on_rectified_grid
-from ..camera import PinholeCamera
-from ..config import LiveEvaluationConfig
-from ..errors import DataError
-from ..frames import Frame
-from ..metrics.live import LiveMeter, compared
+from ...alignment import on_rectified_grid
+from ...camera import PinholeCamera
+from ...config import LiveEvaluationConfig
+from ...errors import DataError
+from ...frames import Frame
+from ...metrics.live import LiveMeter, compared
 from .reference_depth import ReferenceDepths
 
 

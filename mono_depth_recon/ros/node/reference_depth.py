@@ -13,10 +13,10 @@ from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from ..arrays import Depth
-from ..errors import DataError
-from ..messages import depth_of
-from .subscriptions import AdaptiveSubscription
+from ...arrays import Depth
+from ...errors import DataError
+from ...messages import depth_of
+from ..subscriptions import AdaptiveSubscription
 
 MATCH_S = 0.02  # stamps no farther apart belong together
 MAX_AGE_S = 0.5  # otherwise the nearest one counts that is no farther away

@@ -1,6 +1,7 @@
 """Renders the loop of a synthetic room in a process of its own, which takes seconds and can be ended at any time.
 
-The process (`python -m mono_depth_recon.ros.room_renderer`) has low priority and imports no ROS; frames come by pipe.
+The process (`python -m mono_depth_recon.ros.cameras.room_renderer`) has low priority and imports no ROS;
+frames come by pipe.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
-from ..camera import PinholeCamera
-from ..errors import MonoDepthError
-from ..frames import Sample
+from ...camera import PinholeCamera
+from ...errors import MonoDepthError
+from ...frames import Sample
 
 _NICENESS = 10
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -116,7 +117,7 @@ class GrowingLoop:
 
 def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float) -> None:
     """Sends every Sample of the loop, or the MonoDepthError that ends it."""
-    from ..datasets.rooms.room import RoomSequence
+    from ...datasets.rooms.room import RoomSequence
 
     try:
         sequence = RoomSequence(seed, camera, length, rate_hz)

@@ -1,0 +1,1 @@
+"""Nodes that play the camera: synthetic rooms and recordings."""

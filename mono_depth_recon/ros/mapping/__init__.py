@@ -1,0 +1,1 @@
+"""The node's map of many frames: poses, the worker process, what is shown."""

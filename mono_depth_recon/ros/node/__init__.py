@@ -1,0 +1,1 @@
+"""recon_node: the managed node between image and cloud."""

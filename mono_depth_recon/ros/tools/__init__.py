@@ -1,0 +1,1 @@
+"""What is run beside a node: demo, recorder, benchmarks."""
