@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
-import shutil
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import LOCALHOST, Installation, Processes, copy_sources, reserved_domain, run_checked
 
 # A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-ROOT = Path(__file__).resolve().parent.parent
-LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,25 +71,6 @@ def tum_folder(data_folder: Path) -> Callable[[str], Path]:
     return find
 
 
-@contextlib.contextmanager
-def reserved_domain() -> Iterator[int]:
-    """A ROS domain that no other test of this machine has while the context lasts.
-
-    An abstract socket per number is the reservation: the kernel drops it with the process, whatever happens.
-    """
-    numbers = list(range(1, 102))  # 102 and up meet the ephemeral ports of Linux
-    random.SystemRandom().shuffle(numbers)
-    for number in numbers:
-        with socket.socket(socket.AF_UNIX) as reservation:
-            try:
-                reservation.bind(f"\0mono_depth_recon_domain_{number}")
-            except OSError:
-                continue
-            yield number
-            return
-    pytest.fail("all ROS domains from 1 to 101 are reserved by running tests")
-
-
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain of this test's own, set here and, by inheritance, in the processes that the test starts."""
@@ -109,102 +81,6 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         yield number
 
 
-class Process:
-    """A started command with its output in a file; every wait has a deadline and shows the output when it fails."""
-
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path | None) -> None:
-        self.command = [str(word) for word in command]
-        self.log = log
-        with log.open("wb") as output:
-            self._popen = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment),
-                                           stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True)
-        self.pid = self._popen.pid
-
-    @property
-    def output(self) -> str:
-        """What it has written so far, both streams."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._popen.poll() is None
-
-    def wait_for(self, text: str, deadline: float = 30.0) -> str:
-        """Waits until `text` is in the output and returns the output; fails at `deadline` seconds or when it ends."""
-        end = time.monotonic() + deadline
-        while text not in self.output:
-            ended = not self.running
-            if ended and text not in self.output:
-                pytest.fail(f"{self} ended with {self._popen.returncode} and never said '{text}':\n{self.output}")
-            if time.monotonic() > end:
-                pytest.fail(f"{self} did not say '{text}' within {deadline} s:\n{self.output}")
-            time.sleep(0.02)
-        return self.output
-
-    def wait(self, deadline: float = 30.0) -> int:
-        """Waits for the end and returns the exit status; fails at `deadline` seconds."""
-        try:
-            return self._popen.wait(deadline)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"{self} still runs after {deadline} s:\n{self.output}")
-
-    def stop(self, sent: signal.Signals = signal.SIGINT, deadline: float = 15.0) -> int:
-        """Sends the signal to the process alone, waits for its end and returns the exit status."""
-        if self.running:
-            self._popen.send_signal(sent)
-        return self.wait(deadline)
-
-    def kill_all(self) -> None:
-        """Ends the process and every child that stayed in its session, without asking."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait()
-
-    def left_behind(self) -> list[str]:
-        """Command lines of the processes that still live in its session."""
-        return [line for pid, line in _session_members(self.pid) if pid != self.pid or self.running]
-
-    def __str__(self) -> str:
-        return " ".join(self.command[:4])
-
-
-def _session_members(session: int) -> Iterator[tuple[int, str]]:
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] != "Z":
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                yield int(entry.name), b" ".join(words).decode(errors="replace")
-
-
-class Processes:
-    """Starts commands and ends whatever is left of them; `start(command)` returns a Process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._started: list[Process] = []
-
-    def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None,
-              cwd: Path | None = None) -> Process:
-        """Starts `command` in a session of its own; `env` is added to this process' environment."""
-        log = self._folder / f"process_{len(self._started)}.log"
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
-        self._started.append(Process([str(word) for word in command], log, environment, cwd))
-        return self._started[-1]
-
-    def python(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Process:
-        """Starts this interpreter: `python("-m", "mono_depth_recon.ros.node.recon_node")`."""
-        return self.start([sys.executable, *arguments], env, cwd)
-
-    def kill_all(self) -> None:
-        """Ends all of them."""
-        for process in self._started:
-            process.kill_all()
-
-
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
     """Starts real processes, killed when the test ends, however it ends."""
@@ -213,44 +89,6 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
         yield started
     finally:
         started.kill_all()
-
-
-@dataclass(frozen=True)
-class Installation:
-    """The package as a user has it: installed into a prefix of its own."""
-
-    prefix: Path
-
-    @property
-    def share(self) -> Path:
-        """Where launch and config lie."""
-        return self.prefix / "share" / "mono_depth_recon"
-
-    @property
-    def executables(self) -> Path:
-        """Where `ros2 run` finds the executables."""
-        return self.prefix / "lib" / "mono_depth_recon"
-
-    @property
-    def site_packages(self) -> Path:
-        """Where Python finds the package."""
-        return next(self.prefix.glob("lib/python3*/site-packages"))
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What sourcing the installation would set; this interpreter comes first on PATH."""
-        return {"AMENT_PREFIX_PATH": str(self.prefix), "PYTHONPATH": str(self.site_packages),
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def copy_sources(target: Path) -> Path:
-    """What an installation needs of this tree, without anything built; returns `target`."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("mono_depth_recon", "launch", "config", "resource"):
-        shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
-        shutil.copy2(ROOT / name, target)
-    return target
 
 
 @pytest.fixture(scope="session")
@@ -264,10 +102,3 @@ def pip_installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return Installation(folder / "prefix")
 
 
-def run_checked(command: Sequence[str], folder: Path, deadline: float = 120.0) -> str:
-    """Runs a command to its end and returns its output, both streams; fails with it when the command fails."""
-    result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            timeout=deadline, check=False, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        pytest.fail(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}")
-    return result.stdout

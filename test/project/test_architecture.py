@@ -1,0 +1,262 @@
+"""The one-way import table, where heavy libraries may load, and the size of files and functions."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import ROOT
+
+PACKAGE = "mono_depth_recon"
+
+# The folders and files of the package, lowest layer first. What stands in a layer may import the layers below it;
+# within a layer only the ground floor and the pairs of BESIDE may. There is no circle of imports anywhere, between the
+# files of a folder neither. `training` is the top-level folder.
+LAYERS = (
+    ("arrays", "atomic", "camera", "errors", "frames", "config"),
+    ("alignment", "cloud", "filters", "messages", "photo"),
+    ("datasets", "mesh", "metrics", "models"),
+    ("fusion", "pictures", "workers"),
+    ("pipeline",),
+    ("sequence",),
+    ("benchmark", "evaluation"),
+    ("report",),
+    ("cli", "ros", "training"),
+)
+BESIDE = {("workers", "fusion"), ("training", "cli")}  # training/evaluate_tum.py is a command under another name
+TORCH = {"captum", "segmentation_models_pytorch", "timm", "torch", "torchvision", "transformers"}
+HEAVY = TORCH | {
+    "cv2",
+    "h5py",
+    "lightning",
+    "matplotlib",
+    "nncf",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "open3d",
+    "openvino",
+    "optuna",
+    "rosbags",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "torchmetrics",
+}
+ROS = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "nav_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "sensor_msgs_py",
+    "std_msgs",
+    "std_srvs",
+    "tf2_msgs",
+    "tf2_ros",
+    "visualization_msgs",
+}
+BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / PACKAGE).rglob("*.py")) + sorted((ROOT / "training").rglob("*.py"))
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room_of(path: Path) -> str:
+    """The room of a file: `mesh` for mesh/files.py, `camera` for camera.py, `training` for all of training/."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return "training" if parts[0] == "training" else parts[1]
+
+
+def imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, int]]:
+    """Absolute names of everything imported below `tree`, with the line; type-checking imports left out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute_base(node, path)
+            yield base, node.lineno
+            if base.split(".")[0] in (PACKAGE, "training"):
+                yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def absolute_base(node: ast.ImportFrom, path: Path) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    package = parts[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def module_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run on import: not the bodies of functions, not `if TYPE_CHECKING`."""
+    pending: list[ast.stmt] = list(tree.body)
+    while pending:
+        statement = pending.pop()
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif isinstance(statement, ast.If):
+            if "TYPE_CHECKING" not in ast.unparse(statement.test):
+                pending += statement.body
+            pending += statement.orelse
+        elif isinstance(statement, ast.Try):
+            pending += [*statement.body, *statement.orelse, *statement.finalbody]
+            pending += [line for handler in statement.handlers for line in handler.body]
+        elif isinstance(statement, ast.With | ast.ClassDef):
+            pending += statement.body
+
+
+def own_rooms(path: Path) -> Iterator[tuple[str, int]]:
+    """The rooms of this project that a file imports, anywhere in it."""
+    for name, line in imports(parsed(path), path):
+        parts = name.split(".")
+        if parts[0] == "training":
+            yield "training", line
+        elif parts[0] == PACKAGE and len(parts) > 1 and is_module(parts[1]):
+            yield parts[1], line
+
+
+def is_module(name: str) -> bool:
+    return (ROOT / PACKAGE / f"{name}.py").exists() or (ROOT / PACKAGE / name).is_dir()
+
+
+def layer_of(room: str) -> int:
+    return next((index for index, layer in enumerate(LAYERS) if room in layer), len(LAYERS))
+
+
+def may_import(room: str, other: str) -> bool:
+    if other == room or (room, other) in BESIDE:
+        return True
+    return layer_of(other) < layer_of(room) or layer_of(other) == layer_of(room) == 0
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_files(path: Path, names: set[str]) -> set[str]:
+    """The modules of this project that a file imports anywhere, also within functions; not those for types alone."""
+    tree = parsed(path)
+    for_types = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    found = {name for name, line in imports(tree, path) if line not in for_types and name in names}
+    packages = {name for name in found if any(other.startswith(f"{name}.") for other in found)}
+    return found - packages - {module_name(path)}
+
+
+def test_every_file_has_a_room_in_the_table() -> None:
+    rooms = {room for layer in LAYERS for room in layer} | {"__init__"}
+    assert not [where(path, 1) for path in modules() if room_of(path) not in rooms], "add it to LAYERS"
+    assert not [room for room in rooms - {"__init__", "training"} if not is_module(room)], "LAYERS names what is gone"
+
+
+def test_imports_run_one_way() -> None:
+    backwards = [
+        f"{where(path, line)}: {room_of(path)} imports {other}, which stands beside or above it"
+        for path in modules()
+        if room_of(path) != "__init__"
+        for other, line in own_rooms(path)
+        if not may_import(room_of(path), other)
+    ]
+    assert not backwards, "\n".join(backwards)
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert not list(own_rooms(ROOT / PACKAGE / "__init__.py"))
+
+
+def test_there_is_no_circle_of_imports() -> None:
+    paths = {module_name(path): path for path in modules()}
+    graph = {name: imported_files(path, set(paths)) for name, path in paths.items()}
+    while graph:
+        leaves = [name for name, needed in graph.items() if not needed & graph.keys()]
+        assert leaves, f"circles of imports within {circle(graph)}"
+        for name in leaves:
+            del graph[name]
+
+
+def circle(graph: dict[str, set[str]]) -> str:
+    """One circle of a graph in which everything needs something."""
+    walked = [next(iter(graph))]
+    while walked[-1] not in walked[:-1]:
+        walked.append(sorted(graph[walked[-1]] & graph.keys())[0])
+    return " -> ".join(walked[walked.index(walked[-1]) :])
+
+
+def test_torch_stays_in_models_and_training_and_ros_in_ros() -> None:
+    strays = [
+        f"{where(path, line)} imports {name}"
+        for path in modules()
+        for name, line in imports(parsed(path), path)
+        if (name.split(".")[0] in ROS and room_of(path) != "ros")
+        or (name.split(".")[0] in TORCH and room_of(path) not in ("models", "training"))
+    ]
+    assert not strays, "\n".join(strays)
+
+
+def test_heavy_libraries_load_inside_the_functions_that_use_them() -> None:
+    """But for training/, torch in the files of models/ that are about torch, and cv2 beside rclpy in ros/."""
+    exempt = {"models": TORCH, "ros": {"cv2"}, "training": HEAVY}
+    eager = [
+        f"{where(path, line)} imports {name} at module level: import it where it is used"
+        for path in modules()
+        for statement in module_level(parsed(path))
+        for name, line in imports(statement, path)
+        if name.split(".")[0] in HEAVY - exempt.get(room_of(path), set())
+    ]
+    assert not eager, "\n".join(eager)
+
+
+def test_files_and_functions_stay_small_and_have_names_that_say_something() -> None:
+    large = [
+        f"{where(path, 1)}: {lines} lines, it is two rooms"
+        for path in modules()
+        if (lines := path.read_text(encoding="utf-8").count("\n")) > 400
+    ]
+    vague = [f"{where(path, 1)}: the name says nothing" for path in modules() if path.stem in BANNED_NAMES]
+    long = [
+        f"{where(path, node.lineno)}: {node.name} has {lines} lines"
+        for path in modules()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
+    ]
+    assert not large + vague + long, "\n".join(large + vague + long)
+
+
+@pytest.mark.parametrize("module", [PACKAGE, f"{PACKAGE}.pipeline", f"{PACKAGE}.models", f"{PACKAGE}.cli"])
+def test_importing_loads_no_heavy_library(module: str) -> None:
+    """In a fresh process: what `import` leaves in sys.modules."""
+    heavy = ("torch", "open3d", "rclpy", "transformers", "openvino", "matplotlib")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,121 @@
+"""replay of bags and archives: the same topics as from the TUM folder that they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_recordings import CAMERA, FORMATS, ROS1, Scene, tum_plan, write_folder, write_ros1
+from nav_msgs.msg import Odometry
+from processes import Processes
+from ros_client import RosClient, ros_client
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from tf_standin import tf_message, with_tf
+
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros.cameras.replay import ReplaySettings, open_playlist, open_recording
+
+REPLAY = ("-m", "mono_depth_recon.ros.cameras.replay")
+SLOWLY = ("--rate", "0.2", "--wait-subscribers", "1", "--stamps", "original")
+SCENE = Scene()
+
+
+@pytest.fixture
+def client(ros_domain: int) -> Iterator[RosClient]:
+    with ros_client("replay") as made:
+        for kind, topic in ((Clock, "/clock"), (CameraInfo, "camera_info"), (Image, "reference/image"),
+                            (Odometry, "odometry"), (Image, "image"), (Image, "front/colour")):
+            made.listen(kind, topic)
+        yield made
+
+
+def nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+@pytest.mark.parametrize("form", ["tgz", "ros1_bz2", "sqlite3", "mcap_storage"])
+def test_every_kind_of_recording_is_played_as_it_is(
+    processes: Processes, client: RosClient, tmp_path: Path, form: str
+) -> None:
+    process = processes.python(*REPLAY, FORMATS[form](tmp_path, SCENE), "--camera", CAMERA, *SLOWLY)
+    for topic in ("image", "camera_info", "reference/image", "odometry"):
+        client.wait_for(topic, SCENE.frames)
+    assert process.wait() == 0
+    frame = "camera_optical_frame" if form == "tgz" else "openni_rgb_optical_frame"  # no leading slash in ROS 2
+    for i in range(SCENE.frames):
+        image, reference = client.received["image"][i], client.received["reference/image"][i]
+        info, odometry = client.received["camera_info"][i], client.received["odometry"][i]
+        assert image.data.tobytes() == SCENE.rgb[i].tobytes()
+        assert nanoseconds(image.header.stamp) == SCENE.stamps_ns[i]
+        assert image.header.frame_id == frame == odometry.child_frame_id and odometry.header.frame_id == "world"
+        assert image.header == info.header == reference.header
+        assert [info.k[0], info.k[4], info.k[2], info.k[5]] == [50, 51, 31.5, 23.5]
+        metres = np.frombuffer(reference.data, np.float32).reshape(48, 64)
+        assert np.array_equal(metres, SCENE.metres(i), equal_nan=True)
+        position = odometry.pose.pose.position
+        assert [position.x, position.y, position.z] == SCENE.positions[i].tolist()
+    clock = [nanoseconds(msg.clock) for msg in client.received["/clock"]]
+    assert clock == sorted(clock) and set(SCENE.stamps_ns) <= set(clock)
+
+
+def test_remaps_and_what_could_not_be_read(processes: Processes, client: RosClient, tmp_path: Path) -> None:
+    path = FORMATS["ros1"](tmp_path, SCENE)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    process = processes.python(*REPLAY, path, *SLOWLY, "--ros-args", "-r", "image:=front/colour")
+    client.wait_for("front/colour", 2)
+    assert process.wait() == 0
+    assert not client.received["image"]
+    assert "what stands before is used" in process.output and "skipped 0" in process.output
+
+
+def test_poses_are_on_tf_too_in_the_frames_that_are_asked_for(
+    processes: Processes, client: RosClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.listen(tf_message(monkeypatch), "/tf")
+    flags = ("--world-frame", "map", "--frame-id", "lens")
+    process = processes.python(*REPLAY, FORMATS["ros1"](tmp_path, SCENE), *SLOWLY, *flags, env=with_tf())
+    client.wait_for("/tf", SCENE.frames)
+    assert process.wait() == 0 and "poses, if any, in frame 'map' on /odometry (/tf)" in process.output
+    for i in range(SCENE.frames):
+        odometry, (transform,) = client.received["odometry"][i], client.received["/tf"][i].transforms
+        assert (transform.header.frame_id, transform.child_frame_id) == ("map", "lens")
+        assert transform.header == odometry.header and odometry.child_frame_id == "lens"
+        at = transform.transform.translation
+        assert [at.x, at.y, at.z] == SCENE.positions[i].tolist()
+        assert transform.transform.rotation == odometry.pose.pose.orientation
+
+
+def test_a_bag_without_depth_is_a_camera_too(processes: Processes, client: RosClient, tmp_path: Path) -> None:
+    plan = [row for row in tum_plan(SCENE, ROS1) if "depth" not in row[1]]
+    process = processes.python(*REPLAY, write_ros1(tmp_path / "a.bag", plan), *SLOWLY)
+    client.wait_for("image", SCENE.frames)
+    assert process.wait() == 0
+    assert not client.received["reference/image"]
+
+
+@pytest.mark.parametrize("make", [FORMATS["folder"], FORMATS["ros1"]], ids=["folder", "ros1"])
+def test_start_and_duration_choose_by_recorded_time(tmp_path: Path, make: Callable[[Path, Scene], Path]) -> None:
+    path = make(tmp_path, SCENE)
+    stamps = [ns / 10**9 for ns in SCENE.stamps_ns]
+    chosen = open_playlist(ReplaySettings(path=str(path), camera=CAMERA, start=0.05, duration=0.07))
+    assert chosen.stamps == stamps[2:4]
+    assert np.array_equal(chosen.load(0).rgb, SCENE.rgb[2])
+    chosen = open_playlist(ReplaySettings(path=str(path), camera=CAMERA, first=1, last=4, start=0.05))
+    assert chosen.stamps == stamps[3:5]
+
+
+def test_topics_poses_and_depth_factor_reach_the_reader(tmp_path: Path) -> None:
+    path = FORMATS["ros1"](tmp_path, SCENE)
+    still = open_recording(ReplaySettings(path=str(path), poses="none"))
+    assert still[0].T_world_camera is None
+    folder = write_folder(tmp_path / "desk", SCENE)
+    halved = open_recording(ReplaySettings(path=str(folder), camera=CAMERA, depth_factor=2500.0))[0].depth
+    assert halved is not None and np.allclose(halved, 2 * SCENE.metres(0), equal_nan=True)
+    named = ReplaySettings(path=str(path), colour_topic="/camera/depth/image")
+    with pytest.raises(DataError, match="colour image must have one of the encodings"):
+        open_recording(named)

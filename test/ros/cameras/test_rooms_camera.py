@@ -1,0 +1,185 @@
+"""rooms_camera: what it publishes against RoomSequence, and how it goes along the loop while it renders."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Pipe
+
+import numpy as np
+import pytest
+from nav_msgs.msg import Odometry
+from processes import Processes
+from ros_client import RosClient, ros_client
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, Image
+
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.rooms.room import RoomSequence
+from mono_depth_recon.errors import DataError, MonoDepthError
+from mono_depth_recon.frames import Sample
+from mono_depth_recon.messages import camera_of_info
+from mono_depth_recon.ros.cameras.room_renderer import GrowingLoop, RoomRenderer, render
+
+NODE = ("-m", "mono_depth_recon.ros.cameras.rooms_camera")
+SEED, LENGTH, WIDTH, HEIGHT, HFOV = 3, 6, 80, 60, 70.0
+SMALL = ("--seed", str(SEED), "--length", str(LENGTH), "--width", str(WIDTH), "--height", str(HEIGHT),
+         "--hfov", str(HFOV))  # fmt: skip
+AHEAD = 6  # frames that are chosen ahead of their time
+
+
+@pytest.fixture
+def client(ros_domain: int) -> Iterator[RosClient]:
+    with ros_client("rooms_camera") as made:
+        for kind, topic in ((CameraInfo, "camera_info"), (Image, "reference/image"), (Odometry, "odometry"),
+                            (Image, "image")):  # fmt: skip
+            made.listen(kind, topic)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def sequence() -> RoomSequence:
+    return RoomSequence(SEED, PinholeCamera.from_hfov(WIDTH, HEIGHT, HFOV), LENGTH, 10.0)
+
+
+def test_it_publishes_the_frames_of_the_room_in_their_order(
+    processes: Processes, client: RosClient, sequence: RoomSequence
+) -> None:
+    process = processes.python(*NODE, *SMALL, "--rate", "10")
+    process.wait_for("ready: 6 frames rendered", 60)
+    client.forget()
+    client.wait_for("image", AHEAD + 2 * LENGTH)
+    assert process.stop(signal.SIGINT) == 0
+    assert "Traceback" not in process.output and not process.left_behind()
+    frames = {sample.rgb.tobytes(): i for i, sample in enumerate(sequence)}
+    shown = [frames[msg.data.tobytes()] for msg in client.received["image"]]
+    assert np.all(np.diff(shown[AHEAD:]) % LENGTH == 1)  # what was chosen before may lie on the way back
+    check_companions(client, sequence, dict(zip(stamps(client, "image"), shown, strict=True)))
+
+
+def stamps(client: RosClient, topic: str) -> list[tuple[int, int]]:
+    return [(msg.header.stamp.sec, msg.header.stamp.nanosec) for msg in client.received[topic]]
+
+
+def check_companions(client: RosClient, sequence: RoomSequence, shown: dict[tuple[int, int], int]) -> None:
+    """Calibration, exact depth and pose of equal stamp belong to the image."""
+    for topic in ("camera_info", "reference/image", "odometry"):
+        assert len(set(stamps(client, topic)) & shown.keys()) >= LENGTH
+    for stamp, msg in zip(stamps(client, "reference/image"), client.received["reference/image"], strict=True):
+        if stamp in shown:
+            assert msg.encoding == "32FC1" and msg.header.frame_id == "camera_optical_frame"
+            depth = np.frombuffer(msg.data, np.float32).reshape(HEIGHT, WIDTH)
+            assert np.array_equal(depth, sequence[shown[stamp]].depth, equal_nan=True)
+    for stamp, msg in zip(stamps(client, "odometry"), client.received["odometry"], strict=True):
+        if stamp in shown:
+            pose, T = msg.pose.pose, sequence.pose(shown[stamp])
+            assert np.allclose([pose.position.x, pose.position.y, pose.position.z], T[:3, 3], atol=1e-9)
+            q = pose.orientation
+            assert np.allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), T[:3, :3], atol=1e-9)
+    camera = camera_of_info(client.received["camera_info"][0], rectified=False)
+    assert camera.size == (WIDTH, HEIGHT) and np.allclose(camera.K, sequence.camera.K) and camera.is_rectified
+
+
+def test_images_come_before_the_loop_is_rendered(processes: Processes, client: RosClient) -> None:
+    process = processes.python(*NODE, *SMALL[:2], "--length", "2000", "--width", "320", "--height", "240")
+    client.wait_for("image", 5, 60)
+    assert "ready" not in process.output
+    assert process.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in process.output
+
+
+def test_it_can_be_stopped_before_the_first_frame(processes: Processes, ros_domain: int) -> None:
+    process = processes.python(*NODE)
+    with ros_client() as client:
+        end = time.monotonic() + 30
+        while not client.node.count_publishers("image"):
+            assert process.running and time.monotonic() < end
+            time.sleep(0.02)
+    begin = time.monotonic()
+    assert process.stop(signal.SIGINT) == 0
+    assert time.monotonic() - begin < 5
+    assert "Traceback" not in process.output and not process.left_behind()
+
+
+def test_a_wrong_setting_is_one_line_and_status_1(processes: Processes, ros_domain: int) -> None:
+    process = processes.python(*NODE, "--ros-args", "-p", "hfov:=200.0")
+    assert process.wait() == 1
+    assert process.output.strip() == "rooms_camera: hfov must be 1 to 170 deg, got 200.0"
+
+
+class Gate:
+    """A source of numbered frames, each of which comes when it is let through."""
+
+    def __init__(self) -> None:
+        self._open = threading.Semaphore(0)
+        self._done = threading.Semaphore(0)
+        self._numbers = itertools.count()
+
+    def receive(self) -> Sample:
+        assert self._open.acquire(timeout=10)
+        return Sample(np.full((1, 1, 3), next(self._numbers), np.uint8), PinholeCamera.from_hfov(1, 1, 60.0))
+
+    def close(self) -> None:
+        for _ in range(10):
+            self._open.release()
+
+    def progress(self, done: int) -> None:
+        self._done.release()
+
+    def let_through(self, count: int, loop: GrowingLoop, upto: int) -> None:
+        for _ in range(count):
+            self._open.release()
+        for _ in range(count):
+            assert self._done.acquire(timeout=10)
+        loop.frame(upto)  # its future is set just after its progress
+
+
+def test_the_walk_turns_at_the_last_finished_frame_then_goes_round() -> None:
+    gate = Gate()
+    with GrowingLoop(gate, 5, gate.progress) as loop:
+        walk = loop.walk()
+        assert [next(walk) for _ in range(3)] == [0, 0, 0]  # nothing else is there yet
+        gate.let_through(3, loop, 2)
+        assert [next(walk) for _ in range(6)] == [1, 2, 1, 0, 1, 2]
+        gate.let_through(2, loop, 4)
+        following = [next(walk) for _ in range(12)]
+        assert following == [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+        assert loop.frame(3).rgb[0, 0, 0] == 3
+
+
+def test_a_path_that_was_going_back_goes_forward_when_all_is_there() -> None:
+    gate = Gate()
+    with GrowingLoop(gate, 4, gate.progress) as loop:
+        walk = loop.walk()
+        gate.let_through(3, loop, 2)
+        assert [next(walk) for _ in range(4)] == [0, 1, 2, 1]
+        gate.let_through(1, loop, 3)
+        assert [next(walk) for _ in range(6)] == [2, 3, 0, 1, 2, 3]
+
+
+def test_the_renderer_sends_the_frames_and_ends_when_it_is_closed(sequence: RoomSequence) -> None:
+    renderer = RoomRenderer(SEED, WIDTH, HEIGHT, HFOV, 1000, 15.0)
+    try:
+        sample = renderer.receive()
+    finally:
+        begin = time.monotonic()
+        renderer.close()
+    assert time.monotonic() - begin < 5
+    truth = sequence[0]  # the loop begins at one place, whatever its length
+    assert np.array_equal(sample.rgb, truth.rgb) and np.array_equal(sample.T_world_camera, truth.T_world_camera)
+    with pytest.raises(MonoDepthError, match="renderer ended"):
+        for _ in range(1000):
+            renderer.receive()
+
+
+def test_what_goes_wrong_while_rendering_reaches_whoever_wants_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*arguments: object) -> None:
+        raise DataError("no free camera path")
+
+    monkeypatch.setattr("mono_depth_recon.datasets.rooms.room.RoomSequence", no_room)
+    receiving, sending = Pipe(duplex=False)
+    render(sending, SEED, PinholeCamera.from_hfov(WIDTH, HEIGHT, HFOV), 3, 15.0)
+    assert str(receiving.recv()) == "no free camera path"

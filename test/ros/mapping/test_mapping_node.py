@@ -1,0 +1,469 @@
+"""The map of the node, from outside: poses and images over DDS, against the same frames fused here."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
+from processes import LOCALHOST, Process, Processes, map_worker, reserved_domain
+from ros_client import RosClient, ros_client
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+from tf_standin import TF_INSTALLED, tf_message, with_tf
+from visualization_msgs.msg import Marker
+
+from mono_depth_recon.arrays import Matrix
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
+from mono_depth_recon.mesh.surface import drop_specks
+from mono_depth_recon.pipeline import DepthReconstructor, Wanted
+from mono_depth_recon.ros.conversions import info_to_msg, odometry_to_msg, points_from_msg, rgb_to_msg
+from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
+
+CAMERA = PinholeCamera.from_hfov(160, 120, 60)
+LENS = "camera_optical_frame"
+FUSING = {"fusion.parallax": False, "fusion.align": 0.0, "fusion.max_scale_change": 10.0, "fusion.voxel_size": 0.04,
+          "fusion.max_blocks": 4000, "fusion.device": "cpu"}  # fmt: skip
+SHOWING = ("fusion.enabled:=true", "fusion.points_rate:=30.0", "fusion.mesh_rate:=10.0", "mesh.marker_triangles:=500")
+
+
+@pytest.fixture(scope="module")
+def rgb() -> NDArray[np.uint8]:
+    noise = np.random.default_rng(7).integers(0, 256, (12, 16, 3), np.uint8)
+    return cv2.resize(noise, CAMERA.size, interpolation=cv2.INTER_CUBIC)
+
+
+def at(x: float, degrees: float = 0.0) -> Matrix:
+    """A camera that looks along the world's x, moved along its y and turned about its z."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    T = np.eye(4)
+    T[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+    T[:3, 3] = 1.0, x, 0.5
+    return T
+
+
+def stamped(seconds: float) -> Time:
+    return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+
+
+class Robot:
+    """A camera with odometry, and what the node says of its map."""
+
+    def __init__(self, client: RosClient, rgb: NDArray[np.uint8]) -> None:
+        self.client, self._camera, self._rgb = client, client.camera(), rgb
+        self._odometry = client.node.create_publisher(Odometry, "odometry", 10)
+        for kind, topic in ((PointCloud2, "map_points"), (DiagnosticArray, "/diagnostics")):
+            client.listen(kind, topic)
+        client.listen(Marker, "mesh", latched=True)
+
+    def wait_heard(self, *topics: str) -> None:
+        """Waits until the node subscribes: what is said before is lost."""
+        end = time.monotonic() + 60
+        while not all(self.client.node.count_subscribers(topic) for topic in (*topics, "image", "camera_info")):
+            assert time.monotonic() < end, f"nobody subscribes to one of {topics}"
+            time.sleep(0.05)
+
+    def tell(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
+        """A pose of the camera."""
+        self._odometry.publish(odometry_to_msg(T, Header(stamp=stamped(seconds), frame_id=frame), LENS))
+
+    def see(self, seconds: float) -> None:
+        """An image."""
+        header = Header(stamp=stamped(seconds), frame_id=LENS)
+        self._camera.send_info(info_to_msg(CAMERA, header))
+        self._camera.send(rgb_to_msg(self._rgb, header))
+
+    def shown(self, seconds: float) -> PointCloud2:
+        """Waits for the map with the frame of that stamp."""
+        def found() -> list[PointCloud2]:
+            return [m for m in self.client.received["map_points"] if m.header.stamp == stamped(seconds)]
+
+        self.client.wait_until(lambda: bool(found()), f"the map at {seconds} s", 60)
+        return found()[0]
+
+    def drive(self, begin: float, xs: tuple[float, ...]) -> None:
+        """Sees from each place, a second apart; the poses come before and after the image."""
+        for number, x in enumerate(xs):
+            self.tell(begin + number - 0.1, at(x - 0.02))
+            self.tell(begin + number + 0.1, at(x + 0.02))
+            self.see(begin + number)
+            self.shown(begin + number)
+
+    def said(self, key: str) -> str:
+        """A value of the newest diagnostics of the map."""
+        arrays = self.client.received["/diagnostics"]
+        status = next((s for array in reversed(arrays) for s in array.status if s.name.endswith(": map")), None)
+        return "" if status is None else next(pair.value for pair in status.values if pair.key == key)
+
+    def wait_said(self, key: str, value: str) -> None:
+        """Waits until the diagnostics say so."""
+        self.client.wait_until(lambda: self.said(key) == value, f"{key} = {value}, last was '{self.said(key)}'", 60)
+
+    def says(self, key: str) -> int:
+        """The number in the next diagnostics."""
+        self.client.received["/diagnostics"].clear()
+        self.client.wait_until(lambda: bool(self.said(key)), key, 60)
+        return int(self.said(key))
+
+    def wait_complaint(self, text: str) -> None:
+        """Waits until the last frame that was left out was so for this reason."""
+        self.client.wait_until(lambda: text in self.said("last_left_out"), f"'{text}'", 60)
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory: pytest.TempPathFactory, rgb: NDArray[np.uint8]) -> Iterator[tuple[Robot, Process, Path]]:
+    """A node that fuses along odometry, for all tests that need no other parameters."""
+    folder = tmp_path_factory.mktemp("robot")
+    processes = Processes(folder)
+    with reserved_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        for name, value in ({"ROS_DOMAIN_ID": str(domain)} | LOCALHOST).items():
+            patch.setenv(name, value)
+        with ros_client() as client:
+            made = Robot(client, rgb)
+            node = start(processes, "fusion.poses:=odometry", f"mesh.directory:={folder}", *SHOWING)
+            made.wait_heard("odometry")
+            yield made, node, folder
+        processes.kill_all()
+
+
+@pytest.fixture
+def fresh(robot: tuple[Robot, Process, Path]) -> tuple[Robot, Process, Path]:
+    """The same with an empty map and nothing received."""
+    assert robot[0].client.trigger("reset_map").success
+    robot[0].client.forget()
+    return robot
+
+
+def start(processes: Processes, *parameters: str, env: dict[str, str] | None = None, ready: bool = True) -> Process:
+    given = [*parameters, *(f"{name}:={str(value).lower()}" for name, value in FUSING.items())]
+    words = [word for parameter in given for word in ("-p", parameter)]
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words, env=env)
+    if ready:
+        node.wait_for("ready", 60)
+    return node
+
+
+def fused_here(rgb: NDArray[np.uint8], poses: list[Matrix]) -> Fusion:
+    config = with_values(Config(), FUSING)
+    frame = DepthReconstructor.from_config(config).process(rgb, CAMERA, Wanted(points=False))
+    fusion = Fusion(config.fusion)
+    assert frame.depth is not None
+    for number, T in enumerate(poses):
+        assert fusion.add(FusionFrame(rgb, frame.depth, CAMERA, float(number), T)).status == FUSED
+    return fusion
+
+
+def same_surface(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
+    """All but a few points (what lies at the border of a block) within a millimetre of the other's."""
+    for one, other in ((a, b), (b, a)):
+        assert np.quantile(cKDTree(one).query(other)[0], 0.99) < 1e-3
+
+
+def vertices_of(reply: str) -> NDArray[np.float32]:
+    import open3d as o3d
+
+    return np.asarray(o3d.io.read_triangle_mesh(reply.partition(": ")[0]).vertices, np.float32)
+
+
+def test_the_mesh_is_that_of_the_frames_along_the_odometry(
+    fresh: tuple[Robot, Process, Path], rgb: NDArray[np.uint8]
+) -> None:
+    robot, _, folder = fresh
+    robot.drive(1000.0, (0.0, 0.1, 0.2))
+    here = fused_here(rgb, [at(0.0), at(0.1), at(0.2)])
+    reply = robot.client.trigger("save_mesh")
+    assert reply.success and reply.message.startswith(str(folder / "mesh_"))
+    assert re.search(r": \d+ vertices, \d+ triangles, \d+ parts?, open .* roughness .* deg, fused, ", reply.message)
+    same_surface(vertices_of(reply.message), drop_specks(here.mesh(), 60).vertices)
+    points = robot.shown(1002.0)
+    assert points.header.frame_id == "odom"
+    same_surface(points_from_msg(points)[0, :, :3], here.cloud().points)
+    robot.client.wait_until(
+        lambda: any(m.header.frame_id == "odom" and 0 < len(m.points) <= 1500 for m in robot.client.received["mesh"]),
+        "the marker of the map",
+    )
+    cloud = robot.client.trigger("save_cloud")
+    assert cloud.success and f": {len(here.cloud())} points" in cloud.message
+    for key, value in {"frames_integrated": "3", "poses": "topic /odometry", "world_frame": "odom",
+                       "worker_restarts": "0", "frames_without_pose": "0"}.items():
+        robot.wait_said(key, value)
+
+
+def test_one_frame_is_there_on_request(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, _ = fresh
+    robot.drive(1500.0, (0.0,))
+    assert robot.client.set_parameter("mesh.source", "frame").successful
+    assert robot.client.set_parameter("mesh.method", "grid").successful
+    reply = robot.client.trigger("save_mesh")
+    assert robot.client.set_parameter("mesh.source", "auto").successful
+    assert reply.success and ", grid, " in reply.message
+    x, y, z = vertices_of(reply.message).T.astype(float)
+    columns, rows = CAMERA.fx * x / z + CAMERA.cx, CAMERA.fy * y / z + CAMERA.cy
+    assert z.min() > 0, "in the camera's own frame"
+    assert columns.min() > -0.5 and columns.max() < 159.5 and rows.min() > -0.5 and rows.max() < 119.5
+
+
+def test_poses_that_are_broken_stop_jump_or_go_back_leave_the_map_whole(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, node, _ = fresh
+    robot.drive(2000.0, (0.0, 0.1))
+    refused, without = robot.says("poses_refused"), robot.says("frames_without_pose")
+    broken = at(0.15)
+    broken[0, 3] = np.nan
+    robot.tell(2002.0, broken)
+    robot.see(2002.0)
+    robot.wait_said("poses_refused", str(refused + 1))
+    robot.wait_said("frames_without_pose", str(without + 1))
+    node.wait_for("must be finite numbers and a unit quaternion", 10)
+    assert "older than the image" in robot.said("last_left_out")
+    robot.tell(2002.9, at(9.0))
+    robot.tell(2003.1, at(9.0))
+    robot.see(2003.0)
+    robot.wait_said("frames_rejected_by_pose_jump", "1")
+    assert "over fusion.max_speed" in robot.said("last_left_out")
+    robot.drive(50.0, (0.05, 0.2))
+    robot.wait_said("frames_integrated", "4")
+    assert node.running and "Traceback" not in node.output
+
+
+def test_an_empty_map_is_an_error_in_the_reply(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, node, folder = fresh
+    before = set(folder.iterdir())
+    for service in ("save_mesh", "save_cloud", "save_map"):
+        reply = robot.client.trigger(service)
+        assert not reply.success and "it is empty" in reply.message
+    assert set(folder.iterdir()) == before and node.running
+    reply = robot.client.trigger("load_map")
+    assert not reply.success and "fusion.map_file must name" in reply.message
+
+
+def test_a_map_is_saved_and_loaded_again(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, folder = fresh
+    robot.drive(3000.0, (0.0, 0.1))
+    first = vertices_of(robot.client.trigger("save_mesh").message)
+    assert robot.client.set_parameter("fusion.map_file", str(folder / "kept.npz")).successful
+    saved = robot.client.trigger("save_map")
+    assert saved.success and saved.message.startswith(f"{folder}/kept.npz: ")
+    assert robot.client.trigger("reset_map").success and not robot.client.trigger("save_mesh").success
+    loaded = robot.client.trigger("load_map")
+    assert loaded.success and " blocks loaded" in loaded.message
+    same_surface(vertices_of(robot.client.trigger("save_mesh").message), first)
+    assert robot.client.set_parameter("fusion.map_file", str(folder / "none.npz")).successful
+    missing = robot.client.trigger("load_map")
+    assert not missing.success and "none.npz cannot be read" in missing.message
+    assert robot.client.trigger("save_mesh").success, "the map is still there"
+    assert robot.client.set_parameter("fusion.map_file", "").successful
+
+
+def test_a_folder_that_refuses_is_an_error_in_the_reply(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, node, folder = fresh
+    robot.drive(4000.0, (0.0,))
+    (folder / "file").write_text("no folder")
+    assert robot.client.set_parameter("mesh.directory", str(folder / "file" / "below")).successful
+    for service in ("save_mesh", "save_cloud", "save_map"):
+        reply = robot.client.trigger(service)
+        assert not reply.success and "cannot make the folder" in reply.message
+    assert robot.client.set_parameter("mesh.directory", str(folder)).successful
+    assert robot.client.trigger("save_mesh").success and node.running
+
+
+def test_a_camera_that_stands_still_is_not_fused_again(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, _ = fresh
+    robot.drive(5000.0, (0.0,))
+    for number in range(1, 4):
+        robot.tell(5000.0 + number, at(0.001 * number))
+        robot.see(5000.0 + number)
+        robot.wait_said("frames_standing_still", str(number))
+    robot.wait_said("frames_integrated", "1")
+
+
+def test_fusion_pauses_and_goes_on(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, _ = fresh
+    robot.drive(6000.0, (0.0,))
+    assert robot.client.set_parameter("fusion.enabled", False).successful
+    assert robot.client.set_parameter("mesh.source", "fused").successful
+    assert robot.client.trigger("save_mesh").success, "the map stays"
+    assert robot.client.set_parameter("mesh.source", "auto").successful
+    assert robot.client.set_parameter("fusion.enabled", True).successful
+    robot.wait_heard("odometry")
+    robot.drive(6005.0, (0.1,))
+    robot.wait_said("frames_integrated", "2")
+    refused = robot.client.set_parameter("fusion.voxel_size", 0.1)
+    assert not refused.successful and "restart" in refused.reason
+
+
+def test_the_map_outlives_deactivation(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, _, _ = fresh
+    robot.drive(6500.0, (0.0,))
+    assert robot.client.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert robot.client.trigger("save_mesh").success
+    assert robot.client.change_state(Transition.TRANSITION_ACTIVATE)
+    robot.wait_heard("odometry")
+    robot.drive(6505.0, (0.1,))
+    robot.wait_said("frames_integrated", "2")
+
+
+def test_a_worker_that_dies_is_replaced_and_said(fresh: tuple[Robot, Process, Path]) -> None:
+    robot, node, _ = fresh
+    robot.drive(7000.0, (0.0,))
+    robot.client.wait_for("mesh")  # the last that is asked of the worker for a frame
+    os.kill(map_worker(node.pid), signal.SIGKILL)
+    robot.tell(7001.0, at(0.1))
+    robot.see(7001.0)
+    node.wait_for("the map worker ended (SIGKILL): the map is lost, a new one begins", 30)
+    robot.wait_said("worker_restarts", "1")
+    robot.drive(7002.0, (0.2,))
+    robot.wait_said("frames_integrated", "1")
+    assert node.running
+
+
+class TfRobot(Robot):
+    """A robot whose TF leads from map over odom and base to the camera."""
+
+    def __init__(self, client: RosClient, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(client, rgb)
+        self._message = tf_message(monkeypatch)
+        self._moving = client.node.create_publisher(self._message, "/tf", tf_qos(False))
+        self._fixed = client.node.create_publisher(self._message, "/tf_static", tf_qos(True))
+
+    def transform(self, seconds: float, parent: str, child: str, T: Matrix, fixed: bool = False) -> None:
+        """Sends a transform."""
+        msg = self._message(transforms=[transform_to_msg(T, Header(stamp=stamped(seconds), frame_id=parent), child)])
+        (self._fixed if fixed else self._moving).publish(msg)
+
+    def tell(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
+        """The camera's pose in odom, as that of the base."""
+        self.transform(seconds, frame, "base", T @ np.linalg.inv(MOUNT))
+
+
+MOUNT = at(0.3, 20.0)  # of the camera on the base
+ODOM = at(2.0, -70.0)  # of odom in the map
+
+
+def test_poses_come_from_tf(
+    ros_domain: int, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ros_client() as client:
+        robot = TfRobot(client, rgb, monkeypatch)
+        start(processes, "fusion.world_frame:=map", f"mesh.directory:={tmp_path}", *SHOWING, env=with_tf())
+        robot.wait_heard("/tf", "/tf_static")
+        robot.wait_said("poses", "TF, frame 'map'")
+        robot.see(999.0)
+        robot.wait_said("frames_without_pose", "1")
+        assert "no transform tells of the frame 'map': none has come yet" in robot.said("last_left_out")
+        robot.transform(0.0, "base", LENS, MOUNT, fixed=True)
+        robot.tell(999.0, at(0.0))
+        while "only of base" not in robot.said("last_left_out"):
+            robot.see(999.0)
+            client.received["/diagnostics"].clear()
+            client.wait_for("/diagnostics")
+        assert f"frame 'map', only of base, {LENS}, odom" in robot.said("last_left_out")
+        robot.transform(0.0, "map", "odom", ODOM, fixed=True)
+        robot.drive(1000.0, (0.0, 0.1))
+        here = fused_here(rgb, [ODOM @ at(0.0), ODOM @ at(0.1)])
+        assert robot.shown(1001.0).header.frame_id == "map"
+        same_surface(vertices_of(client.trigger("save_mesh").message), drop_specks(here.mesh(), 60).vertices)
+
+
+def test_odometry_of_the_base_goes_on_by_tf(
+    ros_domain: int, processes: Processes, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic tells of the base, TF of the way from there to the camera, and of another pose of the base as well."""
+    with ros_client() as client:
+        robot = TfRobot(client, rgb, monkeypatch)
+        publisher = client.node.create_publisher(Odometry, "wheels", 10)
+        start(processes, "fusion.poses:=wheels", *SHOWING, env=with_tf())
+        robot.wait_heard("/tf", "/tf_static", "wheels")
+
+        def tell(seconds: float, T: Matrix) -> None:
+            header = Header(stamp=stamped(seconds), frame_id="odom")
+            publisher.publish(odometry_to_msg(T @ np.linalg.inv(MOUNT), header, "base"))
+
+        tell(999.0, at(0.0))
+        robot.see(999.0)
+        robot.wait_said("world_frame", "")
+        robot.wait_complaint(f"frame '{LENS}', only of base, odom")
+        robot.transform(0.0, "base", LENS, MOUNT, fixed=True)
+        robot.tell(1000.0, at(5.0))
+        tell(1000.0, at(0.1))
+        robot.see(1000.0)
+        points = points_from_msg(robot.shown(1000.0))[0, :, :3]
+        same_surface(points, fused_here(rgb, [at(0.1)]).cloud().points)
+
+
+@pytest.mark.skipif(TF_INSTALLED, reason="tf2_msgs is installed")
+def test_tf_that_is_not_installed_is_one_line(ros_domain: int, processes: Processes) -> None:
+    node = start(processes, "fusion.enabled:=true", "fusion.world_frame:=map", ready=False)
+    assert node.wait(60) == 1
+    last = node.output.strip().splitlines()[-1]
+    assert last.startswith("recon_node: fusion.world_frame 'map': TF needs tf2_msgs, which is not installed")
+    assert "Traceback" not in node.output
+    node = start(processes, "fusion.world_frame:=map")
+    with ros_client() as client:
+        refused = client.set_parameter("fusion.enabled", True)
+        assert not refused.successful and "TF needs tf2_msgs" in refused.reason
+        assert client.set_parameter("mesh.source", "fused").successful
+        assert client.trigger("save_mesh").message == "there is no map: set fusion.enabled"
+    assert node.running
+
+
+def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    with ros_client() as client:
+        robot = Robot(client, rgb)
+        start(processes, "fusion.enabled:=true", "fusion.poses:=camera_info")
+        robot.wait_heard()
+        robot.see(1.0)
+        robot.wait_complaint("must be of type nav_msgs/msg/Odometry")
+
+
+def test_without_poses_it_follows_its_own_depth_and_says_so(
+    ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
+    with ros_client() as client:
+        robot = Robot(client, rgb)
+        node = start(processes, *SHOWING)
+        assert "poses come from RGB-D odometry on the predicted depth, which drifts" in node.output
+        robot.wait_heard()
+        robot.see(1.0)
+        assert robot.shown(1.0).header.frame_id == "visual_odom"
+        robot.see(1.1)
+        robot.wait_said("frames_standing_still", "1")
+        assert robot.said("poses") == "RGB-D odometry on the predicted depth, which drifts"
+
+
+def test_our_own_camera_needs_two_parameters(ros_domain: int, processes: Processes, tmp_path: Path) -> None:
+    """rooms_camera says on /tf where it is: the map lies in the room."""
+    flags = ["--seed", "3", "--length", "12", "--width", "160", "--height", "120", "--hfov", "70", "--rate", "5"]
+    with ros_client() as client:
+        client.listen(PointCloud2, "map_points")
+        client.listen(Odometry, "odometry")
+        start(processes, "fusion.enabled:=true", "fusion.world_frame:=world", env=with_tf())
+        camera = processes.python("-m", "mono_depth_recon.ros.cameras.rooms_camera", *flags, env=with_tf())
+        camera.wait_for("poses, if any, in frame 'world' on /odometry (/tf)", 60)
+        client.wait_for("map_points", 1, 60)
+    points = points_from_msg(client.received["map_points"][-1])[0, :, :3]
+    eyes = [T_of(msg) for msg in client.received["odometry"]]
+    inside = [np.linalg.inv(T) @ np.c_[points, np.ones(len(points))].T for T in eyes]
+    assert len(points) > 100 and min(np.linalg.norm(each[:3], axis=0).max() for each in inside) < 7.5
+    assert max((each[2] > 0.1).mean() for each in inside) > 0.99, "before the camera that saw it"
+
+
+def T_of(msg: Odometry) -> Matrix:
+    """The pose of the message."""
+    p, q, T = msg.pose.pose.position, msg.pose.pose.orientation, np.eye(4)
+    T[:3, :3], T[:3, 3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), (p.x, p.y, p.z)
+    return T

@@ -1,0 +1,221 @@
+"""The node's life: transitions, snapshot services, signals; always as a real process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from lifecycle_msgs.msg import Transition
+from numpy.typing import NDArray
+from processes import Process, Processes
+from ros_client import RosClient, TestCamera, ros_client
+from sensor_msgs.msg import Image, PointCloud2
+from visualization_msgs.msg import Marker
+
+from mono_depth_recon.camera import PinholeCamera
+
+CAMERA = PinholeCamera.from_hfov(640, 480, 60)
+
+
+@pytest.fixture(scope="module")
+def rgb() -> NDArray[np.uint8]:
+    rows, columns = np.mgrid[:480, :640]
+    return np.stack([rows // 2, columns // 3, (rows + columns) // 5], axis=2).astype(np.uint8)
+
+
+@pytest.fixture
+def client(ros_domain: int) -> Iterator[RosClient]:
+    with ros_client() as made:
+        yield made
+
+
+def start(processes: Processes, *parameters: str, wait_for: str = "ready") -> Process:
+    """recon_node with `name:=value` parameters."""
+    words = [word for parameter in parameters for word in ("-p", parameter)]
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", *(["--ros-args", *words] if words else []))
+    if wait_for:
+        node.wait_for(wait_for)
+    return node
+
+
+def feed(client: RosClient, rgb: NDArray[np.uint8]) -> TestCamera:
+    """Streams until a cloud has come."""
+    client.listen(PointCloud2, "points")
+    driver = client.camera()
+    driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "a cloud")
+    return driver
+
+
+def test_managed_by_hand(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    """configure, activate, deactivate, activate again, cleanup, and once more from the start."""
+    node = start(processes, "autostart:=false", wait_for="")
+    assert client.state() == "unconfigured"
+    client.listen(Image, "depth/image_rect")
+    driver = client.camera()
+    for _ in range(2):
+        assert client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "inactive"
+        assert "not active" in client.trigger("save_mesh").message
+        for _ in range(2):
+            assert client.change_state(Transition.TRANSITION_ACTIVATE) and client.state() == "active"
+            client.forget()
+            driver.stream(rgb, CAMERA, lambda: len(client.received["depth/image_rect"]) >= 2, "depth")
+            active = psutil.Process(node.pid).memory_info().rss
+            assert client.change_state(Transition.TRANSITION_DEACTIVATE) and client.state() == "inactive"
+            assert psutil.Process(node.pid).memory_info().rss < active, "deactivate gives memory back"
+        client.forget()
+        for _ in range(10):
+            driver.publish(rgb, CAMERA)
+            time.sleep(0.05)
+        assert not client.received["depth/image_rect"], "an inactive node computes nothing"
+        assert client.change_state(Transition.TRANSITION_CLEANUP) and client.state() == "unconfigured"
+    assert client.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert node.stop() == 0 and "Traceback" not in node.output
+
+
+def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processes) -> None:
+    node = start(processes, "autostart:=false", "model.checkpoint:=/nowhere.json", wait_for="")
+    assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
+    node.wait_for("/nowhere.json cannot be read")
+    assert "loading unetpp_mobile from /nowhere.json" in node.output
+    assert client.set_parameter("model.checkpoint", "").successful
+    assert client.change_state(Transition.TRANSITION_CONFIGURE)
+    refused = client.set_parameter("model.checkpoint", "/other.json")
+    assert not refused.successful and "cleanup" in refused.reason
+
+
+def test_save_without_a_frame(client: RosClient, processes: Processes) -> None:
+    start(processes)
+    for service in ("save_mesh", "save_cloud"):
+        reply = client.trigger(service)
+        assert not reply.success and "no frame yet: nobody publishes /image" in reply.message
+
+
+@pytest.mark.parametrize("method", ["poisson", "grid", "ball_pivoting"])
+def test_save_mesh_of_every_method(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, method: str
+) -> None:
+    import open3d as o3d
+
+    start(processes, f"mesh.directory:={tmp_path}/made", f"mesh.method:={method}", "mesh.voxel_size:=0.04")
+    client.listen(Marker, "mesh", latched=True)
+    feed(client, rgb)
+    reply = client.trigger("save_mesh", 60)
+    assert reply.success, reply.message
+    path = Path(reply.message.split(": ")[0])
+    assert path.parent == tmp_path / "made" and [path] == list(path.parent.iterdir())
+    mesh = o3d.io.read_triangle_mesh(str(path))
+    assert f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, " in reply.message
+    assert re.search(rf"\d+ parts?, (open \(.* % of edges\)|watertight), roughness .* deg, {method}, ", reply.message)
+    assert len(mesh.triangles) > 100 and mesh.has_vertex_colors()
+    marker = client.wait_for("mesh")
+    assert marker.header.frame_id == "camera_optical_frame" and 0 < len(marker.points) <= 3 * 10000
+    assert len(marker.colors) == len(marker.points)
+
+
+def test_save_cloud_is_the_cleaned_cloud(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import open3d as o3d
+
+    start(processes, f"mesh.directory:={tmp_path}/made", "mesh.voxel_size:=0.05")
+    feed(client, rgb)
+    reply = client.trigger("save_cloud", 60)
+    assert reply.success, reply.message
+    cloud = o3d.io.read_point_cloud(reply.message.split(": ")[0])
+    assert 0 < len(cloud.points) < 640 * 480 / 4 and f"{len(cloud.points)} points" in reply.message
+
+
+def test_a_snapshot_needs_no_subscriber(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """A service that asks is somebody: the newest image is computed for it."""
+    start(processes, f"mesh.directory:={tmp_path}", "mesh.method:=grid")
+    driver = client.camera()
+    end = time.monotonic() + 20
+    while not (reply := client.trigger("save_mesh", 60)).success and time.monotonic() < end:
+        driver.publish(rgb, CAMERA)
+    assert reply.success, reply.message
+
+
+def test_default_directory_is_the_ros_home(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
+    start(processes, "mesh.method:=grid")
+    feed(client, rgb)
+    assert client.trigger("save_mesh", 60).message.startswith(f"{tmp_path}/ros_home/mono_depth_recon/mesh_")
+
+
+def test_unwritable_directory_is_a_reply_and_the_node_lives(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    start(processes, f"mesh.directory:={tmp_path}/file/below", "mesh.method:=grid")
+    driver = feed(client, rgb)
+    reply = client.trigger("save_mesh", 60)
+    assert not reply.success and f"{tmp_path}/file/below" in reply.message and "\n" not in reply.message
+    assert client.set_parameter("mesh.directory", f"{tmp_path}/good").successful
+    client.forget()
+    driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
+    assert client.trigger("save_mesh", 60).success
+
+
+def test_frames_flow_while_a_mesh_is_made(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """The worker process makes the mesh; frames that arrive meanwhile come out."""
+    start(processes, f"mesh.directory:={tmp_path}", "mesh.voxel_size:=0.01")
+    driver = feed(client, rgb)
+    from std_srvs.srv import Trigger
+
+    caller = client.node.create_client(Trigger, "save_mesh")
+    assert caller.wait_for_service(10)
+    client.forget()
+    future = caller.call_async(Trigger.Request())
+    driver.stream(rgb, CAMERA, future.done, "the mesh", deadline=90)
+    assert future.result().success
+    assert len(client.received["points"]) >= 5
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_idle(ros_domain: int, processes: Processes, sent: signal.Signals) -> None:
+    node = start(processes)
+    assert node.stop(sent) == 0
+    assert not node.left_behind() and "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_signal_while_the_model_loads(
+    ros_domain: int, processes: Processes, sent: signal.Signals, delay: float
+) -> None:
+    node = start(processes, wait_for="loading unetpp_mobile")
+    time.sleep(delay)
+    assert node.stop(sent) == 0
+    assert not node.left_behind() and "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_a_mesh_is_made(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, sent: signal.Signals
+) -> None:
+    from std_srvs.srv import Trigger
+
+    node = start(processes, f"mesh.directory:={tmp_path}/made", "mesh.poisson_depth:=10", "mesh.voxel_size:=0.002")
+    feed(client, rgb)
+    caller = client.node.create_client(Trigger, "save_mesh")
+    assert caller.wait_for_service(10)
+    caller.call_async(Trigger.Request())
+    end = time.monotonic() + 20
+    while not psutil.Process(node.pid).children() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert psutil.Process(node.pid).children(), "the worker process runs"
+    assert node.stop(sent) == 0
+    assert not node.left_behind() and not list((tmp_path / "made").iterdir())
+    assert "Traceback" not in node.output

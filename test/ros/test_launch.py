@@ -1,0 +1,222 @@
+"""The launch file, evaluated into node command lines, which are then really started from an installation."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from launch_standin import Launched, evaluate
+from processes import ROOT, Installation, Process, Processes
+from ros_client import RosClient, ros_client
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+ARGUMENTS = {"model", "scale_source", "image", "camera_info", "reference_depth", "world_frame", "poses", "namespace",
+             "params_file", "use_sim_time", "rviz", "source"}
+DEADLINE_S = 60.0  # starting two interpreters and loading the model beside other work
+
+
+@pytest.fixture
+def installed(pip_installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """The installation, as if sourced."""
+    for name, value in pip_installation.env.items():
+        monkeypatch.setenv(name, value)
+    return pip_installation
+
+
+def launched(installed: Installation, **given: str | Path) -> Launched:
+    """What `ros2 launch mono_depth_recon recon.launch.py name:=value ...` would start."""
+    return evaluate(installed.share / "launch" / "recon.launch.py", {name: str(value) for name, value in given.items()})
+
+
+def remappings(command: list[str]) -> dict[str, str]:
+    """The -r rules of a command line."""
+    return dict(rule.split(":=") for flag, rule in itertools.pairwise(command) if flag == "-r")
+
+
+def parameters(command: list[str]) -> dict[str, object]:
+    """What -p and --params-file set beyond the package's own file, whichever way it is written down."""
+    found: dict[str, object] = {}
+    for flag, word in itertools.pairwise(command):
+        if flag == "-p":
+            name, _, value = word.partition(":=")
+            found[name] = yaml.safe_load(value)
+        elif flag == "--params-file" and not word.endswith("recon.yaml"):
+            found |= yaml.safe_load(Path(word).read_text())["/**"]["ros__parameters"]
+    return found
+
+
+def test_every_argument_is_declared_with_what_it_does(installed: Installation) -> None:
+    result = launched(installed)
+    assert result.arguments.keys() == ARGUMENTS
+    assert all(result.arguments.values())
+
+
+def test_by_default_the_node_alone_starts_with_the_package_s_parameters(installed: Installation) -> None:
+    result = launched(installed)
+    assert list(result.nodes) == ["recon_node"]
+    command = result.nodes["recon_node"]
+    assert command[0] == str(installed.executables / "recon_node")
+    assert command[command.index("--params-file") + 1] == str(installed.share / "config" / "recon.yaml")
+    assert parameters(command) == {}, "what nobody gives stays with the file"
+    assert remappings(command).get("__ns", "/") == "/"
+
+
+def test_topics_model_and_namespace_reach_the_node(installed: Installation) -> None:
+    command = launched(installed, image="/cam/image_raw", camera_info="/cam/camera_info", namespace="front",
+                       model="some_model", use_sim_time="true").nodes["recon_node"]
+    rules = remappings(command)
+    assert (rules["image"], rules["camera_info"], rules["__ns"]) == ("/cam/image_raw", "/cam/camera_info", "/front")
+    assert rules["image/compressed"] == "/cam/image_raw/compressed"
+    assert parameters(command) == {"model.name": "some_model", "use_sim_time": True}
+
+
+def test_a_map_needs_one_argument(installed: Installation) -> None:
+    command = launched(installed, world_frame="map").nodes["recon_node"]
+    assert parameters(command) == {"fusion.enabled": True, "fusion.world_frame": "map"}
+    command = launched(installed, poses="/wheels").nodes["recon_node"]
+    assert parameters(command) == {"fusion.enabled": True, "fusion.poses": "/wheels"}
+
+
+def test_a_relative_model_needs_but_its_name_and_the_source_of_its_scale(installed: Installation) -> None:
+    """Our own cameras publish the reference depth where the node then listens; others are named."""
+    command = launched(installed, source="rooms", model="some_relative_model", scale_source="reference").nodes[
+        "recon_node"]
+    assert parameters(command) == {"model.name": "some_relative_model", "scale.source": "reference"}
+    assert remappings(command)["reference_depth"] == "reference/image"
+    published = string_literals(ROOT / "mono_depth_recon" / "ros" / "cameras" / "player.py")
+    assert "reference/image" in published
+    command = launched(installed, reference_depth="/depth_camera/depth").nodes["recon_node"]
+    assert remappings(command)["reference_depth"] == "/depth_camera/depth"
+
+
+def test_a_camera_of_ours_publishes_where_the_node_listens(installed: Installation, tmp_path: Path) -> None:
+    for source, executable in (("rooms", "rooms_camera"), (str(tmp_path), "replay")):
+        nodes = launched(installed, source=source, image="/cam/image", namespace="front").nodes
+        assert set(nodes) == {"recon_node", executable}
+        rules = remappings(nodes[executable])
+        assert (rules["image"], rules["__ns"]) == ("/cam/image", "/front")
+        assert nodes[executable][0] == str(installed.executables / executable)
+
+
+def test_a_folder_is_replayed_as_a_camera_or_with_its_own_clock(installed: Installation, tmp_path: Path) -> None:
+    as_camera = launched(installed, source=tmp_path).nodes["replay"]
+    assert parameters(as_camera) == {"path": str(tmp_path), "loop": True}
+    bag = tmp_path / "desk.bag"
+    bag.touch()
+    assert parameters(launched(installed, source=bag).nodes["replay"])["path"] == str(bag)
+    as_recorded = launched(installed, source=tmp_path, use_sim_time="true").nodes["replay"]
+    assert parameters(as_recorded) == {"path": str(tmp_path), "stamps": "original"}
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("source", "no_folder", "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
+     "bag), got 'no_folder'"),
+    ("params_file", "/no/such.yaml", "params_file must be a YAML file of parameters, there is none at /no/such.yaml"),
+    ("rviz", "maybe", "rviz must be true or false, got 'maybe'"),
+    ("use_sim_time", "7", "use_sim_time must be true or false, got '7'"),
+])
+def test_a_wrong_argument_stops_the_launch_in_one_line(installed: Installation, name: str, value: str,
+                                                       said: str) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        launched(installed, **{name: value})
+    assert str(caught.value) == said
+
+
+def test_rviz_that_is_not_installed_is_said_and_aborts_nothing(installed: Installation) -> None:
+    result = launched(installed, rviz="true")
+    assert list(result.nodes) == ["recon_node"]
+    assert result.messages == ["rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2"]
+
+
+def test_rviz_shows_the_package_s_view(installed: Installation, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("share/ament_index/resource_index/packages/rviz2", "lib/rviz2/rviz2"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch(mode=0o755)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{installed.prefix}:{tmp_path}")
+    command = launched(installed, rviz="true", namespace="front").nodes["rviz2"]
+    assert command[:3] == [str(tmp_path / "lib/rviz2/rviz2"), "-d", str(installed.share / "config" / "recon.rviz")]
+    assert "-f" not in command and remappings(command)["__ns"] == "/front", "the view's topics are relative"
+    command = launched(installed, rviz="true", world_frame="map").nodes["rviz2"]
+    assert command[3:5] == ["-f", "map"], "from where the map stands still"
+
+
+def test_the_rviz_view_shows_what_the_node_publishes() -> None:
+    view = yaml.safe_load((ROOT / "config" / "recon.rviz").read_text())["Visualization Manager"]
+    shown = {each["Class"].rpartition("/")[2] + " " + each["Topic"]["Value"]: each["Topic"]
+             for each in view["Displays"] if "Topic" in each}
+    latched = {"PointCloud2 map_points", "Marker mesh"}
+    assert shown.keys() == {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points"} | latched
+    assert {topic["Reliability Policy"] for topic in shown.values()} == {"Reliable"}
+    assert {shown[name]["Durability Policy"] for name in latched} == {"Transient Local"}
+    published = string_literals(ROOT / "mono_depth_recon" / "ros" / "publications.py")
+    assert {"rgb/image_rect", "depth/preview", "points", "map_points", "mesh"} <= published
+    cameras = [ROOT / "mono_depth_recon" / "ros" / "cameras" / name for name in ("replay.py", "rooms_camera.py")]
+    frame = view["Global Options"]["Fixed Frame"]
+    assert all(frame in string_literals(path) for path in cameras), "the view's frame is our cameras' optical frame"
+
+
+def string_literals(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+# The command lines, started
+
+
+@contextmanager
+def listening(*topics: tuple[type, str]) -> Iterator[RosClient]:
+    with ros_client() as client:
+        for kind, topic in topics:
+            client.listen(kind, topic)
+        yield client
+
+
+def assert_stop(started: list[Process], sent: signal.Signals) -> None:
+    """All end with 0 on the signal and leave nothing behind."""
+    for process in started:
+        assert process.stop(sent) == 0, process.output
+        assert process.left_behind() == []
+
+
+@pytest.mark.timeout(180)
+def test_the_launched_rooms_and_node_give_depth_and_cloud(installed: Installation, processes: Processes,
+                                                          ros_domain: int) -> None:
+    """source:=rooms with a namespace: what comes out lies under it, and all ends on the signal that launch sends."""
+    nodes = launched(installed, source="rooms", namespace="front").nodes
+    started = [processes.start(command) for command in nodes.values()]
+    topics = ("/front/depth/image_rect", "/front/depth/camera_info", "/front/points")
+    with listening(*zip((Image, CameraInfo, PointCloud2), topics, strict=True)) as client:
+        depth, info, cloud = (client.wait_for(topic, 2, DEADLINE_S) for topic in topics)
+    assert (depth.encoding, depth.header.frame_id) == ("32FC1", "camera_optical_frame")
+    assert (info.width, info.height) == (depth.width, depth.height) == (cloud.width, cloud.height)
+    assert_stop(started, signal.SIGINT)
+
+
+@pytest.mark.timeout(180)
+def test_the_launched_replay_feeds_the_node_over_remapped_topics(installed: Installation, processes: Processes,
+                                                                 ros_domain: int, data_folder: Path) -> None:
+    """source:=<path> on real frames, the image on a topic of another name."""
+    folder = next(path.parent for path in sorted(data_folder.glob("**/rgb.txt")))
+    nodes = launched(installed, source=folder, image="/cam/image", camera_info="/cam/camera_info").nodes
+    started = [processes.start(command) for command in nodes.values()]
+    with listening((Image, "/cam/image"), (Image, "/depth/image_rect")) as client:
+        image = client.wait_for("/cam/image", 1, DEADLINE_S)
+        depth = client.wait_for("/depth/image_rect", 2, DEADLINE_S)
+    assert (depth.width, depth.height) == (image.width, image.height)
+    assert_stop(started, signal.SIGTERM)
+
+
+@pytest.mark.timeout(120)
+def test_a_launched_node_refuses_an_unknown_model_in_one_line(installed: Installation, processes: Processes,
+                                                              ros_domain: int) -> None:
+    """The launch then ends too (on_exit), instead of a camera that plays for nobody."""
+    process = processes.start(launched(installed, model="unetpp_mobil").nodes["recon_node"])
+    assert process.wait(DEADLINE_S) == 1
+    assert "unetpp_mobil" in process.output and "Traceback" not in process.output
