@@ -1,4 +1,5 @@
 """Builds the ament_python package; `pip install .` and `colcon build` give the same executables and share folder."""
+
 from __future__ import annotations
 
 import os
@@ -110,7 +111,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={
         f"{PACKAGE}.report": ["assets/*.html", "assets/*.css", "assets/*.js"],
-        f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"]
+        f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

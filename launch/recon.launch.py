@@ -1,10 +1,10 @@
 """Starts recon_node and, on request, a camera and RViz.
 
-    ros2 launch mono_depth_recon recon.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
-    ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
-    ros2 launch mono_depth_recon recon.launch.py source:=rooms model:=depth_anything_v2_small scale_source:=reference
-    ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
-    ros2 launch mono_depth_recon recon.launch.py source:=rooms world_frame:=world rviz:=true
+ros2 launch mono_depth_recon recon.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
+ros2 launch mono_depth_recon recon.launch.py source:=rooms model:=depth_anything_v2_small scale_source:=reference
+ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
+ros2 launch mono_depth_recon recon.launch.py source:=rooms world_frame:=world rviz:=true
 """
 
 from __future__ import annotations
@@ -30,15 +30,20 @@ ARGUMENTS = {  # name: (default, description)
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
     "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
-    "source": ("topics", "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
-                         "folder or .tgz, ROS bag)"),
+    "source": (
+        "topics",
+        "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
+        "folder or .tgz, ROS bag)",
+    ),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments, then what they ask for."""
-    declared = [DeclareLaunchArgument(name, default_value=default, description=text)
-                for name, (default, text) in ARGUMENTS.items()]
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
     return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
 
 
@@ -64,8 +69,12 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
-    for name, parameter in (("model", "model.name"), ("scale_source", "scale.source"),
-                            ("world_frame", "fusion.world_frame"), ("poses", "fusion.poses")):
+    for name, parameter in (
+        ("model", "model.name"),
+        ("scale_source", "scale.source"),
+        ("world_frame", "fusion.world_frame"),
+        ("poses", "fusion.poses"),
+    ):
         if values[name]:
             parameters.append({parameter: values[name]})
     if values["world_frame"] or values["poses"]:
@@ -74,8 +83,13 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
     # Without the node the rest is of no use; its own last line says why it ended.
-    return Node(**{**common, "remappings": remappings}, executable="recon_node", name="recon_node",
-                parameters=parameters, on_exit=[Shutdown(reason="recon_node ended")])
+    return Node(
+        **{**common, "remappings": remappings},
+        executable="recon_node",
+        name="recon_node",
+        parameters=parameters,
+        on_exit=[Shutdown(reason="recon_node ended")],
+    )
 
 
 def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
@@ -85,8 +99,10 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
         return [Node(**common, executable="rooms_camera", name="rooms_camera")]
     recording = Path(source).expanduser()
     if not recording.exists():
-        raise RuntimeError("source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
-                           f"bag), got '{source}'")
+        raise RuntimeError(
+            "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
+            f"bag), got '{source}'"
+        )
     # As the recording was, once and with its clock, or as a camera that goes on.
     playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
     playing["path"] = str(recording.resolve())
@@ -99,8 +115,15 @@ def _rviz(namespace: str, use_sim_time: bool, fixed_frame: str) -> Node | LogInf
     except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
         return LogInfo(msg="rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2")
     view = ["-d", str(CONFIG / "recon.rviz"), *(["-f", fixed_frame] if fixed_frame else [])]
-    return Node(package="rviz2", executable="rviz2", name="rviz2", namespace=namespace, output="screen",
-                arguments=view, parameters=[{"use_sim_time": use_sim_time}])
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        namespace=namespace,
+        output="screen",
+        arguments=view,
+        parameters=[{"use_sim_time": use_sim_time}],
+    )
 
 
 def _flag(values: dict, name: str) -> bool:

@@ -80,5 +80,7 @@ def _reason(path: Path, chunks: Sequence[Chunk], error: OSError) -> str:
         return f"cannot write {path}: {error.strerror}; choose a folder that exists and can be written"
     needed = sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks)
     free = shutil.disk_usage(path.parent).free
-    return (f"cannot write {path}: {error.strerror}; it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free: "
-            "make room or choose a folder on another disk")
+    return (
+        f"cannot write {path}: {error.strerror}; it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free: "
+        "make room or choose a folder on another disk"
+    )

@@ -132,14 +132,21 @@ def _pixels(msg: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
         raise DataError(f"image must have at least 1x1 pixels, got {msg.width}x{msg.height}")
     row = msg.width * channels * dtype.itemsize
     if msg.step < row:
-        raise DataError(f"step of a {msg.width} pixels wide {msg.encoding} image must be at least {row} bytes, got "
-                        f"{msg.step}")
+        raise DataError(
+            f"step of a {msg.width} pixels wide {msg.encoding} image must be at least {row} bytes, got {msg.step}"
+        )
     if len(msg.data) < msg.step * msg.height:
-        raise DataError(f"{msg.width}x{msg.height} {msg.encoding} image of step {msg.step} needs "
-                        f"{msg.step * msg.height} bytes, got {len(msg.data)}: the message is truncated")
+        raise DataError(
+            f"{msg.width}x{msg.height} {msg.encoding} image of step {msg.step} needs "
+            f"{msg.step * msg.height} bytes, got {len(msg.data)}: the message is truncated"
+        )
     swapped = dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big")
-    pixels: NDArray[Any] = np.ndarray((msg.height, msg.width, channels), dtype.newbyteorder("S") if swapped else dtype,
-                                     msg.data, strides=(msg.step, channels * dtype.itemsize, dtype.itemsize))
+    pixels: NDArray[Any] = np.ndarray(
+        (msg.height, msg.width, channels),
+        dtype.newbyteorder("S") if swapped else dtype,
+        msg.data,
+        strides=(msg.step, channels * dtype.itemsize, dtype.itemsize),
+    )
     pixels = pixels.astype(dtype) if swapped else pixels
     return pixels[..., 0] if channels == 1 else pixels
 
@@ -152,14 +159,25 @@ def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
     """
     K, P, D = _field(msg, "k").reshape(3, 3), _field(msg, "p").reshape(3, 4), _field(msg, "d")
     if not K.any() and not P.any():
-        raise CalibrationError("camera_info has K and P all zero: the camera is not calibrated; calibrate it "
-                               "(camera_calibration), or give its nominal intrinsics")
+        raise CalibrationError(
+            "camera_info has K and P all zero: the camera is not calibrated; calibrate it "
+            "(camera_calibration), or give its nominal intrinsics"
+        )
     if not rectified:
-        camera = PinholeCamera(msg.width, msg.height, K, tuple(D.tolist()), msg.distortion_model,
-                               _field(msg, "r").reshape(3, 3), P[:, :3] if P.any() else None)
+        camera = PinholeCamera(
+            msg.width,
+            msg.height,
+            K,
+            tuple(D.tolist()),
+            msg.distortion_model,
+            _field(msg, "r").reshape(3, 3),
+            P[:, :3] if P.any() else None,
+        )
     elif D.any() and not P.any():
-        raise CalibrationError("camera_info of a rectified image must have P, got zeros: publish P, or have "
-                               "the image taken as raw (node: camera.input=raw)")
+        raise CalibrationError(
+            "camera_info of a rectified image must have P, got zeros: publish P, or have "
+            "the image taken as raw (node: camera.input=raw)"
+        )
     else:
         camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
     return _as_published(camera, msg)
@@ -169,8 +187,10 @@ def _as_published(camera: PinholeCamera, msg: Any) -> PinholeCamera:
     roi = msg.roi
     if roi.width and roi.height:
         if roi.x_offset + roi.width > msg.width or roi.y_offset + roi.height > msg.height:
-            raise CalibrationError(f"camera_info region of interest {roi.width}x{roi.height}+{roi.x_offset}"
-                                   f"+{roi.y_offset} must lie in {msg.width}x{msg.height}")
+            raise CalibrationError(
+                f"camera_info region of interest {roi.width}x{roi.height}+{roi.x_offset}"
+                f"+{roi.y_offset} must lie in {msg.width}x{msg.height}"
+            )
         camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
     bins = max(1, msg.binning_x), max(1, msg.binning_y)
     return camera if bins == (1, 1) else camera.binned(*bins)

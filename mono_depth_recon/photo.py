@@ -43,8 +43,10 @@ def read_photo(path: Path) -> Rgb:
     except cv2.error as error:  # sizes beyond OpenCV's limits
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
     if image is None:
-        raise DataError(f"{path} is not an image that can be read ({data.size} bytes): "
-                        "give a whole JPEG, PNG, TIFF, WebP or BMP file")
+        raise DataError(
+            f"{path} is not an image that can be read ({data.size} bytes): "
+            "give a whole JPEG, PNG, TIFF, WebP or BMP file"
+        )
     rgb: Rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return rgb
 
@@ -64,8 +66,9 @@ def read_depth(path: Path, per_metre: float = 1000.0) -> Depth:
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
     if image is None or image.ndim != 2 or image.dtype not in (np.uint16, np.float32):
         got = "no image" if image is None else f"{image.shape[2] if image.ndim > 2 else 1} channels of {image.dtype}"
-        raise DataError(f"{path} must be a depth image of one channel, 16-bit integers (PNG) or 32-bit floats (TIFF), "
-                        f"got {got}")
+        raise DataError(
+            f"{path} must be a depth image of one channel, 16-bit integers (PNG) or 32-bit floats (TIFF), got {got}"
+        )
     depth: Depth = image.astype(np.float32)
     if image.dtype == np.uint16:
         depth /= np.float32(per_metre)
@@ -85,8 +88,10 @@ def camera_from_exif(path: Path, width: int, height: int) -> PinholeCamera:
         raise CalibrationError(f"{path}: the EXIF data is broken ({error}): {_NO_FOCAL}") from error
     f = _focal_px(tags, width, height)
     if f is None:
-        raise CalibrationError(f"{path} has no EXIF focal length (FocalLengthIn35mmFilm, or FocalLength with "
-                               f"FocalPlaneXResolution): {_NO_FOCAL}")
+        raise CalibrationError(
+            f"{path} has no EXIF focal length (FocalLengthIn35mmFilm, or FocalLength with "
+            f"FocalPlaneXResolution): {_NO_FOCAL}"
+        )
     try:
         return PinholeCamera.from_hfov(width, height, math.degrees(2 * math.atan(0.5 * width / f)))
     except CalibrationError as error:

@@ -134,7 +134,11 @@ class DepthReconstructor:
             raise ModelError(f"model {self.model.name} returned {what}: check the weights")
 
     def _scaled(
-        self, prediction: Prediction, camera: PinholeCamera, unknown: Mask | None, reference: Reference | None,
+        self,
+        prediction: Prediction,
+        camera: PinholeCamera,
+        unknown: Mask | None,
+        reference: Reference | None,
         config: Config,
     ) -> _Metres:
         """Depth of a relative prediction by `scale.source`, or why there is none. `camera` is the raw image's."""

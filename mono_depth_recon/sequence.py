@@ -81,6 +81,7 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera) -> FrameOf:
 
 def measured(config: Config) -> FrameOf:
     """The recording's own depth, within the range of the filters."""
+
     def frame_of(sample: Sample) -> Frame:
         depth = depth_of(sample).copy()
         limit_range(depth, config.filter.min_range, config.filter.max_range)
@@ -89,8 +90,14 @@ def measured(config: Config) -> FrameOf:
     return frame_of
 
 
-def fuse_sequence(samples: Sequence[Sample], frame_of: FrameOf, config: Config, poses: str = "data",
-                  with_truth: bool = False, progress: Progress = lambda done, of, status: None) -> FusedScene:
+def fuse_sequence(
+    samples: Sequence[Sample],
+    frame_of: FrameOf,
+    config: Config,
+    poses: str = "data",
+    with_truth: bool = False,
+    progress: Progress = lambda done, of, status: None,
+) -> FusedScene:
     """Fuses rectified samples one after another; frames that are left out are counted in `fusion.counts`.
 
     `poses` data takes the recording's, odometry follows the frames' own depth. A sample that cannot be read is noted

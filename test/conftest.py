@@ -62,6 +62,7 @@ def data_folder() -> Path:
 @pytest.fixture
 def tum_folder(data_folder: Path) -> Callable[[str], Path]:
     """`tum_folder("freiburg1_rpy_part")` is that TUM folder of the real data; the test skips where it is missing."""
+
     def find(name: str) -> Path:
         found = next((path.parent for path in sorted(data_folder.glob(f"**/{name}/rgb.txt"))), None)
         if found is None:
@@ -96,9 +97,21 @@ def pip_installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The package as `pip install .` installs it."""
     folder = tmp_path_factory.mktemp("pip")
     sources = copy_sources(folder / "mono_depth_recon")
-    run_checked([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-                 "--disable-pip-version-check", "--ignore-installed",  # else pip removes the one that is tested here
-                 "--prefix", str(folder / "prefix"), str(sources)], folder)
+    run_checked(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--disable-pip-version-check",
+            "--ignore-installed",  # else pip removes the one that is tested here
+            "--prefix",
+            str(folder / "prefix"),
+            str(sources),
+        ],
+        folder,
+    )
     return Installation(folder / "prefix")
-
-

@@ -32,7 +32,7 @@ def scene(seed: int = 0) -> Depth:
     depth = np.repeat(np.linspace(9.0, 1.5, HEIGHT)[:, None], WIDTH, axis=1)
     for _ in range(8):
         row, column = rng.integers(0, HEIGHT - 30), rng.integers(0, WIDTH - 30)
-        depth[row:row + 30, column:column + 30] = rng.uniform(0.8, 4.0)
+        depth[row : row + 30, column : column + 30] = rng.uniform(0.8, 4.0)
     return depth.astype(np.float32)
 
 
@@ -40,8 +40,9 @@ def disparity_of(depth: NDArray[np.floating], scale: Scale = TRUTH) -> Depth:
     return ((1 / depth.astype(np.float64) - scale.shift) / scale.scale).astype(np.float32)
 
 
-def with_outliers(depth: Depth, share: float, wrong: Callable[[np.random.Generator, int], NDArray[np.float64]],
-                  seed: int = 1) -> Depth:
+def with_outliers(
+    depth: Depth, share: float, wrong: Callable[[np.random.Generator, int], NDArray[np.float64]], seed: int = 1
+) -> Depth:
     rng = np.random.default_rng(seed)
     chosen = rng.random(depth.shape) < share
     spoilt = depth.copy()
@@ -58,15 +59,20 @@ def test_known_scale_and_shift_come_back(scale: Scale) -> None:
     assert fit.inliers == 1.0 and fit.held == 0
 
 
-@pytest.mark.parametrize("wrong", [
-    lambda rng, n: rng.uniform(0.3, 12.0, n),
-    lambda rng, n: np.full(n, 0.35),
-    lambda rng, n: np.full(n, 60.0),
-    lambda rng, n: rng.normal(1.2, 0.05, n),
-], ids=["anywhere", "all near", "all far", "a false wall"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda rng, n: rng.uniform(0.3, 12.0, n),
+        lambda rng, n: np.full(n, 0.35),
+        lambda rng, n: np.full(n, 60.0),
+        lambda rng, n: rng.normal(1.2, 0.05, n),
+    ],
+    ids=["anywhere", "all near", "all far", "a false wall"],
+)
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 def test_thirty_percent_outliers_leave_the_fit_within_one_percent(
-        wrong: Callable[[np.random.Generator, int], NDArray[np.float64]], noise: float) -> None:
+    wrong: Callable[[np.random.Generator, int], NDArray[np.float64]], noise: float
+) -> None:
     depth = scene()
     disparity = disparity_of(depth)
     disparity += np.random.default_rng(3).normal(0, noise * np.ptp(disparity), depth.shape).astype(np.float32)
@@ -86,7 +92,7 @@ def test_thirty_percent_outliers_leave_the_fit_within_one_percent(
 def test_a_wall_that_fills_most_of_the_view_does_not_decide_alone(share: float, noise: float) -> None:
     """Its pixels agree with every scale whose line passes through them; the few others tell the right one."""
     depth = np.full((HEIGHT, WIDTH), 3.0, np.float32)
-    depth[:, int(share * WIDTH):] = scene()[:, int(share * WIDTH):]
+    depth[:, int(share * WIDTH) :] = scene()[:, int(share * WIDTH) :]
     relative = np.random.default_rng(2).normal(0, noise, depth.shape)
     fit = fit_scale(disparity_of((depth * (1 + relative)).astype(np.float32)), depth)
     assert fit.scale == pytest.approx(TRUTH.scale, rel=0.01)
@@ -103,8 +109,10 @@ def test_a_poor_model_is_fitted_as_a_whole() -> None:
     disparity = disparity_of((depth * (1 + 0.25 * error / error.std())).astype(np.float32).clip(0.3, 20))
     fit = fit_scale(disparity, with_outliers(depth, 0.2, lambda rng, n: rng.uniform(0.3, 12.0, n)))
     best = np.polyfit(disparity.ravel(), 1 / depth.ravel(), 1)
-    errors = [np.median(np.abs(depth_from_disparity(disparity, Scale(*line), 20.0) / depth - 1))
-              for line in ((fit.scale, fit.shift), best)]
+    errors = [
+        np.median(np.abs(depth_from_disparity(disparity, Scale(*line), 20.0) / depth - 1))
+        for line in ((fit.scale, fit.shift), best)
+    ]
     assert errors[0] < 1.1 * errors[1]
     assert fit.inliers > 0.55
 
@@ -125,8 +133,9 @@ def test_noisy_data_give_what_scipys_robust_solver_gives() -> None:
     disparity = disparity_of(scene())
     disparity += np.random.default_rng(5).normal(0, 0.02 * np.ptp(disparity), depth.shape).astype(np.float32)
     d, w = disparity.ravel().astype(np.float64), 1 / depth.ravel().astype(np.float64)
-    found = least_squares(lambda x: x[0] * d + x[1] - w, np.polyfit(d, w, 1), loss="cauchy", f_scale=0.02,
-                          x_scale=(0.01, 0.1))
+    found = least_squares(
+        lambda x: x[0] * d + x[1] - w, np.polyfit(d, w, 1), loss="cauchy", f_scale=0.02, x_scale=(0.01, 0.1)
+    )
     fit = fit_scale(disparity, depth)
     assert fit.scale == pytest.approx(found.x[0], rel=0.02)
     assert fit.shift == pytest.approx(found.x[1], abs=0.005)
@@ -217,8 +226,10 @@ def test_sigma_follows_the_derivative() -> None:
     disparity = np.linspace(5, 80, 1000, dtype=np.float32)[None]
     sigma = np.full_like(disparity, 0.01)
     depth = depth_from_disparity(disparity, TRUTH, 100.0)
-    step = (depth_from_disparity(disparity.astype(np.float64) - 0.01, TRUTH, 100.0).astype(np.float64)  # type: ignore
-            - depth_from_disparity(disparity.astype(np.float64) + 0.01, TRUTH, 100.0)) / 2  # type: ignore
+    step = (
+        depth_from_disparity(disparity.astype(np.float64) - 0.01, TRUTH, 100.0).astype(np.float64)  # type: ignore
+        - depth_from_disparity(disparity.astype(np.float64) + 0.01, TRUTH, 100.0)
+    ) / 2  # type: ignore
     np.testing.assert_allclose(sigma_from_disparity(sigma, depth, TRUTH, 100.0), step, rtol=1e-2)
     beyond = np.full((1, 1), np.inf, np.float32)
     assert sigma_from_disparity(sigma[:, :1], beyond, TRUTH, 10.0)[0, 0] == pytest.approx(0.01 * 0.013 * 100)

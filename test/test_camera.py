@@ -22,8 +22,13 @@ LENSES = [
 ]
 
 
-def camera(D: tuple[float, ...] = (), model: str = "plumb_bob", R: NDArray[np.float64] | None = None,
-           P: NDArray[np.float64] | None = None, size: tuple[int, int] = (640, 480)) -> PinholeCamera:
+def camera(
+    D: tuple[float, ...] = (),
+    model: str = "plumb_bob",
+    R: NDArray[np.float64] | None = None,
+    P: NDArray[np.float64] | None = None,
+    size: tuple[int, int] = (640, 480),
+) -> PinholeCamera:
     return PinholeCamera(*size, K, D, model, R, P)
 
 
@@ -68,9 +73,16 @@ def rays_image(of: PinholeCamera) -> F32:
     return np.stack(np.meshgrid(*of.rays), axis=-1).astype(np.float32)
 
 
-@pytest.mark.parametrize(("size", "interpolation"), [
-    ((320, 240), cv2.INTER_AREA), ((128, 96), cv2.INTER_AREA), ((320, 256), cv2.INTER_LINEAR),
-    ((960, 720), cv2.INTER_LINEAR), ((1001, 333), cv2.INTER_LINEAR)])
+@pytest.mark.parametrize(
+    ("size", "interpolation"),
+    [
+        ((320, 240), cv2.INTER_AREA),
+        ((128, 96), cv2.INTER_AREA),
+        ((320, 256), cv2.INTER_LINEAR),
+        ((960, 720), cv2.INTER_LINEAR),
+        ((1001, 333), cv2.INTER_LINEAR),
+    ],
+)
 def test_the_resized_camera_looks_where_the_resized_image_does(size: tuple[int, int], interpolation: int) -> None:
     resized = camera().resized(*size)
     assert resized.size == size
@@ -186,27 +198,33 @@ def bad_K(row: int, column: int, value: float) -> NDArray[np.float64]:
     return bad
 
 
-@pytest.mark.parametrize(("matrix", "message"), [
-    (np.zeros((3, 3)), "focal lengths in K must be positive, got fx=0 fy=0: calibrate the camera"),
-    (bad_K(0, 0, np.nan), "K must hold 3x3 finite numbers, got .*nan.*: calibrate the camera"),
-    (bad_K(1, 2, np.inf), "K must hold 3x3 finite numbers"),
-    (bad_K(1, 1, -500.0), "focal lengths in K must be positive, got fx=517.3 fy=-500"),
-    (bad_K(0, 1, 3.0), r"K must have the form \[fx 0 cx; 0 fy cy; 0 0 1\], got"),
-    (bad_K(2, 2, 2.0), "K must have the form"),
-    (np.eye(4), "K must hold 3x3 finite numbers"),
-])
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.zeros((3, 3)), "focal lengths in K must be positive, got fx=0 fy=0: calibrate the camera"),
+        (bad_K(0, 0, np.nan), "K must hold 3x3 finite numbers, got .*nan.*: calibrate the camera"),
+        (bad_K(1, 2, np.inf), "K must hold 3x3 finite numbers"),
+        (bad_K(1, 1, -500.0), "focal lengths in K must be positive, got fx=517.3 fy=-500"),
+        (bad_K(0, 1, 3.0), r"K must have the form \[fx 0 cx; 0 fy cy; 0 0 1\], got"),
+        (bad_K(2, 2, 2.0), "K must have the form"),
+        (np.eye(4), "K must hold 3x3 finite numbers"),
+    ],
+)
 def test_intrinsics_that_are_no_camera(matrix: NDArray[np.float64], message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         PinholeCamera(640, 480, matrix)
 
 
-@pytest.mark.parametrize(("D", "model", "message"), [
-    ((0.1, 0.2, 0.3), "plumb_bob", "plumb_bob takes 4 or 5 coefficients, got 3"),
-    ((0.1,) * 5, "equidistant", "equidistant takes 4 coefficients, got 5"),
-    ((0.1,) * 5, "rational_polynomial", "rational_polynomial takes 8 or 12 or 14 coefficients, got 5"),
-    ((0.1,) * 5, "fov", "distortion_model must be one of plumb_bob, rational_polynomial, equidistant, got 'fov'"),
-    ((0.1, np.nan, 0, 0), "plumb_bob", "distortion must be finite, got"),
-])
+@pytest.mark.parametrize(
+    ("D", "model", "message"),
+    [
+        ((0.1, 0.2, 0.3), "plumb_bob", "plumb_bob takes 4 or 5 coefficients, got 3"),
+        ((0.1,) * 5, "equidistant", "equidistant takes 4 coefficients, got 5"),
+        ((0.1,) * 5, "rational_polynomial", "rational_polynomial takes 8 or 12 or 14 coefficients, got 5"),
+        ((0.1,) * 5, "fov", "distortion_model must be one of plumb_bob, rational_polynomial, equidistant, got 'fov'"),
+        ((0.1, np.nan, 0, 0), "plumb_bob", "distortion must be finite, got"),
+    ],
+)
 def test_distortion_that_no_lens_has(D: tuple[float, ...], model: str, message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         camera(D, model)

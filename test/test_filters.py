@@ -67,7 +67,7 @@ def test_the_border_is_dropped(border_px: int, left: int) -> None:
     depth = np.ones((5, 6), np.float32)
     filters.drop_border(depth, border_px)
     assert np.isfinite(depth).sum() == left
-    inner = depth[border_px:5 - border_px, border_px:6 - border_px]
+    inner = depth[border_px : 5 - border_px, border_px : 6 - border_px]
     assert np.isfinite(inner).sum() == left
 
 
@@ -90,8 +90,10 @@ def test_a_step_too_small_for_an_edge_stays() -> None:
     assert filters.flying_pixels(depth, THRESHOLD)[:, 4:6].all()
 
 
-@pytest.mark.parametrize(("normal", "distance_m"), [((0.0, 0.0, 1.0), 9.0), ((0.7, 0.0, 0.714), 2.0),
-                                                    ((0.0, 0.97, 0.243), 1.2), ((-0.6, 0.5, 0.62), 3.0)])
+@pytest.mark.parametrize(
+    ("normal", "distance_m"),
+    [((0.0, 0.0, 1.0), 9.0), ((0.7, 0.0, 0.714), 2.0), ((0.0, 0.97, 0.243), 1.2), ((-0.6, 0.5, 0.62), 3.0)],
+)
 def test_a_slanted_plane_is_no_edge(normal: tuple[float, float, float], distance_m: float) -> None:
     camera = PinholeCamera.from_hfov(640, 480, 60)
     depth = plane(normal, distance_m, camera)

@@ -27,11 +27,16 @@ def rational(value: float) -> IFDRational:
     return IFDRational(Fraction(value).limit_denominator(10**5))
 
 
-def write_jpeg(path: Path, tags: dict[int, Any] | None = None, size: tuple[int, int] = (64, 48), orientation: int = 1,
-               endian: str = "<") -> Path:
+def write_jpeg(
+    path: Path,
+    tags: dict[int, Any] | None = None,
+    size: tuple[int, int] = (64, 48),
+    orientation: int = 1,
+    endian: str = "<",
+) -> Path:
     """A JPEG whose left half (as stored) is red and whose right half is blue."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
-    pixels[:, : size[0] // 2, 0] = pixels[:, size[0] // 2:, 2] = 255
+    pixels[:, : size[0] // 2, 0] = pixels[:, size[0] // 2 :, 2] = 255
     exif = Image.Exif()
     exif.endian = endian
     if orientation != 1:
@@ -71,8 +76,17 @@ def test_the_focal_plane_rule_follows_a_resized_and_turned_photo(tmp_path: Path)
     assert camera_from_exif(path, 600, 800).fx == pytest.approx(5.5 * 115, rel=1e-6)
 
 
-@pytest.mark.parametrize("tags", [None, {FOCAL_35: 0}, {FOCAL: 5.5}, {PLANE_X: 100.0}, {FOCAL: 5.5, PLANE_X: 0.0},
-                                  {FOCAL: 5.5, PLANE_X: 100.0, PLANE_UNIT: 1}])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        None,
+        {FOCAL_35: 0},
+        {FOCAL: 5.5},
+        {PLANE_X: 100.0},
+        {FOCAL: 5.5, PLANE_X: 0.0},
+        {FOCAL: 5.5, PLANE_X: 100.0, PLANE_UNIT: 1},
+    ],
+)
 def test_without_a_focal_length_the_error_says_what_to_give(tmp_path: Path, tags: dict[int, Any] | None) -> None:
     path = write_jpeg(tmp_path / "plain.jpg", tags)
     with pytest.raises(CalibrationError, match=r"plain\.jpg has no EXIF focal length.*--intrinsics FX .*or --hfov"):
@@ -98,7 +112,7 @@ def test_broken_exif_is_one_clear_error(tmp_path: Path) -> None:
     path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 28})
     data = bytearray(path.read_bytes())
     at = data.index(b"Exif\0\0") + 6
-    data[at + 4:at + 8] = b"\xff\xff\xff\x7f"  # the first directory lies beyond the end
+    data[at + 4 : at + 8] = b"\xff\xff\xff\x7f"  # the first directory lies beyond the end
     path.write_bytes(data)
     with pytest.raises(CalibrationError, match=r"EXIF data is broken .*--intrinsics"):
         camera_from_exif(path, 64, 48)
@@ -127,8 +141,9 @@ def test_a_photo_is_turned_upright_and_its_camera_with_it(tmp_path: Path) -> Non
     assert camera.fx == pytest.approx(camera_from_exif(path, 64, 48).fx)
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGBA", "png"), ("I;16", "png"), ("RGB", "tif"),
-                                              ("RGB", "webp")])
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "png"), ("RGBA", "png"), ("I;16", "png"), ("RGB", "tif"), ("RGB", "webp")]
+)
 def test_other_kinds_of_images_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new(mode, (9, 7)).save(path)

@@ -40,7 +40,7 @@ def test_a_distorted_image_is_rectified_before_inference() -> None:
     camera, model = lens(), FakeModel(wall)
     rgb = picture(camera)
     frame = reconstructor(model).process(rgb, camera)
-    (shown, shown_camera), = model.seen
+    ((shown, shown_camera),) = model.seen
     np.testing.assert_array_equal(shown, camera.rectify(rgb))
     assert shown_camera is camera.rectified
     assert frame.rgb is shown
@@ -62,11 +62,14 @@ def test_a_distorted_image_is_refused_where_that_is_asked_for() -> None:
     assert model.seen
 
 
-@pytest.mark.parametrize(("wanted", "steps"), [
-    (Wanted(depth=False, points=False), ["rectify"]),
-    (Wanted(depth=True, points=False), ["rectify", "model", "filter", "cloud"]),
-    (Wanted(depth=False, points=True), ["rectify", "model", "filter", "cloud"]),
-])
+@pytest.mark.parametrize(
+    ("wanted", "steps"),
+    [
+        (Wanted(depth=False, points=False), ["rectify"]),
+        (Wanted(depth=True, points=False), ["rectify", "model", "filter", "cloud"]),
+        (Wanted(depth=False, points=True), ["rectify", "model", "filter", "cloud"]),
+    ],
+)
 def test_only_what_is_wanted_is_computed(wanted: Wanted, steps: list[str]) -> None:
     camera, model = lens(), FakeModel(wall)
     frame = reconstructor(model).process(picture(camera), camera, wanted)

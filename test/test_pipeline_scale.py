@@ -34,8 +34,9 @@ class ScaledFloorModel(FakeModel):
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         self.seen += batch
         made = [((1 / self._depth_of(c) - TRUE_SHIFT) / TRUE_SCALE).astype(np.float32) for _, c in batch]
-        return [Prediction(disparity=d, sigma=None if self._sigma is None else np.full_like(d, self._sigma))
-                for d in made]
+        return [
+            Prediction(disparity=d, sigma=None if self._sigma is None else np.full_like(d, self._sigma)) for d in made
+        ]
 
 
 class UncertainModel(FakeModel):
@@ -54,8 +55,13 @@ RELATIVE = {"scale__source": "reference", "filter__edge_threshold": 0.0}
 
 def test_a_given_scale_makes_metres() -> None:
     camera = pinhole()
-    frame = reconstructor(ScaledFloorModel(), scale__source="fixed", scale__scale=TRUE_SCALE, scale__shift=TRUE_SHIFT,
-                          filter__edge_threshold=0.0).process(picture(camera), camera)
+    frame = reconstructor(
+        ScaledFloorModel(),
+        scale__source="fixed",
+        scale__scale=TRUE_SCALE,
+        scale__shift=TRUE_SHIFT,
+        filter__edge_threshold=0.0,
+    ).process(picture(camera), camera)
     exact = floor(camera)
     assert list(frame.timings) == ["rectify", "model", "scale", "filter", "cloud"]
     assert frame.depth is not None and frame.disparity is not None and frame.points is not None
@@ -95,8 +101,9 @@ def test_the_reference_is_registered_to_the_raw_image() -> None:
     """A distorted camera: reference depth on the raw grid, as depth cameras deliver it."""
     camera = lens()
     rectified = floor(camera.rectified)
-    rays = cv2.undistortPoints(np.stack(np.meshgrid(np.arange(320.0), np.arange(240.0)), -1).reshape(-1, 1, 2),
-                               camera.K, np.array(camera.D)).reshape(240, 320, 2)
+    rays = cv2.undistortPoints(
+        np.stack(np.meshgrid(np.arange(320.0), np.arange(240.0)), -1).reshape(-1, 1, 2), camera.K, np.array(camera.D)
+    ).reshape(240, 320, 2)
     raw = (1.2 / np.maximum(rays[..., 1], 1.2 / 60)).astype(np.float32)
     model = ScaledFloorModel()
     running = reconstructor(model, **RELATIVE)
@@ -201,13 +208,15 @@ def test_the_cloud_carries_sigma_by_parameter(stride: int) -> None:
 def test_sigma_of_a_relative_model_is_in_metres() -> None:
     camera = pinhole()
     frame = reconstructor(ScaledFloorModel(sigma=0.1), **RELATIVE).process(
-        picture(camera), camera, reference=lambda: floor(camera))
+        picture(camera), camera, reference=lambda: floor(camera)
+    )
     assert frame.depth is not None and frame.sigma is not None
     inside = np.isfinite(frame.depth)
-    np.testing.assert_allclose(frame.sigma[inside], frame.depth[inside]**2 * TRUE_SCALE * 0.1, rtol=0.01)
+    np.testing.assert_allclose(frame.sigma[inside], frame.depth[inside] ** 2 * TRUE_SCALE * 0.1, rtol=0.01)
     np.testing.assert_array_equal(np.isnan(frame.sigma), ~inside)
     gated = reconstructor(ScaledFloorModel(sigma=0.1), filter__max_sigma=0.05, **RELATIVE).process(
-        picture(camera), camera, reference=lambda: floor(camera))
+        picture(camera), camera, reference=lambda: floor(camera)
+    )
     assert gated.depth is not None
     far = np.sqrt(0.05 / (TRUE_SCALE * 0.1))
     np.testing.assert_allclose(np.nanmax(gated.depth), far, rtol=0.02)

@@ -50,8 +50,11 @@ class Plan:
     @property
     def runs(self) -> list[tuple[str, Settings]]:
         """All runs, seed after seed, so that a stopped study has whole rows."""
-        return [(name, settings) for row in zip(*self.variants.values(), strict=True)
-                for name, settings in zip(self.variants, row, strict=True)]
+        return [
+            (name, settings)
+            for row in zip(*self.variants.values(), strict=True)
+            for name, settings in zip(self.variants, row, strict=True)
+        ]
 
 
 @dataclass
@@ -78,8 +81,12 @@ def read_plan(path: Path, quick: bool, words: Mapping[str, str]) -> Plan:
     whole = overridden(whole, _told(tree["quick"]) if quick else {})
     whole = overridden(whole, {key: text for key, text in words.items() if key != "seeds"})
     variants = {WHOLE: {}, **{f"without {name}": without for name, without in tree["ingredients"].items()}}
-    plan = Plan({name: [_settings(whole, {**without, "seed": seed}, recipe) for seed in seeds]
-                 for name, without in variants.items()})
+    plan = Plan(
+        {
+            name: [_settings(whole, {**without, "seed": seed}, recipe) for seed in seeds]
+            for name, without in variants.items()
+        }
+    )
     _check_ingredients(plan)
     return plan
 
@@ -109,8 +116,10 @@ def _check_ingredients(plan: Plan) -> None:
         if settings.data != whole.data:
             raise ConfigError(f"'{name}' changes data: all variants must see the same frames")
         if name != WHOLE and settings == whole:
-            raise ConfigError(f"'{name}' would be the same as {WHOLE}: the changed recipe has no such ingredient; undo "
-                              "the change, or take the ingredient out of --config")
+            raise ConfigError(
+                f"'{name}' would be the same as {WHOLE}: the changed recipe has no such ingredient; undo "
+                "the change, or take the ingredient out of --config"
+            )
 
 
 def study(plan: Plan, output: Path, opener: Opener = open_run_data, command: str = "") -> dict[str, Scores]:
@@ -161,30 +170,39 @@ def _origin(command: str, folders: Iterable[Path]) -> str:
     """What made the table: command, code and settings of the runs that are there."""
     files = [folder / "commit.txt" for folder in folders]
     commits = sorted({file.read_text(encoding="utf-8").strip() for file in files if file.is_file()})
-    return (f"Made by `{command}` ({', '.join(commits)}); each run's settings are in "
-            "`seed_SEED/VARIANT/settings.yaml` beside this file.")
+    return (
+        f"Made by `{command}` ({', '.join(commits)}); each run's settings are in "
+        "`seed_SEED/VARIANT/settings.yaml` beside this file."
+    )
 
 
 def table(scores: Mapping[str, Scores]) -> str:
     """Markdown: mean over the seeds, and how far AbsRel is from that of the whole recipe."""
     whole = scores[WHOLE]
-    lines = ["| recipe | AbsRel | worth (AbsRel without it, minus with it) | spread of AbsRel over seeds | delta1 | "
-             "epochs |", "| --- " * 6 + "|"]
+    lines = [
+        "| recipe | AbsRel | worth (AbsRel without it, minus with it) | spread of AbsRel over seeds | delta1 | "
+        "epochs |",
+        "| --- " * 6 + "|",
+    ]
     for name, each in scores.items():
         if not each.abs_rel:
             continue
         seeds = len(each.abs_rel)
         worth = "" if each is whole else f"{np.mean(each.abs_rel) - np.mean(whole.abs_rel[:seeds]):+.4f}"
-        lines.append(f"| {name} | {np.mean(each.abs_rel):.4f} | {worth} | {np.ptp(each.abs_rel):.4f} | "
-                     f"{np.mean(each.delta1):.4f} | {np.mean(each.epochs):.1f} |")
+        lines.append(
+            f"| {name} | {np.mean(each.abs_rel):.4f} | {worth} | {np.ptp(each.abs_rel):.4f} | "
+            f"{np.mean(each.delta1):.4f} | {np.mean(each.epochs):.1f} |"
+        )
     return "\n".join(lines)
 
 
 def _write(scores: Mapping[str, Scores], output: Path, origin: str) -> None:
     write_atomically(output / "ablation.md", [f"{table(scores)}\n\n{origin}\n".encode()])
-    rows = [{"variant": float(number), "seed": seed, "abs_rel": abs_rel, "delta1": delta1, "epochs": epochs}
-            for number, each in enumerate(scores.values())
-            for seed, abs_rel, delta1, epochs in zip(each.seeds, each.abs_rel, each.delta1, each.epochs, strict=True)]
+    rows = [
+        {"variant": float(number), "seed": seed, "abs_rel": abs_rel, "delta1": delta1, "epochs": epochs}
+        for number, each in enumerate(scores.values())
+        for seed, abs_rel, delta1, epochs in zip(each.seeds, each.abs_rel, each.delta1, each.epochs, strict=True)
+    ]
     write_csv(output / "ablation.csv", rows)
 
 
@@ -192,15 +210,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=CONFIGS / "ablation.yaml", help="what is trained")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE",
-                        help="change a setting of all runs, or which there are: seeds=[1]")
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="change a setting of all runs, or which there are: seeds=[1]"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"), help="folder of the runs and the table")
     parser.add_argument("--quick", action="store_true", help="few rooms, few steps, one seed")
     arguments = parser.parse_intermixed_args(argv)
     command = shlex.join(["python", "-m", "training.ablation", *(sys.argv[1:] if argv is None else argv)])
-    return exit_code(lambda: table(study(
-        read_plan(arguments.config, arguments.quick, assignments(arguments.changes)), arguments.output,
-        command=command)))
+    return exit_code(
+        lambda: table(
+            study(
+                read_plan(arguments.config, arguments.quick, assignments(arguments.changes)),
+                arguments.output,
+                command=command,
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

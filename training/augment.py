@@ -47,10 +47,13 @@ def random_window(sample: Sample, aspect: float, settings: AugmentSettings, rng:
     high = min(H, W / aspect) * rng.uniform(settings.smallest_window, 1.0)
     width, height = (max(1, min(whole, round(side))) for whole, side in ((W, high * aspect), (H, high)))
     x, y = int(rng.integers(W - width + 1)), int(rng.integers(H - height + 1))
-    window = np.s_[y:y + height, x:x + width]
-    return replace(sample, rgb=np.ascontiguousarray(sample.rgb[window]),
-                   depth=np.ascontiguousarray(known_depth(sample)[window]),
-                   camera=sample.camera.cropped(x, y, width, height))
+    window = np.s_[y : y + height, x : x + width]
+    return replace(
+        sample,
+        rgb=np.ascontiguousarray(sample.rgb[window]),
+        depth=np.ascontiguousarray(known_depth(sample)[window]),
+        camera=sample.camera.cropped(x, y, width, height),
+    )
 
 
 def resized(sample: Sample, width: int, height: int) -> Sample:
@@ -61,8 +64,9 @@ def resized(sample: Sample, width: int, height: int) -> Sample:
     return replace(sample, rgb=rgb, depth=depth, camera=sample.camera.resized(width, height))
 
 
-def random_view(camera: PinholeCamera, width: int, height: int, settings: AugmentSettings,
-                rng: np.random.Generator) -> tuple[PinholeCamera, Matrix]:
+def random_view(
+    camera: PinholeCamera, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator
+) -> tuple[PinholeCamera, Matrix]:
     """A camera of width x height pixels turned within the field of view of `camera`, and the turn (`seen_by`).
 
     It looks at a random pixel, so that its principal point stays in its middle: a shifted one would ask the network
@@ -77,8 +81,14 @@ def random_view(camera: PinholeCamera, width: int, height: int, settings: Augmen
     aim = np.array([(W - 1) / 2, (H - 1) / 2]) + rng.uniform(-0.5, 0.5, 2) * [W - high * across, H - high * down]
     turn = rotation_about_axis(roll) @ rotation_to_axis(np.linalg.inv(camera.K) @ [*aim, 1.0])
     while True:
-        view = PinholeCamera.from_intrinsics(width, height, camera.fx * width / (high * aspect),
-                                             camera.fy * height / high, (width - 1) / 2, (height - 1) / 2)
+        view = PinholeCamera.from_intrinsics(
+            width,
+            height,
+            camera.fx * width / (high * aspect),
+            camera.fy * height / high,
+            (width - 1) / 2,
+            (height - 1) / 2,
+        )
         right, bottom = width - 1, height - 1
         corners = homography(camera, view, turn) @ [[0, right, 0, right], [0, 0, bottom, bottom], [1, 1, 1, 1]]
         x, y = corners[:2] / corners[2]
@@ -95,15 +105,25 @@ def seen_by(sample: Sample, view: PinholeCamera, turn: Matrix) -> Sample:
     field of view depth is NaN and colour that of the border.
     """
     to_source = homography(sample.camera, view, turn)
-    depth = cv2.warpPerspective(known_depth(sample), to_source, view.size, borderValue=float("nan"),
-                                flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    depth = cv2.warpPerspective(
+        known_depth(sample),
+        to_source,
+        view.size,
+        borderValue=float("nan"),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+    )
     x, y = view.rays
     of_source = turn[0, 2] * x[None, :] + turn[1, 2] * y[:, None] + turn[2, 2]  # z in the old frame of (x, y, 1)
     shrink = min(1.0, 1.5 * max(view.fx / sample.camera.fx, view.fy / sample.camera.fy))
     small = sample.camera.resized(*(max(1, round(side * shrink)) for side in sample.camera.size))
     rgb = cv2.resize(sample.rgb, small.size, interpolation=cv2.INTER_AREA) if shrink < 1 else sample.rgb
-    rgb = cv2.warpPerspective(rgb, homography(small, view, turn), view.size, borderMode=cv2.BORDER_REPLICATE,
-                              flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    rgb = cv2.warpPerspective(
+        rgb,
+        homography(small, view, turn),
+        view.size,
+        borderMode=cv2.BORDER_REPLICATE,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
     return replace(sample, rgb=rgb, depth=(depth / of_source).astype(np.float32), camera=view)
 
 
@@ -127,8 +147,9 @@ def rotation_to_axis(direction: NDArray[np.float64]) -> Matrix:
 def mirrored(sample: Sample) -> Sample:
     """Left and right exchanged; the principal point moves along."""
     rgb, depth = sample.rgb[:, ::-1], known_depth(sample)[:, ::-1]
-    return replace(sample, rgb=np.ascontiguousarray(rgb), depth=np.ascontiguousarray(depth),
-                   camera=sample.camera.mirrored())
+    return replace(
+        sample, rgb=np.ascontiguousarray(rgb), depth=np.ascontiguousarray(depth), camera=sample.camera.mirrored()
+    )
 
 
 def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator) -> Rgb:

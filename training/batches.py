@@ -112,6 +112,11 @@ def collate(loaded: Sequence[Loaded]) -> Batch:
     images = torch.from_numpy(np.stack([each.prepared.image for each in loaded]))
     targets = torch.from_numpy(np.stack([each.prepared.target for each in loaded]))
     scales = torch.tensor([each.prepared.scale for each in loaded])
-    return Batch(images.contiguous(memory_format=torch.channels_last), targets, scales,
-                 [each.origin for each in loaded], [each.source for each in loaded],
-                 [bad for each in loaded for bad in each.bad])
+    return Batch(
+        images.contiguous(memory_format=torch.channels_last),
+        targets,
+        scales,
+        [each.origin for each in loaded],
+        [each.source for each in loaded],
+        [bad for each in loaded for bad in each.bad],
+    )

@@ -49,8 +49,11 @@ Bare = FlipModel | McDropoutModel
 
 def fit_sigma(error: Values, spread: Values, depth: Values) -> SigmaFit:
     """The fit of errors, spreads and depths (N,) in metres. A spread that is zero somewhere needs a floor."""
-    fits = [SigmaFit(fit_temperature(error, SigmaFit(1.0, floor).sigma(spread, depth)), floor) for floor in FLOORS
-            if floor or (spread > 0).all()]
+    fits = [
+        SigmaFit(fit_temperature(error, SigmaFit(1.0, floor).sigma(spread, depth)), floor)
+        for floor in FLOORS
+        if floor or (spread > 0).all()
+    ]
     return min(fits, key=lambda fit: _negative_log_likelihood(error, fit.sigma(spread, depth)))
 
 
@@ -73,10 +76,17 @@ def calibrate(model: Bare, fit: Sequence[Sample], report: Sequence[Sample]) -> d
         depth, spread, truth = _asked(model, sample)
         rows["spread"].append(sigma_calibration(depth, spread, truth))
         rows["sigma"].append(sigma_calibration(depth, found.sigma(spread, depth), truth))
-    means = {name: {key: round(float(np.mean([getattr(row, key) for row in frames])), 4) for key in FIGURES}
-             for name, frames in rows.items()}
-    return {"temperature": found.temperature, "floor": found.floor, **means["sigma"], "bare_spread": means["spread"],
-            "frames": len(report)}
+    means = {
+        name: {key: round(float(np.mean([getattr(row, key) for row in frames])), 4) for key in FIGURES}
+        for name, frames in rows.items()
+    }
+    return {
+        "temperature": found.temperature,
+        "floor": found.floor,
+        **means["sigma"],
+        "bare_spread": means["spread"],
+        "frames": len(report),
+    }
 
 
 def _asked(model: Bare, sample: Sample) -> tuple[Depth, Depth, Depth]:
@@ -120,10 +130,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kind", choices=KINDS, default="flip", help="uncertainty to calibrate (default: flip)")
     parser.add_argument("--samples", type=int, default=8, help="of mc_dropout (default: 8)")
     parser.add_argument("--rooms", type=int, default=16, help="rooms of each set (default: 16)")
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml",
-                        help="settings of the rooms and threads (default: those of the embedded model)")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon",
-                        help="folder for prepared frames")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml",
+        help="settings of the rooms and threads (default: those of the embedded model)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames"
+    )
     parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
     return parser.parse_args(argv)
 
@@ -134,14 +149,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(arguments.config)
         model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
-        fit, report = (room_samples(settings.rooms, seed, arguments.rooms, arguments.cache, settings.threads)
-                       for seed in (FIT_SEED, REPORT_SEED))
+        fit, report = (
+            room_samples(settings.rooms, seed, arguments.rooms, arguments.cache, settings.threads)
+            for seed in (FIT_SEED, REPORT_SEED)
+        )
         entry = calibrate(model, fit, report)
     except MonoDepthError as error:
         print(error, file=sys.stderr)
         return 1
-    entry["rooms"] = (f"{arguments.rooms} to fit (seeds from {FIT_SEED}), {arguments.rooms} to report (seeds from "
-                      f"{REPORT_SEED}), {FRAMES_PER_ROOM} views each, 640x480")
+    entry["rooms"] = (
+        f"{arguments.rooms} to fit (seeds from {FIT_SEED}), {arguments.rooms} to report (seeds from "
+        f"{REPORT_SEED}), {FRAMES_PER_ROOM} views each, 640x480"
+    )
     if arguments.kind == "mc_dropout":
         entry["samples"] = arguments.samples
     if not arguments.dry:

@@ -74,8 +74,11 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
     if "weights" in content:  # best.pt of runs before Lightning
         return content["weights"]
     for prefix in ("averaged.module.", "network."):
-        found = {name.removeprefix(prefix): value for name, value in content.get("state_dict", {}).items()
-                 if name.startswith(prefix)}
+        found = {
+            name.removeprefix(prefix): value
+            for name, value in content.get("state_dict", {}).items()
+            if name.startswith(prefix)
+        }
         if found:
             return found
     raise ModelError(f"checkpoint {path} holds no network: take {BEST} or {LAST} of a run")
@@ -84,11 +87,16 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
 def start_from(network: torch.nn.Module, path: Path) -> None:
     """Gives a network the weights of a checkpoint or card. ModelError where they are those of another one."""
     weights, own = weights_of(path), network.state_dict()
-    wrong = sorted(name for name in weights.keys() | own.keys()
-                   if name not in weights or name not in own or weights[name].shape != own[name].shape)
+    wrong = sorted(
+        name
+        for name in weights.keys() | own.keys()
+        if name not in weights or name not in own or weights[name].shape != own[name].shape
+    )
     if wrong:
-        raise ModelError(f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
-                         f"'{wrong[0]}'; set network.* as in the settings.yaml beside it")
+        raise ModelError(
+            f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
+            f"'{wrong[0]}'; set network.* as in the settings.yaml beside it"
+        )
     network.load_state_dict(weights)
 
 
@@ -121,8 +129,11 @@ class Keeper(Checkpoint):
         if patience and self.waited >= patience:
             trainer.should_stop = True
             if trainer.is_global_zero:
-                print(f"\nstopped: {self.waited} epochs without a better AbsRel than {self.best:.4f} "
-                      "(validation.patience)", file=sys.stderr)
+                print(
+                    f"\nstopped: {self.waited} epochs without a better AbsRel than {self.best:.4f} "
+                    "(validation.patience)",
+                    file=sys.stderr,
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""

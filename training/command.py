@@ -35,11 +35,14 @@ def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -
     """The flags that every command has which trains."""
     data = os.environ.get("MONO_DEPTH_RECON_DATA", "")
     parser.add_argument("--config", type=Path, default=config, help=f"settings (default: {config.name})")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE",
-                        help="change one setting, such as optimizer.lr=0.001")
-    parser.add_argument("--data", default=data,
-                        help="folder that relative paths start from, unless data.root is set (default: "
-                             "MONO_DEPTH_RECON_DATA)")
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="change one setting, such as optimizer.lr=0.001"
+    )
+    parser.add_argument(
+        "--data",
+        default=data,
+        help="folder that relative paths start from, unless data.root is set (default: MONO_DEPTH_RECON_DATA)",
+    )
     parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
     parser.add_argument("--check", action="store_true", help="only read all data and say what is wrong with it")
 

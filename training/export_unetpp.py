@@ -49,8 +49,12 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         content = read_checkpoint(checkpoint)
         origin = Origin.of_content(content)
         training = training_text(settings, module, start or origin.text) | {"curve": _curve(content)}
-        text = {**card_text(settings.network), "training": training, "figures": [],
-                **rights(settings.data, settings.network.encoder, origin)}
+        text = {
+            **card_text(settings.network),
+            "training": training,
+            "figures": [],
+            **rights(settings.data, settings.network.encoder, origin),
+        }
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
         for made in sorted(Path(folder).iterdir()):
             made.chmod(0o644)
@@ -61,19 +65,25 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
 def training_text(settings: Settings, module: CanonicalDepth, start: str) -> dict[str, Any]:
     """What the weights were trained on, for the card; `start` says in words where they began."""
     sources = settings.data.get("sources", [])
-    return {"parameters": sum(p.numel() for p in module.parameters()),
-            "sources": [_source_text(source) for source in sources if source.get("split") != "validation"],
-            "validation": [_source_text(source, "validation") for source in sources if source.get("split") != "train"],
-            "loss": settings.loss.kind, "epochs": settings.epochs, "start": start or _START.get(
-                settings.network.encoder_weights, f"encoder with weights '{settings.network.encoder_weights}'"),
-            "script": "training/train_unetpp.py"}
+    return {
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "sources": [_source_text(source) for source in sources if source.get("split") != "validation"],
+        "validation": [_source_text(source, "validation") for source in sources if source.get("split") != "train"],
+        "loss": settings.loss.kind,
+        "epochs": settings.epochs,
+        "start": start
+        or _START.get(settings.network.encoder_weights, f"encoder with weights '{settings.network.encoder_weights}'"),
+        "script": "training/train_unetpp.py",
+    }
 
 
 def _source_text(source: dict[str, Any], split: str = "train") -> str:
     if source["kind"] == "rooms":
-        return (f"{source.get('rooms')} synthetic rooms (seeds from {source.get('first_seed', 0)}) x "
-                f"{source.get('frames_per_room')} views, horizontal field of view {source.get('min_hfov_deg', 45):g} "
-                f"to {source.get('max_hfov_deg', 95):g} degrees, weight {source.get('weight', 1):g}")
+        return (
+            f"{source.get('rooms')} synthetic rooms (seeds from {source.get('first_seed', 0)}) x "
+            f"{source.get('frames_per_room')} views, horizontal field of view {source.get('min_hfov_deg', 45):g} "
+            f"to {source.get('max_hfov_deg', 95):g} degrees, weight {source.get('weight', 1):g}"
+        )
     what = f"{source['kind']} {Path(source.get('path', '')).name}"
     if source.get("split") == "positions":
         return f"{what}: positions {str(source.get(split, '')).replace('-', ' to ')} of rgb.txt"
@@ -105,13 +115,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="best.ckpt of a run (best.pt of an older one: give --settings)")
     parser.add_argument("--settings", type=Path, help="YAML of the run (default: what the checkpoint holds)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the files")
-    parser.add_argument("--start", default="",
-                        help="what the training started from, for the card (default: as network.encoder_weights says)")
-    parser.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True,
-                        help="an ONNX copy for machines without torch (default: yes)")
+    parser.add_argument(
+        "--start",
+        default="",
+        help="what the training started from, for the card (default: as network.encoder_weights says)",
+    )
+    parser.add_argument(
+        "--onnx",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="an ONNX copy for machines without torch (default: yes)",
+    )
     arguments = parser.parse_args(argv)
-    return exit_code(lambda: export(arguments.checkpoint, settings_for(arguments.checkpoint, arguments.settings),
-                                    arguments.output, arguments.start, arguments.onnx))
+    return exit_code(
+        lambda: export(
+            arguments.checkpoint,
+            settings_for(arguments.checkpoint, arguments.settings),
+            arguments.output,
+            arguments.start,
+            arguments.onnx,
+        )
+    )
 
 
 if __name__ == "__main__":

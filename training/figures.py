@@ -35,8 +35,12 @@ def frame_figures(metres: NDArray[np.floating], truth: NDArray[np.floating]) -> 
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def in_metres(values: Tensor, target: Tensor, scale: float, relative: bool,
-              ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def in_metres(
+    values: Tensor,
+    target: Tensor,
+    scale: float,
+    relative: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(prediction, truth) in metres, (H, W), of an image's values and target (1, H, W).
 
     `relative` ones after the fit of scale and shift in disparity. DataError where nothing can be fitted.
@@ -69,8 +73,9 @@ class Means:
             parts = [{}] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, mine)
         names = sorted({name for part in parts for name in part})
-        return {name: _share(*map(sum, zip(*(part[name] for part in parts if name in part), strict=True)))
-                for name in names}
+        return {
+            name: _share(*map(sum, zip(*(part[name] for part in parts if name in part), strict=True))) for name in names
+        }
 
 
 def _share(total: float, count: float) -> float:

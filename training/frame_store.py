@@ -60,8 +60,13 @@ class FrameStore:
         return Sample(np.asarray(self.rgb[i]), camera, depth, name=f"{self.folder.name}[{i}]")
 
 
-def open_or_make(cache: Path, name: str, identity: Mapping[str, object], count: int,
-                 samples: Callable[[], Iterable[Sample | MonoDepthError]]) -> FrameStore:
+def open_or_make(
+    cache: Path,
+    name: str,
+    identity: Mapping[str, object],
+    count: int,
+    samples: Callable[[], Iterable[Sample | MonoDepthError]],
+) -> FrameStore:
     """The store for what `identity` describes (JSON-able); made from `samples()` where the cache lacks it.
 
     It is written beside its place and renamed when whole, so that a stopped run leaves no half store; a second process
@@ -122,13 +127,17 @@ def _write(arrays: list[np.memmap[Any, Any]], place: int, sample: Sample) -> Non
     assert sample.depth is not None and sample.camera.is_rectified, "stores hold rectified frames with depth"
     camera, (height, width) = sample.camera, arrays[0].shape[1:3]
     if camera.size != (width, height):
-        raise ConfigError(f"{sample.name}: {camera.width}x{camera.height} pixels beside frames of {width}x{height}: "
-                          "frames of several sizes cannot be kept prepared, set loader.keep_frames to 0")
+        raise ConfigError(
+            f"{sample.name}: {camera.width}x{camera.height} pixels beside frames of {width}x{height}: "
+            "frames of several sizes cannot be kept prepared, set loader.keep_frames to 0"
+        )
     arrays[0][place], arrays[1][place] = sample.rgb, sample.depth
     arrays[2][place] = (camera.fx, camera.fy, camera.cx, camera.cy)
 
 
 def _allocate(folder: Path, count: int, height: int, width: int) -> list[np.memmap[Any, Any]]:
     shapes = ((count, height, width, 3), (count, height, width), (count, 4))
-    return [np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
-            for name, dtype, shape in zip(_ARRAYS, (np.uint8, np.float16, np.float64), shapes, strict=True)]
+    return [
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+        for name, dtype, shape in zip(_ARRAYS, (np.uint8, np.float16, np.float64), shapes, strict=True)
+    ]

@@ -57,8 +57,13 @@ def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
     data = open_training_data(settings.data, settings.seed, output)
     for part in [*data.train.parts, *data.validation.values()]:
         _keep(part, settings.loader, settings.threads)
-    return RunData(TolerantFrames(data.train), {name: TolerantFrames(part) for name, part in data.validation.items()},
-                   [*data.lines(), *report.bad_lines(SHOWN)], data.settings.bad_share, data.settings.bad_minimum)
+    return RunData(
+        TolerantFrames(data.train),
+        {name: TolerantFrames(part) for name, part in data.validation.items()},
+        [*data.lines(), *report.bad_lines(SHOWN)],
+        data.settings.bad_share,
+        data.settings.bad_minimum,
+    )
 
 
 def cache_folder(settings: LoaderSettings) -> Path:

@@ -31,8 +31,9 @@ class KeptFrames(FrameSource):
         self._source = source
         self._folders = [store.folder for store in stores]
         self._stores: list[FrameStore] = []
-        self._place = {frame: (number, place) for number, block in enumerate(blocks)
-                       for place, frame in enumerate(block)}
+        self._place = {
+            frame: (number, place) for number, block in enumerate(blocks) for place, frame in enumerate(block)
+        }
 
     def __len__(self) -> int:
         return len(self._source)

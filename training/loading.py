@@ -75,8 +75,10 @@ class Schedule:
         first = sum(self.settings.stage_at(e).batch * self.steps(e) for e in range(epoch))
         for step in range(self.steps(epoch)):
             start = first + step * stage.batch
-            yield [Draw(*divmod(number, self._draws), stage.width, stage.height)
-                   for number in range(start + rank, start + stage.batch, ranks)]
+            yield [
+                Draw(*divmod(number, self._draws), stage.width, stage.height)
+                for number in range(start + rank, start + stage.batch, ranks)
+            ]
 
 
 class EpochBatches(Sampler[list[Draw]]):
@@ -114,8 +116,9 @@ class ValidationFrames(Dataset[Loaded]):
 
     def __getitem__(self, view: View) -> Loaded:
         drawn = self._sources[view.source][view.frame]
-        return _loaded(drawn, self.sample(drawn.sample, view), view.source + (TURNED if view.turned else ""),
-                       self._prepare)
+        return _loaded(
+            drawn, self.sample(drawn.sample, view), view.source + (TURNED if view.turned else ""), self._prepare
+        )
 
     def sample(self, sample: Sample, view: View) -> Sample:
         """What the view shows of a frame."""
@@ -131,10 +134,12 @@ def _loaded(drawn: Drawn, sample: Sample, source: str, prepare: Preparation) -> 
 
 def validation_views(sources: Mapping[str, Draws], settings: RunSettings, stage: Stage) -> list[View]:
     """At most `validation.frames` of each source, evenly chosen, and turned views of the same frames if asked."""
-    return [View(name, round(i), turned, stage.width, stage.height)
-            for name, frames in sources.items()
-            for turned in ((False, True) if settings.validation.turned else (False,))
-            for i in np.linspace(0, len(frames) - 1, min(len(frames), settings.validation.frames))]
+    return [
+        View(name, round(i), turned, stage.width, stage.height)
+        for name, frames in sources.items()
+        for turned in ((False, True) if settings.validation.turned else (False,))
+        for i in np.linspace(0, len(frames) - 1, min(len(frames), settings.validation.frames))
+    ]
 
 
 class FrameLoading(L.LightningDataModule):
@@ -167,18 +172,24 @@ class FrameLoading(L.LightningDataModule):
         assert self.trainer is not None, "Lightning asks for loaders while it trains"
         stage = self.settings.stage_at(self.trainer.current_epoch)
         views = validation_views(self.frames.validation, self.settings, stage)
-        mine = views[self.trainer.global_rank::self.trainer.world_size]
+        mine = views[self.trainer.global_rank :: self.trainer.world_size]
         size = max(1, stage.batch // self.trainer.world_size)
-        return self._new(self.validation, [mine[i:i + size] for i in range(0, len(mine), size)], persistent=False)
+        return self._new(self.validation, [mine[i : i + size] for i in range(0, len(mine), size)], persistent=False)
 
     def _new(self, frames: Dataset[Loaded], batches: object, persistent: bool) -> DataLoader[Loaded]:
         import torch
 
         workers = self.settings.loader.workers
-        return DataLoader(frames, batch_sampler=batches, num_workers=workers, collate_fn=collate,
-                          persistent_workers=persistent and workers > 0, worker_init_fn=_begin,
-                          pin_memory=torch.cuda.is_available(),
-                          multiprocessing_context=_processes() if workers else None)
+        return DataLoader(
+            frames,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=collate,
+            persistent_workers=persistent and workers > 0,
+            worker_init_fn=_begin,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context=_processes() if workers else None,
+        )
 
 
 def _processes() -> Any:

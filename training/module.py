@@ -32,8 +32,14 @@ class DepthTraining(L.LightningModule):
     `origin` goes into the checkpoints (`Origin.state`): what the weights started from.
     """
 
-    def __init__(self, settings: RunSettings, task: Task, schedule: Schedule, ledger: BadSampleLedger,
-                 origin: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        task: Task,
+        schedule: Schedule,
+        ledger: BadSampleLedger,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.settings, self.task, self.schedule, self.ledger = settings, task, schedule, ledger
         self.origin = origin or {}
@@ -54,29 +60,35 @@ class DepthTraining(L.LightningModule):
         """AdamW, its rate set before every step."""
         chosen = self.settings.optimizer
         shares = (chosen.backbone_lr, 1.0)
-        groups = [{"params": [p for p in part if p.requires_grad], "lr": chosen.lr * share}
-                  for part, share in zip(self.task.parts(), shares, strict=True) if share]
+        groups = [
+            {"params": [p for p in part if p.requires_grad], "lr": chosen.lr * share}
+            for part, share in zip(self.task.parts(), shares, strict=True)
+            if share
+        ]
         fused = self.settings.precision != "mixed"  # a fused step unscales gradients itself: they could not be clipped
         optimizer = torch.optim.AdamW(groups, weight_decay=chosen.weight_decay, fused=fused)
-        return {"optimizer": optimizer,
-                "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
 
     def _scheduler(self, optimizer: torch.optim.Optimizer) -> LRScheduler:
         if self.settings.optimizer.schedule == "onecycle":
-            return OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups],
-                              total_steps=self.schedule.total_steps)
+            return OneCycleLR(
+                optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=self.schedule.total_steps
+            )
         return LambdaLR(optimizer, lambda step: rate_share(self.settings, self.schedule, step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch. DataError, naming its files, where it is no number."""
-        torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size
-                          + self.global_rank)  # of dropout: a resumed run drops the same
+        torch.manual_seed(
+            (self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size + self.global_rank
+        )  # of dropout: a resumed run drops the same
         self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.network, batch.images)
         loss = self.task.loss(values, batch.targets)
         if not math.isfinite(number := loss.item()):
-            raise DataError(f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "
-                            "are right, lower optimizer.lr or set optimizer.clip_norm")
+            raise DataError(
+                f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "
+                "are right, lower optimizer.lr or set optimizer.clip_norm"
+            )
         self._means.add("train_loss", number, len(batch))
         if batch_idx % _FIGURES_EVERY == 0:
             self._add("train_", values[:1], batch)
@@ -120,13 +132,18 @@ class DepthTraining(L.LightningModule):
         row["val_abs_rel"] = sum(by_source.values()) / len(by_source)  # every source counts the same
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.rows.append({**row, **by_source, "lr": float(rate), "bad": float(self.ledger.count)})
-        self.log_dict({name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")},
-                      rank_zero_only=True)
+        self.log_dict(
+            {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}, rank_zero_only=True
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a resumed run compares and goes on from."""
-        checkpoint |= {"settings": plain(self.settings), "rows": self.rows, "ledger": self.ledger.state(),
-                       "origin": dict(self.origin)}
+        checkpoint |= {
+            "settings": plain(self.settings),
+            "rows": self.rows,
+            "ledger": self.ledger.state(),
+            "origin": dict(self.origin),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up a run."""
@@ -135,13 +152,17 @@ class DepthTraining(L.LightningModule):
         self.origin = checkpoint.get("origin", {})
 
 
-def check_same(saved: Mapping[str, Any], given: Mapping[str, Any], holder: str = "the checkpoint belongs to",
-               advice: str = "resume with those of its settings.yaml, or start a new run from its weights with --init",
-               ) -> None:
+def check_same(
+    saved: Mapping[str, Any],
+    given: Mapping[str, Any],
+    holder: str = "the checkpoint belongs to",
+    advice: str = "resume with those of its settings.yaml, or start a new run from its weights with --init",
+) -> None:
     """ConfigError, naming what differs, unless both settings train the same run."""
     old, new = _flat(saved), _flat(given)
-    differing = [key for key in sorted(old.keys() | new.keys())
-                 if old.get(key) != new.get(key) and not key.startswith(_FREE)]
+    differing = [
+        key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not key.startswith(_FREE)
+    ]
     if differing:
         told = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
@@ -180,6 +201,7 @@ def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
 
 def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     """EMA whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
+
     def average(averaged: Any, current: Any, count: Any) -> None:
         """Moves the averaged tensors on after step `count`."""
         get_ema_multi_avg_fn(min(decay, (1 + float(count)) / (10 + float(count))))(averaged, current, count)

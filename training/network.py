@@ -23,15 +23,27 @@ from .settings import LossSettings, NetworkSettings, Settings
 def card_text(network: NetworkSettings) -> dict[str, Any]:
     """What a card says about how to run the network (without training, figures and licence)."""
     return {
-        "format": FORMAT, "name": network.name,
-        "architecture": {"family": "unetplusplus", "encoder": network.encoder,
-                         "decoder_channels": network.decoder_channels, "dropout": network.dropout,
-                         "attention": network.attention},
-        "input": {"width": network.input_width, "height": network.input_height, "multiple": network.multiple,
-                  "rule": "resize to this area with the image's aspect, each side to the nearest multiple"},
+        "format": FORMAT,
+        "name": network.name,
+        "architecture": {
+            "family": "unetplusplus",
+            "encoder": network.encoder,
+            "decoder_channels": network.decoder_channels,
+            "dropout": network.dropout,
+            "attention": network.attention,
+        },
+        "input": {
+            "width": network.input_width,
+            "height": network.input_height,
+            "multiple": network.multiple,
+            "rule": "resize to this area with the image's aspect, each side to the nearest multiple",
+        },
         "normalisation": {"mean": network.mean, "std": network.std, "rule": "(rgb / 255 - mean) / std"},
-        "output": {"kind": "metric_depth", "form": network.form,
-                   "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, fx and fy in pixels of the input"},
+        "output": {
+            "kind": "metric_depth",
+            "form": network.form,
+            "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, fx and fy in pixels of the input",
+        },
         "canonical_focal_px": network.canonical_focal_px,
         "range_m": network.range_m,
     }
@@ -42,12 +54,23 @@ def build_network(network: NetworkSettings, pretrained: bool = False) -> Canonic
 
     Where training starts from other weights anyway nothing is fetched. ModelError where they cannot be had.
     """
-    card = ModelCard(path=Path(f"{network.name}.json"), name=network.name, encoder=network.encoder,
-                     decoder_channels=tuple(network.decoder_channels), input_width=network.input_width,
-                     input_height=network.input_height, multiple=network.multiple, mean=_three(network.mean),
-                     std=_three(network.std), canonical_focal_px=network.canonical_focal_px,
-                     range_m=(network.range_m[0], network.range_m[1]), text=card_text(network),
-                     dropout=network.dropout, attention=network.attention, form=network.form)
+    card = ModelCard(
+        path=Path(f"{network.name}.json"),
+        name=network.name,
+        encoder=network.encoder,
+        decoder_channels=tuple(network.decoder_channels),
+        input_width=network.input_width,
+        input_height=network.input_height,
+        multiple=network.multiple,
+        mean=_three(network.mean),
+        std=_three(network.std),
+        canonical_focal_px=network.canonical_focal_px,
+        range_m=(network.range_m[0], network.range_m[1]),
+        text=card_text(network),
+        dropout=network.dropout,
+        attention=network.attention,
+        form=network.form,
+    )
     return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
 
 

@@ -71,8 +71,10 @@ class ScenePictures:
     def __init__(self, samples: Sequence[Sample], raw: PinholeCamera) -> None:
         bare = [sample.name for sample in samples if sample.depth is None or sample.T_world_camera is None]
         if bare or not samples:
-            raise DataError("every frame needs depth and a pose, "
-                            + (f"{len(bare)} have not: {bare[0]} first" if bare else "and there is no frame"))
+            raise DataError(
+                "every frame needs depth and a pose, "
+                + (f"{len(bare)} have not: {bare[0]} first" if bare else "and there is no frame")
+            )
         self._samples = samples
         self.poses = np.array([sample.T_world_camera for sample in samples])
         pixel = float(np.nanmedian([np.nanmedian(known_depth(sample)) for sample in samples])) / samples[0].camera.fx
@@ -132,8 +134,9 @@ class ScenePictures:
 
 def _spread(image: Pixels, missing: Mask) -> Pixels:
     """`image` with every missing pixel as its nearest one that is there."""
-    _, labels = cv2.distanceTransformWithLabels(missing.astype(np.uint8), cv2.DIST_L2, 5,
-                                                labelType=cv2.DIST_LABEL_PIXEL)
+    _, labels = cv2.distanceTransformWithLabels(
+        missing.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     there = ~missing
     values = np.zeros((int(labels.max()) + 1, *image.shape[2:]), image.dtype)
     values[labels[there]] = image[there]
@@ -173,14 +176,17 @@ def write_views(recording: str, folder: Path, count: int, options: ViewOptions) 
     return f"{count} views of {len(chosen)} frames in {folder}"
 
 
-def _random_view(scene: ScenePictures, camera: PinholeCamera, options: ViewOptions,
-                 rng: np.random.Generator) -> tuple[Rgb, Depth]:
+def _random_view(
+    scene: ScenePictures, camera: PinholeCamera, options: ViewOptions, rng: np.random.Generator
+) -> tuple[Rgb, Depth]:
     for _ in range(_TRIES):
         rgb, depth, share = scene.view(camera, random_pose(scene.poses, options, rng))
         if share >= options.coverage and np.isfinite(depth).mean() > _KNOWN_SHARE:
             return rgb, depth
-    raise DataError(f"none of {_TRIES} views has {options.coverage:.0%} of its pixels in the frames: lower --coverage, "
-                    "--shift or --tilt")
+    raise DataError(
+        f"none of {_TRIES} views has {options.coverage:.0%} of its pixels in the frames: lower --coverage, "
+        "--shift or --tilt"
+    )
 
 
 def _write(folder: Path, i: int, rgb: Rgb, depth: Depth) -> None:
@@ -193,22 +199,45 @@ def _write(folder: Path, i: int, rgb: Rgb, depth: Depth) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recording", metavar="RECORDING:FIRST:LAST",
-                        help="TUM RGB-D folder or bag with poses, and which of its frames, by position")
+    parser.add_argument(
+        "recording",
+        metavar="RECORDING:FIRST:LAST",
+        help="TUM RGB-D folder or bag with poses, and which of its frames, by position",
+    )
     parser.add_argument("folder", type=Path, help="where the views go")
     parser.add_argument("--views", type=int, default=2000, help="how many (default: 2000)")
     defaults = ViewOptions()
-    parser.add_argument("--width", type=int, default=defaults.width, metavar="PX",
-                        help=f"of a view (default: {defaults.width})")
-    parser.add_argument("--shift", type=float, default=defaults.shift_m, metavar="M",
-                        help=f"standard deviation of the place per axis (default: {defaults.shift_m})")
-    parser.add_argument("--tilt", type=float, default=defaults.tilt_deg, metavar="DEG",
-                        help=f"standard deviation of the axis (default: {defaults.tilt_deg})")
-    parser.add_argument("--coverage", type=float, default=defaults.coverage, metavar="SHARE",
-                        help=f"share of a view's pixels that frames have seen (default: {defaults.coverage})")
+    parser.add_argument(
+        "--width", type=int, default=defaults.width, metavar="PX", help=f"of a view (default: {defaults.width})"
+    )
+    parser.add_argument(
+        "--shift",
+        type=float,
+        default=defaults.shift_m,
+        metavar="M",
+        help=f"standard deviation of the place per axis (default: {defaults.shift_m})",
+    )
+    parser.add_argument(
+        "--tilt",
+        type=float,
+        default=defaults.tilt_deg,
+        metavar="DEG",
+        help=f"standard deviation of the axis (default: {defaults.tilt_deg})",
+    )
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        default=defaults.coverage,
+        metavar="SHARE",
+        help=f"share of a view's pixels that frames have seen (default: {defaults.coverage})",
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed, help=f"of the places (default: {defaults.seed})")
-    parser.add_argument("--camera", default="", metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
-                        help="camera of the recording, where it does not tell it")
+    parser.add_argument(
+        "--camera",
+        default="",
+        metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
+        help="camera of the recording, where it does not tell it",
+    )
     given = parser.parse_args(argv)
     options = ViewOptions(given.width, given.shift, given.tilt, given.coverage, given.seed, given.camera)
     return exit_code(lambda: write_views(given.recording, given.folder, given.views, options))

@@ -13,10 +13,14 @@ from mono_depth_recon.errors import ModelError
 from .checkpoints import read_checkpoint
 
 _TUM = "rgbd_dataset_freiburg"
-_TUM_ATTRIBUTION = ("TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
-                    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0")
-_TUM_LICENCE = ("Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
-                "(CC BY 4.0): keep the attribution")
+_TUM_ATTRIBUTION = (
+    "TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
+    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0"
+)
+_TUM_LICENCE = (
+    "Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
+    "(CC BY 4.0): keep the attribution"
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,11 @@ class Origin:
             card = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} is no model card: name the .json of a model") from error
-        return cls(f"the weights of {card.get('name', path.stem)}", tuple(card.get("attribution", ())),
-                   str(card.get("licence", "")))
+        return cls(
+            f"the weights of {card.get('name', path.stem)}",
+            tuple(card.get("attribution", ())),
+            str(card.get("licence", "")),
+        )
 
     @classmethod
     def of_content(cls, checkpoint: Mapping[str, Any]) -> Origin:
@@ -61,10 +68,13 @@ class Origin:
 def rights(data: Mapping[str, Any], encoder: str, origin: Origin) -> dict[str, Any]:
     """Attribution and licence of weights trained on a section `data`, as far as that and their origin tell."""
     made = _of_data(data, origin)
-    architecture = ("architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
-                    f"{encoder}, where it is one of timm by timm (Apache-2.0)")
-    licence = made.licence or ("Apache-2.0 for the code; that of the weights is yours to choose, within what the "
-                               "licence of your data allows")
+    architecture = (
+        "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
+        f"{encoder}, where it is one of timm by timm (Apache-2.0)"
+    )
+    licence = made.licence or (
+        "Apache-2.0 for the code; that of the weights is yours to choose, within what the licence of your data allows"
+    )
     return {"attribution": list(dict.fromkeys([*made.attribution, architecture])), "licence": licence}
 
 

@@ -85,11 +85,16 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
     rooms = dataclasses.replace(settings.rooms, width=640, height=480, frames_per_room=TEST_ROOM_FRAMES)
     unseen = room_store(rooms, TEST_ROOM_SEED, TEST_ROOMS, cache, settings.threads)
     room_known = room_store(settings.rooms, settings.rooms.first_seed, settings.rooms.rooms, cache, settings.threads)
-    return [TestSet(f"freiburg1_rpy_part, positions {first} to {last} (same scene, unseen frames)", chosen, tum_known),
-            TestSet("freiburg3_cabinet (unseen scene)", list(cabinet), tum_known),
-            TestSet(f"{TEST_ROOMS} unseen synthetic rooms (640x480, horizontal field of view "
-                    f"{rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees)",
-                    [unseen[i] for i in range(len(unseen))], room_known)]
+    return [
+        TestSet(f"freiburg1_rpy_part, positions {first} to {last} (same scene, unseen frames)", chosen, tum_known),
+        TestSet("freiburg3_cabinet (unseen scene)", list(cabinet), tum_known),
+        TestSet(
+            f"{TEST_ROOMS} unseen synthetic rooms (640x480, horizontal field of view "
+            f"{rooms.hfov_deg[0]:g} to {rooms.hfov_deg[1]:g} degrees)",
+            [unseen[i] for i in range(len(unseen))],
+            room_known,
+        ),
+    ]
 
 
 def score(pairs: Sequence[tuple[Depth, Depth]]) -> list[dict[str, Any]]:
@@ -134,10 +139,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = os.environ.get("MONO_DEPTH_RECON_DATA")
     parser.add_argument("card", type=Path, help="the card (.json), its weights beside it")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml")
-    parser.add_argument("--data", type=Path, default=data, required=data is None,
-                        help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon",
-                        help="folder for prepared frames")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=data,
+        required=data is None,
+        help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames"
+    )
     parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
     arguments = parser.parse_args(argv)
     try:

@@ -128,10 +128,12 @@ def _row(rgb: Rgb, truth: Depth, made: Depth, source: str) -> list[Panel]:
     limits = depth_limits(truth)
     error = np.abs(made - truth) / truth
     mean = float(np.nanmean(error)) if np.isfinite(error).any() else float("nan")
-    return [Panel(rgb, "Image", source), depth_panel(truth, caption="True depth", limits=limits),
-            depth_panel(made, caption="Prediction", limits=limits),
-            Panel(colorize_depth(error, 0.0, _WORST), "Error",
-                  f"mean {mean:.1%} of depth; yellow: {_WORST:.0%} and more")]
+    return [
+        Panel(rgb, "Image", source),
+        depth_panel(truth, caption="True depth", limits=limits),
+        depth_panel(made, caption="Prediction", limits=limits),
+        Panel(colorize_depth(error, 0.0, _WORST), "Error", f"mean {mean:.1%} of depth; yellow: {_WORST:.0%} and more"),
+    ]
 
 
 class Speed(Callback):

@@ -28,8 +28,15 @@ from .run_log import RunLog, Speed, describe_run
 from .settings import FinetuneSettings, RunSettings
 
 
-def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume: bool = False,
-          callbacks: Sequence[Callback] = (), origin: Origin | None = None) -> DepthTraining:
+def train(
+    settings: RunSettings,
+    task: Task,
+    data: RunData,
+    output: Path,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    origin: Origin | None = None,
+) -> DepthTraining:
     """Trains to the end of the last stage, or goes on where last.ckpt in `output` stopped. Raises MonoDepthError.
 
     Under torchrun every process shares each batch (DistributedDataParallel). `output` then holds settings.yaml,
@@ -38,8 +45,11 @@ def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume
     """
     last = output / LAST
     if last.exists() != resume:
-        raise ConfigError(f"{output} holds a run: continue it with --resume, or choose another --output" if not resume
-                          else f"there is no {last} to resume: start without --resume")
+        raise ConfigError(
+            f"{output} holds a run: continue it with --resume, or choose another --output"
+            if not resume
+            else f"there is no {last} to resume: start without --resume"
+        )
     if resume:
         check_resumable(last, settings)
     torch.set_num_threads(settings.threads)
@@ -50,11 +60,20 @@ def train(settings: RunSettings, task: Task, data: RunData, output: Path, resume
         print("\n".join(data.lines), file=sys.stderr)
     own = [Keeper(output), RunLog(output, loading), Speed(output), Progress(refresh_rate=10)]
     trainer = L.Trainer(
-        max_epochs=settings.epochs, callbacks=[*own, *callbacks], plugins=[AtomicFiles()],
-        logger=TensorBoardLogger(output, name="", version="tensorboard"), log_every_n_steps=10,
-        precision=_precision(settings), gradient_clip_val=settings.optimizer.clip_norm or None,
-        num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False,
-        deterministic="warn", enable_model_summary=False, **_devices(settings))
+        max_epochs=settings.epochs,
+        callbacks=[*own, *callbacks],
+        plugins=[AtomicFiles()],
+        logger=TensorBoardLogger(output, name="", version="tensorboard"),
+        log_every_n_steps=10,
+        precision=_precision(settings),
+        gradient_clip_val=settings.optimizer.clip_norm or None,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        deterministic="warn",
+        enable_model_summary=False,
+        **_devices(settings),
+    )
     with warnings.catch_warnings():
         for message in _KNOWN:
             warnings.filterwarnings("ignore", message)
@@ -78,9 +97,14 @@ class Progress(TQDMProgressBar):
             print("interrupted: --resume goes on after the last whole epoch", file=sys.stderr)
 
 
-_KNOWN = (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*reload_dataloaders.*",
-          ".*lr_scheduler.step.*before.*optimizer.step.*", ".*treespec.*is deprecated.*",
-          ".*sync_dist=True.*")  # the figures of an epoch are those of all processes already
+_KNOWN = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*reload_dataloaders.*",
+    ".*lr_scheduler.step.*before.*optimizer.step.*",
+    ".*treespec.*is deprecated.*",
+    ".*sync_dist=True.*",
+)  # the figures of an epoch are those of all processes already
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what devices there are stands in the log anyway
 
 

@@ -245,8 +245,9 @@ class Settings(RunSettings):
         source = self._first("tum")
         ends = [int(end) for end in str(source.get("train", "")).split("-") if end.isdigit()]
         if len(ends) != 2:
-            raise ConfigError("data.sources: tum: train must be 'FIRST-LAST', positions in rgb.txt, got "
-                              f"{source.get('train')!r}")
+            raise ConfigError(
+                f"data.sources: tum: train must be 'FIRST-LAST', positions in rgb.txt, got {source.get('train')!r}"
+            )
         return build(TumSettings, {"folder": source.get("path"), "train": ends}, "data.sources: tum")
 
     def _first(self, kind: str) -> dict[str, Any]:
@@ -364,8 +365,17 @@ def _keys(parents: list[str]) -> set[str]:
 
 
 _SECTIONS: Mapping[str, Any] = types.MappingProxyType(
-    {"network": NetworkSettings, "model": ModelSettings, "optimizer": OptimizerSettings, "loader": LoaderSettings,
-     "augment": AugmentSettings, "stages": Stage, "loss": LossSettings, "validation": ValidationSettings})
+    {
+        "network": NetworkSettings,
+        "model": ModelSettings,
+        "optimizer": OptimizerSettings,
+        "loader": LoaderSettings,
+        "augment": AugmentSettings,
+        "stages": Stage,
+        "loss": LossSettings,
+        "validation": ValidationSettings,
+    }
+)
 
 
 def check_settings(settings: RunSettings, path: Path) -> None:
@@ -374,8 +384,9 @@ def check_settings(settings: RunSettings, path: Path) -> None:
         return
     network = settings.network
     if not re.fullmatch(r"[\w-]+", network.name):
-        raise ConfigError(f"{path}: network.name must be letters, digits, _ or -, as files are called by it, got "
-                          f"{network.name!r}")
+        raise ConfigError(
+            f"{path}: network.name must be letters, digits, _ or -, as files are called by it, got {network.name!r}"
+        )
     near, far = network.range_m
     if not near < far:
         raise ConfigError(f"{path}: network.range_m must be nearest < farthest, got {network.range_m}")
@@ -388,8 +399,10 @@ def _check_multiples(settings: Settings, path: Path) -> None:
     sides = {"network.input_width": network.input_width, "network.input_height": network.input_height}
     for i, stage in enumerate(settings.stages):
         sides |= {f"stages.{i}.width": stage.width, f"stages.{i}.height": stage.height}
-    rules = [("network.multiple", network.multiple, 2**HALVINGS),
-             *((key, side, network.multiple) for key, side in sides.items())]
+    rules = [
+        ("network.multiple", network.multiple, 2**HALVINGS),
+        *((key, side, network.multiple) for key, side in sides.items()),
+    ]
     for key, value, base in rules:
         if value % base:
             raise ConfigError(f"{path}: {key} must be a multiple of {base}, got {value}")

@@ -36,12 +36,17 @@ def build(kind: type[T], tree: object, where: str, section: str = "") -> T:
         raise ConfigError(f"{where}: {section or 'settings'} must be a table of keys and values, got {tree!r}")
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     names, got = [known.name for known in fields], set(tree)
-    needed = {known.name for known in fields
-              if known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING}
+    needed = {
+        known.name
+        for known in fields
+        if known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING
+    }
     if needed - got or got - {*names}:
         missing, unknown = (", ".join(sorted(map(str, keys))) or "none" for keys in (needed - got, got - {*names}))
-        raise ConfigError(f"{where}: wrong keys{f' in {section}' if section else ''}; missing: {missing}; "
-                          f"unknown: {unknown}{nearest(unknown, names)}")
+        raise ConfigError(
+            f"{where}: wrong keys{f' in {section}' if section else ''}; missing: {missing}; "
+            f"unknown: {unknown}{nearest(unknown, names)}"
+        )
     hints = typing.get_type_hints(kind, include_extras=True)
     prefix = f"{section}." if section else ""
     return kind(**{name: _value(*limits_of(hints[name]), value, where, prefix + name) for name, value in tree.items()})
@@ -53,8 +58,10 @@ def _value(kind: Any, limits: Limits, value: Any, where: str, key: str) -> Any:
         return build(kind, value, where, key)  # type: ignore[arg-type]
     if origin is list:
         (item,) = typing.get_args(kind)
-        return [_value(item, limits, each, where, f"{key}.{number}")
-                for number, each in enumerate(_items(value, limits, where, key))]
+        return [
+            _value(item, limits, each, where, f"{key}.{number}")
+            for number, each in enumerate(_items(value, limits, where, key))
+        ]
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: {key} must be a table of keys and values, got {value!r}")

@@ -31,8 +31,16 @@ def tum_store(settings: TumSettings, data: Path, ends: list[int], cache: Path) -
 
 def room_store(settings: RoomSettings, first_seed: int, rooms: int, cache: Path, processes: int = 1) -> Frames:
     """Rendered frames of `rooms` rooms with seeds from first_seed on, made by several processes."""
-    options = RoomViewOptions(rooms, settings.frames_per_room, first_seed, settings.width, settings.height,
-                              settings.hfov_deg[0], settings.hfov_deg[1], settings.tilt_deg)
+    options = RoomViewOptions(
+        rooms,
+        settings.frames_per_room,
+        first_seed,
+        settings.width,
+        settings.height,
+        settings.hfov_deg[0],
+        settings.hfov_deg[1],
+        settings.tilt_deg,
+    )
     part = SourcePart(RoomSource("rooms", options), "train", range(rooms * settings.frames_per_room))
     keep(part, cache, processes)
     return part

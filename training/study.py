@@ -77,8 +77,10 @@ def _choice(tree: Any, where: str) -> Choice:
         return Choice(choices=tuple(tree["choices"]))
     numbers = isinstance(tree, dict) and all(isinstance(tree.get(end), int | float) for end in ("low", "high"))
     if not numbers or set(tree) - known or not tree["low"] < tree["high"] or (tree.get("log") and tree["low"] <= 0):
-        raise ConfigError(f"{where}: expected {{choices: [...]}} or {{low: LESS, high: MORE}}, perhaps with log: true "
-                          f"(then above 0) or whole: true, got {tree!r}")
+        raise ConfigError(
+            f"{where}: expected {{choices: [...]}} or {{low: LESS, high: MORE}}, perhaps with log: true "
+            f"(then above 0) or whole: true, got {tree!r}"
+        )
     return Choice(**tree)
 
 
@@ -89,21 +91,28 @@ class Study:
     others that matter (`module.check_same`).
     """
 
-    def __init__(self, output: Path, figure: str, space: Mapping[str, Choice], minimise: bool,
-                 settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, output: Path, figure: str, space: Mapping[str, Choice], minimise: bool, settings: Mapping[str, Any]
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.output, self.figure, self.space, self.minimise = writable_folder(output), figure, space, minimise
         storage = optuna.storages.RDBStorage(f"sqlite:///{(output / DATABASE).resolve()}")
         others = sorted(set(optuna.get_all_study_names(storage)) - {figure})
         if others:
-            raise ConfigError(f"{output / DATABASE} holds a study of {others[0]}, not of {figure}: choose another "
-                              "--output")
+            raise ConfigError(
+                f"{output / DATABASE} holds a study of {others[0]}, not of {figure}: choose another --output"
+            )
         self._study = optuna.create_study(
-            storage=storage, study_name=figure, direction="minimize" if minimise else "maximize", load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=1))
+            storage=storage,
+            study_name=figure,
+            direction="minimize" if minimise else "maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=1),
+        )
         self._check({**settings, "space": {name: choice.plain for name, choice in space.items()}})
-        self._study.sampler = optuna.samplers.TPESampler(seed=settings["seed"] + len(self.finished),
-                                                         n_startup_trials=_STARTUP)
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=settings["seed"] + len(self.finished), n_startup_trials=_STARTUP
+        )
 
     @property
     def finished(self) -> list[FrozenTrial]:
@@ -115,8 +124,12 @@ class Study:
         """Trials with a value."""
         return [trial for trial in self.finished if trial.state == TrialState.COMPLETE]
 
-    def run(self, objective: Objective, trials: int, tidy: Callable[[int | None], None] = lambda best: None,
-            ) -> FrozenTrial:
+    def run(
+        self,
+        objective: Objective,
+        trials: int,
+        tidy: Callable[[int | None], None] = lambda best: None,
+    ) -> FrozenTrial:
         """Tries until `trials` are finished, earlier ones counted; returns the best. DataError where none has a value.
 
         An objective that meets a DataError (a loss that is no number) ends as a pruned trial. `tidy` is called after
@@ -141,8 +154,12 @@ class Study:
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         if self._study.get_trials(deepcopy=False):
-            check_same(self._study.user_attrs.get(_SETTINGS, {}), settings, f"{self.output / DATABASE} holds",
-                       "choose another --output")
+            check_same(
+                self._study.user_attrs.get(_SETTINGS, {}),
+                settings,
+                f"{self.output / DATABASE} holds",
+                "choose another --output",
+            )
         else:
             self._study.set_user_attr(_SETTINGS, settings)
 
@@ -171,8 +188,11 @@ def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Ch
 
     names = list(space)
     done = [trial for trial in trials if trial.value is not None and trial.state == TrialState.COMPLETE]
-    cut = [(trial, list(trial.intermediate_values.values())[-1]) for trial in trials
-           if trial.state == TrialState.PRUNED and trial.intermediate_values]
+    cut = [
+        (trial, list(trial.intermediate_values.values())[-1])
+        for trial in trials
+        if trial.state == TrialState.PRUNED and trial.intermediate_values
+    ]
     rows = -(-(1 + len(names)) // _COLUMNS)
     figure = Figure(figsize=(4.2 * _COLUMNS, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -192,7 +212,7 @@ def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Ch
     best = (np.minimum if minimise else np.maximum).accumulate(values)
     panels[0].step([trial.number for trial in done], best, where="post", label="best so far")
     panels[0].legend()
-    for axes in panels[1 + len(names):]:
+    for axes in panels[1 + len(names) :]:
         axes.set_visible(False)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=100, format="png")

@@ -36,12 +36,18 @@ from .settings import (
 def smoke_settings(settings: Settings) -> tuple[Settings, RunData]:
     """A short run of the settings' network on made-up scenes that need no data: the loss must fall by far."""
     changes: dict[str, Any] = {
-        "precision": "float32", "stages": [Stage(96, 64, 8, 4, 30)], "data": {},
-        "augment": AugmentSettings(flip=0.5), "loader": LoaderSettings(workers=0),
-        "loss": LossSettings("log_l1", 0.5), "validation": ValidationSettings(frames=16, panels=2),
+        "precision": "float32",
+        "stages": [Stage(96, 64, 8, 4, 30)],
+        "data": {},
+        "augment": AugmentSettings(flip=0.5),
+        "loader": LoaderSettings(workers=0),
+        "loss": LossSettings("log_l1", 0.5),
+        "validation": ValidationSettings(frames=16, panels=2),
         "network": replace(settings.network, input_width=96, input_height=64),
-        "optimizer": replace(settings.optimizer, lr=0.002, schedule="warmup_cosine", warmup_steps=10, ema_decay=0.9,
-                             clip_norm=1.0)}
+        "optimizer": replace(
+            settings.optimizer, lr=0.002, schedule="warmup_cosine", warmup_steps=10, ema_decay=0.9, clip_norm=1.0
+        ),
+    }
     return replace(settings, **changes), made_data(64, 96, 64)
 
 

@@ -85,8 +85,10 @@ class TransformerTask:
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters of the backbone, and of neck and head."""
         named = list(self.network.model.named_parameters())
-        return ([value for name, value in named if name.startswith(_BACKBONES)],
-                [value for name, value in named if not name.startswith(_BACKBONES)])
+        return (
+            [value for name, value in named if name.startswith(_BACKBONES)],
+            [value for name, value in named if not name.startswith(_BACKBONES)],
+        )
 
     def save(self, folder: Path) -> None:
         """Writes the network as a folder that `model.checkpoint` takes, in place of one that is there."""
@@ -111,11 +113,20 @@ class TransformerTask:
 
 def _loaded(settings: FinetuneSettings) -> TransformerDepthModel:
     chosen = settings.model
-    config = ModelConfig(name=chosen.name, checkpoint=chosen.checkpoint, output=chosen.output,
-                         input_size=chosen.short_side, accept_noncommercial=chosen.accept_noncommercial,
-                         runtime="torch", precision="f32", device="cpu")
+    config = ModelConfig(
+        name=chosen.name,
+        checkpoint=chosen.checkpoint,
+        output=chosen.output,
+        input_size=chosen.short_side,
+        accept_noncommercial=chosen.accept_noncommercial,
+        runtime="torch",
+        precision="f32",
+        device="cpu",
+    )
     model = load_model(config, settings.threads)
     if not isinstance(model, TransformerDepthModel):
-        raise ModelError(f"model.name must be a transformers model ({', '.join(CHECKPOINTS)}, hf:FOLDER), got "
-                         f"'{chosen.name}': training.train_unetpp trains the others")
+        raise ModelError(
+            f"model.name must be a transformers model ({', '.join(CHECKPOINTS)}, hf:FOLDER), got "
+            f"'{chosen.name}': training.train_unetpp trains the others"
+        )
     return model

@@ -62,8 +62,11 @@ def tune_recipe(tree: Any, config: Path, space: dict[str, Choice], output: Path,
         return _trial_score(trial, _settings(tree, values, config), data, _folder(output, trial.number))
 
     best = study.run(objective, trials, lambda number: _keep_checkpoints(output, number))
-    write_best(output / BEST, plain(_settings(tree, best.params, config)),
-               f"{config.name} with the values of trial {best.number}: {SCORE} {best.value:.4g}")
+    write_best(
+        output / BEST,
+        plain(_settings(tree, best.params, config)),
+        f"{config.name} with the values of trial {best.number}: {SCORE} {best.value:.4g}",
+    )
     return output / BEST
 
 
@@ -110,8 +113,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clouds", action="store_true", help="search the clean-up of clouds, not the recipe")
     parser.add_argument("--model", default="unetpp_mobile", help="--clouds: whose depth (default: unetpp_mobile)")
     parser.add_argument("--checkpoint", default="", help="--clouds: its weights, as model.checkpoint")
-    parser.add_argument("--figure", choices=list(FIGURES), default="fscore_5cm",
-                        help="--clouds: what is made best (default: fscore_5cm)")
+    parser.add_argument(
+        "--figure",
+        choices=list(FIGURES),
+        default="fscore_5cm",
+        help="--clouds: what is made best (default: fscore_5cm)",
+    )
     return parser.parse_intermixed_args(argv)
 
 
@@ -125,11 +132,13 @@ def run(arguments: argparse.Namespace) -> Path | int:
         return check(settings)
     space = read_space(arguments.space or CONFIGS / ("search_clouds.yaml" if arguments.clouds else "search.yaml"))
     if arguments.clouds:
-        return tune_clouds(settings, arguments.model, arguments.checkpoint, arguments.figure, space, arguments.output,
-                           arguments.trials)
+        return tune_clouds(
+            settings, arguments.model, arguments.checkpoint, arguments.figure, space, arguments.output, arguments.trials
+        )
     if twice := sorted(space.keys() & assignments(arguments.changes).keys()):
-        raise ConfigError(f"{twice[0]} is searched, so that {twice[0]}=... changes nothing: leave it out here or in "
-                          "--space")
+        raise ConfigError(
+            f"{twice[0]} is searched, so that {twice[0]}=... changes nothing: leave it out here or in --space"
+        )
     return tune_recipe(tree, arguments.config, space, arguments.output, arguments.trials)
 
 

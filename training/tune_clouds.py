@@ -43,8 +43,15 @@ class Predicted:
     true_points: NDArray[np.float32]
 
 
-def tune_clouds(settings: RunSettings, model: str, checkpoint: str, figure: str, space: Mapping[str, Choice],
-                output: Path, trials: int) -> Path:
+def tune_clouds(
+    settings: RunSettings,
+    model: str,
+    checkpoint: str,
+    figure: str,
+    space: Mapping[str, Choice],
+    output: Path,
+    trials: int,
+) -> Path:
     """Searches with the validation frames of a run's data; returns a file of node parameters. Raises MonoDepthError."""
     unknown = sorted(set(space) - set(_KNOWN))
     if unknown:
@@ -52,16 +59,27 @@ def tune_clouds(settings: RunSettings, model: str, checkpoint: str, figure: str,
     for name, choice in space.items():
         for value in choice.extremes:
             parameter(name).check(value)
-    study = Study(output, figure, space, FIGURES[figure], {
-        "seed": settings.seed, "data": settings.data, "validation": {"frames": settings.validation.frames},
-        "model": {"name": model, "checkpoint": checkpoint}})
+    study = Study(
+        output,
+        figure,
+        space,
+        FIGURES[figure],
+        {
+            "seed": settings.seed,
+            "data": settings.data,
+            "validation": {"frames": settings.validation.frames},
+            "model": {"name": model, "checkpoint": checkpoint},
+        },
+    )
     frames = list(predicted_frames(open_run_data(settings, output), settings, model, checkpoint))
     if not frames:
         raise DataError("no validation frame has a prediction and true depth to compare")
     best = study.run(lambda trial, values: mean_figure(frames, values, figure, trial), trials)
     today = mean_figure(frames, defaults(), figure)
-    remark = (f"{figure} {best.value:.4g} on {len(frames)} validation frames of {model}, {today:.4g} by default; "
-              "for recon_node: --ros-args --params-file")
+    remark = (
+        f"{figure} {best.value:.4g} on {len(frames)} validation frames of {model}, {today:.4g} by default; "
+        "for recon_node: --ros-args --params-file"
+    )
     write_best(output / BEST, {"/**": {"ros__parameters": _nested(best.params)}}, remark)
     return output / BEST
 

@@ -44,8 +44,11 @@ class Settings:
 Measurement: TypeAlias = Callable[[Settings], Iterator[Row]]
 
 
-def measure(settings: Settings, only: Sequence[str] = (), more: Mapping[str, Measurement] | None = None,
-            ) -> Iterator[Row]:
+def measure(
+    settings: Settings,
+    only: Sequence[str] = (),
+    more: Mapping[str, Measurement] | None = None,
+) -> Iterator[Row]:
     """The rows of the measurements (and `more`) named by `only` (all where empty), each as soon as it is there."""
     known = {**MEASUREMENTS, **(more or {})}
     for name in only or known:
@@ -58,8 +61,10 @@ def measure(settings: Settings, only: Sequence[str] = (), more: Mapping[str, Mea
 def imports(settings: Settings) -> Iterator[Row]:
     """The time of `import` in fresh processes, which must leave the heavy libraries alone."""
     for module in ("mono_depth_recon", "mono_depth_recon.pipeline"):
-        code = (f"import sys, time; start = time.perf_counter(); import {module}; "
-                f"print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])")
+        code = (
+            f"import sys, time; start = time.perf_counter(); import {module}; "
+            f"print(time.perf_counter() - start, [name for name in {HEAVY} if name in sys.modules])"
+        )
         answers = [fresh_process(code).split(" ", 1) for _ in range(5)]
         if answers[0][1] != "[]":
             raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, it loads {answers[0][1]}")
@@ -70,8 +75,10 @@ def imports(settings: Settings) -> Iterator[Row]:
 def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
     """Seconds from the start of a process to its first frame."""
     model = settings.config.model
-    code = ("import sys, time; from mono_depth_recon.benchmark.frame_path import first_frame; "
-            "first_frame(*sys.argv[1:]); print(time.time())")
+    code = (
+        "import sys, time; from mono_depth_recon.benchmark.frame_path import first_frame; "
+        "first_frame(*sys.argv[1:]); print(time.time())"
+    )
     seconds = []
     for _ in range(3):
         start = time.time()
@@ -96,8 +103,9 @@ def clouds(settings: Settings) -> Iterator[Row]:
     back_project(depth, camera, rgb, out=out)
     _check_points(out, depth, camera, rgb)
     source = np.frombuffer(bytes(message), np.float32).reshape(out.shape)
-    project, copy = medians([lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)],
-                             4 * settings.repeats)
+    project, copy = medians(
+        [lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)], 4 * settings.repeats
+    )
     yield Row("depth and colour to cloud", 1e3 * project, "ms")
     yield Row("depth and colour to cloud / memcpy", project / copy, "x", 4.0, f"memcpy {1e3 * copy:.3f} ms")
 
@@ -149,8 +157,9 @@ def agreement(settings: Settings) -> Iterator[Row]:
     """Largest relative difference of depth between the runtimes, on one image."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     _, rgb = room(camera)
-    config = with_values(settings.config, {"filter.edge_threshold": 0.0, "filter.min_range": 0.0,
-                                           "filter.max_range": 1000.0})
+    config = with_values(
+        settings.config, {"filter.edge_threshold": 0.0, "filter.min_range": 0.0, "filter.max_range": 1000.0}
+    )
     depths = []
     for runtime in RUNTIMES:
         reconstructor = DepthReconstructor.from_config(with_values(config, {"model.runtime": runtime}))

@@ -69,8 +69,13 @@ def integration(settings: Settings) -> Iterator[Row]:
         both += [] if taken[-1] is None else [between + taken[-1]]
     _check_map(fusion, float(np.median(errors)))
     yield _keyframes("predicted", fusion, taken)
-    yield Row("fusion: model and keyframe", 1e3 * median(both), "ms", _PERIOD_MS,
-              f"p95 {1e3 * np.quantile(both, 0.95):.0f} ms")
+    yield Row(
+        "fusion: model and keyframe",
+        1e3 * median(both),
+        "ms",
+        _PERIOD_MS,
+        f"p95 {1e3 * np.quantile(both, 0.95):.0f} ms",
+    )
 
 
 def _added(fusion: Fusion, sample: Sample, depth: Depth) -> float | None:
@@ -101,8 +106,10 @@ def _check_map(fusion: Fusion, error: float) -> None:
         rendered = fusion.map.render(small, sample.T_world_camera, fusion.settings.depth_max)
         found.append(np.nanmedian(np.abs(rendered / on_grid(_true_depth(sample), rendered.shape) - 1)))
     if not np.median(found) < error:
-        raise DataError(f"the map's depth must be right within {100 * error:.1f} %, it is off by "
-                        f"{100 * float(np.median(found)):.1f} %")
+        raise DataError(
+            f"the map's depth must be right within {100 * error:.1f} %, it is off by "
+            f"{100 * float(np.median(found)):.1f} %"
+        )
 
 
 def long_run(settings: Settings) -> Iterator[Row]:
@@ -129,9 +136,14 @@ def long_run(settings: Settings) -> Iterator[Row]:
             early = _resident()
     if most > config.max_blocks or not fusion.map.evicted:
         raise DataError(f"the map must stay under {config.max_blocks} blocks and drop some, it had {most}")
-    yield Row("fusion: memory growth over ten minutes", (_resident() - early) / 2**20, "MiB", 20.0,
-              f"{fusion.counts[FUSED]} keyframes at {_LONG_HZ:g} Hz, after the first minute; {most} blocks at most, "
-              f"{fusion.map.evicted} left")
+    yield Row(
+        "fusion: memory growth over ten minutes",
+        (_resident() - early) / 2**20,
+        "MiB",
+        20.0,
+        f"{fusion.counts[FUSED]} keyframes at {_LONG_HZ:g} Hz, after the first minute; {most} blocks at most, "
+        f"{fusion.map.evicted} left",
+    )
 
 
 def _resident() -> int:
@@ -154,15 +166,16 @@ def snapshot(settings: Settings) -> Iterator[Row]:
     cubes = np.floor(cloud.points / np.float32(mesh.voxel_size) + np.float32(0.5)).astype(np.int64)
     if len(thinned) != len(np.unique(cubes, axis=0)):
         raise DataError("the voxel grid must leave one point in each cube that has any")
-    thinning, = medians([lambda: voxel_grid(cloud.points, cloud.colors, mesh.voxel_size)], settings.repeats)
+    (thinning,) = medians([lambda: voxel_grid(cloud.points, cloud.colors, mesh.voxel_size)], settings.repeats)
     yield Row("voxel grid of 640x480", 1e3 * thinning, "ms", 1000 / 30, f"{len(thinned)} points; 30 Hz")
     for method, off, limit in (("poisson", thinning, 3.0), ("grid", 0.0, 0.3)):
         chosen = replace(mesh, method=method)
         off_walls = np.quantile(distance_to_walls(make_mesh(points, chosen).vertices), 0.95)
         if off_walls > 0.02:
-            raise DataError(f"95 % of the {method} mesh must lie within 2 cm of the walls, got "
-                            f"{100 * off_walls:.1f} cm")
-        seconds, = medians([partial(make_mesh, points, chosen)], min(settings.repeats, 5))
+            raise DataError(
+                f"95 % of the {method} mesh must lie within 2 cm of the walls, got {100 * off_walls:.1f} cm"
+            )
+        (seconds,) = medians([partial(make_mesh, points, chosen)], min(settings.repeats, 5))
         yield Row(f"snapshot: {method}{' of depth 8, after the voxel grid' if off else ''}", seconds - off, "s", limit)
 
 
@@ -176,8 +189,13 @@ def flying_pixels(settings: Settings) -> Iterator[Row]:
         taken = filters.flying_pixels(seen, settings.config.filter.edge_threshold)
         flying, good = flying + int(off.sum()), good + int((~off).sum())
         removed, lost = removed + int((taken & off).sum()), lost + int((taken & ~off).sum())
-    yield Row("filter: flying pixels that stay", 100 * (1 - removed / flying), "%", 5.0,
-              f"{100 * flying / (flying + good):.1f} % of the pixels fly, {100 * _OFF:.0f} % of their depth or more")
+    yield Row(
+        "filter: flying pixels that stay",
+        100 * (1 - removed / flying),
+        "%",
+        5.0,
+        f"{100 * flying / (flying + good):.1f} % of the pixels fly, {100 * _OFF:.0f} % of their depth or more",
+    )
     yield Row("filter: good pixels that go", 100 * lost / good, "%", 10.0)
 
 

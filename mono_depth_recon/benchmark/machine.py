@@ -13,15 +13,30 @@ from pathlib import Path
 from ..errors import DataError
 from ..models.runtimes.base import cpu_name
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "nncf", "torch", "transformers",
-              "open3d", "open3d-cpu")
+_LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "openvino",
+    "onnxruntime",
+    "nncf",
+    "torch",
+    "transformers",
+    "open3d",
+    "open3d-cpu",
+)
 
 
 def fresh_process(code: str, *arguments: str, timeout_s: float = 120) -> str:
     """What `code` prints last in a new interpreter. Raises DataError with its last line where it fails."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=timeout_s,
-                            check=False, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        env=environment,
+    )
     if result.returncode:
         last = (result.stderr.strip() or "it said nothing").splitlines()[-1]
         raise DataError(f"the fresh process ended with {result.returncode}: {last}")

@@ -36,9 +36,25 @@ from .machine import commit, device, peak_bytes, versions
 from .scene import room
 
 LIMIT_S = 1800
-COLUMNS = ("model", "runtime", "precision", "input", "p50 ms", "p95 ms", "frames/s", "prepare ms", "network ms",
-           "restore ms", "host MiB", "GPU MiB", "largest difference", "mean difference", "times faster", "sigma by",
-           "device or reason")
+COLUMNS = (
+    "model",
+    "runtime",
+    "precision",
+    "input",
+    "p50 ms",
+    "p95 ms",
+    "frames/s",
+    "prepare ms",
+    "network ms",
+    "restore ms",
+    "host MiB",
+    "GPU MiB",
+    "largest difference",
+    "mean difference",
+    "times faster",
+    "sigma by",
+    "device or reason",
+)
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
@@ -75,12 +91,20 @@ class Result:
         if self.reason:
             return (*head, *[""] * (len(COLUMNS) - len(head) - 1), self.reason)
         stages = (f"{1e3 * stage:.2f}" if self.network else "" for stage in (self.prepare, self.network, self.restore))
-        return (*head, f"{1e3 * self.p50:.1f}", f"{1e3 * self.p95:.1f}", f"{1 / self.p50:.3g}", *stages,
-                f"{self.host_bytes / 2**20:.0f}",
-                f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
-                "" if self.difference is None else f"{self.difference:.1e}",
-                "" if self.mean_difference is None else f"{self.mean_difference:.1e}",
-                "" if self.faster is None else f"{self.faster:.2f}", self.sigma, self.device)
+        return (
+            *head,
+            f"{1e3 * self.p50:.1f}",
+            f"{1e3 * self.p95:.1f}",
+            f"{1 / self.p50:.3g}",
+            *stages,
+            f"{self.host_bytes / 2**20:.0f}",
+            f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
+            "" if self.difference is None else f"{self.difference:.1e}",
+            "" if self.mean_difference is None else f"{self.mean_difference:.1e}",
+            "" if self.faster is None else f"{self.faster:.2f}",
+            self.sigma,
+            self.device,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,12 +128,19 @@ class Plan:
         """The cases; before those of one model and size comes its reference, eager torch in float32."""
         found = []
         for name, size in itertools.product(self.models, self.sizes):
-            base = dataclasses.replace(self.config.model, name=name, input_size=size,
-                                       checkpoint=self.checkpoints.get(name, self.config.model.checkpoint))
+            base = dataclasses.replace(
+                self.config.model,
+                name=name,
+                input_size=size,
+                checkpoint=self.checkpoints.get(name, self.config.model.checkpoint),
+            )
             reference = dataclasses.replace(base, **_REFERENCE)
-            found += [reference] + [case for runtime, precision in itertools.product(self.runtimes, self.precisions)
-                                    if (case := dataclasses.replace(base, runtime=runtime, precision=precision))
-                                    != reference and (runtime, precision) != ("torch", "f32")]
+            found += [reference] + [
+                case
+                for runtime, precision in itertools.product(self.runtimes, self.precisions)
+                if (case := dataclasses.replace(base, runtime=runtime, precision=precision)) != reference
+                and (runtime, precision) != ("torch", "f32")
+            ]
         return found
 
 
@@ -146,19 +177,33 @@ def _is_reference(case: ModelConfig) -> bool:
 def _against(result: Result, answer: Path, reference: Result, expected: Path) -> Result:
     a, b = np.load(answer), np.load(expected)
     apart, size = np.abs(a - b), np.maximum(np.abs(b), np.finfo(np.float32).tiny)
-    return dataclasses.replace(result, difference=float(apart.max() / size.max()),
-                               mean_difference=float(apart.mean() / size.mean()), faster=reference.p50 / result.p50)
+    return dataclasses.replace(
+        result,
+        difference=float(apart.max() / size.max()),
+        mean_difference=float(apart.mean() / size.mean()),
+        faster=reference.p50 / result.p50,
+    )
 
 
 def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
     """Runs `main` below; what it says last is the result."""
-    order = {"model": dataclasses.asdict(case), "threads": plan.config.cpu_threads, "repeats": plan.repeats,
-             "answer": str(answer)}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                   **plan.environment}
+    order = {
+        "model": dataclasses.asdict(case),
+        "threads": plan.config.cpu_threads,
+        "repeats": plan.repeats,
+        "answer": str(answer),
+    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **plan.environment}
     try:
-        done = subprocess.run([sys.executable, "-m", "mono_depth_recon.benchmark.models"], input=json.dumps(order),
-                              capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-m", "mono_depth_recon.benchmark.models"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
         return Result(case, f"took longer than {LIMIT_S} s")
     if done.returncode:
@@ -184,9 +229,18 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         stages.append((watch.begin - start, watch.end - watch.begin, end - watch.end) if watch.input_px else (0.0,) * 3)
     p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
     prepare, network, restore = (median(stage) for stage in zip(*stages, strict=True))
-    return answer, {"device": model.device, "sigma": " ".join(sigma_kinds(model)), "input_px": watch.input_px,
-                    "p50": p50, "p95": p95, "prepare": prepare, "network": network, "restore": restore,
-                    "host_bytes": peak_bytes(), "gpu_bytes": _gpu_bytes()}
+    return answer, {
+        "device": model.device,
+        "sigma": " ".join(sigma_kinds(model)),
+        "input_px": watch.input_px,
+        "p50": p50,
+        "p95": p95,
+        "prepare": prepare,
+        "network": network,
+        "restore": restore,
+        "host_bytes": peak_bytes(),
+        "gpu_bytes": _gpu_bytes(),
+    }
 
 
 class _RuntimeWatch:
@@ -235,8 +289,15 @@ def csv_text(results: Sequence[Result]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*(f"model.{name}" for name in settings), *names, "machine", "versions", "commit"])
     for result in results:
-        writer.writerow([*(getattr(result.settings, name) for name in settings),
-                         *(getattr(result, name) for name in names), device(), versions(), commit()])
+        writer.writerow(
+            [
+                *(getattr(result.settings, name) for name in settings),
+                *(getattr(result, name) for name in names),
+                device(),
+                versions(),
+                commit(),
+            ]
+        )
     return text.getvalue()
 
 

@@ -45,8 +45,13 @@ def measure_bag(form: str, path: Path) -> Iterator[Row]:
     told = json.loads(fresh_process(code, str(path), timeout_s=1800))
     note = f"{told['frames']} frames of 640x480, {told['megabytes']:.0f} MB"
     yield Row(f"reading {form}: opening / recorded time", told["opening_s"] / told["recorded_s"], "x", note=note)
-    yield Row(f"reading {form}: reading / recorded time", told["reading_s"] / told["recorded_s"], "x",
-              MOST_OF_REAL_TIME, f"{told['frames'] / told['reading_s']:.0f} frames/s")
+    yield Row(
+        f"reading {form}: reading / recorded time",
+        told["reading_s"] / told["recorded_s"],
+        "x",
+        MOST_OF_REAL_TIME,
+        f"{told['frames'] / told['reading_s']:.0f} frames/s",
+    )
     yield Row(f"reading {form}: peak memory", told["peak_bytes"] / 1e6, "MB", MOST_BYTES / 1e6)
 
 
@@ -63,9 +68,16 @@ def read_all(path: str) -> str:
     done, stamps = time.perf_counter(), recording.stamps
     recording.close()
     files = [file for file in (Path(path), *Path(path).rglob("*")) if file.is_file()]
-    return json.dumps({"opening_s": opened - begin, "reading_s": done - opened, "frames": frames,
-                       "recorded_s": (stamps[-1] - stamps[0]) * frames / (frames - 1), "peak_bytes": peak_bytes(),
-                       "megabytes": sum(file.stat().st_size for file in files) / 1e6})
+    return json.dumps(
+        {
+            "opening_s": opened - begin,
+            "reading_s": done - opened,
+            "frames": frames,
+            "recorded_s": (stamps[-1] - stamps[0]) * frames / (frames - 1),
+            "peak_bytes": peak_bytes(),
+            "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+        }
+    )
 
 
 def write_bag(folder: Path, form: str, frames: int) -> Path:
@@ -80,8 +92,10 @@ def write_bag(folder: Path, form: str, frames: int) -> Path:
     with _writer(path, form) as writer:
         kinds = ("Image", "Image", "CameraInfo")
         topics = ("/camera/rgb/image_color", "/camera/depth/image", "/camera/rgb/camera_info")
-        links = [writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=types)
-                 for topic, kind in zip(topics, kinds, strict=True)]
+        links = [
+            writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=types)
+            for topic, kind in zip(topics, kinds, strict=True)
+        ]
         serialise = types.serialize_ros1 if ros1 else types.serialize_cdr
         for i, messages in enumerate(_messages(types.types, ros1, frames)):
             for link, msg in zip(links, messages, strict=True):
@@ -119,10 +133,13 @@ def _messages(types: Mapping[str, Callable[..., Any]], ros1: bool, frames: int) 
         time_ns = _stamp_ns(i)
         stamp = types["builtin_interfaces/msg/Time"](time_ns // 10**9, time_ns % 10**9)
         header = types["std_msgs/msg/Header"](*((i,) if ros1 else ()), stamp, "camera")
-        images = [types["sensor_msgs/msg/Image"](header, 480, 640, encoding, 0, step, _bytes(np.roll(pixels, 3 * i, 1)))
-                  for pixels, encoding, step in ((rgb, "rgb8", 640 * 3), (depth, "32FC1", 640 * 4))]
-        info = types["sensor_msgs/msg/CameraInfo"](header, 480, 640, "plumb_bob", np.zeros(5), camera.K.ravel(),
-                                                   np.eye(3).ravel(), P.ravel(), 0, 0, roi)
+        images = [
+            types["sensor_msgs/msg/Image"](header, 480, 640, encoding, 0, step, _bytes(np.roll(pixels, 3 * i, 1)))
+            for pixels, encoding, step in ((rgb, "rgb8", 640 * 3), (depth, "32FC1", 640 * 4))
+        ]
+        info = types["sensor_msgs/msg/CameraInfo"](
+            header, 480, 640, "plumb_bob", np.zeros(5), camera.K.ravel(), np.eye(3).ravel(), P.ravel(), 0, 0, roi
+        )
         yield images[0], images[1], info
 
 

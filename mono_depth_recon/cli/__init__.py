@@ -36,8 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mono-depth-recon", allow_abbrev=False,
-                                     description="Metric depth, coloured point clouds and meshes from single images.")
+    parser = argparse.ArgumentParser(
+        "mono-depth-recon",
+        allow_abbrev=False,
+        description="Metric depth, coloured point clouds and meshes from single images.",
+    )
     parser.add_argument("--version", action="version", version=f"mono-depth-recon {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:

@@ -22,26 +22,69 @@ _NAMES = (*frame_path.MEASUREMENTS, *fusion.MEASUREMENTS)
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("benchmark", help="measure the frame path or depth models on this machine",
-                                 allow_abbrev=False, description=_DESCRIPTION)
-    parser.add_argument("--output", type=Path, default=Path("bench_output"), metavar="FOLDER",
-                        help="where the tables go, as Markdown and CSV (default: bench_output)")
-    parser.add_argument("--only", nargs="+", default=(), choices=_NAMES, metavar="NAME",
-                        help=f"some of {', '.join(_NAMES)} (default: all)")
+    parser = commands.add_parser(
+        "benchmark",
+        help="measure the frame path or depth models on this machine",
+        allow_abbrev=False,
+        description=_DESCRIPTION,
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("bench_output"),
+        metavar="FOLDER",
+        help="where the tables go, as Markdown and CSV (default: bench_output)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        choices=_NAMES,
+        metavar="NAME",
+        help=f"some of {', '.join(_NAMES)} (default: all)",
+    )
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="runs of each timing (default: 50)")
-    parser.add_argument("--reading", nargs="?", type=float, const=300.0, metavar="MB",
-                        help="measure the reading of bags instead, of this size (default: 300)")
+    parser.add_argument(
+        "--reading",
+        nargs="?",
+        type=float,
+        const=300.0,
+        metavar="MB",
+        help="measure the reading of bags instead, of this size (default: 300)",
+    )
     group = parser.add_argument_group("models")
     group.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
-    group.add_argument("--random-weights", action="store_true",
-                        help="random numbers as weights, in the published architecture: speed and memory need no more")
+    group.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="random numbers as weights, in the published architecture: speed and memory need no more",
+    )
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
-        group.add_argument(f"--{name}", nargs="+", default=[row.default], type=row.type, metavar=row.type.__name__,
-                            help=f"{row.range_text} (default: {row.default})")
-    add_flags(parser, ("model.name", "model.checkpoint", "model.output", "model.device", "model.compile",
-                       "model.cuda_graphs", "model.calibration", "model.accept_noncommercial", "model.uncertainty",
-                       "model.samples", "cpu_threads"))
+        group.add_argument(
+            f"--{name}",
+            nargs="+",
+            default=[row.default],
+            type=row.type,
+            metavar=row.type.__name__,
+            help=f"{row.range_text} (default: {row.default})",
+        )
+    add_flags(
+        parser,
+        (
+            "model.name",
+            "model.checkpoint",
+            "model.output",
+            "model.device",
+            "model.compile",
+            "model.cuda_graphs",
+            "model.calibration",
+            "model.accept_noncommercial",
+            "model.uncertainty",
+            "model.samples",
+            "cpu_threads",
+        ),
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,8 +103,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
     settings = frame_path.Settings(config_of(arguments), arguments.repeats)
-    measured = (frame_path.measure(settings, arguments.only, fusion.MEASUREMENTS)
-                if arguments.reading is None else reading.measure_reading(arguments.reading))
+    measured = (
+        frame_path.measure(settings, arguments.only, fusion.MEASUREMENTS)
+        if arguments.reading is None
+        else reading.measure_reading(arguments.reading)
+    )
     for row in measured:
         name, value, limit, verdict, note = row.cells
         print(f"{name:55} {value:>14}  {verdict:6}  {f'limit {limit}  ' if limit else ''}{note}".rstrip(), flush=True)
@@ -72,8 +118,10 @@ def _run_frame_path(arguments: argparse.Namespace) -> int:
 
 
 def _run_models(arguments: argparse.Namespace) -> int:
-    lists: dict[str, list[Any]] = {name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
-                                   for name, key in _SINGULAR.items()}
+    lists: dict[str, list[Any]] = {
+        name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
+        for name, key in _SINGULAR.items()
+    }
     with TemporaryDirectory() as folder:
         checkpoints = _random_checkpoints(arguments.models, Path(folder)) if arguments.random_weights else {}
         config = config_of(arguments)
@@ -81,8 +129,14 @@ def _run_models(arguments: argparse.Namespace) -> int:
         if arguments.random_weights:  # no published weights are read, and nothing of theirs is kept in the user's cache
             config = with_values(config, {"model.accept_noncommercial": True})
             environment = {"XDG_CACHE_HOME": folder}
-        plan = models.Plan(arguments.models, **lists, config=config, repeats=arguments.repeats,
-                                     checkpoints=checkpoints, environment=environment)
+        plan = models.Plan(
+            arguments.models,
+            **lists,
+            config=config,
+            repeats=arguments.repeats,
+            checkpoints=checkpoints,
+            environment=environment,
+        )
         results = []
         for result in models.measure_models(plan, _announce):
             print("  ".join(cell for cell in result.cells if cell), flush=True)

@@ -40,50 +40,133 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("evaluate", help="score models on recordings with depth", allow_abbrev=False,
-                                 description=_DESCRIPTION)
-    parser.add_argument("data", nargs="*", metavar="RECORDING[:FIRST:LAST]",
-                        help="TUM folder, .tgz, ROS 1 or ROS 2 bag; of which the frames from FIRST to LAST by position")
-    parser.add_argument("--models", nargs="+", default=[parameter("model.name").default], metavar="NAME[=WEIGHTS]",
-                        help="models of the table, ensembles, each with weights of its own if wanted (folder, card or "
-                             "file); hf:FOLDER=metric_depth or hf:FOLDER=relative_disparity (default: %(default)s)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER",
-                        help="where the results go (default: results/evaluation, with --compare results/comparison)")
-    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), choices=list(PROTOCOLS), metavar="NAME",
-                        help=f"some of {', '.join(PROTOCOLS)} (default: all)")
-    parser.add_argument("--with", dest="parts", nargs="+", default=[], choices=list(PARTS), metavar="PART",
-                        help=f"also some of {', '.join(PARTS)}; table3 takes in the others (default: none)")
-    parser.add_argument("--baseline-frames", metavar="RECORDING:FIRST:LAST",
-                        help="also score the baselines 'constant' and 'mean map', which know the true depth of these "
-                             "frames, by position")
-    parser.add_argument("--fine-tuned", nargs=2, action="append", default=[], metavar=("BEFORE", "AFTER"),
-                        help="two of --models, the second fine-tuned from the first: their difference stands in table3")
-    parser.add_argument("--training-log", type=Path, nargs="+", default=[], metavar="CSV",
-                        help="logs of training, as train_unetpp writes them: their curves stand in the report")
+    parser = commands.add_parser(
+        "evaluate", help="score models on recordings with depth", allow_abbrev=False, description=_DESCRIPTION
+    )
+    parser.add_argument(
+        "data",
+        nargs="*",
+        metavar="RECORDING[:FIRST:LAST]",
+        help="TUM folder, .tgz, ROS 1 or ROS 2 bag; of which the frames from FIRST to LAST by position",
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[parameter("model.name").default],
+        metavar="NAME[=WEIGHTS]",
+        help="models of the table, ensembles, each with weights of its own if wanted (folder, card or "
+        "file); hf:FOLDER=metric_depth or hf:FOLDER=relative_disparity (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where the results go (default: results/evaluation, with --compare results/comparison)",
+    )
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        default=list(PROTOCOLS),
+        choices=list(PROTOCOLS),
+        metavar="NAME",
+        help=f"some of {', '.join(PROTOCOLS)} (default: all)",
+    )
+    parser.add_argument(
+        "--with",
+        dest="parts",
+        nargs="+",
+        default=[],
+        choices=list(PARTS),
+        metavar="PART",
+        help=f"also some of {', '.join(PARTS)}; table3 takes in the others (default: none)",
+    )
+    parser.add_argument(
+        "--baseline-frames",
+        metavar="RECORDING:FIRST:LAST",
+        help="also score the baselines 'constant' and 'mean map', which know the true depth of these "
+        "frames, by position",
+    )
+    parser.add_argument(
+        "--fine-tuned",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("BEFORE", "AFTER"),
+        help="two of --models, the second fine-tuned from the first: their difference stands in table3",
+    )
+    parser.add_argument(
+        "--training-log",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CSV",
+        help="logs of training, as train_unetpp writes them: their curves stand in the report",
+    )
     parser.add_argument("--no-report", action="store_true", help="leave out report.html and its pictures")
-    parser.add_argument("--workers", type=int, default=2, metavar="N",
-                        help="processes that score beside the model; 1 = none (default: %(default)s)")
-    parser.add_argument("--compare", nargs=2, type=Path, metavar=("RESULTS_A", "RESULTS_B"),
-                        help="instead of scoring: differences between two results, with confidence intervals")
-    parser.add_argument("--block", type=int, default=10, metavar="N",
-                        help="--compare: frames of a block of the bootstrap (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processes that score beside the model; 1 = none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("RESULTS_A", "RESULTS_B"),
+        help="instead of scoring: differences between two results, with confidence intervals",
+    )
+    parser.add_argument(
+        "--block",
+        type=int,
+        default=10,
+        metavar="N",
+        help="--compare: frames of a block of the bootstrap (default: %(default)s)",
+    )
     _add_frames(parser.add_argument_group("frames"))
     _add_recordings(parser.add_argument_group("recordings"))
-    add_flags(parser, ("model.checkpoint", "model.output", "model.runtime", "model.precision", "model.device",
-                       "model.input_size", "model.accept_noncommercial", "cpu_threads"))
+    add_flags(
+        parser,
+        (
+            "model.checkpoint",
+            "model.output",
+            "model.runtime",
+            "model.precision",
+            "model.device",
+            "model.input_size",
+            "model.accept_noncommercial",
+            "cpu_threads",
+        ),
+    )
     parser.set_defaults(run=run)
 
 
 def _add_frames(frames: Any) -> None:
-    frames.add_argument("--first", type=int, default=0, metavar="N",
-                        help="first frame by position, of recordings without FIRST:LAST (default: %(default)s)")
-    frames.add_argument("--last", type=int, default=-1, metavar="N",
-                        help="last frame, likewise; -1 is the end (default: %(default)s)")
+    frames.add_argument(
+        "--first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="first frame by position, of recordings without FIRST:LAST (default: %(default)s)",
+    )
+    frames.add_argument(
+        "--last", type=int, default=-1, metavar="N", help="last frame, likewise; -1 is the end (default: %(default)s)"
+    )
     frames.add_argument("--stride", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
-    frames.add_argument("--frame", default="", metavar="N|STAMP",
-                        help="one frame alone, by position or stamp, as the paper's tables have it")
-    frames.add_argument("--study-frames", type=int, default=10, metavar="N",
-                        help="frames of each recording, evenly, that the parts of --with take (default: %(default)s)")
+    frames.add_argument(
+        "--frame",
+        default="",
+        metavar="N|STAMP",
+        help="one frame alone, by position or stamp, as the paper's tables have it",
+    )
+    frames.add_argument(
+        "--study-frames",
+        type=int,
+        default=10,
+        metavar="N",
+        help="frames of each recording, evenly, that the parts of --with take (default: %(default)s)",
+    )
 
 
 def _add_recordings(data: Any) -> None:
@@ -94,8 +177,13 @@ def _add_recordings(data: Any) -> None:
         ("depth_factor", float, "integer depth per metre; default: 5000 in TUM folders, 1000 in bags"),
         ("max_difference", float, "seconds between colour and depth; default: %(default)s"),
     ):
-        data.add_argument("--" + name.replace("_", "-"), type=kind, default=getattr(OpenOptions(), name),
-                          metavar=kind.__name__.upper(), help=text)
+        data.add_argument(
+            "--" + name.replace("_", "-"),
+            type=kind,
+            default=getattr(OpenOptions(), name),
+            metavar=kind.__name__.upper(),
+            help=text,
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -136,22 +224,46 @@ def _check(arguments: argparse.Namespace, plan: EvaluationPlan) -> None:
 
 def _failed(made: Sequence[Summary]) -> list[str]:
     """A line for each model and recording with frames that have no figures; baselines aside."""
-    return list(dict.fromkeys(f"{each.model} on {each.recording}: {each.failed} of {each.failed + each.frames} failed: "
-                              f"{each.reason}" for each in made if each.failed and not each.baseline))
+    return list(
+        dict.fromkeys(
+            f"{each.model} on {each.recording}: {each.failed} of {each.failed + each.frames} failed: {each.reason}"
+            for each in made
+            if each.failed and not each.baseline
+        )
+    )
 
 
 def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
-    options = OpenOptions(arguments.camera, arguments.colour_topic, arguments.depth_topic, arguments.depth_factor,
-                          arguments.max_difference, poses="none")
+    options = OpenOptions(
+        arguments.camera,
+        arguments.colour_topic,
+        arguments.depth_topic,
+        arguments.depth_factor,
+        arguments.max_difference,
+        poses="none",
+    )
     baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
-    parts = {text: None if Path(text).exists() or ":" not in text else PartOfRecording.parse(text)
-             for text in arguments.data}
+    parts = {
+        text: None if Path(text).exists() or ":" not in text else PartOfRecording.parse(text) for text in arguments.data
+    }
     data = [part.path if part else recording_path(text) for text, part in parts.items()]
     ranges = {recording_name(part.path): (part.first, part.last) for part in parts.values() if part}
     return EvaluationPlan(
-        data, arguments.models, arguments.output or Path("results/evaluation"), arguments.protocols, options,
-        config_of(arguments), arguments.first, arguments.last, arguments.stride, arguments.frame,
-        baselines, arguments.workers, arguments.study_frames, ranges)
+        data,
+        arguments.models,
+        arguments.output or Path("results/evaluation"),
+        arguments.protocols,
+        options,
+        config_of(arguments),
+        arguments.first,
+        arguments.last,
+        arguments.stride,
+        arguments.frame,
+        baselines,
+        arguments.workers,
+        arguments.study_frames,
+        ranges,
+    )
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -177,7 +289,13 @@ class _Announcer:
             return
         self._last = now
         part = f"{at.part}: " if at.part else ""
-        text = (f"{part}{at.done}/{at.of} frames, {at.rate:.2f}/s, {at.remaining_s:.0f} s left: {at.model} on "
-                f"{at.recording}")
-        print(f"\r{text:100}" if terminal else text, end="" if terminal and at.done < at.of else "\n", file=sys.stderr,
-              flush=True)
+        text = (
+            f"{part}{at.done}/{at.of} frames, {at.rate:.2f}/s, {at.remaining_s:.0f} s left: {at.model} on "
+            f"{at.recording}"
+        )
+        print(
+            f"\r{text:100}" if terminal else text,
+            end="" if terminal and at.done < at.of else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

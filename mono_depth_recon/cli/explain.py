@@ -31,19 +31,48 @@ Writes DIR/IMAGE_METHOD.png: the image with the region, the depth, and the influ
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("explain", help="what made a region near or far", allow_abbrev=False,
-                                 description="Shows what made a region of an image near or far.", epilog=_WAYS,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "explain",
+        help="what made a region near or far",
+        allow_abbrev=False,
+        description="Shows what made a region of an image near or far.",
+        epilog=_WAYS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="JPEG, PNG, TIFF, WebP or BMP file")
-    parser.add_argument("--region", type=_region, required=True, metavar="X,Y,W,H",
-                        help="rectangle in pixels of the upright image: left, top, width, height")
+    parser.add_argument(
+        "--region",
+        type=_region,
+        required=True,
+        metavar="X,Y,W,H",
+        help="rectangle in pixels of the upright image: left, top, width, height",
+    )
     parser.add_argument("--method", choices=METHODS, required=True, help="see below")
-    parser.add_argument("--output", type=Path, default=Path("explanation"), metavar="DIR",
-                        help="where the picture goes (default: explanation)")
-    parser.add_argument("--hfov", type=float, default=60.0, metavar="DEG",
-                        help="horizontal field of view; it scales the metres shown and nothing else (default: 60)")
-    add_flags(parser, ("model.name", "model.checkpoint", "model.output", "model.accept_noncommercial",
-                       "model.input_size", "cpu_threads"))
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("explanation"),
+        metavar="DIR",
+        help="where the picture goes (default: explanation)",
+    )
+    parser.add_argument(
+        "--hfov",
+        type=float,
+        default=60.0,
+        metavar="DEG",
+        help="horizontal field of view; it scales the metres shown and nothing else (default: 60)",
+    )
+    add_flags(
+        parser,
+        (
+            "model.name",
+            "model.checkpoint",
+            "model.output",
+            "model.accept_noncommercial",
+            "model.input_size",
+            "cpu_threads",
+        ),
+    )
     parser.set_defaults(run=run)
 
 
@@ -59,8 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(settings, config.cpu_threads)
     found = explain(model, (rgb, camera), arguments.region, arguments.method)
     prediction = model.predict([(rgb, camera)])[0]
-    picture = _picture(rgb, prediction, found, arguments.region, f"{arguments.image.name} by {model.name}: what made "
-                       "the region near or far")
+    picture = _picture(
+        rgb,
+        prediction,
+        found,
+        arguments.region,
+        f"{arguments.image.name} by {model.name}: what made the region near or far",
+    )
     path = folder / f"{arguments.image.stem}_{arguments.method}.png"
     write_png(path, picture)
     print(f"{arguments.image}: {_TITLES[found.method]} of {model.name}, {found.note} -> {path}")
@@ -77,14 +111,19 @@ def _region(text: str) -> Region:
 
 def _picture(rgb: Rgb, prediction: Prediction, found: Explanation, region: Region, title: str) -> Rgb:
     place = (region.x, region.y, region.width, region.height)
-    return compose([region_panel(rgb, place, "Region", "x {} y {}, {} x {} pixels".format(*place)),
-                    _answer_panel(prediction, region, place),
-                    influence_panel(rgb, found.values, found.signed, place, _TITLES[found.method], found.note)], title)
+    return compose(
+        [
+            region_panel(rgb, place, "Region", "x {} y {}, {} x {} pixels".format(*place)),
+            _answer_panel(prediction, region, place),
+            influence_panel(rgb, found.values, found.signed, place, _TITLES[found.method], found.note),
+        ],
+        title,
+    )
 
 
 def _answer_panel(prediction: Prediction, region: Region, place: tuple[int, int, int, int]) -> Panel:
     if prediction.depth is not None:
-        inside = prediction.depth[region.y:region.y + region.height, region.x:region.x + region.width]
+        inside = prediction.depth[region.y : region.y + region.height, region.x : region.x + region.width]
         height, width = prediction.depth.shape
         return answer_panel(depth_panel(prediction.depth), (width, height), place, f"region {np.median(inside):.2f} m")
     assert prediction.disparity is not None, "a Prediction holds depth or disparity"

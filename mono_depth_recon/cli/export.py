@@ -27,12 +27,20 @@ _FLAGS = ("model.name", "model.checkpoint", "model.output", "model.accept_noncom
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
     parser = commands.add_parser(
-        "export", help="write a model as ONNX", allow_abbrev=False,
+        "export",
+        help="write a model as ONNX",
+        allow_abbrev=False,
         description="Writes the network of a model as ONNX, float32, for one size: input `image` (1, 3, rows, columns) "
-                    "as the model's preprocessing makes it, output `depth` (1, 1, rows, columns).")
+        "as the model's preprocessing makes it, output `depth` (1, 1, rows, columns).",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file")
-    parser.add_argument("--image-size", type=_size, default=(640, 480), metavar="WxH",
-                        help="the camera's image, of which the model makes its input (default: 640x480)")
+    parser.add_argument(
+        "--image-size",
+        type=_size,
+        default=(640, 480),
+        metavar="WxH",
+        help="the camera's image, of which the model makes its input (default: 640x480)",
+    )
     add_flags(parser, _FLAGS)
     parser.set_defaults(run=run)
 
@@ -41,8 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Exports, compares the file with float32 torch where ONNX Runtime is installed, and says what came out."""
     shape, difference = export(config_of(arguments).model, arguments.output, arguments.image_size)
     print(f"written to {arguments.output}: image {shape} -> depth")
-    print("not compared with torch: pip install 'mono_depth_recon[onnxruntime]'" if difference is None else
-          f"differs from float32 torch by {difference:.1e} on ONNX Runtime (largest, over the mean)")
+    print(
+        "not compared with torch: pip install 'mono_depth_recon[onnxruntime]'"
+        if difference is None
+        else f"differs from float32 torch by {difference:.1e} on ONNX Runtime (largest, over the mean)"
+    )
     return 0
 
 

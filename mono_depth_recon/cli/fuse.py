@@ -30,10 +30,25 @@ from ..pipeline import DepthReconstructor
 from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
 
-PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), *OFFLINE_FUSION, "cpu_threads",
-                   "scale.source", "scale.scale", "scale.shift", "scale.smoothing", "filter.min_range",
-                   "filter.max_range", "filter.edge_threshold", "filter.max_sigma", "filter.border", "mesh.format",
-                   "mesh.edge_ratio", "mesh.hole_size", "mesh.smoothing", "mesh.triangles")
+PARAMETER_FLAGS = (
+    *(name for name in PARAMETERS if name.startswith("model.")),
+    *OFFLINE_FUSION,
+    "cpu_threads",
+    "scale.source",
+    "scale.scale",
+    "scale.shift",
+    "scale.smoothing",
+    "filter.min_range",
+    "filter.max_range",
+    "filter.edge_threshold",
+    "filter.max_sigma",
+    "filter.border",
+    "mesh.format",
+    "mesh.edge_ratio",
+    "mesh.hole_size",
+    "mesh.smoothing",
+    "mesh.triangles",
+)
 _ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
 _ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
 _ORBIT_VIEWS = 48
@@ -56,21 +71,38 @@ frames themselves: RGB-D odometry on the depth that is fused. It drifts."""
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("fuse", help="a recording to one mesh", description="Fuses a recording into a mesh.",
-                                 epilog=_OUTPUTS, allow_abbrev=False,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "fuse",
+        help="a recording to one mesh",
+        description="Fuses a recording into a mesh.",
+        epilog=_OUTPUTS,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("data", metavar="DATA", help="recording or synthetic room, see below")
-    parser.add_argument("--output", type=Path, default=Path("fusion"), metavar="DIR",
-                        help="where files go (default: fusion)")
-    parser.add_argument("--poses", default="data", metavar="data|odometry|FILE",
-                        help="where poses come from; a file is one as TUM's groundtruth.txt (default: data)")
-    parser.add_argument("--camera", default="", metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
-                        help="camera of the recording, where it does not tell it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("fusion"), metavar="DIR", help="where files go (default: fusion)"
+    )
+    parser.add_argument(
+        "--poses",
+        default="data",
+        metavar="data|odometry|FILE",
+        help="where poses come from; a file is one as TUM's groundtruth.txt (default: data)",
+    )
+    parser.add_argument(
+        "--camera",
+        default="",
+        metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
+        help="camera of the recording, where it does not tell it",
+    )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     parser.add_argument("--true-depth", action="store_true", help="fuse the recording's own depth, without a model")
-    parser.add_argument("--truth", action="store_true",
-                        help="also fuse the recording's own depth and compare with it, single frames too: accuracy, "
-                        "completeness, F-score at 5 cm")
+    parser.add_argument(
+        "--truth",
+        action="store_true",
+        help="also fuse the recording's own depth and compare with it, single frames too: accuracy, "
+        "completeness, F-score at 5 cm",
+    )
     parser.add_argument("--save-map", action="store_true", help="also write the map")
     parser.add_argument("--orbit", choices=("gif", "mp4"), help="also write an orbit about the mesh")
     parser.add_argument("--overview", action="store_true", help="also write a picture of fused beside single frames")
@@ -132,8 +164,9 @@ def _opened(arguments: argparse.Namespace) -> _Every:
     from ..datasets.opening import OpenOptions, open_dataset
 
     need_depth = arguments.truth or arguments.true_depth
-    recording = open_dataset(arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth,
-                                                         poses=poses))
+    recording = open_dataset(
+        arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth, poses=poses)
+    )
     for note in recording.notes:
         print(note, file=sys.stderr)
     return _Every(recording, arguments.step)
@@ -161,8 +194,11 @@ def _reconstructor(config: Config) -> DepthReconstructor:
 
 
 def _nothing_fused(scene: FusedScene) -> str:
-    remedy = ("--poses FILE gives poses, --poses odometry makes up for them" if scene.fusion.counts[NO_POSE] else
-              "look at poses, depth and fusion.depth_max")
+    remedy = (
+        "--poses FILE gives poses, --poses odometry makes up for them"
+        if scene.fusion.counts[NO_POSE]
+        else "look at poses, depth and fusion.depth_max"
+    )
     return f"expected frames for a map, got none: {scene.fusion.report()}; {remedy}"
 
 
@@ -172,8 +208,14 @@ def _notes(scene: FusedScene) -> list[str]:
     return [*shown, f"... and {more} more"] if more > 0 else shown
 
 
-def _overview(scene: FusedScene, mesh: Mesh, samples: Sequence[Sample], frame_of: FrameOf, config: Config,
-              arguments: argparse.Namespace) -> Rgb:
+def _overview(
+    scene: FusedScene,
+    mesh: Mesh,
+    samples: Sequence[Sample],
+    frame_of: FrameOf,
+    config: Config,
+    arguments: argparse.Namespace,
+) -> Rgb:
     own = "true depth" if arguments.true_depth else f"depth by {config.model.name}"
     sources = [DepthSource(own, frame_of, mesh, scene.fusion)]
     if scene.truth is not None:

@@ -15,10 +15,14 @@ _HEAD = ("name", "output", "licence", "size", "weights")
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
     parser = commands.add_parser(
-        "models", help="list the depth models", allow_abbrev=False,
-        description="Depth models: name, output, licence, size of the weights, and whether they are on this machine.")
-    parser.add_argument("--verbose", action="store_true",
-                        help="also the source, and the focal length that a model assumes")
+        "models",
+        help="list the depth models",
+        allow_abbrev=False,
+        description="Depth models: name, output, licence, size of the weights, and whether they are on this machine.",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="also the source, and the focal length that a model assumes"
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,8 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(spec: ModelSpec, verbose: bool) -> tuple[str, ...]:
     default = " *" if spec.name == Config().model.name else ""
-    row = (spec.name + default, spec.output, spec.licence + (" !" if spec.noncommercial else ""),
-           _size_text(spec.size_mb), weights_state(spec))
+    row = (
+        spec.name + default,
+        spec.output,
+        spec.licence + (" !" if spec.noncommercial else ""),
+        _size_text(spec.size_mb),
+        weights_state(spec),
+    )
     return row + ((spec.source, spec.focal) if verbose else ())
 
 

@@ -16,11 +16,21 @@ _ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("parameters", help="print all parameters", allow_abbrev=False,
-                                 description="Prints every parameter with default, range and meaning.")
+    parser = commands.add_parser(
+        "parameters",
+        help="print all parameters",
+        allow_abbrev=False,
+        description="Prints every parameter with default, range and meaning.",
+    )
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--yaml", dest="text", action="store_const", const=yaml_text, default=yaml_text,
-                       help="as the parameter file of recon_node (the default)")
+    shape.add_argument(
+        "--yaml",
+        dest="text",
+        action="store_const",
+        const=yaml_text,
+        default=yaml_text,
+        help="as the parameter file of recon_node (the default)",
+    )
     shape.add_argument("--table", dest="text", action="store_const", const=table_text, help="as a Markdown table")
     parser.set_defaults(run=run)
 
@@ -37,8 +47,14 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     group.add_argument("--params-file", type=Path, metavar="YAML", help="a parameter file of recon_node")
     for name in names:
         row = PARAMETERS[name]
-        group.add_argument(f"--{name}", dest=name, type=_reader(row), default=argparse.SUPPRESS,
-                           metavar=row.type.__name__.upper(), help=_help(row))
+        group.add_argument(
+            f"--{name}",
+            dest=name,
+            type=_reader(row),
+            default=argparse.SUPPRESS,
+            metavar=row.type.__name__.upper(),
+            help=_help(row),
+        )
 
 
 def config_of(arguments: argparse.Namespace) -> Config:
@@ -66,8 +82,10 @@ def read_params_file(path: Path) -> dict[str, object]:
         if node == "/**" or str(node).rpartition("/")[2] == _NODE:
             values |= _flat(section.get("ros__parameters") if isinstance(section, dict) else None, path)
     if not values:
-        raise ConfigError(f"parameter file {path} must hold parameters below '/**:' or '{_NODE}:' and "
-                          "'ros__parameters:' (mono-depth-recon parameters prints one)")
+        raise ConfigError(
+            f"parameter file {path} must hold parameters below '/**:' or '{_NODE}:' and "
+            "'ros__parameters:' (mono-depth-recon parameters prints one)"
+        )
     return {name: value for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
 
 

@@ -33,12 +33,33 @@ from ..pipeline import DepthReconstructor
 from .parameters import add_flags, config_of
 
 # What a file has no use for stays with the node: topics, rates, publishing.
-PARAMETER_FLAGS = (*(name for name in PARAMETERS if name.startswith("model.")), "cpu_threads",
-               "scale.source", "scale.scale", "scale.shift", "camera.mask", "filter.min_range", "filter.max_range",
-               "filter.edge_threshold", "filter.max_sigma", "filter.border", "cloud.stride",
-               "mesh.method", "mesh.format", "mesh.voxel_size", "mesh.outlier_neighbors", "mesh.outlier_std",
-               "mesh.outlier_radius", "mesh.poisson_depth", "mesh.trim_quantile", "mesh.edge_ratio", "mesh.hole_size",
-               "mesh.smoothing", "mesh.triangles", "mesh.texture")
+PARAMETER_FLAGS = (
+    *(name for name in PARAMETERS if name.startswith("model.")),
+    "cpu_threads",
+    "scale.source",
+    "scale.scale",
+    "scale.shift",
+    "camera.mask",
+    "filter.min_range",
+    "filter.max_range",
+    "filter.edge_threshold",
+    "filter.max_sigma",
+    "filter.border",
+    "cloud.stride",
+    "mesh.method",
+    "mesh.format",
+    "mesh.voxel_size",
+    "mesh.outlier_neighbors",
+    "mesh.outlier_std",
+    "mesh.outlier_radius",
+    "mesh.poisson_depth",
+    "mesh.trim_quantile",
+    "mesh.edge_ratio",
+    "mesh.hole_size",
+    "mesh.smoothing",
+    "mesh.triangles",
+    "mesh.texture",
+)
 _NEGATIVE = re.compile(r"-\.?\d")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
@@ -60,29 +81,65 @@ resolution. A metric model takes neither."""
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("reconstruct", help="depth, cloud, mesh and pictures of image files",
-                                 description="Reconstructs image files.", epilog=_OUTPUTS, allow_abbrev=False,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "reconstruct",
+        help="depth, cloud, mesh and pictures of image files",
+        description="Reconstructs image files.",
+        epilog=_OUTPUTS,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser._negative_number_matcher = _NEGATIVE  # argparse takes -1e-3 for a flag
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="JPEG, PNG, TIFF, WebP or BMP files")
-    parser.add_argument("--output", type=Path, default=Path("reconstruction"), metavar="DIR",
-                        help="where files go (default: reconstruction)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reconstruction"),
+        metavar="DIR",
+        help="where files go (default: reconstruction)",
+    )
     camera = parser.add_mutually_exclusive_group()
-    camera.add_argument("--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"),
-                        help="focal lengths and principal point in pixels of the image file")
+    camera.add_argument(
+        "--intrinsics",
+        type=float,
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="focal lengths and principal point in pixels of the image file",
+    )
     camera.add_argument("--hfov", type=float, metavar="DEG", help="horizontal field of view, edge to edge")
-    parser.add_argument("--distortion", type=float, nargs="+", default=(), metavar="D",
-                        help="coefficients as in camera_info, with --intrinsics: k1 k2 p1 p2 [k3] of plumb_bob")
+    parser.add_argument(
+        "--distortion",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="D",
+        help="coefficients as in camera_info, with --intrinsics: k1 k2 p1 p2 [k3] of plumb_bob",
+    )
     parser.add_argument("--distortion-model", choices=tuple(DISTORTION_LENGTHS), default="plumb_bob")
-    parser.add_argument("--max-side", type=int, default=640, metavar="PX",
-                        help="larger images are made smaller to this longest side first, because the network sees less "
-                             "than that and its edges would be smeared over many pixels; 0 = never (default: 640)")
-    parser.add_argument("--reference", type=Path, action="append", default=[], metavar="FILE",
-                        help="depth image that a relative model is scaled to (16-bit PNG or float TIFF in metres); "
-                             "once for each IMAGE, in their order")
-    parser.add_argument("--reference-per-metre", type=float, default=1000.0, metavar="N",
-                        help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D "
-                             "(default: 1000)")
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        default=640,
+        metavar="PX",
+        help="larger images are made smaller to this longest side first, because the network sees less "
+        "than that and its edges would be smeared over many pixels; 0 = never (default: 640)",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="depth image that a relative model is scaled to (16-bit PNG or float TIFF in metres); "
+        "once for each IMAGE, in their order",
+    )
+    parser.add_argument(
+        "--reference-per-metre",
+        type=float,
+        default=1000.0,
+        metavar="N",
+        help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D (default: 1000)",
+    )
     parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
     parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
     add_flags(parser, PARAMETER_FLAGS)
@@ -105,8 +162,9 @@ def run(arguments: argparse.Namespace) -> int:
         label = f"[{number}/{len(arguments.images)}]"
         try:
             reference = arguments.reference[number - 1] if arguments.reference else None
-            print(label, _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments),
-                  flush=True)
+            print(
+                label, _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments), flush=True
+            )
         except MonoDepthError as error:
             print(label, f"error: {_named(error, path)}", file=sys.stderr, flush=True)
             failed += 1
@@ -122,8 +180,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--max-side must be 0 or at least 32 pixels, got {arguments.max_side}")
     stems = [path.stem for path in arguments.images]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
-        raise ConfigError(f"files are named by their image, and several are called '{twice[0]}': rename them, "
-                          "or run them one by one with another --output")
+        raise ConfigError(
+            f"files are named by their image, and several are called '{twice[0]}': rename them, "
+            "or run them one by one with another --output"
+        )
 
 
 def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
@@ -134,11 +194,13 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
             raise ConfigError("scale.source=reference needs depth to fit on: give --reference FILE for each image")
         return config
     if config.scale.source == "fixed" or getattr(arguments, "scale.source", "reference") == "none":
-        raise ConfigError(f"--reference is for a fitted scale, and scale.source is {config.scale.source}: leave one of "
-                          "them out")
+        raise ConfigError(
+            f"--reference is for a fitted scale, and scale.source is {config.scale.source}: leave one of them out"
+        )
     if len(references) != len(images):
-        raise ConfigError(f"--reference is given once for each image, in their order: got {len(references)} for "
-                          f"{len(images)} images")
+        raise ConfigError(
+            f"--reference is given once for each image, in their order: got {len(references)} for {len(images)} images"
+        )
     if not arguments.reference_per_metre > 0:
         raise ConfigError(f"--reference-per-metre must be positive, got {arguments.reference_per_metre:g}")
     return with_values(config, {"scale.source": "reference"})
@@ -168,17 +230,27 @@ class _Cameras:
         fx, fy, cx, cy = given.intrinsics
         camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, given.distortion, given.distortion_model)
         if not (0 <= camera.cx < width and 0 <= camera.cy < height):
-            raise CalibrationError(f"--intrinsics must have their principal point in the image, got ({camera.cx:g}, "
-                                   f"{camera.cy:g}) for {width}x{height} pixels: give those of the image file's size")
+            raise CalibrationError(
+                f"--intrinsics must have their principal point in the image, got ({camera.cx:g}, "
+                f"{camera.cy:g}) for {width}x{height} pixels: give those of the image file's size"
+            )
         self._calibrated = self._calibrated or (width, height)
         if self._calibrated != (width, height):
-            raise CalibrationError(f"--intrinsics belong to one size of image, got {width}x{height} after "
-                                   "{}x{}: run it on its own".format(*self._calibrated))
+            raise CalibrationError(
+                f"--intrinsics belong to one size of image, got {width}x{height} after "
+                "{}x{}: run it on its own".format(*self._calibrated)
+            )
         return camera
 
 
-def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Cameras,
-                 reconstructor: DepthReconstructor, arguments: argparse.Namespace) -> str:
+def _reconstruct(
+    path: Path,
+    reference: Path | None,
+    base: Path,
+    cameras: _Cameras,
+    reconstructor: DepthReconstructor,
+    arguments: argparse.Namespace,
+) -> str:
     """Writes everything of one image and returns its line."""
     start = time.perf_counter()
     rgb = read_photo(path)
@@ -189,8 +261,9 @@ def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Camer
     if depth is None:
         raise DataError(frame.no_metres)
     if frame.sigma is None and reconstructor.config.filter.max_sigma:
-        raise ConfigError(f"filter.max_sigma needs sigma, model {reconstructor.model.name} tells none: set "
-                          "model.uncertainty")
+        raise ConfigError(
+            f"filter.max_sigma needs sigma, model {reconstructor.model.name} tells none: set model.uncertainty"
+        )
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
     mesh = None if arguments.no_mesh else finish_mesh(make_mesh(points, settings), settings)
@@ -202,8 +275,10 @@ def _reconstruct(path: Path, reference: Path | None, base: Path, cameras: _Camer
         _write_views(base, panels)
     near, far = depth_limits(depth)
     surface = f", {mesh_quality(mesh).text()}" if mesh else ""
-    return (f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
-            f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*")
+    return (
+        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
+        f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*"
+    )
 
 
 def _known_about(frame: Frame) -> str:
@@ -227,8 +302,14 @@ def _shrunk(rgb: Rgb, camera: PinholeCamera, max_side: int) -> tuple[Rgb, Pinhol
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), camera.resized(width, height)
 
 
-def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_format: str, texture: Texture | None,
-           ) -> None:
+def _write(
+    base: Path,
+    frame: Frame,
+    cloud: Cloud,
+    mesh: Mesh | None,
+    mesh_format: str,
+    texture: Texture | None,
+) -> None:
     assert frame.depth is not None, "a cloud was made of it"
     write_depth_png(_file(base, "depth.png"), frame.depth)
     write_png(_file(base, "depth_plasma.png"), colorize_depth(frame.depth))
@@ -240,8 +321,10 @@ def _write(base: Path, frame: Frame, cloud: Cloud, mesh: Mesh | None, mesh_forma
 
 
 def _panels(cloud: Cloud, mesh: Mesh | None) -> dict[str, list[Panel]]:
-    return {"cloud": [Panel(view_cloud(cloud, view), "Point cloud", view.name) for view in VIEWS],
-            "mesh": [Panel(view_mesh(mesh, view), "Mesh", view.name) for view in VIEWS] if mesh else []}
+    return {
+        "cloud": [Panel(view_cloud(cloud, view), "Point cloud", view.name) for view in VIEWS],
+        "mesh": [Panel(view_mesh(mesh, view), "Mesh", view.name) for view in VIEWS] if mesh else [],
+    }
 
 
 def _write_views(base: Path, panels: dict[str, list[Panel]]) -> None:

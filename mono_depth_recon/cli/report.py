@@ -15,11 +15,18 @@ one file that opens offline. Pictures need the recordings where they lay, and pr
 
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
-    parser = commands.add_parser("report", help="the HTML report of a folder of results", allow_abbrev=False,
-                                 description=_DESCRIPTION)
+    parser = commands.add_parser(
+        "report", help="the HTML report of a folder of results", allow_abbrev=False, description=_DESCRIPTION
+    )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that evaluate wrote")
-    parser.add_argument("--training-log", type=Path, nargs="+", default=[], metavar="CSV",
-                        help="logs of training, as train_unetpp writes them: curves over a column 'epoch' or 'step'")
+    parser.add_argument(
+        "--training-log",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CSV",
+        help="logs of training, as train_unetpp writes them: curves over a column 'epoch' or 'step'",
+    )
     parser.set_defaults(run=run)
 
 

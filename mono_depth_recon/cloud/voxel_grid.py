@@ -10,8 +10,11 @@ from ..errors import DataError
 _MAX_CELLS = 2**62
 
 
-def voxel_grid(points: NDArray[np.float32], colors: NDArray[np.uint8], size: float,
-               ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def voxel_grid(
+    points: NDArray[np.float32],
+    colors: NDArray[np.uint8],
+    size: float,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One point for each cube of `size` metres that holds any: the means of positions (N, 3) and colours (N, 3).
 
     The cubes' centres lie at whole multiples of `size`; the result is in their order. Neighbours of an image mostly
@@ -46,8 +49,10 @@ def _cubes(points: NDArray[np.float32], size: float) -> NDArray[np.signedinteger
     spans = [float(values.max()) - float(least) + 1 for values, least in zip(scaled, low, strict=True)]
     cells = np.prod([np.floor(span) + 1 for span in spans])
     if not cells < _MAX_CELLS:  # NaN too
-        raise DataError(f"a voxel grid of {size:g} m needs finite points not too far apart, got a box of "
-                        f"{' x '.join(f'{span * size:.3g}' for span in spans)} m: limit the range")
+        raise DataError(
+            f"a voxel grid of {size:g} m needs finite points not too far apart, got a box of "
+            f"{' x '.join(f'{span * size:.3g}' for span in spans)} m: limit the range"
+        )
     kind: type[np.signedinteger] = np.int32 if cells < 2**31 else np.int64  # the smaller sorts faster
     keys: NDArray[np.signedinteger] = np.zeros(len(points), kind)
     for values, least, span in zip(scaled, low, spans, strict=True):

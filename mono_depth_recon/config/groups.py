@@ -155,8 +155,11 @@ class CloudConfig:
 
     stride: int = param(1, "every n-th row and column; 1 = all", unit="px", low=1, high=64)
     voxel_size: float = param(
-        0.0, "one point for each cube of this size, the mean of its points (then not organised); 0 = off", unit="m",
-        low=0.0, high=1.0,
+        0.0,
+        "one point for each cube of this size, the mean of its points (then not organised); 0 = off",
+        unit="m",
+        low=0.0,
+        high=1.0,
     )
     sigma: bool = param(
         False, "add a field sigma (float32, m) to the cloud; NaN where the model tells none (model.uncertainty)"
@@ -193,11 +196,15 @@ class MeshConfig:
         high=1.0,
     )
     outlier_radius: float = param(
-        0.0, "radius outliers: a point with fewer than 8 others this near is dropped; 0 = off", unit="m", low=0.0,
+        0.0,
+        "radius outliers: a point with fewer than 8 others this near is dropped; 0 = off",
+        unit="m",
+        low=0.0,
         high=10.0,
     )
-    hole_size: float = param(0.0, "holes of the surface up to this width are closed; 0 = off", unit="m", low=0.0,
-                             high=10.0)
+    hole_size: float = param(
+        0.0, "holes of the surface up to this width are closed; 0 = off", unit="m", low=0.0, high=10.0
+    )
     smoothing: int = param(0, "rounds of Taubin smoothing, which keeps the volume; 0 = off", low=0, high=100)
     triangles: int = param(0, "triangles at most (quadric decimation); 0 = all", low=0, high=10_000_000)
     texture: bool = param(False, "obj and glb of one frame: the image itself as texture, finer than vertex colours")

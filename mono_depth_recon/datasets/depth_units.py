@@ -40,8 +40,9 @@ class DepthSize:
     @classmethod
     def of_set(cls, sizes: Sequence[DepthSize]) -> DepthSize:
         """The median frame's median, and the far end of all but the farthest tenth of the frames."""
-        return cls(float(np.median([size.median for size in sizes])),
-                   float(np.percentile([size.far for size in sizes], 90)))
+        return cls(
+            float(np.median([size.median for size in sizes])), float(np.percentile([size.far for size in sizes], 90))
+        )
 
     def times(self, factor: float) -> DepthSize:
         """The same with every depth multiplied."""
@@ -49,8 +50,10 @@ class DepthSize:
 
     def suits_set(self, max_depth: float) -> bool:
         """Whether a set that reaches to `max_depth` metres can look like this."""
-        return (_MEDIAN[0] * max_depth <= self.median <= _MEDIAN[1] * max_depth
-                and _FAR[0] * max_depth <= self.far <= _FAR[1] * max_depth)
+        return (
+            _MEDIAN[0] * max_depth <= self.median <= _MEDIAN[1] * max_depth
+            and _FAR[0] * max_depth <= self.far <= _FAR[1] * max_depth
+        )
 
 
 def frame_problem(depth: Depth | None, max_depth: float, per_metre: float) -> str:
@@ -74,12 +77,16 @@ def set_problem(sizes: Sequence[DepthSize], max_depth: float, per_metre: float) 
 
 
 def _unlike(size: DepthSize, max_depth: float, per_metre: float) -> str:
-    text = (f"the median is {size.median:.3g} m and the far end {size.far:.3g} m, no set that reaches to "
-            f"{max_depth:g} m is like that")
+    text = (
+        f"the median is {size.median:.3g} m and the far end {size.far:.3g} m, no set that reaches to "
+        f"{max_depth:g} m is like that"
+    )
     fitting = [each for each in FACTORS if size.times(per_metre / each).suits_set(max_depth)]
     if not fitting or per_metre in fitting:
         return f"{text}: compare max_depth and the depth of these files"
     best = min(fitting, key=lambda each: abs(math.log(size.median * per_metre / each / (_TYPICAL * max_depth))))
     likely = size.times(per_metre / best)
-    return (f"{text}; read with {per_metre:g} per metre, likely is {best:g} "
-            f"(median {likely.median:.2g} m, far end {likely.far:.2g} m), if {max_depth:g} m is right as max_depth")
+    return (
+        f"{text}; read with {per_metre:g} per metre, likely is {best:g} "
+        f"(median {likely.median:.2g} m, far end {likely.far:.2g} m), if {max_depth:g} m is right as max_depth"
+    )

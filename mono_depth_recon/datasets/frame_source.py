@@ -156,8 +156,10 @@ def paired(rgb: Rgb, depth: Depth, camera: PinholeCamera, stamp: float, name: st
     """The rectified sample of colour (H, W, 3) and depth (H, W) metres. DataError where their sizes differ."""
     for image, what in ((rgb, "colour"), (depth, "depth")):
         if image.shape[:2] != (camera.height, camera.width):
-            raise DataError(f"{what} has {image.shape[1]}x{image.shape[0]} pixels, expected {camera.width}x"
-                            f"{camera.height}: colour, depth and intrinsics must be of one size")
+            raise DataError(
+                f"{what} has {image.shape[1]}x{image.shape[0]} pixels, expected {camera.width}x"
+                f"{camera.height}: colour, depth and intrinsics must be of one size"
+            )
     if camera.is_rectified:
         return Sample(rgb, camera, depth, stamp, name)
     return Sample(camera.rectify(rgb), camera.rectified, camera.rectify_depth(depth), stamp, name)

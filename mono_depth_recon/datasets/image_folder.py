@@ -30,8 +30,9 @@ class ImageFolder(FrameSource):
     Raises ConfigError for patterns that cannot match, DataError where there are no pairs.
     """
 
-    def __init__(self, name: str, path: Path, colour: str, depth: str, depth_factor: float, camera: str,
-                 max_depth: float) -> None:
+    def __init__(
+        self, name: str, path: Path, colour: str, depth: str, depth_factor: float, camera: str, max_depth: float
+    ) -> None:
         super().__init__(name, max_depth, depth_factor)
         self.path, self._camera_text = path, camera
         if not camera:
@@ -39,11 +40,15 @@ class ImageFolder(FrameSource):
         colours, depths = find(path, colour), find(path, depth)
         self._keys = sorted(colours.keys() & depths.keys(), key=_natural)
         self._files = [(colours[key], depths[key]) for key in self._keys]
-        self.gaps += [Problem(str(colours[key]), f"has no depth image {depth} beside it")
-                      for key in sorted(colours.keys() - depths.keys(), key=_natural)]
+        self.gaps += [
+            Problem(str(colours[key]), f"has no depth image {depth} beside it")
+            for key in sorted(colours.keys() - depths.keys(), key=_natural)
+        ]
         if not self._keys:
-            raise DataError(f"{path}: no pair of '{colour}' ({len(colours)} files) and '{depth}' ({len(depths)} "
-                            "files): the same {scene} and {frame} must stand in both names")
+            raise DataError(
+                f"{path}: no pair of '{colour}' ({len(colours)} files) and '{depth}' ({len(depths)} "
+                "files): the same {scene} and {frame} must stand in both names"
+            )
         self._cameras: dict[str, PinholeCamera] = {}
 
     def __len__(self) -> int:
@@ -122,8 +127,9 @@ def find(path: Path, pattern: str) -> dict[Key, Path]:
     """Files below `path` by what {scene} (empty without it) and {frame} stand for. ConfigError."""
     rest = re.sub(r"\{(scene|frame)\}", "", pattern)
     if "{frame}" not in pattern or Path(pattern).is_absolute() or re.search(r"[{}*]", rest):
-        raise ConfigError("pattern must be a relative path with {frame} and perhaps {scene} in it, got "
-                          f"'{pattern}'")
+        raise ConfigError(
+            f"pattern must be a relative path with {{frame}} and perhaps {{scene}} in it, got '{pattern}'"
+        )
     if not path.is_dir():
         raise DataError(f"{path} is no folder: expected one with files '{pattern}'")
     text, wild = re.escape(pattern), glob.escape(pattern)

@@ -50,14 +50,17 @@ class KittiDepth(FrameSource):
     Without lists, `train` is the official training part and `val` the test. Raises DataError.
     """
 
-    def __init__(self, name: str, path: Path, depth_path: Path, camera: str = "left",
-                 lists: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self, name: str, path: Path, depth_path: Path, camera: str = "left", lists: Mapping[str, Path] | None = None
+    ) -> None:
         super().__init__(name, MAX_DEPTH_M, PER_METRE)
         self.path, self.depth_path = path, depth_path
         for root in (path, depth_path):
             if not root.is_dir():
-                raise DataError(f"{root} is no folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
-                                "data_depth_annotated as depth_path")
+                raise DataError(
+                    f"{root} is no folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
+                    "data_depth_annotated as depth_path"
+                )
         self._cameras: dict[tuple[str, str], PinholeCamera] = {}
         self._frames: list[KittiFrame] = []
         self._official: dict[str, list[int]] = {}
@@ -68,8 +71,10 @@ class KittiDepth(FrameSource):
             for split, folder in zip(("train", "test"), _FOLDERS, strict=True):
                 self._add(split, list(_found(depth_path, folder, _CAMERAS[camera])))
         if not self._frames:
-            raise DataError(f"{depth_path}: expected train|val/DRIVE_sync/proj_depth/groundtruth/image_02/*.png (02 "
-                            f"left, 03 right), found none for camera {camera}")
+            raise DataError(
+                f"{depth_path}: expected train|val/DRIVE_sync/proj_depth/groundtruth/image_02/*.png (02 "
+                f"left, 03 right), found none for camera {camera}"
+            )
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -78,8 +83,9 @@ class KittiDepth(FrameSource):
         """Image i; its stamp counts from the start of the drive. DataError where a file is missing or malformed."""
         frame, (colour, depth) = self._frames[i], self.files(i)
         if not colour.is_file():
-            raise DataError(f"{self.origin(i)}: needs {colour}, which is missing: download the raw recording "
-                            f"{frame.drive}")
+            raise DataError(
+                f"{self.origin(i)}: needs {colour}, which is missing: download the raw recording {frame.drive}"
+            )
         camera = self._camera(_date(frame.drive), frame.camera)
         name = f"{frame.drive}/{frame.camera}/{frame.number}"
         try:
@@ -186,8 +192,10 @@ def _listed(file: Path, line: int, fields: list[str]) -> KittiFrame:
                 return KittiFrame(drive, parts[2][6:], number, "", f"{file}:{line}")
         elif len(parts) == 2 and len(fields) == 3 and fields[1].isdigit() and fields[2] in _SIDES:
             return KittiFrame(drive, _SIDES[fields[2]], f"{int(fields[1]):010d}", "", f"{file}:{line}")
-    raise DataError(f"{file}:{line}: expected 'DATE/DRIVE_sync/image_02/data/NUMBER.png ...' or 'DATE/DRIVE_sync FRAME "
-                    f"l|r', got '{' '.join(fields)[:80]}'")
+    raise DataError(
+        f"{file}:{line}: expected 'DATE/DRIVE_sync/image_02/data/NUMBER.png ...' or 'DATE/DRIVE_sync FRAME "
+        f"l|r', got '{' '.join(fields)[:80]}'"
+    )
 
 
 def _found(depth_path: Path, folder: str, cameras: tuple[str, ...]) -> Iterator[KittiFrame]:

@@ -59,13 +59,24 @@ def _opened(path: Path, options: OpenOptions) -> Recording:
         _no_topics(path, options)
         return TumFolder(path, *shared, options.depth_factor or DEPTH_PER_METRE, options.poses)
     if is_bag(path):
-        return Bag(path, options.camera, options.colour_topic, options.depth_topic, options.max_difference,
-                   options.rectified, options.depth_factor or MILLIMETRES, options.poses, options.need_depth)
+        return Bag(
+            path,
+            options.camera,
+            options.colour_topic,
+            options.depth_topic,
+            options.max_difference,
+            options.rectified,
+            options.depth_factor or MILLIMETRES,
+            options.poses,
+            options.need_depth,
+        )
     if path.is_file() and is_archive(path):
         _no_topics(path, options)
         return TumArchive(path, *shared, options.depth_factor or DEPTH_PER_METRE, options.poses)
-    raise DataError(f"{path} is no recording: expected a TUM folder (with rgb.txt and depth.txt) or its .tgz, a ROS 1 "
-                    "bag (.bag), or a ROS 2 bag (.db3, .mcap, or their folder)")
+    raise DataError(
+        f"{path} is no recording: expected a TUM folder (with rgb.txt and depth.txt) or its .tgz, a ROS 1 "
+        "bag (.bag), or a ROS 2 bag (.db3, .mcap, or their folder)"
+    )
 
 
 def _no_topics(path: Path, options: OpenOptions) -> None:
@@ -88,8 +99,10 @@ def depth_notes(recording: Recording) -> list[str]:
     median = float(np.median(depth[known]))
     if _USUAL_M[0] <= median <= _USUAL_M[1]:
         return []
-    return [f"{recording.path}: median depth is {median:.3g} m, which few scenes have ({_USUAL_M[0]:g} to "
-            f"{_USUAL_M[1]:g} m){_likely(median, recording)}"]
+    return [
+        f"{recording.path}: median depth is {median:.3g} m, which few scenes have ({_USUAL_M[0]:g} to "
+        f"{_USUAL_M[1]:g} m){_likely(median, recording)}"
+    ]
 
 
 def _likely(median: float, recording: Recording) -> str:
@@ -99,5 +112,7 @@ def _likely(median: float, recording: Recording) -> str:
         return ": see the depth of the recording"
     if fitting[0] == factor:
         return ""
-    return (f": depth_factor is {factor:g} per metre, likely is {fitting[0]:g} "
-            f"(median {median * factor / fitting[0]:.2g} m)")
+    return (
+        f": depth_factor is {factor:g} per metre, likely is {fitting[0]:g} "
+        f"(median {median * factor / fitting[0]:.2g} m)"
+    )

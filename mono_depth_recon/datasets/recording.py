@@ -89,8 +89,10 @@ class Recording(Sequence[Sample]):
         camera = self.camera
         for image, what in ((rgb, "colour"), (depth, "depth")):
             if image is not None and image.shape[:2] != (camera.height, camera.width):
-                raise DataError(f"{name}, {what}: expected {camera.width}x{camera.height} pixels, as the camera has, "
-                                f"got {image.shape[1]}x{image.shape[0]}")
+                raise DataError(
+                    f"{name}, {what}: expected {camera.width}x{camera.height} pixels, as the camera has, "
+                    f"got {image.shape[1]}x{image.shape[0]}"
+                )
         if self.rectified:
             depth = None if depth is None else camera.rectify_depth(depth)
             rgb, camera = camera.rectify(rgb), camera.rectified

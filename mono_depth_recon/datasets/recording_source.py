@@ -74,8 +74,12 @@ class RecordingSource(FrameSource):
 
     def shared_files(self) -> tuple[Path, ...]:
         """Bags and archives, and the lists of a TUM folder."""
-        return tuple(file for path in self._paths for file in ([path] if path.is_file() else sorted(path.glob("*")))
-                     if file.is_file())
+        return tuple(
+            file
+            for path in self._paths
+            for file in ([path] if path.is_file() else sorted(path.glob("*")))
+            if file.is_file()
+        )
 
     def per_metre(self, i: int) -> float:
         """The recording's depth factor."""

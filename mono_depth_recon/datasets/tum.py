@@ -49,9 +49,16 @@ class TumFolder(Recording):
     lines, CalibrationError where no camera is known.
     """
 
-    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, max_difference: float = 0.02,
-                 rectified: bool = False, depth_factor: float = DEPTH_PER_METRE, poses: str = "",
-                 partial: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        camera: PinholeCamera | str | None = None,
+        max_difference: float = 0.02,
+        rectified: bool = False,
+        depth_factor: float = DEPTH_PER_METRE,
+        poses: str = "",
+        partial: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.notes = []
         self.rectified = rectified
@@ -64,8 +71,10 @@ class TumFolder(Recording):
         self.trajectory = read_trajectory(truth) if poses not in ("", NO_POSES) or truth.exists() else None
         self.max_difference = max_difference
         if not self.pairs:
-            raise DataError(f"{self.path}: no colour image has a depth image within {max_difference:g} s "
-                            f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt; {self._spans()})")
+            raise DataError(
+                f"{self.path}: no colour image has a depth image within {max_difference:g} s "
+                f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt; {self._spans()})"
+            )
 
     def _camera(self, given: PinholeCamera | str | None) -> PinholeCamera:
         if isinstance(given, PinholeCamera):
@@ -112,8 +121,10 @@ def camera_of_name(name: str) -> PinholeCamera:
     for key, (intrinsics, distortion) in CAMERAS.items():
         if key in name:
             return PinholeCamera.from_intrinsics(640, 480, *intrinsics, D=distortion)
-    raise CalibrationError(f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera's intrinsics in "
-                           "pixels (replay and demo: --camera 'fx fy cx cy [k1 k2 p1 p2 [k3]]')")
+    raise CalibrationError(
+        f"folder '{name}' names none of {', '.join(CAMERAS)}: give the camera's intrinsics in "
+        "pixels (replay and demo: --camera 'fx fy cx cy [k1 k2 p1 p2 [k3]]')"
+    )
 
 
 def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
@@ -257,9 +268,11 @@ def pose_matrix(position: NDArray[np.float64], quaternion: NDArray[np.float64]) 
     """(4, 4) float64 from a position (3,) in metres and a unit quaternion (4,) x y z w."""
     x, y, z, w = quaternion
     T = np.eye(4)
-    T[:3, :3] = [[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                 [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                 [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]
+    T[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
     T[:3, 3] = position
     return T
 

@@ -25,8 +25,15 @@ class TumArchive(TumFolder):
     the archive's name or by the folder's inside. Raises DataError where there is no TUM folder in it.
     """
 
-    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, max_difference: float = 0.02,
-                 rectified: bool = False, depth_factor: float = DEPTH_PER_METRE, poses: str = "") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        camera: PinholeCamera | str | None = None,
+        max_difference: float = 0.02,
+        rectified: bool = False,
+        depth_factor: float = DEPTH_PER_METRE,
+        poses: str = "",
+    ) -> None:
         archive = Path(path)
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._close = weakref.finalize(self, self._temporary.cleanup)

@@ -78,8 +78,10 @@ def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline
     try:
         chosen = [i for i, position in enumerate(recording.positions) if frames.first <= position <= frames.last]
         if not chosen:
-            raise DataError(f"{frames.path}: no frame stands at positions {frames.first} to {frames.last}, the last is "
-                            f"at {recording.positions[-1]}")
+            raise DataError(
+                f"{frames.path}: no frame stands at positions {frames.first} to {frames.last}, the last is "
+                f"at {recording.positions[-1]}"
+            )
         return baselines([recording[i] for i in chosen])
     finally:
         recording.close()

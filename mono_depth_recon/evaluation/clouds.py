@@ -34,9 +34,9 @@ _CLEANED = (False, True)
 _Points = NDArray[np.float32]
 _PREAMBLE = {
     "clouds": "pixels with true depth (0.001 to 10 m), every second row and column, the made cloud where they have a "
-              "prediction; metric models as they are (protocol metric), relative ones after scale and shift (affine)",
+    "prediction; metric models as they are (protocol metric), relative ones after scale and shift (affine)",
     "cleaned": "the cloud after Open3D's voxel grid of 2 cm and statistical outlier removal (20 neighbours, 2 standard "
-               "deviations); the true cloud stays as it is",
+    "deviations); the true cloud stays as it is",
 }
 
 
@@ -89,12 +89,17 @@ def _cleaned(points: _Points) -> _Points:
 
 def scores_3d(run: EvaluationRun) -> list[Row]:
     """The rows of scores_3d.json: means over the studied frames by recording, model and whether cleaned."""
-    ledger = Ledger(run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}},
-                    (TRUE_DEPTH,))
-    asked: list[tuple[str, Predictor | None]] = [(name, predictor) for predictor in (None, *run.predictors)
-                                                 for name in run.recordings]
-    todo = [(name, each) for name, each in asked
-            if not all(ledger.has(recording=name, model=_label(each), cleaned=cleaned) for cleaned in _CLEANED)]
+    ledger = Ledger(
+        run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}}, (TRUE_DEPTH,)
+    )
+    asked: list[tuple[str, Predictor | None]] = [
+        (name, predictor) for predictor in (None, *run.predictors) for name in run.recordings
+    ]
+    todo = [
+        (name, each)
+        for name, each in asked
+        if not all(ledger.has(recording=name, model=_label(each), cleaned=cleaned) for cleaned in _CLEANED)
+    ]
     meter = run.meter(sum(len(run.plan.studied(run.recordings[name])) for name, _ in todo), "clouds")
     waiting = deque[tuple[str, Predictor | None, int]]()
     answers: list[CloudAnswer] = []
@@ -151,8 +156,16 @@ def _add_rows(ledger: Ledger, name: str, predictor: Predictor | None, answers: S
     for cleaned in _CLEANED:
         names = good[0].figures[cleaned] if good else {}
         figures = {key: mean_of_known([answer.figures[cleaned][key] for answer in good]) for key in names}
-        ledger.add({"recording": name, "model": _label(predictor), "cleaned": cleaned,
-                    "protocol": next((answer.protocol for answer in answers if answer.protocol), ""),
-                    "baseline": predictor is not None and predictor.baseline, "frames": len(good),
-                    "failed": len(answers) - len(good),
-                    "reason": next((answer.reason for answer in answers if answer.reason), ""), "figures": figures})
+        ledger.add(
+            {
+                "recording": name,
+                "model": _label(predictor),
+                "cleaned": cleaned,
+                "protocol": next((answer.protocol for answer in answers if answer.protocol), ""),
+                "baseline": predictor is not None and predictor.baseline,
+                "frames": len(good),
+                "failed": len(answers) - len(good),
+                "reason": next((answer.reason for answer in answers if answer.reason), ""),
+                "figures": figures,
+            }
+        )

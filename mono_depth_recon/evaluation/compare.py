@@ -71,8 +71,9 @@ def compare(a: Path, b: Path, block: int = 10) -> Comparison:
         common = sorted(first[key].keys() & second[other].keys(), key=float)
         names = [name for name in FIGURES if any(name in first[key][frame] for frame in common)]
         for name in names:
-            pairs = np.array([(first[key][f].get(name, math.nan), second[other][f].get(name, math.nan))
-                              for f in common])
+            pairs = np.array(
+                [(first[key][f].get(name, math.nan), second[other][f].get(name, math.nan)) for f in common]
+            )
             pairs = pairs[np.isfinite(pairs).all(axis=1)]
             if len(pairs):
                 rows.append(_difference((*key[:2], label), name, pairs, block))
@@ -89,15 +90,17 @@ def _pairs(first: dict[_Key, _Frames], second: dict[_Key, _Frames]) -> list[tupl
     if any(len(names) != 1 for names in own):
         return same
     label = f"{own[0][0]} -> {own[1][0]}"
-    return same + [(key, (*key[:2], own[1][0]), label) for key in first
-                   if key[2] == own[0][0] and (*key[:2], own[1][0]) in second]
+    return same + [
+        (key, (*key[:2], own[1][0]), label) for key in first if key[2] == own[0][0] and (*key[:2], own[1][0]) in second
+    ]
 
 
 def _difference(key: _Key, figure: str, pairs: NDArray[np.float64], block: int) -> Difference:
     change = pairs[:, 1] - pairs[:, 0]
     low, high = block_interval(change, block)
-    return Difference(*key, figure, len(pairs), float(pairs[:, 0].mean()), float(pairs[:, 1].mean()),
-                      float(change.mean()), low, high)
+    return Difference(
+        *key, figure, len(pairs), float(pairs[:, 0].mean()), float(pairs[:, 1].mean()), float(change.mean()), low, high
+    )
 
 
 def block_interval(values: NDArray[np.float64], block: int) -> tuple[float, float]:
@@ -136,8 +139,16 @@ def _read(folder: Path) -> dict[_Key, _Frames]:
 def write_comparison(folder: Path, made: Comparison) -> str:
     """Writes comparison.json and comparison.md into `folder` and returns the latter's text."""
     writable_folder(folder)
-    write_json(folder / "comparison.json", {"a": str(made.a), "b": str(made.b), "block": made.block,
-                                            "resamples": RESAMPLES, "rows": [asdict(row) for row in made.rows]})
+    write_json(
+        folder / "comparison.json",
+        {
+            "a": str(made.a),
+            "b": str(made.b),
+            "block": made.block,
+            "resamples": RESAMPLES,
+            "rows": [asdict(row) for row in made.rows],
+        },
+    )
     text = _markdown(made)
     write_atomically(folder / "comparison.md", [text.encode()])
     return text
@@ -148,9 +159,20 @@ def _markdown(made: Comparison) -> str:
     lines: list[Sequence[str]] = [head]
     for row in made.rows:
         numbers = [f"{value:.4g}" for value in (row.a, row.b, row.difference)]
-        lines.append((row.recording, row.protocol, row.model, row.figure, str(row.frames), *numbers,
-                      "too few frames" if math.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}",
-                      "yes" if row.is_clear else "no"))
-    return (f"A: {made.a}, B: {made.b}. Means over the frames that both have; intervals by the circular block "
-            f"bootstrap ({RESAMPLES} resamples, blocks of {made.block} frames, a third of the frames at most); clear: "
-            f"the interval leaves out 0.\n\n{markdown_table(lines)}")
+        lines.append(
+            (
+                row.recording,
+                row.protocol,
+                row.model,
+                row.figure,
+                str(row.frames),
+                *numbers,
+                "too few frames" if math.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}",
+                "yes" if row.is_clear else "no",
+            )
+        )
+    return (
+        f"A: {made.a}, B: {made.b}. Means over the frames that both have; intervals by the circular block "
+        f"bootstrap ({RESAMPLES} resamples, blocks of {made.block} frames, a third of the frames at most); clear: "
+        f"the interval leaves out 0.\n\n{markdown_table(lines)}"
+    )

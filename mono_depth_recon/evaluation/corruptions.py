@@ -44,8 +44,10 @@ def corrupted(rgb: Rgb, corruption: Corruption, severity: int, seed: int = 0) ->
     if corruption.name == "blur":
         return np.asarray(cv2.GaussianBlur(rgb, (0, 0), level), np.uint8)
     if corruption.name == "jpeg":
-        return np.asarray(cv2.imdecode(cv2.imencode(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, int(level)))[1],
-                                       cv2.IMREAD_COLOR), np.uint8)
+        return np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, int(level)))[1], cv2.IMREAD_COLOR),
+            np.uint8,
+        )
     if corruption.name == "brightness":
         return np.rint(rgb * np.float32(level)).astype(np.uint8)
     small = cv2.resize(rgb, (round(size[0] * level), round(size[1] * level)), interpolation=cv2.INTER_AREA)

@@ -34,15 +34,19 @@ class ViewMetrics:
 
     def text(self) -> str:
         """Three lines for people."""
-        chamfer, accuracy = (getattr(self.single, name) / max(getattr(self.fused, name), 1e-9)
-                             for name in ("chamfer", "accuracy"))
-        return (f"in {self.count} views, against the true depth of each:\n"
-                f"  mesh of the frame alone: {self.single.text()}\n  fused mesh from there:   {self.fused.text()}\n"
-                f"  fused is {chamfer:.1f} times as near to the truth by Chamfer distance, {accuracy:.1f} by accuracy")
+        chamfer, accuracy = (
+            getattr(self.single, name) / max(getattr(self.fused, name), 1e-9) for name in ("chamfer", "accuracy")
+        )
+        return (
+            f"in {self.count} views, against the true depth of each:\n"
+            f"  mesh of the frame alone: {self.single.text()}\n  fused mesh from there:   {self.fused.text()}\n"
+            f"  fused is {chamfer:.1f} times as near to the truth by Chamfer distance, {accuracy:.1f} by accuracy"
+        )
 
 
-def compare_views(scene: FusedScene, mesh: Mesh, samples: Sequence[Sample], frame_of: FrameOf, config: Config,
-                  threshold: float = 0.05) -> ViewMetrics:
+def compare_views(
+    scene: FusedScene, mesh: Mesh, samples: Sequence[Sample], frame_of: FrameOf, config: Config, threshold: float = 0.05
+) -> ViewMetrics:
     """What one frame's own depth says about its view, and what the fused `mesh` (world) says about the same view.
 
     Both are depth images of the same camera, meshed by `mesh_grid`, against the points of the true depth of the view up
@@ -68,8 +72,10 @@ def depth_caster(mesh: Mesh) -> Callable[[PinholeCamera, Matrix], Depth]:
     import open3d as o3d
 
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
-                        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)))
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
+        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)),
+    )
 
     def cast(camera: PinholeCamera, T_world_camera: Matrix) -> Depth:
         x, y = camera.rays

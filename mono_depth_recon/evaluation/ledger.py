@@ -23,14 +23,26 @@ class Ledger:
     those with a reason are made again. Raises DataError where the file is something else.
     """
 
-    def __init__(self, run: EvaluationRun, name: str, keys: tuple[str, ...], head: Mapping[str, Any] | None = None,
-                 also: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        run: EvaluationRun,
+        name: str,
+        keys: tuple[str, ...],
+        head: Mapping[str, Any] | None = None,
+        also: tuple[str, ...] = (),
+    ) -> None:
         plan = run.plan
         self.path = run.folder / name
         self._keys = keys
-        asked = {"first": plan.first, "last": plan.last, "stride": plan.stride, "frame": plan.frame,
-                 "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
-                 "study_frames": plan.study_frames, "baselines": str(plan.baselines)}
+        asked = {
+            "first": plan.first,
+            "last": plan.last,
+            "stride": plan.stride,
+            "frame": plan.frame,
+            "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
+            "study_frames": plan.study_frames,
+            "baselines": str(plan.baselines),
+        }
         self._head = {**(head or {}), "asked": asked}
         self._rows: dict[tuple[Any, ...], Row] = {}
         models = {*also, *(predictor.label for predictor in run.predictors)}
@@ -67,6 +79,7 @@ def _kept(path: Path, asked: Mapping[str, Any]) -> list[Row]:
         tree = json.loads(path.read_text(encoding="utf-8"))
         rows: list[Row] = tree["rows"] if tree.get("asked") == asked else []
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: expected the rows of an earlier run ({error}): delete it to make them again"
-                        ) from error
+        raise DataError(
+            f"{path}: expected the rows of an earlier run ({error}): delete it to make them again"
+        ) from error
     return rows

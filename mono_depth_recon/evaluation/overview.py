@@ -32,8 +32,9 @@ class DepthSource:
     fusion: Fusion
 
 
-def fused_overview(data: str, scene: FusedScene, samples: Sequence[Sample], sources: Sequence[DepthSource],
-                   config: Config) -> Rgb:
+def fused_overview(
+    data: str, scene: FusedScene, samples: Sequence[Sample], sources: Sequence[DepthSource], config: Config
+) -> Rgb:
     """A picture (H, 1280, 3) uint8 with a row for each source: colour or depth, mesh of one frame, fused mesh.
 
     The frame is the one that looks most as all of them do; all meshes are drawn from the same place.
@@ -48,12 +49,18 @@ def fused_overview(data: str, scene: FusedScene, samples: Sequence[Sample], sour
     for source in sources:
         frame = source.frame_of(sample)
         assert frame.depth is not None, "frame_of gives depth"
-        first = depth_panel(frame.depth, caption=_capital(source.name)) if panels else \
-            Panel(frame.rgb, "Camera image", f"frame {scene.places[place] + 1} of {len(samples)}")
+        first = (
+            depth_panel(frame.depth, caption=_capital(source.name))
+            if panels
+            else Panel(frame.rgb, "Camera image", f"frame {scene.places[place] + 1} of {len(samples)}")
+        )
         meshes = frame_mesh(frame, pose, config), source.mesh
         single, fused = (view_mesh(upright(mesh, scene.poses), _VIEW, scene=stage) for mesh in meshes)
-        panels += [first, Panel(single, "Mesh of this frame", source.name),
-                   Panel(fused, f"Mesh of {source.fusion.counts[FUSED]} frames, fused", source.name)]
+        panels += [
+            first,
+            Panel(single, "Mesh of this frame", source.name),
+            Panel(fused, f"Mesh of {source.fusion.counts[FUSED]} frames, fused", source.name),
+        ]
     picture = compose(panels, f"Fused along known poses: {PurePath(data).name}")
     height = round(picture.shape[0] * _WIDTH / picture.shape[1])
     return cv2.resize(picture, (_WIDTH, height), interpolation=cv2.INTER_AREA)

@@ -61,8 +61,12 @@ class ModelChoice:
     def config(self, config: Config) -> Config:
         """`config` for this model alone; model.output is said to hf: models only, the table knows the others'."""
         output = (self.output or config.model.output) if HF in self.name else "auto"
-        return replace(config, model=replace(config.model, name=self.name, output=output,
-                                             checkpoint=self.checkpoint or config.model.checkpoint))
+        return replace(
+            config,
+            model=replace(
+                config.model, name=self.name, output=output, checkpoint=self.checkpoint or config.model.checkpoint
+            ),
+        )
 
     def fingerprint(self, config: Config) -> str:
         """Names, sizes and times of local files of weights, also the package's own: other weights predict otherwise."""
@@ -129,14 +133,19 @@ class EvaluationPlan:
             raise ConfigError(f"protocols must be of {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
         numbers = (self.stride, self.workers, self.study_frames)
         if not self.data or not self.models or not self.protocols or min(numbers) < 1:
-            raise ConfigError("expected recordings, models, protocols, and a stride, workers and study frames of at "
-                              "least 1")
+            raise ConfigError(
+                "expected recordings, models, protocols, and a stride, workers and study frames of at least 1"
+            )
         if self.first < 0 or self.last < -1 or 0 <= self.last < self.first:
-            raise ConfigError("expected first and last frame by position, from 0 (last: -1 is the end), got "
-                              f"{self.first} and {self.last}")
+            raise ConfigError(
+                "expected first and last frame by position, from 0 (last: -1 is the end), got "
+                f"{self.first} and {self.last}"
+            )
         if min(self.options.depth_factor, self.options.max_difference) < 0:
-            raise ConfigError("expected a positive depth factor and positive seconds between colour and depth, got "
-                              f"{self.options.depth_factor:g} and {self.options.max_difference:g}")
+            raise ConfigError(
+                "expected a positive depth factor and positive seconds between colour and depth, got "
+                f"{self.options.depth_factor:g} and {self.options.max_difference:g}"
+            )
         names = [recording_name(path) for path in self.data]
         if len(set(names)) < len(names):
             raise ConfigError(f"recordings must differ in their names, got {', '.join(names)}")
@@ -157,8 +166,9 @@ class EvaluationPlan:
         """The frames of a recording that take part; none where it has not the one asked for."""
         positions = recording.positions
         if "." in self.frame:
-            return [i for i, stamp in enumerate(recording.stamps)
-                    if abs(stamp - float(self.frame)) < _STAMP_TOLERANCE_S][:1]
+            return [
+                i for i, stamp in enumerate(recording.stamps) if abs(stamp - float(self.frame)) < _STAMP_TOLERANCE_S
+            ][:1]
         if self.frame:
             return [i for i, position in enumerate(positions) if position == int(self.frame)]
         first, last = self.ranges.get(recording_name(recording.path), (self.first, self.last))

@@ -15,18 +15,23 @@ from .tables import mean_of_known
 
 PART = "robustness.json"
 _FIGURES = ("abs_rel", "rmse", "silog", "delta1", "delta2", "delta3", "edge_completeness")
-_DEFINITION = {"frames": "the studied frames; a relative model under affine, others under metric",
-               **{each.name: "; ".join(each.text(severity) for severity in range(len(each.levels) + 1))
-                  for each in CORRUPTIONS}}
+_DEFINITION = {
+    "frames": "the studied frames; a relative model under affine, others under metric",
+    **{each.name: "; ".join(each.text(severity) for severity in range(len(each.levels) + 1)) for each in CORRUPTIONS},
+}
 
 
 def robustness(run: EvaluationRun) -> list[Row]:
     """The rows of robustness.json, by recording, model, corruption and severity. Baselines see no image: none."""
     ledger = Ledger(run, PART, ("recording", "model", "corruption", "severity"), {"definitions": _DEFINITION})
     cases = [(corruption, severity) for corruption in CORRUPTIONS for severity in range(len(corruption.levels) + 1)]
-    todo = [(model, name, corruption, severity) for model in run.models for name in run.recordings
-            for corruption, severity in cases
-            if not ledger.has(recording=name, model=model.label, corruption=corruption.name, severity=severity)]
+    todo = [
+        (model, name, corruption, severity)
+        for model in run.models
+        for name in run.recordings
+        for corruption, severity in cases
+        if not ledger.has(recording=name, model=model.label, corruption=corruption.name, severity=severity)
+    ]
     meter = run.meter(sum(len(run.plan.studied(run.recordings[name])) for _, name, _, _ in todo), "robustness")
     keys: list[tuple[str, str, Corruption, int]] = []
     with OrderedPool(run.plan.workers) as pool:
@@ -43,8 +48,14 @@ def robustness(run: EvaluationRun) -> list[Row]:
     return ledger.rows
 
 
-def _chunk(run: EvaluationRun, model: LazyModel, name: str, corruption: Corruption, severity: int, meter: Meter,
-           ) -> Chunk:
+def _chunk(
+    run: EvaluationRun,
+    model: LazyModel,
+    name: str,
+    corruption: Corruption,
+    severity: int,
+    meter: Meter,
+) -> Chunk:
     recording = run.recordings[name]
     indices = run.plan.studied(recording)
     frames = []
@@ -55,8 +66,14 @@ def _chunk(run: EvaluationRun, model: LazyModel, name: str, corruption: Corrupti
     return Chunk(name, model.label, ("affine" if relative else "metric",), frames)
 
 
-def _to_score(run: EvaluationRun, model: LazyModel, name: str, sample: Sample | MonoDepthError, stamp: float,
-              damage: tuple[Corruption, int, int]) -> ToScore:
+def _to_score(
+    run: EvaluationRun,
+    model: LazyModel,
+    name: str,
+    sample: Sample | MonoDepthError,
+    stamp: float,
+    damage: tuple[Corruption, int, int],
+) -> ToScore:
     if isinstance(sample, MonoDepthError):
         return ToScore(stamp, reason=str(sample))
     try:
@@ -72,7 +89,15 @@ def _to_score(run: EvaluationRun, model: LazyModel, name: str, sample: Sample | 
 def _row(model: str, recording: str, corruption: Corruption, severity: int, made: ChunkScores) -> Row:
     good = [row for row in made.rows if not row.reason]
     figures = {name: mean_of_known([row.figures[name] for row in good]) for name in _FIGURES if good}
-    return {"recording": recording, "model": model, "corruption": corruption.name, "severity": severity,
-            "level": corruption.text(severity), "protocol": made.rows[0].protocol if made.rows else "",
-            "frames": len(good), "failed": len(made.rows) - len(good),
-            "reason": next((row.reason for row in made.rows if row.reason), ""), "figures": figures}
+    return {
+        "recording": recording,
+        "model": model,
+        "corruption": corruption.name,
+        "severity": severity,
+        "level": corruption.text(severity),
+        "protocol": made.rows[0].protocol if made.rows else "",
+        "frames": len(good),
+        "failed": len(made.rows) - len(good),
+        "reason": next((row.reason for row in made.rows if row.reason), ""),
+        "figures": figures,
+    }

@@ -26,8 +26,19 @@ from .plan import EvaluationPlan, recording_name
 from .predictions import LazyModel, Predictor, prediction_path, read_kept, read_prediction, write_prediction
 from .scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
 
-__all__ = ["Evaluation", "EvaluationPlan", "EvaluationRun", "FrameRow", "Progress", "evaluate", "prediction_path",
-           "read_prediction", "recording_name", "score_run", "write_prediction"]
+__all__ = [
+    "Evaluation",
+    "EvaluationPlan",
+    "EvaluationRun",
+    "FrameRow",
+    "Progress",
+    "evaluate",
+    "prediction_path",
+    "read_prediction",
+    "recording_name",
+    "score_run",
+    "write_prediction",
+]
 
 Key = tuple[str, str, str]  # recording, model, protocol
 
@@ -60,8 +71,10 @@ class Seconds:
         if not self.predicting:
             return ""
         share = (self.whole - self.preparing - self.predicting) / self.predicting
-        return (f"{self.whole:.1f} s, of which the models took {self.predicting:.1f} s and loading them "
-                f"{self.preparing:.1f} s: evaluation adds {100 * share:.1f} % to inference")
+        return (
+            f"{self.whole:.1f} s, of which the models took {self.predicting:.1f} s and loading them "
+            f"{self.preparing:.1f} s: evaluation adds {100 * share:.1f} % to inference"
+        )
 
 
 @dataclass(frozen=True)
@@ -120,8 +133,9 @@ class EvaluationRun:
     def __enter__(self) -> EvaluationRun:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -147,7 +161,8 @@ class EvaluationRun:
         if not self.plan.chosen(opened):
             self.failures[recording_name(path)] = (
                 f"{path}: no frame is chosen of positions {opened.positions[0]} to {opened.positions[-1]}, stamps "
-                f"{opened.stamps[0]:.6f} to {opened.stamps[-1]:.6f}")
+                f"{opened.stamps[0]:.6f} to {opened.stamps[-1]:.6f}"
+            )
             opened.close()
             return
         self.recordings[recording_name(path)] = opened
@@ -176,9 +191,12 @@ class EvaluationRun:
 
     def failed_rows(self) -> list[FrameRow]:
         """A row for every recording that cannot be opened."""
-        return [FrameRow(name, predictor.label, protocol, "", 0.0, {}, reason=reason)
-                for name, reason in self.failures.items() for predictor in self.predictors
-                for protocol in self.plan.protocols]
+        return [
+            FrameRow(name, predictor.label, protocol, "", 0.0, {}, reason=reason)
+            for name, reason in self.failures.items()
+            for predictor in self.predictors
+            for protocol in self.plan.protocols
+        ]
 
 
 def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda _: None) -> Evaluation:
@@ -189,9 +207,12 @@ def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda
 
 def score_run(run: EvaluationRun) -> Evaluation:
     """The 2D scores of every frame, model and protocol."""
-    evaluation = Evaluation(run.failed_rows(), notes=run.notes,
-                            baselines=tuple(each.label for each in run.predictors if each.baseline),
-                            seconds=run.seconds)
+    evaluation = Evaluation(
+        run.failed_rows(),
+        notes=run.notes,
+        baselines=tuple(each.label for each in run.predictors if each.baseline),
+        seconds=run.seconds,
+    )
     begin = time.perf_counter()
     meters: dict[Key, SequenceMeter] = {}
     steps = len(run.predictors) * sum(len(run.plan.chosen(each)) for each in run.recordings.values())
@@ -227,8 +248,9 @@ def _chunks(run: EvaluationRun, name: str, predictor: Predictor, meter: Meter) -
             frames = []
 
 
-def _to_score(run: EvaluationRun, name: str, stamp: float, sample: Sample | MonoDepthError,
-              predictor: Predictor) -> ToScore:
+def _to_score(
+    run: EvaluationRun, name: str, stamp: float, sample: Sample | MonoDepthError, predictor: Predictor
+) -> ToScore:
     if isinstance(sample, MonoDepthError):
         return ToScore(stamp, reason=str(sample))
     try:
@@ -243,31 +265,54 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
     import yaml
 
     own = ("name", "checkpoint", "output")  # of each model
-    settings = {"options": asdict(plan.options),
-                "model": {name: value for name, value in asdict(plan.config.model).items() if name not in own}}
-    asked = {"data": [str(p) for p in plan.data], "models": list(plan.models), "protocols": list(plan.protocols),
-             "first": plan.first, "last": plan.last, "stride": plan.stride, "frame": plan.frame,
-             "ranges": {name: list(ends) for name, ends in plan.ranges.items()}, "study_frames": plan.study_frames,
-             "baselines": None if plan.baselines is None else {**asdict(plan.baselines),
-                                                               "path": str(plan.baselines.path)}}
+    settings = {
+        "options": asdict(plan.options),
+        "model": {name: value for name, value in asdict(plan.config.model).items() if name not in own},
+    }
+    asked = {
+        "data": [str(p) for p in plan.data],
+        "models": list(plan.models),
+        "protocols": list(plan.protocols),
+        "first": plan.first,
+        "last": plan.last,
+        "stride": plan.stride,
+        "frame": plan.frame,
+        "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
+        "study_frames": plan.study_frames,
+        "baselines": None if plan.baselines is None else {**asdict(plan.baselines), "path": str(plan.baselines.path)},
+    }
     kept: dict[str, dict[str, Any]] = {
         "recordings": {recording_name(p): str(p) for p in plan.data},
-        "models": {each.label: {"name": each.name, "output": each.config(plan.config).model.output,
-                                "weights": each.fingerprint(plan.config)} for each in plan.choices}}
+        "models": {
+            each.label: {
+                "name": each.name,
+                "output": each.config(plan.config).model.output,
+                "weights": each.fingerprint(plan.config),
+            }
+            for each in plan.choices
+        },
+    }
     if path.is_file():
         try:
             before = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             text = " ".join(str(error).split())
-            raise DataError(f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
-                            ) from error
+            raise DataError(
+                f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
+            ) from error
         earlier = before.get("kept", {}) if isinstance(before, dict) else {}
-        clashes = [name for group, known in kept.items() for name, value in known.items()
-                   if earlier.get(group, {}).get(name, value) != value]
+        clashes = [
+            name
+            for group, known in kept.items()
+            for name, value in known.items()
+            if earlier.get(group, {}).get(name, value) != value
+        ]
         if not earlier or {name: before.get(name) for name in settings} != settings or clashes:
             what = f" ({', '.join(clashes)} changed)" if clashes else ""
-            raise ConfigError(f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
-                              "choose another folder")
+            raise ConfigError(
+                f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
+                "choose another folder"
+            )
         kept = {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}
     text = yaml.safe_dump({**asked, **settings, "kept": kept}, sort_keys=False, allow_unicode=True)
     write_atomically(path, [text.encode()])

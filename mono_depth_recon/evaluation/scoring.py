@@ -80,8 +80,9 @@ class ChunkScores:
 
 def score_chunk(chunk: Chunk) -> ChunkScores:
     """Scores every frame under every protocol."""
-    made = ChunkScores(chunk.recording, chunk.model,
-                       meters={name: SequenceMeter() for name in chunk.protocols if name != "paper"})
+    made = ChunkScores(
+        chunk.recording, chunk.model, meters={name: SequenceMeter() for name in chunk.protocols if name != "paper"}
+    )
     for frame in chunk.frames:
         made.rows.extend(_rows(chunk, frame, made.meters))
     return made
@@ -104,13 +105,23 @@ def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Ite
         try:
             made = scorer.score(PROTOCOLS[protocol])
         except DataError as error:
-            yield row(protocol, {}, model_ms=frame.model_ms, reason=str(error),
-                      applies=not isinstance(error, InapplicableError))
+            yield row(
+                protocol,
+                {},
+                model_ms=frame.model_ms,
+                reason=str(error),
+                applies=not isinstance(error, InapplicableError),
+            )
             continue
         if made.log_errors is not None:
             meters[protocol].add_log_errors(made.log_errors, made.mask, frame.stamp)
-        yield row(protocol, made.figures, coverage=made.coverage, model_ms=frame.model_ms,
-                  score_ms=1e3 * (time.perf_counter() - begin))
+        yield row(
+            protocol,
+            made.figures,
+            coverage=made.coverage,
+            model_ms=frame.model_ms,
+            score_ms=1e3 * (time.perf_counter() - begin),
+        )
 
 
 class OrderedPool:
@@ -127,8 +138,9 @@ class OrderedPool:
     def __enter__(self) -> OrderedPool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=kind is None, cancel_futures=True)
 

@@ -14,11 +14,20 @@ from .tables import Summary
 from .uncertainty import uncertainty
 
 PARTS: dict[str, Callable[[EvaluationRun], list[Row]]] = {
-    "3d": scores_3d, "robustness": robustness, "uncertainty": uncertainty, "table3": lambda _: []}
+    "3d": scores_3d,
+    "robustness": robustness,
+    "uncertainty": uncertainty,
+    "table3": lambda _: [],
+}
 
 
-def run_studies(run: EvaluationRun, parts: Sequence[str], summaries: Sequence[Summary],
-                fine_tuned: Sequence[Sequence[str]], costs_of: Callable[[Config], Costs]) -> list[str]:
+def run_studies(
+    run: EvaluationRun,
+    parts: Sequence[str],
+    summaries: Sequence[Summary],
+    fine_tuned: Sequence[Sequence[str]],
+    costs_of: Callable[[Config], Costs],
+) -> list[str]:
     """Runs the parts, of which table3 needs all others; a line for each row of a model that failed."""
     wanted = list(PARTS) if "table3" in parts else [name for name in PARTS if name in parts]
     found = {name: PARTS[name](run) for name in wanted}
@@ -29,6 +38,9 @@ def run_studies(run: EvaluationRun, parts: Sequence[str], summaries: Sequence[Su
 
 
 def _failures(part: str, rows: Iterable[Row]) -> list[str]:
-    lines = [f"{part}: {row['model']} on {row['recording']}: {row['reason']}" for row in rows
-             if row.get("reason") and not row.get("baseline")]
+    lines = [
+        f"{part}: {row['model']} on {row['recording']}: {row['reason']}"
+        for row in rows
+        if row.get("reason") and not row.get("baseline")
+    ]
     return list(dict.fromkeys(lines))

@@ -20,26 +20,26 @@ from .tables import Summary, markdown_table, mean_of_known, write_json
 PART, COSTS = "table3.json", "costs.json"
 COLUMNS = {
     "protocol": "of AbsRel, delta1 and clouds below: metric (no alignment) where the model answers metres, else affine "
-                "(scale and shift of each frame, in disparity); crop none, truth 0.001 to 10 m, mean of the frames' "
-                "values",
+    "(scale and shift of each frame, in disparity); crop none, truth 0.001 to 10 m, mean of the frames' "
+    "values",
     "speed": "median time of a 640x480 frame in a fresh process on this machine",
     "memory": "peak memory of that process; of a GPU's where it runs there",
     "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the untouched frames; 1 is unmoved; in "
-                        "brackets the second severity of every damage",
+    "brackets the second severity of every damage",
     "generalisation": "worst over best AbsRel of the recordings; 1 is equally good everywhere",
     "3d_quality": "F-score at 5 cm of the cleaned clouds, mean over the recordings",
     "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels as their errors do, and so it is small where all "
-                   "errors are alike: see the rank correlation",
+    "errors are alike: see the rank correlation",
     "anomaly_detection": "area under the ROC curve of that sigma, mean of occluders, noise patches and unseen domains; "
-                         "0.5 is chance",
+    "0.5 is chance",
     "interpretability": "ways of `mono-depth-recon explain` to look into it",
     "fine_tuning": "relative change of AbsRel from the weights before to those after; below 0 is better",
     "best_use": "live: at most 100 ms per frame, interactive: 500 ms, else offline; to measure: delta1 of 0.8 in "
-                "the worst recording, for rough distances: 0.5, else, or where a baseline has as much on some "
-                "recording, no more than a look; relative models need reference depth; and of what is more than a "
-                "look: bad light and links where no damage makes AbsRel more than 1.2 times as large, filtering by "
-                "sigma where AUSE is at most 0.3 and the rank correlation is above 0, warning of the unknown where "
-                "anomaly detection is at least 0.75",
+    "the worst recording, for rough distances: 0.5, else, or where a baseline has as much on some "
+    "recording, no more than a look; relative models need reference depth; and of what is more than a "
+    "look: bad light and links where no damage makes AbsRel more than 1.2 times as large, filtering by "
+    "sigma where AUSE is at most 0.3 and the rank correlation is above 0, warning of the unknown where "
+    "anomaly detection is at least 0.75",
 }
 _LIVE_MS, _INTERACTIVE_MS = 100.0, 500.0
 _TO_MEASURE, _ROUGH = 0.8, 0.5
@@ -99,8 +99,16 @@ def _costs(run: EvaluationRun, costs_of: Callable[[Config], Costs]) -> dict[str,
         if not ledger.has(model=model.label):
             ledger.add({"model": model.label, **vars(costs_of(model.config))})
         meter.step("640x480", model.label)
-    return {row["model"]: Costs(math.nan if row["seconds"] is None else row["seconds"], row["host_bytes"],
-                                row["gpu_bytes"], row["device"], row["reason"]) for row in ledger.rows}
+    return {
+        row["model"]: Costs(
+            math.nan if row["seconds"] is None else row["seconds"],
+            row["host_bytes"],
+            row["gpu_bytes"],
+            row["device"],
+            row["reason"],
+        )
+        for row in ledger.rows
+    }
 
 
 def _row(run: EvaluationRun, label: str, findings: Findings, costs: Costs) -> Row:
@@ -108,21 +116,30 @@ def _row(run: EvaluationRun, label: str, findings: Findings, costs: Costs) -> Ro
     protocol = _protocol(label, findings.summaries)
     uncertainty, anomaly = _sigma_cells([row for row in findings.uncertainty if row["model"] == label])
     row: Row = {
-        "model": label, "protocol": _cell(math.nan, "", protocol),
+        "model": label,
+        "protocol": _cell(math.nan, "", protocol),
         "speed": _cell(1e3 * costs.seconds, "ms", costs.device, costs.reason),
-        "memory": _cell((costs.gpu_bytes or costs.host_bytes) / 2**20 or math.nan, "MiB",
-                        "of the GPU" if costs.gpu_bytes else "of the host", costs.reason),
+        "memory": _cell(
+            (costs.gpu_bytes or costs.host_bytes) / 2**20 or math.nan,
+            "MiB",
+            "of the GPU" if costs.gpu_bytes else "of the host",
+            costs.reason,
+        ),
         "noise_resilience": _noise([each for each in findings.robustness if each["model"] == label]),
         "generalisation": _generalisation(label, protocol, findings.summaries),
         "3d_quality": _clouds([each for each in findings.clouds if each["model"] == label and each["cleaned"]]),
-        "uncertainty": uncertainty, "anomaly_detection": anomaly,
+        "uncertainty": uncertainty,
+        "anomaly_detection": anomaly,
         "interpretability": _interpretability(choice.name),
         "fine_tuning": _fine_tuning(label, protocol, findings),
     }
     relative = protocol == "affine" or declared_output(choice.config(run.plan.config).model) == "relative_disparity"
     worst = [each.figures.get("delta1", math.nan) for each in _of(label, protocol, findings.summaries)]
-    row["best_use"] = _cell(math.nan, "", _best_use(
-        row, relative, min(worst, default=math.nan), _no_worse_baseline(label, protocol, findings.summaries)))
+    row["best_use"] = _cell(
+        math.nan,
+        "",
+        _best_use(row, relative, min(worst, default=math.nan), _no_worse_baseline(label, protocol, findings.summaries)),
+    )
     return row
 
 
@@ -143,10 +160,14 @@ def _of(label: str, protocol: str, summaries: Sequence[Summary]) -> list[Summary
 def _noise(rows: Sequence[Row]) -> Cell:
     ratios = {}
     for kind in dict.fromkeys(row["corruption"] for row in rows):
-        by = {(row["recording"], row["severity"]): row["figures"].get("abs_rel", math.nan) for row in rows
-              if row["corruption"] == kind}
-        ratios[kind] = mean_of_known([by[name, 2] / by[name, 0] for name, severity in by
-                              if severity == 0 and (name, 2) in by and by[name, 0]])
+        by = {
+            (row["recording"], row["severity"]): row["figures"].get("abs_rel", math.nan)
+            for row in rows
+            if row["corruption"] == kind
+        }
+        ratios[kind] = mean_of_known(
+            [by[name, 2] / by[name, 0] for name, severity in by if severity == 0 and (name, 2) in by and by[name, 0]]
+        )
     known = {kind: value for kind, value in ratios.items() if math.isfinite(value)}
     text = ", ".join(f"{kind} x{value:.2f}" for kind, value in known.items())
     cell = _cell(ratios.get("noise", math.nan), "x", text, "" if ratios else "not measured")
@@ -164,8 +185,12 @@ def _generalisation(label: str, protocol: str, summaries: Sequence[Summary]) -> 
 def _clouds(rows: Sequence[Row]) -> Cell:
     scores = {row["recording"]: row["figures"]["fscore_5cm"] for row in rows if row["figures"]}
     reason = next((row["reason"] for row in rows if row["reason"]), "not measured")
-    return _cell(mean_of_known(list(scores.values())), "1",
-                 ", ".join(f"{name} {value:.3f}" for name, value in scores.items()), "" if scores else reason)
+    return _cell(
+        mean_of_known(list(scores.values())),
+        "1",
+        ", ".join(f"{name} {value:.3f}" for name, value in scores.items()),
+        "" if scores else reason,
+    )
 
 
 def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
@@ -183,8 +208,10 @@ def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
     covered = _mean(row["calibration"]["observed"][at] for row in found)
     areas = {name: _mean(row["anomaly"][name] for row in found) for name in found[0]["anomaly"]}
     rank = _mean(row["rank_correlation"] for row in found)
-    told = (f"{best}: rank correlation with the error {rank:.2f}, covers {covered:.2f} of the errors at nominal 0.70; "
-            f"kinds: {', '.join(kinds)}")
+    told = (
+        f"{best}: rank correlation with the error {rank:.2f}, covers {covered:.2f} of the errors at nominal 0.70; "
+        f"kinds: {', '.join(kinds)}"
+    )
     by_kind = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
     orders = {**_cell(ause[best], "1", told), "orders": rank > 0}
     return orders, _cell(mean_of_known(list(areas.values())), "1", by_kind)
@@ -206,8 +233,9 @@ def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
     pair = next((pair for pair in findings.fine_tuned if label in pair), None)
     if pair is None:
         return _cell(math.nan, "1", "not measured: name weights before and after by --fine-tuned BEFORE AFTER")
-    before, after = ({each.recording: each.figures["abs_rel"] for each in _of(name, protocol, findings.summaries)}
-                     for name in pair)
+    before, after = (
+        {each.recording: each.figures["abs_rel"] for each in _of(name, protocol, findings.summaries)} for name in pair
+    )
     common = [name for name in before if name in after]
     text = ", ".join(f"{name} {before[name]:.3f} -> {after[name]:.3f}" for name in common)
     return _cell(mean_of_known([after[name] / before[name] - 1 for name in common]), "1", f"{protocol} AbsRel: {text}")
@@ -216,9 +244,16 @@ def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
 def _no_worse_baseline(label: str, protocol: str, summaries: Sequence[Summary]) -> str:
     """A baseline whose delta1 is at least the model's on some recording, which is named; empty where there is none."""
     own = {each.recording: each.figures.get("delta1", 0.0) for each in _of(label, protocol, summaries)}
-    return next((f"{each.model} on {each.recording}" for each in summaries
-                 if each.baseline and each.protocol == protocol
-                 and each.figures.get("delta1", 0.0) >= own.get(each.recording, math.inf)), "")
+    return next(
+        (
+            f"{each.model} on {each.recording}"
+            for each in summaries
+            if each.baseline
+            and each.protocol == protocol
+            and each.figures.get("delta1", 0.0) >= own.get(each.recording, math.inf)
+        ),
+        "",
+    )
 
 
 def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
@@ -234,12 +269,19 @@ def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
     if relative:
         words.append("beside reference depth")
     if useful:
-        words += [text for value, holds, text in (
-            (row["noise_resilience"]["worst"], lambda value: value <= _UNMOVED, "in bad light and over bad links"),
-            (row["uncertainty"]["value"], lambda value: value <= _FILTERS and row["uncertainty"]["orders"],
-             "filtered by its sigma"),
-            (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
-        ) if value is not None and holds(value)]
+        words += [
+            text
+            for value, holds, text in (
+                (row["noise_resilience"]["worst"], lambda value: value <= _UNMOVED, "in bad light and over bad links"),
+                (
+                    row["uncertainty"]["value"],
+                    lambda value: value <= _FILTERS and row["uncertainty"]["orders"],
+                    "filtered by its sigma",
+                ),
+                (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
+            )
+            if value is not None and holds(value)
+        ]
     return ", ".join(words) or "unknown: nothing was measured"
 
 

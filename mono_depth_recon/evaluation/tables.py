@@ -18,11 +18,30 @@ from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
 _SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
-_METRES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta1", "delta2", "delta3", "edge_accuracy",
-           "edge_completeness")
+_METRES = (
+    "abs_rel",
+    "sq_rel",
+    "rmse",
+    "rmse_log",
+    "log10",
+    "silog",
+    "delta1",
+    "delta2",
+    "delta3",
+    "edge_accuracy",
+    "edge_completeness",
+)
 FIGURES = tuple(dict.fromkeys((*_METRES, *_SHOWN["paper"])))
-_OVERVIEW = (("paper", "ssim"), ("paper", "r2"), ("metric", "abs_rel"), ("metric", "delta1"), ("median", "abs_rel"),
-             ("median", "delta1"), ("affine", "abs_rel"), ("affine", "delta1"))
+_OVERVIEW = (
+    ("paper", "ssim"),
+    ("paper", "r2"),
+    ("metric", "abs_rel"),
+    ("metric", "delta1"),
+    ("median", "abs_rel"),
+    ("median", "delta1"),
+    ("affine", "abs_rel"),
+    ("affine", "delta1"),
+)
 _SEQUENCE = ("scale_drift", "flicker")
 
 
@@ -64,11 +83,17 @@ def _summary(key: tuple[str, str, str], rows: Sequence[FrameRow], evaluation: Ev
     sequence = evaluation.sequences.get(key)
     computed = [row.model_ms for row in good if row.model_ms]
     return Summary(
-        *key, frames=len(good), failed=sum(bool(row.reason) and row.applies for row in rows),
+        *key,
+        frames=len(good),
+        failed=sum(bool(row.reason) and row.applies for row in rows),
         coverage=mean_of_known([row.coverage for row in good]),
-        figures=figures, sequence=asdict(sequence) if sequence is not None else {},
-        model_ms=fmean(computed) if computed else 0.0, score_ms=mean_of_known([row.score_ms for row in good]),
-        reason=next((row.reason for row in rows if row.reason), ""), baseline=key[1] in evaluation.baselines)
+        figures=figures,
+        sequence=asdict(sequence) if sequence is not None else {},
+        model_ms=fmean(computed) if computed else 0.0,
+        score_ms=mean_of_known([row.score_ms for row in good]),
+        reason=next((row.reason for row in rows if row.reason), ""),
+        baseline=key[1] in evaluation.baselines,
+    )
 
 
 def mean_of_known(values: Sequence[float]) -> float:
@@ -114,7 +139,8 @@ def _table(rows: Sequence[Summary], protocol: str) -> str:
     for each in rows:
         failed = (f"{each.failed}: {each.reason}" if each.failed else each.reason).replace("|", "/")
         cells = [each.figures.get(name, math.nan) for name in shown] + [
-            each.sequence.get(name, math.nan) for name in sequence]
+            each.sequence.get(name, math.nan) for name in sequence
+        ]
         lines.append((each.model, str(each.frames), _number(each.coverage), *map(_number, cells), failed))
     return markdown_table(lines)
 
@@ -127,8 +153,11 @@ def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
     """Writes per_frame.csv, summary.json and tables.md into `folder`; the summaries. DataError where it cannot."""
     made = summaries(evaluation)
     write_atomically(folder / "per_frame.csv", [_csv(evaluation.rows).encode()])
-    told = {"protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
-            "notes": evaluation.notes, "results": [asdict(each) for each in made]}
+    told = {
+        "protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
+        "notes": evaluation.notes,
+        "results": [asdict(each) for each in made],
+    }
     write_json(folder / "summary.json", told)
     write_atomically(folder / "tables.md", [tables(made).encode()])
     return made

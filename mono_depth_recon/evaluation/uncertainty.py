@@ -26,14 +26,14 @@ _RANGE_M = (1e-3, 10.0)
 _PLANTED = {"occluder": with_occluder, "noise_patch": with_noise_patch}
 _DEFINITIONS = {
     "error": "|depth - truth| in metres without alignment; of relative models |scale * disparity + shift - 1 / truth| "
-             "after least squares, with sigma times scale",
+    "after least squares, with sigma times scale",
     "calibration": "share of errors within the central interval of a normal distribution of sigma, per nominal share",
     "sparsification": "mean error of what is left when a fraction is removed, largest sigma first (by_sigma), largest "
-                      "error first (oracle) or by chance (random), as a multiple of the mean of all",
+    "error first (oracle) or by chance (random), as a multiple of the mean of all",
     "ause": "area between by_sigma and oracle; 0 is best",
     "anomaly": "area under the ROC curve of sigma; 0.5 is chance. occluder, noise_patch: pixels of a planted disc or "
-               "square of noise against the others of the frame, mean over frames; unseen_domain: mean sigma of the "
-               "frames' negatives, false colours and of coloured noise against that of the frames",
+    "square of noise against the others of the frame, mean over frames; unseen_domain: mean sigma of the "
+    "frames' negatives, false colours and of coloured noise against that of the frames",
 }
 
 
@@ -94,8 +94,14 @@ def _row(run: EvaluationRun, name: str, choice: ModelChoice, model: LazyModel, k
         except MonoDepthError as error:
             gathered.reasons.append(str(error))
         meter.step(name, f"{choice.label}, {kind}")
-    row: Row = {"recording": name, "model": choice.label, "kind": kind, "frames": len(gathered.ause),
-                "failed": len(gathered.reasons), "reason": gathered.reasons[0] if gathered.reasons else ""}
+    row: Row = {
+        "recording": name,
+        "model": choice.label,
+        "kind": kind,
+        "frames": len(gathered.ause),
+        "failed": len(gathered.reasons),
+        "reason": gathered.reasons[0] if gathered.reasons else "",
+    }
     return {**row, **_figures(gathered)} if gathered.ause else row
 
 
@@ -103,12 +109,18 @@ def _figures(gathered: _Gathered) -> Row:
     labels = np.arange(len(gathered.known) + len(gathered.strange)) >= len(gathered.known)
     anomaly = {name: mean_of_known(values) for name, values in gathered.planted.items()}
     anomaly["unseen_domain"] = roc_auc(np.array(gathered.known + gathered.strange), labels)
-    return {"calibration": {"nominal": list(NOMINAL), "observed": np.mean(gathered.observed, axis=0).tolist()},
-            "sparsification": {"fraction": gathered.removed.tolist(),
-                               "by_sigma": np.mean(gathered.by_sigma, axis=0).tolist(),
-                               "oracle": np.mean(gathered.oracle, axis=0).tolist(),
-                               "random": [1.0] * len(gathered.removed)},
-            "ause": mean_of_known(gathered.ause), "rank_correlation": mean_of_known(gathered.rank), "anomaly": anomaly}
+    return {
+        "calibration": {"nominal": list(NOMINAL), "observed": np.mean(gathered.observed, axis=0).tolist()},
+        "sparsification": {
+            "fraction": gathered.removed.tolist(),
+            "by_sigma": np.mean(gathered.by_sigma, axis=0).tolist(),
+            "oracle": np.mean(gathered.oracle, axis=0).tolist(),
+            "random": [1.0] * len(gathered.removed),
+        },
+        "ause": mean_of_known(gathered.ause),
+        "rank_correlation": mean_of_known(gathered.rank),
+        "anomaly": anomaly,
+    }
 
 
 def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) -> None:
@@ -127,8 +139,11 @@ def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) ->
         gathered.planted[name].append(area)
     curve = sparsification(error, sigma)
     gathered.removed = curve.removed
-    for values, value in ((gathered.observed, calibration_curve(error, sigma)), (gathered.by_sigma, curve.by_sigma),
-                          (gathered.oracle, curve.oracle)):
+    for values, value in (
+        (gathered.observed, calibration_curve(error, sigma)),
+        (gathered.by_sigma, curve.by_sigma),
+        (gathered.oracle, curve.oracle),
+    ):
         values.append(value)
     gathered.ause.append(curve.ause)
     gathered.rank.append(spearman(sigma, error))

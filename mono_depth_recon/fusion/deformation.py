@@ -45,8 +45,10 @@ def bent(depth: Depth, rgb: Rgb, points: SparseDepth) -> tuple[Depth, NDArray[np
     return depth * factor, cv2.resize(support, size, interpolation=cv2.INTER_LINEAR)
 
 
-def _ratios(depth: Depth, points: SparseDepth,
-            ) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[int, int]]:
+def _ratios(
+    depth: Depth,
+    points: SparseDepth,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[int, int]]:
     """Of the points that have a depth: its true one over it (N,), and their cells (N,) on a grid of the shape."""
     height, width = points.shape
     column, row = np.clip(np.rint(points.pixels), 0, (width - 1, height - 1)).astype(int).T
@@ -60,13 +62,15 @@ def _ratios(depth: Depth, points: SparseDepth,
 def _nearness(rgb: Rgb) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """How far neighbouring cells are apart, across (h, w - 1) and down (h - 1, w): 1, and more over edges of colour."""
     color = rgb.astype(np.float32) / 255
-    across, down = (1 + np.float32(_REACH / _COLOR) * np.abs(np.diff(color, axis=axis)).sum(axis=-1)
-                    for axis in (1, 0))
+    across, down = (1 + np.float32(_REACH / _COLOR) * np.abs(np.diff(color, axis=axis)).sum(axis=-1) for axis in (1, 0))
     return across, down
 
 
-def _spread(values: NDArray[np.float32], across: NDArray[np.float32], down: NDArray[np.float32],
-            ) -> NDArray[np.float32]:
+def _spread(
+    values: NDArray[np.float32],
+    across: NDArray[np.float32],
+    down: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """`values` (h, w, C) smoothed with distances between cells (Gastal and Oliveira, SIGGRAPH 2011, recursive)."""
     turned = np.ascontiguousarray(values.swapaxes(0, 1))
     for number in range(_ROUNDS):

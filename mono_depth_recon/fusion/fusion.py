@@ -29,7 +29,15 @@ _MIN_AGREEMENT = 0.35  # of the overlap: less is another place than the pose say
 _JITTER_M, _TURN_DEG_S = 0.05, 360.0  # what a pose may wander from frame to frame; turns above this are no motion
 
 FUSED, STILL, NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT = (
-    "fused", "no motion", "no pose", "bad pose", "pose jump", "no depth", "scale jump", "does not fit the map")
+    "fused",
+    "no motion",
+    "no pose",
+    "bad pose",
+    "pose jump",
+    "no depth",
+    "scale jump",
+    "does not fit the map",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +136,10 @@ class Fusion:
         """Takes the map of a file in place of this one. Raises DataError; then this one stays as it is."""
         loaded = TsdfMap.load(path, self.settings.max_blocks, self.settings.device)
         if not np.isclose(loaded.voxel_size, self.settings.voxel_size):
-            raise DataError(f"map {path} has voxels of {loaded.voxel_size:g} m: set fusion.voxel_size to that, it is "
-                            f"{self.settings.voxel_size:g}")
+            raise DataError(
+                f"map {path} has voxels of {loaded.voxel_size:g} m: set fusion.voxel_size to that, it is "
+                f"{self.settings.voxel_size:g}"
+            )
         self.reset()
         self.map, self._metric = loaded, True
 
@@ -139,8 +149,10 @@ class Fusion:
         gone = f", {self.map.evicted} blocks left for newer ones" if self.map.evicted else ""
         if self.makeshift:
             gone += f", without {self.makeshift} fused before parallax told the map's metres"
-        return (f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
-                f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}")
+        return (
+            f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
+            f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}"
+        )
 
     def _add(self, frame: FusionFrame) -> Outcome:
         if frame.T_world_camera is None:
@@ -202,15 +214,28 @@ class Fusion:
         if fit is None:
             return None
         if fit.agreement < _MIN_AGREEMENT:
-            return Outcome(MISFIT, f"{100 * fit.agreement:.0f} % of what it shares with the map agrees with it: the "
-                           "pose or the depth is wrong", fit=fit)
+            return Outcome(
+                MISFIT,
+                f"{100 * fit.agreement:.0f} % of what it shares with the map agrees with it: the "
+                "pose or the depth is wrong",
+                fit=fit,
+            )
         if fit.change > self.settings.max_scale_change:
-            return Outcome(SCALE_JUMP, f"its depth differs from the map's by {100 * fit.change:.0f} %, over "
-                           f"fusion.max_scale_change ({100 * self.settings.max_scale_change:.0f} %)", fit=fit)
+            return Outcome(
+                SCALE_JUMP,
+                f"its depth differs from the map's by {100 * fit.change:.0f} %, over "
+                f"fusion.max_scale_change ({100 * self.settings.max_scale_change:.0f} %)",
+                fit=fit,
+            )
         return None
 
-    def _integrate(self, frame: FusionFrame, pose: Matrix, fit: Fit | None, support: NDArray[np.float32] | None,
-                   ) -> Outcome:
+    def _integrate(
+        self,
+        frame: FusionFrame,
+        pose: Matrix,
+        fit: Fit | None,
+        support: NDArray[np.float32] | None,
+    ) -> Outcome:
         settings, depth = self.settings, frame.depth
         if fit is not None and (share := 1.0 if self._metric else settings.align) > 0:
             depth = corrected(depth, fit.scale, share)
@@ -235,5 +260,10 @@ def _reduced(frame: FusionFrame, settings: FusionConfig) -> FusionFrame:
     small = camera.resized(camera.width // parts, camera.height // parts)
     shape = small.height, small.width
     sigma = None if frame.sigma is None else on_grid(frame.sigma, shape)
-    return replace(frame, rgb=cv2.resize(frame.rgb, small.size, interpolation=cv2.INTER_AREA), camera=small,
-                   depth=on_grid(frame.depth, shape), sigma=sigma)
+    return replace(
+        frame,
+        rgb=cv2.resize(frame.rgb, small.size, interpolation=cv2.INTER_AREA),
+        camera=small,
+        depth=on_grid(frame.depth, shape),
+        sigma=sigma,
+    )

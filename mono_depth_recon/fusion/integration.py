@@ -43,8 +43,9 @@ def blend_arrays(grid: Any, blocks: Any, view: FrameView, voxel_size: float, cut
     near = np.flatnonzero((weight > 0) & (distance > -cut))  # what lies behind the surface was not seen
     voxel, pixel, weight, distance = voxel[near], pixel[near], weight[near], distance[near]
     place = block.astype(np.int64)[voxel // _VOXELS] * _VOXELS + voxel % _VOXELS
-    held, tsdf, color = (grid.attribute(name).numpy().reshape(-1, n).squeeze() for name, n in
-                         (("weight", 1), ("tsdf", 1), ("color", 3)))
+    held, tsdf, color = (
+        grid.attribute(name).numpy().reshape(-1, n).squeeze() for name, n in (("weight", 1), ("tsdf", 1), ("color", 3))
+    )
     before = held[place]
     share = weight / (before + weight)
     old = tsdf[place]
@@ -56,16 +57,20 @@ def blend_arrays(grid: Any, blocks: Any, view: FrameView, voxel_size: float, cut
     color[place] = past + (view.rgb.reshape(-1, 3)[pixel] - past) * share[:, None]
 
 
-def _projected(keys: NDArray[np.int32], view: FrameView, voxel_size: float,
-               ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+def _projected(
+    keys: NDArray[np.int32],
+    view: FrameView,
+    voxel_size: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Of the voxels of blocks `keys` (B, 3) in the image: pixel (N,), depth (N,), place (N,) in the blocks, x fastest.
 
     Projection is linear: that of a block's corner plus that of the voxel in it.
     """
     height, width = view.metres.shape
     matrix, offset = view.projection[:, :3].T, view.projection[:, 3]
-    step: NDArray[np.float32] = np.indices((BLOCK,) * 3)[::-1].reshape(3, -1).T.astype(np.float32) * \
-        np.float32(voxel_size)
+    step: NDArray[np.float32] = np.indices((BLOCK,) * 3)[::-1].reshape(3, -1).T.astype(np.float32) * np.float32(
+        voxel_size
+    )
     corner, inside = (keys.astype(np.float32) * np.float32(BLOCK * voxel_size)) @ matrix + offset, step @ matrix
     x, y, z = (corner[:, None, axis] + inside[None, :, axis] for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -98,8 +103,9 @@ def blend_tensors(grid: Any, blocks: Any, view: FrameView, voxel_size: float, cu
     weight, distance = tensor(view.weights.ravel())[pixel], tensor(view.metres.ravel())[pixel] - z
     near = (weight > 0).logical_and(distance > -cut)
     place, pixel, weight, distance = place[near], pixel[near], weight[near], distance[near]
-    held, tsdf, color = (grid.attribute(name).reshape(shape) for name, shape in
-                         (("weight", (-1,)), ("tsdf", (-1,)), ("color", (-1, 3))))
+    held, tsdf, color = (
+        grid.attribute(name).reshape(shape) for name, shape in (("weight", (-1,)), ("tsdf", (-1,)), ("color", (-1, 3)))
+    )
     before = held[place]
     share = weight / (before + weight)
     old = tsdf[place]

@@ -137,9 +137,16 @@ class Odometry:
         reference, T_world_reference = self._last
         try:
             found = method.rgbd_odometry_multi_scale(
-                image, reference, o3d.core.Tensor(small.K), o3d.core.Tensor(np.eye(4)), 1.0, 10.0,
-                [method.OdometryConvergenceCriteria(count) for count in _ITERATIONS], method.Method.PointToPlane,
-                method.OdometryLossParams(_DEPTH_JUMP))
+                image,
+                reference,
+                o3d.core.Tensor(small.K),
+                o3d.core.Tensor(np.eye(4)),
+                1.0,
+                10.0,
+                [method.OdometryConvergenceCriteria(count) for count in _ITERATIONS],
+                method.Method.PointToPlane,
+                method.OdometryLossParams(_DEPTH_JUMP),
+            )
         except RuntimeError:  # a singular system: nothing in common
             found = None
         if found is None or found.fitness < _MIN_FITNESS:
@@ -155,8 +162,9 @@ def _rgbd(rgb: Rgb, depth: Depth, camera: PinholeCamera) -> Any:
     import open3d as o3d
 
     color = cv2.resize(rgb, camera.size, interpolation=cv2.INTER_AREA)
-    metres = cv2.resize(np.where(np.isfinite(depth), depth, np.float32(0)), camera.size,
-                        interpolation=cv2.INTER_NEAREST)
+    metres = cv2.resize(
+        np.where(np.isfinite(depth), depth, np.float32(0)), camera.size, interpolation=cv2.INTER_NEAREST
+    )
     image = o3d.t.geometry.Image
     return o3d.t.geometry.RGBDImage(image(o3d.core.Tensor(color)), image(o3d.core.Tensor(metres)))
 

@@ -127,8 +127,11 @@ class Parallax:
         """The points of `view`, and those of the kept keyframes that look the same in it: hidden ones do not."""
         moved = [_moved(kept, view) for kept in self._kept if len(kept.found.inverse)]
         every = [view.found, *moved]
-        return SparseDepth(np.concatenate([points.pixels for points in every]),
-                           np.concatenate([points.inverse for points in every]), view.found.shape)
+        return SparseDepth(
+            np.concatenate([points.pixels for points in every]),
+            np.concatenate([points.inverse for points in every]),
+            view.found.shape,
+        )
 
     def _others(self, T: Matrix, metres: float) -> list[Keyframe]:
         """The kept keyframes whose baseline suits a scene `metres` away best."""
@@ -156,8 +159,12 @@ def edge_points(gray: _F32) -> _F32:
     return np.stack([column * _CELL + inside % _CELL, row * _CELL + inside // _CELL], axis=-1).astype(np.float32)
 
 
-def _searched(patches: Patches, others: list[Keyframe], T_world_camera: Matrix, start: _F32,
-              ) -> tuple[NDArray[np.bool_], _F32]:
+def _searched(
+    patches: Patches,
+    others: list[Keyframe],
+    T_world_camera: Matrix,
+    start: _F32,
+) -> tuple[NDArray[np.bool_], _F32]:
     """Which points (N,) are found without doubt, and inverse depth (N,), from `start` (N,) on: coarse, then fine.
 
     The correlation is the mean over all others before its maximum is taken (Okutomi and Kanade, PAMI 1993).

@@ -36,8 +36,13 @@ class TsdfMap:
     most. `device` is auto (CUDA where Open3D has it), cpu or cuda. Raises ConfigError for a device that is missing.
     """
 
-    def __init__(self, voxel_size: float, truncation: float = 4.0, max_blocks: int = 20000, device: str = "auto",
-                 ) -> None:
+    def __init__(
+        self,
+        voxel_size: float,
+        truncation: float = 4.0,
+        max_blocks: int = 20000,
+        device: str = "auto",
+    ) -> None:
         import open3d as o3d
 
         self.voxel_size, self.truncation, self.max_blocks = voxel_size, truncation, max_blocks
@@ -50,8 +55,14 @@ class TsdfMap:
         """Forgets everything."""
         f32 = self._core.float32
         self._grid = self._t.geometry.VoxelBlockGrid(
-            tuple(_ATTRIBUTES), (f32,) * len(_ATTRIBUTES), tuple((n,) for n in _ATTRIBUTES.values()),
-            self.voxel_size, BLOCK, self.max_blocks, self._device)
+            tuple(_ATTRIBUTES),
+            (f32,) * len(_ATTRIBUTES),
+            tuple((n,) for n in _ATTRIBUTES.values()),
+            self.voxel_size,
+            BLOCK,
+            self.max_blocks,
+            self._device,
+        )
         self._seen = np.zeros(self._grid.hashmap().capacity(), np.int64)  # frame number, by buffer index
         self.frames, self.evicted = 0, 0
 
@@ -65,8 +76,15 @@ class TsdfMap:
         """Where the blocks lie: CPU:0, CUDA:0."""
         return str(self._device)
 
-    def integrate(self, depth: Depth, rgb: Rgb, camera: PinholeCamera, T_world_camera: Matrix,
-                  weight: NDArray[np.float32] | None = None, depth_max: float = 5.0) -> int:
+    def integrate(
+        self,
+        depth: Depth,
+        rgb: Rgb,
+        camera: PinholeCamera,
+        T_world_camera: Matrix,
+        weight: NDArray[np.float32] | None = None,
+        depth_max: float = 5.0,
+    ) -> int:
         """Puts a frame into the map and returns the number of blocks it touched (0: no depth within `depth_max`).
 
         `depth` (H, W) metres, not finite where unknown; `rgb` (H, W, 3); `weight` (H, W) of every pixel, 1 where not
@@ -88,8 +106,13 @@ class TsdfMap:
         self._blend(blocks, metres, weights, rgb, camera, T_world_camera)
         return len(blocks)
 
-    def render(self, camera: PinholeCamera, T_world_camera: Matrix, depth_max: float = 5.0, min_weight: float = 0.5,
-               ) -> Depth:
+    def render(
+        self,
+        camera: PinholeCamera,
+        T_world_camera: Matrix,
+        depth_max: float = 5.0,
+        min_weight: float = 0.5,
+    ) -> Depth:
         """Depth (H, W) metres of the map's surface as `camera` (rectified) sees it, NaN where there is none."""
         if not self.blocks:
             return np.full((camera.height, camera.width), np.nan, np.float32)
@@ -101,9 +124,19 @@ class TsdfMap:
         with self._quiet():
             # Twice: where the first finds its buffer of fragments too small, it leaves holes, and then enlarges it.
             for _ in range(2):
-                answer = self._grid.ray_cast(keys, *self._pose(camera, T_world_camera), width, height, ["depth"],
-                                             1.0, NEAREST_M, depth_max, min_weight, self.truncation)
-        depth = np.asarray(answer["depth"].cpu().numpy()[:camera.height, :camera.width, 0], np.float32)
+                answer = self._grid.ray_cast(
+                    keys,
+                    *self._pose(camera, T_world_camera),
+                    width,
+                    height,
+                    ["depth"],
+                    1.0,
+                    NEAREST_M,
+                    depth_max,
+                    min_weight,
+                    self.truncation,
+                )
+        depth = np.asarray(answer["depth"].cpu().numpy()[: camera.height, : camera.width, 0], np.float32)
         return self._refined(np.where(depth > 0, depth, np.float32(np.nan)), camera, T_world_camera)
 
     def mesh(self, min_weight: float = 0.5) -> Mesh:
@@ -112,8 +145,11 @@ class TsdfMap:
         surface = self._grid.extract_triangle_mesh(min_weight).cpu()
         if not len(surface.triangle.indices):
             raise DataError(_no_surface(min_weight))
-        mesh = Mesh(surface.vertex.positions.numpy(), surface.triangle.indices.numpy().astype(np.int32),
-                    _bytes(surface.vertex.colors.numpy()))
+        mesh = Mesh(
+            surface.vertex.positions.numpy(),
+            surface.triangle.indices.numpy().astype(np.int32),
+            _bytes(surface.vertex.colors.numpy()),
+        )
         return _welded(mesh)
 
     def cloud(self, min_weight: float = 0.5) -> Cloud:
@@ -133,8 +169,16 @@ class TsdfMap:
         arrays = {name: self._values(name)[active] for name in _ATTRIBUTES}
         keys = self._grid.hashmap().key_tensor().cpu().numpy()[active]
         text = io.BytesIO()
-        np.savez(text, format=_FORMAT, voxel_size=self.voxel_size, truncation=self.truncation, frames=self.frames,
-                 keys=keys, seen=self._seen[active], **arrays)
+        np.savez(
+            text,
+            format=_FORMAT,
+            voxel_size=self.voxel_size,
+            truncation=self.truncation,
+            frames=self.frames,
+            keys=keys,
+            seen=self._seen[active],
+            **arrays,
+        )
         write_atomically(path, [text.getvalue()])
 
     @classmethod
@@ -142,8 +186,10 @@ class TsdfMap:
         """The map that `save` wrote. Raises DataError where the file is none, or has more than `max_blocks` blocks."""
         stored = _read_map(path)
         if len(stored["keys"]) > max_blocks:
-            raise DataError(f"{path}: the map has {len(stored['keys'])} blocks, over the limit of {max_blocks}: raise "
-                            "fusion.max_blocks")
+            raise DataError(
+                f"{path}: the map has {len(stored['keys'])} blocks, over the limit of {max_blocks}: raise "
+                "fusion.max_blocks"
+            )
         loaded = cls(float(stored["voxel_size"]), float(stored["truncation"]), max_blocks, device)
         loaded.frames = int(stored["frames"])
         loaded._fill(stored)
@@ -170,14 +216,15 @@ class TsdfMap:
     def _touched(self, metres: Depth, camera: PinholeCamera, T: Matrix, depth_max: float) -> NDArray[np.int32]:
         """(B, 3) coordinates of the blocks within the truncation of a surface."""
         image = self._t.geometry.Image(self._tensor(metres))
-        found = self._grid.compute_unique_block_coordinates(image, *self._pose(camera, T), 1.0, depth_max,
-                                                            self.truncation)
+        found = self._grid.compute_unique_block_coordinates(
+            image, *self._pose(camera, T), 1.0, depth_max, self.truncation
+        )
         return np.asarray(found.cpu().numpy())
 
     def _claimed(self, keys: NDArray[np.int32], eye: NDArray[np.float64]) -> Any:
         """Buffer indices (B,) int32 of blocks, new ones empty; where the map is full others leave for them."""
         if len(keys) > self.max_blocks:  # this frame alone: its nearest blocks
-            keys = keys[np.argsort(self._distances(keys, eye), kind="stable")[:self.max_blocks]]
+            keys = keys[np.argsort(self._distances(keys, eye), kind="stable")[: self.max_blocks]]
         hashmap = self._grid.hashmap()
         wanted = self._tensor(keys)
         old, is_old = hashmap.find(wanted)
@@ -193,8 +240,9 @@ class TsdfMap:
 
     def _clear(self, buffers: Any) -> None:
         for name, channels in _ATTRIBUTES.items():  # what a block held that left stays in its buffer
-            zeros = self._core.Tensor.zeros((len(buffers), BLOCK, BLOCK, BLOCK, channels), self._core.float32,
-                                            self._device)
+            zeros = self._core.Tensor.zeros(
+                (len(buffers), BLOCK, BLOCK, BLOCK, channels), self._core.float32, self._device
+            )
             self._grid.attribute(name)[buffers] = zeros
 
     def _make_room(self, needed: int, eye: NDArray[np.float64]) -> None:
@@ -206,15 +254,16 @@ class TsdfMap:
         keys = hashmap.key_tensor().cpu().numpy()[active]
         order = np.lexsort((-self._distances(keys, eye), self._seen[active]))
         spare = int((self._seen[active] < self.frames).sum())  # never those of this frame
-        leaving = order[:min(excess + int(_SLACK * self.max_blocks), spare)]
+        leaving = order[: min(excess + int(_SLACK * self.max_blocks), spare)]
         hashmap.erase(self._tensor(keys[leaving]))
         self.evicted += len(leaving)
 
     def _distances(self, keys: NDArray[np.int32], eye: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.linalg.norm((keys + 0.5) * (BLOCK * self.voxel_size) - eye, axis=1)
 
-    def _blend(self, blocks: Any, metres: Depth, weights: NDArray[np.float32], rgb: Rgb, camera: PinholeCamera,
-               T: Matrix) -> None:
+    def _blend(
+        self, blocks: Any, metres: Depth, weights: NDArray[np.float32], rgb: Rgb, camera: PinholeCamera, T: Matrix
+    ) -> None:
         view = FrameView(metres, weights, rgb, (camera.K @ np.linalg.inv(T)[:3]).astype(np.float32))
         cut = self.truncation * self.voxel_size
         if self._device.get_type() == self._core.Device.DeviceType.CUDA:
@@ -234,8 +283,10 @@ class TsdfMap:
 
     def _refuse_empty(self) -> None:
         if not self.blocks:
-            raise DataError("expected a map with surfaces, it is empty: no frame has been fused since the start or the "
-                            "last reset; see whether poses and depth come")
+            raise DataError(
+                "expected a map with surfaces, it is empty: no frame has been fused since the start or the "
+                "last reset; see whether poses and depth come"
+            )
 
 
 def _device(name: str) -> Any:
@@ -243,14 +294,17 @@ def _device(name: str) -> Any:
 
     has_cuda = bool(o3d.core.cuda.is_available())
     if name == "cuda" and not has_cuda:
-        raise ConfigError("fusion.device=cuda needs a CUDA device and an Open3D that was built for it, there is none: "
-                          "use auto or cpu")
+        raise ConfigError(
+            "fusion.device=cuda needs a CUDA device and an Open3D that was built for it, there is none: use auto or cpu"
+        )
     return o3d.core.Device("CUDA:0" if has_cuda and name != "cpu" else "CPU:0")
 
 
 def _no_surface(min_weight: float) -> str:
-    return (f"expected a surface, no voxel of the map reaches the weight {min_weight:g}: lower fusion.min_weight or "
-            "fuse more frames")
+    return (
+        f"expected a surface, no voxel of the map reaches the weight {min_weight:g}: lower fusion.min_weight or "
+        "fuse more frames"
+    )
 
 
 def _bytes(colors: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -275,8 +329,11 @@ def _read_map(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"map {path} must be a file that save wrote, got another or a damaged one ({error})") from error
     count = len(stored["keys"])
     voxels = count * BLOCK**3
-    sound = stored["keys"].shape == (count, 3) and stored["seen"].shape == (count,) and all(
-        stored[name].size == voxels * channels for name, channels in _ATTRIBUTES.items())
+    sound = (
+        stored["keys"].shape == (count, 3)
+        and stored["seen"].shape == (count,)
+        and all(stored[name].size == voxels * channels for name, channels in _ATTRIBUTES.items())
+    )
     if int(stored["format"]) != _FORMAT or not sound:
         raise DataError(f"map {path} has format {stored['format']} or arrays that do not fit together: save it again")
     return stored

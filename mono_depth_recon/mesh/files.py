@@ -83,17 +83,22 @@ def _ply_vertices(points: NDArray[np.float32], colors: NDArray[np.uint8]) -> NDA
 def _obj_mesh(mesh: Mesh) -> list[Chunk]:
     """OBJ text with the vertex colours that MeshLab, Blender and Open3D read (0 to 1 behind the coordinates)."""
     vertices = np.concatenate([mesh.vertices, mesh.colors / np.float32(255)], axis=1)
-    return [f"# {_FRAME}\n".encode(),
-            _text_rows("v %.5f %.5f %.5f %.4f %.4f %.4f\n", vertices),
-            _text_rows("f %d %d %d\n", mesh.triangles + 1)]
+    return [
+        f"# {_FRAME}\n".encode(),
+        _text_rows("v %.5f %.5f %.5f %.4f %.4f %.4f\n", vertices),
+        _text_rows("f %d %d %d\n", mesh.triangles + 1),
+    ]
 
 
 def _textured_obj(mesh: Mesh, texture: Texture, library: str) -> list[Chunk]:
     """OBJ text with texture coordinates, whose v grows upwards."""
     uv = np.stack([texture.uv[:, 0], 1 - texture.uv[:, 1]], axis=1)
-    return [f"# {_FRAME}\nmtllib {library}\nusemtl photo\n".encode(),
-            _text_rows("v %.5f %.5f %.5f\n", mesh.vertices), _text_rows("vt %.6f %.6f\n", uv),
-            _text_rows("f %d/%d %d/%d %d/%d\n", np.repeat(mesh.triangles + 1, 2, axis=1))]
+    return [
+        f"# {_FRAME}\nmtllib {library}\nusemtl photo\n".encode(),
+        _text_rows("v %.5f %.5f %.5f\n", mesh.vertices),
+        _text_rows("vt %.6f %.6f\n", uv),
+        _text_rows("f %d/%d %d/%d %d/%d\n", np.repeat(mesh.triangles + 1, 2, axis=1)),
+    ]
 
 
 def _material(image: str) -> bytes:
@@ -145,8 +150,10 @@ def _gltf(mesh: Mesh, sizes: list[int], texture: Texture | None) -> dict[str, An
     count, low, high = len(mesh.vertices), mesh.vertices.min(axis=0).tolist(), mesh.vertices.max(axis=0).tolist()
     starts = np.cumsum([0, *sizes]).tolist()
     targets = (34962, 34962, 34963)  # ARRAY_BUFFER twice, ELEMENT_ARRAY_BUFFER
-    views: list[dict[str, int]] = [{"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
-                                   for start, size, target in zip(starts, sizes, targets, strict=False)]
+    views: list[dict[str, int]] = [
+        {"buffer": 0, "byteOffset": start, "byteLength": size, "target": target}
+        for start, size, target in zip(starts, sizes, targets, strict=False)
+    ]
     plain: dict[str, Any] = {"metallicFactor": 0, "roughnessFactor": 1}
     look: dict[str, Any] = {"bufferView": 1, "count": count}
     extra: dict[str, Any] = {}
@@ -156,26 +163,36 @@ def _gltf(mesh: Mesh, sizes: list[int], texture: Texture | None) -> dict[str, An
         look |= {"componentType": 5126, "type": "VEC2"}
         views.append({"buffer": 0, "byteOffset": starts[3], "byteLength": sizes[3]})
         plain["baseColorTexture"] = {"index": 0}
-        extra = {"textures": [{"source": 0, "sampler": 0}], "images": [{"bufferView": 3, "mimeType": "image/jpeg"}],
-                 "samplers": [{"wrapS": 33071, "wrapT": 33071}]}
+        extra = {
+            "textures": [{"source": 0, "sampler": 0}],
+            "images": [{"bufferView": 3, "mimeType": "image/jpeg"}],
+            "samplers": [{"wrapS": 33071, "wrapT": 33071}],
+        }
     attributes = {"POSITION": 0, "COLOR_0" if texture is None else "TEXCOORD_0": 1}
     return {
         "asset": {"version": "2.0", "generator": "mono_depth_recon"},
         "extensionsUsed": ["KHR_materials_unlit"],
-        "scene": 0, "scenes": [{"nodes": [0]}],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
         # Half a turn about x: y up, z towards the viewer.
         "nodes": [{"mesh": 0, "name": "optical_frame", "rotation": [1, 0, 0, 0]}],
         "meshes": [{"primitives": [{"attributes": attributes, "indices": 2, "material": 0}]}],
         "materials": [{"doubleSided": True, "pbrMetallicRoughness": plain, "extensions": {"KHR_materials_unlit": {}}}],
         "accessors": [  # FLOAT, UNSIGNED_SHORT or FLOAT, UNSIGNED_INT
-            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", "min": low, "max": high}, look,
-            {"bufferView": 2, "componentType": 5125, "count": mesh.triangles.size, "type": "SCALAR"}],
+            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3", "min": low, "max": high},
+            look,
+            {"bufferView": 2, "componentType": 5125, "count": mesh.triangles.size, "type": "SCALAR"},
+        ],
         "bufferViews": views,
-        "buffers": [{"byteLength": starts[-1]}], **extra,
+        "buffers": [{"byteLength": starts[-1]}],
+        **extra,
     }
 
 
 TEXTURED = (".obj", ".glb")
 MESH_WRITERS: dict[str, Callable[[Mesh], list[Chunk]]] = {
-    ".ply": _ply_mesh, ".obj": _obj_mesh, ".stl": _stl_mesh, ".glb": _glb_mesh,
+    ".ply": _ply_mesh,
+    ".obj": _obj_mesh,
+    ".stl": _stl_mesh,
+    ".glb": _glb_mesh,
 }

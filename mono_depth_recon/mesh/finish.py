@@ -48,10 +48,15 @@ def fill_holes(mesh: Mesh, size: float) -> Mesh:
         return mesh
     middle = np.array([mesh.vertices[rim].mean(axis=0) for rim in rims], np.float32)
     color = np.array([np.rint(mesh.colors[rim].mean(axis=0)) for rim in rims], np.uint8)
-    fans = [np.stack([np.roll(rim, -1), rim, np.full(len(rim), len(mesh.vertices) + place)], axis=1)
-            for place, rim in enumerate(rims)]
-    return Mesh(np.concatenate([mesh.vertices, middle]),
-                np.concatenate([mesh.triangles, *fans]).astype(np.int32), np.concatenate([mesh.colors, color]))
+    fans = [
+        np.stack([np.roll(rim, -1), rim, np.full(len(rim), len(mesh.vertices) + place)], axis=1)
+        for place, rim in enumerate(rims)
+    ]
+    return Mesh(
+        np.concatenate([mesh.vertices, middle]),
+        np.concatenate([mesh.triangles, *fans]).astype(np.int32),
+        np.concatenate([mesh.colors, color]),
+    )
 
 
 def _rims(triangles: NDArray[np.int32]) -> list[NDArray[np.int64]]:

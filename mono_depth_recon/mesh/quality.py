@@ -43,8 +43,14 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
     uses = np.diff(np.append(first, len(keys)))
     pairs = first[uses == 2]
     a, b = order[pairs] // 3, order[pairs + 1] // 3
-    return MeshQuality(len(mesh.vertices), count, _components(a, b, count), bool((uses == 2).all()),
-                       float(np.mean(uses == 1)), _mean_angle(mesh, a, b))
+    return MeshQuality(
+        len(mesh.vertices),
+        count,
+        _components(a, b, count),
+        bool((uses == 2).all()),
+        float(np.mean(uses == 1)),
+        _mean_angle(mesh, a, b),
+    )
 
 
 def _components(a: NDArray[np.int64], b: NDArray[np.int64], count: int) -> int:

@@ -91,8 +91,10 @@ def clean_cloud(cloud: Cloud, settings: MeshConfig) -> Cloud:
     if settings.outlier_radius > 0:
         cleaned, _ = cleaned.remove_radius_outlier(_RADIUS_NEIGHBORS, settings.outlier_radius)
     if len(cleaned.points) < _MIN_POINTS:
-        raise DataError(f"expected at least {_MIN_POINTS} points after clean-up, {len(cleaned.points)} of {len(cloud)} "
-                        "are left: lower mesh.voxel_size or widen the depth range")
+        raise DataError(
+            f"expected at least {_MIN_POINTS} points after clean-up, {len(cleaned.points)} of {len(cloud)} "
+            "are left: lower mesh.voxel_size or widen the depth range"
+        )
     return Cloud(np.asarray(cleaned.points, np.float32), _to_uint8(cleaned.colors))
 
 
@@ -139,14 +141,22 @@ def mesh_grid(points: Points, edge_ratio: float) -> Mesh:
 def _grid_triangles(depth: NDArray[np.float32], edge_ratio: float) -> NDArray[np.int32]:
     height, width = depth.shape
     corner = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    a, right, down, far = (slice(None, -1), slice(None, -1)), (slice(None, -1), slice(1, None)), \
-        (slice(1, None), slice(None, -1)), (slice(1, None), slice(1, None))
+    a, right, down, far = (
+        (slice(None, -1), slice(None, -1)),
+        (slice(None, -1), slice(1, None)),
+        (slice(1, None), slice(None, -1)),
+        (slice(1, None), slice(1, None)),
+    )
     # Infinite steps where a corner is missing: then the other diagonal leaves one whole triangle.
     across = np.nan_to_num(np.abs(depth[down] - depth[right]), nan=np.inf)
     along = np.nan_to_num(np.abs(depth[a] - depth[far]), nan=np.inf)
     split_across = across <= along
-    halves = ((split_across, (a, down, right)), (split_across, (right, down, far)),
-              (~split_across, (a, down, far)), (~split_across, (a, far, right)))
+    halves = (
+        (split_across, (a, down, right)),
+        (split_across, (right, down, far)),
+        (~split_across, (a, down, far)),
+        (~split_across, (a, far, right)),
+    )
     found = []
     for chosen, corners in halves:
         keep = chosen & _connected(edge_ratio, *(depth[c] for c in corners))
@@ -162,8 +172,10 @@ def _why_no_grid(depth: NDArray[np.float32]) -> str:
     if min(height, width) < 2:
         return f"expected a cloud of 2x2 points at least, got {width}x{height}: lower cloud.stride or use larger images"
     if not len(_grid_triangles(depth, np.inf)):
-        return (f"expected neighbouring pixels with depth, the {np.isfinite(depth).sum()} with depth lie apart: "
-                "use mesh.method poisson")
+        return (
+            f"expected neighbouring pixels with depth, the {np.isfinite(depth).sum()} with depth lie apart: "
+            "use mesh.method poisson"
+        )
     return "expected neighbouring pixels of similar depth, every triangle crosses a depth edge: raise mesh.edge_ratio"
 
 
@@ -309,8 +321,11 @@ def _supported(vertices: NDArray[np.float32], points: NDArray[np.float32]) -> Ma
     return distance[:, 0] <= _REACH_SPACINGS * np.clip(spacing, low, high)[nearest[:, 0]]
 
 
-def _nearest(points: NDArray[np.float32], queries: NDArray[np.float32], count: int,
-             ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(
+    points: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    count: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Indices and distances (Q, count) of the nearest `points` (N, 3) to each of `queries` (Q, 3)."""
     import open3d as o3d
 
@@ -362,8 +377,11 @@ def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
 
 def plain_mesh(surface: o3d.geometry.TriangleMesh) -> Mesh:
     """Open3D's mesh, with vertex colours, as ours."""
-    return Mesh(np.asarray(surface.vertices, np.float32), np.asarray(surface.triangles, np.int32),
-                _to_uint8(surface.vertex_colors))
+    return Mesh(
+        np.asarray(surface.vertices, np.float32),
+        np.asarray(surface.triangles, np.int32),
+        _to_uint8(surface.vertex_colors),
+    )
 
 
 def _to_uint8(colors: Any) -> NDArray[np.uint8]:

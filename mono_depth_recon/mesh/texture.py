@@ -26,8 +26,9 @@ class Texture:
         """The image as a JPEG file."""
         import cv2
 
-        encoded, data = cv2.imencode(".jpg", np.ascontiguousarray(self.image[..., ::-1]),
-                                     [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        encoded, data = cv2.imencode(
+            ".jpg", np.ascontiguousarray(self.image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        )
         if not encoded:
             raise DataError(f"cannot encode an image of shape {self.image.shape} as JPEG for a texture")
         return bytes(data)

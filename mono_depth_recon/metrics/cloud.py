@@ -24,17 +24,20 @@ _Points = NDArray[np.float64]
 
 DEFINITIONS = {
     "density": "points per square metre of surface: median over the points of n / (pi r^2), n the points of the cloud "
-               "within r = 5 cm, the point itself among them",
+    "within r = 5 cm, the point itself among them",
     "completeness": "share of the true points that have a point of the cloud within 5 cm",
     "smoothness": "metres, 0 is smoothest: median over the points of the distance to the plane of least squares "
-                  "through all points within 5 cm",
+    "through all points within 5 cm",
     "accuracy": "metres: mean distance of the points to the nearest true point",
     "completeness_distance": "metres: mean distance of the true points to the nearest point of the cloud",
     "chamfer": "metres: mean of accuracy and completeness_distance",
-    **{f"fscore_{round(100 * limit)}cm": f"harmonic mean of the shares of points, and of true points, that have one of "
-                                         f"the other cloud within {round(100 * limit)} cm" for limit in _THRESHOLDS_M},
+    **{
+        f"fscore_{round(100 * limit)}cm": f"harmonic mean of the shares of points, and of true points, that have one of "
+        f"the other cloud within {round(100 * limit)} cm"
+        for limit in _THRESHOLDS_M
+    },
     "normal_consistency": "mean |cosine| between the normals of a point and the nearest of the other cloud, both ways; "
-                          "normals of the plane through the 16 nearest points",
+    "normals of the plane through the 16 nearest points",
 }
 
 
@@ -53,11 +56,16 @@ def cloud_figures(points: NDArray[np.floating], truth: NDArray[np.floating]) -> 
     to_made, nearest_made = nearest(true, made, 1)
     accuracy, completeness = float(to_true.mean()), float(to_made.mean())
     texture = cloud_texture(made)
-    return {"density": texture.density, "completeness": float(np.mean(to_made <= RADIUS_M)),
-            "smoothness": texture.smoothness, "accuracy": accuracy, "completeness_distance": completeness,
-            "chamfer": (accuracy + completeness) / 2,
-            **{f"fscore_{round(100 * limit)}cm": _f_score(to_true, to_made, limit) for limit in _THRESHOLDS_M},
-            "normal_consistency": _normal_consistency(made, true, nearest_true[:, 0], nearest_made[:, 0])}
+    return {
+        "density": texture.density,
+        "completeness": float(np.mean(to_made <= RADIUS_M)),
+        "smoothness": texture.smoothness,
+        "accuracy": accuracy,
+        "completeness_distance": completeness,
+        "chamfer": (accuracy + completeness) / 2,
+        **{f"fscore_{round(100 * limit)}cm": _f_score(to_true, to_made, limit) for limit in _THRESHOLDS_M},
+        "normal_consistency": _normal_consistency(made, true, nearest_true[:, 0], nearest_made[:, 0]),
+    }
 
 
 def cloud_texture(points: NDArray[np.floating]) -> Texture:
@@ -99,8 +107,9 @@ def normals(points: _Points) -> _Points:
     return directions
 
 
-def _normal_consistency(made: _Points, true: _Points, nearest_true: NDArray[np.int64],
-                        nearest_made: NDArray[np.int64]) -> float:
+def _normal_consistency(
+    made: _Points, true: _Points, nearest_true: NDArray[np.int64], nearest_made: NDArray[np.int64]
+) -> float:
     of_made, of_true = normals(made), normals(true)
     there = np.abs(np.einsum("ni,ni->n", of_made, of_true[nearest_true])).mean()
     back = np.abs(np.einsum("ni,ni->n", of_true, of_made[nearest_made])).mean()

@@ -41,8 +41,9 @@ class DepthErrors:
     pixels: int
 
 
-def depth_errors(depth: NDArray[np.floating], truth: NDArray[np.floating],
-                 logs: NDArray[np.floating] | None = None) -> DepthErrors:
+def depth_errors(
+    depth: NDArray[np.floating], truth: NDArray[np.floating], logs: NDArray[np.floating] | None = None
+) -> DepthErrors:
     """Compares depth with truth, both (N,) in metres, finite and positive. DataError where they are not, or N is 0.
 
     `logs` (N,) float64 is ln depth - ln truth where somebody has it already.
@@ -57,18 +58,26 @@ def depth_errors(depth: NDArray[np.floating], truth: NDArray[np.floating],
     if logs is None:
         logs = np.log(d) - np.log(t)
     return DepthErrors(
-        abs_rel=float(np.mean(np.abs(difference) / t)), sq_rel=float(np.mean(squares / t)),
-        rmse=float(np.sqrt(np.mean(squares))), rmse_log=float(np.sqrt(np.mean(logs**2))),
-        log10=float(np.mean(np.abs(logs)) / np.log(10)), silog=float(100 * np.std(logs)),
-        delta1=float(np.mean(ratio < 1.25)), delta2=float(np.mean(ratio < 1.25**2)),
-        delta3=float(np.mean(ratio < 1.25**3)), pixels=d.size)
+        abs_rel=float(np.mean(np.abs(difference) / t)),
+        sq_rel=float(np.mean(squares / t)),
+        rmse=float(np.sqrt(np.mean(squares))),
+        rmse_log=float(np.sqrt(np.mean(logs**2))),
+        log10=float(np.mean(np.abs(logs)) / np.log(10)),
+        silog=float(100 * np.std(logs)),
+        delta1=float(np.mean(ratio < 1.25)),
+        delta2=float(np.mean(ratio < 1.25**2)),
+        delta3=float(np.mean(ratio < 1.25**3)),
+        pixels=d.size,
+    )
 
 
 def eigen_crop(height: int, width: int) -> Mask:
     """(H, W) bool: Eigen's crop of NYU Depth V2, rows 45:471, columns 41:601 of 480 x 640, in proportion elsewhere."""
     inside = np.zeros((height, width), np.bool_)
-    rows, columns = (slice(*(round(end * size / whole) for end in ends))
-                     for ends, size, whole in ((EIGEN_ROWS, height, 480), (EIGEN_COLUMNS, width, 640)))
+    rows, columns = (
+        slice(*(round(end * size / whole) for end in ends))
+        for ends, size, whole in ((EIGEN_ROWS, height, 480), (EIGEN_COLUMNS, width, 640))
+    )
     inside[rows, columns] = True
     return inside
 

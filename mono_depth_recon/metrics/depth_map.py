@@ -45,8 +45,9 @@ def median_scale(depth: NDArray[np.floating], truth: NDArray[np.floating], mask:
     return float(np.median(t) / np.median(d))
 
 
-def depth_metrics(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None,
-                  alignment: str = "none") -> DepthMetrics:
+def depth_metrics(
+    depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None, alignment: str = "none"
+) -> DepthMetrics:
     """Compares depth with truth, both (H, W) in metres, on `mask` (H, W) or wherever truth is finite and positive.
 
     alignment "none" compares metres; "median" multiplies depth by `median_scale` first. Raises DataError on
@@ -58,19 +59,27 @@ def depth_metrics(depth: NDArray[np.floating], truth: NDArray[np.floating], mask
     if alignment == "median":
         d = d * (np.median(t) / np.median(d))
     found = depth_errors(d, t)
-    return DepthMetrics(abs_rel=found.abs_rel, rmse=found.rmse, delta1=found.delta1, delta2=found.delta2,
-                        delta3=found.delta3, silog=found.silog, pixels=found.pixels, coverage=coverage,
-                        alignment=alignment)
+    return DepthMetrics(
+        abs_rel=found.abs_rel,
+        rmse=found.rmse,
+        delta1=found.delta1,
+        delta2=found.delta2,
+        delta3=found.delta3,
+        silog=found.silog,
+        pixels=found.pixels,
+        coverage=coverage,
+        alignment=alignment,
+    )
 
 
-def _compared(depth: NDArray[np.floating], truth: NDArray[np.floating],
-              mask: Mask | None) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _compared(
+    depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     known, both = both_known(depth, truth, mask)
     return depth[both].astype(np.float64), truth[both].astype(np.float64), float(both.sum() / known.sum())
 
 
-def both_known(depth: NDArray[np.floating], truth: NDArray[np.floating],
-                mask: Mask | None) -> tuple[Mask, Mask]:
+def both_known(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None) -> tuple[Mask, Mask]:
     """Where truth is known, and where depth is too. Raises DataError on different shapes and no common pixel."""
     if depth.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
         shapes = [depth.shape, truth.shape] + ([] if mask is None else [mask.shape])

@@ -58,7 +58,9 @@ def errors_of_edges(found: Mask, true: TrueEdges) -> EdgeErrors:
     return EdgeErrors(
         accuracy=float(near.mean()) if near.size else float("nan"),
         completeness=float(np.minimum(missed, MAX_DISTANCE_PX).mean()) if missed.size else float("nan"),
-        edges=int(found.sum()), true_edges=int(true.edges.sum()))
+        edges=int(found.sum()),
+        true_edges=int(true.edges.sum()),
+    )
 
 
 def depth_edges(depth: NDArray[np.floating], mask: Mask) -> Mask:
@@ -104,8 +106,9 @@ def _nearest_known(known: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     unknown = np.flatnonzero(~known)
     if not unknown.size or unknown.size == known.size:
         return unknown[:0], unknown[:0]
-    _, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
-                                                labelType=cv2.DIST_LABEL_PIXEL)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     labels, seen = labels.ravel(), np.flatnonzero(known)
     place = np.zeros(int(labels.max()) + 1, np.intp)
     place[labels[seen]] = seen

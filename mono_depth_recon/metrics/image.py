@@ -40,8 +40,9 @@ def min_max_scaled(values: NDArray[np.floating], mask: Mask) -> _Floats:
     """
     inside = values[mask].astype(np.float64)
     if not inside.size or not np.isfinite(inside).all():
-        raise DataError(f"expected finite values to scale, got {inside.size} of which "
-                        f"{int(np.isfinite(inside).sum())} are finite")
+        raise DataError(
+            f"expected finite values to scale, got {inside.size} of which {int(np.isfinite(inside).sum())} are finite"
+        )
     low, span = inside.min(), np.ptp(inside)
     scaled = np.full(values.shape, np.nan)
     scaled[mask] = (inside - low) / (span or 1.0)
@@ -59,8 +60,14 @@ def image_errors(picture: NDArray[np.floating], truth: NDArray[np.floating], mas
     deviations = float(np.sum((t - t.mean()) ** 2))
     mse = squares / p.size
     r2 = 1 - squares / deviations if deviations else float("-inf") if squares else 1.0
-    return ImageErrors(ssim=ssim(picture, truth, mask), mse=mse, rmse=float(np.sqrt(mse)),
-                       psnr=float(-10 * np.log10(mse)) if mse else float("inf"), r2=r2, pixels=p.size)
+    return ImageErrors(
+        ssim=ssim(picture, truth, mask),
+        mse=mse,
+        rmse=float(np.sqrt(mse)),
+        psnr=float(-10 * np.log10(mse)) if mse else float("inf"),
+        r2=r2,
+        pixels=p.size,
+    )
 
 
 def ssim(a: NDArray[np.floating], b: NDArray[np.floating], mask: Mask | None = None) -> float:
@@ -81,8 +88,12 @@ def ssim(a: NDArray[np.floating], b: NDArray[np.floating], mask: Mask | None = N
         made: _Floats = cv2.blur(image, (SSIM_WINDOW, SSIM_WINDOW))[pad : height - pad, pad : width - pad]
         return made
 
-    counted = cv2.erode(whole.view(np.uint8), np.ones((SSIM_WINDOW, SSIM_WINDOW), np.uint8))[
-        pad : height - pad, pad : width - pad] > 0
+    counted = (
+        cv2.erode(whole.view(np.uint8), np.ones((SSIM_WINDOW, SSIM_WINDOW), np.uint8))[
+            pad : height - pad, pad : width - pad
+        ]
+        > 0
+    )
     if not counted.any():
         return float("nan")
     mean_x, mean_y, product = mean(x), mean(y), mean(x * y)

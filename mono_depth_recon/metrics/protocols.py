@@ -44,23 +44,59 @@ class Protocol:
     def text(self) -> str:
         """One line for the head of a table."""
         held = ", predictions clamped to it" if self.clamped else ""
-        return (f"{self.name}: alignment {self.alignment}; space {self.space}; crop {self.crop}; truth "
-                f"{self.min_range:g} to {self.max_range:g} m{held}; averaging {self.averaging}")
+        return (
+            f"{self.name}: alignment {self.alignment}; space {self.space}; crop {self.crop}; truth "
+            f"{self.min_range:g} to {self.max_range:g} m{held}; averaging {self.averaging}"
+        )
 
 
 _PER_FRAME = "mean of the frames' values"
-PROTOCOLS = {row.name: row for row in (
-    Protocol("paper", "prediction and truth each min-max scaled to [0, 1] over the compared pixels",
-             "the model's own output (relative models: disparity, compared with depth as it is)", "none", 1e-3, 10.0,
-             _PER_FRAME, False),
-    Protocol("metric", "none", "depth", "none", 1e-3, 10.0, _PER_FRAME, False),
-    Protocol("median", "prediction times median(truth) / median(prediction) of each frame", "depth", "none", 1e-3, 10.0,
-             _PER_FRAME, False),
-    Protocol("affine", "scale and shift of each frame, least squares in disparity", "depth", "none", 1e-3, 10.0,
-             _PER_FRAME, True),
-    Protocol("nyu", "none for metric models, scale and shift of each frame in disparity for relative ones", "depth",
-             "Eigen: rows 45:471, columns 41:601 of 480 x 640", 1e-3, 10.0, _PER_FRAME, True),
-)}
+PROTOCOLS = {
+    row.name: row
+    for row in (
+        Protocol(
+            "paper",
+            "prediction and truth each min-max scaled to [0, 1] over the compared pixels",
+            "the model's own output (relative models: disparity, compared with depth as it is)",
+            "none",
+            1e-3,
+            10.0,
+            _PER_FRAME,
+            False,
+        ),
+        Protocol("metric", "none", "depth", "none", 1e-3, 10.0, _PER_FRAME, False),
+        Protocol(
+            "median",
+            "prediction times median(truth) / median(prediction) of each frame",
+            "depth",
+            "none",
+            1e-3,
+            10.0,
+            _PER_FRAME,
+            False,
+        ),
+        Protocol(
+            "affine",
+            "scale and shift of each frame, least squares in disparity",
+            "depth",
+            "none",
+            1e-3,
+            10.0,
+            _PER_FRAME,
+            True,
+        ),
+        Protocol(
+            "nyu",
+            "none for metric models, scale and shift of each frame in disparity for relative ones",
+            "depth",
+            "Eigen: rows 45:471, columns 41:601 of 480 x 640",
+            1e-3,
+            10.0,
+            _PER_FRAME,
+            True,
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -113,8 +149,11 @@ class FrameScorer:
         aligned = compared.on_image(depth)
         scaled = protocol.name in ("metric", "median")  # boundaries do not depend on a scale
         edges = compared.own_edges if scaled else compared.edge_errors(aligned)
-        figures = {**asdict(depth_errors(depth, compared.truth, logs)), "edge_accuracy": edges.accuracy,
-                   "edge_completeness": edges.completeness}
+        figures = {
+            **asdict(depth_errors(depth, compared.truth, logs)),
+            "edge_accuracy": edges.accuracy,
+            "edge_completeness": edges.completeness,
+        }
         return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
 
     def _pixels(self, protocol: Protocol) -> _Compared:
@@ -135,10 +174,13 @@ class FrameScorer:
         if not known.any():
             raise DataError(f"no pixel to compare: none has truth between {low:g} and {high:g} m")
         if not mask.any():
-            raise DataError(f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, none "
-                            "of them a positive finite prediction")
-        return _Compared(mask, values[mask].astype(np.float64), truth[mask].astype(np.float64),
-                         float(mask.sum() / known.sum()))
+            raise DataError(
+                f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, none "
+                "of them a positive finite prediction"
+            )
+        return _Compared(
+            mask, values[mask].astype(np.float64), truth[mask].astype(np.float64), float(mask.sum() / known.sum())
+        )
 
     def _metres(self, protocol: Protocol, compared: _Compared) -> NDArray[np.float64]:
         """(N,) metres of the compared pixels, by the protocol's alignment."""
@@ -149,8 +191,9 @@ class FrameScorer:
                 return np.full(disparity.size, 1 / np.mean(1 / compared.truth))
             return depth_of_affine(disparity, *affine_fit(disparity, compared.truth))
         if relative:
-            raise InapplicableError(f"protocol {protocol.name} needs metres, the model gives relative disparity: see "
-                                    "affine, nyu")
+            raise InapplicableError(
+                f"protocol {protocol.name} needs metres, the model gives relative disparity: see affine, nyu"
+            )
         if protocol.name == "median":
             return compared.values * (np.median(compared.truth) / np.median(compared.values))
         return compared.values
@@ -194,8 +237,9 @@ class _Compared:
 
 
 def _as_pictures(protocol: Protocol, compared: _Compared) -> FrameScore:
-    picture, truth = (min_max_scaled(compared.on_image(values), compared.mask)
-                      for values in (compared.values, compared.truth))
+    picture, truth = (
+        min_max_scaled(compared.on_image(values), compared.mask) for values in (compared.values, compared.truth)
+    )
     figures = asdict(image_errors(picture, truth, compared.mask))
     return FrameScore(protocol.name, figures, compared.coverage, picture, compared.mask)
 

@@ -52,8 +52,9 @@ class SequenceMeter:
         """
         both = mask & np.isfinite(depth) & (depth > 0) & np.isfinite(truth) & (truth > 0)
         if both.any():
-            self.add_log_errors(np.log(depth[both].astype(np.float64)) - np.log(truth[both].astype(np.float64)), both,
-                                stamp)
+            self.add_log_errors(
+                np.log(depth[both].astype(np.float64)) - np.log(truth[both].astype(np.float64)), both, stamp
+            )
 
     def add_log_errors(self, errors: NDArray[np.float64], mask: Mask, stamp: float) -> None:
         """The next frame by ln depth - ln truth (N,) of the N pixels of `mask` (H, W), at least one."""

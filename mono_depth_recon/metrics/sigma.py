@@ -15,8 +15,9 @@ from .depth_map import both_known
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def calibration_curve(error: NDArray[np.floating], sigma: NDArray[np.floating],
-                      nominal: tuple[float, ...] = NOMINAL) -> NDArray[np.float64]:
+def calibration_curve(
+    error: NDArray[np.floating], sigma: NDArray[np.floating], nominal: tuple[float, ...] = NOMINAL
+) -> NDArray[np.float64]:
     """The shares of errors (N,) within the central intervals of a normal distribution of sigma (N,), for each share.
 
     An honest sigma answers `nominal`; less is overconfident. DataError for none, or as many of one as of the other.
@@ -75,20 +76,27 @@ class Sparsification:
         return float(np.sum((gap[1:] + gap[:-1]) / 2 * np.diff(self.removed)))
 
 
-def sigma_calibration(depth: NDArray[np.floating], sigma: NDArray[np.floating], truth: NDArray[np.floating],
-                      mask: Mask | None = None) -> SigmaCalibration:
+def sigma_calibration(
+    depth: NDArray[np.floating], sigma: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None
+) -> SigmaCalibration:
     """Compares sigma with the error of depth, all (H, W) in metres, on `mask` or wherever truth is known.
 
     No alignment: an error of scale is an error. Raises DataError as `depth_metrics` does, and where sigma is not
     finite and at least 0 beside a compared depth.
     """
     error, s = sigma_errors(depth, sigma, truth, mask)
-    return SigmaCalibration(coverage_1=float(np.mean(error <= s)), coverage_2=float(np.mean(error <= 2 * s)),
-                            spearman=spearman(s, error), ause=sparsification(error, s).ause, pixels=error.size)
+    return SigmaCalibration(
+        coverage_1=float(np.mean(error <= s)),
+        coverage_2=float(np.mean(error <= 2 * s)),
+        spearman=spearman(s, error),
+        ause=sparsification(error, s).ause,
+        pixels=error.size,
+    )
 
 
-def sigma_errors(depth: NDArray[np.floating], sigma: NDArray[np.floating], truth: NDArray[np.floating],
-                 mask: Mask | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sigma_errors(
+    depth: NDArray[np.floating], sigma: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """|depth - truth| and sigma (N,) of the pixels that `sigma_calibration` compares. Raises DataError as it does."""
     if sigma.shape != depth.shape:
         raise DataError(f"sigma must have the shape of depth, {depth.shape}, got {sigma.shape}")

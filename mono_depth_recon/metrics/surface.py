@@ -37,9 +37,11 @@ class SurfaceMetrics:
 
     def text(self) -> str:
         """One line for people."""
-        return (f"F-score {self.f_score:.3f} at {100 * self.threshold:g} cm (precision {self.precision:.3f}, recall "
-                f"{self.recall:.3f}), accuracy {100 * self.accuracy:.2f} cm, completeness "
-                f"{100 * self.completeness:.2f} cm, Chamfer {100 * self.chamfer:.2f} cm")
+        return (
+            f"F-score {self.f_score:.3f} at {100 * self.threshold:g} cm (precision {self.precision:.3f}, recall "
+            f"{self.recall:.3f}), accuracy {100 * self.accuracy:.2f} cm, completeness "
+            f"{100 * self.completeness:.2f} cm, Chamfer {100 * self.chamfer:.2f} cm"
+        )
 
 
 def surface_metrics(made: Surface, truth: Surface, threshold: float = 0.05, samples: int = 50000) -> SurfaceMetrics:

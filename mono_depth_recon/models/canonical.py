@@ -103,21 +103,27 @@ def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepth
     Nobody publishes weights of it for depth: they come from `training/configs/unetpp_resnext50.yaml`.
     """
     if not settings.checkpoint:
-        raise ModelError("unetpp_resnext50 has no published weights: train them (python -m training.train_unetpp "
-                         "--config training/configs/unetpp_resnext50.yaml, then python -m training.export_unetpp) and "
-                         "set model.checkpoint to the card (.json) that comes out")
+        raise ModelError(
+            "unetpp_resnext50 has no published weights: train them (python -m training.train_unetpp "
+            "--config training/configs/unetpp_resnext50.yaml, then python -m training.export_unetpp) and "
+            "set model.checkpoint to the card (.json) that comes out"
+        )
     card = load_card(Path(settings.checkpoint).expanduser())
     if card.encoder != RESNEXT50:
-        raise ModelError(f"unetpp_resnext50 needs a card whose encoder is {RESNEXT50}, {card.path} is "
-                         f"{card.name} ({card.encoder}): set model.name to that model, or name another card")
+        raise ModelError(
+            f"unetpp_resnext50 needs a card whose encoder is {RESNEXT50}, {card.path} is "
+            f"{card.name} ({card.encoder}): set model.name to that model, or name another card"
+        )
     return load_canonical(card.path, settings, threads)
 
 
 def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -> Network:
     """The card's network for the runtimes; a stochastic one draws new dropout on every run. Raises ModelError."""
     if stochastic and not card.dropout:
-        raise ModelError(f"model.uncertainty mc_dropout needs a network with dropout, {card.name} has none: train one "
-                         "with network.dropout above 0 (unetpp_resnext50 has it), or set model.uncertainty to flip")
+        raise ModelError(
+            f"model.uncertainty mc_dropout needs a network with dropout, {card.name} has none: train one "
+            "with network.dropout above 0 (unetpp_resnext50 has it), or set model.uncertainty to flip"
+        )
 
     def build() -> Any:
         from .unetpp import load_unetpp, sample_dropout
@@ -128,8 +134,15 @@ def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -
     def preprocess(rgb: Rgb) -> NDArray[np.float32]:
         return _normalised(card, [rgb], card.input_size(rgb.shape[1], rgb.shape[0], short_side))
 
-    return Network(card.name, card.fingerprint, build, card.weights_path, None if stochastic else card.onnx_path,
-                   stochastic, preprocess)
+    return Network(
+        card.name,
+        card.fingerprint,
+        build,
+        card.weights_path,
+        None if stochastic else card.onnx_path,
+        stochastic,
+        preprocess,
+    )
 
 
 def _normalised(card: ModelCard, images: Sequence[Rgb], size: tuple[int, int]) -> NDArray[np.float32]:

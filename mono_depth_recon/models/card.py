@@ -119,8 +119,9 @@ def load_card(path: Path | str) -> ModelCard:
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights"
-                         ) from error
+        raise ModelError(
+            f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights"
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"model card {path} must be JSON text, got: {error}") from error
     if not isinstance(text, dict) or text.get("format") != FORMAT:
@@ -140,14 +141,24 @@ def _card(path: Path, read: _Reader) -> ModelCard:
         raise read.error("range_m", "0 < nearest < farthest", [low, high])
     mean, std = read.numbers("normalisation.mean", 3), read.positive("normalisation.std", 3)
     focal = read.positive("canonical_focal_px", 1)
-    return ModelCard(path=path, name=read.string("name"), encoder=read.string("architecture.encoder"),
-                     decoder_channels=read.counts("architecture.decoder_channels"),
-                     input_width=width, input_height=height, multiple=multiple,
-                     mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]),
-                     canonical_focal_px=focal[0], range_m=(low, high), text=read.text,
-                     dropout=_dropout(read), sigma_fits=_sigma_fits(read),
-                     attention=read.choice("architecture.attention", ("none", "scse")),
-                     form=read.choice("output.form", ("log", "linear")))
+    return ModelCard(
+        path=path,
+        name=read.string("name"),
+        encoder=read.string("architecture.encoder"),
+        decoder_channels=read.counts("architecture.decoder_channels"),
+        input_width=width,
+        input_height=height,
+        multiple=multiple,
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        canonical_focal_px=focal[0],
+        range_m=(low, high),
+        text=read.text,
+        dropout=_dropout(read),
+        sigma_fits=_sigma_fits(read),
+        attention=read.choice("architecture.attention", ("none", "scse")),
+        form=read.choice("output.form", ("log", "linear")),
+    )
 
 
 def _dropout(read: _Reader) -> float:

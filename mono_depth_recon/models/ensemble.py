@@ -101,8 +101,9 @@ def member_names(name: str) -> list[str]:
     """The members of `ensemble:<a>+<b>[+...]`. Raises ModelError unless there are two or more."""
     names = [part.strip() for part in name.removeprefix(PREFIX).split("+")]
     if len(names) < 2 or not all(names):
-        raise ModelError(f"an ensemble is called {PREFIX}<a>+<b>[+...] with the names of two or more models, "
-                         f"got '{name}'")
+        raise ModelError(
+            f"an ensemble is called {PREFIX}<a>+<b>[+...] with the names of two or more models, got '{name}'"
+        )
     if nested := [part for part in names if part.startswith(PREFIX)]:
         raise ModelError(f"an ensemble holds single models, got '{nested[0]}' within '{name}'")
     return names

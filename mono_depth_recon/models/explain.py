@@ -42,8 +42,10 @@ class Region:
         """Raises DataError unless it lies in an image of width x height pixels."""
         inside = 0 <= self.x < self.x + self.width <= width and 0 <= self.y < self.y + self.height <= height
         if not inside:
-            raise DataError(f"the region must lie in the image of {width}x{height} pixels, got x {self.x}, y {self.y}, "
-                            f"width {self.width}, height {self.height}")
+            raise DataError(
+                f"the region must lie in the image of {width}x{height} pixels, got x {self.x}, y {self.y}, "
+                f"width {self.width}, height {self.height}"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
         raise ModelError(f"method must be one of {', '.join(METHODS)}, got '{method}'")
     region.check(*view[1].size)
     if not isinstance(model, _OneNetwork):
-        raise ModelError(f"explain looks into one network in one run, {model.name} is an ensemble or tells sigma: name "
-                         "one of its members, with model.uncertainty none")
+        raise ModelError(
+            f"explain looks into one network in one run, {model.name} is an ensemble or tells sigma: name "
+            "one of its members, with model.uncertainty none"
+        )
     _need("torch", "torch")
     if method != "rollout":
         _need("captum", "explain")
@@ -107,11 +111,13 @@ def _need(library: str, extra: str) -> None:
 
 def _check_fit(name: str, transformer: bool, method: str) -> None:
     if method == "gradcam" and transformer:
-        raise ModelError(f"gradcam reads the features of a convolutional network, {name} is a transformer: use rollout "
-                         "or shap")
+        raise ModelError(
+            f"gradcam reads the features of a convolutional network, {name} is a transformer: use rollout or shap"
+        )
     if method == "rollout" and not transformer:
-        raise ModelError(f"rollout reads the attention of a transformer, {name} is a convolutional network: use "
-                         "gradcam or shap")
+        raise ModelError(
+            f"rollout reads the attention of a transformer, {name} is a convolutional network: use gradcam or shap"
+        )
 
 
 class _Asked:
@@ -152,9 +158,11 @@ class _Asked:
 def _region_on_input(model: _OneNetwork, view: View, region: Region) -> NDArray[np.float32]:
     """(rows, columns) 0 to 1: the region as the network sees it, by sending it the way that images go."""
     marked = np.zeros_like(view[0])
-    marked[region.y:region.y + region.height, region.x:region.x + region.width] = 255
-    black, white, seen = (model.network_input((image, view[1]))[0].mean(axis=0, dtype=np.float64)
-                          for image in (np.zeros_like(marked), np.full_like(marked, 255), marked))
+    marked[region.y : region.y + region.height, region.x : region.x + region.width] = 255
+    black, white, seen = (
+        model.network_input((image, view[1]))[0].mean(axis=0, dtype=np.float64)
+        for image in (np.zeros_like(marked), np.full_like(marked, 255), marked)
+    )
     share = np.clip((seen - black) / (white - black), 0, 1)
     if share.sum() < 1:  # smaller than a pixel of the input
         share = share / share.max() if share.max() > 0 else np.ones_like(share)
@@ -171,8 +179,9 @@ def _grad_cam(asked: _Asked) -> Explanation:
     name, layer = _coarsest_layer(asked)
     cam = LayerGradCam(asked.farness, layer).attribute(asked.input, relu_attributions=False)
     rows, columns = cam.shape[-2:]
-    return Explanation("gradcam", asked.on_image(cam[0, 0]), True,
-                       f"{columns}x{rows} features of {name.removeprefix('network.')}")
+    return Explanation(
+        "gradcam", asked.on_image(cam[0, 0]), True, f"{columns}x{rows} features of {name.removeprefix('network.')}"
+    )
 
 
 def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
@@ -188,8 +197,11 @@ def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
 
         return hook
 
-    hooks = [layer.register_forward_hook(note(name)) for name, layer in asked.module.named_modules()
-             if not list(layer.children())]
+    hooks = [
+        layer.register_forward_hook(note(name))
+        for name, layer in asked.module.named_modules()
+        if not list(layer.children())
+    ]
     with torch.inference_mode():
         asked.module(asked.input)
     for hook in hooks:
@@ -209,8 +221,9 @@ def _shap(asked: _Asked) -> Explanation:
     from captum.attr import GradientShap
 
     flat = asked.input.flatten(2)
-    baselines = torch.cat([level[..., None, None].expand_as(asked.input)
-                           for level in (flat.mean(2), flat.amin(2), flat.amax(2))])
+    baselines = torch.cat(
+        [level[..., None, None].expand_as(asked.input) for level in (flat.mean(2), flat.amin(2), flat.amax(2))]
+    )
     noise = _SHAP_NOISE * float(asked.input.std())
     total = torch.zeros_like(asked.input)
     with _fixed_chance():
@@ -218,8 +231,9 @@ def _shap(asked: _Asked) -> Explanation:
             total += GradientShap(asked.farness).attribute(asked.input, baselines, _SHAP_SAMPLES, noise)
     values = asked.on_image(total[0].sum(0) / _SHAP_ROUNDS)
     smoothed = cv2.GaussianBlur(values, (0, 0), max(values.shape) / _SHAP_SMOOTHING)
-    return Explanation("shap", np.asarray(smoothed, np.float32), True,
-                       f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against even images")
+    return Explanation(
+        "shap", np.asarray(smoothed, np.float32), True, f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against even images"
+    )
 
 
 @contextlib.contextmanager
@@ -256,8 +270,12 @@ def _roll_out(asked: _Asked) -> Explanation:
     weights = torch.nn.functional.adaptive_avg_pool2d(asked.weights[None, None], (rows, columns)).flatten()
     shares = rollout([attention[0] for attention in chain])[special:]
     row = (weights / weights.sum()) @ shares
-    return Explanation("rollout", asked.on_image(row[special:].reshape(rows, columns)), False,
-                       f"{len(chain)} of {len(attentions)} blocks, {columns}x{rows} tokens")
+    return Explanation(
+        "rollout",
+        asked.on_image(row[special:].reshape(rows, columns)),
+        False,
+        f"{len(chain)} of {len(attentions)} blocks, {columns}x{rows} tokens",
+    )
 
 
 def rollout(attentions: list[Any]) -> Any:
@@ -278,8 +296,12 @@ def _square_tail(attentions: tuple[Any, ...]) -> list[Any]:
     """The longest run at the end of maps (1, heads, tokens, tokens) over one number of tokens."""
     tail: list[Any] = []
     for attention in reversed(attentions):
-        if attention.ndim != 4 or attention.shape[-1] != attention.shape[-2] or (
-                tail and attention.shape != tail[-1].shape) or len(attention) != 1:
+        if (
+            attention.ndim != 4
+            or attention.shape[-1] != attention.shape[-2]
+            or (tail and attention.shape != tail[-1].shape)
+            or len(attention) != 1
+        ):
             break
         tail.append(attention)
     return tail[::-1]

@@ -98,15 +98,18 @@ def obtain(source: HubSource, name: str) -> Path:
     try:
         from huggingface_hub.errors import EntryNotFoundError, HFValidationError
     except ImportError as error:
-        raise ModelError(f"the weights of {name} are not in {cache_folder()}, and huggingface_hub, which fetches them, "
-                         f"is not installed: pip install 'mono_depth_recon[torch]', then {source.fetch_command}"
-                         ) from error
+        raise ModelError(
+            f"the weights of {name} are not in {cache_folder()}, and huggingface_hub, which fetches them, "
+            f"is not installed: pip install 'mono_depth_recon[torch]', then {source.fetch_command}"
+        ) from error
     try:
         return _download(source)
     except (OSError, EntryNotFoundError, HFValidationError) as error:  # OSError: network, server, disk
-        raise ModelError(f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
-                         f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
-                         "name their folder by model.checkpoint") from error
+        raise ModelError(
+            f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
+            f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
+            "name their folder by model.checkpoint"
+        ) from error
 
 
 def _download(source: HubSource) -> Path:
@@ -121,8 +124,10 @@ def _download(source: HubSource) -> Path:
     _fetch_first((PROCESSOR,), fetch)
     found = _fetch_first(_WEIGHTS, fetch)
     if found is None:
-        raise ModelError(f"https://huggingface.co/{source.repo} at {source.revision} holds none of "
-                         f"{', '.join(_WEIGHTS)}: name another checkpoint")
+        raise ModelError(
+            f"https://huggingface.co/{source.repo} at {source.revision} holds none of "
+            f"{', '.join(_WEIGHTS)}: name another checkpoint"
+        )
     if found.suffix == ".json":
         for shard in _shards(found):
             fetch(shard.name)
@@ -163,8 +168,10 @@ def local_files(path: Path) -> WeightFiles:
     """
     if path.is_file():
         if path.suffix not in (".safetensors", ".bin", ".pt", ".pth"):
-            raise ModelError(f"{path} must be a file of weights (.safetensors, .bin, .pt, .pth) or the folder of a "
-                             "transformers model")
+            raise ModelError(
+                f"{path} must be a file of weights (.safetensors, .bin, .pt, .pth) or the folder of a "
+                "transformers model"
+            )
         return WeightFiles(path, (path,))
     if not path.is_dir():
         raise ModelError(f"{path} does not exist: name the folder of a transformers model ({CONFIG}, {_WEIGHTS[0]})")

@@ -21,8 +21,13 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _DEFAULTS: dict[Kind, dict[str, Any]] = {
     "dpt": {"size": 384, "resample": 3, "ensure_multiple_of": 1, "keep_aspect_ratio": False},
     "glpn": {"size": 0, "resample": 2, "ensure_multiple_of": 32, "keep_aspect_ratio": True, "do_normalize": False},
-    "zoedepth": {"size": {"height": 384, "width": 512}, "resample": 2, "ensure_multiple_of": 32,
-                 "keep_aspect_ratio": True, "do_pad": True},
+    "zoedepth": {
+        "size": {"height": 384, "width": 512},
+        "resample": 2,
+        "ensure_multiple_of": 32,
+        "keep_aspect_ratio": True,
+        "do_pad": True,
+    },
     "depth_pro": {"size": 1536, "resample": 2, "ensure_multiple_of": 1, "keep_aspect_ratio": False},
 }
 
@@ -109,8 +114,10 @@ def read_rule(settings: Mapping[str, Any], where: str) -> InputRule:
     name = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
     kind = next((kind for start, kind in _PROCESSORS.items() if name.startswith(start)), None)
     if kind is None:
-        raise ModelError(f"{where}: image processor '{name}' is not supported, expected that of "
-                         f"{', '.join(_PROCESSORS)}: give the preprocessor_config.json of such a model")
+        raise ModelError(
+            f"{where}: image processor '{name}' is not supported, expected that of "
+            f"{', '.join(_PROCESSORS)}: give the preprocessor_config.json of such a model"
+        )
     values = {**_DEFAULTS[kind], **settings}
     if kind == "glpn":
         values["ensure_multiple_of"] = values.get("size_divisor") or 32
@@ -124,8 +131,17 @@ def read_rule(settings: Mapping[str, Any], where: str) -> InputRule:
     if kernel is None:
         raise ModelError(f"{where}: 'resample' must be one of {sorted(KERNELS)}, got {values['resample']!r}")
     gain, bias = _normalisation(values, where)
-    return InputRule(kind, height, width, max(1, round(multiple)),
-                     bool(values["keep_aspect_ratio"]), kernel, bool(values.get("do_pad")), gain, bias)
+    return InputRule(
+        kind,
+        height,
+        width,
+        max(1, round(multiple)),
+        bool(values["keep_aspect_ratio"]),
+        kernel,
+        bool(values.get("do_pad")),
+        gain,
+        bias,
+    )
 
 
 def with_short_side(rule: InputRule, short_side: int, network_multiple: int, name: str) -> InputRule:
@@ -136,8 +152,10 @@ def with_short_side(rule: InputRule, short_side: int, network_multiple: int, nam
     if not short_side:
         return rule
     if rule.kind == "depth_pro" and short_side != rule.height:
-        raise ModelError(f"{name} takes images of {rule.width}x{rule.height} only: leave model.input_size at 0, or "
-                         "choose a smaller model")
+        raise ModelError(
+            f"{name} takes images of {rule.width}x{rule.height} only: leave model.input_size at 0, or "
+            "choose a smaller model"
+        )
     return replace(rule, short_side=short_side, multiple=math.lcm(rule.multiple, network_multiple))
 
 

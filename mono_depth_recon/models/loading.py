@@ -30,8 +30,10 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
     if name.startswith(HF):
         return load_named(settings, threads, {row.hub.repo.lower(): row for row in CHECKPOINTS.values()})
     if name not in MODELS:
-        raise ModelError(f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
-                         f"{HF}<id or folder>, {PREFIX}<a>+<b>)")
+        raise ModelError(
+            f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
+            f"{HF}<id or folder>, {PREFIX}<a>+<b>)"
+        )
     spec = MODELS[name]
     _check_output(spec, settings.output)
     return spec.load(settings, threads)
@@ -39,8 +41,10 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
 
 def _check_output(spec: ModelSpec, asked: str) -> None:
     if asked not in ("auto", spec.output):
-        raise ModelError(f"{spec.name} answers {spec.output}, model.output asks for {asked}: leave it at auto; metres "
-                         "of a relative model come by scale.source")
+        raise ModelError(
+            f"{spec.name} answers {spec.output}, model.output asks for {asked}: leave it at auto; metres "
+            "of a relative model come by scale.source"
+        )
 
 
 def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0) -> Ensemble:
@@ -52,12 +56,28 @@ def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0)
     """
     paths = settings.checkpoint.split(os.pathsep) if settings.checkpoint else [""] * len(names)
     if len(paths) != len(names):
-        raise ModelError(f"model.checkpoint of an ensemble holds one path per member, separated by '{os.pathsep}' "
-                         f"(empty = the table's weights): expected {len(names)}, got {len(paths)}")
+        raise ModelError(
+            f"model.checkpoint of an ensemble holds one path per member, separated by '{os.pathsep}' "
+            f"(empty = the table's weights): expected {len(names)}, got {len(paths)}"
+        )
     pairs = list(zip(names, paths, strict=True))
     if len(set(pairs)) < len(pairs):
-        raise ModelError(f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
-                         f"checkpoints {', '.join(path or 'of the table' for path in paths)}")
-    return Ensemble([load_model(replace(settings, name=name, checkpoint=path, uncertainty="none",
-                                        output=settings.output if name.startswith("hf:") else "auto"), threads)
-                     for name, path in pairs])
+        raise ModelError(
+            f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
+            f"checkpoints {', '.join(path or 'of the table' for path in paths)}"
+        )
+    return Ensemble(
+        [
+            load_model(
+                replace(
+                    settings,
+                    name=name,
+                    checkpoint=path,
+                    uncertainty="none",
+                    output=settings.output if name.startswith("hf:") else "auto",
+                ),
+                threads,
+            )
+            for name, path in pairs
+        ]
+    )

@@ -46,8 +46,9 @@ def bilinear_corners(rgb: Rgb, size: tuple[int, int]) -> NDArray[np.float32]:
     return wide
 
 
-def normalised(pixels: NDArray[Any], gain: Sequence[float], bias: Sequence[float],
-               out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+def normalised(
+    pixels: NDArray[Any], gain: Sequence[float], bias: Sequence[float], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """(rows, columns, 3) -> (3, rows, columns) float32 = pixels * gain + bias; a table for whole grey levels."""
     import cv2
 

@@ -46,5 +46,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _broken(path: Path) -> ModelError:
-    return ModelError(f"weights {path} must be a whole safetensors file, got {path.stat().st_size} bytes that are cut "
-                      "off or something else: copy the file again")
+    return ModelError(
+        f"weights {path} must be a whole safetensors file, got {path.stat().st_size} bytes that are cut "
+        "off or something else: copy the file again"
+    )

@@ -27,26 +27,42 @@ def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
 
 def _depth_anything(size: str, revision: str, size_mb: float) -> Checkpoint:
     free = size == "small"
-    return Checkpoint(f"depth_anything_v2_{size}",
-                      HubSource(f"depth-anything/Depth-Anything-V2-{size.capitalize()}-hf", revision, size_mb),
-                      "depth_anything", "relative_disparity", "Apache-2.0" if free else _NONCOMMERCIAL, not free)
+    return Checkpoint(
+        f"depth_anything_v2_{size}",
+        HubSource(f"depth-anything/Depth-Anything-V2-{size.capitalize()}-hf", revision, size_mb),
+        "depth_anything",
+        "relative_disparity",
+        "Apache-2.0" if free else _NONCOMMERCIAL,
+        not free,
+    )
 
 
 def _depth_anything_metric(place: str, size: str, revision: str, size_mb: float) -> Checkpoint:
     free = size == "small"
     name = f"depth-anything/Depth-Anything-V2-Metric-{place.capitalize()}-{size.capitalize()}-hf"
     licence = f"{'Apache-2.0' if free else _NONCOMMERCIAL} (assumed, its card has no tag)"
-    return Checkpoint(f"depth_anything_v2_metric_{place}_{size}", HubSource(name, revision, size_mb), "depth_anything",
-                      "metric_depth", licence, not free, _HYPERSIM if place == "indoor" else _VKITTI)
+    return Checkpoint(
+        f"depth_anything_v2_metric_{place}_{size}",
+        HubSource(name, revision, size_mb),
+        "depth_anything",
+        "metric_depth",
+        licence,
+        not free,
+        _HYPERSIM if place == "indoor" else _VKITTI,
+    )
 
 
 # A revision that is no full commit is one that no public listing showed in full (see hub_configs/).
 CHECKPOINTS: dict[str, Checkpoint] = {
     row.name: row
     for row in (
-        Checkpoint("midas_dpt_hybrid",
-                   HubSource("Intel/dpt-hybrid-midas", "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", 490),
-                   "dpt", "relative_disparity", "Apache-2.0"),
+        Checkpoint(
+            "midas_dpt_hybrid",
+            HubSource("Intel/dpt-hybrid-midas", "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", 490),
+            "dpt",
+            "relative_disparity",
+            "Apache-2.0",
+        ),
         _depth_anything("small", "5426e4f0f36572d16453bbda7a8389317b1bef99", 99.2),
         _depth_anything("base", "b1958afc87fb45a9e3746cb387596094de553ed8", 390),
         _depth_anything("large", "7581137eff8d4e94f6e796d3baea0e9fa79b22d2", 1340),
@@ -56,12 +72,30 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         _depth_anything_metric("outdoor", "small", "2fd93bd764b15eea94dcf7763bba7ddc25007d0f", 99.2),
         _depth_anything_metric("outdoor", "base", "5b575fded0346068343a6d96d0ce3ab6dbc9fb49", 390),
         _depth_anything_metric("outdoor", "large", "f79cc1bbf3f54d8d5737789127a6e88f49c13bd7", 1340),
-        Checkpoint("glpn_nyu", HubSource("vinvino02/glpn-nyu", "cb8ce03174424af9a3315da175ead88667f0578c", 245),
-                   "glpn", "metric_depth", "Apache-2.0", focal=_NYU),
-        Checkpoint("zoedepth_nyu", HubSource("Intel/zoedepth-nyu", "52ae69caf7896c927909b3ceab4249c235e16dc1", 1380),
-                   "zoedepth", "metric_depth", "MIT", focal=_NYU_WHOLE),
-        Checkpoint("depth_pro", HubSource("apple/DepthPro-hf", "de816c8", 1904), "depth_pro", "metric_depth",
-                   "Apple AMLR (research only)", True),
+        Checkpoint(
+            "glpn_nyu",
+            HubSource("vinvino02/glpn-nyu", "cb8ce03174424af9a3315da175ead88667f0578c", 245),
+            "glpn",
+            "metric_depth",
+            "Apache-2.0",
+            focal=_NYU,
+        ),
+        Checkpoint(
+            "zoedepth_nyu",
+            HubSource("Intel/zoedepth-nyu", "52ae69caf7896c927909b3ceab4249c235e16dc1", 1380),
+            "zoedepth",
+            "metric_depth",
+            "MIT",
+            focal=_NYU_WHOLE,
+        ),
+        Checkpoint(
+            "depth_pro",
+            HubSource("apple/DepthPro-hf", "de816c8", 1904),
+            "depth_pro",
+            "metric_depth",
+            "Apple AMLR (research only)",
+            True,
+        ),
     )
 }
 
@@ -77,19 +111,40 @@ def _focal_text(row: Checkpoint) -> str:
 
 
 def _spec(row: Checkpoint) -> ModelSpec:
-    return ModelSpec(row.name, row.output, row.licence, f"{row.hub.repo}@{row.hub.revision}",
-                     functools.partial(load_transformer, row), _focal_text(row), row.hub.size_mb, row.hub,
-                     row.noncommercial)
+    return ModelSpec(
+        row.name,
+        row.output,
+        row.licence,
+        f"{row.hub.repo}@{row.hub.revision}",
+        functools.partial(load_transformer, row),
+        _focal_text(row),
+        row.hub.size_mb,
+        row.hub,
+        row.noncommercial,
+    )
 
 
 _CANONICAL = "that of its card: metres are scaled by the camera's own over it"
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec("unetpp_mobile", "metric_depth", "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)",
-                  "embedded", _load_unetpp_mobile, _CANONICAL, 3.1),
-        ModelSpec("unetpp_resnext50", "metric_depth", "Apache-2.0 (that of your weights)", "to be trained",
-                  load_unetpp_resnext50, _CANONICAL),
+        ModelSpec(
+            "unetpp_mobile",
+            "metric_depth",
+            "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)",
+            "embedded",
+            _load_unetpp_mobile,
+            _CANONICAL,
+            3.1,
+        ),
+        ModelSpec(
+            "unetpp_resnext50",
+            "metric_depth",
+            "Apache-2.0 (that of your weights)",
+            "to be trained",
+            load_unetpp_resnext50,
+            _CANONICAL,
+        ),
         *(_spec(row) for row in CHECKPOINTS.values()),
     )
 }

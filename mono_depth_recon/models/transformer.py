@@ -76,8 +76,9 @@ class TransformerDepthModel:
 
     stochastic = False
 
-    def __init__(self, name: str, output: Output, rule: InputRule, focal: Focal | None, network: Network,
-                 runtime: Runtime) -> None:
+    def __init__(
+        self, name: str, output: Output, rule: InputRule, focal: Focal | None, network: Network, runtime: Runtime
+    ) -> None:
         self.name, self.output = name, output
         self.rule, self.focal, self.network = rule, focal, network
         self.runtime = runtime
@@ -131,12 +132,17 @@ def load_transformer(checkpoint: Checkpoint, settings: ModelConfig, threads: int
     committed = read_json(checkpoint.committed)
     config = read_json(files.config) if files.config else committed["config"]
     if config.get("model_type") != checkpoint.kind:
-        raise ModelError(f"{place} holds a model of type {config.get('model_type')!r}, {checkpoint.name} is "
-                         f"{checkpoint.kind!r}: set model.name to that model, or name another folder")
+        raise ModelError(
+            f"{place} holds a model of type {config.get('model_type')!r}, {checkpoint.name} is "
+            f"{checkpoint.kind!r}: set model.name to that model, or name another folder"
+        )
     _check_meaning(config, committed["config"], place, checkpoint.name)
     processor = read_json(files.processor) if files.processor else committed["preprocessor"]
-    return _opened(_Parts(checkpoint.name, checkpoint.output, files, config, processor, checkpoint.focal,
-                          checkpoint.hub.revision), settings, threads)
+    return _opened(
+        _Parts(checkpoint.name, checkpoint.output, files, config, processor, checkpoint.focal, checkpoint.hub.revision),
+        settings,
+        threads,
+    )
 
 
 def _check_meaning(config: Mapping[str, Any], published: Mapping[str, Any], place: Path, name: str) -> None:
@@ -148,8 +154,10 @@ def _check_meaning(config: Mapping[str, Any], published: Mapping[str, Any], plac
         return
     for key in ("max_depth", "is_hybrid"):
         if key in config and key in published and config[key] != published[key]:
-            raise ModelError(f"{place} is not {name}: its {CONFIG} says {key} {config[key]!r}, published is "
-                             f"{published[key]!r}: set model.name to the model of these weights, or to hf:{place}")
+            raise ModelError(
+                f"{place} is not {name}: its {CONFIG} says {key} {config[key]!r}, published is "
+                f"{published[key]!r}: set model.name to the model of these weights, or to hf:{place}"
+            )
     if _width(config) != _width(published):
         for path in sorted(CONFIGS.glob("*.json")):  # a sibling of another size may be under another licence
             its = read_json(path)["config"]
@@ -176,17 +184,21 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
     """
     text = settings.name.removeprefix(HF)
     if settings.output == "auto":
-        raise ModelError(f"{settings.name} does not say what it answers: set model.output to metric_depth or "
-                         "relative_disparity")
+        raise ModelError(
+            f"{settings.name} does not say what it answers: set model.output to metric_depth or relative_disparity"
+        )
     if settings.checkpoint:
-        raise ModelError(f"{settings.name} names its own weights: leave model.checkpoint empty, "
-                         f"got '{settings.checkpoint}'")
+        raise ModelError(
+            f"{settings.name} names its own weights: leave model.checkpoint empty, got '{settings.checkpoint}'"
+        )
     folder, source, row = Path(text).expanduser(), None, None
     if not (text and folder.exists()):
         source = None if text.startswith((".", "/", "~")) else parse_source(text)
         if source is None:
-            raise ModelError(f"{settings.name} must be hf: and the folder of a transformers model or its id "
-                             "organisation/name[@revision] on the hub; there is no such folder")
+            raise ModelError(
+                f"{settings.name} must be hf: and the folder of a transformers model or its id "
+                "organisation/name[@revision] on the hub; there is no such folder"
+            )
         row = table.get(source.repo.lower())
         if row is not None:
             check_licence(row, settings)
@@ -195,16 +207,29 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
     if files.config is None or files.processor is None:
         lacking = PROCESSOR if files.config else CONFIG
         raise ModelError(f"{folder} holds no {lacking}, which says how the network is fed: copy the whole model")
-    return _opened(_Parts(settings.name, settings.output, files, read_json(files.config), read_json(files.processor),
-                          row.focal if row else None, source.revision if source else ""), settings, threads)
+    return _opened(
+        _Parts(
+            settings.name,
+            settings.output,
+            files,
+            read_json(files.config),
+            read_json(files.processor),
+            row.focal if row else None,
+            source.revision if source else "",
+        ),
+        settings,
+        threads,
+    )
 
 
 def check_licence(checkpoint: Checkpoint, settings: ModelConfig) -> None:
     """ModelError for weights that forbid commercial use, unless `model.accept_noncommercial`."""
     if checkpoint.noncommercial and not settings.accept_noncommercial:
-        raise ModelError(f"the weights of {checkpoint.name} ({checkpoint.hub.repo}) are under {checkpoint.licence}, "
-                         "which forbids commercial use: set model.accept_noncommercial to true where that is right, "
-                         "or choose another model")
+        raise ModelError(
+            f"the weights of {checkpoint.name} ({checkpoint.hub.repo}) are under {checkpoint.licence}, "
+            "which forbids commercial use: set model.accept_noncommercial to true where that is right, "
+            "or choose another model"
+        )
 
 
 @dataclass(frozen=True)
@@ -222,8 +247,10 @@ class _Parts:
 
 def _opened(parts: _Parts, settings: ModelConfig, threads: int) -> TransformerDepthModel:
     if settings.uncertainty == "mc_dropout":
-        raise ModelError(f"model.uncertainty mc_dropout needs a network with dropout, {parts.name} has none: choose "
-                         "unetpp_resnext50, or set model.uncertainty to flip")
+        raise ModelError(
+            f"model.uncertainty mc_dropout needs a network with dropout, {parts.name} has none: choose "
+            "unetpp_resnext50, or set model.uncertainty to flip"
+        )
     _check_output(parts)
     for path in parts.files.weights:
         if path.suffix == ".safetensors":
@@ -231,8 +258,9 @@ def _opened(parts: _Parts, settings: ModelConfig, threads: int) -> TransformerDe
     published = read_rule(parts.processor, str(parts.files.processor or parts.name))
     rule = with_short_side(published, settings.input_size, _multiple(parts.config), parts.name)
     network = _network(parts, rule)
-    return TransformerDepthModel(parts.name, parts.output, rule, parts.focal, network,
-                                 open_runtime(network, settings, threads))
+    return TransformerDepthModel(
+        parts.name, parts.output, rule, parts.focal, network, open_runtime(network, settings, threads)
+    )
 
 
 def _network(parts: _Parts, rule: InputRule) -> Network:
@@ -241,10 +269,16 @@ def _network(parts: _Parts, rule: InputRule) -> Network:
 
         return load_network(parts.config, parts.files, parts.name)
 
-    identity = "\n".join((json.dumps(parts.config, sort_keys=True), fingerprint(parts.files), parts.revision,
-                          _library_version()))
-    return Network(parts.name, hashlib.sha256(identity.encode()).hexdigest(), build, parts.files.place,
-                   preprocess=lambda rgb: _as_batch(rule, rgb))
+    identity = "\n".join(
+        (json.dumps(parts.config, sort_keys=True), fingerprint(parts.files), parts.revision, _library_version())
+    )
+    return Network(
+        parts.name,
+        hashlib.sha256(identity.encode()).hexdigest(),
+        build,
+        parts.files.place,
+        preprocess=lambda rgb: _as_batch(rule, rgb),
+    )
 
 
 def _as_batch(rule: InputRule, rgb: Rgb) -> NDArray[np.float32]:
@@ -261,8 +295,10 @@ def _check_output(parts: _Parts) -> None:
         relative = False
     says = {True: "relative_disparity", False: "metric_depth", None: parts.output}[relative]
     if says != parts.output:
-        raise ModelError(f"{parts.files.place} answers {says} by its {CONFIG}, {parts.name} is asked for "
-                         f"{parts.output}: name the weights or model.output that fit")
+        raise ModelError(
+            f"{parts.files.place} answers {says} by its {CONFIG}, {parts.name} is asked for "
+            f"{parts.output}: name the weights or model.output that fit"
+        )
 
 
 def _multiple(config: Mapping[str, Any]) -> int:

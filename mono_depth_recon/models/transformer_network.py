@@ -43,12 +43,15 @@ def build_skeleton(config: Mapping[str, Any], where: str) -> nn.Module:
         from transformers import AutoModelForDepthEstimation
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     except ImportError as error:
-        raise ModelError("the model needs the library transformers, which is not installed: "
-                         "pip install 'mono_depth_recon[torch]'") from error
+        raise ModelError(
+            "the model needs the library transformers, which is not installed: pip install 'mono_depth_recon[torch]'"
+        ) from error
     kind = config.get("model_type")
     if kind not in CONFIG_MAPPING:
-        raise ModelError(f"{where}: transformers {transformers.__version__} has no architecture '{kind}': install a "
-                         "newer transformers; code from a checkpoint is never run")
+        raise ModelError(
+            f"{where}: transformers {transformers.__version__} has no architecture '{kind}': install a "
+            "newer transformers; code from a checkpoint is never run"
+        )
     try:
         with torch.device("meta"), _quiet():
             model: nn.Module = AutoModelForDepthEstimation.from_config(CONFIG_MAPPING[kind].from_dict(dict(config)))
@@ -62,8 +65,12 @@ def load_network(config: Mapping[str, Any], files: WeightFiles, name: str) -> Pr
     skeleton: Any = build_skeleton(config, str(files.config or files.place))
     with _quiet():
         model, report = type(skeleton).from_pretrained(
-            None, config=skeleton.config, state_dict=read_weights(files.weights), output_loading_info=True,
-            ignore_mismatched_sizes=True)  # told below, in one line
+            None,
+            config=skeleton.config,
+            state_dict=read_weights(files.weights),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )  # told below, in one line
     _check(report, files, name, len(skeleton.state_dict()))
     return PredictedDepth(_adapted(model.float().eval()))
 
@@ -81,16 +88,23 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if path.read_bytes()[:1] not in (b"\x80", b"P"):  # neither a pickle nor a zip archive
-            raise ModelError(f"weights {path} must be a torch file, got {path.stat().st_size} bytes of something else: "
-                             "copy the file again") from error
-        raise ModelError(f"weights {path} are refused: the pickle wants more than tensors, and could run code. "
-                         "Convert them to safetensors where you trust them") from error
+            raise ModelError(
+                f"weights {path} must be a torch file, got {path.stat().st_size} bytes of something else: "
+                "copy the file again"
+            ) from error
+        raise ModelError(
+            f"weights {path} are refused: the pickle wants more than tensors, and could run code. "
+            "Convert them to safetensors where you trust them"
+        ) from error
     except (RuntimeError, EOFError) as error:
-        raise ModelError(f"weights {path} must be a whole torch file, got {path.stat().st_size} bytes "
-                         f"({_first_line(error)}): copy the file again") from error
+        raise ModelError(
+            f"weights {path} must be a whole torch file, got {path.stat().st_size} bytes "
+            f"({_first_line(error)}): copy the file again"
+        ) from error
     except OSError as error:
-        raise ModelError(f"weights {path} cannot be read ({error.strerror or error}): copy the whole file again"
-                         ) from error
+        raise ModelError(
+            f"weights {path} cannot be read ({error.strerror or error}): copy the whole file again"
+        ) from error
     if not isinstance(tree, Mapping) or not all(isinstance(value, Tensor) for value in tree.values()):
         raise ModelError(f"weights {path} must hold tensors by name, got {type(tree).__name__}: save a state_dict")
     return dict(tree)
@@ -102,9 +116,11 @@ def _check(report: Mapping[str, Any], files: WeightFiles, name: str, expected: i
     if not (missing or unknown or wrong):
         return
     example = (wrong or missing or unknown)[0]
-    raise ModelError(f"weights {files.place} are not those of {name}: of {expected} tensors {len(missing)} are "
-                     f"missing and {len(wrong)} have another shape, {len(unknown)} are unknown, such as '{example}': "
-                     "name the folder of that model")
+    raise ModelError(
+        f"weights {files.place} are not those of {name}: of {expected} tensors {len(missing)} are "
+        f"missing and {len(wrong)} have another shape, {len(unknown)} are unknown, such as '{example}': "
+        "name the folder of that model"
+    )
 
 
 def _adapted(model: Any) -> nn.Module:

@@ -33,11 +33,15 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
     if isinstance(model, Ensemble):
         if kind in ("none", "ensemble"):
             return model
-        raise ModelError(f"model.uncertainty {kind} is for one model, {model.name} is an ensemble, whose sigma is the "
-                         "spread of its members: set model.uncertainty to ensemble")
+        raise ModelError(
+            f"model.uncertainty {kind} is for one model, {model.name} is an ensemble, whose sigma is the "
+            "spread of its members: set model.uncertainty to ensemble"
+        )
     if kind == "ensemble":
-        raise ModelError(f"model.uncertainty ensemble is the spread of several models, {model.name} is one: set "
-                         f"model.name to ensemble:{model.name}+<another>, or model.uncertainty to flip")
+        raise ModelError(
+            f"model.uncertainty ensemble is the spread of several models, {model.name} is one: set "
+            f"model.name to ensemble:{model.name}+<another>, or model.uncertainty to flip"
+        )
     if kind == "flip":
         return FlipModel(model)
     return McDropoutModel(model, settings.samples) if kind == "mc_dropout" else model
@@ -114,14 +118,16 @@ class McDropoutModel(_Asking):
     def __init__(self, model: DepthModel, samples: int) -> None:
         super().__init__(model, "mc_dropout")
         if not getattr(model, "stochastic", False):
-            raise ModelError(f"model.uncertainty mc_dropout needs a network with dropout, {model.name} has none: "
-                             "choose unetpp_resnext50, or set model.uncertainty to flip")
+            raise ModelError(
+                f"model.uncertainty mc_dropout needs a network with dropout, {model.name} has none: "
+                "choose unetpp_resnext50, or set model.uncertainty to flip"
+            )
         self.samples = samples
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction with sigma per view."""
         answers = self.model.predict([view for view in batch for _ in range(self.samples)])
-        return [self._combined(answers[i:i + self.samples]) for i in range(0, len(answers), self.samples)]
+        return [self._combined(answers[i : i + self.samples]) for i in range(0, len(answers), self.samples)]
 
     def _combined(self, samples: Sequence[Prediction]) -> Prediction:
         values = np.stack([_values(sample) for sample in samples])

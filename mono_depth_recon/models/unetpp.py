@@ -75,19 +75,30 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     import segmentation_models_pytorch as smp
 
     try:
-        network = smp.UnetPlusPlus(card.encoder, encoder_weights=encoder_weights, classes=1,
-                                   encoder_depth=len(card.decoder_channels), decoder_channels=card.decoder_channels,
-                                   decoder_attention_type=None if card.attention == "none" else card.attention)
+        network = smp.UnetPlusPlus(
+            card.encoder,
+            encoder_weights=encoder_weights,
+            classes=1,
+            encoder_depth=len(card.decoder_channels),
+            decoder_channels=card.decoder_channels,
+            decoder_attention_type=None if card.attention == "none" else card.attention,
+        )
     except OSError as error:  # also what the hub's client raises without a network
-        raise ModelError(f"weights '{encoder_weights}' of encoder {card.encoder} are neither cached nor reachable "
-                         f"({_first_line(error)}): start training once with a network, which caches them, or with "
-                         "network.encoder_weights none") from error
+        raise ModelError(
+            f"weights '{encoder_weights}' of encoder {card.encoder} are neither cached nor reachable "
+            f"({_first_line(error)}): start training once with a network, which caches them, or with "
+            "network.encoder_weights none"
+        ) from error
     except (KeyError, RuntimeError, ValueError) as error:  # what smp and timm raise for names and depths they lack
-        raise ModelError(f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
-                         f"with decoder {card.decoder_channels}: {_reason(error, card.encoder)}") from error
+        raise ModelError(
+            f"model card {card.path}: segmentation_models_pytorch cannot build encoder '{card.encoder}' "
+            f"with decoder {card.decoder_channels}: {_reason(error, card.encoder)}"
+        ) from error
     if any(not parameter.numel() for parameter in network.parameters()):  # scse divides the channels by 16
-        raise ModelError(f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
-                         f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none")
+        raise ModelError(
+            f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
+            f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none"
+        )
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m, card.form)
@@ -148,10 +159,12 @@ def _check_weights(card: ModelCard, expected: dict[str, Tensor], got: dict[str, 
     if not (missing or unknown or wrong):
         return
     example = min(missing or unknown or wrong)
-    raise ModelError(f"weights {card.weights_path} are of another architecture than card {card.path.name} "
-                     f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, "
-                     f"got {len(got)}; {len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, "
-                     f"such as '{example}'")
+    raise ModelError(
+        f"weights {card.weights_path} are of another architecture than card {card.path.name} "
+        f"({card.encoder}, decoder {card.decoder_channels}): expected {len(expected)} tensors, "
+        f"got {len(got)}; {len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of another shape, "
+        f"such as '{example}'"
+    )
 
 
 def _reason(error: Exception, encoder: str) -> str:

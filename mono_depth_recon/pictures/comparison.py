@@ -15,8 +15,17 @@ from .panels import Panel, colorize_depth, compose, depth_limits, depth_panel, p
 ERROR_LIMIT = 0.5  # share of the true depth at which the colours of an error end
 HEAT_LIMIT = 0.5
 # Blue to red through near-white, even in lightness on both sides and told apart by colour-blind eyes.
-_SIGNED = ((9, 44, 116), (36, 100, 176), (108, 166, 214), (190, 216, 234), (246, 246, 244), (246, 206, 182),
-           (229, 138, 104), (195, 56, 56), (112, 6, 36))
+_SIGNED = (
+    (9, 44, 116),
+    (36, 100, 176),
+    (108, 166, 214),
+    (190, 216, 234),
+    (246, 246, 244),
+    (246, 206, 182),
+    (229, 138, 104),
+    (195, 56, 56),
+    (112, 6, 36),
+)
 _STOPS = 13
 
 
@@ -72,8 +81,15 @@ def heat_stops() -> list[str]:
     return _hex(colorize_heat(_ramp(0.0, 1.0), 1.0))
 
 
-def comparison(rgb: Rgb, truth: Depth, depths: Mapping[str, Depth], notes: Mapping[str, str], title: str,
-               limits: tuple[float, float], attribution: str = "") -> Rgb:
+def comparison(
+    rgb: Rgb,
+    truth: Depth,
+    depths: Mapping[str, Depth],
+    notes: Mapping[str, str],
+    title: str,
+    limits: tuple[float, float],
+    attribution: str = "",
+) -> Rgb:
     """One sheet of a frame, a row for each model: colour, truth, prediction, error; all depth at one scale.
 
     `depths` are metres (H, W) by model, `notes` what stands beside each caption.
@@ -82,10 +98,14 @@ def comparison(rgb: Rgb, truth: Depth, depths: Mapping[str, Depth], notes: Mappi
     ticks = [(share, f"{100 * ERROR_LIMIT * (2 * share - 1):+.0f}%") for share in (0, 0.25, 0.75, 1)] + [(0.5, "0")]
     panels = []
     for name, depth in depths.items():
-        panels += [Panel(rgb, "Colour"), depth_panel(truth, "", "Truth", limits),
-                   depth_panel(depth, notes.get(name, ""), name, limits),
-                   panel_with_bar(colorize_error(relative_error(depth, truth)), ramp, ticks, "Error",
-                                  "blue too near, red too far")]
+        panels += [
+            Panel(rgb, "Colour"),
+            depth_panel(truth, "", "Truth", limits),
+            depth_panel(depth, notes.get(name, ""), name, limits),
+            panel_with_bar(
+                colorize_error(relative_error(depth, truth)), ramp, ticks, "Error", "blue too near, red too far"
+            ),
+        ]
     return compose(panels, title, attribution, columns=4)
 
 

@@ -22,7 +22,7 @@ def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note
     picture, scale = _shrunk(rgb, _INNER)
     height, width = picture.shape[:2]
     canvas = np.full((_SIZE[1], _SIZE[0], 3), _WHITE, np.uint8)
-    canvas[_top(height):_top(height) + height, :width] = picture
+    canvas[_top(height) : _top(height) + height, :width] = picture
     return Panel(_outlined(canvas, region, scale, _top(height)), caption, note)
 
 
@@ -33,8 +33,9 @@ def answer_panel(panel: Panel, size: tuple[int, int], region: tuple[int, int, in
     return Panel(_outlined(panel.image, region, scale, top), panel.caption, note)
 
 
-def influence_panel(rgb: Rgb, values: NDArray[np.float32], signed: bool, region: tuple[int, int, int, int],
-                    caption: str, note: str = "") -> Panel:
+def influence_panel(
+    rgb: Rgb, values: NDArray[np.float32], signed: bool, region: tuple[int, int, int, int], caption: str, note: str = ""
+) -> Panel:
     """`values` (H, W) in colours over the greyed image, the region outlined, a bar of the colours beside it.
 
     Signed values: red pushes the region farther, blue nearer, at one scale for both; others from clear to yellow.
@@ -48,8 +49,8 @@ def influence_panel(rgb: Rgb, values: NDArray[np.float32], signed: bool, region:
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 2 + 96
     canvas = np.full((_SIZE[1], width + _BAR, 3), _WHITE, np.uint8)
     at = _top(height)
-    canvas[at:at + height, :width] = _outlined(_tinted(grey, fine / top, signed), region, scale)
-    _bar(canvas[at:at + height, width + 16:], signed)
+    canvas[at : at + height, :width] = _outlined(_tinted(grey, fine / top, signed), region, scale)
+    _bar(canvas[at : at + height, width + 16 :], signed)
     return Panel(canvas, caption, note)
 
 

@@ -41,7 +41,7 @@ def depth_limits(depth: Depth) -> tuple[float, float]:
 
 def _percentiles(values: Depth) -> tuple[float, float]:
     height, width = values.shape
-    sampled = values[::-(-height // _SAMPLES), ::-(-width // _SAMPLES)]
+    sampled = values[:: -(-height // _SAMPLES), :: -(-width // _SAMPLES)]
     known = sampled[np.isfinite(sampled)]
     if not len(known):
         known = values[np.isfinite(values)]
@@ -111,15 +111,23 @@ def _write_encoded(path: Path, image: NDArray[np.generic]) -> None:
     write_atomically(path, [data])
 
 
-def overview(rgb: Rgb, depth: Depth, cloud_views: Sequence[Panel], mesh_views: Sequence[Panel], title: str,
-             depth_note: str = "", attribution: str = "") -> Rgb:
+def overview(
+    rgb: Rgb,
+    depth: Depth,
+    cloud_views: Sequence[Panel],
+    mesh_views: Sequence[Panel],
+    title: str,
+    depth_note: str = "",
+    attribution: str = "",
+) -> Rgb:
     """One picture of a frame: colour, depth with its bar of metres, the views of cloud and mesh, three in a row."""
     panels = [Panel(rgb, "Camera image", f"{rgb.shape[1]} x {rgb.shape[0]}"), depth_panel(depth, depth_note)]
     return compose([*panels, *cloud_views, *mesh_views], title, attribution)
 
 
-def depth_panel(depth: Depth, note: str = "", caption: str = "Depth",
-                limits: tuple[float, float] | None = None) -> Panel:
+def depth_panel(
+    depth: Depth, note: str = "", caption: str = "Depth", limits: tuple[float, float] | None = None
+) -> Panel:
     """The depth map in colours, with a bar of metres to its right; the note says what is black, where anything is.
 
     `limits` (near, far) in metres for pictures that share one scale; by default those of this depth.
@@ -128,23 +136,25 @@ def depth_panel(depth: Depth, note: str = "", caption: str = "Depth",
     ramp = colorize_depth(np.linspace(near, far, 256, dtype=np.float32)[None], near, far)[0]
     ticks = [((metres - near) / (far - near), f"{metres:g} m") for metres in round_steps(near, far)]
     unknown = "black: unknown" if np.isnan(depth).any() else ""
-    return panel_with_bar(colorize_depth(depth, near, far), ramp, ticks, caption,
-                          ", ".join(filter(None, (note, unknown))))
+    return panel_with_bar(
+        colorize_depth(depth, near, far), ramp, ticks, caption, ", ".join(filter(None, (note, unknown)))
+    )
 
 
-def panel_with_bar(picture: Rgb, ramp: NDArray[np.uint8], ticks: Sequence[tuple[float, str]], caption: str,
-                   note: str = "") -> Panel:
+def panel_with_bar(
+    picture: Rgb, ramp: NDArray[np.uint8], ticks: Sequence[tuple[float, str]], caption: str, note: str = ""
+) -> Panel:
     """A picture with a bar of its colours to its right: `ramp` (N, 3) from low to high, ticks at shares of it."""
     picture = _resized(picture, (_CELL[0] - _BAR, _CELL[1]))
     height, width = picture.shape[:2]
     canvas = np.full((_CELL[1], width + _BAR, 3), _WHITE, np.uint8)
     left, top = width + 16, (_CELL[1] - height) // 2
-    canvas[top:top + height, :width] = picture
+    canvas[top : top + height, :width] = picture
     levels = np.linspace(len(ramp) - 1, 0, height).round().astype(np.int64)
-    canvas[top:top + height, left:left + 20] = ramp[levels][:, None]
+    canvas[top : top + height, left : left + 20] = ramp[levels][:, None]
     for share, text in ticks:
         row = top + round((1 - share) * (height - 1))
-        canvas[row, left + 20:left + 26] = _INK
+        canvas[row, left + 20 : left + 26] = _INK
         _letter(canvas, text, (left + 30, min(max(row + 6, top + 12), top + height - 2)), 17, _INK)
     return Panel(canvas, caption, note)
 
@@ -159,8 +169,10 @@ def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns:
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
         x, y = _EDGE + column * (_CELL[0] + _GAP), _TITLE + row * (_CELL[1] + _CAPTION)
-        canvas[y:y + _CELL[1], x:x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
-        below = canvas[y + _CELL[1]:y + _CELL[1] + _CAPTION, x:x + _CELL[0]]  # too long a caption ends with its panel
+        canvas[y : y + _CELL[1], x : x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
+        below = canvas[
+            y + _CELL[1] : y + _CELL[1] + _CAPTION, x : x + _CELL[0]
+        ]  # too long a caption ends with its panel
         after = _letter(below, panel.caption, (0, 27), 21, _INK, bold=True)
         _letter(below, panel.note, (after + 12, 27), 19, _GREY)
     _letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
@@ -173,7 +185,7 @@ def _fitted(image: Rgb, size: tuple[int, int], background: tuple[int, int, int])
     height, width = image.shape[:2]
     canvas = np.full((size[1], size[0], 3), background, np.uint8)
     x, y = (size[0] - width) // 2, (size[1] - height) // 2
-    canvas[y:y + height, x:x + width] = image
+    canvas[y : y + height, x : x + width] = image
     return canvas
 
 
@@ -196,8 +208,9 @@ def round_steps(near: float, far: float) -> list[float]:
     return [round(number * step, 6) for number in range(first, last + 1)]
 
 
-def _letter(canvas: Rgb, text: str, at: tuple[int, int], size: int, color: tuple[int, int, int],
-            bold: bool = False) -> int:
+def _letter(
+    canvas: Rgb, text: str, at: tuple[int, int], size: int, color: tuple[int, int, int], bold: bool = False
+) -> int:
     """Writes ASCII text with its baseline's left end at `at`, `size` pixels high, and returns the column after it."""
     import cv2
 

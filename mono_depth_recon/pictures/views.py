@@ -57,8 +57,9 @@ class _Camera:
     height: int
 
 
-def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480),
-               scene: NDArray[np.float32] | None = None) -> Rgb:
+def view_cloud(
+    cloud: Cloud, view: View, size: tuple[int, int] = (640, 480), scene: NDArray[np.float32] | None = None
+) -> Rgb:
     """A picture (height, width, 3) uint8 of the points as discs, shaded where depth jumps (eye-dome lighting).
 
     `size` is (width, height) in pixels; `scene` (N, 3) the points that the view fills the picture with, by default the
@@ -71,8 +72,13 @@ def view_cloud(cloud: Cloud, view: View, size: tuple[int, int] = (640, 480),
     return _finished(colors * _edge_shade(depth)[..., None], hit)
 
 
-def view_mesh(mesh: Mesh, view: View, size: tuple[int, int] = (640, 480), distance: float | None = None,
-              scene: NDArray[np.float32] | None = None) -> Rgb:
+def view_mesh(
+    mesh: Mesh,
+    view: View,
+    size: tuple[int, int] = (640, 480),
+    distance: float | None = None,
+    scene: NDArray[np.float32] | None = None,
+) -> Rgb:
     """A picture (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
 
     `size` is (width, height) in pixels. The view fills the picture with `scene` (N, 3), by default the mesh's vertices,
@@ -96,8 +102,10 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
     """(N, 3) float32 unit normals: the sum of the triangles' normals around each vertex, weighted by their area."""
     a, b, c = (mesh.vertices[mesh.triangles[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
-    total = np.stack([np.bincount(mesh.triangles.ravel(), np.repeat(normal[:, axis], 3), len(mesh.vertices))
-                      for axis in range(3)], axis=-1)
+    total = np.stack(
+        [np.bincount(mesh.triangles.ravel(), np.repeat(normal[:, axis], 3), len(mesh.vertices)) for axis in range(3)],
+        axis=-1,
+    )
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.divide(total, length, out=np.zeros_like(total), where=length > 0).astype(np.float32)
 
@@ -188,17 +196,21 @@ def _radii(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.float32(_RADIUS_SPACINGS) * np.minimum(spacing, 1.5 * np.quantile(spacing, 0.98))
 
 
-def _cast(camera: _Camera, mesh: Mesh,
-          ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+def _cast(
+    camera: _Camera,
+    mesh: Mesh,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
     """Per pixel (H, W): depth (inf: none), triangle, its corners' weights (3,), and the ray in scene axes (3,)."""
     import open3d as o3d
 
-    v, u = np.mgrid[:camera.height, :camera.width]
+    v, u = np.mgrid[: camera.height, : camera.width]
     pixel = np.stack([(u - camera.cx) / camera.f, (v - camera.cy) / camera.f, np.ones(u.shape)], axis=-1)
     rays = pixel @ camera.rotation
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
-                        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)))
+    scene.add_triangles(
+        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
+        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)),
+    )
     origin = np.broadcast_to(camera.eye, rays.shape)
     both = np.concatenate([origin, rays], axis=-1).astype(np.float32)
     answer = scene.cast_rays(o3d.core.Tensor.from_numpy(both))
@@ -224,7 +236,7 @@ def _edge_shade(depth: NDArray[np.float64]) -> NDArray[np.float64]:
     height, width = depth.shape
     behind = np.zeros(depth.shape)
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        neighbor = padded[step + dy * step:step + dy * step + height, step + dx * step:step + dx * step + width]
+        neighbor = padded[step + dy * step : step + dy * step + height, step + dx * step : step + dx * step + width]
         behind += np.clip(log_depth - neighbor, 0, 0.05)
     return np.exp(-_EDGE_STRENGTH * behind / 0.05)
 

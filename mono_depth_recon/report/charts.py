@@ -64,8 +64,15 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Html:
     described = "; ".join(f"{line.name}: {_span(line.y)}" for line in [*series, *beyond])
     left_out = "; ".join(f"{line.name}: {_span(line.y)}" for line in beyond)
     note = element("small", breakable(f"beyond the axis: {left_out}")) if beyond else None
-    svg = element("svg", element("desc", described), *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img",
-                  aria_label=f"{title}. {described}", xmlns="http://www.w3.org/2000/svg")
+    svg = element(
+        "svg",
+        element("desc", described),
+        *drawn,
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img",
+        aria_label=f"{title}. {described}",
+        xmlns="http://www.w3.org/2000/svg",
+    )
     return element("figure", element("figcaption", breakable(title), note), svg, class_="chart")
 
 
@@ -81,21 +88,31 @@ def readable_end(series: Sequence[Series]) -> float | None:
     return 1.06 * max(kept)
 
 
-def scatter_chart(title: str, x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis,
-                  ideal: Series, note: str) -> Html:
+def scatter_chart(
+    title: str, x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis, ideal: Series, note: str
+) -> Html:
     """Dots of pixels and the line where they should lie."""
     across = _scale(x_values, x, _LEFT, _WIDTH - _RIGHT)
     up = _scale(y_values, y, _HEIGHT - _BOTTOM, _TOP)
     dots = "".join(f"M{across(a):.1f} {up(b):.1f}h.01" for a, b in zip(x_values, y_values, strict=True))
-    svg = element("svg", _grid(across, up, x, y), _line(ideal, across, up), element("path", d=dots, class_="dots"),
-                  viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"{title}. {note}")
+    svg = element(
+        "svg",
+        _grid(across, up, x, y),
+        _line(ideal, across, up),
+        element("path", d=dots, class_="dots"),
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img",
+        aria_label=f"{title}. {note}",
+    )
     return element("figure", element("figcaption", breakable(title), element("small", note)), svg, class_="chart")
 
 
 def legend(names: Sequence[tuple[str, str]]) -> Html:
     """Names beside their colours: (name, style)."""
-    items = [element("li", element("i", class_=style, aria_hidden="true"), element("span", breakable(name)))
-             for name, style in names]
+    items = [
+        element("li", element("i", class_=style, aria_hidden="true"), element("span", breakable(name)))
+        for name, style in names
+    ]
     return element("ul", items, class_="legend")
 
 
@@ -116,24 +133,33 @@ def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> _Sc
     if not low < high:
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
     room = 0.06 * (high - low)
-    return _Scale(low if axis.least is not None else low - room, high if axis.most is not None else high + room, start,
-                  end)
+    return _Scale(
+        low if axis.least is not None else low - room, high if axis.most is not None else high + room, start, end
+    )
 
 
 def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> Html:
     made = []
     for value, text in y.ticks or _round(up):
         at = f"{up(value):.1f}"
-        made += [element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at, class_="grid"),
-                 element("text", text, x=_LEFT - 6, y=f"{up(value) + 3.5:.1f}", text_anchor="end")]
+        made += [
+            element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at, class_="grid"),
+            element("text", text, x=_LEFT - 6, y=f"{up(value) + 3.5:.1f}", text_anchor="end"),
+        ]
     for value, text in x.ticks or _round(across):
         made.append(element("text", text, x=f"{across(value):.1f}", y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
     base = _HEIGHT - _BOTTOM
-    made += [element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=base, y2=base, class_="base"),
-             element("text", x.label, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 6, text_anchor="middle",
-                     class_="label"),
-             element("text", y.label, transform=f"translate(11 {(_TOP + base) / 2:.0f}) rotate(-90)",
-                     text_anchor="middle", class_="label")]
+    made += [
+        element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=base, y2=base, class_="base"),
+        element("text", x.label, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 6, text_anchor="middle", class_="label"),
+        element(
+            "text",
+            y.label,
+            transform=f"translate(11 {(_TOP + base) / 2:.0f}) rotate(-90)",
+            text_anchor="middle",
+            class_="label",
+        ),
+    ]
     return joined(made)
 
 
@@ -151,8 +177,15 @@ def _line(line: Series, across: _Scale, up: _Scale) -> Html:
         path.append(f"{pen}{across(a):.1f} {up(b):.1f}")
         pen = "L"
         if line.points:
-            dots.append(element("circle", element("title", f"{line.name}: {number(b)}"), cx=f"{across(a):.1f}",
-                                cy=f"{up(b):.1f}", r=2.6))
+            dots.append(
+                element(
+                    "circle",
+                    element("title", f"{line.name}: {number(b)}"),
+                    cx=f"{across(a):.1f}",
+                    cy=f"{up(b):.1f}",
+                    r=2.6,
+                )
+            )
     return element("g", element("path", d="".join(path)), dots, class_=f"line {line.style}")
 
 

@@ -16,9 +16,11 @@ from .results import Results, Tree, known
 from .tables import COLUMNS, Column, Line, by_protocol, data_table, definitions
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
-_UNCERTAINTY = ("Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "
-                "which knows the error itself, the better sigma orders pixels. Grey is a random order, and the ideal "
-                "calibration.")
+_UNCERTAINTY = (
+    "Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "
+    "which knows the error itself, the better sigma orders pixels. Grey is a random order, and the ideal "
+    "calibration."
+)
 _ANOMALIES = {"occluder": "Planted occluder", "noise_patch": "Noise patch", "unseen_domain": "Unseen domain"}
 
 
@@ -42,8 +44,14 @@ def over_recordings(results: Results) -> Html:
             lines = _frame_lines(results, recording, protocol)
             if lines:
                 shown += [line.name for line in lines]
-                charts.append(line_chart(f"{title_of(recording)}, {protocol}", _named(results, lines), Axis("frame"),
-                                         Axis("AbsRel", least=0.0, most=readable_end(lines))))
+                charts.append(
+                    line_chart(
+                        f"{title_of(recording)}, {protocol}",
+                        _named(results, lines),
+                        Axis("frame"),
+                        Axis("AbsRel", least=0.0, most=readable_end(lines)),
+                    )
+                )
     if not charts:
         return Html("")
     return joined(model_legend(results, list(dict.fromkeys(shown))), element("div", charts, class_="charts"))
@@ -70,15 +78,24 @@ def robustness(results: Results) -> Html:
     made = []
     for recording in results.recordings:
         rows = sorted(results.part_rows("robustness", recording), key=lambda row: str(row["corruption"]))
-        charts = [_robustness_chart(results, kind, list(of)) for kind, of in
-                  groupby(rows, key=lambda row: str(row["corruption"]))]
+        charts = [
+            _robustness_chart(results, kind, list(of))
+            for kind, of in groupby(rows, key=lambda row: str(row["corruption"]))
+        ]
         if any(charts):
             models = list(dict.fromkeys(row["model"] for row in rows))
             frames = max(int(row.get("frames") or 0) for row in rows)
             rule = breakable(f"Mean of {frames} frames; {by_protocol(results, rows)}.")
-            made.append(element("div", element("h3", title_of(recording)), element("p", rule, class_="rule"),
-                                model_legend(results, models), element("div", charts, class_="charts"),
-                                class_="recording"))
+            made.append(
+                element(
+                    "div",
+                    element("h3", title_of(recording)),
+                    element("p", rule, class_="rule"),
+                    model_legend(results, models),
+                    element("div", charts, class_="charts"),
+                    class_="recording",
+                )
+            )
     return joined(made, _defined(results, "robustness")) if made else Html("")
 
 
@@ -93,14 +110,20 @@ def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = sorted((row for row in rows if row["model"] == model), key=lambda row: int(row["severity"]))
-        lines.append(Series(results.label(model), [int(row["severity"]) for row in mine],
-                            known([(row.get("figures") or {}).get("abs_rel") for row in mine]),
-                            style.get(model, "plain")))
+        lines.append(
+            Series(
+                results.label(model),
+                [int(row["severity"]) for row in mine],
+                known([(row.get("figures") or {}).get("abs_rel") for row in mine]),
+                style.get(model, "plain"),
+            )
+        )
     ticks = [(float(place), text) for place, text in sorted(levels.items())]
     title = "JPEG" if kind == "jpeg" else kind.replace("_", " ").capitalize()
     words = next((str(row["level"]).rpartition(" ")[0] for row in rows if row.get("level") and row["severity"]), "")
-    return line_chart(title, lines, Axis(words or "strength", ticks),
-                      Axis("AbsRel", least=0.0, most=readable_end(lines)))
+    return line_chart(
+        title, lines, Axis(words or "strength", ticks), Axis("AbsRel", least=0.0, most=readable_end(lines))
+    )
 
 
 def _level(row: Tree) -> str:
@@ -118,13 +141,24 @@ def uncertainty(results: Results) -> Html:
             continue
         lines = [_uncertainty_line(results, row) for row in rows]
         frames = max(int(row.get("frames") or 0) for row in rows)
-        table = data_table(lines, _uncertainty_columns(lines), "Uncertainty: area between the sparsification curves "
-                           "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance). Errors without "
-                           "alignment in metres, of relative models in disparity after scale and shift of each frame; "
-                           f"crop none; averaging mean of the frames' values, of {frames}")
+        table = data_table(
+            lines,
+            _uncertainty_columns(lines),
+            "Uncertainty: area between the sparsification curves "
+            "(AUSE), and area under the ROC of sigma for anomalies (0.5 is chance). Errors without "
+            "alignment in metres, of relative models in disparity after scale and shift of each frame; "
+            f"crop none; averaging mean of the frames' values, of {frames}",
+        )
         models = [row["model"] for row in rows if row.get("calibration") or row.get("sparsification")]
-        drawn = [element("p", _UNCERTAINTY, class_="rule"), model_legend(results, models),
-                 element("div", charts, class_="charts")] if any(charts) else None
+        drawn = (
+            [
+                element("p", _UNCERTAINTY, class_="rule"),
+                model_legend(results, models),
+                element("div", charts, class_="charts"),
+            ]
+            if any(charts)
+            else None
+        )
         made.append(element("div", element("h3", title_of(recording)), drawn, table, class_="recording"))
     return joined(made, _defined(results, "uncertainty")) if made else Html("")
 
@@ -135,12 +169,22 @@ def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
     for row in rows:
         curve = row.get("calibration")
         if curve:
-            lines.append(Series(results.label(row["model"]), known(curve["nominal"]),
-                                known(curve["observed"]), style.get(row["model"], "s0")))
+            lines.append(
+                Series(
+                    results.label(row["model"]),
+                    known(curve["nominal"]),
+                    known(curve["observed"]),
+                    style.get(row["model"], "s0"),
+                )
+            )
     if len(lines) == 1:
         return Html("")
-    return line_chart("Calibration: share of errors inside the interval", lines,
-                      Axis("said (normal distribution)", least=0.0, most=1.0), Axis("observed", least=0.0, most=1.0))
+    return line_chart(
+        "Calibration: share of errors inside the interval",
+        lines,
+        Axis("said (normal distribution)", least=0.0, most=1.0),
+        Axis("observed", least=0.0, most=1.0),
+    )
 
 
 def _sparsification(results: Results, row: Tree) -> Html:
@@ -150,17 +194,29 @@ def _sparsification(results: Results, row: Tree) -> Html:
     name = results.label(row["model"])
     style = styles(results).get(row["model"], "s0")
     removed = known(curves["fraction"])
-    lines = [Series(text, removed, known(curves[key]), drawn, False) for key, text, drawn in (
-        ("random", "in random order", "plain"), ("oracle", "by the error itself", "oracle"),
-        ("by_sigma", "by sigma", style)) if curves.get(key)]
-    return line_chart(f"Sparsification, {name}", lines, Axis("share of pixels removed", least=0.0, most=1.0),
-                      Axis("error that is left", least=0.0))
+    lines = [
+        Series(text, removed, known(curves[key]), drawn, False)
+        for key, text, drawn in (
+            ("random", "in random order", "plain"),
+            ("oracle", "by the error itself", "oracle"),
+            ("by_sigma", "by sigma", style),
+        )
+        if curves.get(key)
+    ]
+    return line_chart(
+        f"Sparsification, {name}",
+        lines,
+        Axis("share of pixels removed", least=0.0, most=1.0),
+        Axis("error that is left", least=0.0),
+    )
 
 
 def _uncertainty_line(results: Results, row: Tree) -> Line:
     anomaly = row.get("anomaly") or {}
-    pairs = [*((key, row.get(key)) for key in ("ause", "rank_correlation")),
-             *((key, anomaly.get(key)) for key in _ANOMALIES)]
+    pairs = [
+        *((key, row.get(key)) for key in ("ause", "rank_correlation")),
+        *((key, anomaly.get(key)) for key in _ANOMALIES),
+    ]
     values = {key: float(value) for key, value in pairs if value is not None}
     note = row.get("reason") or ("no uncertainty" if row.get("kind") in (None, "none") else "")
     kind = row.get("kind") or "none"
@@ -169,10 +225,14 @@ def _uncertainty_line(results: Results, row: Tree) -> Line:
 
 
 def _uncertainty_columns(lines: Sequence[Line]) -> Mapping[str, Column]:
-    columns = {"ause": Column("AUSE", "area between the sparsification curves by sigma and by the error", "low"),
-               "rank_correlation": Column("Rank corr.", "Spearman's, of sigma and error; 0 is chance", "high"),
-               **{key: Column(text, f"area under the ROC of sigma: {text.lower()}", "high")
-                  for key, text in _ANOMALIES.items()}}
+    columns = {
+        "ause": Column("AUSE", "area between the sparsification curves by sigma and by the error", "low"),
+        "rank_correlation": Column("Rank corr.", "Spearman's, of sigma and error; 0 is chance", "high"),
+        **{
+            key: Column(text, f"area under the ROC of sigma: {text.lower()}", "high")
+            for key, text in _ANOMALIES.items()
+        },
+    }
     return {key: column for key, column in columns.items() if any(key in line.values for line in lines)}
 
 
@@ -188,13 +248,17 @@ def training(results: Results) -> Html:
                 groups.setdefault(_metric(key), []).append(key)
         charts = []
         for metric, keys in groups.items():
-            lines = [Series(_words(key, metric), x, columns[key], f"s{i % COLORS}", len(x) <= 60)
-                     for i, key in enumerate(keys)]
+            lines = [
+                Series(_words(key, metric), x, columns[key], f"s{i % COLORS}", len(x) <= 60)
+                for i, key in enumerate(keys)
+            ]
             label = COLUMNS[metric].label if metric in COLUMNS else metric.replace("_", " ")
-            chart = line_chart(label.capitalize() if metric == "loss" else label, lines, Axis(axis or "row"),
-                               Axis(label))
-            charts.append(element("div", chart, legend([(line.name, line.style) for line in lines])) if len(keys) > 1
-                          else chart)
+            chart = line_chart(
+                label.capitalize() if metric == "loss" else label, lines, Axis(axis or "row"), Axis(label)
+            )
+            charts.append(
+                element("div", chart, legend([(line.name, line.style) for line in lines])) if len(keys) > 1 else chart
+            )
         made.append(element("div", element("h3", name), element("div", charts, class_="charts"), class_="recording"))
     return joined(made)
 
@@ -212,25 +276,50 @@ def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Html:
     found = [(each.recording, model, scatter) for each in made for model, scatter in each.scatters.items()]
     if not found:
         return Html("")
-    rows = [Line(f"{results.names[model]}, {title_of(recording)}", scatter.r2, False, f"{scatter.frames} frames", model)
-            for recording, model, scatter in found]
-    columns = {"paper": Column("R² as the paper compares", "disparity scaled to [0, 1] against depth scaled to [0, 1]"),
-               "affine": Column("R² after the fit", "metres after scale and shift in disparity, against metres")}
+    rows = [
+        Line(f"{results.names[model]}, {title_of(recording)}", scatter.r2, False, f"{scatter.frames} frames", model)
+        for recording, model, scatter in found
+    ]
+    columns = {
+        "paper": Column("R² as the paper compares", "disparity scaled to [0, 1] against depth scaled to [0, 1]"),
+        "affine": Column("R² after the fit", "metres after scale and shift in disparity, against metres"),
+    }
     table = data_table(rows, columns, "The same predictions of the same frames, compared twice", "Model and recording")
     recording, model, scatter = max(found, key=lambda each: each[2].r2.get("affine", -math.inf))
-    return joined(table, element("div", _scatters(results.names[model], scatter), class_="charts"),
-                  element("p", f"Pixels of the first of these frames of {title_of(recording)}; the line is where they "
-                               "should lie.", class_="rule"))
+    return joined(
+        table,
+        element("div", _scatters(results.names[model], scatter), class_="charts"),
+        element(
+            "p",
+            f"Pixels of the first of these frames of {title_of(recording)}; the line is where they should lie.",
+            class_="rule",
+        ),
+    )
 
 
 def _scatters(name: str, scatter: Scatter) -> list[Html]:
     near, far = float(scatter.truth.min()), float(scatter.truth.max())
     return [
-        scatter_chart(f"{name}, as the paper compares", scatter.truth.tolist(), scatter.answer.tolist(),
-                      Axis("true depth, m"), Axis("answer scaled to [0, 1]", least=0.0, most=1.0),
-                      Series("ideal", (near, far), (0.0, 1.0), "plain", False),
-                      f"R² {number(scatter.r2['paper'])}: near pixels have large answers"),
-        scatter_chart(f"{name}, after the fit (affine)", scatter.truth.tolist(), scatter.aligned.tolist(),
-                      Axis("true depth, m"), Axis("predicted depth, m", least=min(near, float(scatter.aligned.min())),
-                                                  most=max(far, float(np.quantile(scatter.aligned, 0.99)))),
-                      Series("ideal", (near, far), (near, far), "plain", False), f"R² {number(scatter.r2['affine'])}")]
+        scatter_chart(
+            f"{name}, as the paper compares",
+            scatter.truth.tolist(),
+            scatter.answer.tolist(),
+            Axis("true depth, m"),
+            Axis("answer scaled to [0, 1]", least=0.0, most=1.0),
+            Series("ideal", (near, far), (0.0, 1.0), "plain", False),
+            f"R² {number(scatter.r2['paper'])}: near pixels have large answers",
+        ),
+        scatter_chart(
+            f"{name}, after the fit (affine)",
+            scatter.truth.tolist(),
+            scatter.aligned.tolist(),
+            Axis("true depth, m"),
+            Axis(
+                "predicted depth, m",
+                least=min(near, float(scatter.aligned.min())),
+                most=max(far, float(np.quantile(scatter.aligned, 0.99))),
+            ),
+            Series("ideal", (near, far), (near, far), "plain", False),
+            f"R² {number(scatter.r2['affine'])}",
+        ),
+    ]

@@ -95,8 +95,10 @@ def choose_frames(results: Results, recording: str, count: int = 5) -> Choice:
             reasons.setdefault(frame, _place(frame, every))
     order = {frame: i for i, frame in enumerate(every)}
     label = {"abs_rel": "AbsRel", "rmse": "RMSE"}[figure]
-    rule = (f"the best, the median and the worst frame by {label} under {protocol}, averaged over the models, and "
-            f"evenly spaced ones, {count} at most")
+    rule = (
+        f"the best, the median and the worst frame by {label} under {protocol}, averaged over the models, and "
+        f"evenly spaced ones, {count} at most"
+    )
     return Choice(dict(sorted(reasons.items(), key=lambda item: order[item[0]])), rule)
 
 
@@ -169,9 +171,16 @@ def _shown(results: Results, recording: str, opened: Recording, choice: Choice) 
 
 def _failure(results: Results, recording: str, model: str, frame: str) -> str:
     """Why the model has no prediction of a frame, as the evaluation told."""
-    return next((row.reason for row in results.frames
-                 if (row.recording, row.model, row.frame) == (recording, model, frame) and row.reason
-                 and "needs metres" not in row.reason), "")
+    return next(
+        (
+            row.reason
+            for row in results.frames
+            if (row.recording, row.model, row.frame) == (recording, model, frame)
+            and row.reason
+            and "needs metres" not in row.reason
+        ),
+        "",
+    )
 
 
 def read_kept(results: Results, recording: str, model: str, frame: str) -> Prediction:
@@ -217,9 +226,14 @@ def _average(results: Results, made: RecordingFrames, opened: Recording) -> None
         made.heats[model] = np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _add_frame(results: Results, made: RecordingFrames,
-               sums: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]], model: str, frame: str,
-               truth: Depth) -> None:
+def _add_frame(
+    results: Results,
+    made: RecordingFrames,
+    sums: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
+    model: str,
+    frame: str,
+    truth: Depth,
+) -> None:
     try:
         kept = read_kept(results, made.recording, model, frame)
         depth = metres(kept, truth)
@@ -241,9 +255,9 @@ def _add_scatter(made: RecordingFrames, model: str, disparity: Depth, depth: Dep
     found = {"paper": _r2(scaled[mask], min_max_scaled(truth, mask)[mask]), "affine": _r2(depth[mask], truth[mask])}
     if model not in made.scatters:
         step = max(1, int(mask.sum()) // _SCATTERED)
-        made.scatters[model] = Scatter(truth[mask][::step].astype(np.float64),
-                                       scaled[mask][::step],
-                                       depth[mask][::step].astype(np.float64))
+        made.scatters[model] = Scatter(
+            truth[mask][::step].astype(np.float64), scaled[mask][::step], depth[mask][::step].astype(np.float64)
+        )
     scatter = made.scatters[model]
     scatter.frames += 1
     for name, value in found.items():

@@ -26,8 +26,9 @@ def element(tag: str, *children: Child, **attributes: Any) -> Html:
     `class_` and `for_` stand for the words that Python keeps, `aria_label` for aria-label; True makes an attribute
     without a value, None and False none.
     """
-    inside = "".join(f" {_attribute(name, value)}" for name, value in attributes.items()
-                     if value is not None and value is not False)
+    inside = "".join(
+        f" {_attribute(name, value)}" for name, value in attributes.items() if value is not None and value is not False
+    )
     if tag in _VOID and not children:
         return Html(f"<{tag}{inside}/>" if tag not in ("img", "input", "br", "hr", "meta") else f"<{tag}{inside}>")
     return Html(f"<{tag}{inside}>{joined(*children)}</{tag}>")

@@ -23,15 +23,21 @@ def attribution_of(recordings: Sequence[str]) -> str:
 
 def headline(results: Results) -> str:
     """The one sentence above all others."""
-    for protocol, words in (("metric", "in metres"), ("affine", "with scale and shift fitted"),
-                            ("nyu", "under the NYU protocol"), ("median", "with its scale fitted")):
+    for protocol, words in (
+        ("metric", "in metres"),
+        ("affine", "with scale and shift fitted"),
+        ("nyu", "under the NYU protocol"),
+        ("median", "with its scale fitted"),
+    ):
         means = _means(results, protocol)
         if not means:
             continue
         best = min(means, key=lambda model: means[model])
         verb = "comes closest" if len(means) > 1 else "is measured"
-        return (f"{results.names[best]} {verb} {words}: {100 * means[best]:.0f} % off on average"
-                f"{_beside(means[best], _means(results, protocol, baseline=True), results)}.")
+        return (
+            f"{results.names[best]} {verb} {words}: {100 * means[best]:.0f} % off on average"
+            f"{_beside(means[best], _means(results, protocol, baseline=True), results)}."
+        )
     return "No model gave depth that could be compared."
 
 
@@ -59,14 +65,22 @@ def _means(results: Results, protocol: str, baseline: bool = False) -> dict[str,
 
 def good_rows(results: Results, recording: str, protocol: str, baseline: bool = False) -> list[ScoreRow]:
     """The models, or the baselines, that have an AbsRel there."""
-    return [row for row in results.of(recording, protocol)
-            if row.baseline is baseline and math.isfinite(row.figures.get("abs_rel", math.nan))]
+    return [
+        row
+        for row in results.of(recording, protocol)
+        if row.baseline is baseline and math.isfinite(row.figures.get("abs_rel", math.nan))
+    ]
 
 
 def statements(results: Results) -> list[str]:
     """What else the reader should take along, most important first."""
-    return [*(said for recording in results.recordings for said in _of_recording(results, recording)),
-            *_paper(results), *_three_d(results), *_robustness(results), *_failures(results)]
+    return [
+        *(said for recording in results.recordings for said in _of_recording(results, recording)),
+        *_paper(results),
+        *_three_d(results),
+        *_robustness(results),
+        *_failures(results),
+    ]
 
 
 def _of_recording(results: Results, recording: str) -> Iterator[str]:
@@ -75,13 +89,17 @@ def _of_recording(results: Results, recording: str) -> Iterator[str]:
     metric, affine = good_rows(results, recording, "metric"), good_rows(results, recording, "affine")
     if metric:
         best = min(metric, key=_abs_rel)
-        said.append(f"{results.names[best.model]} has AbsRel {number(_abs_rel(best))} in metres and "
-                    f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth"
-                    f"{_against_baseline(results, recording, 'metric', best)}.")
+        said.append(
+            f"{results.names[best.model]} has AbsRel {number(_abs_rel(best))} in metres and "
+            f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth"
+            f"{_against_baseline(results, recording, 'metric', best)}."
+        )
     if affine:
         best = min(affine, key=_abs_rel)
-        said.append(f"With scale and shift fitted, {results.names[best.model]} has {number(_abs_rel(best))}"
-                    f"{_against_baseline(results, recording, 'affine', best)}.")
+        said.append(
+            f"With scale and shift fitted, {results.names[best.model]} has {number(_abs_rel(best))}"
+            f"{_against_baseline(results, recording, 'affine', best)}."
+        )
     if said:
         yield f"{title_of(recording)}: {' '.join(said)}"
 
@@ -102,16 +120,21 @@ def _paper(results: Results) -> Iterator[str]:
         if row.protocol == "paper" and not row.baseline and r2 < 0 and results.relative(row.model):
             worst = min(worst or (r2, row.model), (r2, row.model))
     if worst:
-        yield (f"Under the paper's protocol {results.names[worst[1]]} has R² {number(worst[0])}: it answers disparity, "
-               "which grows where depth shrinks, and is compared as it is. That is no error of the model; see the "
-               "paper's numbers below.")
+        yield (
+            f"Under the paper's protocol {results.names[worst[1]]} has R² {number(worst[0])}: it answers disparity, "
+            "which grows where depth shrinks, and is compared as it is. That is no error of the model; see the "
+            "paper's numbers below."
+        )
 
 
 def _three_d(results: Results) -> Iterator[str]:
     told = []
     for recording in results.recordings:
-        scored = [(row["figures"].get("fscore_5cm"), row["model"]) for row in results.part_rows("scores_3d", recording)
-                  if not row.get("cleaned") and row["model"] in results.models and row.get("figures")]
+        scored = [
+            (row["figures"].get("fscore_5cm"), row["model"])
+            for row in results.part_rows("scores_3d", recording)
+            if not row.get("cleaned") and row["model"] in results.models and row.get("figures")
+        ]
         known = [(float(score), model) for score, model in scored if score is not None]
         if known:
             score, model = max(known)
@@ -129,8 +152,10 @@ def _robustness(results: Results) -> Iterator[str]:
             value, before = row["figures"].get("abs_rel"), clean.get(row["model"])
             if value is None or not before or row["model"] not in results.models:
                 continue
-            text = (f"Most sensitive: {results.names[row['model']]} to {row['corruption']} ({row.get('level', '')}), "
-                    f"AbsRel grows from {number(float(before))} to {number(float(value))} on {title_of(recording)}.")
+            text = (
+                f"Most sensitive: {results.names[row['model']]} to {row['corruption']} ({row.get('level', '')}), "
+                f"AbsRel grows from {number(float(before))} to {number(float(value))} on {title_of(recording)}."
+            )
             worst = max(worst or (value / before, text), (value / before, text))
     if worst and worst[0] > 1:
         yield worst[1]

@@ -17,7 +17,12 @@ def write_origin(folder: Path, command: Sequence[str]) -> None:
     """Writes origin.json: the command line (sys.argv), version and commit, CPU, libraries, UTC time. DataError."""
     program = Path(command[0]).name
     words = ["mono-depth-recon" if program == "__main__.py" else program, *command[1:]]
-    told = {"command": shlex.join(words), "version": __version__, "commit": commit(),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "device": device(),
-            "libraries": versions()}
+    told = {
+        "command": shlex.join(words),
+        "version": __version__,
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": device(),
+        "libraries": versions(),
+    }
     write_atomically(folder / "origin.json", [json.dumps(told, indent=1, ensure_ascii=False).encode()])

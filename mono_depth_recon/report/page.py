@@ -51,10 +51,20 @@ def _sections(results: Results) -> list[Section]:
         Section("errors", "Errors", "Where and when it errs", "", joined(gallery.heats, curves)),
         paper(results, paper_figures(results, made)),
         three_d(results, gallery.views),
-        Section("robustness", "Robustness", "Robustness", "What noise, blur, compression, light and resolution do to "
-                "the error.", robustness(results)),
-        Section("uncertainty", "Uncertainty", "Uncertainty", "Whether sigma tells the error, and whether it finds what "
-                "is not right.", uncertainty(results)),
+        Section(
+            "robustness",
+            "Robustness",
+            "Robustness",
+            "What noise, blur, compression, light and resolution do to the error.",
+            robustness(results),
+        ),
+        Section(
+            "uncertainty",
+            "Uncertainty",
+            "Uncertainty",
+            "Whether sigma tells the error, and whether it finds what is not right.",
+            uncertainty(results),
+        ),
         table_3(results),
         Section("training", "Training", "Training", "", training(results)),
         notes(results),
@@ -67,9 +77,14 @@ def page(results: Results, sections: Sequence[Section]) -> str:
     navigation = [element("a", section.short, href=f"#{section.anchor}") for section in sections]
     footer = joined("Made by mono_depth_recon", element("span", attribution_of(results.recordings)))
     return Template(_asset("page.html")).substitute(
-        title=joined(f"Depth evaluation: {results.folder.resolve().name}"), style=_asset("report.css"),
-        header=head(results), navigation=joined(navigation), main=joined(section.html() for section in sections),
-        footer=footer, script=Html(_asset("report.js") + _asset("viewer.js")))
+        title=joined(f"Depth evaluation: {results.folder.resolve().name}"),
+        style=_asset("report.css"),
+        header=head(results),
+        navigation=joined(navigation),
+        main=joined(section.html() for section in sections),
+        footer=footer,
+        script=Html(_asset("report.js") + _asset("viewer.js")),
+    )
 
 
 def _asset(name: str) -> str:

@@ -115,12 +115,21 @@ def read_results(folder: Path) -> Results:
         rows = [_score_row(row) for row in told["results"]]
         config = folder / "config.yaml"
         settings = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
-        return Results(folder, rows, dict(told.get("protocols", {})), list(told.get("notes", [])), settings,
-                       _per_frame(folder / "per_frame.csv"),
-                       {name: _optional(folder / f"{name}.json") for name in _OPTIONAL}, _logs(folder))
+        return Results(
+            folder,
+            rows,
+            dict(told.get("protocols", {})),
+            list(told.get("notes", [])),
+            settings,
+            _per_frame(folder / "per_frame.csv"),
+            {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},
+            _logs(folder),
+        )
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{folder}: expected results of `mono-depth-recon evaluate`, they are damaged "
-                        f"({type(error).__name__}: {error}): evaluate again") from error
+        raise DataError(
+            f"{folder}: expected results of `mono-depth-recon evaluate`, they are damaged "
+            f"({type(error).__name__}: {error}): evaluate again"
+        ) from error
 
 
 def needs_metres(row: ScoreRow) -> bool:
@@ -140,10 +149,19 @@ def known_figures(figures: Mapping[str, Any] | None) -> dict[str, float]:
 
 def _score_row(row: Tree) -> ScoreRow:
     coverage = row.get("coverage")
-    return ScoreRow(row["recording"], row["model"], row["protocol"], int(row["frames"]), int(row["failed"]),
-                    known_figures(row["figures"]), known_figures(row.get("sequence")),
-                    math.nan if coverage is None else float(coverage), float(row.get("model_ms") or 0.0),
-                    row.get("reason") or "", bool(row.get("baseline")))
+    return ScoreRow(
+        row["recording"],
+        row["model"],
+        row["protocol"],
+        int(row["frames"]),
+        int(row["failed"]),
+        known_figures(row["figures"]),
+        known_figures(row.get("sequence")),
+        math.nan if coverage is None else float(coverage),
+        float(row.get("model_ms") or 0.0),
+        row.get("reason") or "",
+        bool(row.get("baseline")),
+    )
 
 
 def _optional(path: Path) -> Tree | None:
@@ -166,9 +184,18 @@ def _per_frame(path: Path) -> list[FrameFigure]:
     heads = {"recording", "model", "protocol", "frame", "reason"}
     apart = heads | {"coverage", "model_ms", "score_ms", "baseline", "pixels"}
     with path.open(newline="", encoding="utf-8") as stream:
-        return [FrameFigure(row["recording"], row["model"], row["protocol"], row["frame"],
-                            {name: float(value) for name, value in row.items() if name not in apart and value},
-                            row["reason"], float(row.get("model_ms") or 0)) for row in csv.DictReader(stream)]
+        return [
+            FrameFigure(
+                row["recording"],
+                row["model"],
+                row["protocol"],
+                row["frame"],
+                {name: float(value) for name, value in row.items() if name not in apart and value},
+                row["reason"],
+                float(row.get("model_ms") or 0),
+            )
+            for row in csv.DictReader(stream)
+        ]
 
 
 def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:

@@ -44,8 +44,11 @@ COLUMNS = {
 COLUMNS_3D = {
     "density": Column("Density /m²", "points per square metre of surface", ""),
     "completeness": Column("Completeness", "share of the true surface that has a point nearby", "high", True),
-    "smoothness": Column("Roughness m", "the paper's surface smoothness: distance to the plane through the points "
-                         "within 5 cm, metres", "low"),
+    "smoothness": Column(
+        "Roughness m",
+        "the paper's surface smoothness: distance to the plane through the points within 5 cm, metres",
+        "low",
+    ),
     "accuracy": Column("Accuracy m", "mean distance of made points to the true cloud", "low"),
     "completeness_distance": Column("Compl. m", "mean distance of true points to the made cloud", "low"),
     "chamfer": Column("Chamfer m", "mean of accuracy and completeness distance", "low"),
@@ -57,10 +60,12 @@ COLUMNS_3D = {
 _HIDDEN = {"pixels", "frames", "scale_trend"}
 
 # The paper's Tables 1 and 2 (Pananthula and Sebastian, IJSREM 9(4), 2025): one TUM image, depth scaled to [0, 1].
-PAPER = (("MiDaS", ("midas",), (.6678, .1453, 8.3763, -2.2077)),
-         ("Depth Anything V2", ("depth_anything",), (.6652, .1354, 8.6822, -1.9895)),
-         ("GLPN", ("glpn",), (.8295, .0094, 20.2776, .7930)),
-         ("U-Net++", ("unetpp",), (.7053, .0244, 16.1293, .4619)))
+PAPER = (
+    ("MiDaS", ("midas",), (0.6678, 0.1453, 8.3763, -2.2077)),
+    ("Depth Anything V2", ("depth_anything",), (0.6652, 0.1354, 8.6822, -1.9895)),
+    ("GLPN", ("glpn",), (0.8295, 0.0094, 20.2776, 0.7930)),
+    ("U-Net++", ("unetpp",), (0.7053, 0.0244, 16.1293, 0.4619)),
+)
 _ALIGNED = {"metric": " (no alignment)", "affine": " (scale and shift of each frame, in disparity)"}
 _PAPER_FIGURES = ("ssim", "mse", "psnr", "r2")
 
@@ -80,8 +85,10 @@ class Line:
 def score_table(results: Results, recording: str, protocol: str) -> Html:
     """The table of one recording under one protocol, headed by alignment, space, crop, range and averaging."""
     rows = results.of(recording, protocol)
-    lines = [Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model,
-                  row.failed > 0) for row in rows]
+    lines = [
+        Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model, row.failed > 0)
+        for row in rows
+    ]
     columns = _columns(lines)
     shown = {**columns, "coverage": Column("Coverage", "share of the pixels with truth that were compared", "", True)}
     return data_table(lines, shown, results.protocols.get(protocol, protocol))
@@ -104,14 +111,20 @@ def _failure(row: ScoreRow) -> str:
     return f"{row.failed} of {row.frames + row.failed} frames failed: {row.reason}"
 
 
-def data_table(lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model",
-               apart: str = "Baselines") -> Html:
+def data_table(
+    lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model", apart: str = "Baselines"
+) -> Html:
     """A sortable table: models first, baselines apart, the best of the models marked where there is a choice."""
     models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
-    header = element("tr", element("th", _sort_button(head), scope="col", aria_sort="none"),
-                     [element("th", _sort_button(column.label, column), scope="col", aria_sort="none")
-                      for column in columns.values()])
+    header = element(
+        "tr",
+        element("th", _sort_button(head), scope="col", aria_sort="none"),
+        [
+            element("th", _sort_button(column.label, column), scope="col", aria_sort="none")
+            for column in columns.values()
+        ],
+    )
     bodies = [element("tbody", [_row(line, columns, best) for line in models])]
     if baselines:
         title = element("tr", element("th", apart, colspan=len(columns) + 1, scope="rowgroup"), class_="group")
@@ -133,8 +146,13 @@ def scrolling(table: Html, name: str) -> Html:
 def _sort_button(label: str, column: Column | None = None) -> Html:
     arrow = {"low": "↓", "high": "↑"}.get(column.better if column else "", "")
     meaning = {"low": " (lower is better)", "high": " (higher is better)"}.get(column.better if column else "", "")
-    return element("button", label, element("span", arrow, class_="better", aria_hidden="true") if arrow else None,
-                   type="button", title=f"{column.help}{meaning}" if column else None)
+    return element(
+        "button",
+        label,
+        element("span", arrow, class_="better", aria_hidden="true") if arrow else None,
+        type="button",
+        title=f"{column.help}{meaning}" if column else None,
+    )
 
 
 def _best(lines: Sequence[Line], name: str, column: Column) -> float:
@@ -152,8 +170,9 @@ def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -
         reason = line.note or "no figures"
         kind = "reason bad" if line.failed else "reason"
         return element("tr", head, element("td", element("span", reason), colspan=len(columns), class_=kind))
-    cells = [_cell(line.values.get(name, math.nan), column, best.get(name, math.nan))
-             for name, column in columns.items()]
+    cells = [
+        _cell(line.values.get(name, math.nan), column, best.get(name, math.nan)) for name, column in columns.items()
+    ]
     if line.note:
         head = element("th", name, element("small", line.note), scope="row", title=title or None)
     return element("tr", head, cells)
@@ -162,32 +181,48 @@ def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -
 def _cell(value: float, column: Column, best: float) -> Html:
     text = f"{100 * value:.1f} %" if column.percent and math.isfinite(value) else number(value)
     chosen = value == best
-    return element("td", element("strong", text, element("span", " best", class_="unseen")) if chosen else text,
-                   class_="best" if chosen else None, data_value=repr(value) if math.isfinite(value) else None)
+    return element(
+        "td",
+        element("strong", text, element("span", " best", class_="unseen")) if chosen else text,
+        class_="best" if chosen else None,
+        data_value=repr(value) if math.isfinite(value) else None,
+    )
 
 
 def paper_table(results: Results, recording: str) -> Html:
     """The paper's figures beside ours of the same families, all under `paper`."""
     ours = {row.model: row for row in results.of(recording, "paper") if not row.baseline}
-    head = element("tr", element("th", "Family", scope="col"), element("th", "Source", scope="col"),
-                   [element("th", COLUMNS[name].label, scope="col") for name in _PAPER_FIGURES])
+    head = element(
+        "tr",
+        element("th", "Family", scope="col"),
+        element("th", "Source", scope="col"),
+        [element("th", COLUMNS[name].label, scope="col") for name in _PAPER_FIGURES],
+    )
     bodies = []
     for family, stems, values in PAPER:
         found = [row for model, row in ours.items() if any(stem in results.names[model] for stem in stems)]
-        lines = [element("tr", element("th", family, scope="rowgroup", rowspan=1 + len(found)),
-                         element("td", "the paper, one TUM image"), [element("td", f"{value:.4f}".replace("-", "−"))
-                                                                     for value in values], class_="theirs")]
+        lines = [
+            element(
+                "tr",
+                element("th", family, scope="rowgroup", rowspan=1 + len(found)),
+                element("td", "the paper, one TUM image"),
+                [element("td", f"{value:.4f}".replace("-", "−")) for value in values],
+                class_="theirs",
+            )
+        ]
         for row in found:
             figures = [row.figures.get(name, math.nan) for name in _PAPER_FIGURES]
             text = f"{results.names[row.model]}, {row.frames} frames"
-            cells = [element("td", f"{value:.4f}".replace("-", "−") if math.isfinite(value) else "–")
-                     for value in figures]
+            cells = [
+                element("td", f"{value:.4f}".replace("-", "−") if math.isfinite(value) else "–") for value in figures
+            ]
             lines.append(element("tr", element("td", text), cells))
         bodies.append(element("tbody", lines))
-    caption = ("The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
-               f"{results.protocols.get('paper', '')}")
-    return scrolling(element("table", captioned(caption), element("thead", head), bodies, class_="paper"),
-                     caption)
+    caption = (
+        "The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
+        f"{results.protocols.get('paper', '')}"
+    )
+    return scrolling(element("table", captioned(caption), element("thead", head), bodies, class_="paper"), caption)
 
 
 def table_3d(results: Results, recording: str) -> list[Html]:
@@ -209,9 +244,17 @@ def _compared(results: Results, rows: Sequence[Tree]) -> str:
     """Protocol, crop, range and averaging of 3D figures, in words."""
     frames = max((int(row.get("frames") or 0) for row in rows), default=0)
     told = PROTOCOLS["metric"]
-    return "; ".join(filter(None, (
-        by_protocol(results, rows), f"crop {told.crop}", f"truth {told.min_range:g} to {told.max_range:g} m",
-        f"averaging {told.averaging}, of {frames}")))
+    return "; ".join(
+        filter(
+            None,
+            (
+                by_protocol(results, rows),
+                f"crop {told.crop}",
+                f"truth {told.min_range:g} to {told.max_range:g} m",
+                f"averaging {told.averaging}, of {frames}",
+            ),
+        )
+    )
 
 
 def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
@@ -220,26 +263,40 @@ def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
     for row in rows:
         if row.get("protocol") and (name := results.label(row["model"])) not in groups.setdefault(row["protocol"], []):
             groups[row["protocol"]].append(name)
-    return "; ".join(f"{', '.join(models)} under {protocol}{_ALIGNED.get(protocol, '')}"
-                     for protocol, models in groups.items())
+    return "; ".join(
+        f"{', '.join(models)} under {protocol}{_ALIGNED.get(protocol, '')}" for protocol, models in groups.items()
+    )
 
 
 def _line_3d(results: Results, row: Tree) -> Line:
     note = f"{row['failed']} frames failed: {row.get('reason', '')}" if row.get("failed") else row.get("reason") or ""
-    return Line(results.label(row["model"]), known_figures(row.get("figures")), row["model"] not in results.models,
-                note, row["model"], bool(row.get("failed")))
+    return Line(
+        results.label(row["model"]),
+        known_figures(row.get("figures")),
+        row["model"] not in results.models,
+        note,
+        row["model"],
+        bool(row.get("failed")),
+    )
 
 
 def characteristics(results: Results, tree: Tree) -> Html:
     """Table 3: a row for each characteristic, a column for each model."""
     columns: Mapping[str, str] = tree.get("columns", {})
     rows: Sequence[Tree] = tree.get("rows", [])
-    head = element("tr", element("th", "Characteristic", scope="col"),
-                   [element("th", breakable(results.label(row["model"])), scope="col", title=row["model"])
-                    for row in rows])
-    body = [element("tr", element("th", _title(key), scope="row", title=text),
-                    [element("td", _characteristic(row.get(key))) for row in rows])
-            for key, text in columns.items()]
+    head = element(
+        "tr",
+        element("th", "Characteristic", scope="col"),
+        [element("th", breakable(results.label(row["model"])), scope="col", title=row["model"]) for row in rows],
+    )
+    body = [
+        element(
+            "tr",
+            element("th", _title(key), scope="row", title=text),
+            [element("td", _characteristic(row.get(key))) for row in rows],
+        )
+        for key, text in columns.items()
+    ]
     caption = "The paper's Table 3, by measurement"
     table = element("table", captioned(caption), element("thead", head), element("tbody", body), class_="words")
     return joined(scrolling(table, caption), definitions(columns, "How each was measured"))

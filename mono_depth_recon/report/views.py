@@ -72,11 +72,18 @@ def viewer_scene(frame: ShownFrame, names: Mapping[str, str], scenes: int = 1) -
     camera, stride = frame.sample.camera, _stride(frame.truth.shape, len(depths) * scenes)
     known = frame.truth[np.isfinite(frame.truth)]
     middle = float(np.median(known)) if known.size else 1.0
-    return {"stride": stride, "step": MAX_RANGE_M / _LEVELS, "middle": round(middle, 3),
-            "width": -(-frame.truth.shape[1] // stride), "height": -(-frame.truth.shape[0] // stride),
-            **_intrinsics(camera),
-            "depths": [{"name": names.get(name, "Truth"), "data": _quantised(_surface(name, depth)[::stride, ::stride])}
-                       for name, depth in depths.items()]}
+    return {
+        "stride": stride,
+        "step": MAX_RANGE_M / _LEVELS,
+        "middle": round(middle, 3),
+        "width": -(-frame.truth.shape[1] // stride),
+        "height": -(-frame.truth.shape[0] // stride),
+        **_intrinsics(camera),
+        "depths": [
+            {"name": names.get(name, "Truth"), "data": _quantised(_surface(name, depth)[::stride, ::stride])}
+            for name, depth in depths.items()
+        ],
+    }
 
 
 def _intrinsics(camera: PinholeCamera) -> dict[str, float]:

@@ -43,8 +43,7 @@ class Publications:
             PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
         self._metric = (self.depth, self.depth_info, self.sigma, self.points)
-        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh,
-                     self.map_points)
+        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh, self.map_points)
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:

@@ -29,8 +29,9 @@ def tf_message_type() -> type[Any] | None:
 def tf_qos(fixed: bool) -> QoSProfile:
     """As tf2_ros has it: what is fixed is said once, and kept for those who come later."""
     durability = DurabilityPolicy.TRANSIENT_LOCAL if fixed else DurabilityPolicy.VOLATILE
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, durability=durability,
-                      reliability=ReliabilityPolicy.RELIABLE)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, durability=durability, reliability=ReliabilityPolicy.RELIABLE
+    )
 
 
 def transform_to_msg(T_parent_child: Matrix, header: Header, child_frame_id: str) -> TransformStamped:

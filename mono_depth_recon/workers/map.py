@@ -67,8 +67,9 @@ class MapKeeper:
     def state(self, settings: FusionConfig, status: str = "", reason: str = "", seconds: float = 0.0) -> MapState:
         """The map as it is now."""
         fusion = self.fusion(settings)
-        return MapState(status, reason, dict(fusion.counts), fusion.map.blocks, fusion.map.evicted, _resident_mib(),
-                        seconds)
+        return MapState(
+            status, reason, dict(fusion.counts), fusion.map.blocks, fusion.map.evicted, _resident_mib(), seconds
+        )
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,14 @@ class MapMeshJob(MapFileJob):
         path = unused_path(self.path)
         write_mesh(mesh, path)
         seconds, limit = time.perf_counter() - begin, self.mesh.marker_triangles
-        return SnapshotResult(path, len(mesh.vertices), len(mesh.triangles), seconds,
-                              thinned_mesh(mesh, limit, self.settings.voxel_size) if limit else None,
-                              mesh_quality(mesh).text())
+        return SnapshotResult(
+            path,
+            len(mesh.vertices),
+            len(mesh.triangles),
+            seconds,
+            thinned_mesh(mesh, limit, self.settings.voxel_size) if limit else None,
+            mesh_quality(mesh).text(),
+        )
 
 
 class MapCloudJob(MapFileJob):
@@ -246,8 +252,11 @@ def _clustered(mesh: Mesh, size: float) -> Mesh:
     a, b, c = cluster[mesh.triangles].T
     kept = cluster[mesh.triangles][(a != b) & (b != c) & (c != a)]
     triangles = np.unique(np.sort(kept, axis=1), axis=0, return_index=True)[1]
-    return Mesh(means(mesh.vertices).astype(np.float32), kept[np.sort(triangles)].astype(np.int32),
-                np.rint(means(mesh.colors.astype(np.float32))).astype(np.uint8))
+    return Mesh(
+        means(mesh.vertices).astype(np.float32),
+        kept[np.sort(triangles)].astype(np.int32),
+        np.rint(means(mesh.colors.astype(np.float32))).astype(np.uint8),
+    )
 
 
 class MapWorker(JobWorker):

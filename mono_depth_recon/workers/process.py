@@ -28,8 +28,10 @@ from ..errors import MonoDepthError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ALIGNMENT = 64
-_BOOT = ("import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
-         "serve(sys.argv[1], *map(int, sys.argv[2:7]))")
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
+    "serve(sys.argv[1], *map(int, sys.argv[2:7]))"
+)
 
 _Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of every array
 
@@ -59,8 +61,7 @@ class JobWorker:
     `deaths` counts the processes that ended by themselves.
     """
 
-    def __init__(self, name: str, threads: int = 1, niceness: int = 10, idle: bool = False,
-                 holding: str = "") -> None:
+    def __init__(self, name: str, threads: int = 1, niceness: int = 10, idle: bool = False, holding: str = "") -> None:
         self._name, self._threads, self._holding = name, threads, holding
         self._niceness, self._idle = niceness, idle
         self._lock = threading.Lock()  # guards the two below
@@ -151,8 +152,12 @@ class _Process:
         self._memory = os.memfd_create("mono_depth_recon_arrays")
         handles = (child_pipe.fileno(), self._memory)
         arguments = [holding, *(str(number) for number in (*handles, os.getpid(), niceness, int(idle)))]
-        self._child = subprocess.Popen([sys.executable, "-c", _BOOT, *arguments, *sys.path], pass_fds=handles,
-                                       stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", _BOOT, *arguments, *sys.path],
+            pass_fds=handles,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        )
         child_pipe.close()
 
     @property

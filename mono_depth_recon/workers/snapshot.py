@@ -54,8 +54,10 @@ class FileJob:
         """One line where the process ended before the file was made."""
         if cause.endswith("stopping"):
             return f"{self.path.name} was not made: {cause}"
-        return (f"{self.path.name} was not made: {cause}; if memory ran out, raise mesh.voxel_size or lower "
-                "mesh.poisson_depth; the next call starts a new worker")
+        return (
+            f"{self.path.name} was not made: {cause}; if memory ran out, raise mesh.voxel_size or lower "
+            "mesh.poisson_depth; the next call starts a new worker"
+        )
 
 
 class MeshJob(FileJob):
@@ -68,8 +70,14 @@ class MeshJob(FileJob):
         path = unused_path(self.path)
         write_mesh(mesh, path, texture_of(mesh, points) if self.settings.texture else None)
         seconds = time.perf_counter() - start
-        return SnapshotResult(path, len(mesh.vertices), len(mesh.triangles), seconds, self._preview(mesh, points),
-                              mesh_quality(mesh).text())
+        return SnapshotResult(
+            path,
+            len(mesh.vertices),
+            len(mesh.triangles),
+            seconds,
+            self._preview(mesh, points),
+            mesh_quality(mesh).text(),
+        )
 
     def _preview(self, mesh: Mesh, points: Points) -> Mesh | None:
         limit = self.settings.marker_triangles

@@ -23,8 +23,12 @@ def test_keyframes_and_the_filter_have_figures(frames: tuple[Sample, ...], monke
     monkeypatch.setattr(benchmark_fusion, "_sequence", lambda: frames)
     rows = list(measure(QUICK, ["fusion", "flying-pixels"], benchmark_fusion.MEASUREMENTS))
     assert [row.name for row in rows] == [
-        "fusion: a keyframe of true depth", "fusion: a keyframe of predicted depth", "fusion: model and keyframe",
-        "filter: flying pixels that stay", "filter: good pixels that go"]
+        "fusion: a keyframe of true depth",
+        "fusion: a keyframe of predicted depth",
+        "fusion: model and keyframe",
+        "filter: flying pixels that stay",
+        "filter: good pixels that go",
+    ]
     assert all(row.value is not None for row in rows), [row.note for row in rows]
     assert "keyframes" in rows[0].note
 
@@ -33,7 +37,7 @@ def test_a_map_that_is_wrong_is_not_timed(frames: tuple[Sample, ...], monkeypatc
     monkeypatch.setattr(benchmark_fusion, "_sequence", lambda: frames)
     whole = benchmark_fusion._added
     monkeypatch.setattr(benchmark_fusion, "_added", lambda fusion, sample, depth: whole(fusion, sample, 1.05 * depth))
-    row, = measure(QUICK, ["fusion"], benchmark_fusion.MEASUREMENTS)
+    (row,) = measure(QUICK, ["fusion"], benchmark_fusion.MEASUREMENTS)
     assert row.verdict == "failed" and "must be right within 1.0 %" in row.note
 
 
@@ -42,5 +46,5 @@ def test_the_long_run_holds_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark_fusion, "_LONG_FRAMES", 30)
     monkeypatch.setattr(benchmark_fusion, "_LONG_VIEWS", 6)
     monkeypatch.setattr(benchmark_fusion, "_LONG_BLOCKS", 300)
-    row, = measure(QUICK, ["fusion-memory"], benchmark_fusion.MEASUREMENTS)
+    (row,) = measure(QUICK, ["fusion-memory"], benchmark_fusion.MEASUREMENTS)
     assert row.value is not None and int(row.note.split("; ")[1].split()[0]) <= 300, row.note

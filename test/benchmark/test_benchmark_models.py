@@ -63,8 +63,10 @@ def test_answers_that_are_not_finite_are_not_timed() -> None:
 
 def test_the_tables_hold_every_row() -> None:
     settings = dataclasses.replace(ModelConfig(), name="a|b")
-    rows = [Result(settings, device="d", p50=0.02, p95=0.03, host_bytes=2**30, difference=1e-5, faster=1.5),
-            Result(settings, reason="no | luck")]
+    rows = [
+        Result(settings, device="d", p50=0.02, p95=0.03, host_bytes=2**30, difference=1e-5, faster=1.5),
+        Result(settings, reason="no | luck"),
+    ]
     lines = markdown(rows, "Some note.").splitlines()
     assert lines[0].endswith("Some note.")
     assert all(line.replace("\\|", "").count("|") == len(COLUMNS) + 1 for line in lines[2:])
@@ -76,8 +78,21 @@ def test_the_tables_hold_every_row() -> None:
 
 
 def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["benchmark", "--models", "unetpp_mobile", "--runtimes", "openvino", "--precisions", "f32", "--sizes", "96",
-             "--repeats", "2", "--output", str(tmp_path)]
+    words = [
+        "benchmark",
+        "--models",
+        "unetpp_mobile",
+        "--runtimes",
+        "openvino",
+        "--precisions",
+        "f32",
+        "--sizes",
+        "96",
+        "--repeats",
+        "2",
+        "--output",
+        str(tmp_path),
+    ]
     assert main(words) == 0
     assert "openvino" in capsys.readouterr().out
     assert (tmp_path / "models.md").read_text().count("unetpp_mobile") == 2
@@ -103,8 +118,9 @@ def test_the_plan_is_every_combination_on_top_of_the_configuration() -> None:
 
 @pytest.mark.parametrize("name", ["unetpp_resnext50", "glpn_nyu"])
 def test_random_weights_are_a_checkpoint_of_the_published_architecture(name: str, tmp_path: Path) -> None:
-    settings = dataclasses.replace(ModelConfig(), name=name, checkpoint=str(write_random_weights(name, tmp_path)),
-                                   runtime="torch", input_size=64)
+    settings = dataclasses.replace(
+        ModelConfig(), name=name, checkpoint=str(write_random_weights(name, tmp_path)), runtime="torch", input_size=64
+    )
     answer, figures = run_case(load_model(settings), 1)
     assert answer.shape == (480, 640)
     assert figures["sigma"] == ("flip mc_dropout" if name == "unetpp_resnext50" else "flip")

@@ -37,15 +37,27 @@ def test_the_room_is_a_box() -> None:
     assert rgb.std() > 20
 
 
-@pytest.mark.parametrize(("name", "figures"), [
-    ("cloud", ["depth and colour to cloud", "depth and colour to cloud / memcpy"]),
-    ("filters", ["filter: flying pixels", "filter: range, mask and border"]),
-    ("frame-openvino", ["openvino: rectify", "openvino: model", "openvino: filter", "openvino: cloud",
-                        "openvino: image to cloud", "openvino: rate with cloud"]),
-    ("mesh-grid", ["mesh: grid"]),
-    ("start-openvino", ["openvino: process start to first frame"]),
-    ("import", ["import mono_depth_recon", "import mono_depth_recon.pipeline"]),
-])
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        ("cloud", ["depth and colour to cloud", "depth and colour to cloud / memcpy"]),
+        ("filters", ["filter: flying pixels", "filter: range, mask and border"]),
+        (
+            "frame-openvino",
+            [
+                "openvino: rectify",
+                "openvino: model",
+                "openvino: filter",
+                "openvino: cloud",
+                "openvino: image to cloud",
+                "openvino: rate with cloud",
+            ],
+        ),
+        ("mesh-grid", ["mesh: grid"]),
+        ("start-openvino", ["openvino: process start to first frame"]),
+        ("import", ["import mono_depth_recon", "import mono_depth_recon.pipeline"]),
+    ],
+)
 def test_every_measurement_gives_its_figures(name: str, figures: list[str]) -> None:
     rows = list(measure(QUICK, [name]))
     assert [row.name for row in rows] == figures, rows
@@ -53,7 +65,7 @@ def test_every_measurement_gives_its_figures(name: str, figures: list[str]) -> N
 
 
 def test_the_runtimes_agree() -> None:
-    row, = measure(QUICK, ["agreement"])
+    (row,) = measure(QUICK, ["agreement"])
     assert (row.name, row.verdict) == ("openvino against torch, largest relative difference", "ok"), row
 
 
@@ -64,14 +76,14 @@ def test_a_wrong_cloud_is_a_failed_row_and_never_timed(monkeypatch: pytest.Monke
         return points
 
     monkeypatch.setattr(benchmark, "back_project", shifted)
-    row, = measure(QUICK, ["cloud"])
+    (row,) = measure(QUICK, ["cloud"])
     assert (row.name, row.value, row.verdict) == ("cloud", None, "failed")
     assert "the cloud differs from its definition by 0.001 m" in row.note
 
 
 def test_a_filter_that_finds_nothing_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark.filters, "flying_pixels", lambda depth, threshold: np.zeros(depth.shape, np.bool_))
-    row, = measure(QUICK, ["filters"])
+    (row,) = measure(QUICK, ["filters"])
     assert row.verdict == "failed"
     assert "must find the step" in row.note
 
@@ -110,11 +122,15 @@ def test_a_figure_over_its_limit_ends_with_status_1(tmp_path: Path, monkeypatch:
 
 
 def test_tables_are_well_formed() -> None:
-    rows = [Row("a | b", 1234.5, "ms", 4000), Row("c", 0.012345, "x", 4.0, "note, with \"quotes\""), Row("d", None)]
+    rows = [Row("a | b", 1234.5, "ms", 4000), Row("c", 0.012345, "x", 4.0, 'note, with "quotes"'), Row("d", None)]
     lines = markdown(rows).splitlines()
-    assert lines[2:] == ["| measurement | median | limit | verdict | note |", "| --- | --- | --- | --- | --- |",
-                         "| a \\| b | 1234 ms | 4000 ms | ok |  |",
-                         '| c | 0.0123 x | 4 x | ok | note, with "quotes" |', "| d |  |  | failed |  |"]
+    assert lines[2:] == [
+        "| measurement | median | limit | verdict | note |",
+        "| --- | --- | --- | --- | --- |",
+        "| a \\| b | 1234 ms | 4000 ms | ok |  |",
+        '| c | 0.0123 x | 4 x | ok | note, with "quotes" |',
+        "| d |  |  | failed |  |",
+    ]
     parsed = list(csv.DictReader(csv_text(rows).splitlines()))
     assert [row["value"] for row in parsed] == ["1234.5", "0.012345", ""]
     assert parsed[1]["note"] == 'note, with "quotes"'

@@ -44,8 +44,11 @@ def test_reconstruct_writes_depth_cloud_mesh_and_pictures(tmp_path: Path, capsys
     images = [photo(tmp_path / "desk.jpg"), photo(tmp_path / "cup.v2.png")]
     out = tmp_path / "made" / "here"
     assert main(["reconstruct", *images, "--output", str(out), *INTRINSICS, *FAST]) == 0
-    names = {f"{stem}_{ending}" for stem in ("desk", "cup.v2")
-             for ending in ("depth.png", "depth_plasma.png", "cloud.ply", "mesh.ply", "overview.png")}
+    names = {
+        f"{stem}_{ending}"
+        for stem in ("desk", "cup.v2")
+        for ending in ("depth.png", "depth_plasma.png", "cloud.ply", "mesh.ply", "overview.png")
+    }
     assert {path.name for path in out.iterdir()} == names
     camera = PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5)
     stored = cv2.imread(str(out / "desk_depth.png"), cv2.IMREAD_UNCHANGED)
@@ -71,14 +74,19 @@ def test_another_mesh_format_and_views(tmp_path: Path) -> None:
     assert main([*command, "--mesh.format", "glb"]) == 0
     assert (tmp_path / "a_mesh.glb").read_bytes().startswith(b"glTF")
     assert {path.name for path in tmp_path.glob("a_*_view*.png")} == {
-        f"a_{kind}_view{number}.png" for kind in ("cloud", "mesh") for number in (1, 2)}
+        f"a_{kind}_view{number}.png" for kind in ("cloud", "mesh") for number in (1, 2)
+    }
 
 
 @pytest.mark.usefixtures("floor_model")
 def test_no_mesh(tmp_path: Path) -> None:
     assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path), "--hfov", "60", "--no-mesh"]) == 0
-    assert sorted(path.name for path in tmp_path.glob("a_*")) == ["a_cloud.ply", "a_depth.png", "a_depth_plasma.png",
-                                                                  "a_overview.png"]
+    assert sorted(path.name for path in tmp_path.glob("a_*")) == [
+        "a_cloud.ply",
+        "a_depth.png",
+        "a_depth_plasma.png",
+        "a_overview.png",
+    ]
 
 
 @pytest.mark.usefixtures("floor_model")
@@ -129,8 +137,26 @@ def test_a_large_photo_is_made_smaller_with_its_camera(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("floor_model")
 def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> None:
     image = photo(tmp_path / "a.png")
-    assert main(["reconstruct", image, "--output", str(tmp_path), *INTRINSICS, "--no-mesh",
-                 "--distortion", "3e-1", "-.01", "-2e-4", "0", "--distortion-model", "plumb_bob"]) == 0
+    assert (
+        main(
+            [
+                "reconstruct",
+                image,
+                "--output",
+                str(tmp_path),
+                *INTRINSICS,
+                "--no-mesh",
+                "--distortion",
+                "3e-1",
+                "-.01",
+                "-2e-4",
+                "0",
+                "--distortion-model",
+                "plumb_bob",
+            ]
+        )
+        == 0
+    )
     depth = cv2.imread(str(tmp_path / "a_depth.png"), cv2.IMREAD_UNCHANGED)
     valid = PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5, (0.3, -0.01, -2e-4, 0)).rectified_valid
     assert valid is not None
@@ -138,28 +164,50 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("floor_model")
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--hfov", "60", "--distortion", "0.1", "0", "0", "0"], "--distortion belongs to calibrated intrinsics"),
-    ([*INTRINSICS, "--distortion", "0.1", "0", "0"], "plumb_bob takes 4 or 5 coefficients, got 3"),
-    (["--intrinsics", "500", "500", "320", "240"], r"principal point in the image, got (320, 240) for 160x120 pixels"),
-    (["--intrinsics", "0", "500", "80", "60"], "focal lengths in K must be positive"),
-    (["--hfov", "200"], "horizontal field of view must be 1 to 170 degrees, got 200"),
-    (["--hfov", "60", "--max-side", "5"], "--max-side must be 0 or at least 32 pixels, got 5"),
-    (["--hfov", "60", "--filter.min_range", "20"], "filter.min_range (20 m) must be below filter.max_range (10 m)"),
-    (["--hfov", "60", "--filter.max_range", "0.5"], "expected a frame with valid depth"),
-    (["--hfov", "60", "--model.name", "sketch"], "model sketch gives relative disparity, which has no metres: set "),
-    (["--hfov", "60", "--model.name", "sketch", "--reference", "gone.png"], "gone.png cannot be read: No such file"),
-    (["--hfov", "60", "--scale.source", "fixed"], "scale.source=fixed is for models of relative disparity, unetpp_m"),
-    (["--hfov", "60", "--reference", "a.png"], "scale.source=reference is for models of relative disparity, unet"),
-    (["--hfov", "60", "--scale.source", "reference"], "needs depth to fit on: give --reference FILE for each image"),
-    (["--hfov", "60", "--scale.source", "fixed", "--reference", "a.png"], "leave one of them out"),
-    (["--hfov", "60", "--reference", "a.png", "--reference", "b.png"], "in their order: got 2 for 1 images"),
-    (["--hfov", "60", "--reference", "a.png", "--reference-per-metre", "0"], "must be positive, got 0"),
-    (["--hfov", "60", "--filter.max_sigma", "0.1"], "filter.max_sigma needs sigma, model floor tells none: set model."),
-    (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
-])
-def test_wrong_values_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str],
-                                         message: str) -> None:
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--hfov", "60", "--distortion", "0.1", "0", "0", "0"], "--distortion belongs to calibrated intrinsics"),
+        ([*INTRINSICS, "--distortion", "0.1", "0", "0"], "plumb_bob takes 4 or 5 coefficients, got 3"),
+        (
+            ["--intrinsics", "500", "500", "320", "240"],
+            r"principal point in the image, got (320, 240) for 160x120 pixels",
+        ),
+        (["--intrinsics", "0", "500", "80", "60"], "focal lengths in K must be positive"),
+        (["--hfov", "200"], "horizontal field of view must be 1 to 170 degrees, got 200"),
+        (["--hfov", "60", "--max-side", "5"], "--max-side must be 0 or at least 32 pixels, got 5"),
+        (["--hfov", "60", "--filter.min_range", "20"], "filter.min_range (20 m) must be below filter.max_range (10 m)"),
+        (["--hfov", "60", "--filter.max_range", "0.5"], "expected a frame with valid depth"),
+        (
+            ["--hfov", "60", "--model.name", "sketch"],
+            "model sketch gives relative disparity, which has no metres: set ",
+        ),
+        (
+            ["--hfov", "60", "--model.name", "sketch", "--reference", "gone.png"],
+            "gone.png cannot be read: No such file",
+        ),
+        (
+            ["--hfov", "60", "--scale.source", "fixed"],
+            "scale.source=fixed is for models of relative disparity, unetpp_m",
+        ),
+        (["--hfov", "60", "--reference", "a.png"], "scale.source=reference is for models of relative disparity, unet"),
+        (
+            ["--hfov", "60", "--scale.source", "reference"],
+            "needs depth to fit on: give --reference FILE for each image",
+        ),
+        (["--hfov", "60", "--scale.source", "fixed", "--reference", "a.png"], "leave one of them out"),
+        (["--hfov", "60", "--reference", "a.png", "--reference", "b.png"], "in their order: got 2 for 1 images"),
+        (["--hfov", "60", "--reference", "a.png", "--reference-per-metre", "0"], "must be positive, got 0"),
+        (
+            ["--hfov", "60", "--filter.max_sigma", "0.1"],
+            "filter.max_sigma needs sigma, model floor tells none: set model.",
+        ),
+        (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
+    ],
+)
+def test_wrong_values_are_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
     assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path / "out"), *flags]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("1 of 1")]
     assert len(lines) == 1
@@ -181,8 +229,9 @@ def test_a_mask_of_another_size_names_image_and_mask(tmp_path: Path, capsys: pyt
     assert f"{images[0]}: camera.mask is 20x10, the image is 160x120" in capsys.readouterr().err
 
 
-def test_two_images_of_one_name_are_refused_before_anything_is_written(tmp_path: Path,
-                                                                       capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_images_of_one_name_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main(["reconstruct", "a/x.jpg", "b/x.png", "--output", str(out), "--hfov", "60"]) == 1
     assert "several are called 'x': rename them" in capsys.readouterr().err
@@ -205,19 +254,23 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert capsys.readouterr().err == "mono-depth-recon: stopped\n"
 
 
-@pytest.mark.parametrize(("command", "message"), [
-    ([], "the following arguments are required: COMMAND"),
-    (["reconstruct", "a.jpg", "--mesh.method", "gird"], "must be one of poisson, grid, ball_pivoting, got 'gird'"),
-    (["reconstruct", "a.jpg", "--mesh.poisson_depth", "12"], "mesh.poisson_depth must be 4 to 11, got 12"),
-    (["reconstruct", "a.jpg", "--mesh.poisson_depth", "x"], "invalid int value: 'x'"),
-    (["reconstruct", "a.jpg", "--filter.max_range", "nan"], "filter.max_range must be 0.01 to 1000 m, got nan"),
-    (["reconstruct", "a.jpg", "--qos.publish", "reliable"], "unrecognized arguments: --qos.publish"),
-    (["reconstruct", "a.jpg", "--intrinsics", "1", "1", "1", "1", "--hfov", "60"], "not allowed with argument"),
-    (["reconstruct"], "the following arguments are required: IMAGE"),
-    (["benchmark", "--only", "nothing"], "invalid choice: 'nothing'"),
-])
-def test_a_wrong_command_line_ends_with_status_2(command: list[str], message: str,
-                                                 capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["reconstruct", "a.jpg", "--mesh.method", "gird"], "must be one of poisson, grid, ball_pivoting, got 'gird'"),
+        (["reconstruct", "a.jpg", "--mesh.poisson_depth", "12"], "mesh.poisson_depth must be 4 to 11, got 12"),
+        (["reconstruct", "a.jpg", "--mesh.poisson_depth", "x"], "invalid int value: 'x'"),
+        (["reconstruct", "a.jpg", "--filter.max_range", "nan"], "filter.max_range must be 0.01 to 1000 m, got nan"),
+        (["reconstruct", "a.jpg", "--qos.publish", "reliable"], "unrecognized arguments: --qos.publish"),
+        (["reconstruct", "a.jpg", "--intrinsics", "1", "1", "1", "1", "--hfov", "60"], "not allowed with argument"),
+        (["reconstruct"], "the following arguments are required: IMAGE"),
+        (["benchmark", "--only", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_status_2(
+    command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2
@@ -263,19 +316,21 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
         other_node: {ros__parameters: {foo: 1}}""")
     config = parse("--params-file", str(path), "--mesh.poisson_depth", "7")
     assert (config.mesh.method, config.mesh.poisson_depth, config.filter.max_range) == ("grid", 7, 5.0)
-    assert read_params_file(ROOT / "config" / "recon.yaml") == {
-        name: row.default for name, row in PARAMETERS.items()}
+    assert read_params_file(ROOT / "config" / "recon.yaml") == {name: row.default for name, row in PARAMETERS.items()}
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "must hold parameters below '/\\*\\*:' or 'recon_node:'"),
-    ("other: {ros__parameters: {a: 1}}", "must hold parameters below"),
-    ("/**: {ros__parameters: }", "'ros__parameters' must hold names and values, got None"),
-    ("/**: [1]", "'ros__parameters' must hold names and values"),
-    ("/**: {", "must be YAML: while parsing"),
-    ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
-    ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must hold parameters below '/\\*\\*:' or 'recon_node:'"),
+        ("other: {ros__parameters: {a: 1}}", "must hold parameters below"),
+        ("/**: {ros__parameters: }", "'ros__parameters' must hold names and values, got None"),
+        ("/**: [1]", "'ros__parameters' must hold names and values"),
+        ("/**: {", "must be YAML: while parsing"),
+        ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
+        ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
+    ],
+)
 def test_a_wrong_parameter_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recon.yaml"
     path.write_text(text)
@@ -291,7 +346,8 @@ def test_parameters_prints_the_file_and_the_table(capsys: pytest.CaptureFixture[
 
 
 def test_models_prints_name_output_licence_size_and_where_the_weights_are(
-        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from mono_depth_recon.models import MODELS
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
@@ -323,12 +379,30 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_embedded_model_in_a_fresh_process_without_torch_ros_and_pillow(tmp_path: Path) -> None:
     """What the demo installs is enough: importing anything else fails in this process."""
-    code = ("import sys; sys.modules.update(dict.fromkeys(('torch', 'PIL', 'rclpy', 'matplotlib', 'scipy'))); "
-            "from mono_depth_recon.cli import main; sys.exit(main())")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'PIL', 'rclpy', 'matplotlib', 'scipy'))); "
+        "from mono_depth_recon.cli import main; sys.exit(main())"
+    )
     image = photo(tmp_path / "a.jpg", (320, 240), focal_35mm=30)
-    result = subprocess.run([sys.executable, "-c", code, "reconstruct", image, "--output", str(tmp_path), *FAST,
-                             "--filter.edge_threshold", "0"],
-                            capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "reconstruct",
+            image,
+            "--output",
+            str(tmp_path),
+            *FAST,
+            "--filter.edge_threshold",
+            "0",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert len(list(tmp_path.glob("a_*"))) == 5
@@ -338,6 +412,12 @@ def test_the_embedded_model_in_a_fresh_process_without_torch_ros_and_pillow(tmp_
 
 
 def test_the_module_runs_as_the_command() -> None:
-    result = subprocess.run([sys.executable, "-m", "mono_depth_recon.cli", "--version"], capture_output=True, text=True,
-                            timeout=60, check=True, cwd=ROOT)
+    result = subprocess.run(
+        [sys.executable, "-m", "mono_depth_recon.cli", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+    )
     assert result.stdout.startswith("mono-depth-recon ")

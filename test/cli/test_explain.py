@@ -75,15 +75,18 @@ def view() -> View:
 
 
 @pytest.mark.parametrize("method", ["gradcam", "shap"])
-@pytest.mark.parametrize(("sign", "output", "farther"), [
-    (1.0, "metric_depth", True), (-1.0, "metric_depth", False), (1.0, "relative_disparity", False)])
+@pytest.mark.parametrize(
+    ("sign", "output", "farther"),
+    [(1.0, "metric_depth", True), (-1.0, "metric_depth", False), (1.0, "relative_disparity", False)],
+)
 def test_only_what_influences_the_depth_is_shown_and_its_sign_is_the_push(
-        method: str, sign: float, output: Output, farther: bool) -> None:
+    method: str, sign: float, output: Output, farther: bool
+) -> None:
     found = explain(StandIn(LeftAlone(sign), output), view(), REGION, method)
     assert found.values.shape == (HEIGHT, WIDTH)
     assert found.values.dtype == np.float32
     assert found.signed
-    left, right = found.values[:, :WIDTH // 2 - 8], found.values[:, WIDTH // 2 + 8:]
+    left, right = found.values[:, : WIDTH // 2 - 8], found.values[:, WIDTH // 2 + 8 :]
     assert (left.mean() > 0) == farther
     assert np.abs(left).mean() > 50 * np.abs(right).max()
 
@@ -92,7 +95,7 @@ def test_shap_values_add_up_to_the_difference_from_the_even_images() -> None:
     """Of a function that is linear in the image: mean over the three baselines, up to the smoothing at the border."""
     rgb, camera = view()
     found = explain(StandIn(LeftAlone()), (rgb, camera), REGION, "shap")
-    light = rgb[:, :WIDTH // 2].astype(np.float64) / 255
+    light = rgb[:, : WIDTH // 2].astype(np.float64) / 255
     whole = rgb / 255
     even = np.mean([whole.mean((0, 1)), whole.min((0, 1)), whole.max((0, 1))])
     # log exp mean: half of the positions are the dark right ones
@@ -109,10 +112,11 @@ def test_the_same_question_has_the_same_answer_and_leaves_the_generators_alone()
 
 
 def test_a_region_is_explained_by_what_reaches_it() -> None:
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, padding=1), torch.nn.Softplus(), torch.nn.Conv2d(2, 1, 1),
-                                 torch.nn.Softplus())
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, 3, padding=1), torch.nn.Softplus(), torch.nn.Conv2d(2, 1, 1), torch.nn.Softplus()
+    )
     values = np.abs(explain(StandIn(module), view(), REGION, "shap").values)
-    inside = values[REGION.y:REGION.y + REGION.height, REGION.x:REGION.x + REGION.width]
+    inside = values[REGION.y : REGION.y + REGION.height, REGION.x : REGION.x + REGION.width]
     assert inside.mean() > 10 * values[:, :24].mean()
 
 
@@ -128,11 +132,13 @@ def test_rollout_by_hand() -> None:
 
 # transformers of the true architectures, small, with random weights
 
+
 def loaded(name: str, folder: Path) -> DepthModel:
     pytest.importorskip("transformers")
     write_shrunken(name, folder)
-    return load_model(ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32",
-                                  accept_noncommercial=True), 1)
+    return load_model(
+        ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32", accept_noncommercial=True), 1
+    )
 
 
 def large_view() -> View:
@@ -140,12 +146,19 @@ def large_view() -> View:
     return rng.integers(0, 255, (240, 320, 3), np.uint8), PinholeCamera.from_hfov(320, 240, 60)
 
 
-@pytest.mark.parametrize(("name", "note"), [
-    ("midas_dpt_hybrid", "4 of 4 blocks, 24x24 tokens"), ("depth_anything_v2_small", "4 of 4 blocks, 37x28 tokens"),
-    ("zoedepth_nyu", "4 of 4 blocks, 32x24 tokens"), ("depth_pro", "3 of 3 blocks, 4x4 tokens"),
-    ("glpn_nyu", "1 of 5 blocks, 10x7 tokens")])
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("midas_dpt_hybrid", "4 of 4 blocks, 24x24 tokens"),
+        ("depth_anything_v2_small", "4 of 4 blocks, 37x28 tokens"),
+        ("zoedepth_nyu", "4 of 4 blocks, 32x24 tokens"),
+        ("depth_pro", "3 of 3 blocks, 4x4 tokens"),
+        ("glpn_nyu", "1 of 5 blocks, 10x7 tokens"),
+    ],
+)
 def test_roll_out_of_a_transformer_is_larger_at_the_region_of_random_weights(
-        name: str, note: str, tmp_path: Path) -> None:
+    name: str, note: str, tmp_path: Path
+) -> None:
     """Attention of random weights is nearly even, so that the residual connections decide."""
     region = Region(20, 120, 60, 80)
     found = explain(loaded(name, tmp_path / name), large_view(), region, "rollout")

@@ -34,7 +34,8 @@ def test_the_file_runs_elsewhere_and_equals_the_model(tmp_path: Path, capsys: py
     assert sorted(file.name for file in path.parent.iterdir()) == ["depth.onnx"]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [(port.name, port.shape, port.type) for port in session.get_inputs()] == [
-        ("image", [1, 3, 96, 128], "tensor(float)")]
+        ("image", [1, 3, 96, 128], "tensor(float)")
+    ]
     assert [port.name for port in session.get_outputs()] == ["depth"]
 
 
@@ -56,13 +57,17 @@ def test_what_the_file_answers_is_what_the_model_publishes(tmp_path: Path) -> No
     assert ratio.std() / ratio.mean() < 1e-4
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    (["--model.name", "unetpp_mobil"], "did you mean 'unetpp_mobile'"),
-    (["--model.name", "ensemble:unetpp_mobile+unetpp_mobile"], "is not one network: export its members"),
-    (["--model.checkpoint", "no.json"], "no.json cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model.name", "unetpp_mobil"], "did you mean 'unetpp_mobile'"),
+        (["--model.name", "ensemble:unetpp_mobile+unetpp_mobile"], "is not one network: export its members"),
+        (["--model.checkpoint", "no.json"], "no.json cannot be read"),
+    ],
+)
 def test_what_cannot_be_exported_is_one_line(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
     assert main(["export", "--output", str(tmp_path / "x.onnx"), *flags]) == 1
     error = capsys.readouterr().err
     assert message in error

@@ -91,15 +91,22 @@ def _run(*arguments: str | Path) -> int:
     return main(["fuse", *map(str, arguments), *FLAGS])
 
 
-def test_true_depth_to_mesh_map_and_orbit(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_true_depth_to_mesh_map_and_orbit(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fuse, "_ORBIT_VIEWS", 3)  # 48 take seconds, and are no other
     out = tmp_path / "out"
     assert _run(recording, "--output", out, "--true-depth", "--save-map", "--orbit", "mp4") == 0
     printed = capsys.readouterr().out
     assert "4 of 5 frames fused (1 no pose)" in printed and "no pose is known at 1305031102.509 s" in printed
     assert {path.name for path in out.iterdir()} == {
-        "fused_mesh.ply", "fused_view_1.png", "fused_view_2.png", "report.txt", "map.npz", "orbit.mp4"}
+        "fused_mesh.ply",
+        "fused_view_1.png",
+        "fused_view_2.png",
+        "report.txt",
+        "map.npz",
+        "orbit.mp4",
+    }
     _check_near_wall(out)
     assert (out / "report.txt").read_text() in printed
 
@@ -112,8 +119,9 @@ def _check_near_wall(out: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [_ros1, _ros2])
-def test_bags_bring_their_poses(write: Callable[[Path, Scene], Path], tmp_path: Path,
-                                capsys: pytest.CaptureFixture[str]) -> None:
+def test_bags_bring_their_poses(
+    write: Callable[[Path, Scene], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Transforms of a ROS 1 bag, odometry of a ROS 2 bag; a pose file in their place."""
     path = write(tmp_path, _walls())
     assert _run(path, "--output", tmp_path / "out", "--true-depth", "--save-map") == 0
@@ -126,8 +134,9 @@ def test_bags_bring_their_poses(write: Callable[[Path, Scene], Path], tmp_path: 
     assert "3 of 5 frames fused (2 no pose)" in printed and f"poses: {poses}" in printed
 
 
-def test_predicted_depth_is_compared_with_the_true_one(recording: Path, tmp_path: Path,
-                                                       capsys: pytest.CaptureFixture[str]) -> None:
+def test_predicted_depth_is_compared_with_the_true_one(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import cv2
 
     out = tmp_path / "out"
@@ -165,22 +174,30 @@ def test_a_pose_that_jumps_is_left_out(recording: Path, tmp_path: Path, capsys: 
     _check_near_wall(tmp_path / "out")
 
 
-def test_a_pose_file_with_nan_is_named_with_its_line(recording: Path, tmp_path: Path,
-                                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pose_file_with_nan_is_named_with_its_line(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _change(recording, 2, lambda line: f"{line.split()[0]} nan 0 0 0 0 0 1")
     assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 1
     assert "groundtruth.txt:3: expected finite numbers" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("more", "message"), [
-    (("--truth", "--true-depth"), "leave one of them out"),
-    (("--true-depth", "--step", "0"), "--step must be at least 1"),
-    (("--true-depth", "--fusion.depth_max", "0.5"), "got none: 0 of 5 frames fused (4 no depth, 1 no pose)"),
-    (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--truth", "--true-depth"), "leave one of them out"),
+        (("--true-depth", "--step", "0"), "--step must be at least 1"),
+        (("--true-depth", "--fusion.depth_max", "0.5"), "got none: 0 of 5 frames fused (4 no depth, 1 no pose)"),
+        (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read"),
+    ],
+)
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
-        recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: tuple[str, ...],
+    message: str,
 ) -> None:
     out = tmp_path / "out"
     assert _run(recording, "--output", out, *more) == 1
@@ -208,8 +225,23 @@ def test_a_folder_that_fills_up_keeps_no_half_file(recording: Path, tmp_path: Pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     result = subprocess.run(
-        [sys.executable, "-m", "mono_depth_recon.cli", "fuse", str(recording), "--output", str(out), "--true-depth",
-         *FLAGS], capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        [
+            sys.executable,
+            "-m",
+            "mono_depth_recon.cli",
+            "fuse",
+            str(recording),
+            "--output",
+            str(out),
+            "--true-depth",
+            *FLAGS,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=limit,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
     assert result.returncode == 1 and "cannot write" in result.stderr and "Traceback" not in result.stderr
     assert not list(out.iterdir())

@@ -39,30 +39,66 @@ def write_reference(path: Path, per_metre: float = 1000.0) -> str:
 @pytest.mark.usefixtures("floor_model")
 def test_a_relative_model_with_a_given_scale(tmp_path: Path) -> None:
     image = photo(tmp_path / "a.png")
-    assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--scale.source", "fixed",
-                 "--scale.scale", str(SCALE), "--scale.shift", str(SHIFT)]) == 0
+    assert (
+        main(
+            [
+                "reconstruct",
+                image,
+                "--output",
+                str(tmp_path),
+                *RELATIVE,
+                "--scale.source",
+                "fixed",
+                "--scale.scale",
+                str(SCALE),
+                "--scale.shift",
+                str(SHIFT),
+            ]
+        )
+        == 0
+    )
     exact = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
     np.testing.assert_allclose(stored_depth(tmp_path / "a_depth.png"), 1000 * exact, atol=1.5)
 
 
 @pytest.mark.usefixtures("floor_model")
-def test_relative_models_are_fitted_to_the_depth_beside_each_image(tmp_path: Path,
-                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+def test_relative_models_are_fitted_to_the_depth_beside_each_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = [photo(tmp_path / f"{name}.png") for name in "abc"]
-    references = [write_reference(tmp_path / "mm.png"), write_reference(tmp_path / "tum.png", 5000.0),
-                  write_reference(tmp_path / "metres.tiff")]
+    references = [
+        write_reference(tmp_path / "mm.png"),
+        write_reference(tmp_path / "tum.png", 5000.0),
+        write_reference(tmp_path / "metres.tiff"),
+    ]
     exact = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
     for image, reference, per_metre in zip(images, references, ("1000", "5000", "7"), strict=True):
-        assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--reference", reference,
-                     "--reference-per-metre", per_metre]) == 0
+        assert (
+            main(
+                [
+                    "reconstruct",
+                    image,
+                    "--output",
+                    str(tmp_path),
+                    *RELATIVE,
+                    "--reference",
+                    reference,
+                    "--reference-per-metre",
+                    per_metre,
+                ]
+            )
+            == 0
+        )
         np.testing.assert_allclose(stored_depth(tmp_path / f"{Path(image).stem}_depth.png"), 1000 * exact, rtol=0.01)
-        assert re.search(r"scale 0\.0(199|2|200)\d* and shift -0\.0\d+ 1/m with (79|80|81) % inliers",
-                         capsys.readouterr().out)
+        assert re.search(
+            r"scale 0\.0(199|2|200)\d* and shift -0\.0\d+ 1/m with (79|80|81) % inliers", capsys.readouterr().out
+        )
 
 
 @pytest.mark.usefixtures("floor_model")
-def test_a_reference_that_does_not_fit_fails_its_image_alone(tmp_path: Path,
-                                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reference_that_does_not_fit_fails_its_image_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = [photo(tmp_path / f"{name}.png") for name in "abc"]
     turned = tmp_path / "turned.png"
     cv2.imwrite(str(turned), np.full((SIZE[0], SIZE[1]), 1500, np.uint16))
@@ -82,9 +118,24 @@ def test_a_reference_contradicts_another_source(source: str, capsys: pytest.Capt
 
 
 def test_a_relative_model_without_scale_stops_before_its_weights_are_fetched(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path), *INTRINSICS, "--model.name",
-                 "depth_anything_v2_small", "--model.checkpoint", str(tmp_path / "nowhere")]) == 1
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "reconstruct",
+                photo(tmp_path / "a.png"),
+                "--output",
+                str(tmp_path),
+                *INTRINSICS,
+                "--model.name",
+                "depth_anything_v2_small",
+                "--model.checkpoint",
+                str(tmp_path / "nowhere"),
+            ]
+        )
+        == 1
+    )
     assert "scale.source" in capsys.readouterr().err
 
 

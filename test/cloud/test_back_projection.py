@@ -32,8 +32,12 @@ def open3d_cloud(depth: Depth, rgb: Rgb, pinhole: PinholeCamera) -> tuple[NDArra
 
     intrinsic = o3d.camera.PinholeCameraIntrinsic(*pinhole.size, pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy)
     rgbd = o3d.geometry.RGBDImage.create_from_color_and_depth(
-        o3d.geometry.Image(rgb), o3d.geometry.Image(depth), depth_scale=1.0, depth_trunc=100.0,
-        convert_rgb_to_intensity=False)
+        o3d.geometry.Image(rgb),
+        o3d.geometry.Image(depth),
+        depth_scale=1.0,
+        depth_trunc=100.0,
+        convert_rgb_to_intensity=False,
+    )
     cloud = o3d.geometry.PointCloud.create_from_rgbd_image(rgbd, intrinsic)
     return np.asarray(cloud.points), np.asarray(cloud.colors)
 
@@ -85,8 +89,9 @@ def test_a_tilted_plane_comes_back_as_that_plane(normal: tuple[float, float, flo
 def test_stride_keeps_every_nth_row_and_column(stride: int) -> None:
     pinhole, (depth, rgb) = camera(101, 77), scene(101, 77)
     whole = back_project(depth, pinhole, rgb)
-    np.testing.assert_array_equal(back_project(depth, pinhole, rgb, stride).view(np.uint32),
-                                  whole[::stride, ::stride].view(np.uint32))
+    np.testing.assert_array_equal(
+        back_project(depth, pinhole, rgb, stride).view(np.uint32), whole[::stride, ::stride].view(np.uint32)
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 2, 5])
@@ -119,8 +124,9 @@ def test_points_are_written_into_the_given_buffer(stride: int) -> None:
     assert bytes(message[16:]) == expected.tobytes()
 
 
-@pytest.mark.parametrize("out", [np.empty((48, 64, 3), np.float32), np.empty((64, 48, 4), np.float32),
-                                 np.empty((48, 64, 4), np.float64)])
+@pytest.mark.parametrize(
+    "out", [np.empty((48, 64, 3), np.float32), np.empty((64, 48, 4), np.float32), np.empty((48, 64, 4), np.float64)]
+)
 def test_a_buffer_of_another_shape_or_type_is_refused(out: Any) -> None:
     pinhole, (depth, rgb) = camera(64, 48), scene(64, 48)
     with pytest.raises(DataError, match=r"out must be \(48, 64, 4\) float32, got"):

@@ -58,8 +58,10 @@ def test_every_parameter_has_a_comment_in_the_yaml_and_a_row_in_the_table() -> N
         assert text.startswith(f"| `{row.name}` |")
         assert text.replace("\\|", "").count("|") == 6, "five columns"
         key = row.name.rpartition(".")[2]
-        assert any(after.strip().startswith(f"{key}: ") and before.strip().startswith(f"# {row.help}")
-                   for before, after in itertools.pairwise(lines))
+        assert any(
+            after.strip().startswith(f"{key}: ") and before.strip().startswith(f"# {row.help}")
+            for before, after in itertools.pairwise(lines)
+        )
 
 
 def test_every_field_of_the_dataclasses_is_a_parameter() -> None:
@@ -104,8 +106,9 @@ def test_the_default_is_valid_and_another_type_is_not(row: Parameter) -> None:
             row.check(wrong)
 
 
-@pytest.mark.parametrize(("name", "meant"), [("mesh.metod", "mesh.method"), ("modell.name", "model.name"),
-                                             ("max_rat", "max_rate")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("mesh.metod", "mesh.method"), ("modell.name", "model.name"), ("max_rat", "max_rate")]
+)
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown parameter '{name}'; did you mean '{meant}'"):
         with_values(Config(), {name: 1})

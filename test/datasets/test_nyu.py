@@ -58,8 +58,13 @@ def test_nyu_border_outside_the_depth_camera_is_unknown(mat: Path) -> None:
 
 def test_two_takes_of_a_room_are_one_scene(mat: Path) -> None:
     source = NyuMat("nyu", mat)
-    assert [source.scene(i) for i in range(5)] == ["kitchen_0004", "kitchen_0004", "basement_0001", "basement_0001",
-                                                   "office_0012"]
+    assert [source.scene(i) for i in range(5)] == [
+        "kitchen_0004",
+        "kitchen_0004",
+        "basement_0001",
+        "basement_0001",
+        "office_0012",
+    ]
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["matlab5", "matlab73"])
@@ -68,15 +73,19 @@ def test_official_split_counts_from_one(mat: Path, tmp_path: Path, old: bool) ->
     assert NyuMat("nyu", mat, splits).official() == {"train": [4, 0, 1], "test": [2, 3]}
 
 
-@pytest.mark.parametrize(("train", "test", "message"), [
-    ([0, 1], [2], "numbers from 1 to 5, got 0 to 1"),
-    ([1, 2], [6], "numbers from 1 to 5, got 6 to 6"),
-    ([1, 1], [2], "different numbers"),
-    ([1, 2, 3], [3, 4], "image 3 and 0 more stand in trainNdxs and in testNdxs"),
-    ([1], [], "expected testNdxs"),
-])
-def test_a_split_that_does_not_fit_is_refused(mat: Path, tmp_path: Path, train: list[int], test: list[int],
-                                              message: str) -> None:
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([0, 1], [2], "numbers from 1 to 5, got 0 to 1"),
+        ([1, 2], [6], "numbers from 1 to 5, got 6 to 6"),
+        ([1, 1], [2], "different numbers"),
+        ([1, 2, 3], [3, 4], "image 3 and 0 more stand in trainNdxs and in testNdxs"),
+        ([1], [], "expected testNdxs"),
+    ],
+)
+def test_a_split_that_does_not_fit_is_refused(
+    mat: Path, tmp_path: Path, train: list[int], test: list[int], message: str
+) -> None:
     splits = write_splits(tmp_path / "splits.mat", train, test)
     with pytest.raises(DataError, match=message):
         NyuMat("nyu", mat, splits).official()
@@ -204,11 +213,14 @@ def test_a_csv_that_points_nowhere_is_refused_with_its_line(tmp_path: Path) -> N
         _csv_copy(tmp_path, train="elsewhere/1.jpg,elsewhere/1.png\n")
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (TRAIN_PAIR + "\nonly_one_field.jpg\n", r"nyu2_train\.csv:3: expected 'colour,depth', got 1 fields"),
-    ("a.jpg,\n", r"nyu2_train\.csv:1: expected 'colour,depth'"),
-    ("\n", r"nyu2_train\.csv: expected lines"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TRAIN_PAIR + "\nonly_one_field.jpg\n", r"nyu2_train\.csv:3: expected 'colour,depth', got 1 fields"),
+        ("a.jpg,\n", r"nyu2_train\.csv:1: expected 'colour,depth'"),
+        ("\n", r"nyu2_train\.csv: expected lines"),
+    ],
+)
 def test_lines_that_are_no_pairs_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         _csv_copy(tmp_path, train=text)

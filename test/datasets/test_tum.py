@@ -33,8 +33,12 @@ def _folder(path: Path, stamps: tuple[float, ...] = (10.0, 10.1, 10.2), late: fl
 
 
 def _benchmark_rule(first: list[float], second: list[float], max_difference: float) -> list[tuple[int, int]]:
-    candidates = sorted((abs(a - b), a, b, i, j) for i, a in enumerate(first) for j, b in enumerate(second)
-                        if abs(a - b) < max_difference)
+    candidates = sorted(
+        (abs(a - b), a, b, i, j)
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+        if abs(a - b) < max_difference
+    )
     left, right, pairs = set(range(len(first))), set(range(len(second))), []
     for _, a, _, i, j in candidates:
         if i in left and j in right:
@@ -87,8 +91,8 @@ def test_pose_is_interpolated_between_near_poses(tmp_path: Path) -> None:
     path = _folder(tmp_path / "desk", stamps=(10.005, 10.5, 12.0))
     half = np.sqrt(0.5)
     (path / "groundtruth.txt").write_text(
-        "# stamp tx ty tz qx qy qz qw\n10.00 0 0 0 0 0 0 1\n10.01 1 2 4 0 0 "
-        f"{-half} {-half}\n11.99 5 0 0 0 0 0 1\n")
+        f"# stamp tx ty tz qx qy qz qw\n10.00 0 0 0 0 0 0 1\n10.01 1 2 4 0 0 {-half} {-half}\n11.99 5 0 0 0 0 0 1\n"
+    )
     near, none, nearest = TumFolder(path, CAMERA)
     angle = np.radians(45)  # half of 90 degrees about z, the short way although the second quaternion is -q
     assert near.T_world_camera is not None
@@ -143,17 +147,20 @@ def test_camera_comes_from_the_name_of_the_folder() -> None:
         camera_of_name("my_desk")
 
 
-@pytest.mark.parametrize(("file", "text", "says"), [
-    ("rgb.txt", "10.0 rgb/10.0000.png more\n", r"rgb\.txt:1: expected 'stamp file', got 3 fields"),
-    ("rgb.txt", "# note\nten rgb/10.0000.png\n", r"rgb\.txt:2: expected numbers"),
-    ("rgb.txt", "nan rgb/10.0000.png\n", r"rgb\.txt:1: expected finite numbers"),
-    ("rgb.txt", "10.0 rgb/none.png\n", r"rgb\.txt:1: names .*none\.png, which is missing"),
-    ("depth.txt", "# nothing\n", r"depth\.txt: expected lines"),
-    ("depth.txt", "99.0 depth/10.0040.png\n", "no colour image has a depth image within 0.02 s"),
-    ("groundtruth.txt", "10.0 0 0 0 0 0 1\n", r"groundtruth\.txt:1: expected 'stamp tx"),
-    ("groundtruth.txt", "10.0 0 0 0 0 0 0 0\n", r"groundtruth\.txt:1: quaternion must have length 1, got 0"),
-    ("groundtruth.txt", "10.0 0 0 0 0 0 0 1\n9.0 0 0 0 0 0 0 1\n", r"groundtruth\.txt:2: stamps must grow"),
-])
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("rgb.txt", "10.0 rgb/10.0000.png more\n", r"rgb\.txt:1: expected 'stamp file', got 3 fields"),
+        ("rgb.txt", "# note\nten rgb/10.0000.png\n", r"rgb\.txt:2: expected numbers"),
+        ("rgb.txt", "nan rgb/10.0000.png\n", r"rgb\.txt:1: expected finite numbers"),
+        ("rgb.txt", "10.0 rgb/none.png\n", r"rgb\.txt:1: names .*none\.png, which is missing"),
+        ("depth.txt", "# nothing\n", r"depth\.txt: expected lines"),
+        ("depth.txt", "99.0 depth/10.0040.png\n", "no colour image has a depth image within 0.02 s"),
+        ("groundtruth.txt", "10.0 0 0 0 0 0 1\n", r"groundtruth\.txt:1: expected 'stamp tx"),
+        ("groundtruth.txt", "10.0 0 0 0 0 0 0 0\n", r"groundtruth\.txt:1: quaternion must have length 1, got 0"),
+        ("groundtruth.txt", "10.0 0 0 0 0 0 0 1\n9.0 0 0 0 0 0 0 1\n", r"groundtruth\.txt:2: stamps must grow"),
+    ],
+)
 def test_malformed_lists_name_file_and_line(tmp_path: Path, file: str, text: str, says: str) -> None:
     path = _folder(tmp_path / "desk")
     (path / file).write_text(text)
@@ -170,12 +177,15 @@ def test_missing_lists_say_what_a_folder_holds(tmp_path: Path) -> None:
         TumFolder(tmp_path, CAMERA)
 
 
-@pytest.mark.parametrize(("file", "image", "says"), [
-    ("rgb/10.0000.png", np.zeros((12, 32, 3), np.uint8), "expected 32x24 pixels, as the camera has, got 32x12"),
-    ("depth/10.0040.png", np.zeros((24, 30), np.uint16), "expected 32x24 pixels, as the camera has, got 30x24"),
-    ("depth/10.0040.png", np.ones((24, 32), np.uint8), "one channel of 16 bits, got uint8"),
-    ("depth/10.0040.png", np.ones((24, 32, 3), np.uint16), "one channel of 16 bits, got uint16 of shape"),
-])
+@pytest.mark.parametrize(
+    ("file", "image", "says"),
+    [
+        ("rgb/10.0000.png", np.zeros((12, 32, 3), np.uint8), "expected 32x24 pixels, as the camera has, got 32x12"),
+        ("depth/10.0040.png", np.zeros((24, 30), np.uint16), "expected 32x24 pixels, as the camera has, got 30x24"),
+        ("depth/10.0040.png", np.ones((24, 32), np.uint8), "one channel of 16 bits, got uint8"),
+        ("depth/10.0040.png", np.ones((24, 32, 3), np.uint16), "one channel of 16 bits, got uint16 of shape"),
+    ],
+)
 def test_wrong_images_are_named(tmp_path: Path, file: str, image: np.ndarray, says: str) -> None:
     path = _folder(tmp_path / "desk")
     cv2.imwrite(str(path / file), image)
@@ -191,8 +201,9 @@ def test_damaged_images_are_named(tmp_path: Path, file: str) -> None:
         TumFolder(path, CAMERA)[0]
 
 
-@pytest.mark.parametrize(("name", "pairs"), [("rgbd_dataset_freiburg1_rpy_part", 141),
-                                             ("rgbd_dataset_freiburg3_cabinet_keyframes", 58)])
+@pytest.mark.parametrize(
+    ("name", "pairs"), [("rgbd_dataset_freiburg1_rpy_part", 141), ("rgbd_dataset_freiburg3_cabinet_keyframes", 58)]
+)
 def test_the_real_folders(data_folder: Path, name: str, pairs: int) -> None:
     folder = TumFolder(data_folder / "tum" / name, rectified=True)
     assert len(folder) == pairs

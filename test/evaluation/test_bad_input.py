@@ -31,9 +31,11 @@ def integers(scene: Scene, other_size: int = -1) -> Plan:
     make, plan = Messages(ROS1), []
     for i, stamp in enumerate(scene.stamps_ns):
         rgb = np.ascontiguousarray(scene.rgb[i, :24, :32]) if i == other_size else scene.rgb[i]
-        plan += [(stamp, "/cam/camera_info", "sensor_msgs/msg/CameraInfo", make.info(stamp, (64, 48))),
-                 (stamp, "/cam/image_raw", "sensor_msgs/msg/Image", make.image(stamp, rgb, "rgb8")),
-                 (stamp, "/cam/depth/image_raw", "sensor_msgs/msg/Image", make.image(stamp, scene.depth[i], "16UC1"))]
+        plan += [
+            (stamp, "/cam/camera_info", "sensor_msgs/msg/CameraInfo", make.info(stamp, (64, 48))),
+            (stamp, "/cam/image_raw", "sensor_msgs/msg/Image", make.image(stamp, rgb, "rgb8")),
+            (stamp, "/cam/depth/image_raw", "sensor_msgs/msg/Image", make.image(stamp, scene.depth[i], "16UC1")),
+        ]
     return plan
 
 
@@ -60,23 +62,51 @@ def corrupt_image(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("make", "model", "scored", "says"), [
-    (no_depth, "metric_model", 0, "has no depth topic (images in 16UC1, 32FC1 or compressedDepth)"),
-    (no_overlap, "metric_model", 0, "no colour image has a depth image within 0.02 s"),
-    (mixed_sizes, "metric_model", 5, "colour: expected 64x48 pixels, as the camera has, got 32x24"),
-    (other_depth_size, "metric_model", 5, "depth: expected 64x48 pixels, as the camera has, got 32x24"),
-    (empty_mask, "metric_model", 5, "no pixel to compare: none has truth between 0.001 and 10 m"),
-    (corrupt_image, "metric_model", 5, "expected a PNG or JPEG colour image, got a file that cannot be decoded"),
-    (lambda folder: write_folder(folder / "desk", Scene()), "broken", 4, "none of them a positive finite prediction"),
-])
+@pytest.mark.parametrize(
+    ("make", "model", "scored", "says"),
+    [
+        (no_depth, "metric_model", 0, "has no depth topic (images in 16UC1, 32FC1 or compressedDepth)"),
+        (no_overlap, "metric_model", 0, "no colour image has a depth image within 0.02 s"),
+        (mixed_sizes, "metric_model", 5, "colour: expected 64x48 pixels, as the camera has, got 32x24"),
+        (other_depth_size, "metric_model", 5, "depth: expected 64x48 pixels, as the camera has, got 32x24"),
+        (empty_mask, "metric_model", 5, "no pixel to compare: none has truth between 0.001 and 10 m"),
+        (corrupt_image, "metric_model", 5, "expected a PNG or JPEG colour image, got a file that cannot be decoded"),
+        (
+            lambda folder: write_folder(folder / "desk", Scene()),
+            "broken",
+            4,
+            "none of them a positive finite prediction",
+        ),
+    ],
+)
 def test_what_is_broken_is_a_row_with_its_reason(
-    make: Callable[[Path], Path], model: str, scored: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str]
+    make: Callable[[Path], Path],
+    model: str,
+    scored: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     stand_in(monkeypatch)
     workers = "2" if make is corrupt_image else "1"
-    status = main(["evaluate", str(make(tmp_path)), "--models", model, "--output", str(tmp_path / "results"),
-                   "--camera", CAMERA, "--protocols", "metric", "--workers", workers, "--no-report"])
+    status = main(
+        [
+            "evaluate",
+            str(make(tmp_path)),
+            "--models",
+            model,
+            "--output",
+            str(tmp_path / "results"),
+            "--camera",
+            CAMERA,
+            "--protocols",
+            "metric",
+            "--workers",
+            workers,
+            "--no-report",
+        ]
+    )
     printed = capsys.readouterr()
     assert status == 1 and says in printed.out and f"| {model} | {scored} |" in printed.out
     frames = 6 if scored else 1  # a recording that cannot be opened is one row
@@ -89,8 +119,17 @@ def test_a_wrong_depth_factor_is_warned_of_with_the_likely_one(
 ) -> None:
     stand_in(monkeypatch)
     path = wrong_factor(tmp_path)
-    common = ["evaluate", str(path), "--models", "metric_model", "--protocols", "metric", "--workers", "1",
-              "--no-report"]
+    common = [
+        "evaluate",
+        str(path),
+        "--models",
+        "metric_model",
+        "--protocols",
+        "metric",
+        "--workers",
+        "1",
+        "--no-report",
+    ]
     assert main([*common, "--output", str(tmp_path / "a")]) == 0
     assert "depth_factor is 1000 per metre, likely is 5000 (median 2.2 m)" in capsys.readouterr().err
     assert main([*common, "--output", str(tmp_path / "b"), "--depth-factor", "5000"]) == 0

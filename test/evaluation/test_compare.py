@@ -35,14 +35,14 @@ def write_csv(folder: Path, model: str, values: dict[str, float]) -> Path:
 def test_differences_of_common_frames(tmp_path: Path) -> None:
     a = write_csv(tmp_path / "a", "m", {"1.0": 0.1, "2.0": 0.2, "3.0": 0.3, "10.0": 0.7})
     b = write_csv(tmp_path / "b", "m", {"2.0": 0.4, "3.0": 0.5, "10.0": 0.9, "11.0": 0.9})
-    row, = compare(a, b).rows
+    (row,) = compare(a, b).rows
     assert (row.figure, row.frames, row.a, row.b) == ("abs_rel", 3, pytest.approx(0.4), pytest.approx(0.6))
     assert (row.difference, row.low, row.high) == pytest.approx((0.2, 0.2, 0.2)) and row.is_clear
 
 
 def test_the_one_model_of_each_is_compared_also_under_different_names(tmp_path: Path) -> None:
     a, b = (write_csv(tmp_path / name, name, {"1.0": 0.1 + 0.1 * (name == "b")}) for name in "ab")
-    row, = compare(a, b).rows
+    (row,) = compare(a, b).rows
     assert row.model == "a -> b" and row.difference == pytest.approx(0.1)
     c = write_csv(tmp_path / "c", "c", {"5.0": 0.1})
     with pytest.raises(DataError, match="no frame of one recording, protocol and model in common"):
@@ -73,12 +73,15 @@ def test_blocks_cover_what_single_frames_do_not() -> None:
     assert covered[25] / 150 > 0.82 and covered[1] / 150 < 0.5
 
 
-def test_the_command_writes_and_prints_the_comparison(tmp_path: Path, models: dict[str, Model],
-                                                      capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_and_prints_the_comparison(
+    tmp_path: Path, models: dict[str, Model], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=4))
     for name in ("a", "b"):
-        write_results(tmp_path / name, evaluate(plan(path, tmp_path / name, "metric_model", "relative",
-                                                     ranges={"desk": (0, 2 + (name == "b"))})))
+        write_results(
+            tmp_path / name,
+            evaluate(plan(path, tmp_path / name, "metric_model", "relative", ranges={"desk": (0, 2 + (name == "b"))})),
+        )
     output = tmp_path / "comparison"
     assert main(["evaluate", "--compare", str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(output)]) == 0
     printed = capsys.readouterr().out

@@ -104,8 +104,14 @@ def test_failing_frames_models_and_recordings_are_rows_with_their_reasons(
     tmp_path: Path, models: dict[str, Model]
 ) -> None:
     path = FORMATS["ros1"](tmp_path, Scene())
-    asked = plan([path, tmp_path / "none.bag"], tmp_path / "results", "broken", "absent", "relative",
-                 protocols=["metric", "affine"])
+    asked = plan(
+        [path, tmp_path / "none.bag"],
+        tmp_path / "results",
+        "broken",
+        "absent",
+        "relative",
+        protocols=["metric", "affine"],
+    )
     made = summaries(evaluate(asked))
     by = {(s.recording, s.model, s.protocol): s for s in made}
     assert len(by) == 12
@@ -136,11 +142,21 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
     assert metric.figures["abs_rel"] == pytest.approx(mean) and metric.sequence["frames"] == 2
 
 
-@pytest.mark.parametrize("changes", [
-    {"protocols": ["kitti"]}, {"stride": 0}, {"data": []}, {"models": []}, {"data": [Path("a/x.bag"), Path("b/x.tgz")]},
-    {"first": -1}, {"last": -2}, {"first": 5, "last": 3}, {"options": OpenOptions(depth_factor=-1.0)},
-    {"options": OpenOptions(max_difference=-0.1)},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocols": ["kitti"]},
+        {"stride": 0},
+        {"data": []},
+        {"models": []},
+        {"data": [Path("a/x.bag"), Path("b/x.tgz")]},
+        {"first": -1},
+        {"last": -2},
+        {"first": 5, "last": 3},
+        {"options": OpenOptions(depth_factor=-1.0)},
+        {"options": OpenOptions(max_difference=-0.1)},
+    ],
+)
 def test_a_plan_that_means_nothing_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         EvaluationPlan(**{"data": [Path("a")], "models": ["b"], "output": Path("c"), **changes})
@@ -159,14 +175,21 @@ def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -
 
 def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = FORMATS["mcap"](tmp_path, Scene(frames=2))
-    status = main(["evaluate", str(path), "--output", str(tmp_path / "results"), "--protocols", "paper", "metric",
-                   "--no-report"])
+    status = main(
+        ["evaluate", str(path), "--output", str(tmp_path / "results"), "--protocols", "paper", "metric", "--no-report"]
+    )
     printed = capsys.readouterr()
     assert status == 0, printed.err
     assert "| unetpp_mobile | 2 |" in printed.out and "*paper: alignment" in printed.out
     assert "2/2 frames" in printed.err and "s left" in printed.err
     assert {p.name for p in (tmp_path / "results").iterdir()} == {
-        "predictions", "per_frame.csv", "summary.json", "tables.md", "config.yaml", "origin.json"}
+        "predictions",
+        "per_frame.csv",
+        "summary.json",
+        "tables.md",
+        "config.yaml",
+        "origin.json",
+    }
 
 
 def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
@@ -175,8 +198,15 @@ def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
     path = FORMATS["ros1"](tmp_path, Scene(frames=19))  # three chunks: pairs of frames across their seams count
     made = {}
     for workers in (1, 3):
-        asked = plan(path, tmp_path / str(workers), "metric_model", "relative", "broken", workers=workers,
-                     baselines=PartOfRecording(path, 0, 9))
+        asked = plan(
+            path,
+            tmp_path / str(workers),
+            "metric_model",
+            "relative",
+            "broken",
+            workers=workers,
+            baselines=PartOfRecording(path, 0, 9),
+        )
         evaluation = evaluate(asked)
         made[workers] = (figures(evaluation), {key: vars(each) for key, each in evaluation.sequences.items()})
         models["broken"].asked = 0
@@ -200,9 +230,14 @@ def test_the_sequence_of_chunks_is_that_of_all_frames(tmp_path: Path, models: di
 
 
 def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Model]) -> None:
-    for text, label in (("glpn_nyu", "glpn_nyu"), ("glpn_nyu=/data/tiny", "glpn_nyu=tiny"),
-                        ("unetpp_mobile=a/mine.json", "unetpp_mobile=mine"), ("hf:/data/own=metric_depth", "hf:own"),
-                        ("hf:org/name@main", "hf:org/name@main"), ("ensemble:a+b=/x/p:/y/q", "ensemble:a+b=p+q")):
+    for text, label in (
+        ("glpn_nyu", "glpn_nyu"),
+        ("glpn_nyu=/data/tiny", "glpn_nyu=tiny"),
+        ("unetpp_mobile=a/mine.json", "unetpp_mobile=mine"),
+        ("hf:/data/own=metric_depth", "hf:own"),
+        ("hf:org/name@main", "hf:org/name@main"),
+        ("ensemble:a+b=/x/p:/y/q", "ensemble:a+b=p+q"),
+    ):
         assert ModelChoice.parse(text).label == label
     assert ModelChoice.parse("hf:/data/own=relative_disparity").output == "relative_disparity"
     assert folder_of("hf:org/name@main") == "hf:org_name@main"
@@ -227,8 +262,13 @@ def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Mode
 def test_baselines_stand_beside_the_models(tmp_path: Path, models: dict[str, Model]) -> None:
     scene = Scene()
     path = FORMATS["folder"](tmp_path, scene)
-    asked = plan(path, tmp_path / "results", "metric_model", options=OpenOptions(camera=CAMERA),
-                 baselines=PartOfRecording(path, 0, 2))
+    asked = plan(
+        path,
+        tmp_path / "results",
+        "metric_model",
+        options=OpenOptions(camera=CAMERA),
+        baselines=PartOfRecording(path, 0, 2),
+    )
     made = {(s.model, s.protocol): s for s in summaries(evaluate(asked))}
     known, truth = (np.stack([scene.metres(i) for i in frames]) for frames in (range(3), range(6)))
     constant = np.nanmedian(known)
@@ -267,8 +307,9 @@ def test_one_common_frame_and_parts_of_recordings(tmp_path: Path, models: dict[s
         plan(path, tmp_path / "x", "metric_model", frame="first")
 
 
-def test_failing_frames_of_a_model_name_their_runtime(tmp_path: Path, models: dict[str, Model],
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_frames_of_a_model_name_their_runtime(
+    tmp_path: Path, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = FORMATS["ros1"](tmp_path, Scene(frames=2))
 
     def out_of_memory(self: Model, batch: Any) -> None:
@@ -282,12 +323,27 @@ def test_failing_frames_of_a_model_name_their_runtime(tmp_path: Path, models: di
 
 def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=3))
-    status = evaluate_tum([f"{path}:0:1", "--output", str(tmp_path / "results"), "--camera", CAMERA, "--protocols",
-                           "metric", "--baseline-frames", f"{path}:0:0", "--workers", "1", "--no-report"])
+    status = evaluate_tum(
+        [
+            f"{path}:0:1",
+            "--output",
+            str(tmp_path / "results"),
+            "--camera",
+            CAMERA,
+            "--protocols",
+            "metric",
+            "--baseline-frames",
+            f"{path}:0:0",
+            "--workers",
+            "1",
+            "--no-report",
+        ]
+    )
     printed = capsys.readouterr()
     assert status == 0, printed.err
-    overview, table = ([line.split(" | ") for line in part.splitlines() if line.startswith("| ")]
-                       for part in printed.out.split("###"))
+    overview, table = (
+        [line.split(" | ") for line in part.splitlines() if line.startswith("| ")] for part in printed.out.split("###")
+    )
     names = ["constant", "mean map", "unetpp_mobile"]
     assert overview[0][2:] == ["frames", "metric abs_rel", "metric delta1 |"]
     assert [line[:3] for line in overview[2:]] == [["| desk", name, "2"] for name in names]
@@ -297,13 +353,16 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
     assert "mono-depth-recon: error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("flags", "says"), [
-    (["--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "add --with table3"),
-    (["--with", "table3", "--fine-tuned", "unetpp_mobile", "other"], "of the models unetpp_mobile, got 'other'"),
-    (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "of two models"),
-    (["--training-log", "absent.csv"], "absent.csv: expected a training log"),
-    (["--training-log", "absent.csv", "--no-report"], "leave out --no-report"),
-])
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "add --with table3"),
+        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "other"], "of the models unetpp_mobile, got 'other'"),
+        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "of two models"),
+        (["--training-log", "absent.csv"], "absent.csv: expected a training log"),
+        (["--training-log", "absent.csv", "--no-report"], "leave out --no-report"),
+    ],
+)
 def test_what_would_fail_in_the_end_is_refused_at_the_start(
     flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -315,8 +374,19 @@ def test_a_recording_is_the_same_from_every_folder(
     tmp_path: Path, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=2))
-    common = ["--models", "metric_model", "--camera", CAMERA, "--protocols", "metric", "--workers", "1", "--no-report",
-              "--output", str(tmp_path / "results")]
+    common = [
+        "--models",
+        "metric_model",
+        "--camera",
+        CAMERA,
+        "--protocols",
+        "metric",
+        "--workers",
+        "1",
+        "--no-report",
+        "--output",
+        str(tmp_path / "results"),
+    ]
     monkeypatch.chdir(path)
     assert main(["evaluate", ".", *common]) == 0
     monkeypatch.chdir(tmp_path)
@@ -357,8 +427,22 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     """The pool's processes end with their parent, and the same command goes on from there."""
     path = FORMATS["folder"](tmp_path, Scene(frames=40))
-    command = [sys.executable, "-m", "mono_depth_recon.cli", "evaluate", str(path), "--camera", CAMERA, "--output",
-               str(tmp_path / "results"), "--protocols", "metric", "--workers", "2", "--no-report"]
+    command = [
+        sys.executable,
+        "-m",
+        "mono_depth_recon.cli",
+        "evaluate",
+        str(path),
+        "--camera",
+        CAMERA,
+        "--output",
+        str(tmp_path / "results"),
+        "--protocols",
+        "metric",
+        "--workers",
+        "2",
+        "--no-report",
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         wait_until(lambda: bool(pool_of(run.pid)) or run.poll() is not None, 60)
         pool = pool_of(run.pid)

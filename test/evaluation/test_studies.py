@@ -44,9 +44,15 @@ def costs(config: Config) -> Costs:
     return Costs(0.08, 300 << 20, device="openvino CPU f32")
 
 
-def study(path: Path, output: Path, *names: str, parts: tuple[str, ...] = ("table3",),
-          fine_tuned: tuple[tuple[str, str], ...] = (), tell: Any = lambda _: None, **changes: Any,
-          ) -> tuple[list[Summary], list[str]]:
+def study(
+    path: Path,
+    output: Path,
+    *names: str,
+    parts: tuple[str, ...] = ("table3",),
+    fine_tuned: tuple[tuple[str, str], ...] = (),
+    tell: Any = lambda _: None,
+    **changes: Any,
+) -> tuple[list[Summary], list[str]]:
     with EvaluationRun(plan(path, output, *names, study_frames=2, **changes), tell) as run:
         made = summaries(score_run(run))
         return made, run_studies(run, parts, made, fine_tuned, costs)
@@ -64,8 +70,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     path = FORMATS["folder"](folder, Scene(frames=3))
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch)
-        _, failures = study(path, folder / "results", "metric_model", "relative", "absent",
-                            fine_tuned=(("metric_model", "relative"),), baselines=PartOfRecording(path, 0, 1))
+        _, failures = study(
+            path,
+            folder / "results",
+            "metric_model",
+            "relative",
+            "absent",
+            fine_tuned=(("metric_model", "relative"),),
+            baselines=PartOfRecording(path, 0, 1),
+        )
     return folder / "results", failures
 
 
@@ -83,7 +96,8 @@ def test_clouds_of_models_baselines_and_truth_before_and_after_cleaning(whole: t
 def test_every_damage_has_a_curve_that_begins_untouched(whole: tuple[Path, list[str]]) -> None:
     found = [row for row in rows(whole[0], "robustness.json") if row["model"] == "metric_model"]
     assert [(row["corruption"], row["severity"]) for row in found] == [
-        (each.name, severity) for each in CORRUPTIONS for severity in range(4)]
+        (each.name, severity) for each in CORRUPTIONS for severity in range(4)
+    ]
     assert len({row["figures"]["abs_rel"] for row in found if row["severity"] == 0}) == 1
     dark = [row["figures"]["abs_rel"] for row in found if row["corruption"] == "brightness"]
     assert len(set(dark)) == 4 and found[3]["level"] == "sigma 40" and found[3]["frames"] == 2
@@ -146,8 +160,9 @@ def test_figures_that_are_unknown_bear_being_read_back(tmp_path: Path, models: d
     study(path, tmp_path / "results", "metric_model")
     row = rows(tmp_path / "results", "table3.json")[0]
     assert "rank correlation with the error nan" in row["uncertainty"]["text"] and not row["uncertainty"]["orders"]
-    assert row["anomaly_detection"]["value"] == pytest.approx(np.mean(
-        [tree["rows"][0]["anomaly"][name] for name in ("noise_patch", "unseen_domain")]))
+    assert row["anomaly_detection"]["value"] == pytest.approx(
+        np.mean([tree["rows"][0]["anomaly"][name] for name in ("noise_patch", "unseen_domain")])
+    )
 
 
 def test_failures_are_told_once_per_part_and_model(whole: tuple[Path, list[str]]) -> None:
@@ -232,8 +247,9 @@ def test_errors_of_relative_models_are_those_of_inverse_depth() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(1, 5, (40, 50)).astype(np.float32)
     noise = rng.normal(0, 0.01, truth.shape)
-    relative = Prediction(disparity=((1 / truth + noise - 0.1) / 2).astype(np.float32),
-                          sigma=np.full(truth.shape, 0.005, np.float32))
+    relative = Prediction(
+        disparity=((1 / truth + noise - 0.1) / 2).astype(np.float32), sigma=np.full(truth.shape, 0.005, np.float32)
+    )
     error, sigma = frame_errors(relative, truth)
     assert error == pytest.approx(np.abs(noise).ravel(), abs=2e-3) and sigma == pytest.approx(0.01, rel=0.02)
     metric = Prediction(depth=1.1 * truth, sigma=0.1 * truth)

@@ -48,8 +48,10 @@ def _frame(stamp: float, T: Matrix | None, depth: Depth | None = None) -> Fusion
 
 def test_a_frame_is_fused_when_the_camera_has_moved_or_turned() -> None:
     fusion = Fusion(SETTINGS)
-    statuses = [fusion.add(_frame(number, T)).status for number, T in
-                enumerate((pose_at(), pose_at(0.02), pose_at(0.06), pose_at(0.06, 3.0), pose_at(0.06, 5.0)))]
+    statuses = [
+        fusion.add(_frame(number, T)).status
+        for number, T in enumerate((pose_at(), pose_at(0.02), pose_at(0.06), pose_at(0.06, 3.0), pose_at(0.06, 5.0)))
+    ]
     assert statuses == [FUSED, STILL, FUSED, STILL, FUSED]
     assert "3 of 5 frames fused (2 no motion)" in fusion.report()
 
@@ -61,9 +63,13 @@ def test_faulty_frames_are_named_counted_and_leave_no_trace() -> None:
     broken, sheared = pose_at(0.3), pose_at(0.3)
     broken[0, 3], sheared[0, 1] = np.nan, 0.3
     nothing = np.full((72, 96), np.nan, np.float32)
-    for frame, status in ((_frame(0.1, None), NO_POSE), (_frame(0.2, broken), BAD_POSE),
-                          (_frame(0.3, sheared), BAD_POSE), (_frame(0.4, pose_at(0.1), nothing), NO_DEPTH),
-                          (_frame(0.5, pose_at(0.2), np.full((72, 96), 9.0, np.float32)), NO_DEPTH)):
+    for frame, status in (
+        (_frame(0.1, None), NO_POSE),
+        (_frame(0.2, broken), BAD_POSE),
+        (_frame(0.3, sheared), BAD_POSE),
+        (_frame(0.4, pose_at(0.1), nothing), NO_DEPTH),
+        (_frame(0.5, pose_at(0.2), np.full((72, 96), 9.0, np.float32)), NO_DEPTH),
+    ):
         outcome = fusion.add(frame)
         assert outcome.status == status and outcome.rejected and outcome.reason
     assert fusion.counts[BAD_POSE] == 2 and "1 no pose" in fusion.report()

@@ -168,7 +168,7 @@ def test_a_map_is_written_and_loaded_again(tmp_path: Path) -> None:
 def test_files_that_are_no_map(tmp_path: Path) -> None:
     _wall_map().save(tmp_path / "map.npz")
     whole = (tmp_path / "map.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.npz").write_text("not a map")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     for name in ("cut", "text", "other"):
@@ -294,6 +294,8 @@ def test_the_planes_of_a_real_cabinet(tum_folder: Callable[[str], Path]) -> None
         assert rms < 0.015, f"face {place}: {100 * rms:.2f} cm"
         between = [np.degrees(np.arccos(np.clip(abs(n @ normal), 0, 1))) for n, _ in [*across, (up, level)]]
         off = max(min(abs(angle - 90), angle) for angle in between)
-        print(f"face {place}: {inside.sum()} vertices, RMS to its plane {100 * rms:.2f} cm, right angles within "
-              f"{off:.2f} degrees")
+        print(
+            f"face {place}: {inside.sum()} vertices, RMS to its plane {100 * rms:.2f} cm, right angles within "
+            f"{off:.2f} degrees"
+        )
         assert off < 2

@@ -89,7 +89,7 @@ def _parse_glb(data: bytes) -> tuple[dict[str, Any], bytes]:
     assert kind == b"JSON" and json_length % 4 == 0
     binary_length, kind = struct.unpack_from("<I4s", data, 20 + json_length)
     assert kind == b"BIN\0" and binary_length % 4 == 0 and 28 + json_length + binary_length == len(data)
-    return json.loads(data[20:20 + json_length]), data[28 + json_length:]
+    return json.loads(data[20 : 20 + json_length]), data[28 + json_length :]
 
 
 def _accessor(document: dict[str, Any], binary: bytes, index: int) -> NDArray[Any]:
@@ -127,8 +127,14 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
         try: write_cloud(cloud, Path(sys.argv[1]) / 'c.ply')
         except DataError as error: print(error)"""
     (tmp_path / "c.ply").write_text("what was there")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60,
-                          preexec_fn=_limit_files, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=_limit_files,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert "needs 1.5 MB" in done.stdout and "make room" in done.stdout and done.stdout.count("\n") == 1, done.stderr
     assert (tmp_path / "c.ply").read_text() == "what was there"
     assert [file.name for file in tmp_path.iterdir()] == ["c.ply"]

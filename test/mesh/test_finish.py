@@ -39,8 +39,9 @@ def _sphere(noise: float = 0.0) -> Mesh:
     made = o3d.geometry.TriangleMesh.create_sphere(1.0, 20)
     vertices = np.asarray(made.vertices)
     vertices = vertices * (1 + noise * np.random.default_rng(0).standard_normal((len(vertices), 1)))
-    return Mesh(vertices.astype(np.float32), np.asarray(made.triangles, np.int32),
-                np.full((len(vertices), 3), 90, np.uint8))
+    return Mesh(
+        vertices.astype(np.float32), np.asarray(made.triangles, np.int32), np.full((len(vertices), 3), 90, np.uint8)
+    )
 
 
 def _cut(mesh: Mesh, height: float) -> Mesh:
@@ -58,9 +59,11 @@ def test_quality_of_a_sphere_and_of_two_with_one_open() -> None:
     assert whole.watertight and whole.components == 1 and whole.boundary == 0
     assert 5 < whole.roughness_deg < 12, "facets of 20 rings: 9 degrees"
     sphere, cut = _sphere(), _cut(_sphere(), 0.5)
-    both = Mesh(np.concatenate([sphere.vertices, cut.vertices + 5]),
-                np.concatenate([sphere.triangles, cut.triangles + len(sphere.vertices)]),
-                np.concatenate([sphere.colors, cut.colors]))
+    both = Mesh(
+        np.concatenate([sphere.vertices, cut.vertices + 5]),
+        np.concatenate([sphere.triangles, cut.triangles + len(sphere.vertices)]),
+        np.concatenate([sphere.colors, cut.colors]),
+    )
     quality = mesh_quality(both)
     assert not quality.watertight and quality.components == 2 and quality.boundary > 0
     assert "2 parts, open" in quality.text()
@@ -105,9 +108,11 @@ def test_finishing_does_what_the_parameters_say() -> None:
 
 def test_specks_go_and_the_largest_part_stays() -> None:
     sphere = _sphere()
-    speck = Mesh(np.concatenate([sphere.vertices, np.eye(3, dtype=np.float32) + 4]),
-                 np.concatenate([sphere.triangles, np.arange(3, dtype=np.int32)[None] + len(sphere.vertices)]),
-                 np.concatenate([sphere.colors, np.zeros((3, 3), np.uint8)]))
+    speck = Mesh(
+        np.concatenate([sphere.vertices, np.eye(3, dtype=np.float32) + 4]),
+        np.concatenate([sphere.triangles, np.arange(3, dtype=np.int32)[None] + len(sphere.vertices)]),
+        np.concatenate([sphere.colors, np.zeros((3, 3), np.uint8)]),
+    )
     assert len(drop_specks(speck, 10).triangles) == len(sphere.triangles)
     assert len(drop_specks(sphere, 10**6).triangles) == len(sphere.triangles)
 
@@ -147,13 +152,13 @@ def test_glb_carries_its_texture(tmp_path: Path) -> None:
     write_mesh(mesh, tmp_path / "mesh.glb", texture_of(mesh, points))
     data = (tmp_path / "mesh.glb").read_bytes()
     length = int.from_bytes(data[12:16], "little")
-    tree = json.loads(data[20:20 + length])
-    body = data[28 + length:]
+    tree = json.loads(data[20 : 20 + length])
+    body = data[28 + length :]
     attributes = tree["meshes"][0]["primitives"][0]["attributes"]
     assert set(attributes) == {"POSITION", "TEXCOORD_0"}
     assert tree["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"] == {"index": 0}
     view = tree["bufferViews"][tree["images"][0]["bufferView"]]
-    picture = cv2.imdecode(np.frombuffer(body[view["byteOffset"]:][:view["byteLength"]], np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(body[view["byteOffset"] :][: view["byteLength"]], np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(picture[..., ::-1].astype(int) - rgb).mean() < 3
 
 

@@ -62,9 +62,14 @@ def _facing(mesh: Mesh) -> NDArray[np.bool_]:
 
 
 def _is_sound(mesh: Mesh) -> bool:
-    return (mesh.vertices.dtype == np.float32 and mesh.triangles.dtype == np.int32 and mesh.colors.dtype == np.uint8
-            and mesh.colors.shape == mesh.vertices.shape and mesh.triangles.min() >= 0
-            and np.array_equal(np.unique(mesh.triangles), np.arange(len(mesh.vertices))))
+    return (
+        mesh.vertices.dtype == np.float32
+        and mesh.triangles.dtype == np.int32
+        and mesh.colors.dtype == np.uint8
+        and mesh.colors.shape == mesh.vertices.shape
+        and mesh.triangles.min() >= 0
+        and np.array_equal(np.unique(mesh.triangles), np.arange(len(mesh.vertices)))
+    )
 
 
 def test_the_cloud_keeps_finite_points_with_their_colours_in_row_order() -> None:
@@ -95,8 +100,10 @@ def test_the_voxel_grid_averages_points_and_colours() -> None:
 
 def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
     cloud = cloud_from_organised(_frame(_tilted_plane()))
-    lone = Cloud(np.concatenate([cloud.points, [[0, 0, 0.3]]]).astype(np.float32),
-                 np.concatenate([cloud.colors, [[0, 0, 0]]]).astype(np.uint8))
+    lone = Cloud(
+        np.concatenate([cloud.points, [[0, 0, 0.3]]]).astype(np.float32),
+        np.concatenate([cloud.colors, [[0, 0, 0]]]).astype(np.uint8),
+    )
     cleaned = clean_cloud(lone, MeshConfig(voxel_size=0.0))
     assert cleaned.points[:, 2].min() > 1.0
     assert len(cleaned) > 0.95 * len(cloud)

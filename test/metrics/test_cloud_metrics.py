@@ -43,20 +43,31 @@ def independent(points: NDArray[np.floating], truth: NDArray[np.floating]) -> di
     there = np.asarray(clouds[0].compute_point_cloud_distance(clouds[1]))
     back = np.asarray(clouds[1].compute_point_cloud_distance(clouds[0]))
     trees = [cKDTree(each) for each in (made, true)]
-    figures = {"accuracy": there.mean(), "completeness_distance": back.mean(), "completeness": (back <= 0.05).mean(),
-               "chamfer": (there.mean() + back.mean()) / 2}
+    figures = {
+        "accuracy": there.mean(),
+        "completeness_distance": back.mean(),
+        "completeness": (back <= 0.05).mean(),
+        "chamfer": (there.mean() + back.mean()) / 2,
+    }
     for limit in (2, 5, 10):
         precision, recall = (there <= limit / 100).mean(), (back <= limit / 100).mean()
         figures[f"fscore_{limit}cm"] = 2 * precision * recall / (precision + recall) if precision + recall else 0
-    sides = [np.array([np.linalg.svd(each[near] - each[near].mean(0))[2][2] for near in tree.query(each, 16)[1]])
-             for each, tree in zip((made, true), trees, strict=True)]
-    cosines = [np.abs(np.sum(own * other[tree.query(each)[1]], axis=1)).mean() for own, other, tree, each in
-               ((sides[0], sides[1], trees[1], made), (sides[1], sides[0], trees[0], true))]
+    sides = [
+        np.array([np.linalg.svd(each[near] - each[near].mean(0))[2][2] for near in tree.query(each, 16)[1]])
+        for each, tree in zip((made, true), trees, strict=True)
+    ]
+    cosines = [
+        np.abs(np.sum(own * other[tree.query(each)[1]], axis=1)).mean()
+        for own, other, tree, each in ((sides[0], sides[1], trees[1], made), (sides[1], sides[0], trees[0], true))
+    ]
     figures["normal_consistency"] = np.mean(cosines)
     around = trees[0].query_ball_point(made, RADIUS_M)
     figures["density"] = np.median([len(each) for each in around]) / (np.pi * RADIUS_M**2)
-    offsets = [abs((made[i] - made[near].mean(0)) @ np.linalg.svd(made[near] - made[near].mean(0))[2][2])
-               for i, near in enumerate(around) if len(near) >= 8]
+    offsets = [
+        abs((made[i] - made[near].mean(0)) @ np.linalg.svd(made[near] - made[near].mean(0))[2][2])
+        for i, near in enumerate(around)
+        if len(near) >= 8
+    ]
     figures["smoothness"] = np.median(offsets)
     return figures
 

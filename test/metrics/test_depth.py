@@ -102,7 +102,7 @@ def test_picture_metrics_agree_on_real_frames(real_pair: tuple[NDArray[np.float3
 
 
 def test_depth_errors_agree_with_scikit_learn_on_real_frames(
-    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
+    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     mask = np.isfinite(real_pair[0]) & np.isfinite(real_pair[1])
@@ -122,7 +122,7 @@ def test_depth_errors_agree_with_scikit_learn_on_real_frames(
 
 
 def test_boundaries_on_real_frames_agree_with_an_independent_count(
-    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
+    real_pair: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """Distances by scipy's tree of the boundaries' pixels; holes filled by scipy's nearest neighbour."""
     spatial, ndimage = pytest.importorskip("scipy.spatial"), pytest.importorskip("scipy.ndimage")
@@ -145,7 +145,7 @@ def test_pictures_that_are_equal_constant_or_full_of_holes() -> None:
     same = image_errors(t, t, ALL)
     assert (same.mse, same.psnr, same.r2) == (0, math.inf, 1) and same.ssim == pytest.approx(1)
     assert image_errors(t, np.full_like(t, 0.5), ALL).r2 == -math.inf
-    checks = (np.indices(t.shape).sum(axis=0) % 5 > 0)
+    checks = np.indices(t.shape).sum(axis=0) % 5 > 0
     assert math.isnan(image_errors(t, t, checks).ssim)  # no window without a hole
     with pytest.raises(DataError, match="mask is empty"):
         image_errors(t, t, ~ALL)
@@ -219,11 +219,14 @@ def test_range_crop_and_coverage() -> None:
     assert np.isnan(metric.aligned[~metric.mask]).all()
 
 
-@pytest.mark.parametrize(("depth", "truth", "says"), [
-    (np.full((48, 64), np.nan), np.ones((48, 64)), "3072 have truth between 0.001 and 10 m, none of them"),
-    (np.ones((48, 64)), np.full((48, 64), np.nan), "none has truth between 0.001 and 10 m"),
-    (np.ones((48, 32)), np.ones((48, 64)), "must have one shape"),
-])
+@pytest.mark.parametrize(
+    ("depth", "truth", "says"),
+    [
+        (np.full((48, 64), np.nan), np.ones((48, 64)), "3072 have truth between 0.001 and 10 m, none of them"),
+        (np.ones((48, 64)), np.full((48, 64), np.nan), "none has truth between 0.001 and 10 m"),
+        (np.ones((48, 32)), np.ones((48, 64)), "must have one shape"),
+    ],
+)
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_what_cannot_be_scored_says_why(
     depth: NDArray[np.float64], truth: NDArray[np.float64], says: str, name: str

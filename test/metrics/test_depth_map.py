@@ -74,12 +74,15 @@ def test_float64_inside() -> None:
     assert depth_metrics(depth, truth).abs_rel == pytest.approx(float(depth[0, 0]) / 3 - 1, rel=1e-12)
 
 
-@pytest.mark.parametrize(("depth", "truth", "alignment", "says"), [
-    (np.ones((2, 3)), np.ones((3, 2)), "none", "one shape"),
-    (np.ones((2, 2)), np.full((2, 2), np.nan), "none", "no pixel to compare"),
-    (np.full((2, 2), np.nan), np.ones((2, 2)), "none", "no pixel to compare"),
-    (np.ones((2, 2)), np.ones((2, 2)), "affine", "none, median"),
-])
+@pytest.mark.parametrize(
+    ("depth", "truth", "alignment", "says"),
+    [
+        (np.ones((2, 3)), np.ones((3, 2)), "none", "one shape"),
+        (np.ones((2, 2)), np.full((2, 2), np.nan), "none", "no pixel to compare"),
+        (np.full((2, 2), np.nan), np.ones((2, 2)), "none", "no pixel to compare"),
+        (np.ones((2, 2)), np.ones((2, 2)), "affine", "none, median"),
+    ],
+)
 def test_what_cannot_be_compared_is_one_line(depth: np.ndarray, truth: np.ndarray, alignment: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         depth_metrics(depth, truth, alignment=alignment)

@@ -57,13 +57,17 @@ def known(prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
     return prediction.depth, prediction.sigma
 
 
-@pytest.mark.parametrize("members", [
-    [Member(PLANE), Member(2.7 * PLANE)],
-    [Member(PLANE), relative(PLANE, 0.02, 0.1)],
-    [relative(PLANE, 30.0, -0.2), Member(PLANE), Member(0.4 * PLANE), relative(PLANE, 0.01, 0.0)],
-])
+@pytest.mark.parametrize(
+    "members",
+    [
+        [Member(PLANE), Member(2.7 * PLANE)],
+        [Member(PLANE), relative(PLANE, 0.02, 0.1)],
+        [relative(PLANE, 30.0, -0.2), Member(PLANE), Member(0.4 * PLANE), relative(PLANE, 0.01, 0.0)],
+    ],
+)
 def test_members_that_agree_up_to_scale_and_shift_give_the_first_metric_depth_and_no_sigma(
-        members: list[Member]) -> None:
+    members: list[Member],
+) -> None:
     depth, sigma = known(answer(*members))
     np.testing.assert_allclose(depth, PLANE, rtol=1e-4)
     assert sigma.max() < 1e-3
@@ -142,19 +146,26 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[ModelConfig]:
 
 
 def test_members_are_loaded_with_their_own_name_and_checkpoint(loaded: list[ModelConfig]) -> None:
-    settings = ModelConfig(name="ensemble:a+b", checkpoint=f"{os.pathsep}/weights/b.json", uncertainty="ensemble",
-                           runtime="torch")
+    settings = ModelConfig(
+        name="ensemble:a+b", checkpoint=f"{os.pathsep}/weights/b.json", uncertainty="ensemble", runtime="torch"
+    )
     assert load_ensemble(["a", "b"], settings).name == "ensemble:a+b"
     assert [(one.name, one.checkpoint, one.uncertainty, one.runtime) for one in loaded] == [
-        ("a", "", "none", "torch"), ("b", "/weights/b.json", "none", "torch")]
+        ("a", "", "none", "torch"),
+        ("b", "/weights/b.json", "none", "torch"),
+    ]
 
 
 def test_an_ensemble_by_name_is_loaded_with_its_members(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     for suffix in (".json", ".onnx"):
         shutil.copy((EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path / f"copy{suffix}")
-    settings = ModelConfig(name="ensemble:unetpp_mobile+unetpp_mobile", uncertainty="ensemble", runtime="openvino",
-                           checkpoint=f"{os.pathsep}{tmp_path / 'copy.json'}")
+    settings = ModelConfig(
+        name="ensemble:unetpp_mobile+unetpp_mobile",
+        uncertainty="ensemble",
+        runtime="openvino",
+        checkpoint=f"{os.pathsep}{tmp_path / 'copy.json'}",
+    )
     single = loading.load_model(ModelConfig(runtime="openvino"), 1).predict([VIEW])[0].depth
     depth, sigma = known(loading.load_model(settings, 1).predict([VIEW])[0])
     np.testing.assert_allclose(depth, single, rtol=1e-5)

@@ -37,6 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def publish(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Remote], list[str]]:
     """`publish(files)` puts a stand-in of the hub in the place of downloads; the list that it returns notes them."""
+
     def place(files: Remote) -> list[str]:
         asked: list[str] = []
 
@@ -68,8 +69,12 @@ def snapshot(cache: Path, commit: str, *files: str) -> Path:
 def test_the_cache_lies_where_the_library_of_the_hub_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In fresh processes, because the library reads the environment once."""
     code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
-    cases = ({}, {"HF_HOME": str(tmp_path / "home")}, {"HF_HUB_CACHE": str(tmp_path / "cache")},
-             {"XDG_CACHE_HOME": str(tmp_path / "user")})
+    cases = (
+        {},
+        {"HF_HOME": str(tmp_path / "home")},
+        {"HF_HUB_CACHE": str(tmp_path / "cache")},
+        {"XDG_CACHE_HOME": str(tmp_path / "user")},
+    )
     names = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
     for case in cases:
         for name in names:
@@ -128,10 +133,13 @@ def test_without_the_library_of_the_hub_the_error_names_the_extra(cache: Path, m
 def test_a_fresh_process_says_so_too(tmp_path: Path) -> None:
     """A fresh process, in which nothing of the library has been imported."""
     environment = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    code = ("from mono_depth_recon.models import load_model; from mono_depth_recon.config import ModelConfig; "
-            "load_model(ModelConfig(name='glpn_nyu'))")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60,
-                            env=environment)
+    code = (
+        "from mono_depth_recon.models import load_model; from mono_depth_recon.config import ModelConfig; "
+        "load_model(ModelConfig(name='glpn_nyu'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
     assert "ModelError: the weights of glpn_nyu are not in" in result.stderr.splitlines()[-1]
 
 
@@ -147,14 +155,20 @@ def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeyp
     assert time.monotonic() - begin < 5
 
 
-@pytest.mark.parametrize(("weights", "asked"), [
-    ({"model.safetensors": ""}, ["model.safetensors"]),
-    ({"pytorch_model.bin": ""}, ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]),
-    ({"model.safetensors.index.json": '{"weight_map": {"a": "one.safetensors"}}', "one.safetensors": ""},
-     ["model.safetensors", "model.safetensors.index.json", "one.safetensors"]),
-])
+@pytest.mark.parametrize(
+    ("weights", "asked"),
+    [
+        ({"model.safetensors": ""}, ["model.safetensors"]),
+        ({"pytorch_model.bin": ""}, ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]),
+        (
+            {"model.safetensors.index.json": '{"weight_map": {"a": "one.safetensors"}}', "one.safetensors": ""},
+            ["model.safetensors", "model.safetensors.index.json", "one.safetensors"],
+        ),
+    ],
+)
 def test_a_download_takes_configuration_input_rule_and_the_best_weights(
-        publish: Callable[[Remote], list[str]], weights: Remote, asked: list[str]) -> None:
+    publish: Callable[[Remote], list[str]], weights: Remote, asked: list[str]
+) -> None:
     noted = publish({"config.json": "{}", "preprocessor_config.json": "{}", "README.md": "", **weights})
     folder = obtain(SOURCE, "it")
     assert noted == ["config.json", "preprocessor_config.json", *asked]
@@ -182,9 +196,11 @@ def test_the_column_of_the_table(cache: Path) -> None:
 
 
 def test_listing_the_models_loads_no_heavy_library() -> None:
-    code = ("import sys; from mono_depth_recon.cli import main; main(['models', '--verbose']); "
-            "print([name for name in ('torch', 'transformers', 'huggingface_hub', 'cv2', 'PIL', 'openvino') "
-            "if name in sys.modules])")
+    code = (
+        "import sys; from mono_depth_recon.cli import main; main(['models', '--verbose']); "
+        "print([name for name in ('torch', 'transformers', 'huggingface_hub', 'cv2', 'PIL', 'openvino') "
+        "if name in sys.modules])"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
 

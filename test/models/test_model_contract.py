@@ -33,6 +33,7 @@ def view(width: int, height: int, seed: int = 0) -> View:
 @pytest.fixture(scope="module")
 def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
     """Settings that load a row from weights made here, small and fast."""
+
     def make(name: str) -> ModelConfig:
         folder = tmp_path_factory.mktemp(name)
         checkpoint: Path | str = ""
@@ -40,15 +41,22 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mod
             checkpoint = write_shrunken(name, folder)
         elif name != "unetpp_mobile":
             checkpoint = write_random_weights(name, folder)
-        return ModelConfig(name=name, checkpoint=str(checkpoint), runtime="torch", precision="f32",
-                           accept_noncommercial=True, input_size=0 if name == "depth_pro" else 128)
+        return ModelConfig(
+            name=name,
+            checkpoint=str(checkpoint),
+            runtime="torch",
+            precision="f32",
+            accept_noncommercial=True,
+            input_size=0 if name == "depth_pro" else 128,
+        )
 
     return make
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def loaded(request: pytest.FixtureRequest, settings_of: Callable[[str], ModelConfig]
-           ) -> Iterator[tuple[ModelConfig, DepthModel]]:
+def loaded(
+    request: pytest.FixtureRequest, settings_of: Callable[[str], ModelConfig]
+) -> Iterator[tuple[ModelConfig, DepthModel]]:
     """Each row of the table in turn."""
     settings = settings_of(request.param)
     yield settings, load_model(settings, 1)

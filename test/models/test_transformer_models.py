@@ -22,8 +22,14 @@ from mono_depth_recon.models.table import CHECKPOINTS
 from mono_depth_recon.models.transformer import Focal, TransformerDepthModel
 
 # One row per architecture, and per way of reading its answer.
-ROWS = ("midas_dpt_hybrid", "depth_anything_v2_small", "depth_anything_v2_metric_indoor_small", "glpn_nyu",
-        "zoedepth_nyu", "depth_pro")
+ROWS = (
+    "midas_dpt_hybrid",
+    "depth_anything_v2_small",
+    "depth_anything_v2_metric_indoor_small",
+    "glpn_nyu",
+    "zoedepth_nyu",
+    "depth_pro",
+)
 SIZES = ((640, 480), (97, 131), (333, 75))
 
 
@@ -67,20 +73,36 @@ def test_the_committed_architecture_has_the_size_of_the_published_weights(name: 
     assert size_mb == pytest.approx(row.hub.size_mb, rel=0.005)
 
 
-@pytest.mark.parametrize(("name", "shapes"), [
-    ("midas_dpt_hybrid", {
-        "dpt.embeddings.position_embeddings": (1, 577, 768), "dpt.embeddings.projection.weight": (768, 1024, 1, 1),
-        "dpt.embeddings.backbone.bit.embedder.convolution.weight": (64, 3, 7, 7),
-        "neck.convs.0.weight": (256, 256, 3, 3), "head.head.4.weight": (1, 32, 1, 1)}),
-    ("depth_anything_v2_small", {
-        "backbone.embeddings.position_embeddings": (1, 1370, 384),
-        "backbone.embeddings.patch_embeddings.projection.weight": (384, 3, 14, 14),
-        "neck.convs.3.weight": (64, 384, 3, 3), "head.conv3.weight": (1, 32, 1, 1)}),
-    ("depth_anything_v2_metric_outdoor_large", {
-        "backbone.embeddings.position_embeddings": (1, 1370, 1024), "neck.convs.0.weight": (256, 256, 3, 3)}),
-    ("glpn_nyu", {"decoder.stages.0.convolution.weight": (64, 512, 1, 1)}),
-    ("zoedepth_nyu", {"neck.convs.3.weight": (256, 1024, 3, 3)}),
-])
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        (
+            "midas_dpt_hybrid",
+            {
+                "dpt.embeddings.position_embeddings": (1, 577, 768),
+                "dpt.embeddings.projection.weight": (768, 1024, 1, 1),
+                "dpt.embeddings.backbone.bit.embedder.convolution.weight": (64, 3, 7, 7),
+                "neck.convs.0.weight": (256, 256, 3, 3),
+                "head.head.4.weight": (1, 32, 1, 1),
+            },
+        ),
+        (
+            "depth_anything_v2_small",
+            {
+                "backbone.embeddings.position_embeddings": (1, 1370, 384),
+                "backbone.embeddings.patch_embeddings.projection.weight": (384, 3, 14, 14),
+                "neck.convs.3.weight": (64, 384, 3, 3),
+                "head.conv3.weight": (1, 32, 1, 1),
+            },
+        ),
+        (
+            "depth_anything_v2_metric_outdoor_large",
+            {"backbone.embeddings.position_embeddings": (1, 1370, 1024), "neck.convs.0.weight": (256, 256, 3, 3)},
+        ),
+        ("glpn_nyu", {"decoder.stages.0.convolution.weight": (64, 512, 1, 1)}),
+        ("zoedepth_nyu", {"neck.convs.3.weight": (256, 1024, 3, 3)}),
+    ],
+)
 def test_names_and_shapes_of_the_full_size_models(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
     from mono_depth_recon.models.transformer_network import build_skeleton
 
@@ -113,7 +135,8 @@ def test_maximum_depth_of_the_metric_models() -> None:
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("input_size", [0, 160])
 def test_the_output_is_that_of_transformers_on_the_same_input(
-        name: str, input_size: int, folder_of: Callable[[str], Path]) -> None:
+    name: str, input_size: int, folder_of: Callable[[str], Path]
+) -> None:
     import torch
     from transformers import AutoModelForDepthEstimation
 
@@ -138,7 +161,8 @@ def test_the_output_is_that_of_transformers_on_the_same_input(
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("backend", ["torchvision", "pil"])
 def test_the_input_is_that_of_the_published_processor_within_one_grey_level(
-        name: str, backend: str, tmp_path: Path) -> None:
+    name: str, backend: str, tmp_path: Path
+) -> None:
     """Pillow's, with which the models were published; torchvision's own rounding strays by two in some of a million."""
     from transformers import AutoImageProcessor
 
@@ -161,20 +185,28 @@ def test_the_input_is_that_of_the_published_processor_within_one_grey_level(
         assert (grey_levels > 1.001).mean() <= 1e-5
 
 
-@pytest.mark.parametrize(("name", "image", "expected"), [
-    ("midas_dpt_hybrid", (640, 480), (384, 384)),
-    ("depth_anything_v2_small", (640, 480), (686, 518)),
-    ("glpn_nyu", (650, 490), (640, 480)),
-    ("zoedepth_nyu", (640, 480), (512, 384)),
-])
+@pytest.mark.parametrize(
+    ("name", "image", "expected"),
+    [
+        ("midas_dpt_hybrid", (640, 480), (384, 384)),
+        ("depth_anything_v2_small", (640, 480), (686, 518)),
+        ("glpn_nyu", (650, 490), (640, 480)),
+        ("zoedepth_nyu", (640, 480), (512, 384)),
+    ],
+)
 def test_published_input_sizes(name: str, image: tuple[int, int], expected: tuple[int, int]) -> None:
     assert read_rule(committed(name)["preprocessor"], name).network_size(*image) == expected
 
 
 def test_input_size_is_the_short_side_in_multiples_and_keeps_the_aspect_where_the_model_does(
-        folder_of: Callable[[str], Path]) -> None:
-    expected = {"midas_dpt_hybrid": (256, 256), "depth_anything_v2_small": (336, 252), "glpn_nyu": (320, 256),
-                "zoedepth_nyu": (320, 256)}
+    folder_of: Callable[[str], Path],
+) -> None:
+    expected = {
+        "midas_dpt_hybrid": (256, 256),
+        "depth_anything_v2_small": (336, 252),
+        "glpn_nyu": (320, 256),
+        "zoedepth_nyu": (320, 256),
+    }
     for name, size in expected.items():
         model = loaded(name, folder_of(name), input_size=256)
         assert model.network_input(view(640, 480)).shape == (1, 3, size[1], size[0]), name
@@ -232,12 +264,16 @@ def test_a_plane_comes_back_to_the_grid_of_the_image_without_the_margin(name: st
     np.testing.assert_allclose(back[:, 2:-2], np.broadcast_to(np.arange(200), (150, 200))[:, 2:-2], atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "runtime"), [
-    *((name, "openvino") for name in ROWS if name != "depth_anything_v2_metric_indoor_small"),
-    ("glpn_nyu", "onnxruntime"),
-])
-def test_other_runtimes_say_the_same(name: str, runtime: str, folder_of: Callable[[str], Path], tmp_path: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        *((name, "openvino") for name in ROWS if name != "depth_anything_v2_metric_indoor_small"),
+        ("glpn_nyu", "onnxruntime"),
+    ],
+)
+def test_other_runtimes_say_the_same(
+    name: str, runtime: str, folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     size = 0 if name == "depth_pro" else 128
     one = view(160, 120)
@@ -253,8 +289,10 @@ def test_any_checkpoint_by_hf_and_its_folder(folder_of: Callable[[str], Path]) -
     folder = folder_of("depth_anything_v2_small")
     settings = ModelConfig(name=f"hf:{folder}", output="relative_disparity", runtime="torch", input_size=128)
     one = view(160, 120)
-    np.testing.assert_array_equal(values_of(load_model(settings, 1), one),
-                                  values_of(loaded("depth_anything_v2_small", folder, input_size=128), one))
+    np.testing.assert_array_equal(
+        values_of(load_model(settings, 1), one),
+        values_of(loaded("depth_anything_v2_small", folder, input_size=128), one),
+    )
 
 
 def test_torch_files_of_tensors_are_read(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
@@ -266,12 +304,14 @@ def test_torch_files_of_tensors_are_read(folder_of: Callable[[str], Path], tmp_p
         shutil.copy(source / name, tmp_path / name)
     torch.save(load_file(source / "model.safetensors"), tmp_path / "pytorch_model.bin")
     one = view(160, 128)
-    np.testing.assert_array_equal(values_of(loaded("glpn_nyu", tmp_path), one),
-                                  values_of(loaded("glpn_nyu", source), one))
+    np.testing.assert_array_equal(
+        values_of(loaded("glpn_nyu", tmp_path), one), values_of(loaded("glpn_nyu", source), one)
+    )
 
 
-def test_a_bare_file_takes_the_committed_configuration(folder_of: Callable[[str], Path], tmp_path: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bare_file_takes_the_committed_configuration(
+    folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = folder_of("glpn_nyu")
     file = source / "model.safetensors"
     message = refused(settings_of("glpn_nyu", file))

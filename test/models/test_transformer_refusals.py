@@ -26,7 +26,7 @@ def test_truncated_weights(share: float, folder_of: Callable[[str], Path], tmp_p
     folder = copied(folder_of("glpn_nyu"), tmp_path / "cut")
     file = folder / "model.safetensors"
     whole = file.read_bytes()
-    file.write_bytes(whole[:int(share * len(whole))])
+    file.write_bytes(whole[: int(share * len(whole))])
     message = refused(settings_of("glpn_nyu", folder))
     assert str(file) in message
     assert "copy the file again" in message
@@ -56,14 +56,17 @@ class Mischief:
         return (print, ("code has run",))
 
 
-def test_a_pickle_that_wants_more_than_tensors_is_refused(folder_of: Callable[[str], Path], tmp_path: Path,
-                                                          capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_pickle_that_wants_more_than_tensors_is_refused(
+    folder_of: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     import torch
 
     folder = copied(folder_of("glpn_nyu"), tmp_path / "pickle")
     (folder / "model.safetensors").unlink()
-    for write in (lambda file: torch.save({"weight": Mischief()}, file),
-                  lambda file: file.write_bytes(pickle.dumps(Mischief()))):
+    for write in (
+        lambda file: torch.save({"weight": Mischief()}, file),
+        lambda file: file.write_bytes(pickle.dumps(Mischief())),
+    ):
         write(folder / "pytorch_model.bin")
         assert "refused" in refused(settings_of("glpn_nyu", folder))
     assert "code has run" not in capfd.readouterr().out
@@ -100,8 +103,13 @@ def test_folders_that_are_no_model(folder_of: Callable[[str], Path], tmp_path: P
 
 
 def test_a_model_that_brings_its_own_code_is_never_run(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = edited(folder_of("glpn_nyu"), tmp_path / "own", "config.json", model_type="mine",
-                    auto_map={"AutoModelForDepthEstimation": "mine.Model"})
+    folder = edited(
+        folder_of("glpn_nyu"),
+        tmp_path / "own",
+        "config.json",
+        model_type="mine",
+        auto_map={"AutoModelForDepthEstimation": "mine.Model"},
+    )
     (folder / "mine.py").write_text("raise SystemExit('code has run')")
     message = refused(ModelConfig(name=f"hf:{folder}", output="metric_depth", runtime="torch"))
     assert "no architecture 'mine': install a newer transformers; code from a checkpoint is never run" in message
@@ -141,7 +149,8 @@ def test_weights_that_are_no_torch_file(folder_of: Callable[[str], Path], tmp_pa
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_text("<html>not found</html>")
     assert "must be a torch file, got 22 bytes of something else: copy the file again" in refused(
-        settings_of("glpn_nyu", folder))
+        settings_of("glpn_nyu", folder)
+    )
 
 
 def test_non_commercial_weights_must_be_accepted(folder_of: Callable[[str], Path]) -> None:

@@ -30,8 +30,13 @@ class StandIn:
     device = "none"
     release_memory: Callable[[], None] = staticmethod(lambda: None)
 
-    def __init__(self, rule: Callable[..., np.ndarray], output: Output = "metric_depth",
-                 fits: Mapping[str, SigmaFit] | None = None, stochastic: bool = False) -> None:
+    def __init__(
+        self,
+        rule: Callable[..., np.ndarray],
+        output: Output = "metric_depth",
+        fits: Mapping[str, SigmaFit] | None = None,
+        stochastic: bool = False,
+    ) -> None:
         self.rule, self.output, self.name = rule, output, "stand-in"
         self.sigma_fits, self.stochastic = fits or {}, stochastic
         self.batches: list[int] = []
@@ -132,10 +137,13 @@ def test_what_is_wrapped_keeps_its_name_output_and_device() -> None:
     assert with_uncertainty(model, ModelConfig()) is model
 
 
-@pytest.mark.parametrize(("kind", "says"), [
-    ("mc_dropout", "needs a network with dropout, stand-in has none: choose unetpp_resnext50, or .* flip"),
-    ("ensemble", "stand-in is one: set model.name to ensemble:stand-in\\+<another>"),
-])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("mc_dropout", "needs a network with dropout, stand-in has none: choose unetpp_resnext50, or .* flip"),
+        ("ensemble", "stand-in is one: set model.name to ensemble:stand-in\\+<another>"),
+    ],
+)
 def test_kinds_that_do_not_fit_a_model_say_what_works(kind: str, says: str) -> None:
     with pytest.raises(ModelError, match=says) as caught:
         with_uncertainty(StandIn(brightness), ModelConfig(uncertainty=kind))
@@ -152,22 +160,36 @@ def test_an_ensemble_has_its_own_sigma() -> None:
 
 # a true network with dropout
 
-def write_card(path: Path, encoder: str = "tu-mobilenetv3_small_050", dropout: float = 0.3,
-               sigma: Mapping[str, Any] | None = None) -> Path:
+
+def write_card(
+    path: Path, encoder: str = "tu-mobilenetv3_small_050", dropout: float = 0.3, sigma: Mapping[str, Any] | None = None
+) -> Path:
     """A card with random weights beside it."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("segmentation_models_pytorch")
     from mono_depth_recon.models.card import FORMAT, load_card
     from mono_depth_recon.models.unetpp import build_unetpp, write_weights
 
-    path.write_text(json.dumps({
-        "format": FORMAT, "name": "small",
-        "architecture": {"family": "unetplusplus", "encoder": encoder, "decoder_channels": [16, 16, 8, 8, 8],
-                         "dropout": dropout},
-        "input": {"width": 96, "height": 64, "multiple": 32},
-        "normalisation": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-        "output": {"kind": "metric_depth"}, "canonical_focal_px": 80.0, "range_m": [0.1, 20.0],
-        **({"sigma": sigma} if sigma else {})}))
+    path.write_text(
+        json.dumps(
+            {
+                "format": FORMAT,
+                "name": "small",
+                "architecture": {
+                    "family": "unetplusplus",
+                    "encoder": encoder,
+                    "decoder_channels": [16, 16, 8, 8, 8],
+                    "dropout": dropout,
+                },
+                "input": {"width": 96, "height": 64, "multiple": 32},
+                "normalisation": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+                "output": {"kind": "metric_depth"},
+                "canonical_focal_px": 80.0,
+                "range_m": [0.1, 20.0],
+                **({"sigma": sigma} if sigma else {}),
+            }
+        )
+    )
     torch.manual_seed(3)
     write_weights(build_unetpp(load_card(path)), path.with_suffix(".safetensors"))
     return path
@@ -240,8 +262,9 @@ def test_resnext50_takes_no_card_of_another_model(dropout_card: Path) -> None:
 
 def test_resnext50_from_a_card_tells_sigma_by_dropout(tmp_path: Path) -> None:
     card = write_card(tmp_path / "resnext.json", "resnext50_32x4d")
-    settings = ModelConfig(name="unetpp_resnext50", checkpoint=str(card), runtime="torch", uncertainty="mc_dropout",
-                           samples=2)
+    settings = ModelConfig(
+        name="unetpp_resnext50", checkpoint=str(card), runtime="torch", uncertainty="mc_dropout", samples=2
+    )
     model = with_uncertainty(load_unetpp_resnext50(settings, 1), settings)
     depth, sigma = depth_and_sigma(model.predict(views(1))[0])
     assert depth.shape == sigma.shape == (48, 64)

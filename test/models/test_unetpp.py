@@ -30,12 +30,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def _text(**changes: Any) -> dict[str, Any]:
     text = {
-        "format": FORMAT, "name": "small",
-        "architecture": {"family": "unetplusplus", "encoder": "tu-mobilenetv3_small_050",
-                         "decoder_channels": [16, 16, 8, 8, 8]},
+        "format": FORMAT,
+        "name": "small",
+        "architecture": {
+            "family": "unetplusplus",
+            "encoder": "tu-mobilenetv3_small_050",
+            "decoder_channels": [16, 16, 8, 8, 8],
+        },
         "input": {"width": 320, "height": 256, "multiple": 32},
         "normalisation": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-        "output": {"kind": "metric_depth"}, "canonical_focal_px": 256.0, "range_m": [0.1, 20.0],
+        "output": {"kind": "metric_depth"},
+        "canonical_focal_px": 256.0,
+        "range_m": [0.1, 20.0],
     }
     for key, value in changes.items():
         node: Any = text
@@ -60,18 +66,27 @@ def checkpoint(tmp_path: Path) -> Path:
     return card
 
 
-@pytest.mark.parametrize(("image", "expected"), [
-    ((640, 480), (320, 256)), ((480, 640), (256, 320)), ((1280, 720), (384, 224)), ((641, 479), (320, 256)),
-    ((5000, 20), (4512, 32)),
-])
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ((640, 480), (320, 256)),
+        ((480, 640), (256, 320)),
+        ((1280, 720), (384, 224)),
+        ((641, 479), (320, 256)),
+        ((5000, 20), (4512, 32)),
+    ],
+)
 def test_input_size_keeps_area_and_aspect(tmp_path: Path, image: tuple[int, int], expected: tuple[int, int]) -> None:
     assert load_card(_write(tmp_path / "card.json")).input_size(*image) == expected
 
 
-@pytest.mark.parametrize(("short_side", "expected"), [(0, (320, 256)), (128, (160, 128)), (100, (128, 96)),
-                                                      (10, (32, 32)), (480, (640, 480))])
+@pytest.mark.parametrize(
+    ("short_side", "expected"),
+    [(0, (320, 256)), (128, (160, 128)), (100, (128, 96)), (10, (32, 32)), (480, (640, 480))],
+)
 def test_short_side_of_the_input_is_what_is_asked_for_to_the_nearest_multiple(
-        tmp_path: Path, short_side: int, expected: tuple[int, int]) -> None:
+    tmp_path: Path, short_side: int, expected: tuple[int, int]
+) -> None:
     card = load_card(_write(tmp_path / "card.json"))
     assert card.input_size(640, 480, short_side) == expected
     assert card.input_size(480, 640, short_side) == expected[::-1]
@@ -80,9 +95,13 @@ def test_short_side_of_the_input_is_what_is_asked_for_to_the_nearest_multiple(
 def test_dropout_and_fits_of_sigma_are_read_where_a_card_has_them(tmp_path: Path) -> None:
     old = load_card(_write(tmp_path / "old.json"))
     assert (old.dropout, dict(old.sigma_fits)) == (0.0, {})
-    new = load_card(_write(tmp_path / "new.json", architecture__dropout=0.1,
-                           sigma={"flip": {"temperature": 2.5, "coverage_1": 0.68},
-                                  "mc_dropout": {"temperature": 3, "floor": 0.1}}))
+    new = load_card(
+        _write(
+            tmp_path / "new.json",
+            architecture__dropout=0.1,
+            sigma={"flip": {"temperature": 2.5, "coverage_1": 0.68}, "mc_dropout": {"temperature": 3, "floor": 0.1}},
+        )
+    )
     assert new.dropout == 0.1
     assert new.sigma_fits == {"flip": SigmaFit(2.5), "mc_dropout": SigmaFit(3.0, 0.1)}
 
@@ -146,8 +165,14 @@ def test_dropout_takes_whole_channels_behind_every_decoder_block_but_the_last(ch
 
 
 def test_architecture_of_the_paper_on_the_meta_device(tmp_path: Path) -> None:
-    card = load_card(_write(tmp_path / "card.json", architecture__encoder="resnext50_32x4d",
-                            architecture__decoder_channels=[256, 128, 64, 32, 16], architecture__dropout=0.1))
+    card = load_card(
+        _write(
+            tmp_path / "card.json",
+            architecture__encoder="resnext50_32x4d",
+            architecture__decoder_channels=[256, 128, 64, 32, 16],
+            architecture__dropout=0.1,
+        )
+    )
     with torch.device("meta"):
         module = build_unetpp(card)
     encoder = module.network.encoder
@@ -160,8 +185,11 @@ def test_architecture_of_the_paper_on_the_meta_device(tmp_path: Path) -> None:
 def test_encoder_weights_that_cannot_be_fetched_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = load_card(_write(tmp_path / "card.json", architecture__encoder="resnext50_32x4d"))
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", _offline)
-    with pytest.raises(ModelError, match=r"'imagenet' of encoder resnext50_32x4d are neither cached nor reachable.*"
-                                         r"network\.encoder_weights none") as caught:
+    with pytest.raises(
+        ModelError,
+        match=r"'imagenet' of encoder resnext50_32x4d are neither cached nor reachable.*"
+        r"network\.encoder_weights none",
+    ) as caught:
         build_unetpp(card, "imagenet")
     assert "\n" not in str(caught.value)
 
@@ -172,26 +200,29 @@ def _offline(*_: object, **__: object) -> str:
     raise LocalEntryNotFoundError("outgoing traffic has been disabled")
 
 
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"architecture__dropout": 1.0}, "'architecture.dropout' must be a chance from 0 to below 1, got 1"),
-    ({"architecture__dropout": "much"}, r"'architecture.dropout' must be 1 finite number\(s\), got 'much'"),
-    ({"sigma": [2]}, r"'sigma' must be an object, got \[2\]"),
-    ({"sigma": {"flip": {"temperature": 0}}}, "'sigma.flip.temperature' must be positive, got 0"),
-    ({"sigma": {"flip": {"temperature": 1, "floor": -1}}}, "'sigma.flip.floor' must be at least 0, got -1"),
-    ({"sigma": {"flip": 2}}, "'sigma.flip.temperature' must be given"),
-    ({"format": 99}, "format 1, got 99"),
-    ({"architecture__family": "dpt"}, "'architecture.family' must be 'unetplusplus', got 'dpt'"),
-    ({"output__kind": "relative_disparity"}, "'output.kind' must be 'metric_depth'"),
-    ({"architecture": {"family": "unetplusplus"}}, "'architecture.encoder' must be given"),
-    ({"input__width": 330}, "'input' must be sides that are multiples of 32, got '330x256'"),
-    ({"input__multiple": 0}, "'input.multiple' must be a whole number of at least 1, got 0"),
-    ({"normalisation__std": [0.2, 0.2]}, r"'normalisation.std' must be 3 finite number\(s\)"),
-    ({"normalisation__std": [0.2, 0.0, 0.2]}, "'normalisation.std' must be positive"),
-    ({"canonical_focal_px": -1}, "'canonical_focal_px' must be positive, got -1"),
-    ({"range_m": [5, 1]}, "'range_m' must be 0 < nearest < farthest"),
-    ({"architecture__decoder_channels": []}, "'architecture.decoder_channels' must be a list of whole numbers"),
-    ({"name": ""}, "'name' must be text"),
-])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"architecture__dropout": 1.0}, "'architecture.dropout' must be a chance from 0 to below 1, got 1"),
+        ({"architecture__dropout": "much"}, r"'architecture.dropout' must be 1 finite number\(s\), got 'much'"),
+        ({"sigma": [2]}, r"'sigma' must be an object, got \[2\]"),
+        ({"sigma": {"flip": {"temperature": 0}}}, "'sigma.flip.temperature' must be positive, got 0"),
+        ({"sigma": {"flip": {"temperature": 1, "floor": -1}}}, "'sigma.flip.floor' must be at least 0, got -1"),
+        ({"sigma": {"flip": 2}}, "'sigma.flip.temperature' must be given"),
+        ({"format": 99}, "format 1, got 99"),
+        ({"architecture__family": "dpt"}, "'architecture.family' must be 'unetplusplus', got 'dpt'"),
+        ({"output__kind": "relative_disparity"}, "'output.kind' must be 'metric_depth'"),
+        ({"architecture": {"family": "unetplusplus"}}, "'architecture.encoder' must be given"),
+        ({"input__width": 330}, "'input' must be sides that are multiples of 32, got '330x256'"),
+        ({"input__multiple": 0}, "'input.multiple' must be a whole number of at least 1, got 0"),
+        ({"normalisation__std": [0.2, 0.2]}, r"'normalisation.std' must be 3 finite number\(s\)"),
+        ({"normalisation__std": [0.2, 0.0, 0.2]}, "'normalisation.std' must be positive"),
+        ({"canonical_focal_px": -1}, "'canonical_focal_px' must be positive, got -1"),
+        ({"range_m": [5, 1]}, "'range_m' must be 0 < nearest < farthest"),
+        ({"architecture__decoder_channels": []}, "'architecture.decoder_channels' must be a list of whole numbers"),
+        ({"name": ""}, "'name' must be text"),
+    ],
+)
 def test_wrong_cards_say_what_is_wrong(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ModelError, match=says) as caught:
         load_card(_write(tmp_path / "card.json", **changes))
@@ -199,8 +230,9 @@ def test_wrong_cards_say_what_is_wrong(tmp_path: Path, changes: dict[str, Any], 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("content", "says"), [
-    (None, "cannot be read"), ("{", "must be JSON text"), ("[]", "got 'list'")])
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "cannot be read"), ("{", "must be JSON text"), ("[]", "got 'list'")]
+)
 def test_files_that_are_no_cards(tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "card.json").write_text(content)
@@ -217,16 +249,19 @@ def test_missing_weights(tmp_path: Path) -> None:
 def test_truncated_weights(checkpoint: Path, share: float) -> None:
     weights = checkpoint.with_suffix(".safetensors")
     whole = weights.read_bytes()
-    weights.write_bytes(whole[:int(share * len(whole))])
+    weights.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ModelError, match=r"small\.safetensors must be a whole safetensors file, got \d+ b") as caught:
         load_unetpp(checkpoint)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("key", "value", "says"), [
-    ("architecture__decoder_channels", [32, 16, 8, 8, 8], "0 missing, 0 unknown, [1-9][0-9]* of another shape"),
-    ("architecture__encoder", "tu-resnet18", "[1-9][0-9]* missing, [1-9][0-9]* unknown"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("architecture__decoder_channels", [32, 16, 8, 8, 8], "0 missing, 0 unknown, [1-9][0-9]* of another shape"),
+        ("architecture__encoder", "tu-resnet18", "[1-9][0-9]* missing, [1-9][0-9]* unknown"),
+    ],
+)
 def test_weights_of_another_architecture(checkpoint: Path, key: str, value: Any, says: str) -> None:
     _write(checkpoint, **{key: value})
     with pytest.raises(ModelError, match=f"of another architecture than card small.json.*{says}") as caught:
@@ -234,8 +269,9 @@ def test_weights_of_another_architecture(checkpoint: Path, key: str, value: Any,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("encoder", "says"), [("tu-no_such_net", "Unknown model"),
-                                               ("resnext50_32x4", "did you mean 'resnext50_32x4d'")])
+@pytest.mark.parametrize(
+    ("encoder", "says"), [("tu-no_such_net", "Unknown model"), ("resnext50_32x4", "did you mean 'resnext50_32x4d'")]
+)
 def test_unknown_encoder(tmp_path: Path, encoder: str, says: str) -> None:
     with pytest.raises(ModelError, match=f"cannot build encoder '{encoder}'.*{says}") as caught:
         build_unetpp(load_card(_write(tmp_path / "card.json", architecture__encoder=encoder)))

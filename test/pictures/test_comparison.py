@@ -31,8 +31,9 @@ def test_relative_errors_are_signed_and_unknown_where_either_is() -> None:
 
 
 def test_errors_are_blue_where_too_near_red_where_too_far_and_black_where_unknown() -> None:
-    near, right, far, beyond, unknown = colorize_error(
-        np.array([[-0.4, 0.0, 0.4, 9.0, np.nan]], np.float32))[0].astype(int)
+    near, right, far, beyond, unknown = colorize_error(np.array([[-0.4, 0.0, 0.4, 9.0, np.nan]], np.float32))[0].astype(
+        int
+    )
     assert near[2] > near[0] + 60 and far[0] > far[2] + 60
     assert right.min() > 235 and np.ptp(right) < 6, "near-white in the middle"
     assert beyond.tolist() == colorize_error(np.array([[0.5]], np.float32))[0, 0].tolist()
@@ -42,8 +43,10 @@ def test_errors_are_blue_where_too_near_red_where_too_far_and_black_where_unknow
 def test_the_colours_of_both_signs_are_equally_light() -> None:
     """Somebody who sees no hues takes the same size of error from both sides."""
     levels = np.linspace(0.05, 1, 20, dtype=np.float32)
-    light = [cv2.cvtColor(colorize_error(sign * levels[None], 1.0), cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
-             for sign in (1, -1)]
+    light = [
+        cv2.cvtColor(colorize_error(sign * levels[None], 1.0), cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
+        for sign in (1, -1)
+    ]
     assert np.abs(light[0] - light[1]).max() < 35
     assert all((np.diff(each) <= 0).all() for each in light), "the larger the darker"
 
@@ -87,8 +90,15 @@ def test_webp_keeps_colours_and_limits_the_width() -> None:
 def test_a_sheet_shows_equal_depths_in_equal_colours() -> None:
     rgb = np.full((60, 80, 3), 90, np.uint8)
     truth = np.linspace(1, 3, 4800, dtype=np.float32).reshape(60, 80)
-    sheet = comparison(rgb, truth, {"exact": truth.copy(), "far": truth * 2}, {"exact": "AbsRel 0"}, "A frame",
-                       (1.0, 3.0), "somebody's")
+    sheet = comparison(
+        rgb,
+        truth,
+        {"exact": truth.copy(), "far": truth * 2},
+        {"exact": "AbsRel 0"},
+        "A frame",
+        (1.0, 3.0),
+        "somebody's",
+    )
     assert sheet.shape == (84 + 2 * 524 + 40, 64 + 4 * 640 + 3 * 20, 3) and sheet.dtype == np.uint8
     rows = [slice(84 + 524 * i + 60, 84 + 524 * i + 420) for i in range(2)]
     columns = [slice(32 + 660 * i + 20, 32 + 660 * i + 500) for i in range(4)]
@@ -124,8 +134,11 @@ def test_clouds_and_meshes_of_one_scene_are_seen_from_one_place(kind: str) -> No
     view = View("front", 0.0, 0.0)
 
     def seen(organised: NDArray[np.float32], scene: NDArray[np.float32] | None) -> NDArray[np.bool_]:
-        made = (view_cloud(cloud_from_organised(organised), view, (160, 120), scene) if kind == "cloud"
-                else view_mesh(mesh_grid(organised, 0.5), view, (160, 120), scene=scene))
+        made = (
+            view_cloud(cloud_from_organised(organised), view, (160, 120), scene)
+            if kind == "cloud"
+            else view_mesh(mesh_grid(organised, 0.5), view, (160, 120), scene=scene)
+        )
         return made.max(axis=-1) < 120
 
     full, part = seen(points, None), seen(half, whole)

@@ -99,8 +99,11 @@ def _wall(depth_m: float = 2.0) -> tuple[Cloud, Mesh]:
 def _quarters(picture: NDArray[np.uint8]) -> list[list[float]]:
     """Mean colours about the centres of the four quarters: upper left, upper right, lower left, lower right."""
     height, width = picture.shape[:2]
-    return [picture[int(y * height):int(y * height) + 10, int(x * width):int(x * width) + 10].mean(axis=(0, 1)).tolist()
-            for y in (0.3, 0.65) for x in (0.3, 0.65)]
+    return [
+        picture[int(y * height) : int(y * height) + 10, int(x * width) : int(x * width) + 10].mean(axis=(0, 1)).tolist()
+        for y in (0.3, 0.65)
+        for x in (0.3, 0.65)
+    ]
 
 
 @pytest.mark.parametrize("what", ["cloud", "mesh"])
@@ -124,8 +127,10 @@ def test_a_slanted_wall_is_closed_and_its_hole_stays_open(view: View) -> None:
     depth = np.repeat(np.where((depth > 0.7) & (depth < 2), depth, np.nan)[:, None], 320, axis=1).astype(np.float32)
     points = back_project(depth, camera, np.full((240, 320, 3), 60, np.uint8))
     hole = (np.abs(points[..., 0]) < 0.1) & (np.abs(points[..., 2] - 1.2) < 0.15)
-    whole, holed = (view_cloud(cloud_from_organised(p), view).min(axis=-1) < 150 for p in (
-        points, np.where(hole[..., None], np.float32(np.nan), points)))
+    whole, holed = (
+        view_cloud(cloud_from_organised(p), view).min(axis=-1) < 150
+        for p in (points, np.where(hole[..., None], np.float32(np.nan), points))
+    )
     filled = cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
     assert whole.mean() > 0.1 and (filled & ~whole).sum() < 0.002 * whole.sum()
     expected = hole.sum() / np.isfinite(points[..., 2]).sum()
@@ -213,9 +218,14 @@ def test_the_overview_places_every_panel_and_takes_other_shapes() -> None:
     depth = np.full((120, 200), 2.0, np.float32)
     depth[:, :100] = 1.0
     rgb = np.full((120, 200, 3), (200, 30, 40), np.uint8)
-    picture = overview(rgb, depth, [Panel(view_cloud(cloud, view, (320, 240)), "Cloud", view.name) for view in VIEWS],
-                       [Panel(view_mesh(mesh, view, (320, 240)), "Mesh", view.name) for view in VIEWS], "A wall",
-                       attribution="nobody's data")
+    picture = overview(
+        rgb,
+        depth,
+        [Panel(view_cloud(cloud, view, (320, 240)), "Cloud", view.name) for view in VIEWS],
+        [Panel(view_mesh(mesh, view, (320, 240)), "Mesh", view.name) for view in VIEWS],
+        "A wall",
+        attribution="nobody's data",
+    )
     without = overview(rgb, depth, [Panel(view_cloud(cloud, VIEWS[0]), "Cloud")], [], "A wall")
     assert picture.dtype == np.uint8 and picture.shape[1] > 1900 and picture.shape[0] > without.shape[0]
     assert (np.abs(picture.astype(int) - (200, 30, 40)).max(axis=-1) < 3).sum() == 640 * 384  # 200x120 in 640x480

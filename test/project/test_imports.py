@@ -23,16 +23,20 @@ def modules_of(room: str) -> list[str]:
     if room == "models" or (PACKAGE / f"{room}.py").exists():
         return [f"mono_depth_recon.{room}"]
     paths = sorted((PACKAGE / room).rglob("*.py"))
-    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths
-            if path.stem != "__main__"]
+    return [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in paths
+        if path.stem != "__main__"
+    ]
 
 
 ROOMS = sorted(path.stem for path in PACKAGE.iterdir() if is_room(path))
 
 
 def fresh(code: str) -> str:
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
-                            cwd=ROOT)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
@@ -43,8 +47,13 @@ def test_the_package_alone_loads_nothing_at_all() -> None:
 
 def test_no_room_loads_a_heavy_library() -> None:
     """One process for all of them: what one room loads stays loaded."""
-    code = "; ".join(["import sys", *(f"import {module}" for room in ROOMS for module in modules_of(room)),
-                      f"print([name for name in {HEAVY} if name in sys.modules])"])
+    code = "; ".join(
+        [
+            "import sys",
+            *(f"import {module}" for room in ROOMS for module in modules_of(room)),
+            f"print([name for name in {HEAVY} if name in sys.modules])",
+        ]
+    )
     assert fresh(code) == "[]"
 
 

@@ -99,8 +99,9 @@ def test_every_executable_has_its_function(distribution: importlib.metadata.Dist
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, target
 
 
-def test_an_executable_runs_from_the_installation(installation: Installation, tmp_path: Path,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_executable_runs_from_the_installation(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in installation.env.items():
         monkeypatch.setenv(name, value)
     shown = run_checked([str(installation.executables / "mono-depth-recon"), "--help"], tmp_path)
@@ -148,9 +149,24 @@ def test_package_xml_declares_what_the_code_imports_from_ros() -> None:
     assert declared >= {"rclpy", "sensor_msgs_py", "cv_bridge", "launch_ros"}
     sources = [*(ROOT / "mono_depth_recon" / "ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
     used = {name.split(".")[0] for path in sources for name in imported_names(path)}
-    ros = {name for name in used if (name.endswith(("_msgs", "_srvs", "_interfaces")) or name in
-                                     {"rclpy", "cv_bridge", "sensor_msgs_py", "launch", "launch_ros", "tf2_ros",
-                                      "ament_index_python", "message_filters"})}
+    ros = {
+        name
+        for name in used
+        if (
+            name.endswith(("_msgs", "_srvs", "_interfaces"))
+            or name
+            in {
+                "rclpy",
+                "cv_bridge",
+                "sensor_msgs_py",
+                "launch",
+                "launch_ros",
+                "tf2_ros",
+                "ament_index_python",
+                "message_filters",
+            }
+        )
+    }
     assert ros <= declared, f"package.xml lacks {ros - declared}"
     messages = {name for name in declared if name and name.endswith(("_msgs", "_srvs", "_interfaces"))}
     assert messages <= used, f"package.xml declares {messages - used}, which nothing imports"
@@ -182,8 +198,9 @@ def test_the_pins_are_exact_sorted_and_name_no_address() -> None:
     assert list(constraints()) == sorted(constraints())
 
 
-def test_every_requirement_is_pinned_within_its_range(distribution: importlib.metadata.Distribution,
-                                                      requirements: list[Requirement]) -> None:
+def test_every_requirement_is_pinned_within_its_range(
+    distribution: importlib.metadata.Distribution, requirements: list[Requirement]
+) -> None:
     pins = constraints()
     extras = ("", *(distribution.metadata.get_all("Provides-Extra") or []))
     for requirement in requirements:
@@ -194,8 +211,9 @@ def test_every_requirement_is_pinned_within_its_range(distribution: importlib.me
         assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]} is outside of {requirement.specifier}"
 
 
-def test_the_ranges_admit_ros_2_of_the_distributions(distribution: importlib.metadata.Distribution,
-                                                     requirements: list[Requirement]) -> None:
+def test_the_ranges_admit_ros_2_of_the_distributions(
+    distribution: importlib.metadata.Distribution, requirements: list[Requirement]
+) -> None:
     """Humble's Python 3.10, and numpy 1.26, which the apt packages of Jazzy are compiled against."""
     assert distribution.metadata["Requires-Python"] == ">=3.10"
     numpy = next(each for each in requirements if each.name == "numpy")

@@ -47,10 +47,15 @@ class Machine:
         """Runs a command in the tree with the stubs."""
         others = ("ROS_", "MONO_", "MAKE", "MFLAGS")  # the tests may run under make themselves
         clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
-        clean |= {"PATH": f"{self.stubs}:/usr/bin:/bin", "LOG": str(self.log), "REAL": sys.executable,
-                  "PYTHON": "python3"}
-        return subprocess.run(command, cwd=self.root, env=clean | environment, capture_output=True, text=True,
-                              timeout=60, check=False)
+        clean |= {
+            "PATH": f"{self.stubs}:/usr/bin:/bin",
+            "LOG": str(self.log),
+            "REAL": sys.executable,
+            "PYTHON": "python3",
+        }
+        return subprocess.run(
+            command, cwd=self.root, env=clean | environment, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def add_stub(self, name: str, text: str = RECORD) -> None:
         """Puts a program in front of the real ones."""
@@ -156,8 +161,7 @@ def test_no_python_is_named_in_one_line(machine: Machine) -> None:
 def test_root_gets_missing_system_packages_installed(machine: Machine) -> None:
     machine.add_stub("id", "#!/bin/bash\necho 0\n")
     assert machine.set_up("demo", MISSING="libusb-1.0-0").returncode == 0
-    assert machine.calls()[:2] == ["apt-get update -qq",
-                                   "apt-get install -y -qq --no-install-recommends libusb-1.0-0"]
+    assert machine.calls()[:2] == ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends libusb-1.0-0"]
 
 
 def test_others_are_told_the_command(machine: Machine) -> None:
@@ -168,10 +172,12 @@ def test_others_are_told_the_command(machine: Machine) -> None:
     assert machine.calls() == []
 
 
-@pytest.mark.parametrize(("user", "offered", "installed"),
-                         [("0", "0", True), ("0", "100", False), ("1000", "0", False)])
-def test_the_tests_get_a_browser_where_one_can_be_installed(machine: Machine, user: str, offered: str,
-                                                            installed: bool) -> None:
+@pytest.mark.parametrize(
+    ("user", "offered", "installed"), [("0", "0", True), ("0", "100", False), ("1000", "0", False)]
+)
+def test_the_tests_get_a_browser_where_one_can_be_installed(
+    machine: Machine, user: str, offered: str, installed: bool
+) -> None:
     """By root where apt offers it; elsewhere the set-up goes on and says what will skip."""
     without = machine.root.parent / "bin"  # what this machine has, but for its browser
     without.mkdir()
@@ -206,7 +212,9 @@ def planned(machine: Machine, *arguments: str) -> str:
 
 def test_make_demo_sets_up_and_runs_the_demo(machine: Machine) -> None:
     assert planned(machine, "demo").splitlines() == [
-        "tools/setup_env.sh demo", '.venv/bin/python -m mono_depth_recon.ros.tools.demo --output "demo_output" ']
+        "tools/setup_env.sh demo",
+        '.venv/bin/python -m mono_depth_recon.ros.tools.demo --output "demo_output" ',
+    ]
     assert planned(machine, "demo", "DATA=/data/my desk").endswith('--data "/data/my desk"\n')
 
 

@@ -76,8 +76,11 @@ class Page(HTMLParser):
 
     def of(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
         """Attributes of the elements that have the wanted ones."""
-        return [attributes for name, attributes in self.tags if name == tag
-                and all(attributes.get(key.rstrip("_")) == value for key, value in wanted.items())]
+        return [
+            attributes
+            for name, attributes in self.tags
+            if name == tag and all(attributes.get(key.rstrip("_")) == value for key, value in wanted.items())
+        ]
 
 
 def without_recording(folder: Path) -> Path:
@@ -99,8 +102,12 @@ def page(results: Path) -> Page:
 
 def test_the_page_is_one_file_that_refers_to_nothing_outside(results: Path, page: Page) -> None:
     text = (results / "report.html").read_text(encoding="utf-8")
-    addresses = [value for _, attributes in page.tags for name, value in attributes.items()
-                 if name in ("src", "href", "srcset", "data", "action") and value]
+    addresses = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data", "action") and value
+    ]
     assert addresses and all(value.startswith(("data:", "#")) for value in addresses)
     assert not re.search(r"@import|url\((?!data:)|fetch\(|XMLHttpRequest|WebSocket", text)
     assert "default-src 'none'" in str(page.of("meta")), "and a policy holds the browser to it"
@@ -114,14 +121,20 @@ def test_names_with_markup_are_text_everywhere(page: Page) -> None:
     assert "mono-depth-recon evaluate <desk>" in page.text and "the last frame is <truncated>" in page.text
 
 
-def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_numbers(results: Path,
-                                                                                      page: Page) -> None:
+def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_numbers(
+    results: Path, page: Page
+) -> None:
     read = read_results(results)
-    assert headline(read) == ("near_model is measured in metres: 10 % off on average, 67 % less error than the "
-                              "baseline ‘constant’ (0.300).")
+    assert headline(read) == (
+        "near_model is measured in metres: 10 % off on average, 67 % less error than the baseline ‘constant’ (0.300)."
+    )
     assert " ".join(headline(read).split()) in page.text.replace("\u00a0", " ")
-    for part in ("2026-01-02", "commit abc1234", "a CPU, 2 cores",
-                 "TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0"):
+    for part in (
+        "2026-01-02",
+        "commit abc1234",
+        "a CPU, 2 cores",
+        "TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0",
+    ):
         assert part in page.text
     said = " ".join(statements(read))
     assert "R² −2.100: it answers disparity" in said
@@ -130,8 +143,10 @@ def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_n
     assert "near_model to noise (sigma 30), AbsRel grows from 0.100 to 0.250" in said
 
 
-@pytest.mark.parametrize(("model", "baseline", "words"), [
-    (0.30, 0.30, "no better than"), (0.40, 0.30, "which is worse than"), (0.15, 0.30, "50 % less error than")])
+@pytest.mark.parametrize(
+    ("model", "baseline", "words"),
+    [(0.30, 0.30, "no better than"), (0.40, 0.30, "which is worse than"), (0.15, 0.30, "50 % less error than")],
+)
 def test_the_message_says_how_a_model_stands_beside_a_baseline(
     results: Path, tmp_path: Path, model: float, baseline: float, words: str
 ) -> None:
@@ -159,8 +174,12 @@ def test_every_table_names_its_protocol_and_failures_are_rows_with_reasons(resul
 
 def test_the_best_of_the_models_is_marked_and_no_baseline() -> None:
     columns = {"abs_rel": COLUMNS["abs_rel"], "delta1": COLUMNS["delta1"], "other": Column("Other", "no end is better")}
-    lines = [Line("a", {"abs_rel": 0.2, "delta1": 0.5, "other": 1.0}), Line("b", {"abs_rel": 0.1, "delta1": 0.4}),
-             Line("c", {"abs_rel": math.nan}, note="failed <here>"), Line("d", {"abs_rel": 0.01}, baseline=True)]
+    lines = [
+        Line("a", {"abs_rel": 0.2, "delta1": 0.5, "other": 1.0}),
+        Line("b", {"abs_rel": 0.1, "delta1": 0.4}),
+        Line("c", {"abs_rel": math.nan}, note="failed <here>"),
+        Line("d", {"abs_rel": 0.01}, baseline=True),
+    ]
     made = data_table(lines, columns, "caption")
     marked = re.findall(r"<strong>([\d.]+ ?%?)<span", made)
     assert marked == ["50.0 %", "0.100"]
@@ -174,8 +193,11 @@ def test_the_papers_figures_stand_beside_ours_of_the_same_family(results: Path, 
     (changed / "summary.json").write_text(json.dumps(told))
     page = Page(write_report(without_recording(changed)).read_text(encoding="utf-8"))
     assert "−2.2077" in page.text and "0.8295" in page.text
-    assert re.search(r"U-Net\+\+ ?the paper, one TUM image 0.7053 0.0244 16.1293 0.4619 ?unetpp_mobile, 6 frames "
-                     r"0.5000 0.1000 10.0000 0.6000", page.text)
+    assert re.search(
+        r"U-Net\+\+ ?the paper, one TUM image 0.7053 0.0244 16.1293 0.4619 ?unetpp_mobile, 6 frames "
+        r"0.5000 0.1000 10.0000 0.6000",
+        page.text,
+    )
 
 
 def test_frames_are_chosen_by_the_stated_rule(results: Path) -> None:
@@ -186,8 +208,9 @@ def test_frames_are_chosen_by_the_stated_rule(results: Path) -> None:
     assert len(every.reasons) == 5, "a frame without figures has no place in the order"
 
 
-@pytest.mark.parametrize(("frames", "reasons"), [(1, ["frame 1 of 1"]), (2, ["best", "worst"]),
-                                                 (3, ["median", "worst", "best"])])
+@pytest.mark.parametrize(
+    ("frames", "reasons"), [(1, ["frame 1 of 1"]), (2, ["best", "worst"]), (3, ["median", "worst", "best"])]
+)
 def test_few_frames_are_called_what_they_are(tmp_path: Path, frames: int, reasons: list[str]) -> None:
     read = read_results(write_results_folder(tmp_path, parts=False, frames=frames))
     assert list(choose_frames(read, RECORDING).reasons.values()) == reasons
@@ -199,8 +222,9 @@ def test_pictures_go_into_the_page_and_into_the_folder(results: Path, page: Page
     assert kinds.count("prediction") == kinds.count("error") == 10 and kinds.count("heat") == 2
     assert all(attributes.get("alt") for attributes in page.of("img"))
     names = {path.name for path in (results / "pictures").iterdir()}
-    assert names == {f"{RECORDING}_{what}.png" for what in (*(f"frame_{i}" for i in range(1, 6)), "mean_error",
-                                                           "views")}
+    assert names == {
+        f"{RECORDING}_{what}.png" for what in (*(f"frame_{i}" for i in range(1, 6)), "mean_error", "views")
+    }
 
 
 def test_relative_models_are_shown_in_metres_after_the_fit_and_explain_the_papers_r2(results: Path) -> None:
@@ -229,16 +253,21 @@ def test_metres_of_a_prediction() -> None:
 
 
 def test_tables_in_3d_name_protocol_range_averaging_and_units(page: Page) -> None:
-    compared = (f"{METRIC} under metric (no alignment); <i>far & wide under affine (scale and shift of each frame, in "
-                "disparity); crop none; truth 0.001 to 10 m; averaging mean of the frames' values, of 6")
+    compared = (
+        f"{METRIC} under metric (no alignment); <i>far & wide under affine (scale and shift of each frame, in "
+        "disparity); crop none; truth 0.001 to 10 m; averaging mean of the frames' values, of 6"
+    )
     for text in ("As predicted", "After Open3D's outlier removal and voxel grid"):
         name = f"{text}, against the cloud of the true depth; {compared}"
         assert page.of("div", class_="scroll", **{"aria-label": name})
     assert page.of("button", title="points per square metre of surface")
     assert DEFINITIONS["density"].startswith("points per square metre of surface")
     assert page.of("td", **{"data-value": "0.4321"}) and "Rank corr." in page.text
-    paper, = (str(each["aria-label"]) for each in page.of("div", class_="scroll")
-              if "The paper's Tables 1 and 2" in str(each["aria-label"]))
+    (paper,) = (
+        str(each["aria-label"])
+        for each in page.of("div", class_="scroll")
+        if "The paper's Tables 1 and 2" in str(each["aria-label"])
+    )
     assert PROTOCOLS["paper"].text() in paper
 
 
@@ -280,8 +309,16 @@ def test_a_damaged_prediction_is_named_in_its_place(tmp_path: Path) -> None:
     assert METRIC not in made.heats and RELATIVE in made.heats
 
 
-@pytest.mark.parametrize(("name", "text"), [("summary.json", "{"), ("summary.json", "[]"), ("summary.json", "{}"),
-                                            ("robustness.json", "no"), ("config.yaml", "a: [")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", "[]"),
+        ("summary.json", "{}"),
+        ("robustness.json", "no"),
+        ("config.yaml", "a: ["),
+    ],
+)
 def test_damaged_results_are_named_in_one_line(results: Path, tmp_path: Path, name: str, text: str) -> None:
     changed = shutil.copytree(results, tmp_path / "changed")
     (changed / name).write_text(text)
@@ -289,8 +326,9 @@ def test_damaged_results_are_named_in_one_line(results: Path, tmp_path: Path, na
         read_results(changed)
 
 
-def test_the_command_and_a_folder_without_results(results: Path, tmp_path: Path,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_and_a_folder_without_results(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "unetpp" / "log.csv"
     log.parent.mkdir()
     log.write_text("step,loss,tum_abs_rel\n500,0.5,0.3\n1000,0.25,0.2\n")
@@ -307,8 +345,25 @@ def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.Ca
     """The files that scoring really writes, by the embedded model."""
     path, log, output = write_folder(tmp_path / "desk", smooth_scene(2)), tmp_path / "log.csv", tmp_path / "results"
     log.write_text("epoch,loss\n1,0.5\n2,0.4\n")
-    status = main(["evaluate", str(path), "--output", str(output), "--camera", CAMERA, "--protocols", "metric",
-                   "affine", "--training-log", str(log), "--baseline-frames", f"{path}:0:0", "--workers", "1"])
+    status = main(
+        [
+            "evaluate",
+            str(path),
+            "--output",
+            str(output),
+            "--camera",
+            CAMERA,
+            "--protocols",
+            "metric",
+            "affine",
+            "--training-log",
+            str(log),
+            "--baseline-frames",
+            f"{path}:0:0",
+            "--workers",
+            "1",
+        ]
+    )
     assert status == 0 and f"open {output / 'report.html'} in a browser" in capsys.readouterr().out
     page = Page((output / "report.html").read_text(encoding="utf-8"))
     assert "unetpp_mobile is measured in metres" in page.text.replace("\u200b", "")
@@ -333,14 +388,16 @@ def test_what_is_no_training_log_is_refused(tmp_path: Path, text: str) -> None:
 def test_elements_escape_text_and_attributes_and_leave_markup() -> None:
     inner = element("b", "1 < 2 & 3")
     assert element("p", inner, ["x", None, 4], class_="a", title='say "no" & <go>', hidden=True, open=False) == (
-        '<p class="a" title="say &quot;no&quot; &amp; &lt;go&gt;" hidden><b>1 &lt; 2 &amp; 3</b>x4</p>')
+        '<p class="a" title="say &quot;no&quot; &amp; &lt;go&gt;" hidden><b>1 &lt; 2 &amp; 3</b>x4</p>'
+    )
     assert joined("<", element("br")) == "&lt;<br>"
     assert script_json({"name": "</script><b>"}) == '{"name":"\\u003c/script>\\u003cb>"}'
 
 
 def test_charts_show_gaps_for_what_is_unknown() -> None:
-    chart = line_chart("Loss", [Series("a <b>", [1, 2, 3, 4], [0.1, math.nan, 0.3, 0.2], "s0")], Axis("epoch"),
-                       Axis("loss", least=0.0))
+    chart = line_chart(
+        "Loss", [Series("a <b>", [1, 2, 3, 4], [0.1, math.nan, 0.3, 0.2], "s0")], Axis("epoch"), Axis("loss", least=0.0)
+    )
     path = re.findall(r'<path d="([^"]*)"', chart)[0]
     assert path.count("M") == 2 and path.count("L") == 1 and chart.count("<circle") == 3
     assert "a &lt;b&gt;: 0.300" in chart and "nan" not in chart
@@ -351,8 +408,11 @@ def test_charts_show_gaps_for_what_is_unknown() -> None:
 
 
 def test_a_line_far_above_the_others_is_named_instead_of_flattening_them() -> None:
-    lines = [Series("a", [1, 2], [0.1, 0.2], "s0"), Series("b", [1, 2], [0.15, 0.1], "s1"),
-             Series("far", [1, 2], [6.0, 6.5], "s2")]
+    lines = [
+        Series("a", [1, 2], [0.1, 0.2], "s0"),
+        Series("b", [1, 2], [0.15, 0.1], "s1"),
+        Series("far", [1, 2], [6.0, 6.5], "s2"),
+    ]
     assert readable_end(lines) == pytest.approx(1.06 * 0.2) and readable_end(lines[:2]) is None
     chart = line_chart("Errors", lines, Axis("frame"), Axis("AbsRel", least=0.0, most=readable_end(lines)))
     assert "beyond the axis: far: 6.000 to 6.500" in chart
@@ -368,9 +428,22 @@ def test_the_origin_keeps_a_command_that_can_be_given_again(tmp_path: Path) -> N
     assert json.loads((tmp_path / "origin.json").read_text())["command"] == "evaluate_tum a"
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (0.15549, "0.155"), (-2.1, "−2.100"), (12.345, "12.35"), (123.45, "123.5"), (12345.6, "12,346"), (0.0, "0.000"),
-    (0.00012, "0.00012"), (0.000012, "1.2e−05"), (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.15549, "0.155"),
+        (-2.1, "−2.100"),
+        (12.345, "12.35"),
+        (123.45, "123.5"),
+        (12345.6, "12,346"),
+        (0.0, "0.000"),
+        (0.00012, "0.00012"),
+        (0.000012, "1.2e−05"),
+        (math.nan, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+    ],
+)
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
 

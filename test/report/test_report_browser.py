@@ -97,8 +97,9 @@ def column(page: Browser) -> list[str]:
 
 
 def test_tables_sort_by_click_and_keyboard_and_say_so(page: Browser) -> None:
-    page.run("document.querySelector('#scores-0-affine').hidden = false;"
-             "document.querySelector('#scores-0-metric').remove();")  # affine has two models with figures
+    page.run(
+        "document.querySelector('#scores-0-affine').hidden = false;document.querySelector('#scores-0-metric').remove();"
+    )  # affine has two models with figures
     assert column(page)[0].startswith("near_model")
     abs_rel = "document.querySelector('#scores thead th:nth-child(2)')"
     page.run(f"{abs_rel}.firstElementChild.click();")
@@ -139,7 +140,8 @@ def test_the_slider_goes_from_colour_to_error_by_keyboard(page: Browser) -> None
     page.press(END)
     assert page.run(said) == "Error"
     assert page.run("return document.querySelector('.stage .over').src;") == page.run(
-        "return document.querySelector('details[open] img[data-kind=error]').src;")
+        "return document.querySelector('details[open] img[data-kind=error]').src;"
+    )
     page.press(ARROW_LEFT)
     assert page.run(said) == "Prediction and 99 % Error"
 
@@ -147,8 +149,10 @@ def test_the_slider_goes_from_colour_to_error_by_keyboard(page: Browser) -> None
 def test_the_slider_follows_a_finger_and_the_chosen_model_and_frame(page: Browser, report: Path) -> None:
     page.open(report, PHONE)
     page.run("document.querySelector('.stage').scrollIntoView({block: 'center', behavior: 'instant'});")
-    box = page.run("const b = document.querySelector('.stage').getBoundingClientRect();"
-                   "return [b.left, b.top, b.width, b.height].map(Math.round);")
+    box = page.run(
+        "const b = document.querySelector('.stage').getBoundingClientRect();"
+        "return [b.left, b.top, b.width, b.height].map(Math.round);"
+    )
     row = box[1] + box[3] // 2
     page.drag((box[0] + box[2] // 2, row), (box[0] + box[2] // 4, row))
     said = page.run("return document.querySelector('.slide input').getAttribute('aria-valuetext');")

@@ -287,8 +287,12 @@ def test_a_cloud_message_changes_its_layout_with_the_parameter() -> None:
     for sigma, values in ((False, 4), (True, 5), (False, 4)):
         cloud.points(3, 2, sigma)[...] = 1.0
         msg = cloud.stamped(Header())
-        assert (len(msg.fields), msg.point_step, msg.row_step, len(msg.data)) == (values, 4 * values, 8 * values,
-                                                                                  24 * values)
+        assert (len(msg.fields), msg.point_step, msg.row_step, len(msg.data)) == (
+            values,
+            4 * values,
+            8 * values,
+            24 * values,
+        )
 
 
 def test_cloud_message_reuses_its_buffer(rgb: NDArray[np.uint8]) -> None:

@@ -16,8 +16,20 @@ from processes import ROOT, Installation, Process, Processes
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-ARGUMENTS = {"model", "scale_source", "image", "camera_info", "reference_depth", "world_frame", "poses", "namespace",
-             "params_file", "use_sim_time", "rviz", "source"}
+ARGUMENTS = {
+    "model",
+    "scale_source",
+    "image",
+    "camera_info",
+    "reference_depth",
+    "world_frame",
+    "poses",
+    "namespace",
+    "params_file",
+    "use_sim_time",
+    "rviz",
+    "source",
+}
 DEADLINE_S = 60.0  # starting two interpreters and loading the model beside other work
 
 
@@ -68,8 +80,14 @@ def test_by_default_the_node_alone_starts_with_the_package_s_parameters(installe
 
 
 def test_topics_model_and_namespace_reach_the_node(installed: Installation) -> None:
-    command = launched(installed, image="/cam/image_raw", camera_info="/cam/camera_info", namespace="front",
-                       model="some_model", use_sim_time="true").nodes["recon_node"]
+    command = launched(
+        installed,
+        image="/cam/image_raw",
+        camera_info="/cam/camera_info",
+        namespace="front",
+        model="some_model",
+        use_sim_time="true",
+    ).nodes["recon_node"]
     rules = remappings(command)
     assert (rules["image"], rules["camera_info"], rules["__ns"]) == ("/cam/image_raw", "/cam/camera_info", "/front")
     assert rules["image/compressed"] == "/cam/image_raw/compressed"
@@ -86,7 +104,8 @@ def test_a_map_needs_one_argument(installed: Installation) -> None:
 def test_a_relative_model_needs_but_its_name_and_the_source_of_its_scale(installed: Installation) -> None:
     """Our own cameras publish the reference depth where the node then listens; others are named."""
     command = launched(installed, source="rooms", model="some_relative_model", scale_source="reference").nodes[
-        "recon_node"]
+        "recon_node"
+    ]
     assert parameters(command) == {"model.name": "some_relative_model", "scale.source": "reference"}
     assert remappings(command)["reference_depth"] == "reference/image"
     published = string_literals(ROOT / "mono_depth_recon" / "ros" / "cameras" / "player.py")
@@ -114,15 +133,27 @@ def test_a_folder_is_replayed_as_a_camera_or_with_its_own_clock(installed: Insta
     assert parameters(as_recorded) == {"path": str(tmp_path), "stamps": "original"}
 
 
-@pytest.mark.parametrize(("name", "value", "said"), [
-    ("source", "no_folder", "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
-     "bag), got 'no_folder'"),
-    ("params_file", "/no/such.yaml", "params_file must be a YAML file of parameters, there is none at /no/such.yaml"),
-    ("rviz", "maybe", "rviz must be true or false, got 'maybe'"),
-    ("use_sim_time", "7", "use_sim_time must be true or false, got '7'"),
-])
-def test_a_wrong_argument_stops_the_launch_in_one_line(installed: Installation, name: str, value: str,
-                                                       said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "source",
+            "no_folder",
+            "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
+            "bag), got 'no_folder'",
+        ),
+        (
+            "params_file",
+            "/no/such.yaml",
+            "params_file must be a YAML file of parameters, there is none at /no/such.yaml",
+        ),
+        ("rviz", "maybe", "rviz must be true or false, got 'maybe'"),
+        ("use_sim_time", "7", "use_sim_time must be true or false, got '7'"),
+    ],
+)
+def test_a_wrong_argument_stops_the_launch_in_one_line(
+    installed: Installation, name: str, value: str, said: str
+) -> None:
     with pytest.raises(RuntimeError) as caught:
         launched(installed, **{name: value})
     assert str(caught.value) == said
@@ -134,8 +165,9 @@ def test_rviz_that_is_not_installed_is_said_and_aborts_nothing(installed: Instal
     assert result.messages == ["rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2"]
 
 
-def test_rviz_shows_the_package_s_view(installed: Installation, tmp_path: Path,
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rviz_shows_the_package_s_view(
+    installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path in ("share/ament_index/resource_index/packages/rviz2", "lib/rviz2/rviz2"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).touch(mode=0o755)
@@ -149,8 +181,11 @@ def test_rviz_shows_the_package_s_view(installed: Installation, tmp_path: Path,
 
 def test_the_rviz_view_shows_what_the_node_publishes() -> None:
     view = yaml.safe_load((ROOT / "config" / "recon.rviz").read_text())["Visualization Manager"]
-    shown = {each["Class"].rpartition("/")[2] + " " + each["Topic"]["Value"]: each["Topic"]
-             for each in view["Displays"] if "Topic" in each}
+    shown = {
+        each["Class"].rpartition("/")[2] + " " + each["Topic"]["Value"]: each["Topic"]
+        for each in view["Displays"]
+        if "Topic" in each
+    }
     latched = {"PointCloud2 map_points", "Marker mesh"}
     assert shown.keys() == {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points"} | latched
     assert {topic["Reliability Policy"] for topic in shown.values()} == {"Reliable"}
@@ -186,8 +221,9 @@ def assert_stop(started: list[Process], sent: signal.Signals) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_the_launched_rooms_and_node_give_depth_and_cloud(installed: Installation, processes: Processes,
-                                                          ros_domain: int) -> None:
+def test_the_launched_rooms_and_node_give_depth_and_cloud(
+    installed: Installation, processes: Processes, ros_domain: int
+) -> None:
     """source:=rooms with a namespace: what comes out lies under it, and all ends on the signal that launch sends."""
     nodes = launched(installed, source="rooms", namespace="front").nodes
     started = [processes.start(command) for command in nodes.values()]
@@ -200,8 +236,9 @@ def test_the_launched_rooms_and_node_give_depth_and_cloud(installed: Installatio
 
 
 @pytest.mark.timeout(180)
-def test_the_launched_replay_feeds_the_node_over_remapped_topics(installed: Installation, processes: Processes,
-                                                                 ros_domain: int, data_folder: Path) -> None:
+def test_the_launched_replay_feeds_the_node_over_remapped_topics(
+    installed: Installation, processes: Processes, ros_domain: int, data_folder: Path
+) -> None:
     """source:=<path> on real frames, the image on a topic of another name."""
     folder = next(path.parent for path in sorted(data_folder.glob("**/rgb.txt")))
     nodes = launched(installed, source=folder, image="/cam/image", camera_info="/cam/camera_info").nodes
@@ -214,8 +251,9 @@ def test_the_launched_replay_feeds_the_node_over_remapped_topics(installed: Inst
 
 
 @pytest.mark.timeout(120)
-def test_a_launched_node_refuses_an_unknown_model_in_one_line(installed: Installation, processes: Processes,
-                                                              ros_domain: int) -> None:
+def test_a_launched_node_refuses_an_unknown_model_in_one_line(
+    installed: Installation, processes: Processes, ros_domain: int
+) -> None:
     """The launch then ends too (on_exit), instead of a camera that plays for nobody."""
     process = processes.start(launched(installed, model="unetpp_mobil").nodes["recon_node"])
     assert process.wait(DEADLINE_S) == 1

@@ -19,9 +19,19 @@ from typing import Any
 
 import pytest
 
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-          "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-          "--disable-sync", "--hide-scrollbars")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
 _DEADLINE_S = 30.0
 ARROW_RIGHT, ARROW_LEFT, HOME, END, ENTER = "\ue014", "\ue012", "\ue011", "\ue010", "\ue007"
 
@@ -31,16 +41,21 @@ class Browser:
 
     def __init__(self, address: str, profile: Path) -> None:
         self._address = address
-        wanted = {"goog:chromeOptions": {"args": [*_FLAGS, f"--user-data-dir={profile}"]},
-                  "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
+        wanted = {
+            "goog:chromeOptions": {"args": [*_FLAGS, f"--user-data-dir={profile}"]},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
         self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 
     def open(self, page: Path, width: int, height: int = 900, dark: bool = False) -> None:
         """Loads a file in a window of that many CSS pixels, on a screen of one pixel each."""
-        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                     mobile=width < 600)
-        self.command("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        self.command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         self._do("POST", "/url", {"url": page.absolute().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -63,17 +78,42 @@ class Browser:
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], pointer: str = "touch") -> None:
         """Moves a finger (or the mouse) that touches the page from one place of the window to another."""
-        moves = [{"type": "pointerMove", "x": start[0], "y": start[1], "duration": 0}, {"type": "pointerDown"},
-                 {"type": "pointerMove", "x": end[0], "y": end[1], "duration": 100}, {"type": "pointerUp"}]
-        self._do("POST", "/actions", {"actions": [{"type": "pointer", "id": "finger", "actions": moves,
-                                                   "parameters": {"pointerType": pointer}}]})
+        moves = [
+            {"type": "pointerMove", "x": start[0], "y": start[1], "duration": 0},
+            {"type": "pointerDown"},
+            {"type": "pointerMove", "x": end[0], "y": end[1], "duration": 100},
+            {"type": "pointerUp"},
+        ]
+        self._do(
+            "POST",
+            "/actions",
+            {
+                "actions": [
+                    {"type": "pointer", "id": "finger", "actions": moves, "parameters": {"pointerType": pointer}}
+                ]
+            },
+        )
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
-        made = self.command("Page.captureScreenshot", captureBeyondViewport=whole, **(
-            {"clip": {"x": 0, "y": 0, "scale": 1, **self.run(
-                "const r = document.documentElement; return {width: r.clientWidth, height: r.scrollHeight};")}}
-            if whole else {}))
+        made = self.command(
+            "Page.captureScreenshot",
+            captureBeyondViewport=whole,
+            **(
+                {
+                    "clip": {
+                        "x": 0,
+                        "y": 0,
+                        "scale": 1,
+                        **self.run(
+                            "const r = document.documentElement; return {width: r.clientWidth, height: r.scrollHeight};"
+                        ),
+                    }
+                }
+                if whole
+                else {}
+            ),
+        )
         path.write_bytes(base64.b64decode(made["data"]))
 
     def command(self, name: str, **parameters: Any) -> Any:
@@ -82,13 +122,17 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the console says since the last time, warnings and errors."""
-        return [f"{entry['level']}: {entry['message']}" for entry in self._do("POST", "/se/log", {"type": "browser"})
-                if entry["level"] in ("WARNING", "SEVERE")]
+        return [
+            f"{entry['level']}: {entry['message']}"
+            for entry in self._do("POST", "/se/log", {"type": "browser"})
+            if entry["level"] in ("WARNING", "SEVERE")
+        ]
 
     def requests(self) -> list[str]:
         """Addresses that pages asked for since the last time."""
-        events = [json.loads(entry["message"])["message"]
-                  for entry in self._do("POST", "/se/log", {"type": "performance"})]
+        events = [
+            json.loads(entry["message"])["message"] for entry in self._do("POST", "/se/log", {"type": "performance"})
+        ]
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
     def close(self) -> None:
@@ -99,9 +143,12 @@ class Browser:
         return self._ask(method, f"/session/{self._session}{path}", body)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(self._address + path, method=method,
-                                         data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self._address + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=60) as answer:

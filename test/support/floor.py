@@ -44,8 +44,9 @@ class RelativeModel(FloorModel):
     output = "relative_disparity"
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
-        return [Prediction(disparity=((1 / floor_depth(camera) - SHIFT) / SCALE).astype(np.float32))
-                for _, camera in batch]
+        return [
+            Prediction(disparity=((1 / floor_depth(camera) - SHIFT) / SCALE).astype(np.float32)) for _, camera in batch
+        ]
 
 
 def floor_depth(camera: PinholeCamera) -> Depth:

@@ -74,6 +74,6 @@ def reconstructor(model: FakeModel, **values: object) -> DepthReconstructor:
 def write_mask(path: Path, camera: PinholeCamera) -> str:
     """White, with a black body in the lower left corner."""
     image = np.full((camera.height, camera.width), 255, np.uint8)
-    image[camera.height // 2:, :camera.width // 4] = 0
+    image[camera.height // 2 :, : camera.width // 4] = 0
     assert cv2.imwrite(str(path), image)
     return str(path)

@@ -107,12 +107,19 @@ class Messages:
         rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1).view(np.uint8)
         padded = np.pad(rows, ((0, 0), (0, padding)))
         return self.types["sensor_msgs/msg/Image"](
-            self.header(stamp, frame), pixels.shape[0], pixels.shape[1], encoding, int(pixels.dtype.str[0] == ">"),
-            padded.shape[1], padded.ravel())
+            self.header(stamp, frame),
+            pixels.shape[0],
+            pixels.shape[1],
+            encoding,
+            int(pixels.dtype.str[0] == ">"),
+            padded.shape[1],
+            padded.ravel(),
+        )
 
     def compressed(self, stamp: int, data: bytes, form: str) -> Any:
         return self.types["sensor_msgs/msg/CompressedImage"](
-            self.header(stamp, OPTICAL), form, np.frombuffer(data, np.uint8))
+            self.header(stamp, OPTICAL), form, np.frombuffer(data, np.uint8)
+        )
 
     def info(self, stamp: int, size: tuple[int, int], K: tuple[float, ...] = INTRINSICS) -> Any:
         fx, fy, cx, cy = K
@@ -120,8 +127,18 @@ class Messages:
         P = np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0])
         roi = self.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
         return self.types["sensor_msgs/msg/CameraInfo"](
-            self.header(stamp, OPTICAL), size[1], size[0], "plumb_bob", np.zeros(5), matrix,
-            np.eye(3).ravel(), P, 0, 0, roi)
+            self.header(stamp, OPTICAL),
+            size[1],
+            size[0],
+            "plumb_bob",
+            np.zeros(5),
+            matrix,
+            np.eye(3).ravel(),
+            P,
+            0,
+            0,
+            roi,
+        )
 
     def transforms(self, stamp: int, links: dict[tuple[str, str], NDArray[np.float64]]) -> Any:
         made = []
@@ -139,7 +156,8 @@ class Messages:
         zero = self.types["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
         with_covariance = self.types["geometry_msgs/msg/PoseWithCovariance"](pose, np.zeros(36))
         twist = self.types["geometry_msgs/msg/TwistWithCovariance"](
-            self.types["geometry_msgs/msg/Twist"](zero, zero), np.zeros(36))
+            self.types["geometry_msgs/msg/Twist"](zero, zero), np.zeros(36)
+        )
         return self.types["nav_msgs/msg/Odometry"](self.header(stamp, parent), child, with_covariance, twist)
 
 
@@ -157,17 +175,29 @@ def tum_plan(scene: Scene, types: Any, poses: str = "tf") -> Plan:
             (stamp + 9, "/camera/rgb/camera_info", "sensor_msgs/msg/CameraInfo", make.info(stamp, size)),
             (stamp + 10, "/camera/rgb/image_color", "sensor_msgs/msg/Image", make.image(stamp, scene.rgb[i], "rgb8")),
             (late + 9, "/camera/depth/camera_info", "sensor_msgs/msg/CameraInfo", make.info(late, size)),
-            (late + 10, "/camera/depth/image", "sensor_msgs/msg/Image",
-             make.image(late, scene.metres(i), "32FC1", depth_frame)),
+            (
+                late + 10,
+                "/camera/depth/image",
+                "sensor_msgs/msg/Image",
+                make.image(late, scene.metres(i), "32FC1", depth_frame),
+            ),
         ]
         if poses == "tf":
-            mount = {("/kinect", "/openni_camera"): np.array([0.0, 0.5, 0.0]),
-                     ("/openni_camera", OPTICAL): np.array([0.0, -0.5, 0.0])}
+            mount = {
+                ("/kinect", "/openni_camera"): np.array([0.0, 0.5, 0.0]),
+                ("/openni_camera", OPTICAL): np.array([0.0, -0.5, 0.0]),
+            }
             moving = {("/world", "/kinect"): scene.positions[i]}
             plan.append((stamp + 11, "/tf", make.tf, make.transforms(stamp, {**moving, **mount})))
         if poses == "odometry":
-            plan.append((stamp + 11, "/odom", "nav_msgs/msg/Odometry",
-                         make.odometry(stamp, scene.positions[i], "/world", OPTICAL)))
+            plan.append(
+                (
+                    stamp + 11,
+                    "/odom",
+                    "nav_msgs/msg/Odometry",
+                    make.odometry(stamp, scene.positions[i], "/world", OPTICAL),
+                )
+            )
     return plan
 
 
@@ -241,8 +271,9 @@ def pixels_as(encoding: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         mosaic = rgb[..., 1].copy()
         mosaic[::2, ::2], mosaic[1::2, 1::2] = rgb[::2, ::2, 0], rgb[1::2, 1::2, 2]
         return mosaic
-    return {"bgr8": rgb[..., ::-1], "mono8": rgb[..., 0],
-            "rgba8": np.concatenate([rgb, rgb[..., :1]], axis=2)}[encoding]
+    return {"bgr8": rgb[..., ::-1], "mono8": rgb[..., 0], "rgba8": np.concatenate([rgb, rgb[..., :1]], axis=2)}[
+        encoding
+    ]
 
 
 FORMATS: dict[str, Callable[[Path, Scene], Path]] = {

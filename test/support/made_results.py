@@ -29,12 +29,23 @@ def write_results_folder(folder: Path, parts: bool = True, frames: int = 6) -> P
     results.mkdir(parents=True)
     stamps = _predictions(results, recording)
     rows = [row for model in (METRIC, RELATIVE, LOST) for row in _rows(model)] + _rows(CONSTANT, baseline=True)
-    told = {"protocols": {name: each.text() for name, each in PROTOCOLS.items()},
-            "notes": ["the last frame is <truncated>"], "results": rows}
+    told = {
+        "protocols": {name: each.text() for name, each in PROTOCOLS.items()},
+        "notes": ["the last frame is <truncated>"],
+        "results": rows,
+    }
     (results / "summary.json").write_text(json.dumps(told))
-    (results / "config.yaml").write_text(yaml.safe_dump(
-        {"data": [str(recording)], "first": 0, "last": -1, "stride": 1,
-         "options": {"camera": CAMERA, "poses": "none"}}))
+    (results / "config.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "data": [str(recording)],
+                "first": 0,
+                "last": -1,
+                "stride": 1,
+                "options": {"camera": CAMERA, "poses": "none"},
+            }
+        )
+    )
     _per_frame(results / "per_frame.csv", stamps)
     if parts:
         _parts(results)
@@ -58,8 +69,10 @@ def _predictions(results: Path, recording: Path) -> list[str]:
         truth = opened[i].depth
         assert truth is not None
         whole = np.where(np.isfinite(truth), truth, np.float32(2.0))
-        for model, made in ((METRIC, Prediction(depth=whole * np.float32(1.02 + 0.03 * i))),
-                            (RELATIVE, Prediction(disparity=3 / whole + np.float32(0.5)))):
+        for model, made in (
+            (METRIC, Prediction(depth=whole * np.float32(1.02 + 0.03 * i))),
+            (RELATIVE, Prediction(disparity=3 / whole + np.float32(0.5))),
+        ):
             path = prediction_path(results, RECORDING, model, stamp)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_prediction(path, made)
@@ -75,13 +88,28 @@ def _rows(model: str, baseline: bool = False) -> list[dict[str, Any]]:
             reason = f"protocol {protocol} needs metres, the model gives relative disparity: see affine, nyu"
         figures = {"ssim": 0.5, "mse": 0.1, "rmse": 0.3, "psnr": 10.0, "r2": -2.1 if model == RELATIVE else 0.6}
         if protocol != "paper" and not reason:
-            figures = {"abs_rel": ABS_REL[model], "delta1": 0.9 - ABS_REL[model], "rmse": 3 * ABS_REL[model],
-                       "edge_accuracy": None}
-        made.append({"recording": RECORDING, "model": model, "protocol": protocol, "frames": 0 if reason else 6,
-                     "failed": 6 if model == LOST else 0, "coverage": None if reason else 1.0,
-                     "figures": {} if reason else figures,
-                     "sequence": {} if protocol == "paper" else {"scale_drift": None, "flicker": 0.01, "frames": 6},
-                     "model_ms": 12.5, "score_ms": 1.0, "reason": reason, "baseline": baseline})
+            figures = {
+                "abs_rel": ABS_REL[model],
+                "delta1": 0.9 - ABS_REL[model],
+                "rmse": 3 * ABS_REL[model],
+                "edge_accuracy": None,
+            }
+        made.append(
+            {
+                "recording": RECORDING,
+                "model": model,
+                "protocol": protocol,
+                "frames": 0 if reason else 6,
+                "failed": 6 if model == LOST else 0,
+                "coverage": None if reason else 1.0,
+                "figures": {} if reason else figures,
+                "sequence": {} if protocol == "paper" else {"scale_drift": None, "flicker": 0.01, "frames": 6},
+                "model_ms": 12.5,
+                "score_ms": 1.0,
+                "reason": reason,
+                "baseline": baseline,
+            }
+        )
     return made
 
 
@@ -101,33 +129,95 @@ def _per_frame(path: Path, stamps: list[str]) -> None:
 def _parts(results: Path) -> None:
     curve = [i / 10 for i in range(10)]
     parts: dict[str, Any] = {
-        "scores_3d": {"definitions": {"density": "points per m³ <of space>"}, "rows": [
-            {"recording": RECORDING, "model": model, "cleaned": cleaned, "frames": 6, "failed": 0, "reason": "",
-             "protocol": protocol, "figures": {"density": 12345.6, "fscore_5cm": score, "normal_consistency": None}}
-            for model, protocol, score in ((METRIC, "metric", 0.5), (RELATIVE, "affine", 0.7), ("true depth", "", None))
-            for cleaned in (False, True)]},
-        "robustness": {"rows": [
-            {"recording": RECORDING, "model": METRIC, "protocol": "metric", "corruption": kind, "severity": severity,
-             "level": f"sigma {10 * severity}", "frames": 6, "figures": {"abs_rel": None if severity == 2 else 0.1
-                                                                         + 0.05 * severity}}
-            for kind in ("noise", "jpeg") for severity in range(4)]},
-        "uncertainty": {"rows": [
-            {"recording": RECORDING, "model": METRIC, "kind": "flip", "reason": "",
-             "calibration": {"nominal": curve, "observed": [value**2 for value in curve]},
-             "sparsification": {"fraction": curve, "by_sigma": [1 - value / 2 for value in curve],
-                                "oracle": [1 - value for value in curve], "random": [1.0] * 10},
-             "ause": 0.21, "rank_correlation": 0.4321,
-             "anomaly": {"occluder": 0.7, "noise_patch": None, "unseen_domain": 0.6}},
-            {"recording": RECORDING, "model": RELATIVE, "kind": "none", "reason": "no sigma <at all>",
-             "calibration": None, "sparsification": None, "ause": None, "anomaly": None}]},
-        "table3": {"columns": {"speed": "one frame", "best_use": "in words"}, "rows": [
-            {"model": METRIC, "speed": {"value": 12.5, "unit": "ms", "text": "median"},
-             "best_use": {"value": None, "unit": "", "text": "rough <metres> & more"}}]},
-        "origin": {"command": "mono-depth-recon evaluate <desk>", "version": "0.1.0", "commit": "commit abc1234",
-                   "date": "2026-01-02T03:04:05+00:00", "device": "a CPU, 2 cores", "libraries": "numpy 2.0"},
+        "scores_3d": {
+            "definitions": {"density": "points per m³ <of space>"},
+            "rows": [
+                {
+                    "recording": RECORDING,
+                    "model": model,
+                    "cleaned": cleaned,
+                    "frames": 6,
+                    "failed": 0,
+                    "reason": "",
+                    "protocol": protocol,
+                    "figures": {"density": 12345.6, "fscore_5cm": score, "normal_consistency": None},
+                }
+                for model, protocol, score in (
+                    (METRIC, "metric", 0.5),
+                    (RELATIVE, "affine", 0.7),
+                    ("true depth", "", None),
+                )
+                for cleaned in (False, True)
+            ],
+        },
+        "robustness": {
+            "rows": [
+                {
+                    "recording": RECORDING,
+                    "model": METRIC,
+                    "protocol": "metric",
+                    "corruption": kind,
+                    "severity": severity,
+                    "level": f"sigma {10 * severity}",
+                    "frames": 6,
+                    "figures": {"abs_rel": None if severity == 2 else 0.1 + 0.05 * severity},
+                }
+                for kind in ("noise", "jpeg")
+                for severity in range(4)
+            ]
+        },
+        "uncertainty": {
+            "rows": [
+                {
+                    "recording": RECORDING,
+                    "model": METRIC,
+                    "kind": "flip",
+                    "reason": "",
+                    "calibration": {"nominal": curve, "observed": [value**2 for value in curve]},
+                    "sparsification": {
+                        "fraction": curve,
+                        "by_sigma": [1 - value / 2 for value in curve],
+                        "oracle": [1 - value for value in curve],
+                        "random": [1.0] * 10,
+                    },
+                    "ause": 0.21,
+                    "rank_correlation": 0.4321,
+                    "anomaly": {"occluder": 0.7, "noise_patch": None, "unseen_domain": 0.6},
+                },
+                {
+                    "recording": RECORDING,
+                    "model": RELATIVE,
+                    "kind": "none",
+                    "reason": "no sigma <at all>",
+                    "calibration": None,
+                    "sparsification": None,
+                    "ause": None,
+                    "anomaly": None,
+                },
+            ]
+        },
+        "table3": {
+            "columns": {"speed": "one frame", "best_use": "in words"},
+            "rows": [
+                {
+                    "model": METRIC,
+                    "speed": {"value": 12.5, "unit": "ms", "text": "median"},
+                    "best_use": {"value": None, "unit": "", "text": "rough <metres> & more"},
+                }
+            ],
+        },
+        "origin": {
+            "command": "mono-depth-recon evaluate <desk>",
+            "version": "0.1.0",
+            "commit": "commit abc1234",
+            "date": "2026-01-02T03:04:05+00:00",
+            "device": "a CPU, 2 cores",
+            "libraries": "numpy 2.0",
+        },
     }
     for name, tree in parts.items():
         (results / f"{name}.json").write_text(json.dumps(tree))
     (results / "training_logs").mkdir()
     (results / "training_logs" / "run.csv").write_text(
-        "epoch,loss,val_loss,rooms_abs_rel\n1,0.5,0.6,0.3\n2,0.3,0.4,0.25\n3,0.2,,0.2\n")
+        "epoch,loss,val_loss,rooms_abs_rel\n1,0.5,0.6,0.3\n2,0.3,0.4,0.25\n3,0.2,,0.2\n"
+    )

@@ -47,8 +47,15 @@ class Process:
         self.command = [str(word) for word in command]
         self.log = log
         with log.open("wb") as output:
-            self._popen = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT, env=dict(environment),
-                                           stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True)
+            self._popen = subprocess.Popen(
+                self.command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                cwd=folder,
+                start_new_session=True,
+            )
         self.pid = self._popen.pid
 
     @property
@@ -118,8 +125,9 @@ class Processes:
         self._folder = folder
         self._started: list[Process] = []
 
-    def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None,
-              cwd: Path | None = None) -> Process:
+    def start(
+        self, command: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Process:
         """Starts `command` in a session of its own; `env` is added to this process' environment."""
         log = self._folder / f"process_{len(self._started)}.log"
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
@@ -160,8 +168,11 @@ class Installation:
     @property
     def env(self) -> dict[str, str]:
         """What sourcing the installation would set; this interpreter comes first on PATH."""
-        return {"AMENT_PREFIX_PATH": str(self.prefix), "PYTHONPATH": str(self.site_packages),
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        return {
+            "AMENT_PREFIX_PATH": str(self.prefix),
+            "PYTHONPATH": str(self.site_packages),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
 
 
 def copy_sources(target: Path) -> Path:
@@ -176,8 +187,16 @@ def copy_sources(target: Path) -> Path:
 
 def run_checked(command: Sequence[str], folder: Path, deadline: float = 120.0) -> str:
     """Runs a command to its end and returns its output, both streams; fails with it when the command fails."""
-    result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            timeout=deadline, check=False, stdin=subprocess.DEVNULL)
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=deadline,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     if result.returncode:
         pytest.fail(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}")
     return result.stdout

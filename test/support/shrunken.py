@@ -40,8 +40,10 @@ def write_shrunken(name: str, folder: Path, seed: int = 0) -> Path:
 
 def settings_of(name: str, folder: Path, **others: Any) -> ModelConfig:
     """The model `name` with the weights of `folder`, on torch in float32."""
-    return replace(ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32",
-                               accept_noncommercial=True), **others)
+    return replace(
+        ModelConfig(name=name, checkpoint=str(folder), runtime="torch", precision="f32", accept_noncommercial=True),
+        **others,
+    )
 
 
 def refused(settings: ModelConfig) -> str:
@@ -80,44 +82,92 @@ def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
 
 
 def _vit(tree: Tree, layers: int = 4) -> Tree:
-    return tree | {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": layers, "intermediate_size": 64,
-                   "out_indices": list(range(1, layers + 1)),
-                   "out_features": [f"stage{i}" for i in range(1, layers + 1)]}
+    return tree | {
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": layers,
+        "intermediate_size": 64,
+        "out_indices": list(range(1, layers + 1)),
+        "out_features": [f"stage{i}" for i in range(1, layers + 1)],
+    }
 
 
 def _dpt(tree: Tree) -> Tree:
-    backbone = tree["backbone_config"] | {"hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1], "embedding_size": 16,
-                                          "num_groups": 8}
-    return tree | {"backbone_config": backbone, "backbone_featmap_shape": [1, 128, 24, 24], "hidden_size": 32,
-                   "num_attention_heads": 2, "num_hidden_layers": 4, "intermediate_size": 64,
-                   "backbone_out_indices": [0, 1, 2, 3], "neck_hidden_sizes": [32, 64, 24, 32],
-                   "fusion_hidden_size": 16}
+    backbone = tree["backbone_config"] | {
+        "hidden_sizes": [32, 64, 128, 256],
+        "depths": [1, 1, 1],
+        "embedding_size": 16,
+        "num_groups": 8,
+    }
+    return tree | {
+        "backbone_config": backbone,
+        "backbone_featmap_shape": [1, 128, 24, 24],
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 4,
+        "intermediate_size": 64,
+        "backbone_out_indices": [0, 1, 2, 3],
+        "neck_hidden_sizes": [32, 64, 24, 32],
+        "fusion_hidden_size": 16,
+    }
 
 
 def _depth_anything(tree: Tree) -> Tree:
-    return tree | {"backbone_config": _vit(tree["backbone_config"]), "fusion_hidden_size": 16,
-                   "neck_hidden_sizes": [8, 8, 16, 16], "reassemble_hidden_size": 32, "head_hidden_size": 8}
+    return tree | {
+        "backbone_config": _vit(tree["backbone_config"]),
+        "fusion_hidden_size": 16,
+        "neck_hidden_sizes": [8, 8, 16, 16],
+        "reassemble_hidden_size": 32,
+        "head_hidden_size": 8,
+    }
 
 
 def _glpn(tree: Tree) -> Tree:
-    return tree | {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_attention_heads": [1, 2, 2, 4],
-                   "decoder_hidden_size": 8}
+    return tree | {
+        "hidden_sizes": [8, 16, 24, 32],
+        "depths": [1, 1, 2, 1],
+        "num_attention_heads": [1, 2, 2, 4],
+        "decoder_hidden_size": 8,
+    }
 
 
 def _zoedepth(tree: Tree) -> Tree:
     bins = [entry | {"n_bins": 8} for entry in tree["bin_configurations"]]
-    return tree | {"backbone_config": _vit(tree["backbone_config"]), "bin_configurations": bins,
-                   "bin_embedding_dim": 16, "bottleneck_features": 16, "fusion_hidden_size": 16,
-                   "neck_hidden_sizes": [8, 8, 16, 16], "num_attractors": [4, 2, 2, 1]}
+    return tree | {
+        "backbone_config": _vit(tree["backbone_config"]),
+        "bin_configurations": bins,
+        "bin_embedding_dim": 16,
+        "bottleneck_features": 16,
+        "fusion_hidden_size": 16,
+        "neck_hidden_sizes": [8, 8, 16, 16],
+        "num_attractors": [4, 2, 2, 1],
+    }
 
 
 def _depth_pro(tree: Tree) -> Tree:
-    small = {f"{part}_model_config": _vit(tree[f"{part}_model_config"], 3) | {
-        "image_size": 64, "out_indices": [3], "out_features": ["stage3"]} for part in ("image", "patch", "fov")}
-    return tree | small | {"patch_size": 64, "intermediate_hook_ids": [2, 1], "intermediate_feature_dims": [8, 8],
-                           "scaled_images_feature_dims": [16, 16, 8], "fusion_hidden_size": 16,
-                           "merge_padding_value": 1}
+    small = {
+        f"{part}_model_config": _vit(tree[f"{part}_model_config"], 3)
+        | {"image_size": 64, "out_indices": [3], "out_features": ["stage3"]}
+        for part in ("image", "patch", "fov")
+    }
+    return (
+        tree
+        | small
+        | {
+            "patch_size": 64,
+            "intermediate_hook_ids": [2, 1],
+            "intermediate_feature_dims": [8, 8],
+            "scaled_images_feature_dims": [16, 16, 8],
+            "fusion_hidden_size": 16,
+            "merge_padding_value": 1,
+        }
+    )
 
 
-_SHRINK = {"dpt": _dpt, "depth_anything": _depth_anything, "glpn": _glpn, "zoedepth": _zoedepth,
-           "depth_pro": _depth_pro}
+_SHRINK = {
+    "dpt": _dpt,
+    "depth_anything": _depth_anything,
+    "glpn": _glpn,
+    "zoedepth": _zoedepth,
+    "depth_pro": _depth_pro,
+}

@@ -14,18 +14,31 @@ from training.runner import train
 from training.settings import AugmentSettings, LoaderSettings, Settings, Stage, ValidationSettings, load_settings
 
 MOBILE = CONFIGS / "unetpp_mobile.yaml"
-SMALL_NETWORK = ("network.encoder=tu-mobilenetv3_small_050", "network.encoder_weights=none",
-                 "network.decoder_channels=[8, 8, 8, 8, 8]")  # on a command line
+SMALL_NETWORK = (
+    "network.encoder=tu-mobilenetv3_small_050",
+    "network.encoder_weights=none",
+    "network.decoder_channels=[8, 8, 8, 8, 8]",
+)  # on a command line
 
 
 def small_settings(**changes: Any) -> Settings:
     """Two stages of three and two epochs, augmented, with averaged weights and dropout."""
     settings = load_settings(MOBILE)
-    network = replace(settings.network, encoder="tu-mobilenetv3_small_050", decoder_channels=[8, 8, 8, 8, 8],
-                      input_width=64, input_height=32, dropout=0.3)
+    network = replace(
+        settings.network,
+        encoder="tu-mobilenetv3_small_050",
+        decoder_channels=[8, 8, 8, 8, 8],
+        input_width=64,
+        input_height=32,
+        dropout=0.3,
+    )
     standard: dict[str, Any] = {
-        "network": network, "data": {}, "stages": [Stage(32, 32, 2, 3, 3), Stage(64, 32, 4, 2)],
-        "loader": LoaderSettings(workers=0), "validation": ValidationSettings(frames=2, panels=0, turned=True)}
+        "network": network,
+        "data": {},
+        "stages": [Stage(32, 32, 2, 3, 3), Stage(64, 32, 4, 2)],
+        "loader": LoaderSettings(workers=0),
+        "validation": ValidationSettings(frames=2, panels=0, turned=True),
+    }
     return replace(settings, **standard | changes)
 
 

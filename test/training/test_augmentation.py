@@ -97,8 +97,20 @@ def test_random_views_stay_inside_and_look_along_their_own_axis() -> None:
 
 
 def test_augmented_colour_stays_registered_to_depth() -> None:
-    calm = dataclasses.replace(SETTINGS.augment, full_frame=0.0, roll=0.5, gamma=0.0, gain=0.0, colour=0.0,
-                               contrast=0.0, grey=0.0, blur=0.0, motion=0.0, noise=0.0, jpeg=0.0)
+    calm = dataclasses.replace(
+        SETTINGS.augment,
+        full_frame=0.0,
+        roll=0.5,
+        gamma=0.0,
+        gain=0.0,
+        colour=0.0,
+        contrast=0.0,
+        grey=0.0,
+        blur=0.0,
+        motion=0.0,
+        noise=0.0,
+        jpeg=0.0,
+    )
     for seed in range(20):
         sample = augment(_plane_sample(), 96, 64, calm, np.random.default_rng(seed))
         assert sample.depth is not None

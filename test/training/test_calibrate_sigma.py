@@ -67,8 +67,10 @@ def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypa
     card.write_text(json.dumps(text))
     rng = np.random.default_rng(0)
     camera = PinholeCamera.from_hfov(160, 128, 60)
-    frames = [Sample(rng.integers(0, 255, (128, 160, 3), np.uint8), camera,
-                     rng.uniform(1, 5, (128, 160)).astype(np.float32)) for _ in range(2)]
+    frames = [
+        Sample(rng.integers(0, 255, (128, 160, 3), np.uint8), camera, rng.uniform(1, 5, (128, 160)).astype(np.float32))
+        for _ in range(2)
+    ]
     monkeypatch.setattr("training.calibrate_sigma.room_samples", lambda *_: frames)
     assert main([str(card), "--rooms", "1", "--dry"]) == 0
     assert load_card(card).sigma_fits["flip"].temperature == 99

@@ -37,12 +37,19 @@ SHORT = {"midas_dpt_hybrid": 64, "depth_anything_v2_small": 56, "glpn_nyu": 64, 
 
 def _settings(name: str, folder: Path, steps: int = 1, **changes: Any) -> FinetuneSettings:
     settings = load_run(CONFIG, FinetuneSettings)
-    model = replace(settings.model, name=name, checkpoint=str(folder), short_side=SHORT[name],
-                    accept_noncommercial=True)
+    model = replace(
+        settings.model, name=name, checkpoint=str(folder), short_side=SHORT[name], accept_noncommercial=True
+    )
     standard: dict[str, Any] = {
-        "model": model, "threads": 1, "precision": "float32", "data": {}, "loader": LoaderSettings(workers=0),
-        "validation": ValidationSettings(2, panels=0), "stages": [Stage(96, 64, 2, 1, steps)],
-        "optimizer": replace(settings.optimizer, lr=1e-3, warmup_steps=0)}
+        "model": model,
+        "threads": 1,
+        "precision": "float32",
+        "data": {},
+        "loader": LoaderSettings(workers=0),
+        "validation": ValidationSettings(2, panels=0),
+        "stages": [Stage(96, 64, 2, 1, steps)],
+        "optimizer": replace(settings.optimizer, lr=1e-3, warmup_steps=0),
+    }
     return replace(settings, **standard | changes)
 
 
@@ -55,8 +62,9 @@ def _predicted(name: str, folder: Path, sample: Sample) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", list(SHORT))
-def test_every_kind_of_model_trains_and_is_loaded_again(name: str, folder_of: Callable[[str], Path],
-                                                        tmp_path: Path) -> None:
+def test_every_kind_of_model_trains_and_is_loaded_again(
+    name: str, folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
     before = folder_of(name)
     after = finetune(_settings(name, before), made_data(4, 96, 64), tmp_path)
     assert after == tmp_path / "model"
@@ -86,18 +94,33 @@ def test_a_frozen_backbone_stays_and_the_head_learns(folder_of: Callable[[str], 
     folder = finetune(settings, made_data(4, 96, 64), tmp_path)
     from safetensors.torch import load_file
 
-    changed = {name for name, value in load_file(folder / "model.safetensors").items()
-               if not torch.equal(value, start[name]) and "running" not in name and "num_batches" not in name}
+    changed = {
+        name
+        for name, value in load_file(folder / "model.safetensors").items()
+        if not torch.equal(value, start[name]) and "running" not in name and "num_batches" not in name
+    }
     assert changed
     assert all(not name.startswith("glpn.") for name in changed)
 
 
-def test_command_fine_tunes_on_files(folder_of: Callable[[str], Path], tmp_path: Path,
-                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_fine_tunes_on_files(
+    folder_of: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"])
-    words = ["--data", str(tmp_path), "--output", str(tmp_path / "run"), "model.name=glpn_nyu",
-             f"model.checkpoint={folder_of('glpn_nyu')}", "model.short_side=64", "precision=float32", "threads=1",
-             "loader.workers=0", "data.shares=34 33 33", "stages=[{width: 64, height: 48, batch: 2, epochs: 1}]"]
+    words = [
+        "--data",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "run"),
+        "model.name=glpn_nyu",
+        f"model.checkpoint={folder_of('glpn_nyu')}",
+        "model.short_side=64",
+        "precision=float32",
+        "threads=1",
+        "loader.workers=0",
+        "data.shares=34 33 33",
+        "stages=[{width: 64, height: 48, batch: 2, epochs: 1}]",
+    ]
     assert main(words) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "run" / "model")
     for name in ("log.csv", "panels/epoch_0001.png", "model/config.json", "model/preprocessor_config.json"):

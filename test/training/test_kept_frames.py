@@ -51,8 +51,9 @@ def test_the_camera_of_a_later_scene_is_seen(tmp_path: Path) -> None:
         (tmp_path / f"set/{scene}/camera.txt").write_text("8 8 3.5 3.5\n")
 
     def focal() -> float:
-        source = ImageFolder("own", tmp_path / "set", "{scene}/{frame}.jpg", "{scene}/{frame}.png", 1000.0,
-                             "{scene}/camera.txt", 10.0)
+        source = ImageFolder(
+            "own", tmp_path / "set", "{scene}/{frame}.jpg", "{scene}/{frame}.png", 1000.0, "{scene}/camera.txt", 10.0
+        )
         part = SourcePart(source, "train", range(2))
         keep(part, tmp_path / "cache", 1)
         return part[1].camera.fx

@@ -23,9 +23,22 @@ from training.sources import made_scene
 
 CONFIGS = ROOT / "training" / "configs"
 NO_RECIPES = {"ablation", "search", "search_clouds"}
-OFF = ("optimizer.weight_decay", "optimizer.warmup_steps", "optimizer.clip_norm", "optimizer.ema_decay",
-       "stages.0.steps", "optimizer.backbone_lr", "loss.gradient_weight", "augment.flip", "augment.roll_deg",
-       "augment.gain", "validation.panels", "validation.patience", "loader.workers", "loader.keep_frames")
+OFF = (
+    "optimizer.weight_decay",
+    "optimizer.warmup_steps",
+    "optimizer.clip_norm",
+    "optimizer.ema_decay",
+    "stages.0.steps",
+    "optimizer.backbone_lr",
+    "loss.gradient_weight",
+    "augment.flip",
+    "augment.roll_deg",
+    "augment.gain",
+    "validation.panels",
+    "validation.patience",
+    "loader.workers",
+    "loader.keep_frames",
+)
 
 BAD = [  # key, value on the command line, what the line says
     ("seed", "-1", "seed must be 0 to 4e+09, got -1"),

@@ -42,8 +42,17 @@ def test_colour_is_not_taken_from_where_the_lens_saw_nothing(frames: list[Sample
     raw = PinholeCamera.from_intrinsics(160, 120, ROOM.fx, ROOM.fy, ROOM.cx, ROOM.cy, (0.35, 0.0, 0.0, 0.0))
     covered = raw.rectified_valid
     assert covered is not None and covered.mean() < 0.95
-    rimmed = [Sample(np.where(covered[..., None], np.maximum(f.rgb, 40), 0).astype(np.uint8), f.camera, f.depth,
-                     f.stamp, f.name, f.T_world_camera) for f in frames]
+    rimmed = [
+        Sample(
+            np.where(covered[..., None], np.maximum(f.rgb, 40), 0).astype(np.uint8),
+            f.camera,
+            f.depth,
+            f.stamp,
+            f.name,
+            f.T_world_camera,
+        )
+        for f in frames
+    ]
     scene = ScenePictures(rimmed, raw)
     rgb, _, _ = scene.view(ROOM, scene.poses[12])
     assert rgb.max(axis=2).min() >= 39
@@ -65,8 +74,15 @@ def test_a_part_of_a_recording_becomes_a_training_source(tmp_path: Path, capsys:
     words = ["--views", "5", "--width", "48", "--shift", "0.02", "--tilt", "2", "--coverage", "0.6"]
     assert main([f"{recording}:0:2", str(folder), *words, "--camera", CAMERA]) == 0
     assert capsys.readouterr().out == f"5 views of 3 frames in {folder}\n"
-    source = {"kind": "image_folder", "path": str(folder), "colour": "rgb/{frame}.jpg", "depth": "depth/{frame}.png",
-              "depth_factor": float(PER_METRE), "camera": "camera.txt", "split": "train"}
+    source = {
+        "kind": "image_folder",
+        "path": str(folder),
+        "colour": "rgb/{frame}.jpg",
+        "depth": "depth/{frame}.png",
+        "depth_factor": float(PER_METRE),
+        "camera": "camera.txt",
+        "split": "train",
+    }
     views = open_source(settings := data_settings({"sources": [source]}), settings.sources[0])
     assert len(views) == 5
     for sample in (views.read(i) for i in range(5)):

@@ -77,8 +77,16 @@ def test_smoke_run_learns_and_its_checkpoint_runs(tmp_path: Path) -> None:
     rows = _rows(run / "log.csv")
     assert rows[-1]["train_loss"] < 0.35 * rows[0]["train_loss"]
     assert rows[-1]["val_abs_rel"] < 0.15
-    assert list(rows[0])[:8] == ["epoch", "step", "train_loss", "val_loss", "train_ssim", "val_ssim", "train_mse",
-                                 "val_mse"]
+    assert list(rows[0])[:8] == [
+        "epoch",
+        "step",
+        "train_loss",
+        "val_loss",
+        "train_ssim",
+        "val_ssim",
+        "train_mse",
+        "val_mse",
+    ]
     for name in ("settings.yaml", "commit.txt", "speed.csv", "curves.png", "panels/epoch_0004.png", "last.ckpt"):
         assert (run / name).stat().st_size, name
     assert list((run / "tensorboard").glob("events*"))
@@ -132,8 +140,10 @@ def test_patience_ends_a_run_that_does_not_get_better(tmp_path: Path, capsys: py
 def test_a_run_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
     settings = small_settings(stages=[Stage(32, 32, 2, 1, 1)])
     train_small(settings, tmp_path)
-    for other, says in ((replace(settings, seed=9), "seed was 11 and is 9"),
-                        (replace(settings, loss=replace(settings.loss, kind="mse")), "loss.kind was 'berhu'")):
+    for other, says in (
+        (replace(settings, seed=9), "seed was 11 and is 9"),
+        (replace(settings, loss=replace(settings.loss, kind="mse")), "loss.kind was 'berhu'"),
+    ):
         with pytest.raises(ConfigError, match=f"a run of other settings: {says}") as raised:
             train_small(other, tmp_path, resume=True)
         assert "\n" not in str(raised.value)
@@ -196,8 +206,12 @@ def test_broken_checkpoints_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(b"nothing")
     torch.save(3, tmp_path / "b.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "c.ckpt")
-    for name, says in (("a", "is cut off or no checkpoint"), ("b", "holds int"), ("c", "holds no network"),
-                       ("none", "cannot be read")):
+    for name, says in (
+        ("a", "is cut off or no checkpoint"),
+        ("b", "holds int"),
+        ("c", "holds no network"),
+        ("none", "cannot be read"),
+    ):
         with pytest.raises(ModelError, match=says):
             weights_of(tmp_path / f"{name}.ckpt")
 
@@ -220,8 +234,11 @@ def test_a_new_run_can_start_from_old_weights(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_card_says_what_its_weights_began_with(tmp_path: Path) -> None:
     """Attribution and licence of the embedded card go on through two runs to the card of the second."""
-    settings = replace(load_settings(MOBILE), **{name: getattr(small_settings(), name) for name in (
-        "data", "loader", "validation")}, stages=[Stage(32, 32, 2, 1, 1)])
+    settings = replace(
+        load_settings(MOBILE),
+        **{name: getattr(small_settings(), name) for name in ("data", "loader", "validation")},
+        stages=[Stage(32, 32, 2, 1, 1)],
+    )
     first = Origin.of_file(EMBEDDED)
     train_small(settings, tmp_path / "one", origin=first)
     train_small(settings, tmp_path / "two", origin=Origin.of_file(tmp_path / "one" / "last.ckpt"))
@@ -237,13 +254,36 @@ def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> N
     """Neither the loading processes nor their server, killed or by Ctrl-C, which reaches all and says how to go on."""
     mark = f"loader.cache={tmp_path}"
     write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
-    command = [sys.executable, "-m", "training.train_unetpp", *PAPER, "--data", str(tmp_path), "--output",
-               str(tmp_path / "run"), *SMALL_NETWORK, "threads=1", "network.input_width=64", "network.input_height=32",
-               "validation.panels=0", "loader.workers=2", "data.shares=34 33 33", mark,
-               "stages=[{width: 64, height: 32, batch: 2, epochs: 1000}]"]
-    with (tmp_path / "said").open("w") as said, subprocess.Popen(
-            command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=said,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}) as run:
+    command = [
+        sys.executable,
+        "-m",
+        "training.train_unetpp",
+        *PAPER,
+        "--data",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "run"),
+        *SMALL_NETWORK,
+        "threads=1",
+        "network.input_width=64",
+        "network.input_height=32",
+        "validation.panels=0",
+        "loader.workers=2",
+        "data.shares=34 33 33",
+        mark,
+        "stages=[{width: 64, height: 32, batch: 2, epochs: 1000}]",
+    ]
+    with (
+        (tmp_path / "said").open("w") as said,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ) as run,
+    ):
         try:
             _wait(lambda: (tmp_path / "run" / "last.ckpt").exists() or run.poll() is not None, 120)
             assert run.poll() is None and len(_session(run.pid)) >= 4  # itself, the server, two loaders
@@ -280,15 +320,44 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
 def test_two_processes_share_each_batch(tmp_path: Path) -> None:
     """DistributedDataParallel under torchrun on files in NYU's format: one log, every frame once per epoch."""
     write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-               "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
-               "-m", "training.train_unetpp", *PAPER,
-               "--data", str(tmp_path), "--output", str(tmp_path / "run"), *SMALL_NETWORK, "threads=1",
-               "network.input_width=64", "network.input_height=32", "validation.panels=1", "loader.workers=0",
-               "data.shares=34 33 33", f"loader.cache={tmp_path}",
-               "stages=[{width: 64, height: 32, batch: 2, epochs: 2}]"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "training.train_unetpp",
+        *PAPER,
+        "--data",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "run"),
+        *SMALL_NETWORK,
+        "threads=1",
+        "network.input_width=64",
+        "network.input_height=32",
+        "validation.panels=1",
+        "loader.workers=0",
+        "data.shares=34 33 33",
+        f"loader.cache={tmp_path}",
+        "stages=[{width: 64, height: 32, batch: 2, epochs: 2}]",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Warning" not in done.stderr and "recommended" not in done.stderr, done.stderr[-2000:]
     rows = _rows(tmp_path / "run" / "log.csv")
@@ -297,12 +366,20 @@ def test_two_processes_share_each_batch(tmp_path: Path) -> None:
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["--config", "nowhere.yaml"], "cannot be read"), (["--resume", "--smoke"], "to resume"),
-    (["optimizer.momentum=0.9"], "'optimizer.momentum' does not exist"), (["optimizer.lr"], "expected KEY=VALUE"),
-    ([*PAPER, "--data", "/nowhere"], "/nowhere"), ([*PAPER, "--check", "--data", "/nowhere"], "/nowhere")])
-def test_command_says_in_one_line_what_is_wrong(words: list[str], says: str, tmp_path: Path,
-                                                capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--config", "nowhere.yaml"], "cannot be read"),
+        (["--resume", "--smoke"], "to resume"),
+        (["optimizer.momentum=0.9"], "'optimizer.momentum' does not exist"),
+        (["optimizer.lr"], "expected KEY=VALUE"),
+        ([*PAPER, "--data", "/nowhere"], "/nowhere"),
+        ([*PAPER, "--check", "--data", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_command_says_in_one_line_what_is_wrong(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*words, "--output", str(tmp_path / "run"), f"loader.cache={tmp_path}"]) == 1
     told = capsys.readouterr()
     assert says in told.err + told.out

@@ -32,8 +32,12 @@ from training.tune_clouds import Predicted, cleaned, defaults, mean_figure  # no
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLAN = MOBILE.with_name("ablation.yaml")
 FIXED = {"seed": 3, "threads": 1, "loss": {"kind": "silog"}}
-SPACE = {"x": Choice(low=-2.0, high=2.0), "rate": Choice(low=1e-4, high=1e-1, log=True),
-         "kind": Choice(choices=("a", "b")), "n": Choice(low=1, high=9, whole=True)}
+SPACE = {
+    "x": Choice(low=-2.0, high=2.0),
+    "rate": Choice(low=1e-4, high=1e-1, log=True),
+    "kind": Choice(choices=("a", "b")),
+    "n": Choice(low=1, high=9, whole=True),
+}
 
 
 def _bowl(trial: optuna.Trial, values: dict[str, Any]) -> float:
@@ -66,9 +70,10 @@ def test_a_study_takes_no_trials_of_other_settings(tmp_path: Path) -> None:
     Study(tmp_path, "bowl", SPACE, minimise=True, settings={**FIXED, "threads": 8})  # changes no figure
     wider = {**SPACE, "x": Choice(low=-2.0, high=3.0)}
     for space, fixed, says in (
-            (SPACE, {**FIXED, "loss": {"kind": "mse"}}, "loss.kind was 'silog' and is 'mse'"),
-            (SPACE, {**FIXED, "model": {"name": "a"}}, "model.name was None and is 'a'"),
-            (wider, FIXED, "space.x.high was 2.0 and is 3.0")):
+        (SPACE, {**FIXED, "loss": {"kind": "mse"}}, "loss.kind was 'silog' and is 'mse'"),
+        (SPACE, {**FIXED, "model": {"name": "a"}}, "model.name was None and is 'a'"),
+        (wider, FIXED, "space.x.high was 2.0 and is 3.0"),
+    ):
         with pytest.raises(ConfigError, match=f"study.db holds a run of other settings: {says}; choose another") as got:
             Study(tmp_path, "bowl", space, minimise=True, settings=fixed)
         assert "\n" not in str(got.value)
@@ -82,8 +87,11 @@ def test_the_numbers_of_a_log_axis_stand_apart(low: float, high: float) -> None:
     log_axis(axes, np.log10(high / low))
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
-    inside = [label.get_window_extent(renderer) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(),
-                                                                     strict=True) if low <= tick <= high]
+    inside = [
+        label.get_window_extent(renderer)
+        for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
     assert len(inside) >= 2 and not axes.get_xticklabels(minor=True)
     assert all(left.x1 < right.x0 for left, right in pairwise(inside))
 
@@ -104,8 +112,18 @@ def test_spaces_that_ship_vary_settings_that_exist() -> None:
     assert set(read_space(MOBILE.with_name("search_clouds.yaml"))) <= set(defaults())
 
 
-@pytest.mark.parametrize("text", ["a: 3", "a: {low: 1}", "a: {low: 2, high: 1}", "a: {choices: []}",
-                                  "a: {low: 0, high: 1, log: true}", "a: {low: 0, high: 1, step: 2}", "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 3",
+        "a: {low: 1}",
+        "a: {low: 2, high: 1}",
+        "a: {choices: []}",
+        "a: {low: 0, high: 1, log: true}",
+        "a: {low: 0, high: 1, step: 2}",
+        "[]",
+    ],
+)
 def test_wrong_spaces_are_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(ConfigError) as raised:
@@ -124,13 +142,17 @@ def test_the_recipe_is_searched_and_the_best_is_a_recipe(tmp_path: Path, monkeyp
     assert {path.name for path in tmp_path.glob("trial_*")} == {"trial_0000", "trial_0001"}
     number = best.read_text().split(" with the values of trial ")[1][0]
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("trial_*/*.ckpt")} == {
-        f"trial_000{number}/best.ckpt", f"trial_000{number}/last.ckpt"}
+        f"trial_000{number}/best.ckpt",
+        f"trial_000{number}/last.ckpt",
+    }
     with pytest.raises(ConfigError, match="seed was 11 and is 12; choose another --output"):
         tune_recipe({**plain(settings), "seed": 12}, MOBILE, space, tmp_path, 3)
     with pytest.raises(ConfigError, match="cannot vary data"):
         tune_recipe(plain(settings), MOBILE, {"data.root": Choice(choices=("a", "b"))}, tmp_path / "other", 1)
-    for name, choice, said in (("optimizer.lr", Choice(low=1e-4, high=1e3, log=True), "optimizer.lr must be"),
-                               ("loss.kind", Choice(choices=("log_l1", "huber")), "huber")):
+    for name, choice, said in (
+        ("optimizer.lr", Choice(low=1e-4, high=1e3, log=True), "optimizer.lr must be"),
+        ("loss.kind", Choice(choices=("log_l1", "huber")), "huber"),
+    ):
         with pytest.raises(ConfigError, match=said):
             tune_recipe(plain(settings), MOBILE, {**space, name: choice}, tmp_path / "other", 1)
         assert not (tmp_path / "other").exists()
@@ -155,20 +177,36 @@ def _noisy_wall() -> Predicted:
 def test_the_clean_up_of_clouds_is_measured_in_3d() -> None:
     frame = _noisy_wall()
     off = dict.fromkeys(defaults(), 0)
-    worse, better = (mean_figure([frame], {**off, **values}, "chamfer") for values in (
-        {}, {"filter.edge_threshold": 0.08, "mesh.outlier_neighbors": 20, "mesh.outlier_std": 1.0}))
+    worse, better = (
+        mean_figure([frame], {**off, **values}, "chamfer")
+        for values in ({}, {"filter.edge_threshold": 0.08, "mesh.outlier_neighbors": 20, "mesh.outlier_std": 1.0})
+    )
     assert better < worse
     assert len(cleaned(frame, {**off, "mesh.voxel_size": 0.1})) < len(cleaned(frame, off)) == frame.depth.size
     with pytest.raises(DataError, match="leaves no point"):
         cleaned(replace(frame, depth=np.full_like(frame.depth, np.nan)), off)
 
 
-def test_clouds_are_searched_on_validation_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_clouds_are_searched_on_validation_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("training.tune_clouds.open_run_data", lambda *_: made_data(8, 96, 64))
     (tmp_path / "space.yaml").write_text("mesh.voxel_size: {low: 0.02, high: 0.1}\nmesh.outlier_std: {low: 1, high: 3}")
-    words = ["--clouds", "--config", str(MOBILE), "--trials", "2", "--space", str(tmp_path / "space.yaml"),
-             "--figure", "chamfer", "--output", str(tmp_path / "run"), "validation.frames=1", "threads=1"]
+    words = [
+        "--clouds",
+        "--config",
+        str(MOBILE),
+        "--trials",
+        "2",
+        "--space",
+        str(tmp_path / "space.yaml"),
+        "--figure",
+        "chamfer",
+        "--output",
+        str(tmp_path / "run"),
+        "validation.frames=1",
+        "threads=1",
+    ]
     assert main(words) == 0
     best = Path(capsys.readouterr().out.splitlines()[-1])
     mesh = yaml.safe_load(best.read_text())["/**"]["ros__parameters"]["mesh"]
@@ -201,15 +239,26 @@ def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:
 
 
 def test_words_change_the_ablation_without_undoing_it() -> None:
-    plan = read_plan(PLAN, quick=True, words={"optimizer.ema_decay": "0.9", "seeds": "[5, 3]",
-                                              "stages": "[{width: 32, height: 32, batch: 2, epochs: 7, steps: 4}]"})
+    plan = read_plan(
+        PLAN,
+        quick=True,
+        words={
+            "optimizer.ema_decay": "0.9",
+            "seeds": "[5, 3]",
+            "stages": "[{width: 32, height: 32, batch: 2, epochs: 7, steps: 4}]",
+        },
+    )
     assert [settings.seed for settings in plan.variants[WHOLE]] == [5, 3]
     assert {settings.optimizer.ema_decay for _, settings in plan.runs} == {0.9, 0.0}
     assert plan.variants["without EMA of weights"][1].optimizer.ema_decay == 0
     assert {(settings.stages[0].epochs, settings.stages[0].steps) for _, settings in plan.runs} == {(7, 4)}
-    for words, says in (({"seed": "3"}, r"seeds=\[3\]"), ({"seeds": "3"}, "list of different whole numbers"),
-                        ({"seeds": "[1, 1]"}, "list of different"), ({"seeds": "[]"}, "list of different"),
-                        ({"loss.gradient_weight": "0.0"}, "'without gradient term' would be the same")):
+    for words, says in (
+        ({"seed": "3"}, r"seeds=\[3\]"),
+        ({"seeds": "3"}, "list of different whole numbers"),
+        ({"seeds": "[1, 1]"}, "list of different"),
+        ({"seeds": "[]"}, "list of different"),
+        ({"loss.gradient_weight": "0.0"}, "'without gradient term' would be the same"),
+    ):
         with pytest.raises(ConfigError, match=says):
             read_plan(PLAN, quick=False, words=words)
 
@@ -218,11 +267,20 @@ def _small_plan(folder: Path, **words: str) -> Plan:
     """A plan of two variants and two seeds that trains in no time."""
     small = small_settings(stages=[Stage(32, 32, 2, 1, 1)], validation=ValidationSettings(1, panels=0))
     (folder / "small.yaml").write_text(yaml.safe_dump(plain(small)))
-    (folder / "plan.yaml").write_text(yaml.safe_dump({
-        "recipe": "small.yaml", "seeds": [1, 2], "changes": {"loss.kind": "silog", "loss.gradient_weight": 0.5},
-        "quick": {}, "ingredients": {"gradient term": {"loss.gradient_weight": 0.0}}}))
-    return read_plan(folder / "plan.yaml", quick=False, words={name.replace("__", "."): text
-                                                               for name, text in words.items()})
+    (folder / "plan.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "recipe": "small.yaml",
+                "seeds": [1, 2],
+                "changes": {"loss.kind": "silog", "loss.gradient_weight": 0.5},
+                "quick": {},
+                "ingredients": {"gradient term": {"loss.gradient_weight": 0.0}},
+            }
+        )
+    )
+    return read_plan(
+        folder / "plan.yaml", quick=False, words={name.replace("__", "."): text for name, text in words.items()}
+    )
 
 
 def _opener(_: Settings, __: Path | None) -> RunData:
@@ -243,13 +301,18 @@ def test_an_ablation_of_one_seed_at_a_time_is_collected(tmp_path: Path, monkeypa
     assert "\nMade by `python -m training.ablation` (" in text
     assert (output / "seed_2" / "without_gradient_term" / "commit.txt").read_text().strip() in text
     assert [row.split(",")[:2] for row in (output / "ablation.csv").read_text().splitlines()[1:]] == [
-        ["0", "1"], ["0", "2"], ["1", "1"], ["1", "2"]]
+        ["0", "1"],
+        ["0", "2"],
+        ["1", "1"],
+        ["1", "2"],
+    ]
     assert study(_small_plan(tmp_path, threads="2"), output, _opener) == scores  # changes no figure
     with pytest.raises(ConfigError, match="holds a run of other settings: optimizer.lr was .* is 0.5; .*--output"):
         study(_small_plan(tmp_path, optimizer__lr="0.5"), output, _opener)
 
 
 def test_the_table_counts_worth_against_the_whole_recipe() -> None:
-    lines = table({WHOLE: Scores([0.1, 0.12], [0.9, 0.9], [5, 5]),
-                   "without a": Scores([0.2, 0.16], [0.8, 0.7], [3, 4])})
+    lines = table(
+        {WHOLE: Scores([0.1, 0.12], [0.9, 0.9], [5, 5]), "without a": Scores([0.2, 0.16], [0.8, 0.7], [3, 4])}
+    )
     assert "| without a | 0.1800 | +0.0700 | 0.0400 | 0.7500 | 3.5 |" in lines

@@ -43,8 +43,10 @@ RECIPES = ("unetpp_mobile", "unetpp_resnext50", "paper_nyu", "metric")
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_load_and_can_be_changed(name: str) -> None:
-    settings = load_settings(MOBILE.with_name(f"{name}.yaml"), {"network.dropout": "0.25", "optimizer.lr": "1e-3",
-                                                               "stages.0.epochs": "7", "data.root": "/here"})
+    settings = load_settings(
+        MOBILE.with_name(f"{name}.yaml"),
+        {"network.dropout": "0.25", "optimizer.lr": "1e-3", "stages.0.epochs": "7", "data.root": "/here"},
+    )
     assert (settings.network.dropout, settings.optimizer.lr) == (0.25, 0.001)
     assert settings.stages[0].epochs == 7
     assert settings.data["root"] == "/here"
@@ -103,19 +105,25 @@ def test_batches_depend_on_seed_and_draw_alone() -> None:
     assert not torch.equal(batch.images, collate([other[draw] for draw in first]).images)
 
 
-@pytest.mark.parametrize(("override", "says"), [
-    ({"optimizer.momentum": "0.9"}, "'optimizer.momentum' does not exist"),
-    ({"seed": "soon"}, "seed must be of type int, got 'soon'"),
-    ({"stages": "[{width: 100, height: 96, batch: 1, epochs: 1}]"}, "stages.0.width must be a multiple of 32, got 100"),
-    ({"stages": "[]"}, "stages must be a list of one or more"),
-    ({"stages.9.epochs": "1"}, "'stages.9.epochs' does not exist"),
-    ({"network.dropout": "1.0"}, "network.dropout must be 0 to 0.99, got 1"),
-    ({"network.attention": "self"}, "network.attention must be one of none, scse, got 'self'"),
-    ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, berhu, silog, mse, got 'l2'"),
-    ({"precision": "half"}, "precision must be one of"),
-    ({"optimizer.ema_decay": "1"}, "ema_decay must be 0 to 0.999999, got 1"),
-    ({"optimizer": "{lr: 0.1}"}, "missing: weight_decay; unknown: none"),
-])
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ({"optimizer.momentum": "0.9"}, "'optimizer.momentum' does not exist"),
+        ({"seed": "soon"}, "seed must be of type int, got 'soon'"),
+        (
+            {"stages": "[{width: 100, height: 96, batch: 1, epochs: 1}]"},
+            "stages.0.width must be a multiple of 32, got 100",
+        ),
+        ({"stages": "[]"}, "stages must be a list of one or more"),
+        ({"stages.9.epochs": "1"}, "'stages.9.epochs' does not exist"),
+        ({"network.dropout": "1.0"}, "network.dropout must be 0 to 0.99, got 1"),
+        ({"network.attention": "self"}, "network.attention must be one of none, scse, got 'self'"),
+        ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, berhu, silog, mse, got 'l2'"),
+        ({"precision": "half"}, "precision must be one of"),
+        ({"optimizer.ema_decay": "1"}, "ema_decay must be 0 to 0.999999, got 1"),
+        ({"optimizer": "{lr: 0.1}"}, "missing: weight_decay; unknown: none"),
+    ],
+)
 def test_wrong_settings_stop_with_one_line(override: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as raised:
         load_settings(MOBILE, override)
@@ -136,10 +144,18 @@ def test_what_other_commands_read_of_the_embedded_recipe() -> None:
         _ = load_settings(MOBILE.with_name("paper_nyu.yaml")).tum
 
 
-@pytest.mark.parametrize(("flags", "fetched"), [([], ["imagenet"]), (["network.encoder_weights=none"], [None]),
-                                                (["--init", "best.ckpt"], [None]), (["--smoke"], [None])])
+@pytest.mark.parametrize(
+    ("flags", "fetched"),
+    [
+        ([], ["imagenet"]),
+        (["network.encoder_weights=none"], [None]),
+        (["--init", "best.ckpt"], [None]),
+        (["--smoke"], [None]),
+    ],
+)
 def test_encoder_weights_are_fetched_only_where_a_training_starts_with_them(
-        flags: list[str], fetched: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: list[str], fetched: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str | None] = []
 
     def build(card: ModelCard, weights: str | None = None) -> None:
@@ -235,8 +251,9 @@ class _Told(NyuCsv):
         return super().read(i)
 
 
-def test_processes_of_one_training_prepare_different_frames_first(tmp_path: Path,
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_of_one_training_prepare_different_frames_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """None waits for what another makes, and what one has made the other finds."""
     monkeypatch.setattr("training.kept_frames.BLOCK", 1)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")

@@ -105,8 +105,12 @@ def test_parameters_that_may_change_take_effect(worker: MapWorker) -> None:
 
 def test_a_map_goes_to_a_file_and_back(worker: MapWorker, tmp_path: Path) -> None:
     saved = tmp_path / "map.npz"
-    for job in (SaveMapJob(SETTINGS, saved), MapMeshJob(SETTINGS, tmp_path / "a.ply", MeshConfig()),
-                MapCloudJob(SETTINGS, tmp_path / "a.ply"), ShownPointsJob(SETTINGS, 10)):
+    for job in (
+        SaveMapJob(SETTINGS, saved),
+        MapMeshJob(SETTINGS, tmp_path / "a.ply", MeshConfig()),
+        MapCloudJob(SETTINGS, tmp_path / "a.ply"),
+        ShownPointsJob(SETTINGS, 10),
+    ):
         with pytest.raises(DataError, match="it is empty"):
             worker.submit(job).result(DEADLINE_S)
     assert not list(tmp_path.iterdir()), "nothing half written"

@@ -86,8 +86,9 @@ def test_points_are_taken_at_the_call(worker: SnapshotWorker, points: Points, tm
     assert future.result(DEADLINE_S).vertices > 1000
 
 
-def test_an_expected_error_comes_back_as_it_is_and_the_worker_lives_on(worker: SnapshotWorker, points: Points,
-                                                                      tmp_path: Path) -> None:
+def test_an_expected_error_comes_back_as_it_is_and_the_worker_lives_on(
+    worker: SnapshotWorker, points: Points, tmp_path: Path
+) -> None:
     pid = worker.start().result(DEADLINE_S)
     nothing = np.full_like(points, np.nan)
     with pytest.raises(DataError, match="valid depth"):
@@ -97,8 +98,9 @@ def test_an_expected_error_comes_back_as_it_is_and_the_worker_lives_on(worker: S
     assert worker.start().result(DEADLINE_S) == pid and not list(tmp_path.iterdir())
 
 
-def test_a_killed_worker_fails_its_job_and_the_next_one_gets_a_new_worker(worker: SnapshotWorker, points: Points,
-                                                                         tmp_path: Path) -> None:
+def test_a_killed_worker_fails_its_job_and_the_next_one_gets_a_new_worker(
+    worker: SnapshotWorker, points: Points, tmp_path: Path
+) -> None:
     pid = _start_slow_job(worker, points, tmp_path)
     (tmp_path / f".slow.ply.{pid}.part").write_text("half a file")
     os.kill(pid, signal.SIGKILL)
@@ -110,8 +112,9 @@ def test_a_killed_worker_fails_its_job_and_the_next_one_gets_a_new_worker(worker
         _slow_futures[pid].result(DEADLINE_S)
 
 
-def test_a_worker_killed_between_jobs_is_replaced_unnoticed(worker: SnapshotWorker, points: Points,
-                                                           tmp_path: Path) -> None:
+def test_a_worker_killed_between_jobs_is_replaced_unnoticed(
+    worker: SnapshotWorker, points: Points, tmp_path: Path
+) -> None:
     pid = worker.start().result(DEADLINE_S)
     os.kill(pid, signal.SIGKILL)
     _wait_until(lambda: _state(pid) == "Z")
@@ -162,10 +165,13 @@ def test_the_map_runs_on_idle_cores_only() -> None:
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = ("import sys, mono_depth_recon.workers.snapshot; "
-            "print(*{'rclpy', 'torch', 'openvino', 'open3d', 'cv2', 'matplotlib'} & set(sys.modules))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S,
-                          env=_environment(), check=True)
+    code = (
+        "import sys, mono_depth_recon.workers.snapshot; "
+        "print(*{'rclpy', 'torch', 'openvino', 'open3d', 'cv2', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, env=_environment(), check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -195,8 +201,9 @@ def test_no_worker_outlives_its_parent(end: signal.Signals, points: Points, tmp_
     folder = tmp_path / "out"
     folder.mkdir()
     arguments = [sys.executable, "-c", PARENT, str(tmp_path / "points.npy"), str(folder)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=_environment()) as parent:
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+    ) as parent:
         pid = _first_number(parent)
         _wait_until(lambda: _cpu_seconds(pid) > 1.5)  # in the middle of the Poisson solver, which holds Python's lock
         parent.send_signal(end)

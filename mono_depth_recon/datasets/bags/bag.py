@@ -33,9 +33,18 @@ class Bag(Recording):
     groundtruth.txt beside it; `poses` "none" looks for none. Raises DataError or CalibrationError.
     """
 
-    def __init__(self, path: Path | str, camera: PinholeCamera | str | None = None, colour_topic: str = "",
-                 depth_topic: str = "", max_difference: float = 0.02, rectified: bool = False,
-                 depth_factor: float = MILLIMETRES, poses: str = "", need_depth: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        camera: PinholeCamera | str | None = None,
+        colour_topic: str = "",
+        depth_topic: str = "",
+        max_difference: float = 0.02,
+        rectified: bool = False,
+        depth_factor: float = MILLIMETRES,
+        poses: str = "",
+        need_depth: bool = True,
+    ) -> None:
         self.path, self.rectified = Path(path), rectified
         self.max_difference, self.depth_factor, self._poses = max_difference, depth_factor, poses
         self._index = BagIndex(self.path)
@@ -136,22 +145,29 @@ class Bag(Recording):
         if topic is None:
             if preset:
                 return camera_of_name(self.path.name)
-            raise CalibrationError(f"{self.path}: has no camera_info for {self.topics[0]} and its name none of "
-                                   f"{', '.join(CAMERAS)}: give the camera's intrinsics")
+            raise CalibrationError(
+                f"{self.path}: has no camera_info for {self.topics[0]} and its name none of "
+                f"{', '.join(CAMERAS)}: give the camera's intrinsics"
+            )
         camera = camera_of_info(self._index.message(topic, 0), "rect" in self._colour.channel.topic.split("/")[-1])
         if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
             self.notes.append(f"{self.path}: camera_info holds the factory's numbers, that of {preset} is used")
             return camera_of_name(self.path.name)
         if camera.size != (shape[1], shape[0]):
-            raise CalibrationError(f"{self.path}: camera_info is of {camera.width}x{camera.height} pixels, the images "
-                                   f"of {self.topics[0]} have {shape[1]}x{shape[0]}: give the intrinsics")
+            raise CalibrationError(
+                f"{self.path}: camera_info is of {camera.width}x{camera.height} pixels, the images "
+                f"of {self.topics[0]} have {shape[1]}x{shape[0]}: give the intrinsics"
+            )
         return camera
 
     def _info_topic(self) -> Track | None:
         infos = {t.channel.topic: t for t in self._index.topics((CAMERA_INFO,))}
         parts = self._colour.channel.topic.split("/")
-        beside = [infos["/".join([*parts[:-up], "camera_info"])] for up in (1, 2)
-                  if "/".join([*parts[:-up], "camera_info"]) in infos]  # 2: /camera/image_raw/compressed
+        beside = [
+            infos["/".join([*parts[:-up], "camera_info"])]
+            for up in (1, 2)
+            if "/".join([*parts[:-up], "camera_info"]) in infos
+        ]  # 2: /camera/image_raw/compressed
         if beside:
             return beside[0]
         return next(iter(infos.values())) if len(infos) == 1 else None
@@ -164,8 +180,10 @@ class Bag(Recording):
         pairs = associate(colour, depth, self.max_difference)
         if not pairs:
             spans = " and ".join(f"{min(s):.3f} to {max(s):.3f} s" for s in (colour, depth))
-            raise DataError(f"{self.path}: no colour image has a depth image within {self.max_difference:g} s; the "
-                            f"stamps of {self.topics[0]} and {self.topics[1]} are {spans}")
+            raise DataError(
+                f"{self.path}: no colour image has a depth image within {self.max_difference:g} s; the "
+                f"stamps of {self.topics[0]} and {self.topics[1]} are {spans}"
+            )
         return [(colour[i], i, j) for i, j in pairs]
 
     def _pose(self, stamp: float) -> Matrix | None:

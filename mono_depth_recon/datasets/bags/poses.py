@@ -100,8 +100,13 @@ def transforms_of(msg: Any, fixed: bool) -> Iterator[Transform]:
     """The transforms of a TFMessage; `fixed` on /tf_static."""
     for each in msg.transforms:
         t, q = each.transform.translation, each.transform.rotation
-        yield Transform(frame_name(each.header.frame_id), frame_name(each.child_frame_id), seconds(each.header.stamp),
-                        (t.x, t.y, t.z, q.x, q.y, q.z, q.w), fixed)
+        yield Transform(
+            frame_name(each.header.frame_id),
+            frame_name(each.child_frame_id),
+            seconds(each.header.stamp),
+            (t.x, t.y, t.z, q.x, q.y, q.z, q.w),
+            fixed,
+        )
 
 
 def transform_of_odometry(msg: Any, frame: str) -> Transform:
@@ -109,8 +114,9 @@ def transform_of_odometry(msg: Any, frame: str) -> Transform:
     child = frame_name(getattr(msg, "child_frame_id", "")) or frame
     pose = msg.pose.pose if hasattr(msg.pose, "pose") else msg.pose
     p, q = pose.position, pose.orientation
-    return Transform(frame_name(msg.header.frame_id), child, seconds(msg.header.stamp),
-                     (p.x, p.y, p.z, q.x, q.y, q.z, q.w), False)
+    return Transform(
+        frame_name(msg.header.frame_id), child, seconds(msg.header.stamp), (p.x, p.y, p.z, q.x, q.y, q.z, q.w), False
+    )
 
 
 def frame_name(name: str) -> str:

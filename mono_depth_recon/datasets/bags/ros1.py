@@ -86,8 +86,12 @@ class Ros1Bag(BlockBag):
         if b"type" not in described or b"topic" not in fields:
             raise CutShortError("has a connection without topic and type")
         package, _, name = described[b"type"].decode().partition("/")
-        self._channels[number] = Channel(fields[b"topic"].decode(), f"{package}/msg/{name}", "ros1",
-                                         described.get(b"message_definition", b"").decode(errors="replace"))
+        self._channels[number] = Channel(
+            fields[b"topic"].decode(),
+            f"{package}/msg/{name}",
+            "ros1",
+            described.get(b"message_definition", b"").decode(errors="replace"),
+        )
 
     def _record(self, stream: BinaryIO, begin: int) -> tuple[dict[bytes, bytes], int]:
         """Header fields and data size of the record at the stream, which stands at its data afterwards."""

@@ -67,8 +67,13 @@ class CheckReport:
             raise DataError(f"{first}" + (f" (and {len(others)} more problems)" if others else ""))
 
 
-def check_data(tree: object, seed: int, run_folder: Path | None = None, frames_per_source: int | None = None,
-               progress: Progress = lambda done, total, name: None) -> CheckReport:
+def check_data(
+    tree: object,
+    seed: int,
+    run_folder: Path | None = None,
+    frames_per_source: int | None = None,
+    progress: Progress = lambda done, total, name: None,
+) -> CheckReport:
     """Opens all sources of a section `data`, splits them, looks for every file and reads the frames.
 
     `frames_per_source` None reads every frame, a number that many, evenly spread. `progress(done, total, name)` is
@@ -104,16 +109,18 @@ def _split_file(settings: DataSettings, run_folder: Path | None, report: CheckRe
         return SplitFile(None)
 
 
-def _check_assembly(settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int,
-                    report: CheckReport) -> None:
+def _check_assembly(
+    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int, report: CheckReport
+) -> None:
     try:
         report.splits += assembled(settings, parts, seed, []).lines()
     except MonoDepthError as error:
         report.faults.append(Problem("data", str(error)))
 
 
-def _check_frames(source: FrameSource, settings: DataSettings, wanted: int | None, report: CheckReport,
-                  progress: Progress) -> None:
+def _check_frames(
+    source: FrameSource, settings: DataSettings, wanted: int | None, report: CheckReport, progress: Progress
+) -> None:
     """Looks for the files of all frames, and reads `wanted` of those that have theirs."""
     missing = _missing_files(source)
     there = [i for i in range(len(source)) if i not in missing]
@@ -137,11 +144,19 @@ def _check_frames(source: FrameSource, settings: DataSettings, wanted: int | Non
     lost = [*source.gaps, *missing.values()]
     report.bad += [*lost, *broken]
     # one broken frame of a few says little about the others
-    if (len(lost) > max(settings.bad_minimum, settings.bad_share * len(source)) or len(broken) == len(chosen)
-            or len(broken) > max(1, settings.bad_share * len(chosen))):
-        report.too_many.append(Problem(source.name, f"too many bad frames: {len(lost)} of {len(source)} lack a file, "
-                                       f"{len(broken)} of {len(chosen)} that were read are bad; the first is "
-                                       f"{(*lost, *broken)[0]}"))
+    if (
+        len(lost) > max(settings.bad_minimum, settings.bad_share * len(source))
+        or len(broken) == len(chosen)
+        or len(broken) > max(1, settings.bad_share * len(chosen))
+    ):
+        report.too_many.append(
+            Problem(
+                source.name,
+                f"too many bad frames: {len(lost)} of {len(source)} lack a file, "
+                f"{len(broken)} of {len(chosen)} that were read are bad; the first is "
+                f"{(*lost, *broken)[0]}",
+            )
+        )
 
 
 def _spread(frames: list[int], wanted: int | None) -> list[int]:

@@ -33,8 +33,10 @@ class Mixture:
         self.quotas = _quotas(weights, epoch_frames or sum(len(part) for part in parts))
         for part, quota in zip(self.parts, self.quotas, strict=True):
             if quota == 0:
-                raise ConfigError(f"{part.name}: its weight is too small, an epoch of {sum(self.quotas)} draws holds "
-                                  "none of it: raise the weight or data.epoch_frames")
+                raise ConfigError(
+                    f"{part.name}: its weight is too small, an epoch of {sum(self.quotas)} draws holds "
+                    "none of it: raise the weight or data.epoch_frames"
+                )
 
     def __len__(self) -> int:
         return sum(self.quotas)
@@ -50,8 +52,9 @@ class Mixture:
         """What stands at (epoch, index), then frames of the same part that may stand for it, should it be bad."""
         part, frame = self.pick(*key)
         yield part, frame
-        yield from ((part, int(i)) for i in
-                    np.random.default_rng((self.seed, _SPARE, *key)).integers(len(part), size=_SPARES))
+        yield from (
+            (part, int(i)) for i in np.random.default_rng((self.seed, _SPARE, *key)).integers(len(part), size=_SPARES)
+        )
 
     def origin(self, key: tuple[int, int]) -> str:
         """Where the frame at (epoch, index) stands."""

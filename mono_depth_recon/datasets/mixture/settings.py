@@ -24,8 +24,9 @@ class SourceSettings:
     kind: ClassVar[str] = ""
 
     name: str = param("", "name in tables and in the split file; empty = the kind")
-    weight: float = param(1.0, "share of the training draws, relative to the other sources' weights", low=1e-6,
-                          high=1e6)
+    weight: float = param(
+        1.0, "share of the training draws, relative to the other sources' weights", low=1e-6, high=1e6
+    )
     split: str = param("scene", "how it is cut", choices=("scene", *_WHOLE))
 
 
@@ -60,8 +61,11 @@ class TumSettings(SourceSettings):
     kind = "tum"
 
     path: str = param("", "folder or archive; * and ? name several")
-    split: str = param("scene", "a recording is a scene; time = stretches of each recording",
-                       choices=("scene", "time", "positions", *_WHOLE))
+    split: str = param(
+        "scene",
+        "a recording is a scene; time = stretches of each recording",
+        choices=("scene", "time", "positions", *_WHOLE),
+    )
     train: str = param("", "of split positions: '0-100' or '0-40,60-100', both ends included")
     validation: str = param("", "likewise")
     test: str = param("", "likewise")
@@ -105,8 +109,9 @@ class KittiSettings(SourceSettings):
 
     path: str = param("", "folder of the raw recordings")
     depth_path: str = param("", "folder of the annotated depth")
-    split: str = param("official", "official = folders train and val, or the lists",
-                       choices=("official", "scene", *_WHOLE))
+    split: str = param(
+        "official", "official = folders train and val, or the lists", choices=("official", "scene", *_WHOLE)
+    )
     camera: str = param("left", "colour camera", choices=("left", "right", "both"))
     train_list: str = param("", "Eigen's list of training images")
     validation_list: str = param("", "likewise")
@@ -129,8 +134,18 @@ class RoomsSettings(SourceSettings):
     tilt_deg: float = param(20.0, "random pitch and roll, either way", unit="deg", low=0.0, high=90.0)
 
 
-KINDS: dict[str, type[SourceSettings]] = {kind.kind: kind for kind in (
-    NyuMatSettings, NyuCsvSettings, TumSettings, BagSettings, ImageFolderSettings, KittiSettings, RoomsSettings)}
+KINDS: dict[str, type[SourceSettings]] = {
+    kind.kind: kind
+    for kind in (
+        NyuMatSettings,
+        NyuCsvSettings,
+        TumSettings,
+        BagSettings,
+        ImageFolderSettings,
+        KittiSettings,
+        RoomsSettings,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -153,8 +168,10 @@ class DataSettings:
 def data_settings(tree: object) -> DataSettings:
     """The settings of a tree of plain values, as YAML gives it. ConfigError names the key that is wrong."""
     if not isinstance(tree, Mapping) or not isinstance(tree.get("sources"), list | tuple) or not tree["sources"]:
-        raise ConfigError("data must be a table with a list 'sources', each with a 'kind': "
-                          f"{', '.join(KINDS)}; got {str(tree)[:80]!r}")
+        raise ConfigError(
+            "data must be a table with a list 'sources', each with a 'kind': "
+            f"{', '.join(KINDS)}; got {str(tree)[:80]!r}"
+        )
     top = _checked(DataSettings, {key: value for key, value in tree.items() if key != "sources"}, "data.")
     sources = [_source(each, f"data.sources[{number}].") for number, each in enumerate(tree["sources"])]
     names = [source.name for source in sources]
@@ -167,8 +184,9 @@ def data_settings(tree: object) -> DataSettings:
 def _source(tree: object, prefix: str) -> SourceSettings:
     if not isinstance(tree, Mapping) or tree.get("kind") not in KINDS:
         kind = tree.get("kind") if isinstance(tree, Mapping) else tree
-        raise ConfigError(f"{prefix}kind must be one of {', '.join(KINDS)}, got {kind!r}"
-                          f"{nearest(str(kind), list(KINDS))}")
+        raise ConfigError(
+            f"{prefix}kind must be one of {', '.join(KINDS)}, got {kind!r}{nearest(str(kind), list(KINDS))}"
+        )
     kind_of = KINDS[str(tree["kind"])]
     values = _checked(kind_of, {key: value for key, value in tree.items() if key != "kind"}, prefix)
     for key in ("path", "depth_path"):

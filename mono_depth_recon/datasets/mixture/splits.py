@@ -44,8 +44,9 @@ class SplitFile:
                 continue
             fields = line.split("\t")
             if len(fields) != 3 or fields[0] not in SPLITS:
-                raise DataError(f"{path}:{number}: expected '{'|'.join(SPLITS)}<tab>source<tab>scene', got "
-                                f"'{line[:80]}'")
+                raise DataError(
+                    f"{path}:{number}: expected '{'|'.join(SPLITS)}<tab>source<tab>scene', got '{line[:80]}'"
+                )
             split, source, scene = fields
             if self.scenes.setdefault(source, {}).setdefault(scene, split) != split:
                 raise DataError(f"{path}:{number}: scene '{scene}' of {source} stands in two splits: leave it in one")
@@ -62,8 +63,10 @@ class SplitFile:
         chosen = self.scenes[source.name]
         unknown = next((scene for scene in counts if scene not in chosen), None)
         if unknown is not None:
-            raise DataError(f"{self.path}: does not say in which split scene '{unknown}' of {source.name} stands: add "
-                            "its line, or remove the file to split anew")
+            raise DataError(
+                f"{self.path}: does not say in which split scene '{unknown}' of {source.name} stands: add "
+                "its line, or remove the file to split anew"
+            )
         return {split: [i for i in frames if chosen[source.scene(i)] == split] for split in SPLITS}
 
     def write(self, remark: str) -> None:
@@ -72,8 +75,12 @@ class SplitFile:
             return
         lines = ["# split<tab>source<tab>scene", f"# {remark}"]
         for source, scenes in sorted(self.scenes.items()):
-            lines += ["\t".join((split, source, scene)) for split in SPLITS
-                      for scene in sorted(scenes) if scenes[scene] == split]
+            lines += [
+                "\t".join((split, source, scene))
+                for split in SPLITS
+                for scene in sorted(scenes)
+                if scenes[scene] == split
+            ]
         writable_folder(self.path.parent)
         write_atomically(self.path, ["\n".join([*lines, ""]).encode()])
         self._changed = False
@@ -87,8 +94,10 @@ def split_scenes(counts: Mapping[str, int], shares: Shares, seed: int, name: str
     wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
     if len(counts) < len(wanted):
         some = f" ({', '.join(sorted(counts))})" if counts else ""
-        raise DataError(f"{len(counts)} scenes{some} cannot be split into {', '.join(wanted)}: a split would be empty; "
-                        "add scenes, or choose another split")
+        raise DataError(
+            f"{len(counts)} scenes{some} cannot be split into {', '.join(wanted)}: a split would be empty; "
+            "add scenes, or choose another split"
+        )
     total = sum(counts.values())
     missing = {split: share * total for split, share in zip(SPLITS, shares, strict=True) if share > 0}
     scenes = sorted(counts)
@@ -126,8 +135,9 @@ def parse_positions(text: str, what: str) -> list[range]:
     return ranges
 
 
-def split_source(source: FrameSource, settings: SourceSettings, shares: Shares, seed: int,
-                 file: SplitFile) -> dict[str, SourcePart]:
+def split_source(
+    source: FrameSource, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
+) -> dict[str, SourcePart]:
     """The parts of a source by split, as its settings say; those without frames are left out.
 
     Raises DataError where a split that was asked for has no frames, ConfigError.
@@ -136,8 +146,9 @@ def split_source(source: FrameSource, settings: SourceSettings, shares: Shares, 
     return {split: SourcePart(source, split, chosen) for split, chosen in frames.items() if chosen}
 
 
-def _frames_by_split(source: FrameSource, settings: SourceSettings, shares: Shares, seed: int,
-                     file: SplitFile) -> dict[str, list[int]]:
+def _frames_by_split(
+    source: FrameSource, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
+) -> dict[str, list[int]]:
     how = settings.split
     given = isinstance(settings, TumSettings) and settings.train + settings.validation + settings.test
     if given and how != "positions":
@@ -178,8 +189,10 @@ def _stretches(source: FrameSource, shares: Shares) -> dict[str, list[int]]:
             parts[split] += frames[first:last]
     for split, share in zip(SPLITS, shares, strict=True):
         if share > 0 and not parts[split]:
-            raise DataError(f"{source.name}: {len(source.pool())} frames leave the {split} part empty: add frames, or "
-                            "choose another split")
+            raise DataError(
+                f"{source.name}: {len(source.pool())} frames leave the {split} part empty: add frames, or "
+                "choose another split"
+            )
     return parts
 
 
@@ -189,12 +202,16 @@ def _by_position(source: FrameSource, settings: TumSettings) -> dict[str, list[i
     if len({source.scene(i) for i in range(len(source))}) > 1:
         raise ConfigError(f"{source.name}: positions are those of one recording, the path names several")
     positions = source.positions()
-    parts = {split: [i for i, place in enumerate(positions) if any(place in each for each in ranges)]
-             for split, ranges in wanted.items()}
+    parts = {
+        split: [i for i, place in enumerate(positions) if any(place in each for each in ranges)]
+        for split, ranges in wanted.items()
+    }
     for split, ranges in wanted.items():
         if ranges and not parts[split]:
-            raise DataError(f"{source.name}: the {split} part is empty: no pair stands at positions {texts[split]}, "
-                            f"the recording has {positions[0]} to {positions[-1]}")
+            raise DataError(
+                f"{source.name}: the {split} part is empty: no pair stands at positions {texts[split]}, "
+                f"the recording has {positions[0]} to {positions[-1]}"
+            )
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         both = set(parts[one]) & set(parts[other])
         if both:

@@ -108,8 +108,10 @@ class BadSampleLedger:
             self.met[problem.where] += 1
             self.problems[problem.where] = problem.text
         if self.count > max(self.minimum, self.share * self.drawn):
-            raise DataError(f"too many bad samples: {'; '.join(self.lines(5))}. Mend them, or raise data.bad_share "
-                            f"({self.share:g}) or data.bad_minimum ({self.minimum})")
+            raise DataError(
+                f"too many bad samples: {'; '.join(self.lines(5))}. Mend them, or raise data.bad_share "
+                f"({self.share:g}) or data.bad_minimum ({self.minimum})"
+            )
 
     def lines(self, limit: int = 20) -> list[str]:
         """What was met, the most frequent first; no line where all was good."""

@@ -1,7 +1,7 @@
 """One door to training data: opens the sources of a configuration, splits them and mixes them.
 
-    data = open_training_data({"root": "/data", "sources": [{"kind": "nyu_csv", "path": "nyu_data"}]}, seed=7)
-    sample = data.train[epoch, index]
+data = open_training_data({"root": "/data", "sources": [{"kind": "nyu_csv", "path": "nyu_data"}]}, seed=7)
+sample = data.train[epoch, index]
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class TrainingData:
             parts = [by_name.get(source.name) for by_name in (train, self.validation, self.test)]
             cells = ["-" if part is None else f"{len(part)} of {len(part.scenes())} scenes" for part in parts]
             lines.append(f"{source.name:20}" + "".join(f"{cell:>24}" for cell in cells))
-        shares = ", ".join(f"{part.name} {quota}" for part, quota in zip(self.train.parts, self.train.quotas,
-                                                                        strict=True))
+        shares = ", ".join(
+            f"{part.name} {quota}" for part, quota in zip(self.train.parts, self.train.quotas, strict=True)
+        )
         return [*lines, f"an epoch draws {len(self.train)}: {shares}", *self.notes]
 
 
@@ -99,16 +100,22 @@ def notes_of(source: FrameSource) -> list[str]:
     return [*source.notes, *left_out]
 
 
-def assembled(settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int,
-              notes: list[str]) -> TrainingData:
+def assembled(
+    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int, notes: list[str]
+) -> TrainingData:
     """The data of split sources. DataError where nothing trains or nothing validates."""
     by_split = {split: [(source, found[split]) for source, found in parts if split in found] for split in SPLITS}
     for split in SPLITS[:2]:
         if not by_split[split]:
-            raise DataError(f"no source has a {split} part: every one is empty there; change data.shares or the "
-                            "split of a source")
-    train = Mixture([part for _, part in by_split["train"]], [source.weight for source, _ in by_split["train"]], seed,
-                    settings.epoch_frames)
+            raise DataError(
+                f"no source has a {split} part: every one is empty there; change data.shares or the split of a source"
+            )
+    train = Mixture(
+        [part for _, part in by_split["train"]],
+        [source.weight for source, _ in by_split["train"]],
+        seed,
+        settings.epoch_frames,
+    )
     validation, test = ({part.name: part for _, part in by_split[split]} for split in SPLITS[1:])
     return TrainingData(settings, train, validation, test, notes)
 
@@ -132,14 +139,22 @@ def _open_recording(settings: DataSettings, source: TumSettings) -> FrameSource:
     check_kind(path, isinstance(source, BagSettings))
     options = OpenOptions(source.camera, depth_factor=source.depth_factor, max_difference=source.max_difference)
     if isinstance(source, BagSettings):
-        options = OpenOptions(source.camera, source.colour_topic, source.depth_topic, source.depth_factor,
-                              source.max_difference)
+        options = OpenOptions(
+            source.camera, source.colour_topic, source.depth_topic, source.depth_factor, source.max_difference
+        )
     return RecordingSource(source.name, path, options, source.max_depth)
 
 
 def _open_image_folder(settings: DataSettings, source: ImageFolderSettings) -> FrameSource:
-    return ImageFolder(source.name, settings.file(source.path), source.colour, source.depth, source.depth_factor,
-                       source.camera, source.max_depth)
+    return ImageFolder(
+        source.name,
+        settings.file(source.path),
+        source.colour,
+        source.depth,
+        source.depth_factor,
+        source.camera,
+        source.max_depth,
+    )
 
 
 def _open_kitti(settings: DataSettings, source: KittiSettings) -> FrameSource:

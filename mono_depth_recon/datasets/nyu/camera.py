@@ -16,8 +16,9 @@ from ...errors import DataError
 
 MAX_DEPTH_M = 10.0
 # The colour camera of the toolbox. Its distortion is left out: the published images are undistorted already.
-_COLOUR = PinholeCamera.from_intrinsics(640, 480, 518.85790117450188, 519.46961112127485, 325.58244941119034,
-                                        253.73616633400465)
+_COLOUR = PinholeCamera.from_intrinsics(
+    640, 480, 518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465
+)
 _SEEN = (slice(44, 471), slice(40, 601))  # rows and columns that the depth camera sees
 _SCENE = re.compile(r"(.+_\d{4})[a-z]?(?:_out)?")
 
@@ -38,8 +39,10 @@ def nyu_scene(folder: str) -> str:
 def without_border(depth: Depth) -> Depth:
     """Depth (H, W) that is unknown (NaN) where the depth camera saw nothing and the publisher filled in a guess."""
     height, width = depth.shape
-    rows, columns = (slice(round(part.start * size / full), round(part.stop * size / full))
-                     for part, size, full in zip(_SEEN, (height, width), (480, 640), strict=True))
+    rows, columns = (
+        slice(round(part.start * size / full), round(part.stop * size / full))
+        for part, size, full in zip(_SEEN, (height, width), (480, 640), strict=True)
+    )
     seen = np.full_like(depth, np.nan)
     seen[rows, columns] = depth[rows, columns]
     return seen

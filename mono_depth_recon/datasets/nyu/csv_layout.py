@@ -98,8 +98,10 @@ class NyuCsv(FrameSource):
     def official(self) -> dict[str, list[int]]:
         """Training and test list."""
         if self._trained == len(self):
-            raise DataError(f"{self._pairs[0].list_file.with_name('nyu2_test.csv')} is missing: the official split "
-                            "needs it; copy it, or set split: scene")
+            raise DataError(
+                f"{self._pairs[0].list_file.with_name('nyu2_test.csv')} is missing: the official split "
+                "needs it; copy it, or set split: scene"
+            )
         return {"train": list(range(self._trained)), "test": list(range(self._trained, len(self)))}
 
 
@@ -127,16 +129,20 @@ def _root_of(file: Path, line: int, row: list[str]) -> Path:
     for root in roots:
         if (root / row[0]).is_file():
             return root
-    raise DataError(f"{file}:{line}: names {row[0]}, which is neither in {roots[0]} nor in {roots[1]}: paths count "
-                    "from the folder that holds data/")
+    raise DataError(
+        f"{file}:{line}: names {row[0]}, which is neither in {roots[0]} nor in {roots[1]}: paths count "
+        "from the folder that holds data/"
+    )
 
 
 def _list_file(path: Path, name: str) -> Path:
     candidates = [path / name, path / "data" / name]
     found = next((file for file in candidates if file.is_file()), None)
     if found is None:
-        raise DataError(f"{path}: expected {name} in it or in its folder data, found neither: name the folder of the "
-                        "csv layout of NYU Depth V2")
+        raise DataError(
+            f"{path}: expected {name} in it or in its folder data, found neither: name the folder of the "
+            "csv layout of NYU Depth V2"
+        )
     return found
 
 
@@ -148,6 +154,8 @@ def read_depth_8bit(path: Path) -> Depth:
     if image is None:
         raise DataError(f"{path}: expected an 8-bit PNG, got a file that cannot be decoded")
     if image.dtype != np.uint8 or image.ndim != 2:
-        raise DataError(f"{path}: training depth must be one channel of 8 bits (255 = 10 m), got {image.dtype} of "
-                        f"shape {image.shape}; 16 bits are what the test list names")
+        raise DataError(
+            f"{path}: training depth must be one channel of 8 bits (255 = 10 m), got {image.dtype} of "
+            f"shape {image.shape}; 16 bits are what the test list names"
+        )
     return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(TRAIN_PER_METRE))

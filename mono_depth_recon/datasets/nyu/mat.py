@@ -37,8 +37,9 @@ class NyuMat(FrameSource):
     Raises DataError for a file that is cut short, of another version of MATLAB or of other contents.
     """
 
-    def __init__(self, name: str, path: Path, splits: Path | None = None, depth: str = "filled",
-                 mask_border: bool = False) -> None:
+    def __init__(
+        self, name: str, path: Path, splits: Path | None = None, depth: str = "filled", mask_border: bool = False
+    ) -> None:
         super().__init__(name, MAX_DEPTH_M)
         self.path, self._splits, self._depths = path, splits or path.with_name("splits.mat"), _DEPTHS[depth]
         self._mask_border = mask_border
@@ -82,13 +83,17 @@ class NyuMat(FrameSource):
     def official(self) -> dict[str, list[int]]:
         """Training and test of splits.mat (795 and 654 images). DataError where it does not fit the file."""
         if not self._splits.is_file():
-            raise DataError(f"{self.name}: the official split needs {self._splits}, which is missing: download "
-                            "splits.mat, or set split: scene")
+            raise DataError(
+                f"{self.name}: the official split needs {self._splits}, which is missing: download "
+                "splits.mat, or set split: scene"
+            )
         split = {key: read_indices(self._splits, f"{key}Ndxs", self._count) for key in ("train", "test")}
         both = set(split["train"]) & set(split["test"])
         if both:
-            raise DataError(f"{self._splits}: image {min(both) + 1} and {len(both) - 1} more stand in trainNdxs and in "
-                            "testNdxs: download it again")
+            raise DataError(
+                f"{self._splits}: image {min(both) + 1} and {len(both) - 1} more stand in trainNdxs and in "
+                "testNdxs: download it again"
+            )
         return split
 
 
@@ -117,8 +122,10 @@ def read_indices(path: Path, key: str, count: int) -> list[int]:
         raise DataError(f"{path}: expected {key}, the numbers of images, got none")
     numbers = np.ravel(values).astype(np.int64)
     if numbers.min() < 1 or numbers.max() > count or len(set(numbers.tolist())) < len(numbers):
-        raise DataError(f"{path}: {key} must hold different numbers from 1 to {count}, got {numbers.min()} to "
-                        f"{numbers.max()}: it belongs to another file")
+        raise DataError(
+            f"{path}: {key} must hold different numbers from 1 to {count}, got {numbers.min()} to "
+            f"{numbers.max()}: it belongs to another file"
+        )
     return [int(number) - 1 for number in numbers]
 
 
@@ -157,20 +164,26 @@ def _checked_shapes(file: File, path: Path, depths: str) -> tuple[int, int, int]
     """Number, width and height of the images."""
     missing = [key for key in ("images", depths, "scenes") if key not in file]
     if missing:
-        raise DataError(f"{path}: expected images, {depths} and scenes, as the labelled NYU Depth V2 has them; "
-                        f"missing: {', '.join(missing)}")
+        raise DataError(
+            f"{path}: expected images, {depths} and scenes, as the labelled NYU Depth V2 has them; "
+            f"missing: {', '.join(missing)}"
+        )
     images, depth = file["images"], file[depths]
     shape = images.shape
     if len(shape) != 4 or shape[1] != 3 or images.dtype != np.uint8:
-        raise DataError(f"{path}: images must be uint8 of (N, 3, width, height), as MATLAB writes them, got "
-                        f"{images.dtype} of {shape}")
+        raise DataError(
+            f"{path}: images must be uint8 of (N, 3, width, height), as MATLAB writes them, got "
+            f"{images.dtype} of {shape}"
+        )
     expected = shape[0], *shape[2:]
     if depth.shape != expected or depth.dtype.kind != "f":
-        raise DataError(f"{path}: {depths} must be metres, float of {expected} as the images, got {depth.dtype} of "
-                        f"{depth.shape}")
+        raise DataError(
+            f"{path}: {depths} must be metres, float of {expected} as the images, got {depth.dtype} of {depth.shape}"
+        )
     if file["scenes"].size != shape[0]:
-        raise DataError(f"{path}: scenes must name the scene of each of the {shape[0]} images, got "
-                        f"{file['scenes'].size}")
+        raise DataError(
+            f"{path}: scenes must name the scene of each of the {shape[0]} images, got {file['scenes'].size}"
+        )
     return int(shape[0]), int(shape[2]), int(shape[3])
 
 

@@ -36,8 +36,9 @@ class RoomViewOptions:
 
     def __post_init__(self) -> None:
         if self.min_hfov_deg > self.max_hfov_deg:
-            raise ConfigError(f"min_hfov_deg ({self.min_hfov_deg:g}) must not be above max_hfov_deg "
-                              f"({self.max_hfov_deg:g})")
+            raise ConfigError(
+                f"min_hfov_deg ({self.min_hfov_deg:g}) must not be above max_hfov_deg ({self.max_hfov_deg:g})"
+            )
 
 
 class RoomViews:

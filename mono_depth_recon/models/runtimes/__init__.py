@@ -5,5 +5,13 @@ from .fastest import BOUNDS
 from .onnx_runtime import difference_of_onnx, export_onnx
 from .opening import open_runtime
 
-__all__ = ["BOUNDS", "Batch", "Network", "Runtime", "difference_of_onnx", "export_onnx", "open_runtime",
-           "relative_difference"]
+__all__ = [
+    "BOUNDS",
+    "Batch",
+    "Network",
+    "Runtime",
+    "difference_of_onnx",
+    "export_onnx",
+    "open_runtime",
+    "relative_difference",
+]

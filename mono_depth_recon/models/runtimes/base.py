@@ -17,8 +17,14 @@ from ...errors import ModelError
 
 Batch = NDArray[np.float32]
 
-_EXTRAS = {"openvino": "openvino", "torch": "torch", "onnxruntime": "onnxruntime", "nncf": "int8",
-           "onnx": "onnxruntime", "onnxscript": "onnxruntime"}
+_EXTRAS = {
+    "openvino": "openvino",
+    "torch": "torch",
+    "onnxruntime": "onnxruntime",
+    "nncf": "int8",
+    "onnx": "onnxruntime",
+    "onnxscript": "onnxruntime",
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,10 @@ def installed(library: str) -> bool:
 def require(library: str, what: str) -> None:
     """ModelError that names the extra to install where the library is missing; `what` needs it, for the message."""
     if not installed(library):
-        raise ModelError(f"{what} needs the library {library}, which is not installed: "
-                         f"pip install 'mono_depth_recon[{_EXTRAS[library]}]'")
+        raise ModelError(
+            f"{what} needs the library {library}, which is not installed: "
+            f"pip install 'mono_depth_recon[{_EXTRAS[library]}]'"
+        )
 
 
 def build_module(network: Network, what: str) -> Any:

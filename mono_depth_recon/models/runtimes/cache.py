@@ -57,8 +57,10 @@ def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
         with contextlib.suppress(FileNotFoundError):  # another process tidies at the same time
             _evict(keep=folder)
     except OSError as error:
-        raise ModelError(f"cannot keep a conversion in {folder.parent} ({error.strerror or error}): make room there, "
-                         "or let XDG_CACHE_HOME name a folder that can be written") from error
+        raise ModelError(
+            f"cannot keep a conversion in {folder.parent} ({error.strerror or error}): make room there, "
+            "or let XDG_CACHE_HOME name a folder that can be written"
+        ) from error
     return folder
 
 
@@ -105,8 +107,10 @@ def _is_whole(folder: Path, key: Key) -> bool:
     """Whether the entry is of this key and every file of it is as it was written."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        return bool(record["key"] == dict(key)
-                    and all(_checksum(folder / name) == stated for name, stated in record["files"].items()))
+        return bool(
+            record["key"] == dict(key)
+            and all(_checksum(folder / name) == stated for name, stated in record["files"].items())
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing, cut, or JSON of another form
         return False
 

@@ -17,8 +17,10 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def images_of(folder: str) -> list[Path]:
     """At most 64 image files of `model.calibration`, in order of their names. Raises ModelError."""
     if not folder:
-        raise ModelError("model.precision int8 is calibrated on images: set model.calibration to a folder of some "
-                         "dozen images that are typical of the camera")
+        raise ModelError(
+            "model.precision int8 is calibrated on images: set model.calibration to a folder of some "
+            "dozen images that are typical of the camera"
+        )
     path = Path(folder).expanduser()
     found = sorted(file for file in path.glob("*") if file.suffix.lower() in _ENDINGS)
     if not found:
@@ -44,8 +46,10 @@ def calibration_batches(paths: list[Path], network: Network, shape: tuple[int, .
     for path in paths:
         batch = network.preprocess(_cut(_read(path), shape[3] / shape[2]))
         if batch.shape[1:] != shape[1:]:
-            raise ModelError(f"{network.name} sees {path} as {batch.shape[3]}x{batch.shape[2]}, but is to run at "
-                             f"{shape[3]}x{shape[2]}: give model.calibration images of the camera's size")
+            raise ModelError(
+                f"{network.name} sees {path} as {batch.shape[3]}x{batch.shape[2]}, but is to run at "
+                f"{shape[3]}x{shape[2]}: give model.calibration images of the camera's size"
+            )
         batches.append(np.repeat(batch, shape[0], axis=0))
     return batches
 
@@ -64,4 +68,4 @@ def _cut(rgb: Rgb, aspect: float) -> Rgb:
     rows, columns = rgb.shape[:2]
     width, height = min(columns, round(rows * aspect)), min(rows, round(columns / aspect))
     top, left = (rows - height) // 2, (columns - width) // 2
-    return rgb[top:top + height, left:left + width]
+    return rgb[top : top + height, left : left + width]

@@ -43,12 +43,17 @@ class CudaRuntime:
         try:
             module = module.to("cuda", memory_format=torch.channels_last)
         except torch.cuda.OutOfMemoryError as error:
-            raise ModelError(f"{network.name} does not fit into the GPU: {_missing(error)}; choose a smaller model, or "
-                             "set model.device to cpu") from error
+            raise ModelError(
+                f"{network.name} does not fit into the GPU: {_missing(error)}; choose a smaller model, or "
+                "set model.device to cpu"
+            ) from error
         self._module = module
         self._forward = forward_of(module, "cuda", self._precision, settings.compile)
-        marks = [self._precision, *(["compiled"] if settings.compile else []),
-                 *(["graphs"] if settings.cuda_graphs else [])]
+        marks = [
+            self._precision,
+            *(["compiled"] if settings.compile else []),
+            *(["graphs"] if settings.cuda_graphs else []),
+        ]
         self.device = f"torch {torch.cuda.get_device_name()} {' '.join(marks)}"
         if (example := example_batch(network)) is not None:
             self.run(example)
@@ -66,8 +71,10 @@ class CudaRuntime:
         except torch.cuda.OutOfMemoryError as error:
             missing = _missing(error)
         self.release_memory()
-        raise ModelError(f"{self._network.name} on batches of shape {batch.shape} in {self._precision} does not fit "
-                         f"into the GPU: {missing}; {self._smaller(batch.shape)}")
+        raise ModelError(
+            f"{self._network.name} on batches of shape {batch.shape} in {self._precision} does not fit "
+            f"into the GPU: {missing}; {self._smaller(batch.shape)}"
+        )
 
     def release_memory(self) -> None:
         """Forgets buffers and graphs; the next run makes them again."""
@@ -118,8 +125,10 @@ class _Slot:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:  # an operation that waits for the GPU cannot be recorded
-            raise ModelError("this model cannot be recorded as a CUDA graph "
-                             f"({str(error).splitlines()[0]}): set model.cuda_graphs to false") from error
+            raise ModelError(
+                "this model cannot be recorded as a CUDA graph "
+                f"({str(error).splitlines()[0]}): set model.cuda_graphs to false"
+            ) from error
         self._graph = recorded
 
     def run(self, batch: Batch) -> Batch:

@@ -43,19 +43,35 @@ def fastest(network: Network, settings: ModelConfig, threads: int, names: Sequen
         rows = _measure(network, settings, threads, present, open_named, example, BOUNDS[precision])
         (folder / _FILE).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
-    key = {"what": "fastest", "identity": network.identity, "shape": str(example.shape), "precision": precision,
-           "compile": str(settings.compile), "threads": str(threads), "machine": f"{cpu_name()} x{os.cpu_count()}",
-           "versions": versions("openvino", "onnxruntime", "torch", "transformers"), "runs": str(_RUNS)}
+    key = {
+        "what": "fastest",
+        "identity": network.identity,
+        "shape": str(example.shape),
+        "precision": precision,
+        "compile": str(settings.compile),
+        "threads": str(threads),
+        "machine": f"{cpu_name()} x{os.cpu_count()}",
+        "versions": versions("openvino", "onnxruntime", "torch", "transformers"),
+        "runs": str(_RUNS),
+    }
     rows = json.loads((cached(f"{network.name}-auto", key, build) / _FILE).read_text(encoding="utf-8"))
     runtime = open_named(rows[0]["runtime"], network, settings, threads)
-    others = ", ".join(f"{row['runtime']} {row['ms']:.0f}" if "ms" in row else f"{row['runtime']} left out"
-                       for row in rows)
+    others = ", ".join(
+        f"{row['runtime']} {row['ms']:.0f}" if "ms" in row else f"{row['runtime']} left out" for row in rows
+    )
     runtime.device = f"{runtime.device} (auto, ms: {others})"
     return runtime
 
 
-def _measure(network: Network, settings: ModelConfig, threads: int, names: Sequence[str], open_named: Open,
-             example: Batch, bound: float) -> list[dict[str, Any]]:
+def _measure(
+    network: Network,
+    settings: ModelConfig,
+    threads: int,
+    names: Sequence[str],
+    open_named: Open,
+    example: Batch,
+    bound: float,
+) -> list[dict[str, Any]]:
     """One row per runtime, those within the bound first, by time; the others say their `reason`."""
     plain = dataclasses.replace(settings, precision="f32", compile=False)
     expected = open_named("torch", network, plain, threads).run(example)
@@ -70,16 +86,21 @@ def _measure(network: Network, settings: ModelConfig, threads: int, names: Seque
             _log.warning("model.runtime auto leaves out %s: %s", name, rows[-1]["reason"])
     rows.sort(key=lambda row: ("reason" in row, row.get("ms", 0.0)))
     if "reason" in rows[0]:
-        raise ModelError(f"no runtime runs {network.name} as asked for ({rows[0]['reason']}): "
-                         "set model.runtime to torch and model.precision to f32")
+        raise ModelError(
+            f"no runtime runs {network.name} as asked for ({rows[0]['reason']}): "
+            "set model.runtime to torch and model.precision to f32"
+        )
     return rows
 
 
 def _row(name: str, runtime: Runtime, example: Batch, expected: Batch, bound: float) -> dict[str, Any]:
     difference = relative_difference(runtime.run(example), expected)
     if not difference <= bound:
-        return {"runtime": name, "difference": difference,
-                "reason": f"its output differs from float32 torch by {difference:.2g}, {bound:g} is allowed"}
+        return {
+            "runtime": name,
+            "difference": difference,
+            "reason": f"its output differs from float32 torch by {difference:.2g}, {bound:g} is allowed",
+        }
     times = []
     for _ in range(_RUNS):
         start = time.perf_counter()

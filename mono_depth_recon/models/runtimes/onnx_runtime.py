@@ -41,11 +41,16 @@ class OnnxRuntime:
     def __init__(self, network: Network, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
         import onnxruntime
 
-        gpu = [] if device == "cpu" else [name for name in _GPU_PROVIDERS
-                                          if name in onnxruntime.get_available_providers()]
+        gpu = (
+            []
+            if device == "cpu"
+            else [name for name in _GPU_PROVIDERS if name in onnxruntime.get_available_providers()]
+        )
         if device == "cuda" and not gpu:
-            raise ModelError("model.device cuda: this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu "
-                             "in place of onnxruntime, or set model.device to cpu")
+            raise ModelError(
+                "model.device cuda: this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu "
+                "in place of onnxruntime, or set model.device to cpu"
+            )
         self._must_be_gpu = device == "cuda"
         self._precision = precision if precision != "auto" else "f16" if gpu else "f32"
         if self._precision == "f16" and not gpu:
@@ -70,8 +75,10 @@ class OnnxRuntime:
         try:
             output = session.run(None, {session.get_inputs()[0].name: batch})[0]
         except (errors.InvalidArgument, errors.Fail, errors.RuntimeException) as error:
-            raise ModelError(f"{self._network.name} cannot take a batch of shape {batch.shape} on {self.device} "
-                             f"({last_line(error)}): set model.runtime to torch") from error
+            raise ModelError(
+                f"{self._network.name} cannot take a batch of shape {batch.shape} on {self.device} "
+                f"({last_line(error)}): set model.runtime to torch"
+            ) from error
         return np.asarray(output, np.float32)
 
     def release_memory(self) -> None:
@@ -88,10 +95,19 @@ class OnnxRuntime:
         return session
 
     def _exported(self, shape: tuple[int, ...]) -> Path:
-        key = {"what": "onnx", "identity": self._network.identity, "shape": str(shape), "precision": self._precision,
-               "versions": versions("onnxruntime", "torch", "onnxscript", "transformers"), "opset": str(OPSET)}
-        folder = cached(f"{self._network.name}-onnx-{self._precision}", key,
-                        lambda folder: export_onnx(self._network, shape, folder / "model.onnx", self._precision))
+        key = {
+            "what": "onnx",
+            "identity": self._network.identity,
+            "shape": str(shape),
+            "precision": self._precision,
+            "versions": versions("onnxruntime", "torch", "onnxscript", "transformers"),
+            "opset": str(OPSET),
+        }
+        folder = cached(
+            f"{self._network.name}-onnx-{self._precision}",
+            key,
+            lambda folder: export_onnx(self._network, shape, folder / "model.onnx", self._precision),
+        )
         return folder / "model.onnx"
 
     def _provider(self, name: str) -> tuple[str, dict[str, str]]:
@@ -99,8 +115,11 @@ class OnnxRuntime:
             return name, {}
         key = {"what": "tensorrt", "identity": self._network.identity, "versions": versions("onnxruntime-gpu")}
         engines = cached(f"{self._network.name}-tensorrt", key, lambda _: None) / "engines"
-        return name, {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(engines),
-                      "trt_fp16_enable": str(int(self._precision == "f16"))}
+        return name, {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(engines),
+            "trt_fp16_enable": str(int(self._precision == "f16")),
+        }
 
     def _opened(self, path: Path) -> Any:
         import onnxruntime
@@ -109,12 +128,15 @@ class OnnxRuntime:
         try:
             session = onnxruntime.InferenceSession(path, self._options, providers=self._providers)
         except (errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail) as error:
-            raise ModelError(f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
-                             ) from error
+            raise ModelError(
+                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
+            ) from error
         used = session.get_providers()[0].removesuffix("ExecutionProvider")
         if self._must_be_gpu and used == "CPU":
-            raise ModelError("model.device cuda: ONNX Runtime cannot load its CUDA provider (its log says why): "
-                             "install the CUDA libraries that it names, or set model.device to cpu")
+            raise ModelError(
+                "model.device cuda: ONNX Runtime cannot load its CUDA provider (its log says why): "
+                "install the CUDA libraries that it names, or set model.device to cpu"
+            )
         self.device = f"onnxruntime {used} {self._precision}"
         return session
 
@@ -128,8 +150,9 @@ def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision:
     write_onnx(_half(module) if precision == "f16" else module, shape, path, network.name)
 
 
-def write_onnx(module: Any, shape: tuple[int, ...], path: Path, name: str, free: Mapping[int, Any] | None = None
-               ) -> None:
+def write_onnx(
+    module: Any, shape: tuple[int, ...], path: Path, name: str, free: Mapping[int, Any] | None = None
+) -> None:
     """Writes a torch module in eval mode as ONNX: input `image` of `shape`, output `depth`.
 
     `free` are the dimensions of the image that the file leaves open, as torch.export's. Weights over 2 GB lie beside
@@ -145,12 +168,20 @@ def write_onnx(module: Any, shape: tuple[int, ...], path: Path, name: str, free:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's notes on its own code
-            program = torch.onnx.export(module, (torch.zeros(shape),), dynamo=True, opset_version=OPSET, verbose=False,
-                                        input_names=["image"], output_names=["depth"],
-                                        dynamic_shapes={"image": dict(free)} if free else None)
+            program = torch.onnx.export(
+                module,
+                (torch.zeros(shape),),
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=["image"],
+                output_names=["depth"],
+                dynamic_shapes={"image": dict(free)} if free else None,
+            )
     except torch.onnx.OnnxExporterError as error:
-        raise ModelError(f"torch cannot export {name} to ONNX ({last_line(error)}): set model.runtime to torch"
-                         ) from error
+        raise ModelError(
+            f"torch cannot export {name} to ONNX ({last_line(error)}): set model.runtime to torch"
+        ) from error
     _forget_sources(program.model)
     program.save(path, external_data=size > _ONE_FILE_BYTES)
 

@@ -66,8 +66,10 @@ def _check(network: Network, settings: ModelConfig) -> None:
     """ModelError where the settings ask for what no runtime, or not this one, can do with the network."""
     runtime, precision = settings.runtime, settings.precision
     if network.stochastic and runtime not in ("auto", "torch"):
-        raise ModelError(f"{network.name} draws random numbers (model.uncertainty mc_dropout), which {runtime} would "
-                         "freeze: set model.runtime to torch")
+        raise ModelError(
+            f"{network.name} draws random numbers (model.uncertainty mc_dropout), which {runtime} would "
+            "freeze: set model.runtime to torch"
+        )
     if runtime == "openvino" and settings.device == "cuda":
         raise ModelError("model.runtime openvino runs on the CPU: set model.device to cpu, or model.runtime to torch")
     able = [name for name in _PRECISIONS if precision == "auto" or precision in _precisions(name, settings.device)]
@@ -76,8 +78,10 @@ def _check(network: Network, settings: ModelConfig) -> None:
     if not able or runtime not in ("auto", *able):
         where = "" if settings.device == "auto" else f" on {settings.device}"
         instead = f"set model.runtime to {' or '.join(able)}, or " if able else ""
-        raise ModelError(f"model.precision {precision}{where} is not possible on model.runtime {runtime}: {instead}"
-                         "set model.precision to auto")
+        raise ModelError(
+            f"model.precision {precision}{where} is not possible on model.runtime {runtime}: {instead}"
+            "set model.precision to auto"
+        )
 
 
 def _precisions(runtime: str, device: str) -> tuple[str, ...]:
@@ -90,8 +94,10 @@ def _without_missing_copy(network: Network) -> Network:
     if network.onnx is None or network.onnx.is_file():
         return network
     if not network.weights.exists():
-        raise ModelError(f"{network.name} has no weights: put {network.onnx.name} or {network.weights.name} into "
-                         f"{network.weights.parent}")
+        raise ModelError(
+            f"{network.name} has no weights: put {network.onnx.name} or {network.weights.name} into "
+            f"{network.weights.parent}"
+        )
     return dataclasses.replace(network, onnx=None)
 
 
@@ -119,8 +125,10 @@ def _on_gpu(settings: ModelConfig) -> bool:
 
     usable = cuda_is_usable()
     if settings.device == "cuda" and not usable:
-        raise ModelError("model.device cuda: torch finds no CUDA GPU here: install the driver and a torch with CUDA, "
-                         "or set model.device to cpu")
+        raise ModelError(
+            "model.device cuda: torch finds no CUDA GPU here: install the driver and a torch with CUDA, "
+            "or set model.device to cpu"
+        )
     return usable
 
 

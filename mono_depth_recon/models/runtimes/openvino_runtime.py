@@ -38,8 +38,10 @@ class OpenVinoRuntime:
         self._compiled: dict[tuple[int, ...], Any] = {}
         self.device = f"openvino CPU {precision}"
         if precision == "bf16" and not self._has_bf16():
-            raise ModelError("model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
-                             "set model.precision to f32")
+            raise ModelError(
+                "model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
+                "set model.precision to f32"
+            )
         if network.onnx is not None and precision != "int8":
             self._read(network.onnx)
         elif (example := example_batch(network)) is not None:
@@ -86,8 +88,12 @@ class OpenVinoRuntime:
 
             openvino.save_model(convert(self._network, shape), folder / _IR, compress_to_fp16=False)
 
-        key = {"what": "openvino", "identity": self._network.identity, "shape": str(shape),
-               "versions": versions("openvino", "torch", "transformers")}
+        key = {
+            "what": "openvino",
+            "identity": self._network.identity,
+            "shape": str(shape),
+            "versions": versions("openvino", "torch", "transformers"),
+        }
         return cached(f"{self._network.name}-openvino-f32", key, build) / _IR
 
     def _quantised(self, shape: tuple[int, ...]) -> Path:
@@ -101,9 +107,14 @@ class OpenVinoRuntime:
             batches = calibration_batches(images, self._network, shape)
             openvino.save_model(quantise(model, batches), folder / _IR, compress_to_fp16=False)
 
-        key = {"what": "openvino int8", "identity": self._network.identity, "shape": str(shape),
-               "images": files_key(images), "preset": "mixed",
-               "versions": versions("openvino", "nncf", "torch", "transformers")}
+        key = {
+            "what": "openvino int8",
+            "identity": self._network.identity,
+            "shape": str(shape),
+            "images": files_key(images),
+            "preset": "mixed",
+            "versions": versions("openvino", "nncf", "torch", "transformers"),
+        }
         return cached(f"{self._network.name}-openvino-int8", key, build) / _IR
 
     def _has_bf16(self) -> bool:
@@ -139,10 +150,17 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracing fixes the shape, on purpose
             return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
-    except (RuntimeError, frontend.OpConversionFailure, frontend.OpValidationFailure, frontend.NotImplementedFailure,
-            frontend.GeneralFailure) as error:
-        raise ModelError(f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
-                         "set model.runtime to torch") from error
+    except (
+        RuntimeError,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+        frontend.NotImplementedFailure,
+        frontend.GeneralFailure,
+    ) as error:
+        raise ModelError(
+            f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
+            "set model.runtime to torch"
+        ) from error
 
 
 def quantise(model: Any, batches: list[Batch]) -> Any:
@@ -153,9 +171,13 @@ def quantise(model: Any, batches: list[Batch]) -> Any:
     import nncf
 
     transformer = any(operation.get_type_name() == "Softmax" for operation in model.get_ops())
-    return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches),
-                         preset=nncf.QuantizationPreset.MIXED,
-                         model_type=nncf.ModelType.TRANSFORMER if transformer else None)
+    return nncf.quantize(
+        model,
+        nncf.Dataset(batches),
+        subset_size=len(batches),
+        preset=nncf.QuantizationPreset.MIXED,
+        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+    )
 
 
 def _is_one_image(ports: Any, channels: int) -> bool:

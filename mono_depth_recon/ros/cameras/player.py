@@ -50,8 +50,9 @@ class CameraTopics:
     and so is /tf, where tf2_msgs is installed.
     """
 
-    def __init__(self, node: Node, frame_id: str, reference_encoding: str, clock: bool = False,
-                 world_frame: str = WORLD_FRAME) -> None:
+    def __init__(
+        self, node: Node, frame_id: str, reference_encoding: str, clock: bool = False, world_frame: str = WORLD_FRAME
+    ) -> None:
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._frame_id, self._world_frame, self._encoding = frame_id, world_frame, reference_encoding
         self.image = node.create_publisher(Image, "image", qos)
@@ -115,8 +116,9 @@ class Player:
     would miss what the publisher's short history no longer holds.
     """
 
-    def __init__(self, node: Node, topics: CameraTopics, rate: float = 1.0, original_stamps: bool = False,
-                 first_s: float = 0.0) -> None:
+    def __init__(
+        self, node: Node, topics: CameraTopics, rate: float = 1.0, original_stamps: bool = False, first_s: float = 0.0
+    ) -> None:
         self._node, self._topics, self._rate, self._original = node, topics, rate, original_stamps
         self._first_s = first_s
         self._begin: float | None = None  # time.monotonic of at = 0

@@ -89,8 +89,14 @@ def open_recording(settings: ReplaySettings) -> Recording:
     """The recording that the settings name. Raises DataError, CalibrationError or ConfigError."""
     if not settings.path:
         raise ConfigError("path must name a TUM RGB-D folder, its .tgz or a bag, got nothing: replay PATH")
-    options = OpenOptions(camera=settings.camera, colour_topic=settings.colour_topic, depth_topic=settings.depth_topic,
-                          depth_factor=settings.depth_factor, poses=settings.poses, need_depth=False)
+    options = OpenOptions(
+        camera=settings.camera,
+        colour_topic=settings.colour_topic,
+        depth_topic=settings.depth_topic,
+        depth_factor=settings.depth_factor,
+        poses=settings.poses,
+        need_depth=False,
+    )
     return open_dataset(Path(settings.path), options)
 
 

@@ -50,8 +50,10 @@ _SHOWN_POINTS = 200_000
 _WAITING = 4  # frames, while the map is shown or a pose is late
 _VISUAL_FRAME = "visual_odom"
 _VISUAL = "RGB-D odometry on the predicted depth, which drifts"
-_OWN_POSES = (f"fusion: poses come from {_VISUAL}, in the frame '{_VISUAL_FRAME}'; for better ones set "
-              "fusion.world_frame (TF) or fusion.poses (a topic)")
+_OWN_POSES = (
+    f"fusion: poses come from {_VISUAL}, in the frame '{_VISUAL_FRAME}'; for better ones set "
+    "fusion.world_frame (TF) or fusion.poses (a topic)"
+)
 
 
 @dataclass
@@ -93,8 +95,13 @@ class Mapping:
     `failed(error)` hears of a bug in its thread.
     """
 
-    def __init__(self, node: LifecycleNode, publications: Publications, config: Callable[[], Config],
-                 failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        publications: Publications,
+        config: Callable[[], Config],
+        failed: Callable[[BaseException], None],
+    ) -> None:
         self._node, self._publications, self._config, self._failed = node, publications, config, failed
         self._complaints = Complaints(node)
         self._worker: MapWorker | None = None
@@ -178,8 +185,9 @@ class Mapping:
     def _begin(self, config: Config) -> None:
         settings = config.fusion
         if settings.world_frame or settings.poses:
-            self._poses = Poses(self._node, settings, config.qos.subscribe,
-                                lambda text: self._complaints.warn(text, "pose"))
+            self._poses = Poses(
+                self._node, settings, config.qos.subscribe, lambda text: self._complaints.warn(text, "pose")
+            )
             self._node.get_logger().info(f"fusion: poses come from {self._poses.text}")
         else:
             self._complaints.remark(_OWN_POSES)

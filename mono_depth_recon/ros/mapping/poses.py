@@ -22,10 +22,15 @@ from ..subscriptions import AdaptiveSubscription
 from ..tf_messages import tf_message_type, tf_qos
 from .transform_tree import NotYet, TransformTree, without_child
 
-NO_TF = ("TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
-         "poses in fusion.poses")
-_TYPES: dict[str, type[Any]] = {"nav_msgs/msg/Odometry": Odometry, "geometry_msgs/msg/PoseStamped": PoseStamped,
-                                "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped}
+NO_TF = (
+    "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
+    "poses in fusion.poses"
+)
+_TYPES: dict[str, type[Any]] = {
+    "nav_msgs/msg/Odometry": Odometry,
+    "geometry_msgs/msg/PoseStamped": PoseStamped,
+    "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
+}
 _CAMERA = "(camera)"  # the camera's frame in the tree where a topic tells its pose without a name for it
 _PATIENCE_S = 1.0  # a small message beside images of its own process may be lost at first and come with the next
 _LOOK_S = 0.5
@@ -47,9 +52,16 @@ class Poses:
         message = tf_message_type()
         if message is None and not self._topic:
             raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
-        self._tf = [] if message is None else [
-            node.create_subscription(message, topic, lambda msg, fixed=fixed: self._on_tf(msg, fixed), tf_qos(fixed))
-            for topic, fixed in (("/tf", False), ("/tf_static", True))]
+        self._tf = (
+            []
+            if message is None
+            else [
+                node.create_subscription(
+                    message, topic, lambda msg, fixed=fixed: self._on_tf(msg, fixed), tf_qos(fixed)
+                )
+                for topic, fixed in (("/tf", False), ("/tf_static", True))
+            ]
+        )
         self._subscription: AdaptiveSubscription | None = None
         self._looking = node.create_timer(_LOOK_S, self._look) if self._topic else None
         self._other_type = ""
@@ -120,8 +132,9 @@ class Poses:
         kinds = [_TYPES[offer.topic_type] for offer in offers if offer.topic_type in _TYPES]
         self._other_type = offers[0].topic_type if offers and not kinds else ""
         if kinds and self._subscription is None:
-            self._subscription = AdaptiveSubscription(self._node, kinds[0], self._topic, self._on_pose,
-                                                      self._reliability, 50)
+            self._subscription = AdaptiveSubscription(
+                self._node, kinds[0], self._topic, self._on_pose, self._reliability, 50
+            )
 
     def _on_pose(self, msg: Any) -> None:
         transform = transform_of_odometry(msg, _CAMERA)

@@ -75,14 +75,19 @@ class TransformTree:
         for name in (world, camera):
             if name not in known:
                 listed = ", ".join(known[:_SHOWN_FRAMES]) + (", ..." if len(known) > _SHOWN_FRAMES else "")
-                raise DataError(f"no transform tells of the frame '{name}', only of {listed}" if known else
-                                f"no transform tells of the frame '{name}': none has come yet")
+                raise DataError(
+                    f"no transform tells of the frame '{name}', only of {listed}"
+                    if known
+                    else f"no transform tells of the frame '{name}': none has come yet"
+                )
         common = next((name for name in up if name in down), None)
         if common is None:
-            raise DataError(f"no transforms lead from '{world}' to '{camera}': '{world}' is below '{down[-1]}', "
-                            f"'{camera}' below '{up[-1]}'")
-        T_common_camera = self._product(up[:up.index(common)], stamp)
-        T_common_world = self._product(down[:down.index(common)], stamp)
+            raise DataError(
+                f"no transforms lead from '{world}' to '{camera}': '{world}' is below '{down[-1]}', "
+                f"'{camera}' below '{up[-1]}'"
+            )
+        T_common_camera = self._product(up[: up.index(common)], stamp)
+        T_common_world = self._product(down[: down.index(common)], stamp)
         return np.linalg.inv(T_common_world) @ T_common_camera
 
     def _product(self, line: Iterable[str], stamp: float) -> Matrix:
@@ -104,8 +109,9 @@ class TransformTree:
             return pose
         if buffer.newest < stamp:
             raise NotYet(f"the last pose of {name} is {stamp - buffer.newest:.2f} s older than the image")
-        raise DataError(f"the poses of {name} have a gap of more than {self._max_gap_s:g} s at the image's stamp, or "
-                        "begin after it")
+        raise DataError(
+            f"the poses of {name} have a gap of more than {self._max_gap_s:g} s at the image's stamp, or begin after it"
+        )
 
     def _line(self, frame: str) -> list[str]:
         """A frame, its parent, and so on to the topmost."""
@@ -126,8 +132,10 @@ def _matrix(transform: Transform) -> Matrix:
     numbers = np.asarray(transform.numbers, np.float64)
     length = float(np.linalg.norm(numbers[3:]))
     if not (np.isfinite(numbers).all() and abs(length - 1) < _UNIT):
-        raise DataError(f"the pose of '{transform.child}' in '{transform.parent}' must be finite numbers and a unit "
-                        f"quaternion, got {np.array2string(numbers, precision=3)}")
+        raise DataError(
+            f"the pose of '{transform.child}' in '{transform.parent}' must be finite numbers and a unit "
+            f"quaternion, got {np.array2string(numbers, precision=3)}"
+        )
     return pose_matrix(numbers[:3], numbers[3:] / length)
 
 

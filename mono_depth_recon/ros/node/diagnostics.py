@@ -10,8 +10,15 @@ from ..frame_worker import FrameStats
 from ..mapping.mapping import MapFigures
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
-_KEYS = {FUSED: "integrated", STILL: "standing_still", JUMP: "rejected_by_pose_jump", BAD_POSE: "rejected_by_pose",
-         SCALE_JUMP: "rejected_by_scale_jump", MISFIT: "rejected_by_misfit", NO_DEPTH: "without_depth"}
+_KEYS = {
+    FUSED: "integrated",
+    STILL: "standing_still",
+    JUMP: "rejected_by_pose_jump",
+    BAD_POSE: "rejected_by_pose",
+    SCALE_JUMP: "rejected_by_scale_jump",
+    MISFIT: "rejected_by_misfit",
+    NO_DEPTH: "without_depth",
+}
 
 
 class Diagnosis:
@@ -23,7 +30,12 @@ class Diagnosis:
         self._map_seen = (0, 0)
 
     def report(
-        self, stats: FrameStats, stamp: Time, idle: str, scale_source: str = "", map_: MapFigures | None = None,
+        self,
+        stats: FrameStats,
+        stamp: Time,
+        idle: str,
+        scale_source: str = "",
+        map_: MapFigures | None = None,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
         """One status, one of the map and one of the evaluation where there are such.

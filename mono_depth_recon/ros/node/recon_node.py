@@ -202,7 +202,11 @@ class ReconNode(LifecycleNode):
         source = self.config.scale.source if self._line.relative else ""
         mapping = self._configured.mapping
         report = self._configured.diagnosis.report(
-            self._stats, stamp, self._line.idle_reason(), source, mapping.figures if mapping.running else None,
+            self._stats,
+            stamp,
+            self._line.idle_reason(),
+            source,
+            mapping.figures if mapping.running else None,
             self._line.evaluation,
         )
         self._diagnostics.publish(report)

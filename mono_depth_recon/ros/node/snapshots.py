@@ -27,8 +27,12 @@ class SnapshotServices:
     """
 
     def __init__(
-        self, node: LifecycleNode, publications: Publications, newest: NewestFrame, mapping: Mapping,
-        config: Callable[[], Config]
+        self,
+        node: LifecycleNode,
+        publications: Publications,
+        newest: NewestFrame,
+        mapping: Mapping,
+        config: Callable[[], Config],
     ) -> None:
         self._publications, self._newest, self._mapping, self._config = publications, newest, mapping, config
         self._worker = SnapshotWorker()

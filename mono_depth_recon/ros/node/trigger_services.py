@@ -25,8 +25,10 @@ class TriggerServices:
         self._node = node
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
         alone = MutuallyExclusiveCallbackGroup()  # in the node's own group a waiting coroutine would hold up all else
-        self._services = [node.create_service(Trigger, name, self._answer(make), callback_group=alone)
-                          for name, make in services.items()]
+        self._services = [
+            node.create_service(Trigger, name, self._answer(make), callback_group=alone)
+            for name, make in services.items()
+        ]
 
     def close(self) -> None:
         """Ends the services, after the one that runs."""

@@ -33,19 +33,34 @@ def mapping(pairs: int, seconds: float) -> Iterator[Row]:
         raise DataError("no frame came out: see whether this machine is overloaded")
     ratio = median(b["node_p50_ms"] / a["node_p50_ms"] for a, b in zip(off, on, strict=True))
     plain, fusing = (median(turn["node_p50_ms"] for turn in turns) for turns in (off, on))
-    yield Row("image to cloud within the node with fusion, p50 by that without", ratio, "x", 1.1,
-              f"{plain:.1f} ms without, {fusing:.1f} ms with; median of {pairs} pairs")
+    yield Row(
+        "image to cloud within the node with fusion, p50 by that without",
+        ratio,
+        "x",
+        1.1,
+        f"{plain:.1f} ms without, {fusing:.1f} ms with; median of {pairs} pairs",
+    )
     for quantile in ("p50", "p95"):
         key = f"latency_{quantile}_ms"
         ratio = median(b["frames"][key] / a["frames"][key] for a, b in zip(off, on, strict=True))
         plain, fusing = (median(turn["frames"][key] for turn in turns) for turns in (off, on))
-        yield Row(f"colour to cloud with fusion, {quantile} by that without", ratio, "x", None,
-                  f"{plain:.1f} ms without, {fusing:.1f} ms with; median of {pairs} pairs")
+        yield Row(
+            f"colour to cloud with fusion, {quantile} by that without",
+            ratio,
+            "x",
+            None,
+            f"{plain:.1f} ms without, {fusing:.1f} ms with; median of {pairs} pairs",
+        )
     fused = sum(turn["map"]["frames_integrated"] for turn in on)
     rate = fused / sum(turn["map"]["seconds"] for turn in on)
     frames = sum(turn["frames"]["rate_in_hz"] for turn in on) / len(on)
-    yield Row("frames of the camera that are not fused", 100 * max(0.0, 1 - rate / frames), "%", 5.0,
-              f"{rate:.1f} of {frames:.1f} a second")
+    yield Row(
+        "frames of the camera that are not fused",
+        100 * max(0.0, 1 - rate / frames),
+        "%",
+        5.0,
+        f"{rate:.1f} of {frames:.1f} a second",
+    )
     last = on[-1]["map"]
     yield Row("memory of the map's process", last["memory_mib"], "MiB", None, f"{last['blocks']} blocks")
 
@@ -62,8 +77,9 @@ def _measured(stage: Path, off_first: bool, seconds: float) -> list[dict[str, An
             order = "--off-first" if off_first else "--no-off-first"
             flags = ["--output", str(output), "--seconds", f"{seconds:g}", order]
             probe = children.start("probe", f"{_MODULES}.mapping_probe", flags)
-            children.watch(lambda: probe.exit_status == 0, "the measurement to end",
-                           _START_S + 2 * (seconds + _SETTLE_S), probe)
+            children.watch(
+                lambda: probe.exit_status == 0, "the measurement to end", _START_S + 2 * (seconds + _SETTLE_S), probe
+            )
         turns: list[dict[str, Any]] = json.loads(output.read_text(encoding="utf-8"))
     return turns
 

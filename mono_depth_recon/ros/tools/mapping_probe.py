@@ -63,13 +63,19 @@ class MappingProbe:
         before, begin = self._figures(fusing), time.monotonic()
         time.sleep(seconds)
         after, end = self._figures(fusing), time.monotonic()
-        result: dict[str, Any] = {"fusing": fusing, "frames": asdict(self._log.measure(begin, begin + seconds)),
-                                  "node_p50_ms": float(after[self._target]["latency_p50_ms"])}
+        result: dict[str, Any] = {
+            "fusing": fusing,
+            "frames": asdict(self._log.measure(begin, begin + seconds)),
+            "node_p50_ms": float(after[self._target]["latency_p50_ms"]),
+        }
         if fusing:
             was, now = (said[self._map] for said in (before, after))
             counts = {name: int(now[name]) - int(was[name]) for name in _COUNTS}
-            result["map"] = counts | {"seconds": end - begin, "memory_mib": float(now["memory_mib"]),
-                                      "blocks": int(now["blocks"])}
+            result["map"] = counts | {
+                "seconds": end - begin,
+                "memory_mib": float(now["memory_mib"]),
+                "blocks": int(now["blocks"]),
+            }
         return result
 
     @property
@@ -81,7 +87,8 @@ class MappingProbe:
             raise DataError(f"expected the service {self._parameters.srv_name}: is {self._target} running?")
         done = threading.Event()
         future = self._parameters.call_async(
-            SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
+            SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        )
         future.add_done_callback(lambda _: done.set())
         if not done.wait(_WAIT_S):
             raise DataError(f"{self._parameters.srv_name} did not answer within {_WAIT_S:g} s")
@@ -98,8 +105,10 @@ class MappingProbe:
                 return self._reports > last and fusing == (self._map in self._said)
 
             if not self._changed.wait_for(came, _WAIT_S):
-                raise DataError(f"no diagnostics {'of a map' if fusing else 'without a map'} within {_WAIT_S:g} s: "
-                                f"is {self._target} running, and fusion.enabled {str(fusing).lower()}?")
+                raise DataError(
+                    f"no diagnostics {'of a map' if fusing else 'without a map'} within {_WAIT_S:g} s: "
+                    f"is {self._target} running, and fusion.enabled {str(fusing).lower()}?"
+                )
             return self._said
 
     def _on_image(self, msg: Image) -> None:
@@ -110,8 +119,9 @@ class MappingProbe:
         self._log.add_output(stamp, time.monotonic(), age=time.time() - stamp / 1e9)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        said = {status.name.removeprefix("/"): {pair.key: pair.value for pair in status.values}
-                for status in msg.status}
+        said = {
+            status.name.removeprefix("/"): {pair.key: pair.value for pair in status.values} for status in msg.status
+        }
         if self._target in said:
             with self._changed:
                 self._said, self._reports = said, self._reports + 1

@@ -45,8 +45,9 @@ _AS_SHARP = 0.97
 _ATTEMPTS = 5  # a busy node meshes the newest image, and drops that very image before it comes out
 _MARKER_S = 10.0  # the marker may come after the service's reply
 _LAST_FRAMES_S = 0.5  # after a measurement: for what is still on its way
-_UNKNOWN_FRAME = "no marker came on {topic} within {seconds:g} s, so the frame of the mesh is unknown: see " \
-                 "mesh.marker_triangles"
+_UNKNOWN_FRAME = (
+    "no marker came on {topic} within {seconds:g} s, so the frame of the mesh is unknown: see mesh.marker_triangles"
+)
 _OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: let the node keep up with its camera"
 _REPORT_S = 3.0
 _ONLY_WITH_SNAPSHOTS = ("cloud_cleaned.ply", *(f"mesh.{form}" for form in parameter("mesh.format").choices))

@@ -31,8 +31,13 @@ from mono_depth_recon.frames import Sample
 def same(a: Sample, b: Sample) -> bool:
     assert a.depth is not None and b.depth is not None
     assert a.T_world_camera is not None and b.T_world_camera is not None
-    return (a.stamp == b.stamp and np.array_equal(a.rgb, b.rgb) and np.array_equal(a.depth, b.depth, equal_nan=True)
-            and np.array_equal(a.T_world_camera, b.T_world_camera) and np.array_equal(a.camera.K, b.camera.K))
+    return (
+        a.stamp == b.stamp
+        and np.array_equal(a.rgb, b.rgb)
+        and np.array_equal(a.depth, b.depth, equal_nan=True)
+        and np.array_equal(a.T_world_camera, b.T_world_camera)
+        and np.array_equal(a.camera.K, b.camera.K)
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -83,7 +88,11 @@ def test_the_shift_of_freiburg1s_truth_is_what_the_lens_says() -> None:
 def test_without_a_given_camera_the_bags_own_counts(tmp_path: Path, form: str) -> None:
     recording = open_dataset(FORMATS[form](tmp_path, Scene()))
     assert recording.camera.size == (64, 48) and recording.camera.K[[0, 1, 0, 1], [0, 1, 2, 2]].tolist() == [
-        50, 51, 31.5, 23.5]
+        50,
+        51,
+        31.5,
+        23.5,
+    ]
     assert (recording.frame_id, recording.world_frame) == ("openni_rgb_optical_frame", "world")
 
 
@@ -91,8 +100,10 @@ def test_tums_own_bags_are_calibrated_by_their_name(tmp_path: Path) -> None:
     """Their camera_info holds the factory's numbers; a preset or numbers given by hand come first."""
     scene = Scene(frames=2, width=640, height=480)
     make, plan = Messages(ROS1), tum_plan(scene, ROS1)
-    factory = [(t, topic, kind, make.info(t, (640, 480), (525.0, 525.0, 319.5, 239.5)) if "Info" in kind else msg)
-               for t, topic, kind, msg in plan]
+    factory = [
+        (t, topic, kind, make.info(t, (640, 480), (525.0, 525.0, 319.5, 239.5)) if "Info" in kind else msg)
+        for t, topic, kind, msg in plan
+    ]
     path = write_ros1(tmp_path / "rgbd_dataset_freiburg1_xyz.bag", factory)
     recording = open_dataset(path)
     assert recording.camera.fx == 517.306 and recording.camera.is_distorted
@@ -104,10 +115,17 @@ def test_tums_own_bags_are_calibrated_by_their_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("types", [ROS1, ROS2], ids=["ros1", "ros2"])
-@pytest.mark.parametrize(("colour", "depth"), [
-    ("bgr8", "16UC1"), ("rgba8", "padded"), ("bayer_rggb8", "big_endian"), ("mono8", "mono16"),
-    ("png", "compressedDepth"), ("jpeg", "compressedDepth 32FC1"),
-])
+@pytest.mark.parametrize(
+    ("colour", "depth"),
+    [
+        ("bgr8", "16UC1"),
+        ("rgba8", "padded"),
+        ("bayer_rggb8", "big_endian"),
+        ("mono8", "mono16"),
+        ("png", "compressedDepth"),
+        ("jpeg", "compressedDepth 32FC1"),
+    ],
+)
 def test_encodings(tmp_path: Path, types: object, colour: str, depth: str) -> None:
     scene = Scene(frames=2)
     plan = encoded_plan(scene, types, colour, depth)
@@ -131,26 +149,32 @@ def test_topics_are_found_by_type_or_named(tmp_path: Path) -> None:
     scene, make = Scene(), Messages(ROS2)
     plan = tum_plan(scene, ROS2)
     for i, stamp in enumerate(scene.stamps_ns):
-        plan.append((stamp, "/camera/ir/image_raw", "sensor_msgs/msg/Image",
-                     make.image(stamp, scene.rgb[i, ..., 0], "mono8")))
-        plan.append((stamp, "/aligned_depth/image_raw", "sensor_msgs/msg/Image",
-                     make.image(stamp, scene.depth[i], "16UC1")))
+        plan.append(
+            (stamp, "/camera/ir/image_raw", "sensor_msgs/msg/Image", make.image(stamp, scene.rgb[i, ..., 0], "mono8"))
+        )
+        plan.append(
+            (stamp, "/aligned_depth/image_raw", "sensor_msgs/msg/Image", make.image(stamp, scene.depth[i], "16UC1"))
+        )
     path = write_ros2(tmp_path / "bag", plan)
     found = open_dataset(path)
     assert found.topics == ("/camera/rgb/image_color", "/aligned_depth/image_raw")  # type: ignore[attr-defined]
     assert "not /camera/ir/image_raw" in found.notes[0] and "not /camera/depth/image" in found.notes[1]
-    named = open_dataset(path, OpenOptions(colour_topic="/camera/ir/image_raw", depth_topic="/camera/depth/image",
-                                           camera=CAMERA))
+    named = open_dataset(
+        path, OpenOptions(colour_topic="/camera/ir/image_raw", depth_topic="/camera/depth/image", camera=CAMERA)
+    )
     assert np.array_equal(named[0].rgb[..., 1], scene.rgb[0, ..., 0])
     with pytest.raises(DataError, match=r"no image topic /front; its image topics: /aligned_depth/image_raw \(16UC1\)"):
         open_dataset(path, OpenOptions(colour_topic="/front"))
 
 
-@pytest.mark.parametrize(("keep", "says"), [
-    (lambda topic: "depth" not in topic, r"has no depth topic \(images in 16UC1, 32FC1"),
-    (lambda topic: "rgb" not in topic, "has no colour topic"),
-    (lambda topic: "odom" in topic, "its image topics: none"),
-])
+@pytest.mark.parametrize(
+    ("keep", "says"),
+    [
+        (lambda topic: "depth" not in topic, r"has no depth topic \(images in 16UC1, 32FC1"),
+        (lambda topic: "rgb" not in topic, "has no colour topic"),
+        (lambda topic: "odom" in topic, "its image topics: none"),
+    ],
+)
 def test_missing_topics_are_named_with_what_is_there(tmp_path: Path, keep: Callable[[str], bool], says: str) -> None:
     plan = [row for row in tum_plan(Scene(), ROS1, "odometry") if keep(row[1])]
     with pytest.raises(DataError, match=says):
@@ -199,8 +223,10 @@ def test_a_mount_alone_is_no_pose(tmp_path: Path) -> None:
     mount = make.transforms(scene.stamps_ns[0], {("base_link", "openni_rgb_optical_frame"): np.ones(3)})
     plan = [(scene.stamps_ns[0] - 1, "/tf_static", "tf2_msgs/msg/TFMessage", mount), *tum_plan(scene, ROS2, "none")]
     assert open_dataset(write_ros2(tmp_path / "a", plan))[1].T_world_camera is None
-    moving = [(t, "/odom", "nav_msgs/msg/Odometry", make.odometry(t, p, "odom", "base_link"))
-              for t, p in zip(scene.stamps_ns, scene.positions, strict=True)]
+    moving = [
+        (t, "/odom", "nav_msgs/msg/Odometry", make.odometry(t, p, "odom", "base_link"))
+        for t, p in zip(scene.stamps_ns, scene.positions, strict=True)
+    ]
     recording = open_dataset(write_ros2(tmp_path / "b", [*plan, *moving]))
     pose = recording[1].T_world_camera
     assert recording.world_frame == "odom" and pose is not None
@@ -224,8 +250,9 @@ def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, form: str
     for frames in (20, 160):
         (tmp_path / str(frames)).mkdir()
         path = write_long(tmp_path / str(frames), form, frames)
-        done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=120,
-                              check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
         seen, kilobytes = map(int, done.stdout.split())
         assert seen == frames
@@ -239,10 +266,11 @@ def write_long(folder: Path, form: str, frames: int) -> Path:
     scene, types = Scene(frames=1, width=320, height=240), ROS1 if form.startswith("ros1") else ROS2
     make = Messages(types)
 
-    plan = ((i * 10**8, f"/{name}/image", "sensor_msgs/msg/Image", make.image(i * 10**8 + 1, pixels, encoding))
-            for i in range(frames)
-            for name, pixels, encoding in (("rgb", scene.rgb[0], "rgb8"), ("depth", scene.depth[0], "16UC1")))
+    plan = (
+        (i * 10**8, f"/{name}/image", "sensor_msgs/msg/Image", make.image(i * 10**8 + 1, pixels, encoding))
+        for i in range(frames)
+        for name, pixels, encoding in (("rgb", scene.rgb[0], "rgb8"), ("depth", scene.depth[0], "16UC1"))
+    )
     if form.startswith("ros1"):
         return write_ros1(folder / "a.bag", plan, form[5:], 200_000)
     return write_ros2(folder / "a", plan, form)
-

@@ -27,8 +27,9 @@ from mono_depth_recon.datasets.recording import Recording
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 
-@pytest.mark.parametrize("form", ["ros1", "ros1_bz2", "ros1_lz4", "mcap", "mcap_storage", "mcap_file", "sqlite3",
-                                  "tgz"])
+@pytest.mark.parametrize(
+    "form", ["ros1", "ros1_bz2", "ros1_lz4", "mcap", "mcap_storage", "mcap_file", "sqlite3", "tgz"]
+)
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_a_truncated_recording_gives_its_readable_part_and_says_so(tmp_path: Path, form: str, share: float) -> None:
     scene = Scene(frames=12)
@@ -110,8 +111,10 @@ def test_a_corrupt_image_in_the_middle_is_one_broken_frame(tmp_path: Path) -> No
 def test_mixed_sizes_are_named(tmp_path: Path) -> None:
     scene, make = Scene(), Messages(ROS1)
     small = np.ones((24, 32), np.float32)
-    plan = [(t, topic, kind, make.image(t - 10, small, "32FC1") if topic.endswith("depth/image") else msg)
-            for t, topic, kind, msg in tum_plan(scene, ROS1)]
+    plan = [
+        (t, topic, kind, make.image(t - 10, small, "32FC1") if topic.endswith("depth/image") else msg)
+        for t, topic, kind, msg in tum_plan(scene, ROS1)
+    ]
     with pytest.raises(DataError, match="depth: expected 64x48 pixels, as the camera has, got 32x24"):
         open_dataset(write_ros1(tmp_path / "a.bag", plan))[0]
 
@@ -131,14 +134,21 @@ def test_damaged_messages_are_errors_of_their_frame(tmp_path: Path) -> None:
     assert count == 5 and len(broken) == 1 and "message of 2000 bytes" in broken[0]
 
 
-@pytest.mark.parametrize(("make", "kind", "says"), [
-    (lambda p: p / "none", DataError, "does not exist"),
-    (lambda p: p, DataError, "is no recording"),
-    (lambda p: write_text(p / "a.bag", "no bag"), DataError, "is no recording"),
-    (lambda p: write_text(p / "a.bag", "#ROSBAG V2.0\n"), DataError, "no message of an image"),
-    (lambda p: write_text(p / "a.db3", "SQLite format 3\0 and no more"), DataError, "expected a ROS 2 bag in SQLite"),
-    (lambda p: write_folder(p / "desk", Scene()), CalibrationError, "names none of freiburg1"),
-])
+@pytest.mark.parametrize(
+    ("make", "kind", "says"),
+    [
+        (lambda p: p / "none", DataError, "does not exist"),
+        (lambda p: p, DataError, "is no recording"),
+        (lambda p: write_text(p / "a.bag", "no bag"), DataError, "is no recording"),
+        (lambda p: write_text(p / "a.bag", "#ROSBAG V2.0\n"), DataError, "no message of an image"),
+        (
+            lambda p: write_text(p / "a.db3", "SQLite format 3\0 and no more"),
+            DataError,
+            "expected a ROS 2 bag in SQLite",
+        ),
+        (lambda p: write_folder(p / "desk", Scene()), CalibrationError, "names none of freiburg1"),
+    ],
+)
 def test_what_is_no_recording_says_what_was_expected(
     tmp_path: Path, make: Callable[[Path], Path], kind: type[Exception], says: str
 ) -> None:

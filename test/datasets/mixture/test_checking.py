@@ -27,16 +27,28 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Depth units
 
 
-@pytest.mark.parametrize(("stored_per_metre", "read_per_metre", "far", "max_depth"), [
-    (1000, 5000, 6.0, 10.0), (5000, 1000, 6.0, 10.0), (1000, 1, 6.0, 10.0), (256, 5000, 60.0, 80.0),
-    (25.5, 1000, 6.0, 10.0), (1000, 25.5, 6.0, 10.0), (1000, 256, 60.0, 80.0), (100, 1000, 6.0, 10.0)])
-def test_a_wrong_factor_is_found_and_the_likely_one_named(stored_per_metre: float, read_per_metre: float, far: float,
-                                                          max_depth: float) -> None:
+@pytest.mark.parametrize(
+    ("stored_per_metre", "read_per_metre", "far", "max_depth"),
+    [
+        (1000, 5000, 6.0, 10.0),
+        (5000, 1000, 6.0, 10.0),
+        (1000, 1, 6.0, 10.0),
+        (256, 5000, 60.0, 80.0),
+        (25.5, 1000, 6.0, 10.0),
+        (1000, 25.5, 6.0, 10.0),
+        (1000, 256, 60.0, 80.0),
+        (100, 1000, 6.0, 10.0),
+    ],
+)
+def test_a_wrong_factor_is_found_and_the_likely_one_named(
+    stored_per_metre: float, read_per_metre: float, far: float, max_depth: float
+) -> None:
     sizes = [DepthSize.of(depth(i, far=far) * stored_per_metre / read_per_metre) for i in range(5)]
     message = set_problem([size for size in sizes if size is not None], max_depth, read_per_metre)
     median = float(np.median([np.median(depth(i, far=far)) for i in range(5)]))
-    found = re.search(rf"read with {read_per_metre:g} per metre, likely is {stored_per_metre:g} \(median (\S+) m",
-                      message)
+    found = re.search(
+        rf"read with {read_per_metre:g} per metre, likely is {stored_per_metre:g} \(median (\S+) m", message
+    )
     assert found is not None, message
     assert float(found[1]) == pytest.approx(median, rel=0.05)
     right = DepthSize.of(depth(2, far=far))
@@ -63,8 +75,9 @@ def texts(report: CheckReport) -> list[str]:
 
 def test_good_data_passes_and_nothing_is_written(pairs: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int, str]] = []
-    report = check_data({"sources": [{**PAIRS, "path": str(pairs)}]}, 1, tmp_path,
-                        progress=lambda *step: steps.append(step))
+    report = check_data(
+        {"sources": [{**PAIRS, "path": str(pairs)}]}, 1, tmp_path, progress=lambda *step: steps.append(step)
+    )
     assert report.ok and report.frames == {"image_folder": 40} and not list(tmp_path.iterdir())
     assert steps == [(i, 40, "image_folder") for i in range(1, 41)]
     assert report.lines()[-1] == "frames read: 40 of image_folder; nothing is wrong"
@@ -84,7 +97,8 @@ def test_every_kind_of_bad_frame_is_named_with_its_file(tmp_path: Path) -> None:
     found = {problem.where.removeprefix(f"{tmp_path}/"): problem.text for problem in report.bad}
     assert set(found) == {f"{pair[0]}/rgb/{pair[1]}.png" for pair in ("a0", "a1", "b0", "b1", "c0", "d0")}
     assert found["a/rgb/0.png"].endswith("a/depth/0.png is cut short: its end is missing") or (
-        "cannot be decoded" in found["a/rgb/0.png"])
+        "cannot be decoded" in found["a/rgb/0.png"]
+    )
     assert found["a/rgb/1.png"] == "no pixel has a known depth"
     assert "depth has 32x24 pixels, expected 64x48" in found["b/rgb/0.png"]
     assert "depth must be one channel of 16 bits, got uint8" in found["b/rgb/1.png"]
@@ -118,7 +132,8 @@ def test_lines_of_a_csv_that_point_nowhere_are_all_named(tmp_path: Path) -> None
     report = checked([{"kind": "nyu_csv", "path": str(tmp_path)}])
     assert texts(report) == [
         f"{tmp_path}/data/nyu2_train.csv:4: names {tmp_path}/data/nyu2_train/den_0001_out/2.png, which is missing",
-        f"{tmp_path}/data/nyu2_test.csv:3: names {tmp_path}/data/nyu2_test/00002_colors.png, which is missing"]
+        f"{tmp_path}/data/nyu2_test.csv:3: names {tmp_path}/data/nyu2_test/00002_colors.png, which is missing",
+    ]
     assert report.frames == {"nyu_csv": 10}
 
 
@@ -126,8 +141,13 @@ def test_all_sources_are_checked_even_if_the_first_cannot_be_opened(tmp_path: Pa
     mat = write_nyu_mat(tmp_path / "nyu.mat", ["den_0001"] * 4)
     mat.write_bytes(mat.read_bytes()[:20_000])
     write_pairs(tmp_path / "two", ["a", "b"], frames=2)
-    report = checked([{"kind": "nyu_mat", "path": str(mat)}, {**PAIRS, "path": str(tmp_path / "two")},
-                      {"kind": "kitti", "path": str(tmp_path / "no"), "depth_path": str(tmp_path)}])
+    report = checked(
+        [
+            {"kind": "nyu_mat", "path": str(mat)},
+            {**PAIRS, "path": str(tmp_path / "two")},
+            {"kind": "kitti", "path": str(tmp_path / "no"), "depth_path": str(tmp_path)},
+        ]
+    )
     where = [problem.where for problem in report.faults]
     assert where == ["nyu_mat", "image_folder", "kitti"]
     assert "nyu.mat is cut short, it has 20000 of" in texts(report)[0]
@@ -156,9 +176,16 @@ def test_a_long_list_of_problems_is_cut() -> None:
 
 
 def test_real_desks_are_plausible_and_a_wrong_factor_is_not(data_folder: Path) -> None:
-    source = {"kind": "tum", "path": "tum/rgbd_dataset_freiburg1_rpy_part", "split": "positions", "train": "0-100",
-              "validation": "101-120", "test": "121-140"}
+    source = {
+        "kind": "tum",
+        "path": "tum/rgbd_dataset_freiburg1_rpy_part",
+        "split": "positions",
+        "train": "0-100",
+        "validation": "101-120",
+        "test": "121-140",
+    }
     assert check_data({"root": str(data_folder), "sources": [source]}, 1, frames_per_source=4).ok
-    report = check_data({"root": str(data_folder), "sources": [{**source, "depth_factor": 1000}]}, 1,
-                        frames_per_source=4)
+    report = check_data(
+        {"root": str(data_folder), "sources": [{**source, "depth_factor": 1000}]}, 1, frames_per_source=4
+    )
     assert len(report.faults) == 1 and "likely is 5000" in texts(report)[0]

@@ -38,8 +38,11 @@ from mono_depth_recon.datasets.recording_source import RecordingSource
 from mono_depth_recon.datasets.rooms.source import RoomSource, RoomViewOptions
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
-DRIVES = {"2011_09_26_drive_0001_sync": "train", "2011_09_26_drive_0002_sync": "train",
-          "2011_09_29_drive_0026_sync": "val"}
+DRIVES = {
+    "2011_09_26_drive_0001_sync": "train",
+    "2011_09_26_drive_0002_sync": "train",
+    "2011_09_29_drive_0026_sync": "val",
+}
 
 
 # KITTI depth
@@ -57,8 +60,9 @@ def test_kitti_depth_is_sparse_and_in_metres(kitti_set: tuple[Path, Path]) -> No
     sample = source[4]  # image 6 of drive 2
     known = kitti_known(6)
     np.testing.assert_array_equal(np.isfinite(np.asarray(sample.depth)), known)
-    np.testing.assert_allclose(np.asarray(sample.depth)[known], depth(6, KITTI_WIDTH, KITTI_HEIGHT, 60.0)[known],
-                               atol=0.5001 / 256)
+    np.testing.assert_allclose(
+        np.asarray(sample.depth)[known], depth(6, KITTI_WIDTH, KITTI_HEIGHT, 60.0)[known], atol=0.5001 / 256
+    )
     np.testing.assert_array_equal(sample.rgb, colour(6, KITTI_WIDTH, KITTI_HEIGHT))
     assert sample.stamp == pytest.approx(0.6)
 
@@ -69,11 +73,14 @@ def test_kitti_camera_is_that_of_the_rectified_left_image(kitti_set: tuple[Path,
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (72.15377, 72.15377, 60.95593, 17.28540)
 
 
-@pytest.mark.parametrize("line", [
-    "2011_09_26/2011_09_26_drive_0001_sync/image_02/data/{number:010d}.png "
-    "2011_09_26_drive_0001_sync/proj_depth/groundtruth/image_02/{number:010d}.png 721.5377",
-    "2011_09_26/2011_09_26_drive_0001_sync {number} l",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2011_09_26/2011_09_26_drive_0001_sync/image_02/data/{number:010d}.png "
+        "2011_09_26_drive_0001_sync/proj_depth/groundtruth/image_02/{number:010d}.png 721.5377",
+        "2011_09_26/2011_09_26_drive_0001_sync {number} l",
+    ],
+)
 def test_kitti_lists_in_both_forms(kitti_set: tuple[Path, Path], tmp_path: Path, line: str) -> None:
     (tmp_path / "train.txt").write_text("\n".join(line.format(number=n) for n in (6, 3, 7)) + "\n")
     (tmp_path / "test.txt").write_text("2011_09_29/2011_09_29_drive_0026_sync 5 l\n")
@@ -102,8 +109,9 @@ def test_kitti_takes_colour_that_was_converted_to_jpeg(tmp_path: Path) -> None:
     png = next(raw.rglob("*.png"))
     write_png(png.with_suffix(".jpg"), colour(5, KITTI_WIDTH, KITTI_HEIGHT))
     png.unlink()
-    assert np.abs(KittiDepth("kitti", raw, annotated)[0].rgb.astype(int) - colour(5, KITTI_WIDTH, KITTI_HEIGHT)
-                  ).mean() < 4
+    assert (
+        np.abs(KittiDepth("kitti", raw, annotated)[0].rgb.astype(int) - colour(5, KITTI_WIDTH, KITTI_HEIGHT)).mean() < 4
+    )
 
 
 def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
@@ -132,9 +140,15 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
         KittiDepth("kitti", raw, annotated, "right")
 
 
-@pytest.mark.parametrize("line", ["2011_09_26_drive_0001_sync 5 l", "2011_09_26/2011_09_26_drive_0001_sync five l",
-                                  "2011_09_26/2011_09_26_drive_0001_sync 5 m",
-                                  "2011_09_26/2011_09_26_drive_0001_sync/image_07/data/1.png x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2011_09_26_drive_0001_sync 5 l",
+        "2011_09_26/2011_09_26_drive_0001_sync five l",
+        "2011_09_26/2011_09_26_drive_0001_sync 5 m",
+        "2011_09_26/2011_09_26_drive_0001_sync/image_07/data/1.png x",
+    ],
+)
 def test_malformed_lines_of_kitti_lists_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "list.txt").write_text(f"2011_09_26/2011_09_26_drive_0001_sync 5 l\n{line}\n")
     with pytest.raises(DataError, match=r"list\.txt:2: expected 'DATE"):
@@ -161,8 +175,9 @@ def test_patterns_take_prefixes_and_one_scene(tmp_path: Path) -> None:
     for k in range(3):
         write_png(tmp_path / f"frame-{k:06d}.color.jpg", colour(k))
         write_png(tmp_path / f"frame-{k:06d}.depth.png", np.rint(depth(k) * 1000).astype(np.uint16))
-    source = ImageFolder("mine", tmp_path, "frame-{frame}.color.jpg", "frame-{frame}.depth.png", 1000,
-                         "60 60 31.5 23.5", 10.0)
+    source = ImageFolder(
+        "mine", tmp_path, "frame-{frame}.color.jpg", "frame-{frame}.depth.png", 1000, "60 60 31.5 23.5", 10.0
+    )
     assert len(source) == 3 and source.scene(0) == "mine"
 
 
@@ -182,13 +197,14 @@ def test_distorted_pairs_are_rectified(tmp_path: Path) -> None:
     map_x, map_y = camera.rectification_maps
     inside = (map_x > 0) & (map_x < WIDTH - 1) & (map_y > 0) & (map_y < HEIGHT - 1) & np.isfinite(sample.depth)
     columns, rows = np.clip(map_x, 0, WIDTH - 1), np.clip(map_y, 0, HEIGHT - 1)
-    slope = (1 + 4 * columns / (WIDTH - 1) - 0.5 * rows / (HEIGHT - 1))  # depth(0) at the place that the pixel shows
+    slope = 1 + 4 * columns / (WIDTH - 1) - 0.5 * rows / (HEIGHT - 1)  # depth(0) at the place that the pixel shows
     np.testing.assert_allclose(np.asarray(sample.depth)[inside], slope[inside], atol=0.06)
     assert inside.mean() > 0.8 and np.abs(map_x - np.arange(WIDTH)).max() > 0.8
 
 
-@pytest.mark.parametrize("text", ["60 61 31.5 23.5\n", "60 0 31.5\n0 61 23.5\n0 0 1\n",
-                                  "60,0,31.5,0\n0,61,23.5,0\n0,0,1,0\n0,0,0,1\n"])
+@pytest.mark.parametrize(
+    "text", ["60 61 31.5 23.5\n", "60 0 31.5\n0 61 23.5\n0 0 1\n", "60,0,31.5,0\n0,61,23.5,0\n0,0,1,0\n0,0,0,1\n"]
+)
 def test_intrinsics_from_a_file_of_the_scene(tmp_path: Path, text: str) -> None:
     write_pairs(tmp_path, ["hall", "attic"], frames=1)
     for scene in ("hall", "attic"):
@@ -204,7 +220,8 @@ def test_image_folders_name_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "hall/depth/3.png").unlink()
     source = _folder(tmp_path)
     assert [str(gap) for gap in source.gaps] == [
-        f"{tmp_path}/hall/rgb/3.png: has no depth image {{scene}}/depth/{{frame}}.png beside it"]
+        f"{tmp_path}/hall/rgb/3.png: has no depth image {{scene}}/depth/{{frame}}.png beside it"
+    ]
     with pytest.raises(DataError, match=r"rgb/1\.png: .*depth/1\.png: depth must be one channel of 16 bits, got uint8"):
         source[1]
     with pytest.raises(DataError, match=r"rgb/2\.png: depth has 32x24 pixels, expected 64x48"):
@@ -250,8 +267,9 @@ def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
         RecordingSource("desk", tmp_path / "other*", OpenOptions(camera=CAMERA), 10.0)
 
 
-ROOMS = RoomViewOptions(rooms=3, frames_per_room=2, first_seed=5, width=32, height=24, min_hfov_deg=50,
-                        max_hfov_deg=80, tilt_deg=10)
+ROOMS = RoomViewOptions(
+    rooms=3, frames_per_room=2, first_seed=5, width=32, height=24, min_hfov_deg=50, max_hfov_deg=80, tilt_deg=10
+)
 
 
 def test_views_of_a_room_are_the_same_in_any_order() -> None:

@@ -68,26 +68,43 @@ def part(name: str, count: int, bad: tuple[int, ...] = (), empty: tuple[int, ...
 
 
 def test_defaults_and_values_of_a_section() -> None:
-    settings = data_settings({"root": "/data", "shares": "70 20 10", "sources": [
-        {"kind": "nyu_csv", "path": "nyu"}, {"kind": "rooms", "name": "many rooms", "rooms": 7, "weight": 2}]})
+    settings = data_settings(
+        {
+            "root": "/data",
+            "shares": "70 20 10",
+            "sources": [
+                {"kind": "nyu_csv", "path": "nyu"},
+                {"kind": "rooms", "name": "many rooms", "rooms": 7, "weight": 2},
+            ],
+        }
+    )
     csv, rooms = settings.sources
     assert (csv.name, csv.split, csv.weight) == ("nyu_csv", "official", 1.0)
     assert (rooms.name, rooms.split, rooms.weight) == ("many rooms", "scene", 2.0)
     assert settings.file("nyu") == Path("/data/nyu") and settings.file("/else/nyu") == Path("/else/nyu")
 
 
-@pytest.mark.parametrize(("tree", "message"), [
-    (None, "must be a table with a list 'sources'"),
-    ({"sources": []}, "must be a table with a list 'sources'"),
-    ({"sources": [{"kind": "nyu_cvs", "path": "x"}]}, r"sources\[0\]\.kind must be one of .*did you mean 'nyu_csv'"),
-    ({"sources": [{"kind": "tum"}]}, r"data\.sources\[0\]\.path is needed for tum"),
-    ({"sources": [{"kind": "tum", "path": "x", "widht": 3}]}, r"unknown setting 'data\.sources\[0\]\.widht'"),
-    ({"sources": [{"kind": "tum", "path": "x", "weight": "much"}]}, r"sources\[0\]\.weight must be of type float"),
-    ({"sources": [{"kind": "tum", "path": "x", "weight": 0.0}]}, r"data\.sources\[0\]\.weight must be 1e-06 to"),
-    ({"sources": [{"kind": "tum", "path": "x", "split": "official"}]}, r"split must be one of scene, time, positions"),
-    ({"sources": [{"kind": "rooms"}], "share": "1 1 1"}, r"unknown setting 'data\.share'; did you mean 'shares'"),
-    ({"sources": [{"kind": "rooms"}, {"kind": "rooms"}]}, "two are called 'rooms'"),
-])
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (None, "must be a table with a list 'sources'"),
+        ({"sources": []}, "must be a table with a list 'sources'"),
+        (
+            {"sources": [{"kind": "nyu_cvs", "path": "x"}]},
+            r"sources\[0\]\.kind must be one of .*did you mean 'nyu_csv'",
+        ),
+        ({"sources": [{"kind": "tum"}]}, r"data\.sources\[0\]\.path is needed for tum"),
+        ({"sources": [{"kind": "tum", "path": "x", "widht": 3}]}, r"unknown setting 'data\.sources\[0\]\.widht'"),
+        ({"sources": [{"kind": "tum", "path": "x", "weight": "much"}]}, r"sources\[0\]\.weight must be of type float"),
+        ({"sources": [{"kind": "tum", "path": "x", "weight": 0.0}]}, r"data\.sources\[0\]\.weight must be 1e-06 to"),
+        (
+            {"sources": [{"kind": "tum", "path": "x", "split": "official"}]},
+            r"split must be one of scene, time, positions",
+        ),
+        ({"sources": [{"kind": "rooms"}], "share": "1 1 1"}, r"unknown setting 'data\.share'; did you mean 'shares'"),
+        ({"sources": [{"kind": "rooms"}, {"kind": "rooms"}]}, "two are called 'rooms'"),
+    ],
+)
 def test_wrong_settings_are_named(tree: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         data_settings(tree)
@@ -152,8 +169,10 @@ def test_a_split_by_scene_is_written_and_read_back(pairs: Path, tmp_path: Path) 
     first = open_training_data(tree, 7, tmp_path)
     parts = [first.train.parts[0], first.validation["image_folder"], first.test["image_folder"]]
     assert [len(each) for each in parts] == [32, 4, 4]
-    assert not set.intersection(*[each.scenes() for each in parts[:2]]) and len(set().union(
-        *[each.scenes() for each in parts])) == 20
+    assert (
+        not set.intersection(*[each.scenes() for each in parts[:2]])
+        and len(set().union(*[each.scenes() for each in parts])) == 20
+    )
     written = (tmp_path / "splits.txt").read_text()
     assert written.count("\ntrain\timage_folder\troom ") == 16 and "seed 7, shares 80 10 10" in written
     again = open_training_data(tree, 8, tmp_path)  # another seed: the file stands
@@ -166,14 +185,23 @@ def test_a_split_by_scene_is_written_and_read_back(pairs: Path, tmp_path: Path) 
     assert "room 00" in open_training_data(tree, 7, tmp_path).test["image_folder"].scenes()
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (("train\t", "training\t"), r"splits\.txt:3: expected 'train\|validation\|test<tab>source<tab>scene'"),
-    (("room 05\n", "room 55\n"), r"splits\.txt: does not say in which split scene 'room 05' of image_folder stands"),
-    (("# split<tab>source<tab>scene", "train\timage_folder\troom 01\ntest\timage_folder\troom 01"),
-     r"splits\.txt:\d+: scene 'room 01' of image_folder stands in two splits"),
-])
-def test_a_split_file_that_does_not_fit_is_named(pairs: Path, tmp_path: Path, change: tuple[str, str],
-                                                 message: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("train\t", "training\t"), r"splits\.txt:3: expected 'train\|validation\|test<tab>source<tab>scene'"),
+        (
+            ("room 05\n", "room 55\n"),
+            r"splits\.txt: does not say in which split scene 'room 05' of image_folder stands",
+        ),
+        (
+            ("# split<tab>source<tab>scene", "train\timage_folder\troom 01\ntest\timage_folder\troom 01"),
+            r"splits\.txt:\d+: scene 'room 01' of image_folder stands in two splits",
+        ),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_named(
+    pairs: Path, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
     tree = {"split_file": str(tmp_path / "splits.txt"), "sources": [{**PAIRS, "path": str(pairs)}]}
     open_training_data(tree, 7)
     text = (tmp_path / "splits.txt").read_text()
@@ -187,12 +215,26 @@ def test_official_splits_take_validation_from_training_by_scene(tmp_path: Path) 
     mat = write_nyu_mat(tmp_path / "nyu.mat", [f"den_{i // 2:04d}" for i in range(24)])
     write_splits(tmp_path / "splits.mat", train=range(1, 21), test=range(21, 25))
     csv = write_nyu_csv(tmp_path / "csv", [f"den_{i:04d}" for i in range(10)], frames=1, tests=3)
-    raw, annotated = write_kitti(tmp_path / "kitti", {"2011_09_26_drive_0001_sync": "train",
-                                                      "2011_09_26_drive_0002_sync": "train",
-                                                      "2011_09_28_drive_0001_sync": "val"}, frames=1)
-    data = open_training_data({"sources": [
-        {"kind": "nyu_mat", "path": str(mat)}, {"kind": "nyu_csv", "path": str(csv)},
-        {"kind": "kitti", "path": str(raw), "depth_path": str(annotated)}]}, 3, tmp_path)
+    raw, annotated = write_kitti(
+        tmp_path / "kitti",
+        {
+            "2011_09_26_drive_0001_sync": "train",
+            "2011_09_26_drive_0002_sync": "train",
+            "2011_09_28_drive_0001_sync": "val",
+        },
+        frames=1,
+    )
+    data = open_training_data(
+        {
+            "sources": [
+                {"kind": "nyu_mat", "path": str(mat)},
+                {"kind": "nyu_csv", "path": str(csv)},
+                {"kind": "kitti", "path": str(raw), "depth_path": str(annotated)},
+            ]
+        },
+        3,
+        tmp_path,
+    )
     assert [len(each) for each in data.train.parts] == [18, 9, 1]
     assert [len(each) for each in data.validation.values()] == [2, 1, 1]
     assert [len(each) for each in data.test.values()] == [4, 3, 1]
@@ -206,21 +248,25 @@ def test_official_splits_take_validation_from_training_by_scene(tmp_path: Path) 
 def test_recordings_are_split_by_position_and_by_time(tmp_path: Path) -> None:
     desk = FORMATS["folder"](tmp_path, Scene(frames=20))
     source = {"kind": "tum", "path": str(desk), "camera": CAMERA}
-    data = open_training_data({"sources": [{**source, "split": "positions", "train": "0-9,15-19",
-                                            "validation": "10-12"}]}, 1)
+    data = open_training_data(
+        {"sources": [{**source, "split": "positions", "train": "0-9,15-19", "validation": "10-12"}]}, 1
+    )
     assert data.train.parts[0].frames == (*range(10), *range(15, 20)) and not data.test
     assert data.validation["tum"].frames == (10, 11, 12)
     data = open_training_data({"sources": [{**source, "split": "time"}]}, 1)
     assert data.train.parts[0].frames == tuple(range(16))
     assert (data.validation["tum"].frames, data.test["tum"].frames) == ((16, 17), (18, 19))
     for settings, message in (
-            ({"split": "positions", "train": "0-9", "validation": "20-30"}, "no pair stands at positions 20-30, the "
-                                                                            "recording has 0 to 19"),
-            ({"split": "positions", "train": "0-9", "validation": "9-12"}, "position 9 stands in train and in valid"),
-            ({"split": "time", "train": "0-9"}, "are positions: set split: positions"),
-            ({"split": "scene"}, r"1 scenes \(desk\) cannot be split"),
-            ({"split": "train"}, "no source has a validation part"),
-            ({"kind": "bag", "split": "time"}, "is of kind tum, not bag")):
+        (
+            {"split": "positions", "train": "0-9", "validation": "20-30"},
+            "no pair stands at positions 20-30, the recording has 0 to 19",
+        ),
+        ({"split": "positions", "train": "0-9", "validation": "9-12"}, "position 9 stands in train and in valid"),
+        ({"split": "time", "train": "0-9"}, "are positions: set split: positions"),
+        ({"split": "scene"}, r"1 scenes \(desk\) cannot be split"),
+        ({"split": "train"}, "no source has a validation part"),
+        ({"kind": "bag", "split": "time"}, "is of kind tum, not bag"),
+    ):
         with pytest.raises((DataError, ConfigError), match=message):
             open_training_data({"sources": [{**source, **settings}]}, 1)
 
@@ -232,14 +278,16 @@ def test_an_epoch_holds_the_sources_by_weight_and_every_frame_equally_often() ->
     mixture = Mixture([part("a", 30), part("b", 7)], [3, 1], seed=5, epoch_frames=40)
     drawn = [mixture.pick(epoch, index) for epoch in range(7) for index in range(40)]
     for epoch in range(7):
-        assert Counter(each.name for each, _ in drawn[40 * epoch: 40 * epoch + 40]) == {"a": 30, "b": 10}
+        assert Counter(each.name for each, _ in drawn[40 * epoch : 40 * epoch + 40]) == {"a": 30, "b": 10}
     for name, count, times in (("a", 30, 7), ("b", 7, 10)):
         assert Counter(frame for each, frame in drawn if each.name == name) == dict.fromkeys(range(count), times)
 
 
 def test_a_single_source_is_a_shuffled_pass_that_differs_by_epoch_and_seed() -> None:
-    orders = [[Mixture([part("a", 50)], [1.0], seed).pick(epoch, i)[1] for i in range(50)]
-              for seed, epoch in ((1, 0), (1, 1), (2, 0))]
+    orders = [
+        [Mixture([part("a", 50)], [1.0], seed).pick(epoch, i)[1] for i in range(50)]
+        for seed, epoch in ((1, 0), (1, 1), (2, 0))
+    ]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert orders[0] != orders[1] != orders[2] != orders[0] and orders[0] != sorted(orders[0])
     assert len(Mixture([part("a", 50)], [1.0], 1)) == 50
@@ -279,8 +327,11 @@ def test_bad_samples_are_replaced_and_named() -> None:
         assert drawn.origin == frames[0, index].origin and drawn.bad == frames[0, index].bad
         met |= set(drawn.bad)
         ledger.add(1, drawn.bad)
-    assert {Problem("a.csv:4", "cannot be decoded"), Problem("a.csv:5", "cannot be decoded"),
-            Problem("a.csv:12", "no pixel has a known depth")} <= met
+    assert {
+        Problem("a.csv:4", "cannot be decoded"),
+        Problem("a.csv:5", "cannot be decoded"),
+        Problem("a.csv:12", "no pixel has a known depth"),
+    } <= met
     assert ledger.drawn == 40 and ledger.count >= 3 and len(ledger.met) == 3
     assert ledger.lines()[0] == f"{ledger.count} of 40 draws met a bad sample (3 different ones)"
     assert any(line.startswith("a.csv:12: no pixel has a known depth (") for line in ledger.lines())
@@ -300,8 +351,11 @@ def test_too_many_bad_samples_stop_the_run_by_name() -> None:
     resumed = BadSampleLedger(share=0.01, minimum=2)
     resumed.load(ledger.state())
     resumed.add(200, [Problem("x.csv:9", "no pixel has a known depth")])  # 3 of 300 are 1 %
-    with pytest.raises(DataError, match=r"too many bad samples: 4 of 301 draws met a bad sample \(3 different ones\); "
-                                        r"x\.csv:7: cannot be decoded \(2 times\); .*raise data\.bad_share \(0\.01\)"):
+    with pytest.raises(
+        DataError,
+        match=r"too many bad samples: 4 of 301 draws met a bad sample \(3 different ones\); "
+        r"x\.csv:7: cannot be decoded \(2 times\); .*raise data\.bad_share \(0\.01\)",
+    ):
         resumed.add(1, [Problem("y.csv:1", "is missing")])
     assert BadSampleLedger().lines() == []
 

@@ -80,8 +80,14 @@ def test_a_frame_is_the_same_to_the_byte_on_repeated_calls_and_in_another_proces
     assert np.array_equal(rgb, again[0]) and np.array_equal(depth, again[1])
     here = hashlib.sha256(rgb.tobytes() + depth.tobytes() + sequence.pose(17).tobytes()).hexdigest()
     environment = {**os.environ, "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    there = subprocess.run([sys.executable, "-c", DIGEST, str(SEED)], env=environment, capture_output=True, text=True,
-                           timeout=60, check=True)
+    there = subprocess.run(
+        [sys.executable, "-c", DIGEST, str(SEED)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert there.stdout.strip() == here
 
 
@@ -200,7 +206,7 @@ def lit_floor(things: Callable[[SceneBuilder], None], light: AreaLight) -> tuple
     scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.triangles))
     image = bake(scene, mesh, builder.patches, [light], [], np.random.default_rng(1))
     x, y, w, h = mesh.rect[0]
-    return image[y:y + h, x:x + w, 0], mesh
+    return image[y : y + h, x : x + w, 0], mesh
 
 
 def test_light_on_an_open_floor_is_the_analytic_one() -> None:

@@ -83,8 +83,9 @@ def _outdate(entry: Path) -> None:
     record.write_text(record.read_text().replace("some 1.0", "some 0.9"))
 
 
-@pytest.mark.parametrize("breaks", [_truncate, _flip_a_bit, _remove_a_file, _cut_the_record, _write_another_record,
-                                    _outdate])
+@pytest.mark.parametrize(
+    "breaks", [_truncate, _flip_a_bit, _remove_a_file, _cut_the_record, _write_another_record, _outdate]
+)
 def test_a_broken_or_outdated_entry_is_made_again(breaks: Callable[[Path], None]) -> None:
     build = Builder()
     entry = cached("name", KEY, build)

@@ -22,8 +22,13 @@ needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="no CUDA GPU here")
 def small_module() -> Any:
     """Convolutions, normalisation and a positive depth."""
     torch.manual_seed(1)
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3, padding=1), torch.nn.BatchNorm2d(32), torch.nn.ReLU(),
-                               torch.nn.Conv2d(32, 1, 3, padding=1), torch.nn.Softplus()).eval()
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 32, 3, padding=1),
+        torch.nn.BatchNorm2d(32),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(32, 1, 3, padding=1),
+        torch.nn.Softplus(),
+    ).eval()
 
 
 def network_of(build: Callable[[], Any] = small_module) -> Network:
@@ -45,8 +50,9 @@ def expected_of(batch: Batch) -> Batch:
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
 def test_agrees_with_the_cpu_at_every_shape(precision: str, graphs: bool) -> None:
-    runtime = open_runtime(network_of(), ModelConfig(runtime="torch", device="cuda", precision=precision,
-                                                     cuda_graphs=graphs))
+    runtime = open_runtime(
+        network_of(), ModelConfig(runtime="torch", device="cuda", precision=precision, cuda_graphs=graphs)
+    )
     for shape in ((1, 48, 64), (2, 48, 64), (1, 37, 51), (1, 48, 64)):
         batch = batch_of(*shape)
         got = runtime.run(batch)
@@ -104,8 +110,10 @@ def test_too_large_a_batch_says_how_much_is_missing() -> None:
     torch.cuda.empty_cache()
 
 
-OUT_OF_MEMORY = ("CUDA out of memory. Tried to allocate 3.50 GiB. GPU 0 has a total capacity of 7.79 GiB of which "
-                 "512.00 MiB is free. Process 1 has 1.00 GiB memory in use.")
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 3.50 GiB. GPU 0 has a total capacity of 7.79 GiB of which "
+    "512.00 MiB is free. Process 1 has 1.00 GiB memory in use."
+)
 
 
 class _StandIn(CudaRuntime):
@@ -119,20 +127,26 @@ class _StandIn(CudaRuntime):
         raise torch.cuda.OutOfMemoryError(OUT_OF_MEMORY)
 
 
-@pytest.mark.parametrize(("precision", "fitting", "advice"), [
-    ("f32", [(1, 3, 518, 686)], "model.precision f16 fits"),
-    ("f32", [(1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
-    ("f16", [(1, 3, 518, 686), (1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
-    ("bf16", [(1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
-    ("f16", [], "choose a smaller model, or set model.device to cpu"),
-])
-def test_what_is_missing_and_what_fits(monkeypatch: pytest.MonkeyPatch, precision: str,
-                                       fitting: list[tuple[int, ...]], advice: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "fitting", "advice"),
+    [
+        ("f32", [(1, 3, 518, 686)], "model.precision f16 fits"),
+        ("f32", [(1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
+        ("f16", [(1, 3, 518, 686), (1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
+        ("bf16", [(1, 3, 224, 224)], "model.precision f16 with model.input_size 224 fits"),
+        ("f16", [], "choose a smaller model, or set model.device to cpu"),
+    ],
+)
+def test_what_is_missing_and_what_fits(
+    monkeypatch: pytest.MonkeyPatch, precision: str, fitting: list[tuple[int, ...]], advice: str
+) -> None:
     monkeypatch.setattr(cuda_runtime, "_fits", lambda module, shape: shape in fitting)
     with pytest.raises(ModelError) as raised:
         _StandIn(precision).run(batch_of(1, 518, 686))
-    assert str(raised.value) == (f"small on batches of shape (1, 3, 518, 686) in {precision} does not fit into the "
-                                 f"GPU: at least 3.00 GiB are missing (0.50 GiB are free); {advice}")
+    assert str(raised.value) == (
+        f"small on batches of shape (1, 3, 518, 686) in {precision} does not fit into the "
+        f"GPU: at least 3.00 GiB are missing (0.50 GiB are free); {advice}"
+    )
 
 
 def test_a_driver_without_torch_for_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

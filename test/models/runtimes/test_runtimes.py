@@ -98,13 +98,17 @@ def write_onnx(folder: Path, inputs: Sequence[Port], operator: str, output: Port
 IMAGE: Port = ("image", ("n", 3, "h", "w"))
 
 
-@pytest.mark.parametrize(("inputs", "operator", "output"), [
-    ([IMAGE], "Relu", ("depth", ("n", 3, "h", "w"))),
-    ([("image", ("n", 4, "h", "w"))], "Relu", ("depth", ("n", 4, "h", "w"))),
-    ([("a", ("n", 3)), ("b", ("n", 3))], "Add", ("depth", ("n", 3))),
-])
+@pytest.mark.parametrize(
+    ("inputs", "operator", "output"),
+    [
+        ([IMAGE], "Relu", ("depth", ("n", 3, "h", "w"))),
+        ([("image", ("n", 4, "h", "w"))], "Relu", ("depth", ("n", 4, "h", "w"))),
+        ([("a", ("n", 3)), ("b", ("n", 3))], "Add", ("depth", ("n", 3))),
+    ],
+)
 def test_an_onnx_file_of_another_architecture_is_refused_at_the_start(
-        tmp_path: Path, inputs: Sequence[Port], operator: str, output: Port) -> None:
+    tmp_path: Path, inputs: Sequence[Port], operator: str, output: Port
+) -> None:
     settings = write_onnx(tmp_path, inputs, operator, output)
     with pytest.raises(ModelError, match=r"other.onnx must take one batch of images .* it takes \[.*\] and gives \["):
         load_model(settings)
@@ -124,20 +128,25 @@ def fixed_size_network() -> bytes:
     from onnx import helper
 
     weights = helper.make_tensor("weights", onnx.TensorProto.FLOAT, (8, 8), np.eye(8, dtype=np.float32).ravel())
-    nodes = [helper.make_node("MatMul", ["image", "weights"], ["product"]),
-             helper.make_node("ReduceMax", ["product"], ["depth"], axes=[1])]
-    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, channels, 8, 8))
-             for name, channels in (("image", 3), ("depth", 1))]
+    nodes = [
+        helper.make_node("MatMul", ["image", "weights"], ["product"]),
+        helper.make_node("ReduceMax", ["product"], ["depth"], axes=[1]),
+    ]
+    ports = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, channels, 8, 8))
+        for name, channels in (("image", 3), ("depth", 1))
+    ]
     graph = helper.make_graph(nodes, "fixed", ports[:1], ports[1:], [weights])
-    content: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
-                                       ir_version=8).SerializeToString()
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
     return content
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_onnx_file_is_refused_at_the_start(tmp_path: Path, share: float) -> None:
     whole = CARD.with_suffix(".onnx").read_bytes()
-    (tmp_path / "cut.onnx").write_bytes(whole[:int(share * len(whole))])
+    (tmp_path / "cut.onnx").write_bytes(whole[: int(share * len(whole))])
     shutil.copy(CARD, tmp_path / "cut.json")
     with pytest.raises(ModelError, match=r"cut\.onnx") as raised:
         load_model(ModelConfig(checkpoint=str(tmp_path / "cut.json"), runtime="openvino"))

@@ -74,8 +74,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 @pytest.fixture
 def client(ros_domain: int) -> Iterator[RosClient]:
     with ros_client("replay") as made:
-        for kind, topic in ((Clock, "/clock"), (CameraInfo, "camera_info"), (Image, "reference/image"),
-                            (CameraInfo, "reference/camera_info"), (Odometry, "odometry"), (Image, "image")):
+        for kind, topic in (
+            (Clock, "/clock"),
+            (CameraInfo, "camera_info"),
+            (Image, "reference/image"),
+            (CameraInfo, "reference/camera_info"),
+            (Odometry, "odometry"),
+            (Image, "image"),
+        ):
             made.listen(kind, topic)  # image last: replay waits for it, and discovery keeps the order
         yield made
 
@@ -198,9 +204,7 @@ def test_sigterm_ends_it_cleanly_and_16uc1_is_millimetres(
     assert "Traceback" not in process.output
 
 
-def test_a_broken_frame_is_skipped_with_a_warning(
-    processes: Processes, client: RosClient, tmp_path: Path
-) -> None:
+def test_a_broken_frame_is_skipped_with_a_warning(processes: Processes, client: RosClient, tmp_path: Path) -> None:
     broken = Folder(tmp_path / "sequence")
     file = broken.path / "rgb/2.png"
     file.write_bytes(file.read_bytes()[:100])

@@ -27,8 +27,14 @@ SCENE = Scene()
 @pytest.fixture
 def client(ros_domain: int) -> Iterator[RosClient]:
     with ros_client("replay") as made:
-        for kind, topic in ((Clock, "/clock"), (CameraInfo, "camera_info"), (Image, "reference/image"),
-                            (Odometry, "odometry"), (Image, "image"), (Image, "front/colour")):
+        for kind, topic in (
+            (Clock, "/clock"),
+            (CameraInfo, "camera_info"),
+            (Image, "reference/image"),
+            (Odometry, "odometry"),
+            (Image, "image"),
+            (Image, "front/colour"),
+        ):
             made.listen(kind, topic)
         yield made
 

@@ -90,6 +90,7 @@ class Robot:
 
     def shown(self, seconds: float) -> PointCloud2:
         """Waits for the map with the frame of that stamp."""
+
         def found() -> list[PointCloud2]:
             return [m for m in self.client.received["map_points"] if m.header.stamp == stamped(seconds)]
 
@@ -199,8 +200,13 @@ def test_the_mesh_is_that_of_the_frames_along_the_odometry(
     )
     cloud = robot.client.trigger("save_cloud")
     assert cloud.success and f": {len(here.cloud())} points" in cloud.message
-    for key, value in {"frames_integrated": "3", "poses": "topic /odometry", "world_frame": "odom",
-                       "worker_restarts": "0", "frames_without_pose": "0"}.items():
+    for key, value in {
+        "frames_integrated": "3",
+        "poses": "topic /odometry",
+        "world_frame": "odom",
+        "worker_restarts": "0",
+        "frames_without_pose": "0",
+    }.items():
         robot.wait_said(key, value)
 
 

@@ -34,8 +34,14 @@ def of_the_map(client: RosClient, key: str) -> int:
 def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
     """Every frame fused, every block replaced many times, map and marker shown meanwhile."""
     camera = processes.python("-m", "mono_depth_recon.ros.cameras.rooms_camera", "--rate", "10")
-    parameters = ["fusion.enabled:=true", "fusion.poses:=odometry", f"fusion.max_blocks:={BLOCKS}",
-                  "fusion.mesh_rate:=1.0", "fusion.keyframe_distance:=0.0", "fusion.keyframe_angle:=0.0"]
+    parameters = [
+        "fusion.enabled:=true",
+        "fusion.poses:=odometry",
+        f"fusion.max_blocks:={BLOCKS}",
+        "fusion.mesh_rate:=1.0",
+        "fusion.keyframe_distance:=0.0",
+        "fusion.keyframe_angle:=0.0",
+    ]
     words = [word for parameter in parameters for word in ("-p", parameter)]
     node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     node.wait_for("ready", 60)
@@ -53,10 +59,12 @@ def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
             assert of_the_map(client, "blocks") <= BLOCKS and of_the_map(client, "worker_restarts") == 0
             samples.append((resident_mib(node.pid), resident_mib(worker)))
         fused, evicted = of_the_map(client, "frames_integrated"), of_the_map(client, "blocks_evicted")
-    kept = np.array(samples)[round(len(samples) * WARM_UP_S / SECONDS):]
+    kept = np.array(samples)[round(len(samples) * WARM_UP_S / SECONDS) :]
     tenth = len(kept) // 10
     early, late = np.median(kept[:tenth], axis=0), np.median(kept[-tenth:], axis=0)
-    print(f"{fused} frames fused, {evicted} blocks left; MiB of node and map: {early.round()} -> {late.round()}, "
-          f"at most {kept.max(axis=0).round()}")
+    print(
+        f"{fused} frames fused, {evicted} blocks left; MiB of node and map: {early.round()} -> {late.round()}, "
+        f"at most {kept.max(axis=0).round()}"
+    )
     assert fused > SECONDS and evicted > 10 * BLOCKS
     assert (late - early < GROWTH_MIB).all()

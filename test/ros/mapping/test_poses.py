@@ -18,8 +18,14 @@ from mono_depth_recon.ros.tf_messages import transform_to_msg
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 
 
-def link(parent: str, child: str, stamp: float = 0.0, at: tuple[float, float, float] = (0.0, 0.0, 0.0),
-         turn: tuple[float, ...] = UPRIGHT, fixed: bool = False) -> Transform:
+def link(
+    parent: str,
+    child: str,
+    stamp: float = 0.0,
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    turn: tuple[float, ...] = UPRIGHT,
+    fixed: bool = False,
+) -> Transform:
     return Transform(parent, child, stamp, (*at, *turn), fixed)
 
 
@@ -59,8 +65,9 @@ def test_a_chain_is_followed_at_the_stamp_of_the_image(stamp: float) -> None:
 
 def test_the_world_may_lie_below_and_beside_the_camera() -> None:
     tree = robot()
-    np.testing.assert_allclose(tree.pose("camera", "map", 0.4), np.linalg.inv(tree.pose("map", "camera", 0.4)),
-                               atol=1e-9)
+    np.testing.assert_allclose(
+        tree.pose("camera", "map", 0.4), np.linalg.inv(tree.pose("map", "camera", 0.4)), atol=1e-9
+    )
     expected = matrix((0.0, 0.0, -0.4), 0.0) @ matrix((0.2, 0.0, 0.5), -90.0)
     np.testing.assert_allclose(tree.pose("arm", "camera", 0.4), expected, atol=1e-9)
     np.testing.assert_array_equal(tree.pose("camera", "camera", 9.0), np.eye(4))
@@ -78,8 +85,9 @@ def test_an_unknown_frame_is_named_with_those_that_are_known() -> None:
 def test_two_trees_are_named() -> None:
     tree = robot()
     tree.add(link("earth", "tower", fixed=True))
-    with pytest.raises(DataError, match="no transforms lead from 'earth' to 'camera': 'earth' is below 'earth', "
-                                        "'camera' below 'map'"):
+    with pytest.raises(
+        DataError, match="no transforms lead from 'earth' to 'camera': 'earth' is below 'earth', 'camera' below 'map'"
+    ):
         tree.pose("earth", "camera", 0.5)
 
 
@@ -96,10 +104,18 @@ def test_what_may_still_come_is_not_what_never_will() -> None:
     assert tree.pose("map", "camera", 1.8) is not None, "the stamp itself is known whatever the gap"
 
 
-@pytest.mark.parametrize(("at", "turn"), [((np.nan, 0.0, 0.0), UPRIGHT), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)),
-                                          ((0.0, 0.0, 0.0), (np.nan, 0.0, 0.0, 1.0)), ((np.inf, 0.0, 0.0), UPRIGHT)])
-def test_nan_and_no_rotation_are_refused_and_leave_the_last_good_one(at: tuple[float, float, float],
-                                                                     turn: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("at", "turn"),
+    [
+        ((np.nan, 0.0, 0.0), UPRIGHT),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (np.nan, 0.0, 0.0, 1.0)),
+        ((np.inf, 0.0, 0.0), UPRIGHT),
+    ],
+)
+def test_nan_and_no_rotation_are_refused_and_leave_the_last_good_one(
+    at: tuple[float, float, float], turn: tuple[float, ...]
+) -> None:
     tree = robot()
     for fixed in (False, True):
         with pytest.raises(DataError, match="pose of 'base' in 'odom' must be finite"):

@@ -52,13 +52,28 @@ def relative_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
     folder = tmp_path_factory.mktemp("relative_model")
-    backbone = {"model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2,
-                "mlp_ratio": 2, "patch_size": 14, "image_size": 70, "reshape_hidden_states": False,
-                "out_features": ["stage1", "stage2", "stage3", "stage4"]}
+    backbone = {
+        "model_type": "dinov2",
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "mlp_ratio": 2,
+        "patch_size": 14,
+        "image_size": 70,
+        "reshape_hidden_states": False,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    }
     torch.manual_seed(0)
-    model = DepthAnythingForDepthEstimation(DepthAnythingConfig(
-        backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 16, 32, 32], fusion_hidden_size=16,
-        head_hidden_size=8, patch_size=14)).eval()
+    model = DepthAnythingForDepthEstimation(
+        DepthAnythingConfig(
+            backbone_config=backbone,
+            reassemble_hidden_size=32,
+            neck_hidden_sizes=[8, 16, 32, 32],
+            fusion_hidden_size=16,
+            head_hidden_size=8,
+            patch_size=14,
+        )
+    ).eval()
     with torch.no_grad():
         for name, values in model.named_parameters():
             if values.ndim == 4 and name.startswith(("neck", "head")):
@@ -158,15 +173,21 @@ def test_without_a_scale_there_is_disparity_and_never_depth(
     client.listen(PointCloud2, "points")
     client.listen(DiagnosticArray, "/diagnostics")
     driver = client.camera()
-    driver.stream(rgb, CAMERA, lambda: min(map(len, (client.received["disparity"], client.received["depth/preview"])))
-                  >= 5, "disparity and preview")
+    driver.stream(
+        rgb,
+        CAMERA,
+        lambda: min(map(len, (client.received["disparity"], client.received["depth/preview"]))) >= 5,
+        "disparity and preview",
+    )
     message = client.received["disparity"][-1]
     assert (message.encoding, message.header.frame_id) == ("32FC1", "camera_optical_frame")
     published = np.frombuffer(message.data, np.float32).reshape(240, 320)
     np.testing.assert_allclose(published, disparity, rtol=1e-4, atol=1e-4)
     preview = image_from_msg(client.received["depth/preview"][-1]).astype(int)
-    near, far = (preview[index].mean(axis=0) for index in (disparity >= np.quantile(disparity, 0.95),
-                                                            disparity <= np.quantile(disparity, 0.05)))
+    near, far = (
+        preview[index].mean(axis=0)
+        for index in (disparity >= np.quantile(disparity, 0.95), disparity <= np.quantile(disparity, 0.05))
+    )
     assert near[2] > near[0] and far[0] > far[2], "near is blue and far is yellow, as in the preview of depth"
     assert not client.received["depth/image_rect"] and not client.received["points"]
     for service in ("save_mesh", "save_cloud"):
@@ -178,8 +199,14 @@ def test_without_a_scale_there_is_disparity_and_never_depth(
     assert node.output.count("which has no metres") == 3, "said once, and in the two replies"
 
 
-def test_a_given_scale_is_live(client: RosClient, processes: Processes, rgb: NDArray[np.uint8], disparity: Depth,
-                               relative_model: dict[str, str], tmp_path: Path) -> None:
+def test_a_given_scale_is_live(
+    client: RosClient,
+    processes: Processes,
+    rgb: NDArray[np.uint8],
+    disparity: Depth,
+    relative_model: dict[str, str],
+    tmp_path: Path,
+) -> None:
     start(processes, **relative_model, **{"mesh.directory": tmp_path, "mesh.method": "grid", "mesh.edge_ratio": 1.0})
     client.listen(Image, "disparity")
     client.listen(Image, "depth/image_rect")
@@ -222,8 +249,11 @@ def test_metres_are_fitted_to_the_depth_beside_the_image(
     camera = DepthCamera(client, rgb)
     for camera.encoding in ("16UC1", "32FC1"):
         count = len(client.received["depth/image_rect"])
-        camera.stream(spoilt_reference(disparity),
-                      lambda before=count: len(client.received["depth/image_rect"]) >= before + 3, camera.encoding)
+        camera.stream(
+            spoilt_reference(disparity),
+            lambda before=count: len(client.received["depth/image_rect"]) >= before + 3,
+            camera.encoding,
+        )
         depth = depth_of(client.received["depth/image_rect"][-1])
         known = np.isfinite(depth)
         assert known.mean() > 0.3
@@ -282,8 +312,12 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     client.listen(Image, "depth/image_rect")
     client.listen(PointCloud2, "points")
     driver = client.camera()
-    driver.stream(rgb, CAMERA, lambda: all(client.received[t] for t in ("depth/sigma", "depth/image_rect", "points")),
-                  "sigma, depth and cloud")
+    driver.stream(
+        rgb,
+        CAMERA,
+        lambda: all(client.received[t] for t in ("depth/sigma", "depth/image_rect", "points")),
+        "sigma, depth and cloud",
+    )
     assert client.received["points"][-1].point_step == 16
     frame = expected(rgb, **model)
     assert frame.depth is not None and frame.sigma is not None

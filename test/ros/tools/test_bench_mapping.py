@@ -13,8 +13,12 @@ from mono_depth_recon.ros.tools import bench_mapping
 
 def turn(fusing: bool, p50: float | None, integrated: int = 0) -> dict[str, Any]:
     """A turn whose frames take `p50` ms to an observer and half of that within the node."""
-    frames = {"latency_p50_ms": p50, "latency_p95_ms": p50 and 2 * p50, "frames_out": 100 if p50 else 0,
-              "rate_in_hz": 10.0}
+    frames = {
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p50 and 2 * p50,
+        "frames_out": 100 if p50 else 0,
+        "rate_in_hz": 10.0,
+    }
     figures = {"frames_integrated": integrated, "frames_dropped": 0, "seconds": 10.0, "memory_mib": 345.0, "blocks": 9}
     return {"fusing": fusing, "frames": frames, "node_p50_ms": (p50 or 0.0) / 2} | ({"map": figures} if fusing else {})
 
@@ -33,8 +37,14 @@ def rows_of(turns: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> dic
 
 def test_turns_are_compared_in_pairs_whatever_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that gets slower meanwhile: each pair says the same, the medians of all do not."""
-    turns = [turn(False, 20.0), turn(True, 21.0, 98), turn(True, 42.0, 96), turn(False, 40.0), turn(False, 80.0),
-             turn(True, 84.0, 97)]
+    turns = [
+        turn(False, 20.0),
+        turn(True, 21.0, 98),
+        turn(True, 42.0, 96),
+        turn(False, 40.0),
+        turn(False, 80.0),
+        turn(True, 84.0, 97),
+    ]
     rows = rows_of(turns, monkeypatch)
     delay = rows["image to cloud within the node with fusion, p50 by that without"]
     assert delay.value == pytest.approx(1.05) and delay.verdict == "ok"

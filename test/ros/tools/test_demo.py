@@ -90,9 +90,7 @@ def _elements(ply: Path) -> dict[str, int]:
     return {words[1]: int(words[2]) for line in header.splitlines() if (words := line.split())[0] == "element"}
 
 
-def test_the_demo_of_the_synthetic_camera(
-    processes: Processes, tmp_path: Path, marked: Marked
-) -> None:
+def test_the_demo_of_the_synthetic_camera(processes: Processes, tmp_path: Path, marked: Marked) -> None:
     """The slowest test: a room is rendered, frames flow, a mesh is made, all is drawn."""
     output = tmp_path / "demo"
     process = processes.python(*DEMO, "--output", output, "--seconds", "2")

@@ -294,5 +294,3 @@ def test_it_can_be_stopped_while_it_waits(processes: Processes, ros_domain: int,
     begin = time.monotonic()
     assert process.stop() == 0
     assert time.monotonic() - begin < 5 and "Traceback" not in process.output
-
-
