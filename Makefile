@@ -27,6 +27,7 @@ demo: setup-demo
 
 lint: setup-test
 	$(VENV)/ruff check
+	$(VENV)/ruff format --check
 	$(VENV)/mypy
 
 test: lint

@@ -33,7 +33,8 @@ from .module import check_same
 from .network import UnetTask
 from .run_log import write_csv
 from .runner import train
-from .settings import Settings, assignments, load_settings, overridden, plain, read_tree, settings_of
+from .settings import Settings, load_settings, overridden, plain, settings_of
+from .settings_text import assignments, read_tree
 
 WHOLE = "everything"
 RESULT = "result.json"

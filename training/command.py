@@ -12,7 +12,8 @@ from pathlib import Path
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.errors import MonoDepthError
 
-from .settings import RunSettings, assignments
+from .settings import RunSettings
+from .settings_text import assignments
 
 CONFIGS = Path(__file__).parent / "configs"
 RESUME = "continue the run in --output where it stopped"  # help of the flag

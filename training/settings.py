@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from mono_depth_recon.config import parameter
 from mono_depth_recon.errors import ConfigError
 
 from .settings_limits import Limits, build
+from .settings_text import child, number, parsed, read_tree
 
 T = TypeVar("T")
 PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
@@ -273,53 +274,14 @@ def load_run(path: Path, kind: type[T], overrides: Mapping[str, str] | None = No
     return settings_of(overridden(read_tree(path), overrides or {}), path, kind)
 
 
-def read_tree(path: Path) -> Any:
-    """The plain values of a YAML file. ConfigError where it cannot be read or is none."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"settings {path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"settings {path} must be a YAML text, got: {error}") from error
-    return _parsed(text, f"settings {path}")
-
-
-def _parsed(text: str, what: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{what} must be YAML, line {line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
-        raise ConfigError(f"{what} must be YAML, got: {' '.join(str(error).split())}") from error
-
-
 def overridden(tree: Any, overrides: Mapping[str, str]) -> Any:
     """The tree with some values changed; a number in a dotted key counts in a list (`stages.0.epochs`). ConfigError."""
     for key, text in overrides.items():
-        value = _parsed(text, f"{key}={text}")
+        value = parsed(text, f"{key}={text}")
         if isinstance(value, str):
-            value = _number(value)
+            value = number(value)
         _override(tree, key, value)
     return tree
-
-
-def assignments(words: Sequence[str]) -> dict[str, str]:
-    """`key=value` words of a command line. ConfigError for one without a key or value."""
-    pairs = dict(word.partition("=")[::2] for word in words)
-    for word in words:
-        if not all(word.partition("=")):
-            raise ConfigError(f"expected KEY=VALUE, such as optimizer.lr=0.001, got '{word}'")
-    return pairs
-
-
-def _number(text: str) -> str | float:
-    try:  # YAML takes 1e-3 for a word
-        return float(text)
-    except ValueError:
-        return text
 
 
 def settings_of(tree: object, path: Path, kind: type[T]) -> T:
@@ -341,19 +303,13 @@ def _override(tree: Any, key: str, value: object) -> None:
         if isinstance(tree, dict) and parent in _SECTIONS:
             tree = tree.setdefault(parent, {})
         else:
-            tree = _child(tree, parent)
+            tree = child(tree, parent)
     if isinstance(tree, list) and last.isdigit() and int(last) < len(tree):
         tree[int(last)] = value
     elif isinstance(tree, dict) and (last in tree or parents[:1] == ["data"] or last in _keys(parents)):
         tree[last] = value
     else:
         raise ConfigError(f"setting '{key}' does not exist")
-
-
-def _child(tree: Any, name: str) -> Any:
-    if isinstance(tree, list) and name.isdigit() and int(name) < len(tree):
-        return tree[int(name)]
-    return tree.get(name) if isinstance(tree, dict) else None
 
 
 def _keys(parents: list[str]) -> set[str]:

@@ -19,7 +19,7 @@ from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.errors import ConfigError, DataError
 
 from .module import check_same
-from .settings import read_tree
+from .settings_text import read_tree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

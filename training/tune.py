@@ -30,7 +30,8 @@ from .frames import RunData, open_run_data
 from .module import DepthTraining
 from .network import UnetTask
 from .runner import train
-from .settings import Settings, assignments, overridden, plain, read_tree, settings_of
+from .settings import Settings, overridden, plain, settings_of
+from .settings_text import assignments, read_tree
 from .study import BEST, Choice, Study, Values, read_space, write_best
 from .tune_clouds import FIGURES, tune_clouds
 

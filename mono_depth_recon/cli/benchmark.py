@@ -17,6 +17,19 @@ from .parameters import add_flags, config_of
 
 _DESCRIPTION = """Measures the frame path within one process (results are checked before they are timed), or with
 --models every combination of models, runtimes, precisions and sizes, each in a fresh process."""
+_PARAMETERS = (
+    "model.name",
+    "model.checkpoint",
+    "model.output",
+    "model.device",
+    "model.compile",
+    "model.cuda_graphs",
+    "model.calibration",
+    "model.accept_noncommercial",
+    "model.uncertainty",
+    "model.samples",
+    "cpu_threads",
+)
 _NAMES = (*frame_path.MEASUREMENTS, *fusion.MEASUREMENTS)
 
 
@@ -52,7 +65,12 @@ def add_parser(commands: Any) -> None:
         metavar="MB",
         help="measure the reading of bags instead, of this size (default: 300)",
     )
-    group = parser.add_argument_group("models")
+    _add_models(parser.add_argument_group("models"))
+    add_flags(parser, _PARAMETERS)
+    parser.set_defaults(run=run)
+
+
+def _add_models(group: Any) -> None:
     group.add_argument("--models", nargs="+", metavar="NAME", help="measure these models instead of the frame path")
     group.add_argument(
         "--random-weights",
@@ -69,23 +87,6 @@ def add_parser(commands: Any) -> None:
             metavar=row.type.__name__,
             help=f"{row.range_text} (default: {row.default})",
         )
-    add_flags(
-        parser,
-        (
-            "model.name",
-            "model.checkpoint",
-            "model.output",
-            "model.device",
-            "model.compile",
-            "model.cuda_graphs",
-            "model.calibration",
-            "model.accept_noncommercial",
-            "model.uncertainty",
-            "model.samples",
-            "cpu_threads",
-        ),
-    )
-    parser.set_defaults(run=run)
 
 
 _SINGULAR = {"runtimes": "runtime", "precisions": "precision", "sizes": "input_size"}

@@ -63,6 +63,28 @@ def add_parser(commands: Any) -> None:
         metavar="FOLDER",
         help="where the results go (default: results/evaluation, with --compare results/comparison)",
     )
+    _add_scoring(parser)
+    _add_report(parser)
+    _add_comparison(parser)
+    _add_frames(parser.add_argument_group("frames"))
+    _add_recordings(parser.add_argument_group("recordings"))
+    add_flags(
+        parser,
+        (
+            "model.checkpoint",
+            "model.output",
+            "model.runtime",
+            "model.precision",
+            "model.device",
+            "model.input_size",
+            "model.accept_noncommercial",
+            "cpu_threads",
+        ),
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_scoring(parser: Any) -> None:
     parser.add_argument(
         "--protocols",
         nargs="+",
@@ -95,6 +117,16 @@ def add_parser(commands: Any) -> None:
         help="two of --models, the second fine-tuned from the first: their difference stands in table3",
     )
     parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processes that score beside the model; 1 = none (default: %(default)s)",
+    )
+
+
+def _add_report(parser: Any) -> None:
+    parser.add_argument(
         "--training-log",
         type=Path,
         nargs="+",
@@ -103,13 +135,9 @@ def add_parser(commands: Any) -> None:
         help="logs of training, as train_unetpp writes them: their curves stand in the report",
     )
     parser.add_argument("--no-report", action="store_true", help="leave out report.html and its pictures")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=2,
-        metavar="N",
-        help="processes that score beside the model; 1 = none (default: %(default)s)",
-    )
+
+
+def _add_comparison(parser: Any) -> None:
     parser.add_argument(
         "--compare",
         nargs=2,
@@ -124,22 +152,6 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="--compare: frames of a block of the bootstrap (default: %(default)s)",
     )
-    _add_frames(parser.add_argument_group("frames"))
-    _add_recordings(parser.add_argument_group("recordings"))
-    add_flags(
-        parser,
-        (
-            "model.checkpoint",
-            "model.output",
-            "model.runtime",
-            "model.precision",
-            "model.device",
-            "model.input_size",
-            "model.accept_noncommercial",
-            "cpu_threads",
-        ),
-    )
-    parser.set_defaults(run=run)
 
 
 def _add_frames(frames: Any) -> None:

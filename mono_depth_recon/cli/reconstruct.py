@@ -98,6 +98,23 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="where files go (default: reconstruction)",
     )
+    _add_camera(parser)
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        default=640,
+        metavar="PX",
+        help="larger images are made smaller to this longest side first, because the network sees less "
+        "than that and its edges would be smeared over many pixels; 0 = never (default: 640)",
+    )
+    _add_reference(parser)
+    parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
+    parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
+    add_flags(parser, PARAMETER_FLAGS)
+    parser.set_defaults(run=run)
+
+
+def _add_camera(parser: Any) -> None:
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         "--intrinsics",
@@ -116,14 +133,9 @@ def add_parser(commands: Any) -> None:
         help="coefficients as in camera_info, with --intrinsics: k1 k2 p1 p2 [k3] of plumb_bob",
     )
     parser.add_argument("--distortion-model", choices=tuple(DISTORTION_LENGTHS), default="plumb_bob")
-    parser.add_argument(
-        "--max-side",
-        type=int,
-        default=640,
-        metavar="PX",
-        help="larger images are made smaller to this longest side first, because the network sees less "
-        "than that and its edges would be smeared over many pixels; 0 = never (default: 640)",
-    )
+
+
+def _add_reference(parser: Any) -> None:
     parser.add_argument(
         "--reference",
         type=Path,
@@ -140,10 +152,6 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D (default: 1000)",
     )
-    parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
-    parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
-    add_flags(parser, PARAMETER_FLAGS)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

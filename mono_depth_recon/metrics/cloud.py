@@ -32,8 +32,8 @@ DEFINITIONS = {
     "completeness_distance": "metres: mean distance of the true points to the nearest point of the cloud",
     "chamfer": "metres: mean of accuracy and completeness_distance",
     **{
-        f"fscore_{round(100 * limit)}cm": f"harmonic mean of the shares of points, and of true points, that have one of "
-        f"the other cloud within {round(100 * limit)} cm"
+        f"fscore_{round(100 * limit)}cm": f"harmonic mean of the shares of points, and of true points, that have one "
+        f"of the other cloud within {round(100 * limit)} cm"
         for limit in _THRESHOLDS_M
     },
     "normal_consistency": "mean |cosine| between the normals of a point and the nearest of the other cloud, both ways; "

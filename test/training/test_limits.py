@@ -17,8 +17,9 @@ from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
 from training.augment import change_colours, random_view, random_window
-from training.settings import AugmentSettings, FinetuneSettings, RunSettings, Settings, load_run, read_tree
+from training.settings import AugmentSettings, FinetuneSettings, RunSettings, Settings, load_run
 from training.settings_limits import limits_of
+from training.settings_text import read_tree
 from training.sources import made_scene
 
 CONFIGS = ROOT / "training" / "configs"
