@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from floor import floor_model
 from processes import LOCALHOST, Installation, Processes, copy_sources, reserved_domain, run_checked
+
+__all__ = ["floor_model"]
 
 # A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

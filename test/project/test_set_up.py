@@ -221,7 +221,13 @@ def test_make_demo_sets_up_and_runs_the_demo(machine: Machine) -> None:
 def test_make_test_lints_checks_types_and_runs_all_tests(machine: Machine) -> None:
     lines = planned(machine, "test").splitlines()
     tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile "
-    assert lines == ["tools/setup_env.sh test", ".venv/bin/ruff check", ".venv/bin/mypy", tests]
+    assert lines == [
+        "tools/setup_env.sh test",
+        ".venv/bin/ruff check",
+        ".venv/bin/ruff format --check",
+        ".venv/bin/mypy",
+        tests,
+    ]
 
 
 def test_make_alone_lists_every_target(machine: Machine) -> None:
