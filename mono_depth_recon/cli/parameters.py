@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import PARAMETERS, Config, Parameter, Value, table_text, with_values, yaml_text
+from ..config import PARAMETERS, Config, add_flag, read_yaml, shown, table_text, with_values, yaml_text
 from ..errors import ConfigError
 
 _NODE = "recon_node"
 _ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides")
+_DEEPEST = 4  # dots in a name, more than any parameter has: through an anchor a YAML table can hold itself
 
 
 def add_parser(commands: Any) -> None:
@@ -46,15 +47,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     group = parser.add_argument_group("parameters", "those of the ROS node; flags win over the file")
     group.add_argument("--params-file", type=Path, metavar="YAML", help="a parameter file of recon_node")
     for name in names:
-        row = PARAMETERS[name]
-        group.add_argument(
-            f"--{name}",
-            dest=name,
-            type=_reader(row),
-            default=argparse.SUPPRESS,
-            metavar=row.type.__name__.upper(),
-            help=_help(row),
-        )
+        add_flag(group, PARAMETERS[name], f"--{name}")
 
 
 def config_of(arguments: argparse.Namespace) -> Config:
@@ -69,14 +62,7 @@ def read_params_file(path: Path) -> dict[str, object]:
 
     Names are not checked here; those that ROS itself declares are left out. Raises ConfigError.
     """
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"parameter file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"parameter file {path} must be YAML: {' '.join(str(error).split())}") from error
+    tree = read_yaml(path, "parameter file")
     values: dict[str, object] = {}
     for node, section in tree.items() if isinstance(tree, dict) else ():
         if node == "/**" or str(node).rpartition("/")[2] == _NODE:
@@ -91,27 +77,10 @@ def read_params_file(path: Path) -> dict[str, object]:
 
 def _flat(tree: object, path: Path, prefix: str = "") -> dict[str, object]:
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"parameter file {path}: 'ros__parameters' must hold names and values, got {tree!r}")
+        raise ConfigError(f"parameter file {path}: 'ros__parameters' must hold names and values, got {shown(tree)}")
     values: dict[str, object] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        values |= _flat(value, path, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        deeper = isinstance(value, Mapping) and name.count(".") < _DEEPEST
+        values |= _flat(value, path, f"{name}.") if deeper else {name: value}
     return values
-
-
-def _reader(row: Parameter) -> Callable[[str], Value]:
-    def read(text: str) -> Value:
-        value = {"true": True, "false": False}.get(text, text) if row.type is bool else row.type(text)
-        try:
-            return row.check(value)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    read.__name__ = row.type.__name__  # argparse names it: "invalid int value: 'x'"
-    return read
-
-
-def _help(row: Parameter) -> str:
-    notes = [note for note in (row.range_text, row.unit) if note]
-    text = row.help + (f" [{', '.join(notes)}]" if notes else "")
-    return f"{text} (default: {row.default if row.default != '' else 'empty'})".replace("%", "%%")

@@ -1,6 +1,7 @@
 """Every parameter once: frozen dataclasses (`groups`, `fusion`, `evaluation`) and the table that is made of them."""
 
 from .evaluation import LiveEvaluationConfig
+from .flags import add_flag
 from .fusion import FusionConfig, MappingConfig
 from .groups import (
     CameraConfig,
@@ -13,19 +14,10 @@ from .groups import (
     QosConfig,
     ScaleConfig,
 )
-from .param import Value, param
-from .table import (
-    OFFLINE_FUSION,
-    PARAMETERS,
-    Parameter,
-    nearest,
-    parameter,
-    rows_of,
-    table_text,
-    value_of,
-    with_values,
-    yaml_text,
-)
+from .param import Parameter, Value, nearest, param, rows_of, shown
+from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
+from .text import parse_yaml, read_json, read_yaml
+from .tree import build
 
 __all__ = [
     "OFFLINE_FUSION",
@@ -44,10 +36,16 @@ __all__ = [
     "QosConfig",
     "ScaleConfig",
     "Value",
+    "add_flag",
+    "build",
     "nearest",
     "param",
     "parameter",
+    "parse_yaml",
+    "read_json",
+    "read_yaml",
     "rows_of",
+    "shown",
     "table_text",
     "value_of",
     "with_values",

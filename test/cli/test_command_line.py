@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from floor import INTRINSICS, SIZE, floor_depth, photo
+from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
 from numpy.typing import NDArray
 from processes import ROOT
 
@@ -27,6 +27,8 @@ from mono_depth_recon.config import (
     yaml_text,
 )
 from mono_depth_recon.errors import ConfigError
+
+__all__ = ["floor_model"]
 
 FAST = ["--mesh.method", "grid"]
 
@@ -326,7 +328,7 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
         ("other: {ros__parameters: {a: 1}}", "must hold parameters below"),
         ("/**: {ros__parameters: }", "'ros__parameters' must hold names and values, got None"),
         ("/**: [1]", "'ros__parameters' must hold names and values"),
-        ("/**: {", "must be YAML: while parsing"),
+        ("/**: {", "must be YAML, line 1: expected the node content"),
         ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
         ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
     ],
