@@ -70,9 +70,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError(
-                f"name must be letters, digits, _ or -, as files are named after it, got {self.name!r}"
-            )
+            raise ConfigError(f"name must be letters, digits, _ or -, as files are named after it, got {self.name!r}")
         near, far = self.range_m
         if not near < far:
             raise ConfigError(f"range_m must be nearest < farthest, got {self.range_m}")

@@ -14,10 +14,14 @@ def read_yaml(path: Path, what: str) -> Any:
     return parse_yaml(_read(path, what), f"{what} {path}")
 
 
-def read_json(path: Path, what: str) -> Any:
-    """The plain values of a JSON file; errors begin with `what` ('model card') and the path. Raises ConfigError."""
+def read_json(path: Path, what: str, advice: str = "") -> Any:
+    """The plain values of a JSON file; errors begin with `what` ('model card') and the path. Raises ConfigError.
+
+    `advice` says what to do where the file cannot be read.
+    """
+    text = _read(path, what, advice)
     try:
-        return json.loads(_read(path, what))
+        return json.loads(text)
     except RecursionError as error:
         raise ConfigError(f"{what} {path} must be JSON text, got one that is nested too deeply") from error
     except ValueError as error:  # JSONDecodeError, or a whole number of thousands of digits
@@ -39,10 +43,10 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ConfigError(f"{what} must be YAML, got: {' '.join(str(error).split())}") from error
 
 
-def _read(path: Path, what: str) -> str:
+def _read(path: Path, what: str, advice: str = "") -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{what} {path} cannot be read ({error.strerror})") from error
+        raise ConfigError(f"{what} {path} cannot be read ({error.strerror}){': ' * bool(advice)}{advice}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what} {path} must be UTF-8 text, got: {error}") from error
