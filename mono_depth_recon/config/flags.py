@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import MISSING
 from typing import Any
 
 from ..errors import ConfigError
@@ -11,7 +12,7 @@ from .param import Parameter, Value
 
 
 def add_flag(parser: argparse._ActionsContainer, row: Parameter, *names: str, switch: bool = False) -> None:
-    """Adds the flag of `row` under `names` (`--mesh.method`), without any as an optional positional argument.
+    """Adds the flag of `row` under `names` (`--mesh.method`); without names a text is an optional positional argument.
 
     Its value is checked while the command line is read and stands under the parameter's name; a flag that is not given
     leaves nothing. A bool is `true` or `false`, or as a `switch` the flag and its `--no-` form.
@@ -41,4 +42,5 @@ def _reader(row: Parameter) -> Callable[[str], Value]:
 
 def _help(row: Parameter) -> str:
     valid = f"{row.range_text} {row.unit}".strip()
-    return f"{row.help}{f' [{valid}]' if valid else ''} (default: {row.default_text})".replace("%", "%%")
+    default = "" if row.default is MISSING else f" (default: {row.default_text})"
+    return f"{row.help}{f' [{valid}]' if valid else ''}{default}".replace("%", "%%")
