@@ -1,4 +1,4 @@
-"""`mono-depth-recon parameters`, and the flags that other commands build from the same table."""
+"""`mono-depth-recon parameters`, and the parameter flags of the other commands."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the text that was asked for."""
+    """Prints the parameters in the chosen form."""
     print(arguments.text(), end="")
     return 0
 
 
 def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Adds `--params-file` and one flag for each parameter of `names`: `--mesh.method grid`."""
-    group = parser.add_argument_group("parameters", "those of the ROS node; flags win over the file")
+    group = parser.add_argument_group("parameters", "those of the ROS node; a flag overrides the file")
     group.add_argument("--params-file", type=Path, metavar="YAML", help="a parameter file of recon_node")
     for name in names:
         add_flag(group, PARAMETERS[name], f"--{name}")
 
 
 def config_of(arguments: argparse.Namespace) -> Config:
-    """The defaults, then the parameter file, then the flags that were given. Raises ConfigError."""
+    """The defaults, overridden by the parameter file, overridden by the flags. Raises ConfigError."""
     flags = {name: value for name, value in vars(arguments).items() if name in PARAMETERS}
     in_file = read_params_file(arguments.params_file) if arguments.params_file else {}
     return with_values(Config(), {**in_file, **flags})
@@ -60,7 +60,7 @@ def config_of(arguments: argparse.Namespace) -> Config:
 def read_params_file(path: Path) -> dict[str, object]:
     """Flat `{"group.field": value}` of a ROS 2 parameter file: its sections `/**` and `recon_node`.
 
-    Names are not checked here; those that ROS itself declares are left out. Raises ConfigError.
+    Names are not checked here; those that ROS itself declares are skipped. Raises ConfigError.
     """
     tree = read_yaml(path, "parameter file")
     values: dict[str, object] = {}
@@ -69,7 +69,7 @@ def read_params_file(path: Path) -> dict[str, object]:
             values |= _flat(section.get("ros__parameters") if isinstance(section, dict) else None, path)
     if not values:
         raise ConfigError(
-            f"parameter file {path} must hold parameters below '/**:' or '{_NODE}:' and "
+            f"parameter file {path} must have parameters below '/**:' or '{_NODE}:' and "
             "'ros__parameters:' (mono-depth-recon parameters prints one)"
         )
     return {name: value for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}

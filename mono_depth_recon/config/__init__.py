@@ -1,4 +1,9 @@
-"""Every parameter once: frozen dataclasses (`groups`, `fusion`, `evaluation`) and the table that is made of them."""
+"""Every parameter once, as frozen dataclasses (`groups`, `fusion`, `evaluation`), and the one mechanism of settings.
+
+`param` declares a field, `Parameter.check` checks a value, `build` makes a dataclass from plain values (YAML, JSON),
+`add_flag` makes a command-line flag. Parameters of the node, settings of nodes, training and data, and model cards all
+use it.
+"""
 
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag

@@ -1,7 +1,7 @@
-"""The table of all parameters, made of the settings dataclasses: name, type, default, unit, range and help.
+"""The table of all parameters, made from the settings dataclasses: name, type, default, unit, range and help.
 
-It declares the ROS parameters (with descriptors), builds the command-line flags, writes `config/recon.yaml` and prints
-the table of the docs. A parameter's name is `group.field`, or `field` alone.
+ROS parameters (with their descriptors), command-line flags, `config/recon.yaml` and the table of the docs all come
+from it. The name of a parameter is `group.field`, or just `field`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def _rows() -> Iterator[Parameter]:
 
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}
-# Of the group fusion, those that make a map without a node.
+# The parameters of the group fusion that also hold without a node.
 OFFLINE_FUSION = tuple(row.name for row in rows_of(FusionConfig, "fusion."))
 
 
 def parameter(name: str) -> Parameter:
-    """The row of `name`; an unknown name is a ConfigError that names the nearest."""
+    """The row of `name`. Raises ConfigError for an unknown name, with the nearest known one."""
     if name not in PARAMETERS:
         raise ConfigError(f"unknown parameter {shown(name)}{nearest(name, list(PARAMETERS))}")
     return PARAMETERS[name]
 
 
 def with_values(config: Config, values: Mapping[str, object]) -> Config:
-    """`config` with flat `{"group.field": value}` put in, each checked; raises ConfigError."""
+    """A copy of `config` with the values of a flat `{"group.field": value}`, each checked. Raises ConfigError."""
     top: dict[str, Any] = {}
     groups: dict[str, dict[str, Value]] = {}
     for name, value in values.items():
@@ -75,7 +75,7 @@ def yaml_text() -> str:
 
 
 def table_text() -> str:
-    """The README's parameter table in Markdown."""
+    """The parameter table of the docs, in Markdown."""
     lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
     for row in PARAMETERS.values():
         valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")

@@ -324,12 +324,19 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold parameters below '/\\*\\*:' or 'recon_node:'"),
-        ("other: {ros__parameters: {a: 1}}", "must hold parameters below"),
+        ("", "must have parameters below '/\\*\\*:' or 'recon_node:'"),
+        ("other: {ros__parameters: {a: 1}}", "must have parameters below"),
         ("/**: {ros__parameters: }", "'ros__parameters' must hold names and values, got None"),
         ("/**: [1]", "'ros__parameters' must hold names and values"),
         ("/**: {", "must be YAML, line 1: expected the node content"),
         ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
+        ("/**: {ros__parameters: &all {mesh: *all}}", "unknown parameter 'mesh.mesh.mesh"),
+        ("/**: {ros__parameters: {max_rate: []}}", r"max_rate must be of type float, got \[\]"),
+        (
+            f"/**: {{ros__parameters: {{max_rate: {10**400}}}}}",
+            "max_rate must be 0 to 1000 Hz, got a whole number of ab",
+        ),
+        ("[" * 5000, "must be YAML, got one that is nested too deeply"),
         ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
     ],
 )
