@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import PARAMETERS, Config, add_flag, read_yaml, shown, table_text, with_values, yaml_text
+from ..config import (
+    PARAMETERS,
+    Config,
+    Value,
+    add_flag,
+    parameter,
+    read_yaml,
+    shown,
+    table_text,
+    with_values,
+    yaml_text,
+)
 from ..errors import ConfigError
 
 _NODE = "recon_node"
@@ -57,10 +68,10 @@ def config_of(arguments: argparse.Namespace) -> Config:
     return with_values(Config(), {**in_file, **flags})
 
 
-def read_params_file(path: Path) -> dict[str, object]:
-    """Flat `{"group.field": value}` of a ROS 2 parameter file: its sections `/**` and `recon_node`.
+def read_params_file(path: Path) -> dict[str, Value]:
+    """Flat `{"group.field": value}` of a ROS 2 parameter file, each checked: its sections `/**` and `recon_node`.
 
-    Names are not checked here; those that ROS itself declares are skipped. Raises ConfigError.
+    Names that ROS itself declares are skipped. Raises ConfigError.
     """
     tree = read_yaml(path, "parameter file")
     values: dict[str, object] = {}
@@ -72,7 +83,14 @@ def read_params_file(path: Path) -> dict[str, object]:
             f"parameter file {path} must have parameters below '/**:' or '{_NODE}:' and "
             "'ros__parameters:' (mono-depth-recon parameters prints one)"
         )
-    return {name: value for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+    return {name: _checked(name, value, path) for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+
+
+def _checked(name: str, value: object, path: Path) -> Value:
+    try:
+        return parameter(name).check(value)
+    except ConfigError as error:
+        raise ConfigError(f"parameter file {path}: {error}") from error
 
 
 def _flat(tree: object, path: Path, prefix: str = "") -> dict[str, object]:

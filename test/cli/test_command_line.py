@@ -343,7 +343,7 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
 def test_a_wrong_parameter_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recon.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=message) as raised:
+    with pytest.raises(ConfigError, match=f"parameter file {path}.* {message}") as raised:
         parse("--params-file", str(path))
     assert "\n" not in str(raised.value)
 
