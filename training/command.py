@@ -20,7 +20,7 @@ RESUME = "continue the run in --output where it stopped"  # help of the flag
 
 
 def exit_code(run: Callable[[], object]) -> int:
-    """The exit code of `run`, which returns it or something to print; an expected failure is one line on stderr and 1."""
+    """The exit code of `run`, which returns it or a text to print; an expected failure is one line on stderr and 1."""
     try:
         made = run()
     except MonoDepthError as error:
