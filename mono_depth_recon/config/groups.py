@@ -16,7 +16,7 @@ class ModelConfig:
 
     name: str = param(
         "unetpp_mobile",
-        "name of a model (mono-depth-recon models lists them), hf:<id or folder>, or ensemble:<a>+<b>",
+        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, or ensemble:A+B",
         live=False,
     )
     checkpoint: str = param(
@@ -74,7 +74,7 @@ class ScaleConfig:
 
     source: str = param(
         "none",
-        "how a relative model gets metres: none (disparity only), fixed, or reference (fitted to reference depth); "
+        "how a relative model gets metres: none (disparity only), fixed, reference (fitted to depth beside the image); "
         "a metric model keeps its own",
         choices=("none", "fixed", "reference"),
     )
