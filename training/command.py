@@ -1,4 +1,4 @@
-"""What the training commands share: their flags, the check of the data, and failures in one line."""
+"""What the training commands share: their flags, the check of the data, and one-line errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESUME = "continue the run in --output where it stopped"  # help of the flag
 
 
 def exit_code(run: Callable[[], object]) -> int:
-    """Of `run`, which returns it or something to print; an expected failure is one line on stderr and 1."""
+    """The exit code of `run`, which returns it or a text to print; an expected failure is one line on stderr and 1."""
     try:
         made = run()
     except MonoDepthError as error:
@@ -33,7 +33,7 @@ def exit_code(run: Callable[[], object]) -> int:
 
 
 def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -> None:
-    """The flags that every command has which trains."""
+    """The flags of every command that trains."""
     data = os.environ.get("MONO_DEPTH_RECON_DATA", "")
     parser.add_argument("--config", type=Path, default=config, help=f"settings (default: {config.name})")
     parser.add_argument(
@@ -42,10 +42,10 @@ def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -
     parser.add_argument(
         "--data",
         default=data,
-        help="folder that relative paths start from, unless data.root is set (default: MONO_DEPTH_RECON_DATA)",
+        help="folder that relative paths start from, unless data.root is set (default: $MONO_DEPTH_RECON_DATA)",
     )
     parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
-    parser.add_argument("--check", action="store_true", help="only read all data and say what is wrong with it")
+    parser.add_argument("--check", action="store_true", help="only read all data and report what is wrong with it")
 
 
 def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
@@ -55,12 +55,12 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def check(settings: RunSettings) -> int:
-    """Reads every frame and tells what is wrong; the exit code."""
-    report = check_data(settings.data, settings.seed, progress=_tell)
+    """Reads every frame and prints what is wrong; returns the exit code."""
+    report = check_data(settings.data, settings.seed, progress=_show_progress)
     print("\n".join(report.lines()))
     return 0 if report.ok else 1
 
 
-def _tell(done: int, total: int, name: str) -> None:
+def _show_progress(done: int, total: int, name: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{name}: {done} of {total} frames", end="\n" if done == total else "", file=sys.stderr)

@@ -1,22 +1,26 @@
 """Every setting of a training run with its limits, read from YAML; what no run can have stops with one line."""
 
+# ruff: noqa: RUF009 - `param` declares a field, nothing is shared
+
 from __future__ import annotations
 
 import dataclasses
 import re
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-from mono_depth_recon.config import parameter
+from mono_depth_recon.config import build, param, parameter
+from mono_depth_recon.datasets.mixture.settings import RoomsSettings, SourceSettings, data_settings
+from mono_depth_recon.datasets.mixture.settings import TumSettings as TumSource
 from mono_depth_recon.errors import ConfigError
 
-from .settings_limits import Limits, build
-from .settings_text import child, number, parsed, read_tree
+from .settings_text import override, read_tree, section_kinds
 
 T = TypeVar("T")
+S = TypeVar("S", bound=SourceSettings)
 PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
 SCHEDULES = ("warmup_cosine", "onecycle")
 LOSSES = ("log_l1", "berhu", "silog", "mse")
@@ -24,52 +28,65 @@ FORMS = ("log", "linear")
 ATTENTIONS = ("none", "scse")
 HALVINGS = 5  # stages of the encoder, each half as large as the one before
 
-Chance: TypeAlias = Annotated[float, Limits(0, 1)]
-Change: TypeAlias = Annotated[float, Limits(0, 3)]  # natural logarithm of a factor, either way
-Degrees: TypeAlias = Annotated[float, Limits(0, 180, "deg")]
-Side: TypeAlias = Annotated[int, Limits(8, 8192, "px")]
-Count: TypeAlias = Annotated[int, Limits(1, 999_999)]
-CountOrNone: TypeAlias = Annotated[int, Limits(0, 999_999)]  # 0: none, or without a bound
+_chance = partial(param, low=0, high=1)
+_log_change = partial(param, low=0, high=3)  # natural logarithm of a factor, up or down
+_degrees = partial(param, unit="deg", low=0, high=180)
+_side = partial(param, unit="px", low=8, high=8192)
+_count = partial(param, low=1, high=999_999)
+_count_or_none = partial(param, low=0, high=999_999)  # 0: none, or no limit
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What the card says about the network (`mono_depth_recon.models.card`).
+    """The network, as its card describes it (`mono_depth_recon.models.card`), and where its encoder starts."""
 
-    `dropout` is the chance of a decoder channel to be dropped (0 = no dropout, and no MC dropout afterwards),
-    `encoder_weights` where the encoder starts: "none" (random) or what segmentation_models_pytorch publishes for it
-    ("imagenet"), `attention` of the decoder "none" or "scse", `form` what the last channel is: "log" of depth, or
-    "linear" in it, 1 at the far end of the range.
-    """
+    name: str = param(help="name of the model and of its files: letters, digits, _ and -")
+    encoder: str = param(help="encoder of segmentation_models_pytorch")
+    decoder_channels: list[int] = param(
+        help="channels of the decoder, deepest first", low=1, high=8192, length=HALVINGS
+    )
+    input_width: int = _side(help="width of the network's input")
+    input_height: int = _side(help="height of the network's input")
+    multiple: int = param(help="sides of every input are multiples of this", unit="px", low=2**HALVINGS, high=1024)
+    mean: list[float] = param(help="subtracted from rgb / 255", low=-1000, high=1000, length=3)
+    std: list[float] = param(help="divides what is left", low=1e-6, high=1000, length=3)
+    canonical_focal_px: float = param(
+        help="focal length at the input's size for which the network's depth is in metres",
+        unit="px",
+        low=1,
+        high=100_000,
+    )
+    range_m: list[float] = param(
+        help="nearest and farthest depth the network can give", unit="m", low=1e-6, high=100_000, length=2
+    )
+    dropout: float = param(
+        0.0, "chance that a decoder channel is dropped; 0 = no dropout, and no MC dropout later", low=0, high=0.99
+    )
+    encoder_weights: str = param(
+        "none", "none = random; otherwise weights published for the encoder by segmentation_models_pytorch: imagenet"
+    )
+    attention: str = param("none", "attention of the decoder", choices=ATTENTIONS)
+    form: str = param("log", "last channel: log of depth, or linear, 1 at the far end of range_m", choices=FORMS)
 
-    name: str
-    encoder: str
-    decoder_channels: Annotated[list[int], Limits(1, 8192, length=HALVINGS)]
-    input_width: Side
-    input_height: Side
-    multiple: Annotated[int, Limits(2**HALVINGS, 1024, "px")]
-    mean: Annotated[list[float], Limits(-1000, 1000, length=3)]
-    std: Annotated[list[float], Limits(1e-6, 1000, length=3)]
-    canonical_focal_px: Annotated[float, Limits(1, 100_000, "px")]
-    range_m: Annotated[list[float], Limits(1e-6, 100_000, "m", length=2)]
-    dropout: Annotated[float, Limits(0, 0.99)] = 0.0
-    encoder_weights: str = "none"
-    attention: Annotated[str, Limits(choices=ATTENTIONS)] = "none"
-    form: Annotated[str, Limits(choices=FORMS)] = "log"
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise ConfigError(f"name must be letters, digits, _ or -, as files are named after it, got {self.name!r}")
+        near, far = self.range_m
+        if not near < far:
+            raise ConfigError(f"range_m must be nearest < farthest, got {self.range_m}")
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The transformers model that is fine-tuned: a row of the table of models, or hf:FOLDER with its `output`.
+    """The transformers model that is fine-tuned."""
 
-    `checkpoint` names a folder of weights (empty: the hub's cache), `short_side` another input size (0: published).
-    """
-
-    name: str
-    checkpoint: str = ""
-    output: Annotated[str, Limits(choices=parameter("model.output").choices)] = "auto"
-    short_side: Annotated[int, Limits(0, parameter("model.input_size").high, "px")] = 0
-    accept_noncommercial: bool = False
+    name: str = param(help="row of the table of models, or hf:FOLDER with its output")
+    checkpoint: str = param("", "folder of weights; empty = the hub's cache")
+    output: str = param("auto", parameter("model.output").help, choices=parameter("model.output").choices)
+    short_side: int = param(
+        0, "short side of the input; 0 = as published", unit="px", low=0, high=parameter("model.input_size").high
+    )
+    accept_noncommercial: bool = param(False, parameter("model.accept_noncommercial").help)
 
 
 @dataclass(frozen=True)
@@ -87,7 +104,7 @@ class RoomSettings:
 
 @dataclass(frozen=True)
 class TumSettings:
-    """A TUM folder below the data folder, and the positions in rgb.txt (both ends included) that train."""
+    """A TUM folder below the data folder, and the positions in rgb.txt (both ends included) used for training."""
 
     folder: str
     train: list[int]
@@ -95,112 +112,113 @@ class TumSettings:
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """How frames reach the network: loading processes, and what is kept prepared in `cache` (empty: the user's).
+    """How frames reach the network."""
 
-    Rendered frames are kept always, others where a source has at most `keep_frames` of them.
-    """
-
-    workers: Annotated[int, Limits(0, 1024)] = 2
-    cache: str = ""
-    keep_frames: Annotated[int, Limits(0, 10**9)] = 2000
+    workers: int = param(2, "loading processes; 0 = load in the training process", low=0, high=1024)
+    cache: str = param("", "folder of prepared frames; empty = the user's cache")
+    keep_frames: int = param(
+        2000,
+        "sources of at most this many frames are kept prepared in the cache, rendered ones always",
+        low=0,
+        high=10**9,
+    )
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Chances (0 to 1) and sizes of the random changes of one frame; the defaults change nothing.
+    """Chances and sizes of the random changes of one frame; the defaults change nothing.
 
-    `full_frame` is the chance to see the whole frame; otherwise `crop` (a share of these) cuts a window that moves the
-    principal point, and the rest turns the camera exactly. `rotate` turns the whole frame in its plane. `motion` blurs
-    along a straight line of up to `motion_px` pixels. Random sizes begin at 0.3 (blur) and 1
-    (motion, noise), JPEG quality ends at 95.
+    A frame is shown whole (`full_frame`), otherwise a window is cut out, which moves the principal point (`crop`), or
+    else the camera is turned exactly. Sizes from 0 to 3 are natural logarithms of a factor, up or down.
     """
 
-    full_frame: Chance = 1.0
-    smallest_window: Annotated[float, Limits(0.01, 1)] = 1.0
-    aspect_jitter: Change = 0.0
-    crop: Chance = 0.0
-    rotate: Chance = 0.0
-    rotate_deg: Degrees = 0.0
-    flip: Chance = 0.0
-    roll: Chance = 0.0
-    roll_deg: Degrees = 0.0
-    gamma: Change = 0.0
-    gain: Change = 0.0
-    colour: Change = 0.0
-    contrast: Change = 0.0
-    grey: Chance = 0.0
-    blur: Chance = 0.0
-    blur_px: Annotated[float, Limits(0.3, 100, "px")] = 1.5
-    motion: Chance = 0.0
-    motion_px: Annotated[float, Limits(1, 200, "px")] = 6.0
-    noise: Chance = 0.0
-    noise_levels: Annotated[float, Limits(1, 255)] = 10.0
-    jpeg: Chance = 0.0
-    jpeg_quality: Annotated[int, Limits(1, 95)] = 40
+    full_frame: float = _chance(1.0, "chance that the whole frame is shown")
+    smallest_window: float = param(1.0, "smallest window, as a share of the frame", low=0.01, high=1)
+    aspect_jitter: float = _log_change(0.0, "largest change of a window's aspect ratio")
+    crop: float = _chance(0.0, "chance that a frame not shown whole is cut, rather than seen by a turned camera")
+    rotate: float = _chance(0.0, "chance that the whole frame is turned in its plane")
+    rotate_deg: float = _degrees(0.0, "largest such turn")
+    flip: float = _chance(0.0, "chance that the frame is mirrored")
+    roll: float = _chance(0.0, "chance that the turned camera also rolls")
+    roll_deg: float = _degrees(0.0, "largest roll")
+    gamma: float = _log_change(0.0, "largest change of gamma")
+    gain: float = _log_change(0.0, "largest change of brightness")
+    colour: float = _log_change(0.0, "largest change of each colour channel")
+    contrast: float = _log_change(0.0, "largest change of contrast")
+    grey: float = _chance(0.0, "chance that the frame loses its colours")
+    blur: float = _chance(0.0, "chance that the frame is blurred")
+    blur_px: float = param(1.5, "largest sigma of the blur, which starts at 0.3", unit="px", low=0.3, high=100)
+    motion: float = _chance(0.0, "chance that the frame is blurred along a straight line")
+    motion_px: float = param(6.0, "longest such line, which starts at 1", unit="px", low=1, high=200)
+    noise: float = _chance(0.0, "chance that noise is added")
+    noise_levels: float = param(10.0, "largest sigma of the noise, which starts at 1, of 255", low=1, high=255)
+    jpeg: float = _chance(0.0, "chance that the frame is compressed as JPEG")
+    jpeg_quality: int = param(40, "lowest quality of the JPEG, which ends at 95", low=1, high=95)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs at one resolution. An epoch has `steps` batches; 0: as many as show every frame once."""
+    """Some epochs at one resolution."""
 
-    width: Side
-    height: Side
-    batch: Count
-    epochs: Count
-    steps: CountOrNone = 0
+    width: int = _side(help="width of the frames")
+    height: int = _side(help="height of the frames")
+    batch: int = _count(help="frames of a batch")
+    epochs: int = _count(help="number of epochs")
+    steps: int = _count_or_none(0, "batches of an epoch; 0 = as many as show every frame once")
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW; `schedule` "warmup_cosine" (constant until the last stage) or "onecycle" (Smith and Topin, 2018).
+    """AdamW and its learning rate."""
 
-    `clip_norm` 0 clips nothing, `ema_decay` 0 averages nothing, `backbone_lr` is the share of `lr` that the encoder or
-    backbone learns with (0: frozen).
-    """
-
-    lr: Annotated[float, Limits(1e-12, 10)]
-    weight_decay: Annotated[float, Limits(0, 10)]
-    schedule: Annotated[str, Limits(choices=SCHEDULES)] = "warmup_cosine"
-    warmup_steps: CountOrNone = 0
-    clip_norm: Annotated[float, Limits(0, 1e6)] = 0.0
-    ema_decay: Annotated[float, Limits(0, 0.999999)] = 0.0
-    backbone_lr: Annotated[float, Limits(0, 100)] = 1.0
+    lr: float = param(help="learning rate", low=1e-12, high=10)
+    weight_decay: float = param(help="weight decay", low=0, high=10)
+    schedule: str = param(
+        "warmup_cosine",
+        "warmup_cosine (constant until the last stage) or onecycle (Smith and Topin, 2018)",
+        choices=SCHEDULES,
+    )
+    warmup_steps: int = _count_or_none(0, "steps in which the learning rate rises to lr")
+    clip_norm: float = param(0.0, "largest norm of the gradient; 0 = no clipping", low=0, high=1e6)
+    ema_decay: float = param(0.0, "decay of the moving average of the weights; 0 = no average", low=0, high=0.999999)
+    backbone_lr: float = param(
+        1.0, "learning rate of the encoder or backbone, as a share of lr; 0 = frozen", low=0, high=100
+    )
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Which loss of metric models (`training.losses`), and weight and scales of the gradient term beside it.
+    """The loss of metric models (`training.losses`) and the gradient term beside it.
 
     Relative models have one loss, whatever `kind` says.
     """
 
-    kind: Annotated[str, Limits(choices=LOSSES)] = "log_l1"
-    gradient_weight: Annotated[float, Limits(0, 1000)] = 0.0
-    gradient_scales: Annotated[int, Limits(1, 10)] = 4
+    kind: str = param("log_l1", "loss of metric models", choices=LOSSES)
+    gradient_weight: float = param(0.0, "weight of the gradient term; 0 = without it", low=0, high=1000)
+    gradient_scales: int = param(4, "scales of the gradient term, each half as large", low=1, high=10)
 
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """At most `frames` of each source validate, `turned` views of them too; `panels` of them become pictures.
+    """What is measured after every epoch."""
 
-    Training stops when `patience` epochs of the last resolution brought nothing better (0: it never does).
-    """
-
-    frames: Count = 48
-    turned: bool = False
-    panels: Annotated[int, Limits(0, 1000)] = 4
-    patience: CountOrNone = 0
+    frames: int = _count(48, "frames of each source at most")
+    turned: bool = param(False, "also measure turned views of them")
+    panels: int = param(4, "frames shown as pictures", low=0, high=1000)
+    patience: int = _count_or_none(
+        0, "epochs of the last resolution without improvement after which training stops; 0 = never"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What any training needs. `data` goes to `mono_depth_recon.datasets.mixture.training_data` as it is."""
 
-    seed: Annotated[int, Limits(0, 4e9)]
-    threads: Annotated[int, Limits(1, 1024)]
-    precision: Annotated[str, Limits(choices=PRECISIONS)]
-    data: dict[str, Any]
-    stages: list[Stage]
+    seed: int = param(help="seed of all random numbers", low=0, high=4e9)
+    threads: int = param(help="CPU threads of the training process", low=1, high=1024)
+    precision: str = param(help="arithmetic; mixed = float16 on a GPU, bfloat16 on a CPU", choices=PRECISIONS)
+    data: dict[str, Any] = param(help="sources of frames, see docs/training_data.md")
+    stages: list[Stage] = param(help="one after the other")
     optimizer: OptimizerSettings
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -220,10 +238,6 @@ class RunSettings:
             epoch -= stage.epochs
         return self.stages[-1]
 
-    def sources(self, kind: str) -> list[dict[str, Any]]:
-        """The data sources of one kind."""
-        return [source for source in self.data.get("sources", []) if source.get("kind") == kind]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(RunSettings):
@@ -234,32 +248,38 @@ class Settings(RunSettings):
     @property
     def rooms(self) -> RoomSettings:
         """The first source of rooms. ConfigError where the run has none."""
-        source = self._first("rooms")
-        names = {known.name for known in dataclasses.fields(RoomSettings)}
-        given = {name: source[name] for name in names & source.keys()}
-        given["hfov_deg"] = [source.get("min_hfov_deg", 45.0), source.get("max_hfov_deg", 95.0)]
-        return build(RoomSettings, given, "data.sources: rooms")
+        source = self._first(RoomsSettings)
+        return RoomSettings(
+            source.rooms,
+            source.frames_per_room,
+            source.first_seed,
+            source.width,
+            source.height,
+            [source.min_hfov_deg, source.max_hfov_deg],
+            source.tilt_deg,
+        )
 
     @property
     def tum(self) -> TumSettings:
         """The first TUM source. ConfigError where the run has none."""
-        source = self._first("tum")
-        ends = [int(end) for end in str(source.get("train", "")).split("-") if end.isdigit()]
+        source = self._first(TumSource)
+        ends = [int(end) for end in source.train.split("-") if end.isdecimal()]
         if len(ends) != 2:
             raise ConfigError(
-                f"data.sources: tum: train must be 'FIRST-LAST', positions in rgb.txt, got {source.get('train')!r}"
+                f"data.sources: tum: train must be 'FIRST-LAST', positions in rgb.txt, got {source.train!r}"
             )
-        return build(TumSettings, {"folder": source.get("path"), "train": ends}, "data.sources: tum")
+        return TumSettings(source.path, ends)
 
-    def _first(self, kind: str) -> dict[str, Any]:
-        if not (found := self.sources(kind)):
-            raise ConfigError(f"data.sources must hold one of kind {kind}, these settings have none")
-        return found[0]
+    def _first(self, kind: type[S]) -> S:
+        for source in data_settings(self.data).sources:
+            if type(source) is kind:
+                return source
+        raise ConfigError(f"data.sources must hold one of kind {kind.kind}, these settings have none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(RunSettings):
-    """A run that goes on from published weights of a transformers model."""
+    """A run that starts from published weights of a transformers model."""
 
     model: ModelSettings
 
@@ -277,18 +297,15 @@ def load_run(path: Path, kind: type[T], overrides: Mapping[str, str] | None = No
 def overridden(tree: Any, overrides: Mapping[str, str]) -> Any:
     """The tree with some values changed; a number in a dotted key counts in a list (`stages.0.epochs`). ConfigError."""
     for key, text in overrides.items():
-        value = parsed(text, f"{key}={text}")
-        if isinstance(value, str):
-            value = number(value)
-        _override(tree, key, value)
+        override(tree, key, text, {**section_kinds(Settings), **section_kinds(FinetuneSettings)})
     return tree
 
 
 def settings_of(tree: object, path: Path, kind: type[T]) -> T:
     """Settings of a tree of plain values, checked; `path` names it in errors. Keys with a default may be missing."""
     settings = build(kind, tree, str(path))
-    assert isinstance(settings, RunSettings), "kinds of settings are kinds of runs"
-    check_settings(settings, path)
+    if isinstance(settings, Settings):
+        _check_multiples(settings, path)
     return settings
 
 
@@ -297,60 +314,11 @@ def plain(settings: RunSettings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def _override(tree: Any, key: str, value: object) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        if isinstance(tree, dict) and parent in _SECTIONS:
-            tree = tree.setdefault(parent, {})
-        else:
-            tree = child(tree, parent)
-    if isinstance(tree, list) and last.isdigit() and int(last) < len(tree):
-        tree[int(last)] = value
-    elif isinstance(tree, dict) and (last in tree or parents[:1] == ["data"] or last in _keys(parents)):
-        tree[last] = value
-    else:
-        raise ConfigError(f"setting '{key}' does not exist")
-
-
-def _keys(parents: list[str]) -> set[str]:
-    """The keys that a section, or one of the stages, may have, given or not."""
-    if not parents:
-        return set(_SECTIONS)
-    kind = _SECTIONS.get(".".join(parent for parent in parents if not parent.isdigit()))
-    return {known.name for known in dataclasses.fields(kind)} if kind else set()
-
-
-_SECTIONS: Mapping[str, Any] = types.MappingProxyType(
-    {
-        "network": NetworkSettings,
-        "model": ModelSettings,
-        "optimizer": OptimizerSettings,
-        "loader": LoaderSettings,
-        "augment": AugmentSettings,
-        "stages": Stage,
-        "loss": LossSettings,
-        "validation": ValidationSettings,
-    }
-)
-
-
-def check_settings(settings: RunSettings, path: Path) -> None:
-    """ConfigError (one line, naming the key) for values that do not go with others."""
-    if not isinstance(settings, Settings):
-        return
-    network = settings.network
-    if not re.fullmatch(r"[\w-]+", network.name):
-        raise ConfigError(
-            f"{path}: network.name must be letters, digits, _ or -, as files are called by it, got {network.name!r}"
-        )
-    near, far = network.range_m
-    if not near < far:
-        raise ConfigError(f"{path}: network.range_m must be nearest < farthest, got {network.range_m}")
-    _check_multiples(settings, path)
-
-
 def _check_multiples(settings: Settings, path: Path) -> None:
-    """Sides that the network can halve as often as it does."""
+    """ConfigError unless the network can halve all sides as often as it does; only for settings that are read.
+
+    Runs that code shortens (smoke) may have other sizes.
+    """
     network = settings.network
     sides = {"network.input_width": network.input_width, "network.input_height": network.input_height}
     for i, stage in enumerate(settings.stages):

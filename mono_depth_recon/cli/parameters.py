@@ -1,17 +1,29 @@
-"""`mono-depth-recon parameters`, and the flags that other commands build from the same table."""
+"""`mono-depth-recon parameters`, and the parameter flags of the other commands."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import PARAMETERS, Config, Parameter, Value, table_text, with_values, yaml_text
+from ..config import (
+    PARAMETERS,
+    Config,
+    Value,
+    add_flag,
+    parameter,
+    read_yaml,
+    shown,
+    table_text,
+    with_values,
+    yaml_text,
+)
 from ..errors import ConfigError
 
 _NODE = "recon_node"
 _ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides")
+_DEEPEST = 4  # dots in a name, more than any parameter has: through an anchor a YAML table can hold itself
 
 
 def add_parser(commands: Any) -> None:
@@ -36,82 +48,57 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the text that was asked for."""
+    """Prints the parameters in the chosen form."""
     print(arguments.text(), end="")
     return 0
 
 
 def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Adds `--params-file` and one flag for each parameter of `names`: `--mesh.method grid`."""
-    group = parser.add_argument_group("parameters", "those of the ROS node; flags win over the file")
+    group = parser.add_argument_group("parameters", "those of the ROS node; a flag overrides the file")
     group.add_argument("--params-file", type=Path, metavar="YAML", help="a parameter file of recon_node")
     for name in names:
-        row = PARAMETERS[name]
-        group.add_argument(
-            f"--{name}",
-            dest=name,
-            type=_reader(row),
-            default=argparse.SUPPRESS,
-            metavar=row.type.__name__.upper(),
-            help=_help(row),
-        )
+        add_flag(group, PARAMETERS[name], f"--{name}")
 
 
 def config_of(arguments: argparse.Namespace) -> Config:
-    """The defaults, then the parameter file, then the flags that were given. Raises ConfigError."""
+    """The defaults, overridden by the parameter file, overridden by the flags. Raises ConfigError."""
     flags = {name: value for name, value in vars(arguments).items() if name in PARAMETERS}
     in_file = read_params_file(arguments.params_file) if arguments.params_file else {}
     return with_values(Config(), {**in_file, **flags})
 
 
-def read_params_file(path: Path) -> dict[str, object]:
-    """Flat `{"group.field": value}` of a ROS 2 parameter file: its sections `/**` and `recon_node`.
+def read_params_file(path: Path) -> dict[str, Value]:
+    """Flat `{"group.field": value}` of a ROS 2 parameter file, each checked: its sections `/**` and `recon_node`.
 
-    Names are not checked here; those that ROS itself declares are left out. Raises ConfigError.
+    Names that ROS itself declares are skipped. Raises ConfigError.
     """
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"parameter file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"parameter file {path} must be YAML: {' '.join(str(error).split())}") from error
+    tree = read_yaml(path, "parameter file")
     values: dict[str, object] = {}
     for node, section in tree.items() if isinstance(tree, dict) else ():
         if node == "/**" or str(node).rpartition("/")[2] == _NODE:
             values |= _flat(section.get("ros__parameters") if isinstance(section, dict) else None, path)
     if not values:
         raise ConfigError(
-            f"parameter file {path} must hold parameters below '/**:' or '{_NODE}:' and "
+            f"parameter file {path} must have parameters below '/**:' or '{_NODE}:' and "
             "'ros__parameters:' (mono-depth-recon parameters prints one)"
         )
-    return {name: value for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+    return {name: _checked(name, value, path) for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+
+
+def _checked(name: str, value: object, path: Path) -> Value:
+    try:
+        return parameter(name).check(value)
+    except ConfigError as error:
+        raise ConfigError(f"parameter file {path}: {error}") from error
 
 
 def _flat(tree: object, path: Path, prefix: str = "") -> dict[str, object]:
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"parameter file {path}: 'ros__parameters' must hold names and values, got {tree!r}")
+        raise ConfigError(f"parameter file {path}: 'ros__parameters' must hold names and values, got {shown(tree)}")
     values: dict[str, object] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        values |= _flat(value, path, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        deeper = isinstance(value, Mapping) and name.count(".") < _DEEPEST
+        values |= _flat(value, path, f"{name}.") if deeper else {name: value}
     return values
-
-
-def _reader(row: Parameter) -> Callable[[str], Value]:
-    def read(text: str) -> Value:
-        value = {"true": True, "false": False}.get(text, text) if row.type is bool else row.type(text)
-        try:
-            return row.check(value)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    read.__name__ = row.type.__name__  # argparse names it: "invalid int value: 'x'"
-    return read
-
-
-def _help(row: Parameter) -> str:
-    notes = [note for note in (row.range_text, row.unit) if note]
-    text = row.help + (f" [{', '.join(notes)}]" if notes else "")
-    return f"{text} (default: {row.default if row.default != '' else 'empty'})".replace("%", "%%")

@@ -1,6 +1,12 @@
-"""Every parameter once: frozen dataclasses (`groups`, `fusion`, `evaluation`) and the table that is made of them."""
+"""Every parameter once, as frozen dataclasses (`groups`, `fusion`, `evaluation`), and the one mechanism of settings.
+
+`param` declares a field, `Parameter.check` checks a value, `build` makes a dataclass from plain values (YAML, JSON),
+`add_flag` makes a command-line flag. Parameters of the node, settings of nodes, training and data, and model cards all
+use it.
+"""
 
 from .evaluation import LiveEvaluationConfig
+from .flags import add_flag
 from .fusion import FusionConfig, MappingConfig
 from .groups import (
     CameraConfig,
@@ -13,19 +19,10 @@ from .groups import (
     QosConfig,
     ScaleConfig,
 )
-from .param import Value, param
-from .table import (
-    OFFLINE_FUSION,
-    PARAMETERS,
-    Parameter,
-    nearest,
-    parameter,
-    rows_of,
-    table_text,
-    value_of,
-    with_values,
-    yaml_text,
-)
+from .param import Parameter, Value, nearest, param, rows_of, shown
+from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
+from .text import parse_yaml, read_json, read_yaml
+from .tree import build
 
 __all__ = [
     "OFFLINE_FUSION",
@@ -44,10 +41,16 @@ __all__ = [
     "QosConfig",
     "ScaleConfig",
     "Value",
+    "add_flag",
+    "build",
     "nearest",
     "param",
     "parameter",
+    "parse_yaml",
+    "read_json",
+    "read_yaml",
     "rows_of",
+    "shown",
     "table_text",
     "value_of",
     "with_values",

@@ -1,4 +1,4 @@
-"""The group `evaluation` of the parameters: the running node against a depth camera beside it."""
+"""The group `evaluation` of the parameters: the running node compared with a depth camera."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .param import param
 
 @dataclass(frozen=True)
 class LiveEvaluationConfig:
-    """Depth as the node computes it, compared with the topic reference_depth."""
+    """How the node's depth is compared with the topic reference_depth."""
 
     enabled: bool = param(
-        False, "compare with reference_depth: running AbsRel, delta1, scale and shift in /diagnostics"
+        False, "compare depth with reference_depth: running AbsRel, delta1, scale and shift in /diagnostics"
     )
-    rate: float = param(2.0, "frames compared per second at most; 0 = all", unit="Hz", low=0.0, high=1000.0)
-    window: int = param(30, "compared frames that the running figures are the mean of", low=1, high=10000)
+    rate: float = param(2.0, "maximum number of frames compared per second; 0 = all", unit="Hz", low=0.0, high=1000.0)
+    window: int = param(30, "number of compared frames that the running figures are averaged over", low=1, high=10000)

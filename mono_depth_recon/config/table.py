@@ -1,82 +1,19 @@
-"""The table of all parameters, made of the settings dataclasses: name, type, default, unit, range and help.
+"""The table of all parameters, made from the settings dataclasses: name, type, default, unit, range and help.
 
-It declares the ROS parameters (with descriptors), builds the command-line flags, writes `config/recon.yaml` and prints
-the table of the docs. A parameter's name is `group.field`, or `field` alone.
+ROS parameters (with their descriptors), command-line flags, `config/recon.yaml` and the table of the docs all come
+from it. The name of a parameter is `group.field`, or just `field`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
 from .fusion import FusionConfig
 from .groups import Config
-from .param import Value
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table; `live` ones take effect on the next frame, the others at configure."""
-
-    name: str
-    default: Value
-    help: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    live: bool
-
-    @property
-    def type(self) -> type:
-        """bool, int, float or str."""
-        return type(self.default)
-
-    @property
-    def range_text(self) -> str:
-        """Valid values for people, empty where anything goes."""
-        if self.choices:
-            return " | ".join(self.choices)
-        return "" if self.low is None else f"{self.low:g} to {self.high:g}"
-
-    def check(self, value: object) -> Value:
-        """Returns `value` in the parameter's own type; raises ConfigError naming what is valid."""
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not self.type:
-            raise ConfigError(f"{self.name} must be of type {self.type.__name__}, got {value!r}")
-        if self.choices and value not in self.choices:
-            hint = nearest(str(value), self.choices)
-            raise ConfigError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'{hint}")
-        if not self._in_range(value):
-            raise ConfigError(
-                f"{self.name} must be {self.range_text}{' ' + self.unit if self.unit else ''}, got {value}"
-            )
-        return value  # type: ignore[return-value]
-
-    def _in_range(self, value: object) -> bool:
-        if self.low is None or self.high is None or not isinstance(value, (int, float)):
-            return True
-        return math.isfinite(value) and self.low <= value <= self.high
-
-
-def nearest(word: str, valid: tuple[str, ...] | list[str]) -> str:
-    """', did you mean ...?' for a mistyped word, or nothing."""
-    close = difflib.get_close_matches(word, valid, 1) or [name for name in valid if name.startswith(word.lower())]
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def rows_of(settings: type[Any], prefix: str = "") -> list[Parameter]:
-    """The fields of a settings dataclass that `param` made, as rows of a parameter table."""
-    made: list[tuple[str, Any, Mapping[str, Any]]] = [
-        (f.name, f.default, f.metadata) for f in dataclasses.fields(settings)
-    ]
-    return [Parameter(prefix + name, default, **metadata) for name, default, metadata in made if metadata]
+from .param import Parameter, Value, nearest, rows_of, shown
 
 
 def _rows() -> Iterator[Parameter]:
@@ -87,19 +24,19 @@ def _rows() -> Iterator[Parameter]:
 
 
 PARAMETERS: dict[str, Parameter] = {row.name: row for row in _rows()}
-# Of the group fusion, those that make a map without a node.
+# The parameters of the group fusion that also hold without a node.
 OFFLINE_FUSION = tuple(row.name for row in rows_of(FusionConfig, "fusion."))
 
 
 def parameter(name: str) -> Parameter:
-    """The row of `name`; an unknown name is a ConfigError that names the nearest."""
+    """The row of `name`. Raises ConfigError for an unknown name, with the nearest known one."""
     if name not in PARAMETERS:
-        raise ConfigError(f"unknown parameter '{name}'{nearest(name, list(PARAMETERS))}")
+        raise ConfigError(f"unknown parameter {shown(name)}{nearest(name, list(PARAMETERS))}")
     return PARAMETERS[name]
 
 
 def with_values(config: Config, values: Mapping[str, object]) -> Config:
-    """`config` with flat `{"group.field": value}` put in, each checked; raises ConfigError."""
+    """A copy of `config` with the values of a flat `{"group.field": value}`, each checked. Raises ConfigError."""
     top: dict[str, Any] = {}
     groups: dict[str, dict[str, Value]] = {}
     for name, value in values.items():
@@ -133,17 +70,17 @@ def yaml_text() -> str:
             lines.append(f"    {head}:")
         group = head
         indent = "      " if head else "    "
-        lines += [f"{indent}# {_comment(row)}", f"{indent}{key}: {_yaml_scalar(row.default)}"]
+        lines += [f"{indent}# {_comment(row)}", f"{indent}{key}: {_yaml_scalar(row)}"]
     return "\n".join(lines) + "\n"
 
 
 def table_text() -> str:
-    """The README's parameter table in Markdown."""
+    """The parameter table of the docs, in Markdown."""
     lines = ["| parameter | default | valid | at run time | meaning |", "| --- | --- | --- | --- | --- |"]
     for row in PARAMETERS.values():
         valid = row.range_text.replace("|", "\\|") + (f" {row.unit}" if row.unit else "")
         when = "yes" if row.live else "restart"
-        lines.append(f"| `{row.name}` | `{_yaml_scalar(row.default)}` | {valid} | {when} | {row.help} |")
+        lines.append(f"| `{row.name}` | `{_yaml_scalar(row)}` | {valid} | {when} | {row.help} |")
     return "\n".join(lines) + "\n"
 
 
@@ -152,7 +89,5 @@ def _comment(row: Parameter) -> str:
     return row.help + (f" [{', '.join(notes)}]" if notes else "")
 
 
-def _yaml_scalar(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+def _yaml_scalar(row: Parameter) -> str:
+    return f'"{row.default}"' if row.type is str else row.default_text

@@ -14,17 +14,19 @@ import numpy as np
 
 from ..arrays import Depth
 from ..camera import PinholeCamera
-from ..errors import ModelError
+from ..config import build, param, read_json, shown
+from ..errors import ConfigError, ModelError
 
 FORMAT = 1
+_SMALL, _LARGE = 1e-9, 1_000_000  # no card has numbers beyond these
 
 
 @dataclass(frozen=True)
 class SigmaFit:
-    """What makes sigma of the spread of several predictions: temperature * sqrt(spread^2 + (floor * depth)^2).
+    """Turns the spread of several predictions into sigma: temperature * sqrt(spread^2 + (floor * depth)^2).
 
-    Both are fitted on scenes of known depth (`training.calibrate_sigma`). The floor, a share of depth, stands for the
-    errors that all predictions have in common: the spread does not see them.
+    Both are fitted on scenes of known depth (`training.calibrate_sigma`). The floor, a share of depth, accounts for the
+    errors that all predictions share, which the spread cannot show.
     """
 
     temperature: float = 1.0
@@ -39,14 +41,14 @@ class SigmaFit:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the code needs of a card; `text` keeps the whole of it (training, attribution, figures, licence).
+    """What the code reads of a card; `text` keeps all of it (training, attribution, figures, licence).
 
     The network takes `image` (N, 3, rows, columns) float32 = (rgb / 255 - mean) / std and gives `depth`
     (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
-    metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`. `dropout` is the
+    metres of another camera = depth * focal_scale(camera). Its depths lie in `range_m`. `dropout` is the
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
     of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
-    SMP's "scse"; `form` says what the last channel is: "log" of depth, or "linear", 1 at the far end of the range.
+    SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range.
     Cards without these keys load.
     """
 
@@ -114,144 +116,100 @@ class ModelCard:
 
 
 def load_card(path: Path | str) -> ModelCard:
-    """Reads and checks a card. ModelError where it is missing, no JSON, of another format or incomplete."""
+    """Reads and checks a card. ModelError where it is missing, no JSON, of another format, incomplete or wrong."""
     path = Path(path)
+    what = "model card"
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"model card {path} cannot be read ({error.strerror}): name the .json beside the weights"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"model card {path} must be JSON text, got: {error}") from error
-    if not isinstance(text, dict) or text.get("format") != FORMAT:
-        got = text.get("format") if isinstance(text, dict) else type(text).__name__
-        raise ModelError(f"model card {path} must be a JSON object of format {FORMAT}, got {got!r}")
-    return _card(path, _Reader(path, text))
+        text = read_json(path, what, "name the .json beside the weights")
+        if not isinstance(text, dict) or text.get("format") != FORMAT:
+            got = text.get("format") if isinstance(text, dict) else type(text).__name__
+            raise ConfigError(f"{what} {path} must be a JSON object of format {FORMAT}, got {shown(got)}")
+        return _card(path, text, build(_CardText, text, f"{what} {path}", noun="key", ignore_unknown=True))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
 
 
-def _card(path: Path, read: _Reader) -> ModelCard:
-    read.expect("architecture.family", "unetplusplus")
-    read.expect("output.kind", "metric_depth")
-    multiple, width, height = (read.count(f"input.{key}") for key in ("multiple", "width", "height"))
-    if width % multiple or height % multiple:
-        raise read.error("input", f"sides that are multiples of {multiple}", f"{width}x{height}")
-    low, high = read.numbers("range_m", 2)
-    if not 0 < low < high:
-        raise read.error("range_m", "0 < nearest < farthest", [low, high])
-    mean, std = read.numbers("normalisation.mean", 3), read.positive("normalisation.std", 3)
-    focal = read.positive("canonical_focal_px", 1)
+def _card(path: Path, text: Mapping[str, Any], read: _CardText) -> ModelCard:
     return ModelCard(
         path=path,
-        name=read.string("name"),
-        encoder=read.string("architecture.encoder"),
-        decoder_channels=read.counts("architecture.decoder_channels"),
-        input_width=width,
-        input_height=height,
-        multiple=multiple,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        canonical_focal_px=focal[0],
-        range_m=(low, high),
-        text=read.text,
-        dropout=_dropout(read),
-        sigma_fits=_sigma_fits(read),
-        attention=read.choice("architecture.attention", ("none", "scse")),
-        form=read.choice("output.form", ("log", "linear")),
+        name=read.name,
+        encoder=read.architecture.encoder,
+        decoder_channels=read.architecture.decoder_channels,
+        input_width=read.input.width,
+        input_height=read.input.height,
+        multiple=read.input.multiple,
+        mean=read.normalisation.mean,
+        std=read.normalisation.std,
+        canonical_focal_px=read.canonical_focal_px,
+        range_m=read.range_m,
+        text=text,
+        dropout=read.architecture.dropout,
+        sigma_fits={kind: SigmaFit(fit.temperature, fit.floor) for kind, fit in read.sigma.items()},
+        attention=read.architecture.attention,
+        form=read.output.form,
     )
 
 
-def _dropout(read: _Reader) -> float:
-    key = "architecture.dropout"
-    if not read.has(key):
-        return 0.0
-    if not 0 <= (chance := read.numbers(key, 1)[0]) < 1:
-        raise read.error(key, "a chance from 0 to below 1", chance)
-    return chance
+@dataclass(frozen=True)
+class _Architecture:
+    family: str = param(choices=("unetplusplus",))
+    encoder: str = param()
+    decoder_channels: tuple[int, ...] = param(low=1, high=_LARGE)
+    dropout: float = param(0.0, low=0, high=0.999)
+    attention: str = param("none", choices=("none", "scse"))
+
+    def __post_init__(self) -> None:
+        if not self.encoder:
+            raise ConfigError("encoder must be given, got an empty text")
 
 
-def _sigma_fits(read: _Reader) -> dict[str, SigmaFit]:
-    fits = {}
-    for kind in read.mapping("sigma") if read.has("sigma") else {}:
-        floor = f"sigma.{kind}.floor"
-        share = read.numbers(floor, 1)[0] if read.has(floor) else 0.0
-        if share < 0:
-            raise read.error(floor, "at least 0", share)
-        fits[kind] = SigmaFit(read.positive(f"sigma.{kind}.temperature", 1)[0], share)
-    return fits
+@dataclass(frozen=True)
+class _Input:
+    width: int = param(unit="px", low=1, high=_LARGE)
+    height: int = param(unit="px", low=1, high=_LARGE)
+    multiple: int = param(unit="px", low=1, high=_LARGE)
+
+    def __post_init__(self) -> None:
+        if self.width % self.multiple or self.height % self.multiple:
+            raise ConfigError(
+                f"width and height must be multiples of {self.multiple}, got {self.width} and {self.height}"
+            )
 
 
-class _Reader:
-    """Typed look-ups of dotted keys; every failure names card, key, what was expected and what came."""
-
-    def __init__(self, path: Path, text: Mapping[str, Any]) -> None:
-        self.path, self.text = path, text
-
-    def error(self, key: str, expected: str, got: object) -> ModelError:
-        return ModelError(f"model card {self.path}: '{key}' must be {expected}, got {got!r}")
-
-    def value(self, key: str) -> Any:
-        node: Any = self.text
-        for part in key.split("."):
-            if not isinstance(node, dict) or part not in node:
-                raise self.error(key, "given", None)
-            node = node[part]
-        return node
-
-    def has(self, key: str) -> bool:
-        node: Any = self.text
-        for part in key.split("."):
-            if not isinstance(node, dict) or part not in node:
-                return False
-            node = node[part]
-        return True
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        if not isinstance(got := self.value(key), dict):
-            raise self.error(key, "an object", got)
-        return got
-
-    def expect(self, key: str, expected: str) -> None:
-        if (got := self.value(key)) != expected:
-            raise self.error(key, f"'{expected}'", got)
-
-    def string(self, key: str) -> str:
-        if not isinstance(got := self.value(key), str) or not got:
-            raise self.error(key, "text", got)
-        return got
-
-    def choice(self, key: str, known: tuple[str, ...]) -> str:
-        """One of `known`, the first where the card does not say."""
-        got = self.value(key) if self.has(key) else known[0]
-        if got not in known:
-            raise self.error(key, " or ".join(known), got)
-        return str(got)
-
-    def count(self, key: str) -> int:
-        return self._check_count(key, self.value(key))
-
-    def counts(self, key: str) -> tuple[int, ...]:
-        if not isinstance(got := self.value(key), list) or not got:
-            raise self.error(key, "a list of whole numbers", got)
-        return tuple(self._check_count(key, value) for value in got)
-
-    def numbers(self, key: str, length: int) -> tuple[float, ...]:
-        got = self.value(key)
-        values = got if isinstance(got, list) else [got]
-        if len(values) != length or not all(_is_number(v) for v in values):
-            raise self.error(key, f"{length} finite number(s)", got)
-        return tuple(float(v) for v in values)
-
-    def positive(self, key: str, length: int) -> tuple[float, ...]:
-        if min(values := self.numbers(key, length)) <= 0:
-            raise self.error(key, "positive", self.value(key))
-        return values
-
-    def _check_count(self, key: str, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(key, "a whole number of at least 1", value)
-        return value
+@dataclass(frozen=True)
+class _Normalisation:
+    mean: tuple[float, float, float] = param(low=-_LARGE, high=_LARGE)
+    std: tuple[float, float, float] = param(low=_SMALL, high=_LARGE)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+@dataclass(frozen=True)
+class _Output:
+    kind: str = param(choices=("metric_depth",))
+    form: str = param("log", choices=("log", "linear"))
+
+
+@dataclass(frozen=True)
+class _Sigma:
+    temperature: float = param(low=_SMALL, high=_LARGE)
+    floor: float = param(0.0, low=0, high=_LARGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CardText:
+    """The keys of a card that the code reads; all others are for readers."""
+
+    name: str = param()
+    architecture: _Architecture
+    input: _Input
+    normalisation: _Normalisation
+    output: _Output
+    canonical_focal_px: float = param(unit="px", low=_SMALL, high=_LARGE)
+    range_m: tuple[float, float] = param(unit="m", low=_SMALL, high=_LARGE)
+    sigma: Mapping[str, _Sigma] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("name must be given, got an empty text")
+        near, far = self.range_m
+        if not near < far:
+            raise ConfigError(f"range_m must be nearest < farthest, got {[near, far]}")

@@ -1,4 +1,4 @@
-"""Settings and life of the smaller nodes: a dataclass gives flags for people and ROS parameters for launch files."""
+"""Settings and life of the smaller nodes: a dataclass gives command-line flags and ROS parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
-from ..config import Parameter, Value, nearest, param, rows_of
+from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
 from .parameters import descriptor, overrides
 
@@ -33,24 +33,24 @@ N = TypeVar("N", bound=Node)
 _PATIENCE_S = 4.0  # less than launch allows between SIGINT and SIGTERM
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
-# A field of a settings dataclass; its flag has dashes for underscores, its ROS parameter the very name.
+# A field of a settings dataclass: its ROS parameter has its name, its flag the same with dashes for underscores.
 setting = partial(param, live=False)
 
 
 def parse_flags(
     program: str, description: str, settings: type[Any], arguments: Sequence[str], positional: str = ""
 ) -> dict[str, Value]:
-    """The settings that flags name in `arguments` (program name first, ROS arguments ignored), and no others.
+    """The settings that flags name in `arguments` (program name first, ROS arguments ignored), checked, and no others.
 
     The setting `positional` is given without a flag. Ends the program on --help (0) and on a mistake (2).
     """
     parser = argparse.ArgumentParser(
         program,
         description=description,
-        epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags come first.",
+        epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags win.",
     )
     for row in rows_of(settings):
-        _add_flag(parser, row, row.name == positional)
+        add_flag(parser, row, *([] if row.name == positional else [f"--{row.name.replace('_', '-')}"]), switch=True)
     try:
         own = remove_ros_args(list(arguments))
     except RuntimeError as error:  # rclpy's RCLInvalidROSArgsError has no public name
@@ -58,43 +58,19 @@ def parse_flags(
     return vars(parser.parse_args(own[1:]))
 
 
-def _add_flag(parser: argparse.ArgumentParser, row: Parameter, positional: bool) -> None:
-    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(row)}
-    if row.type is bool:
-        options["action"] = argparse.BooleanOptionalAction
-    else:
-        options |= {"type": row.type, "choices": row.choices or None}
-    if positional:
-        parser.add_argument(row.name, nargs="?", **options)
-        return
-    if row.type is not bool:
-        options["metavar"] = None if row.choices else (row.unit or row.type.__name__).upper()
-    parser.add_argument("--" + row.name.replace("_", "-"), **options)
-
-
-def _help(row: Parameter) -> str:
-    valid = "" if row.choices else f"{row.range_text} {row.unit}".strip()
-    notes = [note for note in (valid, f"default: {row.default}" if row.default != "" else "") if note]
-    return (row.help + (f" [{', '.join(notes)}]" if notes else "")).replace("%", "%%")
-
-
 def declare_settings(node: Node, settings: type[S], flags: Mapping[str, Value]) -> S:
     """Declares every setting on `node` with its description, read-only, and returns them.
 
-    Flags win over parameters, parameters over defaults. The node must be created with
+    A flag overrides a parameter, a parameter overrides the default. The node must be created with
     `automatically_declare_parameters_from_overrides=True`. Raises ConfigError for a wrong value or an unknown name.
     """
-    rows = {row.name: row for row in rows_of(settings)}
     given = overrides(node)
-    unknown = [name for name in given if name not in rows]
-    if unknown:
-        raise ConfigError(f"unknown parameter '{unknown[0]}'{nearest(unknown[0], list(rows))}")
-    values = {name: row.check(flags.get(name, given.get(name, row.default))) for name, row in rows.items()}
-    for name, row in rows.items():
-        if name in given:
-            node.undeclare_parameter(name)
-        node.declare_parameter(name, values[name], _read_only(row), ignore_override=True)
-    return settings(**values)
+    made = build(settings, {**given, **flags}, noun="parameter")
+    for row in rows_of(settings):
+        if row.name in given:
+            node.undeclare_parameter(row.name)
+        node.declare_parameter(row.name, getattr(made, row.name), _read_only(row), ignore_override=True)
+    return made
 
 
 def _read_only(row: Parameter) -> ParameterDescriptor:

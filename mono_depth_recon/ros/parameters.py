@@ -1,4 +1,4 @@
-"""The table of `config.py` as ROS parameters: declared with descriptors, checked, applied while running."""
+"""The table of `config` as ROS parameters: declared with descriptors, checked, changed while the node runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class NodeParameters:
     """Declares every parameter on `node` and keeps the current immutable `config`.
 
     The node must be created with `automatically_declare_parameters_from_overrides=True`, so that an unknown
-    name in a YAML file or on the command line is seen, and refused with a ConfigError instead of being ignored.
-    `on_change(config)` is called after a change, which its ConfigError takes back; `settled()` says whether the node
-    is configured, when only live parameters may change.
+    name in a YAML file or on the command line is a ConfigError and not ignored.
+    `on_change(config)` is called after a change; its ConfigError undoes the change. `settled()` says whether the node
+    is configured, in which state only live parameters may change.
     """
 
     def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
@@ -63,9 +63,10 @@ class NodeParameters:
 
 
 def overrides(node: Node) -> dict[str, Any]:
-    """What YAML files and the command line say, by name, less ROS's own parameters.
+    """The values given in YAML files and on the command line, by name, without ROS's own parameters.
 
-    The node must be created with `automatically_declare_parameters_from_overrides=True` and have declared nothing yet.
+    The node must be created with `automatically_declare_parameters_from_overrides=True` and must not
+    have declared any parameter yet.
     """
     return {name: p.value for name, p in node.get_parameters_by_prefix("").items() if _is_ours(name)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from floor import INTRINSICS, SIZE, floor_depth, photo
+from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
 from numpy.typing import NDArray
 from processes import ROOT
 
@@ -27,6 +27,8 @@ from mono_depth_recon.config import (
     yaml_text,
 )
 from mono_depth_recon.errors import ConfigError
+
+__all__ = ["floor_model"]
 
 FAST = ["--mesh.method", "grid"]
 
@@ -322,19 +324,26 @@ def test_flags_win_over_the_parameter_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold parameters below '/\\*\\*:' or 'recon_node:'"),
-        ("other: {ros__parameters: {a: 1}}", "must hold parameters below"),
+        ("", "must have parameters below '/\\*\\*:' or 'recon_node:'"),
+        ("other: {ros__parameters: {a: 1}}", "must have parameters below"),
         ("/**: {ros__parameters: }", "'ros__parameters' must hold names and values, got None"),
         ("/**: [1]", "'ros__parameters' must hold names and values"),
-        ("/**: {", "must be YAML: while parsing"),
+        ("/**: {", "must be YAML, line 1: expected the node content"),
         ("/**: {ros__parameters: {mesh: {metod: grid}}}", "unknown parameter 'mesh.metod'; did you mean 'mesh.method'"),
+        ("/**: {ros__parameters: &all {mesh: *all}}", "unknown parameter 'mesh.mesh.mesh"),
+        ("/**: {ros__parameters: {max_rate: []}}", r"max_rate must be of type float, got \[\]"),
+        (
+            f"/**: {{ros__parameters: {{max_rate: {10**400}}}}}",
+            "max_rate must be 0 to 1000 Hz, got a whole number of ab",
+        ),
+        ("[" * 5000, "must be YAML, got one that is nested too deeply"),
         ("/**: {ros__parameters: {mesh: {poisson_depth: deep}}}", "mesh.poisson_depth must be of type int, got 'deep'"),
     ],
 )
 def test_a_wrong_parameter_file_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recon.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=message) as raised:
+    with pytest.raises(ConfigError, match=f"parameter file {path}.* {message}") as raised:
         parse("--params-file", str(path))
     assert "\n" not in str(raised.value)
 

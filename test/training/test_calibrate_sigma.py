@@ -49,7 +49,7 @@ def test_errors_that_the_spread_does_not_see_give_a_floor() -> None:
 
 def test_seeds_of_the_sets_are_nobody_elses() -> None:
     config = ROOT / "training" / "configs" / "unetpp_mobile.yaml"
-    rooms = load_settings(config).sources("rooms")
+    rooms = [source for source in load_settings(config).data["sources"] if source["kind"] == "rooms"]
     assert {source["split"] for source in rooms} == {"train", "validation"}
     taken = [(source["first_seed"], source["rooms"]) for source in rooms]
     taken.append((90_000, 1000))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import pytest
 from made_training_sets import write_nyu_csv
 from processes import ROOT
 
+from mono_depth_recon.config import Parameter, rows_of
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
 from training.augment import change_colours, random_view, random_window
 from training.settings import AugmentSettings, FinetuneSettings, RunSettings, Settings, load_run
-from training.settings_limits import limits_of
-from training.settings_text import read_tree
+from training.settings_text import read_tree, section_kinds
 from training.sources import made_scene
 
 CONFIGS = ROOT / "training" / "configs"
@@ -49,7 +48,7 @@ BAD = [  # key, value on the command line, what the line says
     ("precision", "float3", "precision must be one of float32, decoder_bfloat16, mixed, got 'float3'; did you mean"),
     ("data", "5", "data must be a table of keys and values, got 5"),
     ("loader", "3", "loader must be a table of keys and values, got 3"),
-    ("loader", "{worker: 1}", "wrong keys in loader; missing: none; unknown: worker; did you mean 'workers'"),
+    ("loader", "{worker: 1}", "unknown setting 'loader.worker'; did you mean 'workers'?"),
     ("loader.workers", "-1", "loader.workers must be 0 to 1024, got -1"),
     ("loader.keep_frames", "-1", "loader.keep_frames must be 0 to 1e+09, got -1"),
     ("stages", "[]", "stages must be a list of one or more, got []"),
@@ -77,8 +76,12 @@ BAD = [  # key, value on the command line, what the line says
     ("validation.panels", "-1", "validation.panels must be 0 to 1000, got -1"),
     ("validation.patience", "-1", "validation.patience must be 0 to 999999, got -1"),
     ("validation.turned", "1", "validation.turned must be of type bool, got 1"),
-    ("network.name", "a/b", "network.name must be letters, digits, _ or -, as files are called by it, got 'a/b'"),
-    ("network.name", "''", "network.name must be letters, digits, _ or -, as files are called by it, got ''"),
+    (
+        "network.name",
+        "a/b",
+        "network.name must be letters, digits, _ or -, as files are named after it, got 'a/b'",
+    ),
+    ("network.name", "''", "network.name must be letters, digits, _ or -, as files are named after it, got ''"),
     ("network.decoder_channels", "[16]", "network.decoder_channels must be a list of 5, got [16]"),
     ("network.decoder_channels", "[16, 16, 0, 16, 16]", "network.decoder_channels.2 must be 1 to 8192, got 0"),
     ("network.input_width", "100", "network.input_width must be a multiple of 32, got 100"),
@@ -139,29 +142,24 @@ def test_recipes_and_what_switches_off(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [Settings, FinetuneSettings])
-def test_every_number_has_limits(kind: type[RunSettings]) -> None:
-    numbers = dict(_numbers(kind, ""))
+def test_every_setting_has_a_help_and_every_number_limits(kind: type[RunSettings]) -> None:
+    rows = list(_rows(kind, ""))
+    numbers = [row for row in rows if row.type in (int, float, list[int], list[float])]
     assert len(numbers) > 40
-    assert [key for key, (low, high) in numbers.items() if low is None or high is None] == []
+    assert [row.name for row in numbers if row.low is None or row.high is None] == []
+    assert [row.name for row in rows if not row.help] == []
 
 
-def _numbers(kind: Any, prefix: str) -> list[tuple[str, tuple[float | None, float | None]]]:
-    found = []
-    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        inner, limits = limits_of(hint)
-        item = typing.get_args(inner)[0] if typing.get_origin(inner) is list else inner
-        if dataclasses.is_dataclass(item):
-            found += _numbers(item, f"{prefix}{name}.")
-        elif item in (int, float):
-            found.append((prefix + name, (limits.low, limits.high)))
-    return found
+def _rows(kind: type[Any], prefix: str) -> Iterator[Parameter]:
+    yield from rows_of(kind, prefix)
+    for name, section in section_kinds(kind).items():
+        yield from _rows(section, f"{prefix}{name}.")
 
 
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_frames_can_be_changed_at_both_ends_of_the_limits(end: str) -> None:
     """What the limits allow `training.augment` can do, with every chance on."""
-    hints = typing.get_type_hints(AugmentSettings, include_extras=True)
-    ends = {name: limits_of(hint)[0](getattr(limits_of(hint)[1], end)) for name, hint in hints.items()}
+    ends = {row.name: row.type(getattr(row, end)) for row in rows_of(AugmentSettings)}
     chances = dict.fromkeys(("roll", "grey", "blur", "motion", "noise", "jpeg"), 1.0)
     settings, rng = AugmentSettings(**{**ends, **chances}), np.random.default_rng(1)
     sample: Sample = made_scene(1, 96, 64)

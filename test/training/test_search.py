@@ -227,7 +227,7 @@ def test_clouds_are_searched_on_validation_frames(
 def test_the_plan_of_the_ablation_leaves_out_one_ingredient_each() -> None:
     plan = read_plan(PLAN, quick=True, words={"optimizer.lr": "0.01"})
     whole = plan.variants[WHOLE][0]
-    assert whole.optimizer.lr == 0.01 and whole.sources("rooms")[0]["rooms"] == 4
+    assert whole.optimizer.lr == 0.01 and whole.rooms.rooms == 4
     for name, (variant,) in plan.variants.items():
         differing = [key for key, value in plain(variant).items() if value != plain(whole)[key]]
         assert len(differing) == (name != WHOLE), name

@@ -121,7 +121,7 @@ def test_batches_depend_on_seed_and_draw_alone() -> None:
         ({"loss.kind": "l2"}, "loss.kind must be one of log_l1, berhu, silog, mse, got 'l2'"),
         ({"precision": "half"}, "precision must be one of"),
         ({"optimizer.ema_decay": "1"}, "ema_decay must be 0 to 0.999999, got 1"),
-        ({"optimizer": "{lr: 0.1}"}, "missing: weight_decay; unknown: none"),
+        ({"optimizer": "{lr: 0.1}"}, "missing setting: optimizer.weight_decay$"),
     ],
 )
 def test_wrong_settings_stop_with_one_line(override: dict[str, str], says: str) -> None:

@@ -6,14 +6,13 @@ All values are numbers, switches or texts; `docs/training_data.md` lists them, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from ...config import Value, nearest, param, rows_of
+from ...config import build, nearest, param, shown
 from ...errors import ConfigError
 
-T = TypeVar("T")
 _WHOLE = ("train", "validation", "test")  # of `split`: all of a source goes there
 
 
@@ -169,35 +168,26 @@ def data_settings(tree: object) -> DataSettings:
     """The settings of a tree of plain values, as YAML gives it. ConfigError names the key that is wrong."""
     if not isinstance(tree, Mapping) or not isinstance(tree.get("sources"), list | tuple) or not tree["sources"]:
         raise ConfigError(
-            "data must be a table with a list 'sources', each with a 'kind': "
-            f"{', '.join(KINDS)}; got {str(tree)[:80]!r}"
+            f"data must be a table with a list 'sources', each with a 'kind': {', '.join(KINDS)}; got {shown(tree)}"
         )
-    top = _checked(DataSettings, {key: value for key, value in tree.items() if key != "sources"}, "data.")
-    sources = [_source(each, f"data.sources[{number}].") for number, each in enumerate(tree["sources"])]
+    settings = build(DataSettings, {key: value for key, value in tree.items() if key != "sources"}, section="data")
+    sources = [_source(each, f"data.sources.{number}") for number, each in enumerate(tree["sources"])]
     names = [source.name for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"data.sources: two are called '{twice}': give each a name of its own")
-    return DataSettings(**top, sources=tuple(sources))  # type: ignore[arg-type]
+    return replace(settings, sources=tuple(sources))
 
 
-def _source(tree: object, prefix: str) -> SourceSettings:
-    if not isinstance(tree, Mapping) or tree.get("kind") not in KINDS:
-        kind = tree.get("kind") if isinstance(tree, Mapping) else tree
+def _source(tree: object, section: str) -> SourceSettings:
+    kind = tree.get("kind") if isinstance(tree, Mapping) else tree
+    if not isinstance(tree, Mapping) or str(kind) not in KINDS:
         raise ConfigError(
-            f"{prefix}kind must be one of {', '.join(KINDS)}, got {kind!r}{nearest(str(kind), list(KINDS))}"
+            f"{section}.kind must be one of {', '.join(KINDS)}, got {shown(kind)}{nearest(str(kind), list(KINDS))}"
         )
-    kind_of = KINDS[str(tree["kind"])]
-    values = _checked(kind_of, {key: value for key, value in tree.items() if key != "kind"}, prefix)
+    kind_of = KINDS[str(kind)]
+    made = build(kind_of, {key: value for key, value in tree.items() if key != "kind"}, section=section)
     for key in ("path", "depth_path"):
-        if key in {row.name for row in rows_of(kind_of)} and not values.get(key):
-            raise ConfigError(f"{prefix}{key} is needed for {kind_of.kind}")
-    return kind_of(**{**values, "name": values.get("name") or kind_of.kind})  # type: ignore[arg-type]
-
-
-def _checked(kind: type[T], tree: Mapping[str, object], prefix: str) -> dict[str, Value]:
-    rows = {row.name.removeprefix(prefix): row for row in rows_of(kind, prefix)}
-    for key in tree:
-        if key not in rows:
-            raise ConfigError(f"unknown setting '{prefix}{key}'{nearest(str(key), list(rows))}")
-    return {key: rows[key].check(value) for key, value in tree.items()}
+        if getattr(made, key, None) == "":
+            raise ConfigError(f"{section}.{key} is needed for {kind_of.kind}")
+    return replace(made, name=made.name or kind_of.kind)
