@@ -1,4 +1,4 @@
-"""Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
+"""Several models as one: `ensemble:<a>+<b>[+...]`, the median of their predictions, and their spread as sigma.
 
 All members are brought to the scale of the first metric one: metric ones by the median of the pixels' ratios, relative
 ones by scale and shift fitted robustly in disparity. Where all are relative the answer is relative disparity, at the
@@ -16,13 +16,14 @@ from ..arrays import Depth
 from ..errors import DataError, ModelError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
+from .merging import merged
 
 PREFIX = "ensemble:"
 _FARTHEST = 2.0  # times the farthest depth of the reference: a relative member's answer beyond that counts as that
 
 
 class Ensemble:
-    """Members asked one after the other; the median of their aligned answers and the sample standard deviation.
+    """Members run one after the other; the median of their aligned answers and the sample standard deviation.
 
     `predict` raises DataError for a frame on which a member cannot be aligned (a flat view, or disparity that grows
     with the distance).
@@ -63,22 +64,19 @@ class Ensemble:
             except DataError as error:
                 raise DataError(f"{member.name} cannot be aligned to the ensemble: {error}") from error
         stack = np.stack(values)
-        middle, sigma = np.median(stack, axis=0), stack.std(axis=0, ddof=1)
-        if reference.depth is None:
-            return Prediction(disparity=middle, sigma=sigma)
-        return Prediction(depth=middle, sigma=sigma)
+        return merged(reference, answers, np.median(stack, axis=0), stack.std(axis=0, ddof=1))
 
 
 def _aligned(answer: Prediction, reference: Prediction) -> Depth:
     """The answer in the unit and at the scale of the reference."""
     if answer is reference:
-        return _own(answer)
+        return answer.values
     if answer.depth is not None:
         assert reference.depth is not None, "the reference is metric where any member is"
         return answer.depth * np.float32(np.median(reference.depth / answer.depth))
     assert answer.disparity is not None, "a Prediction holds depth or disparity"
     if reference.depth is None:
-        return _on_scale_of(answer.disparity, _own(reference))
+        return _on_scale_of(answer.disparity, reference.values)
     limit = _FARTHEST * float(reference.depth.max())
     depth = depth_from_disparity(answer.disparity, fit_scale(answer.disparity, reference.depth), limit)
     return np.minimum(depth, np.float32(limit))
@@ -89,12 +87,6 @@ def _on_scale_of(disparity: Depth, reference: Depth) -> Depth:
     np.divide(1, reference, out=inverse, where=reference > 0)
     fit = fit_scale(disparity, inverse)
     return disparity * np.float32(fit.scale) + np.float32(fit.shift)
-
-
-def _own(prediction: Prediction) -> Depth:
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    assert values is not None, "a Prediction holds depth or disparity"
-    return values
 
 
 def member_names(name: str) -> list[str]:

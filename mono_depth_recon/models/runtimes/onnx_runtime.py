@@ -68,7 +68,7 @@ class OnnxRuntime:
             self._session(example.shape)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         session = self._session(batch.shape)
@@ -206,7 +206,7 @@ def _half(module: Any) -> Any:
             self.module = module.half()
 
         def forward(self, image: Any) -> Any:
-            """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+            """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
             return self.module(image.half()).float()
 
     return Half().eval()

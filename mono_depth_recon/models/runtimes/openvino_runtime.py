@@ -48,7 +48,7 @@ class OpenVinoRuntime:
             self._request(example.shape)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         request = self._request(batch.shape)
         request.infer([batch], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)
