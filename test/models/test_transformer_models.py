@@ -234,6 +234,22 @@ def test_depth_pro_is_its_published_depth_for_a_camera_of_that_field_of_view(fol
     np.testing.assert_allclose(values_of(model, one), expected, rtol=2e-4)
 
 
+def test_depth_pro_answers_the_intrinsics_of_its_published_field_of_view(folder_of: Callable[[str], Path]) -> None:
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    folder, one = folder_of("depth_pro"), view(320, 240, 73)
+    model = loaded("depth_pro", folder)
+    theirs = AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        outputs = theirs(pixel_values=torch.from_numpy(model.network_input(one)))
+    processor = AutoImageProcessor.from_pretrained(folder)
+    focal = processor.post_process_depth_estimation(outputs, target_sizes=[(240, 320)])[0]["focal_length"].item()
+    assert 160 < focal < 600
+    K = model.predict([one])[0].intrinsics
+    np.testing.assert_allclose(K, [[focal, 0, 159.5], [0, focal, 119.5], [0, 0, 1]], rtol=1e-4)
+
+
 def test_metres_follow_the_focal_length_and_disparity_does_not(folder_of: Callable[[str], Path]) -> None:
     """Another lens before the same pixels: what the network sees is the same."""
     for name in ROWS:

@@ -77,6 +77,8 @@ def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
         for layer in model.modules():
             if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
                 layer.bias.fill_(1.0 if layer.out_channels == 1 else 0.1)  # a last ReLU must not answer zero everywhere
+        if getattr(model, "fov_model", None) is not None:
+            model.fov_model.head.layers[-1].bias.fill_(55.0)  # degrees
     return model
 
 

@@ -131,10 +131,11 @@ class OpenVinoRuntime:
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
             ) from error
-        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, 1)):
+        channels = self._network.channels
+        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
             raise ModelError(
-                f"{path} must take one batch of images (N, 3, rows, columns) and give one (N, 1, rows, columns), "
-                f"it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
+                f"{path} must take one batch of images (N, 3, rows, columns) and give one "
+                f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
             )
         return model
 

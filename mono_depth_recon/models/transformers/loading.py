@@ -167,13 +167,14 @@ def _network(parts: Parts, rule: InputRule) -> Network:
 
         return load_network(parts.family, parts.config, parts.files, parts.name)
 
+    channels = parts.family.channels(parts.config)
     identity = "\n".join(
         (
             json.dumps(parts.config, sort_keys=True),
             fingerprint(parts.files),
             parts.revision,
             _library_version(),
-            *parts.family.channels(parts.config)[1:],
+            *channels[1:],
         )
     )
     return Network(
@@ -182,6 +183,7 @@ def _network(parts: Parts, rule: InputRule) -> Network:
         build,
         parts.files.place,
         preprocess=lambda rgb: as_batch(rule, rgb),
+        channels=len(channels),
     )
 
 
