@@ -43,10 +43,10 @@ class ModelCard:
 
     The network takes `image` (N, 3, rows, columns) float32 = (rgb / 255 - mean) / std and gives `depth`
     (N, 1, rows, columns) float32 in metres for a camera of `canonical_focal_px` at the input's size:
-    metres of another camera = depth * focal_scale(camera). Depths it can say lie in `range_m`. `dropout` is the
+    metres of another camera = depth * focal_scale(camera). Its depths lie in `range_m`. `dropout` is the
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
     of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
-    SMP's "scse"; `form` says what the last channel is: "log" of depth, or "linear", 1 at the far end of the range.
+    SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range.
     Cards without these keys load.
     """
 

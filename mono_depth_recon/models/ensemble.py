@@ -71,15 +71,33 @@ def _aligned(answer: Prediction, reference: Prediction) -> Depth:
     """The answer in the unit and at the scale of the reference."""
     if answer is reference:
         return answer.values
+    known = _comparable(answer, reference)
     if answer.depth is not None:
-        assert reference.depth is not None, "the reference is metric where any member is"
-        return answer.depth * np.float32(np.median(reference.depth / answer.depth))
-    assert answer.disparity is not None, "a Prediction holds depth or disparity"
+        return answer.depth * _ratio(known, answer.depth)
     if reference.depth is None:
-        return _on_scale_of(answer.disparity, reference.values)
-    limit = _FARTHEST * float(reference.depth.max())
-    depth = depth_from_disparity(answer.disparity, fit_scale(answer.disparity, reference.depth), limit)
-    return np.minimum(depth, np.float32(limit))
+        return _on_scale_of(answer.values, known)
+    fit = fit_scale(answer.values, known)
+    limit = _FARTHEST * float(np.nanmax(known))
+    return np.minimum(depth_from_disparity(answer.values, fit, limit), np.float32(limit))
+
+
+def _ratio(reference: Depth, depth: Depth) -> np.float32:
+    """The median of reference over depth. DataError where the reference is nowhere known."""
+    ratios = (reference / depth)[np.isfinite(reference)]
+    if not ratios.size:
+        raise DataError("no pixel is valid in both predictions")
+    return np.float32(np.median(ratios))
+
+
+def _comparable(answer: Prediction, reference: Prediction) -> Depth:
+    """The reference's values, NaN where either prediction is not valid or shows sky."""
+    values = reference.values
+    for prediction in (answer, reference):
+        if prediction.valid is not None:
+            values = np.where(prediction.valid, values, np.float32(np.nan))
+        if prediction.sky is not None:
+            values = np.where(prediction.sky, np.float32(np.nan), values)
+    return values
 
 
 def _on_scale_of(disparity: Depth, reference: Depth) -> Depth:

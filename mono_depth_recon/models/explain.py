@@ -214,7 +214,7 @@ def _coarsest_layer(question: _Question) -> tuple[str, Any]:
 
 
 def _shap(question: _Question) -> Explanation:
-    """Expected gradients (captum's GradientShap) against even images of the mean, darkest and brightest colour."""
+    """Expected gradients (captum's GradientShap) against uniform images of the mean, darkest and brightest colour."""
     import cv2
     import torch
     from captum.attr import GradientShap
@@ -231,7 +231,7 @@ def _shap(question: _Question) -> Explanation:
     values = question.on_image(total[0].sum(0) / _SHAP_ROUNDS)
     smoothed = cv2.GaussianBlur(values, (0, 0), max(values.shape) / _SHAP_SMOOTHING)
     return Explanation(
-        "shap", np.asarray(smoothed, np.float32), True, f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against even images"
+        "shap", np.asarray(smoothed, np.float32), True, f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against uniform images"
     )
 
 

@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
     """The folder of the entry `key`; where there is none, or a broken one, `build(folder)` fills it anew.
 
-    `name` begins the folder's name, for whoever looks into it. The folder appears whole or not at all. What `key`
+    The folder's name begins with `name`. The folder appears whole or not at all. What `key`
     leaves out must not change the result: it needs the versions of libraries. Raises ModelError where the cache cannot
     be written.
     """

@@ -156,7 +156,7 @@ def write_onnx(
     """Writes a torch module in eval mode as ONNX: input `image` of `shape`, output `depth`.
 
     `free` are the dimensions of the image that the file leaves open, as torch.export's. Weights over 2 GB lie beside
-    the file, as `<name>.data`. Nothing in the files tells of the machine that wrote them. Raises ModelError, which
+    the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises ModelError, which
     calls the module `name`.
     """
     for library in ("torch", "onnx", "onnxscript"):

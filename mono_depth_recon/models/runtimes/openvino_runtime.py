@@ -127,7 +127,7 @@ class OpenVinoRuntime:
             )
         try:
             model = self._core.read_model(path)
-        except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
+        except RuntimeError as error:  # OpenVINO's answer to a file that is not a model
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
             ) from error
@@ -135,7 +135,8 @@ class OpenVinoRuntime:
         if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
             raise ModelError(
                 f"{path} must take one batch of images (N, 3, rows, columns) and give one "
-                f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
+                f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives "
+                f"{_shapes(model.outputs)}: name the card of that network"
             )
         return model
 

@@ -152,7 +152,7 @@ def _opened(parts: Parts, settings: ModelConfig, threads: int) -> TransformerDep
 
 
 def _check_output(parts: Parts) -> None:
-    """ModelError where a configuration says that it answers something else than what is asked for."""
+    """ModelError where the configuration declares another kind of output than the row or model.output."""
     found = parts.family.output(parts.config) or parts.output
     if found != parts.output:
         raise ModelError(
