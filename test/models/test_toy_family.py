@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from mono_depth_recon.models import load_model
 from mono_depth_recon.models.base import View
 from mono_depth_recon.models.random_weights import write_random_weights
 from mono_depth_recon.models.transformers.checkpoint import Checkpoint
+from mono_depth_recon.models.transformers.families import FAMILIES
 from mono_depth_recon.pipeline import DepthReconstructor
 
 
@@ -40,6 +42,20 @@ def coloured(width: int = 128, height: int = 96) -> View:
     rgb[: height // 2, width // 2 :, 2] = 255
     rgb[height // 2 :, width // 2 :, 1] = 255
     return rgb, PinholeCamera.from_hfov(width, height, 60)
+
+
+def test_no_code_compares_with_the_name_of_a_family() -> None:
+    root = Path(__file__).parents[2]
+    compared = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for folder in ("mono_depth_recon", "training")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        for value in ast.walk(node)
+        if isinstance(value, ast.Constant) and value.value in FAMILIES
+    ]
+    assert not compared, "ask the Family instead"
 
 
 def test_it_is_listed(row: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
