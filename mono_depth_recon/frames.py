@@ -1,4 +1,4 @@
-"""What passes between the rooms: a sample of a data set, a model's prediction, a finished frame.
+"""What passes between the parts of the package: a sample of a data set, a model's prediction, a finished frame.
 
 Arrays follow one convention everywhere: `rgb` (H, W, 3) uint8; `depth` (H, W) float32 metres along the
 optical axis, NaN unknown, +Inf beyond range, never 0; `sigma` (H, W) float32 metres; `points`
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .arrays import Depth, Matrix, Points, Rgb
+    from .arrays import Depth, Mask, Matrix, Points, Rgb
     from .camera import PinholeCamera
 
 
@@ -35,19 +35,34 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one image, at the size of that image.
+    """What a model says about one image, at the size of that image (H, W).
 
     Exactly one of `depth` (metres) and `disparity` (relative inverse depth, larger = nearer, unknown
-    scale and shift) is set; `sigma` is one standard deviation of that one, in its unit.
+    scale and shift) is set, finite at every pixel; `sigma` is one standard deviation of that one, in its unit.
+    The rest is there where the model answers it: `valid` (H, W) bool, false where its depth means nothing; `sky`
+    (H, W) bool, true where there is nothing within any range; `intrinsics` (3, 3) float64, the K that it estimates
+    for the image, in pixels with centres at integers; `confidence` (H, W) float32 from 0 to 1, larger = more
+    reliable, comparable within one model only.
     """
 
     depth: Depth | None = None
     disparity: Depth | None = None
     sigma: Depth | None = None
+    valid: Mask | None = None
+    sky: Mask | None = None
+    intrinsics: Matrix | None = None
+    confidence: Depth | None = None
 
     def __post_init__(self) -> None:
         if (self.depth is None) == (self.disparity is None):
             raise ValueError("a Prediction holds either depth or disparity")
+
+    @property
+    def values(self) -> Depth:
+        """Depth or disparity, whichever is set."""
+        values = self.disparity if self.depth is None else self.depth
+        assert values is not None, "one of the two is set"
+        return values
 
 
 @dataclass(frozen=True)

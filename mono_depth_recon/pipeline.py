@@ -102,6 +102,8 @@ class DepthReconstructor:
             return Frame(rgb, camera, timings=watch.laps)
         prediction = self.model.predict([(rgb, camera)])[0]
         watch.lap("model")
+        if prediction.valid is not None:
+            unknown = ~prediction.valid if unknown is None else unknown | ~prediction.valid
         if prediction.depth is not None:
             self._check(prediction.depth > 0, "depth that is not positive")
             metres = _Metres(prediction.depth, prediction.sigma)
@@ -111,6 +113,8 @@ class DepthReconstructor:
         if metres.depth is None:
             return Frame(rgb, camera, disparity=metres.disparity, no_metres=metres.missing, timings=watch.laps)
         depth, sigma = metres.depth, metres.sigma
+        if prediction.sky is not None:
+            depth[prediction.sky] = np.inf
         _filter(depth, sigma, unknown, config)
         watch.lap("filter")
         points = _points(depth, sigma, camera, rgb, config, out) if wanted.points else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import platformdirs
 
 from mono_depth_recon.atomic import writable_folder
 from mono_depth_recon.datasets.frame_source import SourcePart
@@ -67,8 +68,8 @@ def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
 
 
 def cache_folder(settings: LoaderSettings) -> Path:
-    """Where prepared frames are kept."""
-    return Path(settings.cache).expanduser() if settings.cache else Path.home() / ".cache" / "mono_depth_recon"
+    """Where prepared frames are kept: `loader.cache`, or the user's cache folder."""
+    return Path(settings.cache).expanduser() if settings.cache else platformdirs.user_cache_path("mono_depth_recon")
 
 
 def _keep(part: SourcePart, settings: LoaderSettings, processes: int) -> None:

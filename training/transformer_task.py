@@ -19,23 +19,22 @@ from mono_depth_recon.errors import ModelError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.models import load_model
 from mono_depth_recon.models.hub import CONFIG, PROCESSOR, local_files, read_json
-from mono_depth_recon.models.input_rule import InputRule
 from mono_depth_recon.models.table import CHECKPOINTS
-from mono_depth_recon.models.transformer import Focal, TransformerDepthModel
+from mono_depth_recon.models.transformers.model import TransformerDepthModel
 
 from .batches import Prepared, log_target
 from .losses import metric_loss, relative_loss
 from .settings import FinetuneSettings
 
-_BACKBONES = ("backbone.", "dpt.", "glpn.", "depth_pro.")  # what transformers calls the part that was pretrained
 _NEAREST = 1e-3
 
 
 class TransformerPreparation:
     """Images as the model's published rule makes them; ZoeDepth's reflected margin is left out."""
 
-    def __init__(self, rule: InputRule, focal: Focal | None, relative: bool) -> None:
-        self._rule, self._focal, self._relative = replace(rule, pad=False), focal, relative
+    def __init__(self, model: TransformerDepthModel) -> None:
+        self._rule, self._focal, self._family = replace(model.rule, pad=False), model.focal, model.family
+        self._relative = model.output == "relative_disparity"
 
     def __call__(self, sample: Sample) -> Prepared:
         """Image (3, rows, columns) and target of the same size, depth by nearest neighbour."""
@@ -48,9 +47,7 @@ class TransformerPreparation:
         """Metres of the camera per unit of the network, as `TransformerDepthModel` makes metres."""
         if self._relative:
             return 1.0
-        if self._rule.kind == "depth_pro":
-            return camera.fx / camera.width
-        return 1.0 if self._focal is None else self._focal.scale(camera, size)
+        return self._family.metres_per_unit(camera, size, self._focal)
 
 
 class TransformerTask:
@@ -59,18 +56,19 @@ class TransformerTask:
     def __init__(self, settings: FinetuneSettings) -> None:
         model = _loaded(settings)
         self.network = model.network.build().train()
+        model.family.prepare_training(self.network.model)
         self.relative = model.output == "relative_disparity"
-        self.prepare = TransformerPreparation(model.rule, model.focal, self.relative)
-        self._inverse = model.rule.kind == "depth_pro"
+        self.prepare = TransformerPreparation(model)
+        self._family = model.family
         self._loss, self._place = settings.loss, model.network.weights
         self._row = CHECKPOINTS.get(settings.model.name)
 
     def values(self, network: nn.Module, images: Tensor) -> Tensor:
         """Depth in metres of the model's own camera, or disparity, on the grid of the images."""
-        values: Tensor = network(images).float()
+        values: Tensor = network(images)[:, :1].float()
         if values.shape[-2:] != images.shape[-2:]:
             values = nn.functional.interpolate(values, images.shape[-2:], mode="bilinear", align_corners=False)
-        return values.clamp(min=_NEAREST).reciprocal() if self._inverse else values
+        return values.clamp(min=_NEAREST).reciprocal() if self._family.inverse else values
 
     def loss(self, values: Tensor, targets: Tensor) -> Tensor:
         """That of the settings; of relative models the one that forgives scale and shift."""
@@ -84,21 +82,19 @@ class TransformerTask:
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters of the backbone, and of neck and head."""
-        named = list(self.network.model.named_parameters())
-        return (
-            [value for name, value in named if name.startswith(_BACKBONES)],
-            [value for name, value in named if not name.startswith(_BACKBONES)],
-        )
+        model = self.network.model
+        pretrained: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, value in model.named_parameters():
+            (pretrained if self._family.is_pretrained(model, name) else others).append(value)
+        return pretrained, others
 
     def save(self, folder: Path) -> None:
         """Writes the network as a folder that `model.checkpoint` takes, in place of one that is there."""
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        model = self.network.model
-        if self._inverse:
-            model.config.use_fov_model = False  # the camera tells its focal length: that part was not loaded
         with torch.no_grad():
-            model.save_pretrained(partial)
+            self.network.model.save_pretrained(partial)
         (partial / PROCESSOR).write_text(json.dumps(self._processor(), indent=2), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)

@@ -29,7 +29,6 @@ from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
-from ..frames import Prediction
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
 from .machine import commit, device, peak_bytes, versions
@@ -216,7 +215,7 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
     """What the model answers to the benchmark's room at 640x480, and its times and memory (`Result`'s fields)."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     view = (room(camera)[1], camera)
-    answer = _map(model.predict([view])[0])
+    answer = model.predict([view])[0].values
     if not np.isfinite(answer).all():
         raise DataError(f"{model.name} answered values that are not finite")
     watch = _RuntimeWatch(model)
@@ -261,12 +260,6 @@ class _RuntimeWatch:
             return output
 
         runtime.run = watched
-
-
-def _map(prediction: Prediction) -> NDArray[np.float32]:
-    answer = prediction.depth if prediction.depth is not None else prediction.disparity
-    assert answer is not None, "a Prediction holds either"
-    return answer
 
 
 def _gpu_bytes() -> int:

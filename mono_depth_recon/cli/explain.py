@@ -24,7 +24,7 @@ _TITLES = {"gradcam": "Grad-CAM", "rollout": "Attention roll-out", "shap": "SHAP
 _WAYS = """\
 Methods: gradcam for convolutional networks (features weighted by their gradient), rollout for transformers (where the
 region's tokens took their content from, through all blocks), shap for any network (GradientShap: what each part of the
-image adds against even images). Red pushed the region farther, blue nearer; roll-out has no sign.
+image adds against uniform images). Red pushed the region farther, blue nearer; roll-out has no sign.
 
 Writes DIR/IMAGE_METHOD.png: the image with the region, the depth, and the influences over the image."""
 

@@ -31,7 +31,8 @@ def add_parser(commands: Any) -> None:
         help="write a model as ONNX",
         allow_abbrev=False,
         description="Writes the network of a model as ONNX, float32, for one size: input `image` (1, 3, rows, columns) "
-        "as the model's preprocessing makes it, output `depth` (1, 1, rows, columns).",
+        "as the model's preprocessing makes it, output `depth` (1, 1, rows, columns); of depth_pro a second channel, "
+        "the focal length over the image's width.",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file")
     parser.add_argument(

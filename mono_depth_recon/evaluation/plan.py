@@ -16,8 +16,8 @@ from ..datasets.recording import Recording
 from ..errors import ConfigError
 from ..metrics.protocols import PROTOCOLS
 from ..models.ensemble import PREFIX
+from ..models.hub import HF
 from ..models.table import EMBEDDED
-from ..models.transformer import HF
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3

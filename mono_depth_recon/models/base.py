@@ -1,9 +1,10 @@
-"""What every depth model answers, and what the table says about it."""
+"""The interface of every depth model, and the row of the table that describes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from ..arrays import Rgb
@@ -29,21 +30,23 @@ class DepthModel(Protocol):
 
     @property
     def device(self) -> str:
-        """Runtime and device, for people: 'openvino CPU f32'."""
+        """Runtime, device and precision as shown to the user: 'openvino CPU f32'."""
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction per (rgb, rectified camera), at the size of its image, in arrays of its own."""
 
     def release_memory(self) -> None:
-        """Gives back working memory until the next `predict`; the weights stay."""
+        """Releases working memory until the next `predict`; the weights stay."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """One row of the table. `load(settings, threads)` raises ModelError where weights or runtime are missing.
 
-    `focal` says for people which focal length the network assumes and how the camera's own comes in. `size_mb` is the
-    size of the weights in megabytes (1e6 bytes), 0 where there are none to fetch; `hub` is where they are published.
+    `focal` describes which focal length the network assumes and how the camera's own comes in, for display.
+    `random_weights(folder)` writes random weights in the same architecture and returns what `model.checkpoint` takes.
+    `size_mb` is the size of the weights in megabytes (1e6 bytes), 0 where there are none to fetch; `hub` is where they
+    are published.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ModelSpec:
     source: str
     load: Callable[[ModelConfig, int], DepthModel]
     focal: str
+    random_weights: Callable[[Path], Path]
     size_mb: float = 0.0
     hub: HubSource | None = None
     noncommercial: bool = False

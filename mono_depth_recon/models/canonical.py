@@ -1,11 +1,12 @@
 """Networks that answer metres of one canonical camera: the U-Net++ family described by a ModelCard.
 
-The network sees an image resized to the card's input size and says the depth that a camera of the canonical
+The network sees an image resized to the card's input size and predicts the depth that a camera of the canonical
 focal length would see; metres follow by f / f_canonical (the label transform of Metric3D, Yin et al., ICCV 2023).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from .resampling import normalised
 from .runtimes import Network, Runtime, open_runtime
 
 RESNEXT50 = "resnext50_32x4d"
+# The paper's network: SMP's own decoder on a ResNeXt-50, for images of the size of NYU Depth V2
+_PAPER = {"encoder": RESNEXT50, "decoder_channels": [256, 128, 64, 32, 16], "dropout": 0.1}
 
 
 class CanonicalDepthModel:
@@ -91,7 +94,7 @@ class CanonicalDepthModel:
 
 
 def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> CanonicalDepthModel:
-    """The network of a card on the runtime that `settings` ask for. Raises ModelError."""
+    """The network of a card on the runtime that `settings` name. Raises ModelError."""
     card = load_card(card_path)
     network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
     return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
@@ -100,7 +103,7 @@ def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> Cano
 def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepthModel:
     """The paper's U-Net++ from the card that `settings.checkpoint` names. Raises ModelError.
 
-    Nobody publishes weights of it for depth: they come from `training/configs/unetpp_resnext50.yaml`.
+    No weights of it are published for depth: they come from `training/configs/unetpp_resnext50.yaml`.
     """
     if not settings.checkpoint:
         raise ModelError(
@@ -115,6 +118,23 @@ def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepth
             f"{card.name} ({card.encoder}): set model.name to that model, or name another card"
         )
     return load_canonical(card.path, settings, threads)
+
+
+def write_random_resnext50(template: Path, folder: Path) -> Path:
+    """A card of the paper's U-Net++ with random weights in `folder`; what it leaves open is that of card `template`."""
+    import torch
+
+    from .unetpp import build_unetpp, write_weights
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text: dict[str, Any] = json.loads(template.read_text(encoding="utf-8")) | {"name": "unetpp_resnext50"}
+    text["architecture"] = text["architecture"] | _PAPER
+    text["input"] = text["input"] | {"width": 640, "height": 480}
+    path = folder / "unetpp_resnext50.json"
+    path.write_text(json.dumps(text), encoding="utf-8")
+    torch.manual_seed(0)
+    write_weights(build_unetpp(load_card(path)), path.with_suffix(".safetensors"))
+    return path
 
 
 def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -> Network:

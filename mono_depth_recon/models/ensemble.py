@@ -1,4 +1,4 @@
-"""Several models as one: `ensemble:<a>+<b>[+...]`, the median of what they say, and their spread as sigma.
+"""Several models as one: `ensemble:<a>+<b>[+...]`, the median of their predictions, and their spread as sigma.
 
 All members are brought to the scale of the first metric one: metric ones by the median of the pixels' ratios, relative
 ones by scale and shift fitted robustly in disparity. Where all are relative the answer is relative disparity, at the
@@ -16,13 +16,14 @@ from ..arrays import Depth
 from ..errors import DataError, ModelError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
+from .merging import merged
 
 PREFIX = "ensemble:"
 _FARTHEST = 2.0  # times the farthest depth of the reference: a relative member's answer beyond that counts as that
 
 
 class Ensemble:
-    """Members asked one after the other; the median of their aligned answers and the sample standard deviation.
+    """Members run one after the other; the median of their aligned answers and the sample standard deviation.
 
     `predict` raises DataError for a frame on which a member cannot be aligned (a flat view, or disparity that grows
     with the distance).
@@ -63,25 +64,40 @@ class Ensemble:
             except DataError as error:
                 raise DataError(f"{member.name} cannot be aligned to the ensemble: {error}") from error
         stack = np.stack(values)
-        middle, sigma = np.median(stack, axis=0), stack.std(axis=0, ddof=1)
-        if reference.depth is None:
-            return Prediction(disparity=middle, sigma=sigma)
-        return Prediction(depth=middle, sigma=sigma)
+        return merged(reference, answers, np.median(stack, axis=0), stack.std(axis=0, ddof=1))
 
 
 def _aligned(answer: Prediction, reference: Prediction) -> Depth:
     """The answer in the unit and at the scale of the reference."""
     if answer is reference:
-        return _own(answer)
+        return answer.values
+    known = _comparable(answer, reference)
     if answer.depth is not None:
-        assert reference.depth is not None, "the reference is metric where any member is"
-        return answer.depth * np.float32(np.median(reference.depth / answer.depth))
-    assert answer.disparity is not None, "a Prediction holds depth or disparity"
+        return answer.depth * _ratio(known, answer.depth)
     if reference.depth is None:
-        return _on_scale_of(answer.disparity, _own(reference))
-    limit = _FARTHEST * float(reference.depth.max())
-    depth = depth_from_disparity(answer.disparity, fit_scale(answer.disparity, reference.depth), limit)
-    return np.minimum(depth, np.float32(limit))
+        return _on_scale_of(answer.values, known)
+    fit = fit_scale(answer.values, known)
+    limit = _FARTHEST * float(np.nanmax(known))
+    return np.minimum(depth_from_disparity(answer.values, fit, limit), np.float32(limit))
+
+
+def _ratio(reference: Depth, depth: Depth) -> np.float32:
+    """The median of reference over depth. DataError where the reference is nowhere known."""
+    ratios = (reference / depth)[np.isfinite(reference)]
+    if not ratios.size:
+        raise DataError("no pixel is valid in both predictions")
+    return np.float32(np.median(ratios))
+
+
+def _comparable(answer: Prediction, reference: Prediction) -> Depth:
+    """The reference's values, NaN where either prediction is not valid or shows sky."""
+    values = reference.values
+    for prediction in (answer, reference):
+        if prediction.valid is not None:
+            values = np.where(prediction.valid, values, np.float32(np.nan))
+        if prediction.sky is not None:
+            values = np.where(prediction.sky, np.float32(np.nan), values)
+    return values
 
 
 def _on_scale_of(disparity: Depth, reference: Depth) -> Depth:
@@ -89,12 +105,6 @@ def _on_scale_of(disparity: Depth, reference: Depth) -> Depth:
     np.divide(1, reference, out=inverse, where=reference > 0)
     fit = fit_scale(disparity, inverse)
     return disparity * np.float32(fit.scale) + np.float32(fit.shift)
-
-
-def _own(prediction: Prediction) -> Depth:
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    assert values is not None, "a Prediction holds depth or disparity"
-    return values
 
 
 def member_names(name: str) -> list[str]:

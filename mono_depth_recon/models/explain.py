@@ -1,15 +1,15 @@
 """What made a region of an image near or far: Grad-CAM, attention roll-out, or SHAP values of one network.
 
-The number explained is the mean over the region of log depth (of a relative model: of disparity, turned round), so
-that positive values push the region farther and negative ones nearer. Roll-out has no sign: it says how much of what
-the region's tokens hold came from where. Importing this module loads no torch.
+The number explained is the mean over the region of log depth (of a relative model: of negated disparity), so that
+positive values push the region farther and negative ones nearer. Roll-out has no sign: it gives the share of what the
+region's tokens hold by where it came from. Importing this module loads no torch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from ..errors import DataError, ModelError
 from .base import DepthModel, Output, View
 from .ensemble import PREFIX
+from .hub import HF
 from .runtimes import Network
-from .transformer import HF, TransformerDepthModel
+from .table import CHECKPOINTS
+from .transformers.family import Family
+from .transformers.model import TransformerDepthModel
 
 METHODS = ("gradcam", "rollout", "shap")
 _SHAP_ROUNDS, _SHAP_SAMPLES = 8, 4  # batches and samples of one batch
@@ -50,9 +53,9 @@ class Region:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`values` (H, W) float32 on the image's grid; `signed`: > 0 pushes the region farther; `note` says what was seen.
+    """`values` (H, W) float32 on the image's grid; `signed`: > 0 pushes the region farther.
 
-    Their unit means nothing beyond this image.
+    `note` says what they come from. Their unit means nothing beyond this image.
     """
 
     method: str
@@ -84,21 +87,19 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
     region.check(*view[1].size)
     if not isinstance(model, _OneNetwork):
         raise ModelError(
-            f"explain looks into one network in one run, {model.name} is an ensemble or tells sigma: name "
+            f"explain looks into one network in one run, {model.name} is an ensemble or estimates sigma: name "
             "one of its members, with model.uncertainty none"
         )
     _need("torch", "torch")
     if method != "rollout":
         _need("captum", "explain")
-    asked = _Asked(model, view, region)
-    _check_fit(model.name, asked.transformer is not None, method)
-    return {"gradcam": _grad_cam, "rollout": _roll_out, "shap": _shap}[method](asked)
+    question = _Question(model, view, region)
+    _check_fit(model.name, question.family is not None, method)
+    return {"gradcam": _grad_cam, "rollout": _roll_out, "shap": _shap}[method](question)
 
 
 def methods_of(name: str) -> tuple[str, ...]:
     """The methods for the model that the table calls `name`; none for ensembles, whose members have theirs."""
-    from .table import CHECKPOINTS  # the table loads every family, explain only one
-
     if name.startswith(PREFIX):
         return ()
     return ("rollout", "shap") if name in CHECKPOINTS or name.startswith(HF) else ("gradcam", "shap")
@@ -120,8 +121,8 @@ def _check_fit(name: str, transformer: bool, method: str) -> None:
         )
 
 
-class _Asked:
-    """The question: a network, its input (1, 3, rows, columns), and the region on the input's grid."""
+class _Question:
+    """A network, its input (1, 3, rows, columns), and the region on the input's grid. `family`: of transformers."""
 
     def __init__(self, model: _OneNetwork, view: View, region: Region) -> None:
         import torch
@@ -130,16 +131,14 @@ class _Asked:
         self.module: Any = model.network.build().float().eval()
         self.input = torch.from_numpy(model.network_input(view))
         self.weights = torch.from_numpy(_region_on_input(model, view, region))
-        inner = getattr(self.module, "model", None)
-        self.transformer: Any = inner if hasattr(inner, "set_attn_implementation") else None
-        kind = getattr(getattr(inner, "config", None), "model_type", "")
-        self._inverse = model.output == "relative_disparity" or kind == "depth_pro"
+        self.family: Family | None = model.family if isinstance(model, TransformerDepthModel) else None
+        self._inverse = model.output == "relative_disparity" or (self.family is not None and self.family.inverse)
 
     def farness(self, images: Any) -> Any:
         """(N,) of images (N, 3, rows, columns): the number that is explained."""
         import torch
 
-        answer = self.module(images)
+        answer = self.module(images)[:, :1]
         weights = torch.nn.functional.adaptive_avg_pool2d(self.weights[None, None], answer.shape[-2:])
         values = -answer if self._inverse else answer.clamp_min(_NEAREST_M).log()
         return (values * weights).sum((1, 2, 3)) / weights.sum()
@@ -169,22 +168,22 @@ def _region_on_input(model: _OneNetwork, view: View, region: Region) -> NDArray[
     return share.astype(np.float32)
 
 
-def _grad_cam(asked: _Asked) -> Explanation:
+def _grad_cam(question: _Question) -> Explanation:
     """Features weighted by their mean gradient (Selvaraju et al., ICCV 2017), without ReLU: both signs.
 
-    A map of features, not of reach: what pushed the region shows wherever else it is in the image too.
+    A map of features, not of places: a feature that pushed the region shows wherever else in the image it occurs.
     """
     from captum.attr import LayerGradCam
 
-    name, layer = _coarsest_layer(asked)
-    cam = LayerGradCam(asked.farness, layer).attribute(asked.input, relu_attributions=False)
+    name, layer = _coarsest_layer(question)
+    cam = LayerGradCam(question.farness, layer).attribute(question.input, relu_attributions=False)
     rows, columns = cam.shape[-2:]
     return Explanation(
-        "gradcam", asked.on_image(cam[0, 0]), True, f"{columns}x{rows} features of {name.removeprefix('network.')}"
+        "gradcam", question.on_image(cam[0, 0]), True, f"{columns}x{rows} features of {name.removeprefix('network.')}"
     )
 
 
-def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
+def _coarsest_layer(question: _Question) -> tuple[str, Any]:
     """The layer that ran last among those with the fewest positions: of a U-Net the end of its encoder."""
     import torch
 
@@ -199,11 +198,11 @@ def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
 
     hooks = [
         layer.register_forward_hook(note(name))
-        for name, layer in asked.module.named_modules()
+        for name, layer in question.module.named_modules()
         if not list(layer.children())
     ]
     with torch.inference_mode():
-        asked.module(asked.input)
+        question.module(question.input)
     for hook in hooks:
         hook.remove()
     maps = [row for row in ran if row[2] > 1]  # not a squeeze to one number per channel
@@ -214,31 +213,31 @@ def _coarsest_layer(asked: _Asked) -> tuple[str, Any]:
     return name, layer
 
 
-def _shap(asked: _Asked) -> Explanation:
-    """Expected gradients (captum's GradientShap) against even images of the mean, darkest and brightest colour."""
+def _shap(question: _Question) -> Explanation:
+    """Expected gradients (captum's GradientShap) against uniform images of the mean, darkest and brightest colour."""
     import cv2
     import torch
     from captum.attr import GradientShap
 
-    flat = asked.input.flatten(2)
+    flat = question.input.flatten(2)
     baselines = torch.cat(
-        [level[..., None, None].expand_as(asked.input) for level in (flat.mean(2), flat.amin(2), flat.amax(2))]
+        [level[..., None, None].expand_as(question.input) for level in (flat.mean(2), flat.amin(2), flat.amax(2))]
     )
-    noise = _SHAP_NOISE * float(asked.input.std())
-    total = torch.zeros_like(asked.input)
-    with _fixed_chance():
+    noise = _SHAP_NOISE * float(question.input.std())
+    total = torch.zeros_like(question.input)
+    with _fixed_seed():
         for _ in range(_SHAP_ROUNDS):
-            total += GradientShap(asked.farness).attribute(asked.input, baselines, _SHAP_SAMPLES, noise)
-    values = asked.on_image(total[0].sum(0) / _SHAP_ROUNDS)
+            total += GradientShap(question.farness).attribute(question.input, baselines, _SHAP_SAMPLES, noise)
+    values = question.on_image(total[0].sum(0) / _SHAP_ROUNDS)
     smoothed = cv2.GaussianBlur(values, (0, 0), max(values.shape) / _SHAP_SMOOTHING)
     return Explanation(
-        "shap", np.asarray(smoothed, np.float32), True, f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against even images"
+        "shap", np.asarray(smoothed, np.float32), True, f"{_SHAP_ROUNDS * _SHAP_SAMPLES} samples against uniform images"
     )
 
 
 @contextlib.contextmanager
-def _fixed_chance() -> Iterator[None]:
-    """The same question gets the same answer: captum draws from the global generators of torch and numpy."""
+def _fixed_seed() -> Iterator[None]:
+    """Makes captum, which draws from the global generators of torch and numpy, answer the same every time."""
     import torch
 
     state = np.random.get_state()  # noqa: NPY002
@@ -251,28 +250,27 @@ def _fixed_chance() -> Iterator[None]:
             np.random.set_state(state)  # noqa: NPY002
 
 
-def _roll_out(asked: _Asked) -> Explanation:
+def _roll_out(question: _Question) -> Explanation:
     """Attention roll-out (Abnar and Zuidema, ACL 2020), read at the region's tokens.
 
-    Blocks whose attention is reduced in space (GLPN's first stages: every token looks at averaged keys) cannot be
-    chained: the blocks after the last such one count, of GLPN the last stage. Of Depth Pro it is the encoder that
-    sees the image as a whole, not the one of its patches.
+    Blocks whose attention is reduced in space (every token looks at averaged keys) cannot be chained: the blocks after
+    the last such one count.
     """
     import torch
 
-    asked.transformer.set_attn_implementation("eager")  # the fast ones keep no attention
+    assert question.family is not None, "roll-out is for transformers"
     with torch.inference_mode():
-        attentions = asked.transformer(pixel_values=asked.input, output_attentions=True).attentions
-    chain = _square_tail(attentions or ())
+        attentions = question.family.attentions(question.module.model, question.input)
+    chain = _square_tail(attentions)
     if not chain:
         raise ModelError("rollout found no chain of whole attention maps in the network: use shap")
-    special, rows, columns = _token_grid(chain[-1].shape[-1], *asked.input.shape[-2:])
-    weights = torch.nn.functional.adaptive_avg_pool2d(asked.weights[None, None], (rows, columns)).flatten()
+    special, rows, columns = _token_grid(chain[-1].shape[-1], *question.input.shape[-2:])
+    weights = torch.nn.functional.adaptive_avg_pool2d(question.weights[None, None], (rows, columns)).flatten()
     shares = rollout([attention[0] for attention in chain])[special:]
     row = (weights / weights.sum()) @ shares
     return Explanation(
         "rollout",
-        asked.on_image(row[special:].reshape(rows, columns)),
+        question.on_image(row[special:].reshape(rows, columns)),
         False,
         f"{len(chain)} of {len(attentions)} blocks, {columns}x{rows} tokens",
     )
@@ -292,7 +290,7 @@ def rollout(attentions: list[Any]) -> Any:
     return total / total.sum(-1, keepdim=True)
 
 
-def _square_tail(attentions: tuple[Any, ...]) -> list[Any]:
+def _square_tail(attentions: Sequence[Any]) -> list[Any]:
     """The longest run at the end of maps (1, heads, tokens, tokens) over one number of tokens."""
     tail: list[Any] = []
     for attention in reversed(attentions):

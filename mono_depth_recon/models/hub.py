@@ -8,7 +8,6 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..errors import ModelError
 
 CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
+HF = "hf:"  # before the id or folder of a model that is not in the table
 # In order of preference; an index names the shards beside it.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -63,7 +63,7 @@ def parse_source(text: str) -> HubSource | None:
 
 
 def cache_folder() -> Path:
-    """The hub's cache, where its library puts it: HF_HUB_CACHE, else HF_HOME/hub, else the user's cache folder."""
+    """The hub's cache, as its own library finds it: HF_HUB_CACHE, else HF_HOME/hub, else the user's cache folder."""
     environment = os.environ
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environment.get(name):
@@ -74,7 +74,11 @@ def cache_folder() -> Path:
 
 
 def cached_folder(source: HubSource) -> Path | None:
-    """The folder of a checkpoint in the cache, with configuration and weights; None where it is not there."""
+    """The folder of a checkpoint in the cache, with configuration and weights; None where it is not there.
+
+    Read without huggingface_hub, which need not be installed and takes its time to load where models are only listed;
+    its `local_files_only` does not say whether all shards of the weights are there.
+    """
     repo = cache_folder() / f"models--{source.repo.replace('/', '--')}"
     reference = repo / "refs" / source.revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else source.revision
@@ -113,30 +117,33 @@ def obtain(source: HubSource, name: str) -> Path:
 
 
 def _download(source: HubSource) -> Path:
-    from huggingface_hub import constants, hf_hub_download
+    """Configuration, input rule and one set of weights: many repositories hold the same weights in several formats."""
+    from huggingface_hub import constants, snapshot_download
 
     _check_network(constants)
+    page = f"https://huggingface.co/{source.repo} at {source.revision}"
 
-    def fetch(file: str) -> Path:
-        return Path(hf_hub_download(source.repo, file, revision=source.revision, cache_dir=cache_folder()))
-
-    folder = fetch(CONFIG).parent
-    _fetch_first((PROCESSOR,), fetch)
-    found = _fetch_first(_WEIGHTS, fetch)
-    if found is None:
-        raise ModelError(
-            f"https://huggingface.co/{source.repo} at {source.revision} holds none of "
-            f"{', '.join(_WEIGHTS)}: name another checkpoint"
+    def fetch(*files: str) -> Path:
+        patterns = list(files)
+        folder = snapshot_download(
+            source.repo, revision=source.revision, cache_dir=cache_folder(), allow_patterns=patterns
         )
-    if found.suffix == ".json":
-        for shard in _shards(found):
-            fetch(shard.name)
-    return folder
+        return Path(folder)
+
+    folder = fetch(CONFIG, PROCESSOR)
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{page} holds no {CONFIG}: name a model of the library transformers")
+    for name in _WEIGHTS:
+        if (fetch(name) / name).is_file():
+            if name.endswith(".json"):
+                fetch(*(shard.name for shard in _shards(folder / name)))
+            return folder
+    raise ModelError(f"{page} holds none of {', '.join(_WEIGHTS)}: name another checkpoint")
 
 
 def _check_network(constants: Any) -> None:
-    """OSError at once where the hub's server is out of reach: the library would try again for half a minute."""
-    if constants.HF_HUB_OFFLINE:  # the library says so itself, at once
+    """OSError at once where the hub's server is out of reach: the library tries a pinned commit again for 23 s."""
+    if constants.HF_HUB_OFFLINE:  # the library refuses by itself, at once
         return
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
@@ -145,20 +152,6 @@ def _check_network(constants: Any) -> None:
     except urllib.error.URLError as error:
         if isinstance(error.reason, (ConnectionError, TimeoutError, socket.gaierror)):
             raise OSError(f"{constants.ENDPOINT} is out of reach: {error.reason}") from error
-
-
-def _fetch_first(files: tuple[str, ...], fetch: Callable[[str], Path]) -> Path | None:
-    """The first of `files` that the hub has."""
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for file in files:
-        try:
-            return fetch(file)
-        except LocalEntryNotFoundError:  # no network: the next name would fail alike
-            raise
-        except EntryNotFoundError:
-            continue
-    return None
 
 
 def local_files(path: Path) -> WeightFiles:

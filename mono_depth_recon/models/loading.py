@@ -10,13 +10,14 @@ from ..config import ModelConfig, nearest
 from ..errors import ModelError
 from .base import DepthModel, ModelSpec
 from .ensemble import PREFIX, Ensemble, member_names
+from .hub import HF
 from .table import CHECKPOINTS, MODELS
-from .transformer import HF, load_named
+from .transformers.loading import load_named
 from .uncertainty import with_uncertainty
 
 
 def load_model(settings: ModelConfig, threads: int = 0) -> DepthModel:
-    """The model `settings.name`, ready to predict, telling sigma where asked. `threads` 0 = all cores.
+    """The model `settings.name`, ready to predict, with sigma where the settings ask for it. `threads` 0 = all cores.
 
     Names are those of `MODELS`, `hf:<id or folder>` and `ensemble:<a>+<b>[+...]`. Raises ModelError.
     """
@@ -50,9 +51,9 @@ def _check_output(spec: ModelSpec, asked: str) -> None:
 def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0) -> Ensemble:
     """The models called `names`, each loaded with `settings` but for its name and checkpoint. Raises ModelError.
 
-    `settings.output` is that of members hf:..., the table knows the others'. `settings.checkpoint` holds one path per
-    member, separated as in PATH (':'); an empty one takes the table's weights. Members that are alike in both are
-    refused: their spread would be zero.
+    `settings.output` applies to members hf:..., the table knows that of the others. `settings.checkpoint` holds one
+    path per member, separated as in PATH (':'); an empty one takes the table's weights. Members that are equal in
+    both are refused: their spread would be zero.
     """
     paths = settings.checkpoint.split(os.pathsep) if settings.checkpoint else [""] * len(names)
     if len(paths) != len(names):
@@ -74,7 +75,7 @@ def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0)
                     name=name,
                     checkpoint=path,
                     uncertainty="none",
-                    output=settings.output if name.startswith("hf:") else "auto",
+                    output=settings.output if name.startswith(HF) else "auto",
                 ),
                 threads,
             )

@@ -1,4 +1,7 @@
-"""The table of models. Adding one is a loader and a row."""
+"""The table of models: a checkpoint of a transformers family is a row of CHECKPOINTS, any other model a row of MODELS.
+
+Each row of MODELS names its loader; those of CHECKPOINTS are added to it, with the families' own.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ from typing import cast
 
 from ..config import ModelConfig
 from .base import DepthModel, ModelSpec, Output
-from .canonical import load_canonical, load_unetpp_resnext50
-from .hub import HubSource, cached_folder
-from .transformer import HF, Checkpoint, Focal, load_transformer
+from .canonical import load_canonical, load_unetpp_resnext50, write_random_resnext50
+from .hub import HF, HubSource, cached_folder
+from .transformers.checkpoint import Checkpoint, write_random_weights
+from .transformers.families import FAMILIES
+from .transformers.family import Focal
+from .transformers.loading import load_checkpoint
 
 EMBEDDED = Path(__file__).parent / "embedded"
+_EMBEDDED_CARD = EMBEDDED / "unetpp_mobile.json"
 
 _NONCOMMERCIAL = "CC-BY-NC-4.0"
 # Horizontal and vertical mean of the training cameras: NYU Depth V2's Kinect, Hypersim, Virtual KITTI 2.
@@ -21,7 +28,7 @@ _HYPERSIM, _VKITTI = Focal(886.8, 768), Focal(725.0, 375)
 
 
 def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
-    card = Path(settings.checkpoint) if settings.checkpoint else EMBEDDED / "unetpp_mobile.json"
+    card = Path(settings.checkpoint) if settings.checkpoint else _EMBEDDED_CARD
     return load_canonical(card.expanduser(), settings, threads)
 
 
@@ -30,7 +37,7 @@ def _depth_anything(size: str, revision: str, size_mb: float) -> Checkpoint:
     return Checkpoint(
         f"depth_anything_v2_{size}",
         HubSource(f"depth-anything/Depth-Anything-V2-{size.capitalize()}-hf", revision, size_mb),
-        "depth_anything",
+        FAMILIES["depth_anything"],
         "relative_disparity",
         "Apache-2.0" if free else _NONCOMMERCIAL,
         not free,
@@ -44,7 +51,7 @@ def _depth_anything_metric(place: str, size: str, revision: str, size_mb: float)
     return Checkpoint(
         f"depth_anything_v2_metric_{place}_{size}",
         HubSource(name, revision, size_mb),
-        "depth_anything",
+        FAMILIES["depth_anything"],
         "metric_depth",
         licence,
         not free,
@@ -59,7 +66,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         Checkpoint(
             "midas_dpt_hybrid",
             HubSource("Intel/dpt-hybrid-midas", "11eaf7a1cf4bd70740697dbc216f98980c0aeb03", 490),
-            "dpt",
+            FAMILIES["dpt"],
             "relative_disparity",
             "Apache-2.0",
         ),
@@ -75,7 +82,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         Checkpoint(
             "glpn_nyu",
             HubSource("vinvino02/glpn-nyu", "cb8ce03174424af9a3315da175ead88667f0578c", 245),
-            "glpn",
+            FAMILIES["glpn"],
             "metric_depth",
             "Apache-2.0",
             focal=_NYU,
@@ -83,7 +90,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         Checkpoint(
             "zoedepth_nyu",
             HubSource("Intel/zoedepth-nyu", "52ae69caf7896c927909b3ceab4249c235e16dc1", 1380),
-            "zoedepth",
+            FAMILIES["zoedepth"],
             "metric_depth",
             "MIT",
             focal=_NYU_WHOLE,
@@ -91,7 +98,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         Checkpoint(
             "depth_pro",
             HubSource("apple/DepthPro-hf", "de816c8", 1904),
-            "depth_pro",
+            FAMILIES["depth_pro"],
             "metric_depth",
             "Apple AMLR (research only)",
             True,
@@ -100,24 +107,16 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 }
 
 
-def _focal_text(row: Checkpoint) -> str:
-    if row.kind == "depth_pro":
-        return "none: answers inverse depth per focal length, the camera's own makes it metres"
-    if row.output == "relative_disparity":
-        return "none: relative"
-    assert row.focal is not None, "a metric row names the camera that it was trained on"
-    seen = f"in an image of {row.focal.short_side_px} px" if row.focal.short_side_px else "at the network's input"
-    return f"{row.focal.focal_px:g} px {seen}: metres are scaled by the camera's own over it"
-
-
-def _spec(row: Checkpoint) -> ModelSpec:
+def hub_spec(row: Checkpoint) -> ModelSpec:
+    """The row of MODELS that stands for a row of CHECKPOINTS."""
     return ModelSpec(
         row.name,
         row.output,
         row.licence,
         f"{row.hub.repo}@{row.hub.revision}",
-        functools.partial(load_transformer, row),
-        _focal_text(row),
+        functools.partial(load_checkpoint, row),
+        row.focal_text,
+        functools.partial(write_random_weights, row),
         row.hub.size_mb,
         row.hub,
         row.noncommercial,
@@ -135,6 +134,7 @@ MODELS: dict[str, ModelSpec] = {
             "embedded",
             _load_unetpp_mobile,
             _CANONICAL,
+            lambda folder: _EMBEDDED_CARD,
             3.1,
         ),
         ModelSpec(
@@ -144,8 +144,9 @@ MODELS: dict[str, ModelSpec] = {
             "to be trained",
             load_unetpp_resnext50,
             _CANONICAL,
+            functools.partial(write_random_resnext50, _EMBEDDED_CARD),
         ),
-        *(_spec(row) for row in CHECKPOINTS.values()),
+        *(hub_spec(row) for row in CHECKPOINTS.values()),
     )
 }
 
@@ -158,7 +159,7 @@ def weights_state(spec: ModelSpec) -> str:
 
 
 def declared_output(settings: ModelConfig) -> Output | None:
-    """What the model answers, as table and settings say it before anything is loaded; None where they do not."""
+    """What the model answers according to table and settings, before anything is loaded; None where neither says."""
     if settings.name in MODELS:
         return MODELS[settings.name].output
     named = settings.name.startswith(HF) and settings.output != "auto"

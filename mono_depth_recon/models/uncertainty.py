@@ -1,6 +1,6 @@
-"""Sigma by asking one model more than once: the mirrored image (flip), or samples of dropout (mc_dropout).
+"""Sigma by running one model more than once: on the mirrored image (flip), or on samples of dropout (mc_dropout).
 
-`with_uncertainty(model, settings) -> DepthModel` is the border to the table: it wraps a loaded model. Mean and spread
+`with_uncertainty(model, settings) -> DepthModel` wraps a loaded model. Mean and spread
 (sample standard deviation) are taken in plain metres, of a relative model in plain disparity. A model may offer
 `stochastic: bool` (each prediction is a sample of dropout) and `sigma_fits: Mapping[str, SigmaFit]` by kind, fitted on
 scenes of known depth by `training.calibrate_sigma`; without one sigma is the bare spread.
@@ -11,23 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import Depth
 from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
 from .card import SigmaFit
 from .ensemble import Ensemble
+from .merging import merged, mirrored_prediction
 
 _WINDOW = 24  # the spread of two samples is averaged over windows of 1 / 24 of the longer side
 
 
 def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
-    """`model`, telling sigma in the way `settings.uncertainty` asks for. Raises ModelError where it cannot.
+    """`model` with sigma estimated as `settings.uncertainty` says. Raises ModelError where the model cannot.
 
-    For mc_dropout the loader must have been given the same settings, so that its network draws dropout.
+    For mc_dropout the model must have been loaded with the same settings, so that its network draws dropout.
     """
     kind = settings.uncertainty
     if isinstance(model, Ensemble):
@@ -48,14 +47,14 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
 
 
 def sigma_kinds(model: DepthModel) -> tuple[str, ...]:
-    """The values of `model.uncertainty` that give the model's family sigma."""
+    """The values of `model.uncertainty` that this model can estimate sigma by."""
     if isinstance(model, Ensemble):
         return ("ensemble",)
     card = getattr(model, "card", None)
     return ("flip", "mc_dropout") if card is not None and card.dropout else ("flip",)
 
 
-class _Asking:
+class _Wrapper:
     """What the wrappers share: everything but `predict` is the wrapped model's."""
 
     def __init__(self, model: DepthModel, kind: str) -> None:
@@ -83,11 +82,11 @@ class _Asking:
         self.model.release_memory()
 
 
-class FlipModel(_Asking):
+class FlipModel(_Wrapper):
     """Each view and its mirror in one batch: the mean of both, and sigma from their difference.
 
-    Two samples say little about one pixel, so their variance is averaged over a small window; what depends on left
-    and right alone is seen, an error common to both is not.
+    Two samples say little about one pixel, so their variance is averaged over a small window. Only errors that depend
+    on left and right show; one that both have in common does not.
     """
 
     def __init__(self, model: DepthModel) -> None:
@@ -101,18 +100,20 @@ class FlipModel(_Asking):
     def _combined(self, direct: Prediction, of_mirror: Prediction) -> Prediction:
         import cv2
 
-        first, second = _values(direct), _values(of_mirror)[:, ::-1]
+        back = mirrored_prediction(of_mirror)
+        first, second = direct.values, back.values
         mean = np.float32(0.5) * (first + second)
         side = max(first.shape) // _WINDOW | 1  # odd: about the pixel
         variance = cv2.boxFilter(np.square(first - second), -1, (side, side)) * np.float32(0.5)
         # running sums may leave a trace of rounding below zero
-        return _like(direct, mean, self.fit.sigma(np.sqrt(np.maximum(variance, 0)), mean))
+        sigma = self.fit.sigma(np.sqrt(np.maximum(variance, 0)), mean)
+        return merged(direct, (direct, back), mean, sigma)
 
 
-class McDropoutModel(_Asking):
+class McDropoutModel(_Wrapper):
     """`samples` runs of dropout as one batch: their mean, and sigma from their spread (Gal and Ghahramani, 2016).
 
-    torch.manual_seed makes a prediction come out again. ModelError for a model without dropout.
+    torch.manual_seed makes a prediction reproducible. ModelError for a model without dropout.
     """
 
     def __init__(self, model: DepthModel, samples: int) -> None:
@@ -130,13 +131,13 @@ class McDropoutModel(_Asking):
         return [self._combined(answers[i : i + self.samples]) for i in range(0, len(answers), self.samples)]
 
     def _combined(self, samples: Sequence[Prediction]) -> Prediction:
-        values = np.stack([_values(sample) for sample in samples])
+        values = np.stack([sample.values for sample in samples])
         mean = values.mean(axis=0)
-        return _like(samples[0], mean, self.fit.sigma(values.std(axis=0, ddof=1), mean))
+        return merged(samples[0], samples, mean, self.fit.sigma(values.std(axis=0, ddof=1), mean))
 
 
 def seed_dropout(seed: int) -> None:
-    """Makes the samples of dropout that follow come out again."""
+    """Makes the samples of dropout that follow reproducible."""
     import torch
 
     torch.manual_seed(seed)
@@ -146,15 +147,3 @@ def mirrored(view: View) -> View:
     """Left and right exchanged, in the image and in its camera."""
     rgb, camera = view
     return np.ascontiguousarray(rgb[:, ::-1]), camera.mirrored()
-
-
-def _values(prediction: Prediction) -> Depth:
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    assert values is not None, "a Prediction holds depth or disparity"
-    return values
-
-
-def _like(prediction: Prediction, values: NDArray[np.float32], sigma: NDArray[np.float32]) -> Prediction:
-    if prediction.depth is None:
-        return Prediction(disparity=values, sigma=sigma)
-    return Prediction(depth=values, sigma=sigma)

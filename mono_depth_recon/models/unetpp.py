@@ -52,8 +52,8 @@ class CanonicalDepth(nn.Module):
 class DecoderDropout(nn.Module):
     """Drops whole channels (Dropout2d) with `chance` in training, and in eval mode too while `sampling`.
 
-    A switch of its own, because whoever runs a module calls `eval()` on it (MC dropout: Gal and Ghahramani, ICML
-    2016). torch.manual_seed makes the samples come out again.
+    A switch of its own, because modules are put into `eval()` mode before they run (MC dropout: Gal and Ghahramani,
+    ICML 2016). torch.manual_seed makes the samples reproducible.
     """
 
     def __init__(self, chance: float) -> None:

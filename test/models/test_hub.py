@@ -41,18 +41,16 @@ def publish(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Remote], 
     def place(files: Remote) -> list[str]:
         asked: list[str] = []
 
-        def download(repo: str, file: str, *, revision: str, cache_dir: Path) -> str:
-            from huggingface_hub.errors import EntryNotFoundError
+        def download(repo: str, *, allow_patterns: list[str], revision: str, cache_dir: Path) -> str:
+            folder = Path(cache_dir) / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in allow_patterns:
+                if file in files and file not in asked:
+                    asked.append(file)
+                    (folder / file).write_text(files[file])
+            return str(folder)
 
-            asked.append(file)
-            if file not in files:
-                raise EntryNotFoundError(f"no {file}")
-            path = Path(cache_dir) / f"models--{repo.replace('/', '--')}" / "snapshots" / revision / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files[file])
-            return str(path)
-
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", download)
         return asked
 
     return place
@@ -159,10 +157,11 @@ def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeyp
     ("weights", "asked"),
     [
         ({"model.safetensors": ""}, ["model.safetensors"]),
-        ({"pytorch_model.bin": ""}, ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]),
+        ({"pytorch_model.bin": ""}, ["pytorch_model.bin"]),
+        ({"model.safetensors": "", "pytorch_model.bin": "", "tf_model.h5": ""}, ["model.safetensors"]),
         (
             {"model.safetensors.index.json": '{"weight_map": {"a": "one.safetensors"}}', "one.safetensors": ""},
-            ["model.safetensors", "model.safetensors.index.json", "one.safetensors"],
+            ["model.safetensors.index.json", "one.safetensors"],
         ),
     ],
 )
@@ -172,7 +171,7 @@ def test_a_download_takes_configuration_input_rule_and_the_best_weights(
     noted = publish({"config.json": "{}", "preprocessor_config.json": "{}", "README.md": "", **weights})
     folder = obtain(SOURCE, "it")
     assert noted == ["config.json", "preprocessor_config.json", *asked]
-    assert {file.name for file in folder.iterdir()} == {"config.json", "preprocessor_config.json", *weights}
+    assert {file.name for file in folder.iterdir()} == {"config.json", "preprocessor_config.json", *asked}
     assert obtain(SOURCE, "it") == folder
     assert len(noted) == 2 + len(asked)  # the second time it is cached
 
@@ -181,6 +180,15 @@ def test_a_repository_without_weights_is_named(publish: Callable[[Remote], list[
     publish({"config.json": "{}"})
     with pytest.raises(ModelError, match=r"huggingface.co/some/model at 0123456789abcdef.* holds none of model"):
         obtain(SOURCE, "it")
+
+
+def test_a_repository_of_something_else_is_named_before_its_weights_are_fetched(
+    publish: Callable[[Remote], list[str]],
+) -> None:
+    noted = publish({"model.safetensors": ""})
+    with pytest.raises(ModelError, match=r"huggingface.co/some/model at 0123456789abcdef.* holds no config.json"):
+        obtain(SOURCE, "it")
+    assert not noted
 
 
 def test_the_column_of_the_table(cache: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shrunken import write_shrunken
+from toy_family import TOY, registered
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
@@ -30,6 +31,13 @@ def view(width: int, height: int, seed: int = 0) -> View:
     return rgb, PinholeCamera.from_hfov(width, height, 60)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A family that the package does not know stands in the tables, too."""
+    with registered(tmp_path_factory.mktemp("toy")):
+        yield
+
+
 @pytest.fixture(scope="module")
 def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
     """Settings that load a row from weights made here, small and fast."""
@@ -37,7 +45,7 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mod
     def make(name: str) -> ModelConfig:
         folder = tmp_path_factory.mktemp(name)
         checkpoint: Path | str = ""
-        if name in CHECKPOINTS:
+        if name in CHECKPOINTS and name != TOY:
             checkpoint = write_shrunken(name, folder)
         elif name != "unetpp_mobile":
             checkpoint = write_random_weights(name, folder)
@@ -53,9 +61,9 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mod
     return make
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=[*MODELS, TOY])
 def loaded(
-    request: pytest.FixtureRequest, settings_of: Callable[[str], ModelConfig]
+    toy: None, request: pytest.FixtureRequest, settings_of: Callable[[str], ModelConfig]
 ) -> Iterator[tuple[ModelConfig, DepthModel]]:
     """Each row of the table in turn."""
     settings = settings_of(request.param)
@@ -63,9 +71,18 @@ def loaded(
 
 
 def values(prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    found = prediction.disparity if prediction.depth is None else prediction.depth
-    assert found is not None
-    return found
+    return prediction.values
+
+
+def check_the_rest(prediction: Prediction, shape: tuple[int, ...]) -> None:
+    """What a model answers beside depth has the size of the image, too."""
+    for mask in (prediction.valid, prediction.sky):
+        assert mask is None or (mask.shape == shape and mask.dtype == bool)
+    confidence, K = prediction.confidence, prediction.intrinsics
+    assert confidence is None or (confidence.shape == shape and confidence.dtype == np.float32)
+    if K is not None:
+        PinholeCamera(shape[1], shape[0], K)  # which refuses what cannot be a camera
+        assert K.dtype == np.float64
 
 
 def test_contract(loaded: tuple[ModelConfig, DepthModel]) -> None:
@@ -86,6 +103,7 @@ def test_contract(loaded: tuple[ModelConfig, DepthModel]) -> None:
         assert found.flags.writeable
         assert np.isfinite(found).all()
         assert found.min() > 0 or (prediction.depth is None and found.min() == 0)
+        check_the_rest(prediction, found.shape)
     before = [values(prediction).copy() for prediction in predictions]
     for first, second, kept in zip(predictions, model.predict(views), before, strict=True):
         np.testing.assert_array_equal(values(second), kept)

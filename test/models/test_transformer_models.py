@@ -17,9 +17,10 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.models import load_model
 from mono_depth_recon.models.base import View
-from mono_depth_recon.models.input_rule import read_rule
 from mono_depth_recon.models.table import CHECKPOINTS
-from mono_depth_recon.models.transformer import Focal, TransformerDepthModel
+from mono_depth_recon.models.transformers.families import read_rule
+from mono_depth_recon.models.transformers.family import Focal
+from mono_depth_recon.models.transformers.model import TransformerDepthModel
 
 # One row per architecture, and per way of reading its answer.
 ROWS = (
@@ -63,11 +64,11 @@ def values_of(model: Any, one: View) -> np.ndarray[Any, np.dtype[np.float32]]:
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_the_committed_architecture_has_the_size_of_the_published_weights(name: str) -> None:
     """Full size, on the meta device: bytes of its tensors against the file that the hub lists."""
-    from mono_depth_recon.models.transformer_network import build_skeleton
+    from mono_depth_recon.models.transformers.network import build_skeleton
 
     row = CHECKPOINTS[name]
     bytes_per_number = 2 if name == "depth_pro" else 4  # published in half precision
-    tensors = build_skeleton(committed(name)["config"], name).state_dict()
+    tensors = build_skeleton(CHECKPOINTS[name].family, committed(name)["config"], name).state_dict()
     assert {str(tensor.device) for tensor in tensors.values()} == {"meta"}
     size_mb = sum(tensor.numel() for tensor in tensors.values()) * bytes_per_number / 1e6
     assert size_mb == pytest.approx(row.hub.size_mb, rel=0.005)
@@ -104,9 +105,9 @@ def test_the_committed_architecture_has_the_size_of_the_published_weights(name: 
     ],
 )
 def test_names_and_shapes_of_the_full_size_models(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    from mono_depth_recon.models.transformer_network import build_skeleton
+    from mono_depth_recon.models.transformers.network import build_skeleton
 
-    tensors = build_skeleton(committed(name)["config"], name).state_dict()
+    tensors = build_skeleton(CHECKPOINTS[name].family, committed(name)["config"], name).state_dict()
     assert {key: tuple(tensors[key].shape) for key in shapes if key in tensors} == shapes
 
 
@@ -114,7 +115,7 @@ def test_names_and_shapes_of_the_full_size_models(name: str, shapes: dict[str, t
 def test_every_committed_configuration_tells_its_source_and_that_it_is_not_verified(name: str) -> None:
     tree, row = committed(name), CHECKPOINTS[name]
     assert (tree["repo"], tree["revision"]) == (row.hub.repo, row.hub.revision)
-    assert tree["config"]["model_type"] == row.kind
+    assert tree["config"]["model_type"] == row.family.model_type
     assert tree["sources"]
     assert all(source.startswith("https://") for source in tree["sources"])
     assert tree["verified_against_the_hub"] is False
@@ -124,7 +125,7 @@ def test_every_committed_configuration_tells_its_source_and_that_it_is_not_verif
 def test_maximum_depth_of_the_metric_models() -> None:
     for name, row in CHECKPOINTS.items():
         config = committed(name)["config"]
-        if row.kind == "depth_anything" and row.output == "metric_depth":
+        if row.family.model_type == "depth_anything" and row.output == "metric_depth":
             assert (config["depth_estimation_type"], config["max_depth"]) == ("metric", 20 if "indoor" in name else 80)
     assert committed("glpn_nyu")["config"]["max_depth"] == 10
 
@@ -233,6 +234,22 @@ def test_depth_pro_is_its_published_depth_for_a_camera_of_that_field_of_view(fol
     np.testing.assert_allclose(values_of(model, one), expected, rtol=2e-4)
 
 
+def test_depth_pro_answers_the_intrinsics_of_its_published_field_of_view(folder_of: Callable[[str], Path]) -> None:
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    folder, one = folder_of("depth_pro"), view(320, 240, 73)
+    model = loaded("depth_pro", folder)
+    theirs = AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        outputs = theirs(pixel_values=torch.from_numpy(model.network_input(one)))
+    processor = AutoImageProcessor.from_pretrained(folder)
+    focal = processor.post_process_depth_estimation(outputs, target_sizes=[(240, 320)])[0]["focal_length"].item()
+    assert 160 < focal < 600
+    K = model.predict([one])[0].intrinsics
+    np.testing.assert_allclose(K, [[focal, 0, 159.5], [0, focal, 119.5], [0, 0, 1]], rtol=1e-4)
+
+
 def test_metres_follow_the_focal_length_and_disparity_does_not(folder_of: Callable[[str], Path]) -> None:
     """Another lens before the same pixels: what the network sees is the same."""
     for name in ROWS:
@@ -318,7 +335,7 @@ def test_a_bare_file_takes_the_committed_configuration(
     assert "are not those of glpn_nyu" in message  # the true widths
     tree = committed("glpn_nyu") | {"config": json.loads((source / "config.json").read_text())}
     (tmp_path / "glpn_nyu.json").write_text(json.dumps(tree))
-    monkeypatch.setattr("mono_depth_recon.models.transformer.CONFIGS", tmp_path)
+    monkeypatch.setattr("mono_depth_recon.models.transformers.checkpoint.CONFIGS", tmp_path)
     one = view(160, 128)
     np.testing.assert_array_equal(values_of(loaded("glpn_nyu", file), one), values_of(loaded("glpn_nyu", source), one))
 

@@ -15,7 +15,7 @@ from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models import load_model
 from mono_depth_recon.models.table import CHECKPOINTS
-from mono_depth_recon.models.transformer import Checkpoint
+from mono_depth_recon.models.transformers.checkpoint import Checkpoint
 
 Tree = dict[str, Any]
 
@@ -65,12 +65,11 @@ def processor_of(name: str) -> Tree:
 def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
     """transformers' own module in eval mode, with weights that make its answer vary over the image."""
     import torch
-    from transformers import AutoModelForDepthEstimation
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    config = CONFIG_MAPPING[row.kind].from_dict(_SHRINK[row.kind](committed(row.name)["config"]))
+    build = row.family.architecture()
+    assert build is not None
     torch.manual_seed(seed)
-    model = AutoModelForDepthEstimation.from_config(config).eval()
+    model = build(_SHRINK[row.family.model_type](committed(row.name)["config"])).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -78,6 +77,8 @@ def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
         for layer in model.modules():
             if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
                 layer.bias.fill_(1.0 if layer.out_channels == 1 else 0.1)  # a last ReLU must not answer zero everywhere
+        if getattr(model, "fov_model", None) is not None:
+            model.fov_model.head.layers[-1].bias.fill_(55.0)  # degrees
     return model
 
 

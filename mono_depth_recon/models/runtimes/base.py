@@ -1,4 +1,4 @@
-"""What a runtime executes and what it answers."""
+"""What a runtime executes, and the interface of all runtimes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Network:
-    """A network as runtimes take it: (N, 3, rows, columns) float32 -> (N, 1, rows, columns) float32.
+    """A network as runtimes take it: (N, 3, rows, columns) float32 -> (N, channels, rows', columns') float32.
+
+    The first of `channels` holds depth, or what stands for it; most networks have no other.
 
     `build` makes the torch module (float32, eval, a new one each time: a runtime may change its precision); runtimes
     that need none take `onnx`, a ready copy with free batch and image size, where there is one. `identity` changes
@@ -50,15 +52,16 @@ class Network:
     onnx: Path | None = None
     stochastic: bool = False
     preprocess: Callable[[Rgb], Batch] | None = None
+    channels: int = 1
 
 
 class Runtime(Protocol):
     """Executes a network; shapes may change from call to call. Not safe for use by two threads at once."""
 
-    device: str  # runtime, device and precision, for people: "openvino CPU f32"
+    device: str  # runtime, device and precision as shown to the user: "openvino CPU f32"
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns), a fresh float32 array. Raises ModelError."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns'), a fresh float32 array. Raises ModelError."""
 
     def release_memory(self) -> None:
         """Gives back working memory until the next run."""
@@ -106,7 +109,7 @@ def last_line(error: Exception) -> str:
 
 
 def cpu_name() -> str:
-    """The processor, for people and for caches that machines share."""
+    """The processor's name, for display and for caches that machines share."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,7 +1,8 @@
 """Conversions and measurements of networks that are kept between starts.
 
-They lie in `$XDG_CACHE_HOME/mono_depth_recon/runtimes` (`~/.cache/...` where the variable is empty), one folder per
-key, and may be deleted at any time. Together they take at most LIMIT_BYTES: the longest unused go first.
+They lie in `mono_depth_recon/runtimes` of the user's cache folder (Linux: `$XDG_CACHE_HOME`, `~/.cache` where the
+variable is empty), one folder per key, and may be deleted at any time. Together they take at most LIMIT_BYTES: the
+least recently used go first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import platformdirs
+
 from ...errors import ModelError
 
 LIMIT_BYTES = 20_000_000_000
@@ -33,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 def cache_folder() -> Path:
     """Where the entries lie."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "mono_depth_recon" / "runtimes"
+    return platformdirs.user_cache_path("mono_depth_recon") / "runtimes"
 
 
 def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
     """The folder of the entry `key`; where there is none, or a broken one, `build(folder)` fills it anew.
 
-    `name` begins the folder's name, for people. The folder appears whole or not at all. What `key` leaves out must
-    not change the result: library versions belong into it. Raises ModelError where the cache cannot be written.
+    The folder's name begins with `name`. The folder appears whole or not at all. What `key`
+    leaves out must not change the result: it needs the versions of libraries. Raises ModelError where the cache cannot
+    be written.
     """
     key = {**key, "format": _FORMAT}
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()
@@ -124,7 +127,7 @@ def _checksum(path: Path) -> str:
 
 
 def _evict(keep: Path) -> None:
-    """Removes what killed processes left, and the longest unused entries over the limit."""
+    """Removes what killed processes left, and the least recently used entries over the limit."""
     for partial in keep.parent.glob(f"{_PARTIAL}*"):
         if time.time() - partial.stat().st_mtime > _PARTIAL_AGE_S:
             shutil.rmtree(partial, ignore_errors=True)

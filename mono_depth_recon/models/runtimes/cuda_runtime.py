@@ -59,7 +59,7 @@ class CudaRuntime:
             self.run(example)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns). ModelError where the GPU's memory is too small."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns'). ModelError where the GPU's memory is too small."""
         import torch
 
         try:

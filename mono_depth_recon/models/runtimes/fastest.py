@@ -28,7 +28,7 @@ def fastest(network: Network, settings: ModelConfig, threads: int, names: Sequen
     """The fastest runtime of `names` on the CPU whose output lies within BOUNDS of float32 torch.
 
     Measured at the first start with what is installed, on one made-up picture; the decision is kept in the cache, with
-    the times, which `device` tells. Raises ModelError where torch, the reference, is missing or nothing agrees.
+    the times, which `device` shows. Raises ModelError where torch, the reference, is missing or nothing agrees.
     """
     present = [name for name in names if installed(name)]
     require("torch", f"model.runtime auto for {network.name}")

@@ -68,7 +68,7 @@ class OnnxRuntime:
             self._session(example.shape)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         session = self._session(batch.shape)
@@ -156,7 +156,7 @@ def write_onnx(
     """Writes a torch module in eval mode as ONNX: input `image` of `shape`, output `depth`.
 
     `free` are the dimensions of the image that the file leaves open, as torch.export's. Weights over 2 GB lie beside
-    the file, as `<name>.data`. Nothing in the files tells of the machine that wrote them. Raises ModelError, which
+    the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises ModelError, which
     calls the module `name`.
     """
     for library in ("torch", "onnx", "onnxscript"):
@@ -206,7 +206,7 @@ def _half(module: Any) -> Any:
             self.module = module.half()
 
         def forward(self, image: Any) -> Any:
-            """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+            """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
             return self.module(image.half()).float()
 
     return Half().eval()

@@ -102,14 +102,14 @@ def _without_missing_copy(network: Network) -> Network:
 
 
 def _ready_copy_runner(network: Network, settings: ModelConfig) -> str | None:
-    """The runtime that runs the network's ONNX copy as it is, the faster one first, where that is what is asked for."""
+    """The faster runtime that runs the ONNX copy as it is; None without copy or where the settings rule it out."""
     if network.onnx is None or settings.device == "cuda" or settings.precision not in ("auto", "f32"):
         return None
     return next((name for name in ("openvino", "onnxruntime") if installed(name)), None)
 
 
 def _candidates(network: Network, settings: ModelConfig) -> list[str]:
-    """The runtimes that can do what is asked for on a CPU."""
+    """The runtimes that can run the network on a CPU as the settings ask."""
     precision = "f32" if settings.precision == "auto" else settings.precision
     able = [name for name, devices in _PRECISIONS.items() if precision in devices["cpu"]]
     comparable = network.preprocess is not None and not network.stochastic
@@ -117,7 +117,7 @@ def _candidates(network: Network, settings: ModelConfig) -> list[str]:
 
 
 def _on_gpu(settings: ModelConfig) -> bool:
-    """Whether torch is to run on a GPU. ModelError where one is asked for and not there."""
+    """Whether torch is to run on a GPU. ModelError where the settings need one and there is none."""
     if settings.device == "cpu" or (settings.device == "auto" and not (installed("torch") and _driver_sees_gpu())):
         return False
     require("torch", "model.device cuda")

@@ -48,7 +48,7 @@ class OpenVinoRuntime:
             self._request(example.shape)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         request = self._request(batch.shape)
         request.infer([batch], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)
@@ -127,14 +127,16 @@ class OpenVinoRuntime:
             )
         try:
             model = self._core.read_model(path)
-        except RuntimeError as error:  # the only way in which OpenVINO says that a file is not a model
+        except RuntimeError as error:  # OpenVINO's answer to a file that is not a model
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
             ) from error
-        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, 1)):
+        channels = self._network.channels
+        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
             raise ModelError(
-                f"{path} must take one batch of images (N, 3, rows, columns) and give one (N, 1, rows, columns), "
-                f"it takes {_shapes(model.inputs)} and gives {_shapes(model.outputs)}: name the card of that network"
+                f"{path} must take one batch of images (N, 3, rows, columns) and give one "
+                f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives "
+                f"{_shapes(model.outputs)}: name the card of that network"
             )
         return model
 

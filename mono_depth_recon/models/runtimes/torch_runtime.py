@@ -26,7 +26,7 @@ class TorchRuntime:
             self.run(example)
 
     def run(self, batch: Batch) -> Batch:
-        """(N, 3, rows, columns) -> (N, 1, rows, columns)."""
+        """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         import torch
 
         with torch.inference_mode():

@@ -26,7 +26,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.messages import depth_of
-from mono_depth_recon.models.transformer import CONFIGS
+from mono_depth_recon.models.transformers.checkpoint import CONFIGS
 from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, points_from_msg
 

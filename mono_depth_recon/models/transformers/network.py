@@ -6,7 +6,6 @@ Importing this module loads torch. Code from a checkpoint is never run: only arc
 from __future__ import annotations
 
 import contextlib
-import functools
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,54 +14,58 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from .hub import WeightFiles
-from .safetensors_file import read_safetensors
+from ...errors import ModelError
+from ..hub import WeightFiles
+from ..safetensors_file import read_safetensors
+from .family import Family
 
 
-class PredictedDepth(nn.Module):
-    """`model`'s predicted_depth as runtimes take it: (N, 3, rows, columns) -> (N, 1, rows', columns')."""
+class FamilyNetwork(nn.Module):
+    """transformers' `model` as runtimes take it: (N, 3, rows, columns) -> (N, channels, rows', columns')."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, family: Family, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.family, self.model = family, model
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """The unit is the model's: metres, relative inverse depth, or Depth Pro's canonical inverse depth."""
-        depth: Tensor = self.model(pixel_values=pixel_values).predicted_depth
-        return depth.unsqueeze(1)
+        """What the family's `channels` lists, in the network's own units."""
+        return self.family.forward(self.model, pixel_values)
 
 
-def build_skeleton(config: Mapping[str, Any], where: str) -> nn.Module:
-    """The architecture of a config.json on the meta device: names and shapes without memory.
+def new_module(family: Family, config: Mapping[str, Any], where: str) -> nn.Module:
+    """transformers' module of a config.json, freshly initialised.
 
     ModelError where transformers is missing, or has no depth model of that configuration; `where` names it.
     """
     try:
         import transformers
-        from transformers import AutoModelForDepthEstimation
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     except ImportError as error:
         raise ModelError(
             "the model needs the library transformers, which is not installed: pip install 'mono_depth_recon[torch]'"
         ) from error
-    kind = config.get("model_type")
-    if kind not in CONFIG_MAPPING:
+    build = family.architecture()
+    if build is None:
         raise ModelError(
-            f"{where}: transformers {transformers.__version__} has no architecture '{kind}': install a "
+            f"{where}: transformers {transformers.__version__} has no architecture '{family.model_type}': install a "
             "newer transformers; code from a checkpoint is never run"
         )
     try:
-        with torch.device("meta"), _quiet():
-            model: nn.Module = AutoModelForDepthEstimation.from_config(CONFIG_MAPPING[kind].from_dict(dict(config)))
+        with _quiet():
+            model: nn.Module = build(config)
     except _refusals() as error:  # what transformers raises for entries that it cannot build
         raise ModelError(f"{where}: transformers cannot build a depth model from it: {_first_line(error)}") from error
     return model
 
 
-def load_network(config: Mapping[str, Any], files: WeightFiles, name: str) -> PredictedDepth:
+def build_skeleton(family: Family, config: Mapping[str, Any], where: str) -> nn.Module:
+    """`new_module` on the meta device: names and shapes without memory. Raises ModelError."""
+    with torch.device("meta"):
+        return new_module(family, config, where)
+
+
+def load_network(family: Family, config: Mapping[str, Any], files: WeightFiles, name: str) -> FamilyNetwork:
     """The network of `config` with the weights of `files`, float32, in eval mode. Raises ModelError."""
-    skeleton: Any = build_skeleton(config, str(files.config or files.place))
+    skeleton: Any = build_skeleton(family, config, str(files.config or files.place))
     with _quiet():
         model, report = type(skeleton).from_pretrained(
             None,
@@ -70,9 +73,12 @@ def load_network(config: Mapping[str, Any], files: WeightFiles, name: str) -> Pr
             state_dict=read_weights(files.weights),
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-        )  # told below, in one line
+        )  # `_check` refuses them, in one line
     _check(report, files, name, len(skeleton.state_dict()))
-    return PredictedDepth(_adapted(model.float().eval()))
+    model = model.float().eval()
+    model._loss_function = None  # tracing reads it, and transformers then warns that no loss is set
+    family.prepare(model)
+    return FamilyNetwork(family, model)
 
 
 def read_weights(paths: tuple[Path, ...]) -> dict[str, Tensor]:
@@ -121,18 +127,6 @@ def _check(report: Mapping[str, Any], files: WeightFiles, name: str, expected: i
         f"missing and {len(wrong)} have another shape, {len(unknown)} are unknown, such as '{example}': "
         "name the folder of that model"
     )
-
-
-def _adapted(model: Any) -> nn.Module:
-    """Input sizes other than the published one, and nothing computed that nobody asks for."""
-    kind = model.config.model_type
-    if kind == "dpt" and model.config.is_hybrid:  # its position embeddings are interpolated, if asked
-        embeddings = model.dpt.embeddings
-        embeddings.forward = functools.partial(embeddings.forward, interpolate_pos_encoding=True)
-    model._loss_function = None  # tracing looks at it, and transformers then warns that no loss is set
-    if kind == "depth_pro":  # the camera's own focal length takes the place of the estimated one
-        model.use_fov_model, model.fov_model = False, None
-    return model
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -1,0 +1,107 @@
+"""A loaded model of transformers: resize as published, run, make metres, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Depth, Matrix, Rgb
+from ...camera import PinholeCamera
+from ...frames import Prediction
+from ..base import Output, View
+from ..hub import WeightFiles
+from ..runtimes import Network, Runtime
+from .family import Channel, Family, Focal
+from .input_rule import InputRule
+
+_MASK = 0.5  # of "valid" and "sky", from which on a pixel counts as such
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a model is made of, whichever way it was named.
+
+    `config` and `processor` are its config.json and preprocessor_config.json; `focal` None means that its metres are
+    taken as they are.
+    """
+
+    name: str
+    output: Output
+    family: Family
+    files: WeightFiles
+    config: Mapping[str, Any]
+    processor: Mapping[str, Any]
+    focal: Focal | None
+    revision: str
+
+
+class TransformerDepthModel:
+    """A model on its runtime. `network.build().model` is transformers' own module; `rule` is how images reach it."""
+
+    stochastic = False
+
+    def __init__(self, parts: Parts, rule: InputRule, network: Network, runtime: Runtime) -> None:
+        self.name, self.output = parts.name, parts.output
+        self.family, self.focal = parts.family, parts.focal
+        self.rule, self.network, self.runtime = rule, network, runtime
+        self._channels = parts.family.channels(parts.config)
+
+    @property
+    def device(self) -> str:
+        """Runtime, device and precision."""
+        return self.runtime.device
+
+    def network_input(self, view: View) -> NDArray[np.float32]:
+        """(1, 3, rows, columns): what the network sees of a view."""
+        return as_batch(self.rule, view[0])
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        """One Prediction per view; views whose images need one network size run as one batch."""
+        sizes = [self.rule.network_size(*camera.size) for _, camera in batch]
+        results: list[Prediction | None] = [None] * len(batch)
+        for size in dict.fromkeys(sizes):
+            chosen = [i for i, s in enumerate(sizes) if s == size]
+            output = self.runtime.run(np.stack([self.rule.blob(batch[i][0], size) for i in chosen]))
+            for i, maps in zip(chosen, output, strict=True):
+                results[i] = self._prediction(maps, batch[i][1], size)
+        return [result for result in results if result is not None]
+
+    def release_memory(self) -> None:
+        """Forwards to the runtime."""
+        self.runtime.release_memory()
+
+    def _prediction(self, maps: NDArray[np.float32], camera: PinholeCamera, size: tuple[int, int]) -> Prediction:
+        """The Prediction of an image that the network saw at `size`; `maps` (channels, rows, columns): its output."""
+        by_channel = dict(zip(self._channels, maps, strict=True))
+        full = self.rule.restored(by_channel.pop("values"), *camera.size)
+        others = self._others(by_channel, camera)
+        if self.output == "relative_disparity":
+            return Prediction(disparity=np.maximum(full, 0), **others)
+        per_unit = self.family.metres_per_unit(camera, size, self.focal)
+        return Prediction(depth=self.family.metres(full, per_unit), **others)
+
+    def _others(self, by_channel: Mapping[Channel, Depth], camera: PinholeCamera) -> dict[str, Any]:
+        """Fields of Prediction beside depth and disparity."""
+        fields: dict[str, Any] = {}
+        for channel, values in by_channel.items():
+            if channel == "focal":
+                fields["intrinsics"] = _intrinsics(float(values.mean()), *camera.size)
+            else:
+                full = self.rule.restored(values, *camera.size)
+                fields[channel] = full if channel == "confidence" else full >= _MASK
+        return fields
+
+
+def _intrinsics(focal_widths: float, width: int, height: int) -> Matrix:
+    """K of an image with square pixels and the principal point in its middle; the focal length in image widths."""
+    focal_px = focal_widths * width
+    return np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]], np.float64)
+
+
+def as_batch(rule: InputRule, rgb: Rgb) -> NDArray[np.float32]:
+    """`rgb` (H, W, 3) uint8 as a batch of one, (1, 3, rows, columns) float32."""
+    return rule.blob(rgb, rule.network_size(rgb.shape[1], rgb.shape[0]))[None]
