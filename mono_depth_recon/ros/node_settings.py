@@ -1,4 +1,4 @@
-"""Settings and life of the smaller nodes: a dataclass gives flags for people and ROS parameters for launch files."""
+"""Settings and life of the smaller nodes: a dataclass gives command-line flags and ROS parameters."""
 
 from __future__ import annotations
 
