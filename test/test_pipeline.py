@@ -14,7 +14,7 @@ import pytest
 from made_models import FakeModel, RelativeModel, floor, lens, picture, pinhole, reconstructor, wall, write_mask
 
 from mono_depth_recon import pipeline
-from mono_depth_recon.arrays import Depth
+from mono_depth_recon.arrays import Depth, Mask
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import unpack_rgb
 from mono_depth_recon.config import Config, with_values
@@ -195,15 +195,20 @@ def test_a_frame_may_have_a_configuration_of_its_own() -> None:
 
 
 def test_cameras_that_alternate_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[PinholeCamera] = []
+    built: list[tuple[int, int]] = []
     build = pipeline._unknown_pixels
-    monkeypatch.setattr(pipeline, "_unknown_pixels", lambda camera, body: made.append(camera) or build(camera, body))
+
+    def counted(camera: PinholeCamera, body: Mask | None) -> Mask | None:
+        built.append(camera.size)
+        return build(camera, body)
+
+    monkeypatch.setattr(pipeline, "_unknown_pixels", counted)
     running, cameras = reconstructor(FakeModel(wall)), (lens(), lens(160, 120))
     for turn in range(10):
         camera = cameras[turn % 2]
         running.process(picture(camera), camera)
-    assert made == list(cameras)
-    del made, camera, cameras
+    assert built == [(320, 240), (160, 120)]
+    del camera, cameras
     gc.collect()
     assert not running._unknown, "a camera that is gone leaves nothing behind"
 

@@ -104,9 +104,9 @@ class FrameStats:
         return 1e3 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
 
     def steps_ms(self) -> dict[str, float]:
-        """Mean milliseconds of every step over the recent frames."""
+        """Mean milliseconds of every step over the recent frames, in the order of the frame with most steps."""
         with self._lock:
-            recent = list(self._steps)
+            recent = sorted(self._steps, key=len, reverse=True)
         names = dict.fromkeys(name for steps in recent for name in steps)
         return {n: 1e3 * sum(steps.get(n, 0.0) for steps in recent) / len(recent) for n in names}
 
