@@ -16,14 +16,26 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
+from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
+
+EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
 PACKAGE = "mono_depth_recon"
 CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
 ARGUMENTS = {  # name: (default, description)
     "model": ("", "model to run (mono-depth-recon models lists them); empty: what params_file says"),
-    "scale_source": ("", "how a relative model gets metres: fixed or reference; empty: what params_file says"),
+    "scale_source": (
+        "",
+        f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: what params_file says",
+    ),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
-    "reference_depth": ("reference/image", "depth topic for scale_source:=reference; the default is our own cameras'"),
+    **{
+        kind.name: (
+            kind.topic,
+            f"{kind.noun} topic for scale_source:={alternatives(names)}; the default is our own cameras'",
+        )
+        for kind, names in EVIDENCE.items()
+    },
     "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as params_file says"),
     "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as params_file says"),
     "namespace": ("", "namespace of all nodes"),
@@ -79,7 +91,7 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
             parameters.append({parameter: values[name]})
     if values["world_frame"] or values["poses"]:
         parameters.append({"fusion.enabled": True})
-    remappings = [*common["remappings"], ("reference_depth", values["reference_depth"])]
+    remappings = [*common["remappings"], *((kind.name, values[kind.name]) for kind in EVIDENCE)]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
     # Without the node the rest is of no use; its own last line says why it ended.

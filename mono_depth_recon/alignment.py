@@ -1,13 +1,10 @@
-"""From relative disparity to metres: scale and shift, given or fitted robustly, and filtered over time.
+"""From relative disparity to metres: scale and shift, and their robust fit to a reference depth.
 
 1 / depth = scale * disparity + shift: a network trained without metric truth answers inverse depth up to these two
 numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh the near ones.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +15,6 @@ from .errors import DataError
 from .frames import Scale
 
 MIN_PIXELS = 50  # fewer pixels with both disparity and reference depth are no basis for a fit
-KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that cannot be made
 _MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
 _MAX_SAMPLES = 20_000
 _TRIALS, _JUDGES = 300, 500
@@ -32,23 +28,6 @@ _REFITS = 10
 _ASPECT_TOLERANCE = 0.02
 
 _Floats = NDArray[np.float64]
-
-
-def no_metres(model: str) -> str:
-    """Why the relative model called `model` gives no metres, and the ways to get them."""
-    return (
-        f"model {model} gives relative disparity, which has no metres: set scale.source=fixed with scale.scale and "
-        "scale.shift, or scale.source=reference with a depth image beside the colour one (topic reference_depth; "
-        "--reference FILE on the command line), or choose a metric model (mono-depth-recon models lists them)"
-    )
-
-
-def not_needed(model: str, source: str) -> str:
-    """What to say where `scale.source` is set for the metric model called `model`."""
-    return (
-        f"scale.source={source} is for models of relative disparity, {model} answers metres, which stay as they are: "
-        "leave scale.source at none"
-    )
 
 
 def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> Depth:
@@ -115,35 +94,6 @@ def on_rectified_grid(reference: Depth, camera: PinholeCamera) -> Depth:
     if camera.is_rectified:
         return reference
     return camera.rectify_depth(cv2.resize(reference, camera.size, interpolation=cv2.INTER_NEAREST_EXACT))
-
-
-class ScaleFilter:
-    """Scale and shift of one camera over time."""
-
-    def __init__(self) -> None:
-        self._last: Scale | None = None
-
-    def update(self, disparity: Depth, reference: Callable[[], Depth], smoothing: float) -> Scale:
-        """The fit of this frame, `smoothing` (0 to 1) of the last one kept in it.
-
-        Where the reference or the fit raises DataError, the last fit is held for KEPT_FRAMES frames, then the error
-        passes on.
-        """
-        last = self._last
-        try:
-            fit = fit_scale(disparity, reference())
-        except DataError:
-            self._last = None if last is None or last.held >= KEPT_FRAMES else replace(last, held=last.held + 1)
-            if self._last is None:
-                raise
-            return self._last
-        self._last = fit if last is None else _blended(last, fit, smoothing)
-        return self._last
-
-
-def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
-    scale = kept * last.scale + (1 - kept) * fit.scale
-    return Scale(scale, kept * last.shift + (1 - kept) * fit.shift, fit.inliers)
 
 
 def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:

@@ -9,6 +9,7 @@ optical axis, NaN unknown, +Inf beyond range, never 0; `sigma` (H, W) float32 me
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,4 +98,4 @@ class Frame:
     points: Points | None = None
     scale: Scale | None = None
     no_metres: str = ""
-    timings: dict[str, float] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from . import filters
-from .alignment import ScaleFilter, depth_from_disparity, no_metres, on_rectified_grid, sigma_from_disparity
+from .alignment import depth_from_disparity, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
@@ -21,13 +20,13 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .scale.base import RelativeView
+from .scale.evidence import NOTHING, Evidence
+from .scale.per_camera import CameraScales
+from .scale.table import no_metres
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
 EDGE_WIDTH_PX = 640
-
-# Depth of the image's view, in metres on the grid of the image at any resolution; asked only where it is needed, after
-# the model has run. Raises DataError where there is none.
-Reference: TypeAlias = Callable[[], Depth]
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Stopwatch:
 class DepthReconstructor:
     """The frame path: `process(rgb, camera) -> Frame`.
 
-    `config` may be replaced at any time by another immutable Config; a frame reads it once. The model
-    is the one of construction. Not for two threads at once.
+    `config` is the default of `process` and may be replaced at any time by another immutable Config; the model and
+    `camera.mask` are those of construction. Threads may share it: one frame is computed at a time.
 
         reconstructor = DepthReconstructor.from_config(Config())
         frame = reconstructor.process(rgb, PinholeCamera.from_hfov(640, 480, 60))
@@ -69,8 +68,9 @@ class DepthReconstructor:
         self.model = model
         self.config = config
         self._body = load_mask(config.camera.mask) if config.camera.mask else None
-        self._unknown: tuple[PinholeCamera, Mask | None] | None = None
-        self._fits: WeakKeyDictionary[PinholeCamera, ScaleFilter] = WeakKeyDictionary()
+        self._lock = threading.Lock()  # of the model and of what is kept per camera
+        self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
+        self._scales = CameraScales()
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:
@@ -83,16 +83,41 @@ class DepthReconstructor:
         camera: PinholeCamera,
         wanted: Wanted = Wanted(),
         out: Points | None = None,
-        reference: Reference | None = None,
+        evidence: Evidence = NOTHING,
+        config: Config | None = None,
     ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
-        `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `reference` is what a
-        relative model's scale is fitted on with `scale.source` reference. A relative model without metres gives a Frame
-        without depth, which says why. Raises CalibrationError for a distorted image where `camera.distortion` is
+        `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what a
+        relative model's scale is fitted to by `scale.source`, asked for only where it is needed, after the model has
+        run; `config` is that of this frame, the reconstructor's own by default. A relative model without metres gives a
+        Frame without depth, which says why. Raises CalibrationError for a distorted image where `camera.distortion` is
         refuse, DataError where image and camera differ in size.
         """
-        config, watch = self.config, Stopwatch()
+        with self._lock:
+            return self._process(rgb, camera, wanted, out, evidence, config or self.config)
+
+    def warm_up(self) -> None:
+        """Compiles for the usual size, 640x480, and proves that the weights work. Raises ModelError."""
+        camera = PinholeCamera.from_hfov(640, 480, 60.0)
+        with self._lock:
+            self.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
+
+    def release_memory(self) -> None:
+        """Gives back the model's working memory until the next frame, after the one that is being computed."""
+        with self._lock:
+            self.model.release_memory()
+
+    def _process(
+        self,
+        rgb: Rgb,
+        camera: PinholeCamera,
+        wanted: Wanted,
+        out: Points | None,
+        evidence: Evidence,
+        config: Config,
+    ) -> Frame:
+        watch = Stopwatch()
         check_rgb(rgb)
         camera.check_image(rgb)
         unknown, raw_camera = self._unknown_of(camera), camera
@@ -108,7 +133,7 @@ class DepthReconstructor:
             self._check(prediction.depth > 0, "depth that is not positive")
             metres = _Metres(prediction.depth, prediction.sigma)
         else:
-            metres = self._scaled(prediction, raw_camera, unknown, reference, config)
+            metres = self._scaled(prediction, rgb, raw_camera, unknown, evidence, config)
             watch.lap("scale")
         if metres.depth is None:
             return Frame(rgb, camera, disparity=metres.disparity, no_metres=metres.missing, timings=watch.laps)
@@ -140,9 +165,10 @@ class DepthReconstructor:
     def _scaled(
         self,
         prediction: Prediction,
+        rgb: Rgb,
         camera: PinholeCamera,
         unknown: Mask | None,
-        reference: Reference | None,
+        evidence: Evidence,
         config: Config,
     ) -> _Metres:
         """Depth of a relative prediction by `scale.source`, or why there is none. `camera` is the raw image's."""
@@ -150,38 +176,23 @@ class DepthReconstructor:
         assert disparity is not None, "a prediction without depth has disparity"
         self._check(np.isfinite(disparity), "disparity that is not finite")
         known = disparity if unknown is None else np.where(unknown, np.float32(np.nan), disparity)
+        source = self._scales.of(camera, config.scale)
+        if not source.gives_metres:
+            return _Metres(disparity=known, missing=no_metres(self.model.name))
         try:
-            scale = self._scale(known, camera, reference, config)
+            scale = source.fit(RelativeView(rgb, known, camera), evidence, config.scale)
         except DataError as error:
             return _Metres(disparity=known, missing=str(error))
-        if scale is None:
-            return _Metres(disparity=known, missing=no_metres(self.model.name))
         far = config.filter.max_range
         depth = depth_from_disparity(disparity, scale, far)
         sigma = None if prediction.sigma is None else sigma_from_disparity(prediction.sigma, depth, scale, far)
         return _Metres(depth, sigma, known, scale)
 
-    def _scale(
-        self, disparity: Depth, camera: PinholeCamera, reference: Reference | None, config: Config
-    ) -> Scale | None:
-        """None without a source. Raises DataError where there is no fit."""
-        settings = config.scale
-        if settings.source != "reference":
-            self._fits.clear()  # what was fitted some time ago must not be blended in later
-            return Scale(settings.scale, settings.shift) if settings.source == "fixed" else None
-
-        def registered() -> Depth:
-            if reference is None:
-                raise DataError("scale.source=reference needs reference depth beside the image, got none")
-            return on_rectified_grid(reference(), camera)
-
-        return self._fits.setdefault(camera, ScaleFilter()).update(disparity, registered, settings.smoothing)
-
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
         """Pixels of the rectified grid that never have depth: robot body, and what the raw image does not cover."""
-        if self._unknown is None or self._unknown[0] is not camera:
-            self._unknown = (camera, _unknown_pixels(camera, self._body))
-        return self._unknown[1]
+        if camera not in self._unknown:
+            self._unknown[camera] = _unknown_pixels(camera, self._body)
+        return self._unknown[camera]
 
 
 @dataclass(frozen=True)
@@ -216,7 +227,7 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
 def _points(
     depth: Depth, sigma: Depth | None, camera: PinholeCamera, rgb: Rgb, config: Config, out: Points | None
 ) -> Points:
-    """The cloud; by `cloud.sigma` with its field, which is NaN where the model tells no sigma."""
+    """The cloud; by `cloud.sigma` with its field, which is NaN where the model gives no sigma."""
     if config.cloud.sigma and sigma is None:
         sigma = np.full_like(depth, np.nan)
     return back_project(depth, camera, rgb, config.cloud.stride, out, sigma if config.cloud.sigma else None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from .fusion.poses import Odometry
 from .mesh.finish import finish_mesh
 from .mesh.surface import Mesh, drop_specks, mesh_grid
 from .pipeline import DepthReconstructor, Wanted
+from .scale.evidence import Evidence, Kind
+from .scale.reference import REFERENCE_DEPTH
 
 POSES = ("data", "odometry")
 
@@ -68,7 +71,7 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera) -> FrameOf:
 
     def frame_of(sample: Sample) -> Frame:
         wanted = Wanted(points=False)
-        frame = reconstructor.process(sample.rgb, sample.camera, wanted, reference=lambda: depth_of(sample))
+        frame = reconstructor.process(sample.rgb, sample.camera, wanted, evidence=evidence_of(sample))
         if frame.depth is None:
             raise DataError(frame.no_metres)
         for known in (frame.depth, frame.sigma):
@@ -169,6 +172,15 @@ def depth_of(sample: Sample) -> Depth:
     if sample.depth is None:
         raise DataError(f"{sample.name}: expected a recording with depth, this frame has none")
     return sample.depth
+
+
+# What a recording may know beside an image, by kind; each raises DataError for a sample without it.
+RECORDED: dict[Kind[Any], Callable[[Sample], Any]] = {REFERENCE_DEPTH: depth_of}
+
+
+def evidence_of(sample: Sample) -> Evidence:
+    """What the recording knows beside the image of `sample`."""
+    return Evidence({kind: partial(obtain, sample) for kind, obtain in RECORDED.items()})
 
 
 def _unknown(sample: Sample) -> Depth:

@@ -9,9 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.alignment import (
-    KEPT_FRAMES,
     MIN_PIXELS,
-    ScaleFilter,
     depth_from_disparity,
     fit_scale,
     on_rectified_grid,
@@ -233,47 +231,6 @@ def test_sigma_follows_the_derivative() -> None:
     np.testing.assert_allclose(sigma_from_disparity(sigma, depth, TRUTH, 100.0), step, rtol=1e-2)
     beyond = np.full((1, 1), np.inf, np.float32)
     assert sigma_from_disparity(sigma[:, :1], beyond, TRUTH, 10.0)[0, 0] == pytest.approx(0.01 * 0.013 * 100)
-
-
-def nothing() -> Depth:
-    raise DataError("no reference")
-
-
-def test_the_filter_keeps_its_share_of_the_last_fit() -> None:
-    depth, running = scene(), ScaleFilter()
-    first = running.update(disparity_of(depth, Scale(0.010, 0.2)), lambda: depth, 0.8)
-    assert first.scale == pytest.approx(0.010, rel=1e-4), "nothing to blend with"
-    second = running.update(disparity_of(depth, Scale(0.020, 0.1)), lambda: depth, 0.8)
-    assert second.scale == pytest.approx(0.8 * 0.010 + 0.2 * 0.020, rel=1e-4)
-    assert second.shift == pytest.approx(0.8 * 0.2 + 0.2 * 0.1, abs=1e-4)
-    for _ in range(60):
-        settled = running.update(disparity_of(depth, Scale(0.020, 0.1)), lambda: depth, 0.8)
-    assert settled.scale == pytest.approx(0.020, rel=1e-4)
-    alone = running.update(disparity_of(depth, Scale(0.005, 0.0)), lambda: depth, 0.0)
-    assert alone.scale == pytest.approx(0.005, rel=1e-4)
-
-
-def test_the_last_fit_is_held_for_some_frames_and_then_given_up() -> None:
-    depth, running = scene(), ScaleFilter()
-    disparity = disparity_of(depth)
-    with pytest.raises(DataError, match="no reference"):
-        running.update(disparity, nothing, 0.8)
-    fit = running.update(disparity, lambda: depth, 0.8)
-    for frame in range(1, KEPT_FRAMES + 1):
-        held = running.update(disparity, nothing, 0.8)
-        assert (held.scale, held.shift, held.held) == (fit.scale, fit.shift, frame)
-    for _ in range(2):
-        with pytest.raises(DataError, match="no reference"):
-            running.update(disparity, nothing, 0.8)
-    fresh = running.update(disparity_of(depth, Scale(0.5, 0.0)), lambda: depth, 0.8)
-    assert fresh.scale == pytest.approx(0.5, rel=1e-4), "what was given up is not blended in"
-
-
-def test_a_fit_after_a_held_one_counts_from_zero() -> None:
-    depth, running = scene(), ScaleFilter()
-    running.update(disparity_of(depth), lambda: depth, 0.8)
-    assert running.update(disparity_of(depth), nothing, 0.8).held == 1
-    assert running.update(disparity_of(depth), lambda: depth, 0.8).held == 0
 
 
 def test_the_reference_moves_to_the_rectified_grid_with_its_image() -> None:

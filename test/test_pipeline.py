@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -9,11 +13,14 @@ import numpy as np
 import pytest
 from made_models import FakeModel, RelativeModel, floor, lens, picture, pinhole, reconstructor, wall, write_mask
 
-from mono_depth_recon.arrays import Depth
+from mono_depth_recon import pipeline
+from mono_depth_recon.arrays import Depth, Mask
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import unpack_rgb
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError, ModelError
+from mono_depth_recon.frames import Prediction
+from mono_depth_recon.models.base import View
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
 
 
@@ -174,6 +181,58 @@ def test_the_config_may_be_replaced_between_frames() -> None:
     assert np.isposinf(after.depth).all()
     assert after.points is not None
     assert after.points.shape == (60, 80, 4)
+
+
+def test_a_frame_may_have_a_configuration_of_its_own() -> None:
+    camera = pinhole()
+    running = reconstructor(FakeModel(wall))
+    own = with_values(running.config, {"filter.max_range": 1.5, "cloud.stride": 4})
+    frame = running.process(picture(camera), camera, config=own)
+    assert frame.depth is not None and np.isposinf(frame.depth).all()
+    assert frame.points is not None and frame.points.shape == (60, 80, 4)
+    after = running.process(picture(camera), camera)
+    assert after.depth is not None and (after.depth == 2).all(), "the reconstructor's own is the default"
+
+
+def test_cameras_that_alternate_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[int, int]] = []
+    build = pipeline._unknown_pixels
+
+    def counted(camera: PinholeCamera, body: Mask | None) -> Mask | None:
+        built.append(camera.size)
+        return build(camera, body)
+
+    monkeypatch.setattr(pipeline, "_unknown_pixels", counted)
+    running, cameras = reconstructor(FakeModel(wall)), (lens(), lens(160, 120))
+    for turn in range(10):
+        camera = cameras[turn % 2]
+        running.process(picture(camera), camera)
+    assert built == [(320, 240), (160, 120)]
+    del camera, cameras
+    gc.collect()
+    assert not running._unknown, "a camera that is gone leaves nothing behind"
+
+
+def test_threads_share_a_reconstructor_one_frame_at_a_time() -> None:
+    class Alone(FakeModel):
+        entered = threading.Lock()
+
+        def predict(self, batch: Sequence[View]) -> list[Prediction]:
+            assert self.entered.acquire(blocking=False), "two frames in the model at once"
+            try:
+                return super().predict(batch)
+            finally:
+                self.entered.release()
+
+        def release_memory(self) -> None:
+            self.predict([])
+
+    running, camera = reconstructor(Alone(wall)), pinhole(64, 48)
+    with ThreadPoolExecutor(4) as pool:
+        frames = [pool.submit(running.process, picture(camera), camera) for _ in range(40)]
+        others = [pool.submit(act) for act in (running.warm_up, running.release_memory) for _ in range(5)]
+        for each in [*frames, *others]:
+            each.result(60)
 
 
 def test_a_new_camera_takes_effect_on_its_frame() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,8 @@ from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models.base import View
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
+from mono_depth_recon.scale.evidence import Evidence
+from mono_depth_recon.scale.reference import REFERENCE_DEPTH
 
 TRUE_SCALE, TRUE_SHIFT = 0.02, 0.05
 
@@ -48,6 +50,10 @@ class UncertainModel(FakeModel):
 
 def column_sigma(camera: PinholeCamera) -> Depth:
     return np.tile(np.linspace(0, 1, camera.width, dtype=np.float32), (camera.height, 1))
+
+
+def beside(reference: Callable[[], Depth] | None) -> Evidence:
+    return Evidence() if reference is None else Evidence({REFERENCE_DEPTH: reference})
 
 
 RELATIVE = {"scale__source": "reference", "filter__edge_threshold": 0.0}
@@ -84,7 +90,7 @@ def test_a_reference_makes_metres_and_is_asked_only_then() -> None:
 
     def process(model: FakeModel, wanted: Wanted | None = None, **values: object) -> Depth | None:
         running = reconstructor(model, **values)
-        return running.process(picture(camera), camera, wanted or Wanted(), reference=reference).depth
+        return running.process(picture(camera), camera, wanted or Wanted(), evidence=beside(reference)).depth
 
     depth = process(ScaledFloorModel(), **RELATIVE)
     assert depth is not None and len(asked) == 1
@@ -107,7 +113,7 @@ def test_the_reference_is_registered_to_the_raw_image() -> None:
     raw = (1.2 / np.maximum(rays[..., 1], 1.2 / 60)).astype(np.float32)
     model = ScaledFloorModel()
     running = reconstructor(model, **RELATIVE)
-    frame = running.process(picture(camera), camera, reference=lambda: np.ascontiguousarray(raw))
+    frame = running.process(picture(camera), camera, evidence=beside(lambda: np.ascontiguousarray(raw)))
     assert frame.depth is not None and frame.scale is not None
     assert frame.scale.scale == pytest.approx(TRUE_SCALE, rel=0.01)
     assert frame.scale.inliers > 0.9
@@ -130,7 +136,7 @@ def test_without_metres_a_frame_says_why_and_keeps_its_disparity() -> None:
         (RELATIVE, lambda: np.full((240, 320), np.nan, np.float32), "at least 50 pixels"),
         (RELATIVE, lambda: np.reciprocal(floor(camera)), "grows towards the camera"),
     ):
-        frame = reconstructor(ScaledFloorModel(), **values).process(picture(camera), camera, reference=reference)
+        frame = reconstructor(ScaledFloorModel(), **values).process(picture(camera), camera, evidence=beside(reference))
         assert frame.depth is None and frame.points is None and frame.sigma is None and frame.scale is None
         assert why in frame.no_metres
         assert frame.disparity is not None and np.isfinite(frame.disparity).all()
@@ -142,7 +148,7 @@ def test_the_robots_body_is_no_reference(tmp_path: Path) -> None:
     running = reconstructor(ScaledFloorModel(), camera__mask=mask, **RELATIVE)
     body = np.full((240, 320), np.nan, np.float32)
     body[121:, :79] = 0.5
-    frame = running.process(picture(camera), camera, reference=lambda: body)
+    frame = running.process(picture(camera), camera, evidence=beside(lambda: body))
     assert "at least 50 pixels" in frame.no_metres and frame.disparity is not None
     assert np.isnan(frame.disparity[121:, :79]).all() and np.isfinite(frame.disparity[:, 81:]).all()
 
@@ -152,7 +158,7 @@ def test_the_fit_is_smoothed_per_camera_and_forgotten_with_another_source() -> N
     running = reconstructor(ScaledFloorModel(), scale__smoothing=0.5, **RELATIVE)
 
     def scale_with(camera: PinholeCamera, factor: float) -> float:
-        frame = running.process(picture(camera), camera, reference=lambda: floor(camera) * np.float32(factor))
+        frame = running.process(picture(camera), camera, evidence=beside(lambda: floor(camera) * np.float32(factor)))
         assert frame.scale is not None
         return frame.scale.scale / TRUE_SCALE
 
@@ -208,14 +214,14 @@ def test_the_cloud_carries_sigma_by_parameter(stride: int) -> None:
 def test_sigma_of_a_relative_model_is_in_metres() -> None:
     camera = pinhole()
     frame = reconstructor(ScaledFloorModel(sigma=0.1), **RELATIVE).process(
-        picture(camera), camera, reference=lambda: floor(camera)
+        picture(camera), camera, evidence=beside(lambda: floor(camera))
     )
     assert frame.depth is not None and frame.sigma is not None
     inside = np.isfinite(frame.depth)
     np.testing.assert_allclose(frame.sigma[inside], frame.depth[inside] ** 2 * TRUE_SCALE * 0.1, rtol=0.01)
     np.testing.assert_array_equal(np.isnan(frame.sigma), ~inside)
     gated = reconstructor(ScaledFloorModel(sigma=0.1), filter__max_sigma=0.05, **RELATIVE).process(
-        picture(camera), camera, reference=lambda: floor(camera)
+        picture(camera), camera, evidence=beside(lambda: floor(camera))
     )
     assert gated.depth is not None
     far = np.sqrt(0.05 / (TRUE_SCALE * 0.1))

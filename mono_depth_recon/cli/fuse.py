@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..alignment import no_metres
 from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
@@ -27,17 +26,15 @@ from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
-from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
+from ..scale.table import no_metres, source_of
+from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
     *OFFLINE_FUSION,
     "cpu_threads",
-    "scale.source",
-    "scale.scale",
-    "scale.shift",
-    "scale.smoothing",
+    *(name for name in PARAMETERS if name.startswith("scale.")),
     "filter.min_range",
     "filter.max_range",
     "filter.edge_threshold",
@@ -187,9 +184,14 @@ class _Every(Sequence[Sample]):
 
 
 def _reconstructor(config: Config) -> DepthReconstructor:
-    reconstructor = DepthReconstructor.from_config(config)
-    if reconstructor.model.output != "metric_depth" and config.scale.source == "none":
+    reconstructor, source = DepthReconstructor.from_config(config), source_of(config.scale)
+    if reconstructor.model.output == "metric_depth":
+        return reconstructor
+    if not source.gives_metres:
         raise ModelError(no_metres(reconstructor.model.name))
+    for kind in source.needs:
+        if kind not in RECORDED:
+            raise ConfigError(f"scale.source={source.name} needs {kind.text}, which no recording has")
     return reconstructor
 
 

@@ -7,13 +7,13 @@ import math
 import re
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..alignment import no_metres, not_needed
 from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
@@ -30,15 +30,17 @@ from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
+from ..scale.base import ScaleSource
+from ..scale.evidence import NOTHING, Evidence, Kind
+from ..scale.reference import REFERENCE_DEPTH
+from ..scale.table import no_metres, not_needed, source_fitted_to, source_of
 from .parameters import add_flags, config_of
 
 # What a file has no use for stays with the node: topics, rates, publishing.
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
     "cpu_threads",
-    "scale.source",
-    "scale.scale",
-    "scale.shift",
+    *(name for name in PARAMETERS if name.startswith("scale.") and name != "scale.smoothing"),  # each image on its own
     "camera.mask",
     "filter.min_range",
     "filter.max_range",
@@ -60,6 +62,8 @@ PARAMETER_FLAGS = (
     "mesh.triangles",
     "mesh.texture",
 )
+# What can be given beside the images, by kind, and the flag that gives it.
+_GIVEN: dict[Kind[Any], str] = {REFERENCE_DEPTH: "--reference FILE for each image"}
 _NEGATIVE = re.compile(r"-\.?\d")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
@@ -161,9 +165,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = writable_folder(arguments.output)
     known = declared_output(config.model)
     if known is not None:  # before the weights are fetched, converted and measured
-        _check_scale(config.model.name, known, config.scale.source)
+        _check_scale(config.model.name, known, source_of(config.scale))
     reconstructor = DepthReconstructor.from_config(config)
-    _check_scale(reconstructor.model.name, reconstructor.model.output, config.scale.source)
+    _check_scale(reconstructor.model.name, reconstructor.model.output, source_of(config.scale))
     cameras = _Cameras(arguments)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
@@ -196,14 +200,14 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
     """`config` with the scale.source that --reference stands for. Raises ConfigError."""
-    references, images = arguments.reference, arguments.images
+    references, images, source = arguments.reference, arguments.images, source_of(config.scale)
+    _check_given(source, (REFERENCE_DEPTH,) if references else ())
     if not references:
-        if config.scale.source == "reference":
-            raise ConfigError("scale.source=reference needs depth to fit on: give --reference FILE for each image")
         return config
-    if config.scale.source == "fixed" or getattr(arguments, "scale.source", "reference") == "none":
+    chosen = source.gives_metres or hasattr(arguments, "scale.source")
+    if chosen and REFERENCE_DEPTH not in source.needs:
         raise ConfigError(
-            f"--reference is for a fitted scale, and scale.source is {config.scale.source}: leave one of them out"
+            f"--reference is for a fitted scale, and scale.source is {source.name}: leave one of them out"
         )
     if len(references) != len(images):
         raise ConfigError(
@@ -211,14 +215,23 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
         )
     if not arguments.reference_per_metre > 0:
         raise ConfigError(f"--reference-per-metre must be positive, got {arguments.reference_per_metre:g}")
-    return with_values(config, {"scale.source": "reference"})
+    return config if chosen else with_values(config, {"scale.source": source_fitted_to(REFERENCE_DEPTH).name})
 
 
-def _check_scale(name: str, output: Output, source: str) -> None:
-    if output != "metric_depth" and source == "none":
+def _check_given(source: type[ScaleSource], given: Sequence[Kind[Any]]) -> None:
+    for kind in source.needs:
+        if kind not in _GIVEN:
+            raise ConfigError(f"scale.source={source.name} needs {kind.text}, which image files do not have")
+        if kind not in given:
+            raise ConfigError(f"scale.source={source.name} needs {kind.noun} to fit on: give {_GIVEN[kind]}")
+
+
+def _check_scale(name: str, output: Output, source: type[ScaleSource]) -> None:
+    relative = output != "metric_depth"
+    if relative and not source.gives_metres:
         raise ModelError(no_metres(name))
-    if output == "metric_depth" and source != "none":
-        raise ConfigError(not_needed(name, source))
+    if not relative and source.gives_metres:
+        raise ConfigError(not_needed(name, source.name))
 
 
 class _Cameras:
@@ -263,8 +276,8 @@ def _reconstruct(
     start = time.perf_counter()
     rgb = read_photo(path)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
-    given = None if reference is None else partial(read_depth, reference, arguments.reference_per_metre)
-    frame = reconstructor.process(rgb, camera, reference=given)
+    evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
+    frame = reconstructor.process(rgb, camera, evidence=evidence)
     depth, points, settings = frame.depth, frame.points, reconstructor.config.mesh
     if depth is None:
         raise DataError(frame.no_metres)
@@ -287,6 +300,10 @@ def _reconstruct(
         f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
         f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*"
     )
+
+
+def _read_later(reference: Path, per_metre: float) -> Evidence:
+    return Evidence({REFERENCE_DEPTH: partial(read_depth, reference, per_metre)})
 
 
 def _known_about(frame: Frame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+from ..scale.table import SCALE_SOURCES, parameter_help
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
 from .param import param
@@ -72,12 +73,7 @@ class ModelConfig:
 class ScaleConfig:
     """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
 
-    source: str = param(
-        "none",
-        "how a relative model gets metres: none (disparity only), fixed, reference (fitted to depth beside the image); "
-        "a metric model keeps its own",
-        choices=("none", "fixed", "reference"),
-    )
+    source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
     scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
     shift: float = param(0.0, "fixed: inverse depth at disparity 0", unit="1/m", low=-1e3, high=1e3)
     smoothing: float = param(

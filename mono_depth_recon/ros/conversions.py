@@ -14,7 +14,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
@@ -22,17 +22,15 @@ from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..errors import DataError
 from ..mesh.surface import Mesh
-from ..messages import COLOUR_ENCODINGS, rgb_of
+from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 
 
-def image_from_msg(msg: Image) -> Rgb:
-    """sensor_msgs/Image -> rgb (H, W, 3) uint8; for rgb8 a view of the message, else one conversion.
-
-    Honours step and is_bigendian. Other encodings than COLOUR_ENCODINGS go through cv_bridge where it is installed.
-    """
-    return rgb_of(msg) if msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
+def image_from_msg(msg: Image | CompressedImage) -> Rgb:
+    """`rgb_of`, and other encodings than COLOUR_ENCODINGS through cv_bridge where it is installed."""
+    raw = isinstance(msg, Image)
+    return rgb_of(msg) if not raw or msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
 
 
 def _through_cv_bridge(msg: Image) -> Rgb:
@@ -76,7 +74,7 @@ def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid:
     16UC1 is millimetres, rounded, 0 for what is unknown, beyond range or above 65.535 m.
     """
     if encoding == "16UC1":
-        millimetres = np.rint(depth * np.float32(1000))
+        millimetres = np.rint(depth * np.float32(MILLIMETRES))
         with np.errstate(invalid="ignore"):
             millimetres[~(millimetres <= 65535)] = 0
         return _image_msg(millimetres.astype(np.uint16), encoding, header)

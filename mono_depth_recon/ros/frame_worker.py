@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -62,7 +62,7 @@ class FrameStats:
     last_error: str = ""
     _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=60))
-    _steps: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=60))
+    _steps: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=60))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_received(self, replaced: bool) -> None:
@@ -83,7 +83,7 @@ class FrameStats:
             self.without_metres += 1
             self.last_error = error
 
-    def count_published(self, latency: float, steps: dict[str, float]) -> None:
+    def count_published(self, latency: float, steps: Mapping[str, float]) -> None:
         """A frame went out `latency` seconds after it came, spending `steps`."""
         with self._lock:
             self.published += 1
@@ -104,9 +104,9 @@ class FrameStats:
         return 1e3 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
 
     def steps_ms(self) -> dict[str, float]:
-        """Mean milliseconds of every step over the recent frames."""
+        """Mean milliseconds of every step over the recent frames, in the order of the frame with most steps."""
         with self._lock:
-            recent = list(self._steps)
+            recent = sorted(self._steps, key=len, reverse=True)
         names = dict.fromkeys(name for steps in recent for name in steps)
         return {n: 1e3 * sum(steps.get(n, 0.0) for steps in recent) / len(recent) for n in names}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from sensor_msgs.msg import CameraInfo
 from ..camera import PinholeCamera
 from ..errors import CalibrationError
 from ..messages import camera_of_info
+from .pairing import StampedMessages
 
 _CHECK_PERIOD_S = 0.5
 _PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that comes after its image
@@ -81,48 +81,47 @@ class AdaptiveSubscription:
 
 
 class CameraInfos:
-    """Recent CameraInfo messages, and the camera that the newest of them made.
+    """Recent CameraInfo messages, and the camera that the newest of them made; any thread may call.
 
     `rectified` as in `camera_of_info`.
     """
 
     def __init__(self, rectified: bool) -> None:
         self._rectified = rectified
-        self._arrived = threading.Condition()
-        self._recent: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()
-        self._paired = False  # the last image had a camera_info of its own stamp
+        self._messages: StampedMessages[CameraInfo] = StampedMessages(0.0, lambda recent, _: recent[-1], self.patience)
         self._newest: tuple[object, ...] = ()  # its calibration
         self._equal = 0  # messages in a row of that calibration
+        self._making = threading.Lock()
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
 
     def add(self, msg: CameraInfo) -> None:
-        """Keeps the message; the newest eight stamps stay."""
+        """Keeps the message for the images to come, and for its own."""
         calibration = _calibration_key(msg)
-        with self._arrived:
-            self._equal = self._equal + 1 if calibration == self._newest else 1
-            self._newest = calibration
-            self._recent[_key(msg.header.stamp)] = msg
-            self._recent.move_to_end(_key(msg.header.stamp))
-            while len(self._recent) > 8:
-                self._recent.popitem(last=False)
-            self._arrived.notify_all()
+        self._equal = self._equal + 1 if calibration == self._newest else 1
+        self._newest = calibration
+        self._messages.add(msg.header.stamp, msg)
 
     def any(self) -> bool:
         """True once one has come."""
-        return bool(self._recent)
+        return self._messages.any()
 
-    def message(self, stamp: Time) -> CameraInfo:
-        """The CameraInfo of equal stamp, else the latest; `any` must hold.
+    def patience(self) -> float:
+        """How long (s) the camera_info of an image is waited for, which may arrive after it.
 
-        Of drivers that pair their messages the equal one is waited for a moment: it may arrive after its image. That is
-        a shorter one where the calibration has not changed for long: the latest then is as good.
+        That is shorter where the calibration has not changed for long: the latest then is as good.
         """
-        key = _key(stamp)
-        with self._arrived:
-            patience = _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
-            patience = patience if self._paired else 0.0
-            self._paired = self._arrived.wait_for(lambda: key in self._recent, patience)
-            return self._recent[key] if self._paired else next(reversed(self._recent.values()))
+        return _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
+
+    def pair(self, stamp: Time) -> Callable[[], CameraInfo]:
+        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest by then."""
+        pair = self._messages.pair(stamp)
+
+        def message() -> CameraInfo:
+            found = pair()
+            assert found is not None, "one has come before the image"
+            return found[1]
+
+        return message
 
     def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
         """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
@@ -130,19 +129,16 @@ class CameraInfos:
         Raises CalibrationError where the message is no calibration, or one of another image size.
         """
         key = _calibration_key(msg)
-        if self._made is None or self._made[0] != key:
-            self._made = (key, camera_of_info(msg, self._rectified))
-        camera = self._made[1]
+        with self._making:
+            if self._made is None or self._made[0] != key:
+                self._made = (key, camera_of_info(msg, self._rectified))
+            camera = self._made[1]
         if camera.size != (width, height):
             raise CalibrationError(
                 f"camera_info is for {camera.width}x{camera.height} pixels, the image has {width}x{height}: "
                 "publish the camera_info of this image (after resizing, image_proc's resize node does)"
             )
         return camera
-
-
-def _key(stamp: Time) -> tuple[int, int]:
-    return stamp.sec, stamp.nanosec
 
 
 def _calibration_key(msg: CameraInfo) -> tuple[object, ...]:

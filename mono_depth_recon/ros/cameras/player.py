@@ -32,7 +32,7 @@ _WARN_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
-class Cue:
+class ScheduledFrame:
     """A frame to come: due `at` seconds after the first at rate 1, `stamp` seconds in the recording's own time.
 
     `load` runs in a thread of its own and raises DataError where the frame is broken.
@@ -65,7 +65,7 @@ class CameraTopics:
 
     @property
     def poses_text(self) -> str:
-        """Where the poses go and in which frame, for people."""
+        """Where the poses go and in which frame, for the log."""
         tf = self._tf.topic or "not on /tf: tf2_msgs is not installed"
         return f"poses, if any, in frame '{self._world_frame}' on {self._odometry.topic_name} ({tf})"
 
@@ -108,7 +108,7 @@ class CameraTopics:
 
 
 class Player:
-    """Publishes cues at absolute times, so that nothing drifts; frames that cannot be loaded in time are skipped.
+    """Publishes frames at absolute times, so that nothing drifts; frames that cannot be loaded in time are skipped.
 
     `rate` is the speed. With `original_stamps` a frame keeps its recorded stamp and topics' /clock follows the
     recording, also between frames; otherwise it is stamped with the node's time when it goes out. The schedule goes on
@@ -125,63 +125,65 @@ class Player:
         self.published = 0
         self.skipped = 0
 
-    def play(self, cues: Iterable[Cue]) -> None:
-        """Plays to the end of `cues`, which may be endless."""
+    def play(self, schedule: Iterable[ScheduledFrame]) -> None:
+        """Plays to the end of `schedule`, which may be endless."""
         pool = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
         try:
             previous = 0.0
-            for cue, loading in self._ahead(cues, pool):
-                gap, previous = cue.at - previous, cue.at
-                if self._is_late(cue, gap) and loading.cancel():
+            for frame, loading in self._ahead(schedule, pool):
+                gap, previous = frame.at - previous, frame.at
+                if self._is_late(frame, gap) and loading.cancel():
                     self._skip()
                 else:
-                    self._play_one(cue, loading)
+                    self._play_one(frame, loading)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ahead(self, cues: Iterable[Cue], pool: ThreadPoolExecutor) -> Iterator[tuple[Cue, Future[Sample]]]:
-        """Cues in their order, the next few of them already loading."""
-        loading: deque[tuple[Cue, Future[Sample]]] = deque()
+    def _ahead(
+        self, schedule: Iterable[ScheduledFrame], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[ScheduledFrame, Future[Sample]]]:
+        """Frames in their order, the next few of them already loading."""
+        loading: deque[tuple[ScheduledFrame, Future[Sample]]] = deque()
         previous = 0.0
-        for cue in cues:
-            gap, previous = cue.at - previous, cue.at
-            if self._is_late(cue, gap):  # not worth loading
+        for frame in schedule:
+            gap, previous = frame.at - previous, frame.at
+            if self._is_late(frame, gap):  # not worth loading
                 self._skip()
                 continue
-            loading.append((cue, pool.submit(cue.load)))
+            loading.append((frame, pool.submit(frame.load)))
             if len(loading) > _LOADED_AHEAD:
                 yield loading.popleft()
         yield from loading
 
-    def _is_late(self, cue: Cue, gap: float) -> bool:
+    def _is_late(self, frame: ScheduledFrame, gap: float) -> bool:
         """Whether the frame after it, a gap later, is due too."""
-        return self._begin is not None and time.monotonic() - self._due(cue, self._begin) > gap / self._rate
+        return self._begin is not None and time.monotonic() - self._due(frame, self._begin) > gap / self._rate
 
-    def _due(self, cue: Cue, begin: float) -> float:
-        return begin + cue.at / self._rate
+    def _due(self, frame: ScheduledFrame, begin: float) -> float:
+        return begin + frame.at / self._rate
 
-    def _play_one(self, cue: Cue, loading: Future[Sample]) -> None:
+    def _play_one(self, frame: ScheduledFrame, loading: Future[Sample]) -> None:
         error = loading.exception()
-        self._wait(cue)
+        self._wait(frame)
         if isinstance(error, DataError):
             self._skip()
             self._node.get_logger().warning(f"frame skipped: {error}", throttle_duration_sec=_WARN_PERIOD_S)
             return
-        self._topics.publish_clock(cue.stamp)
-        stamp = time_from_seconds(cue.stamp) if self._original else self._node.get_clock().now().to_msg()
+        self._topics.publish_clock(frame.stamp)
+        stamp = time_from_seconds(frame.stamp) if self._original else self._node.get_clock().now().to_msg()
         self._topics.publish(loading.result(), stamp)
         if not self.published and self._first_s:
             self._topics.flush(self._first_s)
-            self._begin = time.monotonic() - cue.at / self._rate
+            self._begin = time.monotonic() - frame.at / self._rate
         self.published += 1
 
-    def _wait(self, cue: Cue) -> None:
+    def _wait(self, frame: ScheduledFrame) -> None:
         if self._begin is None:
-            self._begin = time.monotonic() - cue.at / self._rate
-        due = self._due(cue, self._begin)
+            self._begin = time.monotonic() - frame.at / self._rate
+        due = self._due(frame, self._begin)
         while (left := due - time.monotonic()) > 0:
             if self._topics.has_clock:
-                self._topics.publish_clock(cue.stamp - left * self._rate)
+                self._topics.publish_clock(frame.stamp - left * self._rate)
             time.sleep(min(left, _CLOCK_PERIOD_S) if self._topics.has_clock else left)
 
     def _skip(self) -> None:

@@ -21,7 +21,7 @@ from ...datasets.recording import Recording
 from ...errors import ConfigError, DataError
 from ...frames import Sample
 from ..node_settings import declare_settings, parse_flags, run_node, setting
-from .player import WORLD_FRAME, CameraTopics, Cue, Player
+from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
 
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15
@@ -74,7 +74,7 @@ class Playlist:
     stamps: Sequence[float]
     load: Callable[[int], Sample]
 
-    def cues(self, loop: bool, max_gap: float) -> Iterator[Cue]:
+    def schedule(self, loop: bool, max_gap: float) -> Iterator[ScheduledFrame]:
         """Every frame with its time, the first at 0; pauses above `max_gap` seconds (0 = none) are shortened."""
         gaps = np.diff(self.stamps)
         typical = float(np.median(gaps)) if len(gaps) else _DEFAULT_GAP_S
@@ -82,7 +82,7 @@ class Playlist:
         starts = np.concatenate([[0.0], np.cumsum(gaps)]).tolist()
         for begin in (k * starts[-1] for k in (count() if loop else (0,))):
             for i, stamp in enumerate(self.stamps):
-                yield Cue(begin + starts[i], stamp, functools.partial(self.load, i))
+                yield ScheduledFrame(begin + starts[i], stamp, functools.partial(self.load, i))
 
 
 def open_recording(settings: ReplaySettings) -> Recording:
@@ -164,7 +164,7 @@ def _play(node: Node, recording: Recording, settings: ReplaySettings) -> None:
         f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
     )
     player = Player(node, topics, settings.rate, original, _FLUSH_S if settings.wait_subscribers else 0.0)
-    player.play(played.cues(settings.loop, settings.max_gap))
+    player.play(played.schedule(settings.loop, settings.max_gap))
     topics.flush(_FLUSH_S)
     node.get_logger().info(f"played {player.published} frames, skipped {player.skipped}")
     if not player.published:

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from ...config import Value
 from ..node_settings import declare_settings, parse_flags, run_node, setting
-from .player import CameraTopics, Cue, Player
+from .player import CameraTopics, Player, ScheduledFrame
 from .room_renderer import GrowingLoop, RoomRenderer
 
 _PROGRESS_STEPS = 5
@@ -50,13 +50,13 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     )
     with GrowingLoop(renderer, settings.length, progress) as loop:
         loop.frame(0)
-        Player(node, topics).play(_cues(loop, settings.rate))
+        Player(node, topics).play(_schedule(loop, settings.rate))
 
 
-def _cues(loop: GrowingLoop, rate_hz: float) -> Iterator[Cue]:
+def _schedule(loop: GrowingLoop, rate_hz: float) -> Iterator[ScheduledFrame]:
     """The walk along the loop at a fixed rate."""
     for k, i in zip(count(), loop.walk()):
-        yield Cue(k / rate_hz, k / rate_hz, lambda i=i: loop.frame(i))  # type: ignore[misc]
+        yield ScheduledFrame(k / rate_hz, k / rate_hz, lambda i=i: loop.frame(i))  # type: ignore[misc]
 
 
 def main(args: Sequence[str] | None = None) -> int:

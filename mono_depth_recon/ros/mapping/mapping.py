@@ -40,10 +40,10 @@ from ...workers.map import (
 )
 from ...workers.process import Job
 from ...workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
-from ..complaints import Complaints
 from ..conversions import mesh_to_marker, points_to_msg
 from ..frame_worker import FrameWorker
 from ..publications import Publications
+from ..throttled_log import ThrottledLog
 from .poses import Poses
 
 _SHOWN_POINTS = 200_000
@@ -103,7 +103,7 @@ class Mapping:
         failed: Callable[[BaseException], None],
     ) -> None:
         self._node, self._publications, self._config, self._failed = node, publications, config, failed
-        self._complaints = Complaints(node)
+        self._log = ThrottledLog(node)
         self._worker: MapWorker | None = None
         self._poses: Poses | None = None
         self._thread: FrameWorker[_Offer] | None = None
@@ -185,12 +185,10 @@ class Mapping:
     def _begin(self, config: Config) -> None:
         settings = config.fusion
         if settings.world_frame or settings.poses:
-            self._poses = Poses(
-                self._node, settings, config.qos.subscribe, lambda text: self._complaints.warn(text, "pose")
-            )
+            self._poses = Poses(self._node, settings, config.qos.subscribe, lambda text: self._log.warn(text, "pose"))
             self._node.get_logger().info(f"fusion: poses come from {self._poses.text}")
         else:
-            self._complaints.remark(_OWN_POSES)
+            self._log.once(_OWN_POSES)
         self.figures.poses = self._poses.text if self._poses is not None else _VISUAL
         if self._worker is None:
             self._worker = MapWorker()
@@ -234,7 +232,7 @@ class Mapping:
         try:
             self._show()
         except DataError as error:  # no surface yet
-            self._complaints.warn(f"the map is not shown: {error}", "show")
+            self._log.warn(f"the map is not shown: {error}", "show")
 
     def _refuse(self, error: MonoDepthError) -> None:
         if self._ended.done():
@@ -250,7 +248,7 @@ class Mapping:
 
     def _left_out(self, status: str, reason: str) -> None:
         self.figures.last_reason = f"{status}: {reason}"
-        self._complaints.warn(f"frame left out of the map: {status}: {reason}", status)
+        self._log.warn(f"frame left out of the map: {status}: {reason}", status)
 
     def _wait_for(self, job: Job, *arrays: NDArray[Any]) -> Any:
         """The worker's answer; raises MonoDepthError, at once when the thread is to end."""

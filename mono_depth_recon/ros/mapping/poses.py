@@ -75,7 +75,7 @@ class Poses:
 
     @property
     def text(self) -> str:
-        """Where they come from, for people."""
+        """Where they come from, for the log."""
         return f"topic {self._topic}" if self._topic else f"TF, frame '{self._world}'"
 
     def close(self) -> None:

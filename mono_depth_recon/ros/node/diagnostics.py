@@ -6,6 +6,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
+from ...scale.base import ScaleSource
 from ..frame_worker import FrameStats
 from ..mapping.mapping import MapFigures
 
@@ -34,13 +35,13 @@ class Diagnosis:
         stats: FrameStats,
         stamp: Time,
         idle: str,
-        scale_source: str = "",
+        source: type[ScaleSource] | None = None,
         map_: MapFigures | None = None,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
         """One status, one of the map and one of the evaluation where there are such.
 
-        `idle` says why nothing flows, while nothing does; `scale_source` is that of a relative model, empty for a
+        `idle` says why nothing flows, while nothing does; `source` is the scale source of a relative model, None for a
         metric one; `evaluation` is what `LiveEvaluation` says.
         """
         level, message = self._judge(stats, idle, map_ is not None)
@@ -56,7 +57,7 @@ class Diagnosis:
             "frames_refused": str(stats.refused),
             "last_error": stats.last_error,
         }
-        values |= _scale_values(stats, scale_source) if scale_source else {}
+        values |= _scale_values(stats, source) if source is not None else {}
         values |= {f"step_{name}_ms": f"{value:.2f}" for name, value in stats.steps_ms().items()}
         status = DiagnosticStatus(
             level=level,
@@ -136,11 +137,6 @@ def _map_values(figures: MapFigures) -> dict[str, str]:
     }
 
 
-def _scale_values(stats: FrameStats, source: str) -> dict[str, str]:
-    values = {"scale_source": source, "frames_without_metres": str(stats.without_metres)}
-    scale = stats.scale
-    if scale is not None:
-        values |= {"scale": f"{scale.scale:.6g}", "shift": f"{scale.shift:.6g}"}
-    if scale is not None and source == "reference":
-        values |= {"scale_inliers": f"{scale.inliers:.2f}", "scale_held_frames": str(scale.held)}
-    return values
+def _scale_values(stats: FrameStats, source: type[ScaleSource]) -> dict[str, str]:
+    values = {"scale_source": source.name, "frames_without_metres": str(stats.without_metres)}
+    return values if stats.scale is None else values | source.figures(stats.scale)

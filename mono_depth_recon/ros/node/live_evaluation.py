@@ -7,22 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 
-from builtin_interfaces.msg import Time
-
 from ...alignment import on_rectified_grid
 from ...camera import PinholeCamera
 from ...config import LiveEvaluationConfig
 from ...errors import DataError
 from ...frames import Frame
 from ...metrics.live import LiveMeter, compared
-from .reference_depth import ReferenceDepths
+from ...scale.evidence import Evidence
+from ...scale.reference import REFERENCE_DEPTH
 
 
 class LiveEvaluation:
     """Compares at most `evaluation.rate` frames a second; called from the frame worker, read from anywhere."""
 
-    def __init__(self, references: ReferenceDepths) -> None:
-        self._references = references
+    def __init__(self) -> None:
         self._settings = LiveEvaluationConfig()
         self._meter = LiveMeter(self._settings.window)
         self._lock = threading.Lock()
@@ -36,15 +34,18 @@ class LiveEvaluation:
                 self._meter, self._missed, self._reason = LiveMeter(settings.window), 0, ""
             self._settings = settings
 
-    def offer(self, stamp: Time, make: Callable[[], Frame], camera: Callable[[Frame], PinholeCamera]) -> None:
-        """Compares a frame where it is time to; `make` gives it with its depth, `camera` that of its raw image."""
+    def offer(self, evidence: Evidence, make: Callable[[], Frame], camera: Callable[[], PinholeCamera]) -> None:
+        """Compares a frame where it is time to; `make` gives it with its depth, `camera` that of its raw image.
+
+        `evidence` holds the reference depth of the image.
+        """
         settings, now = self._settings, time.monotonic()
         if not settings.enabled or now < self._not_before:
             return
         self._not_before = now + (1 / settings.rate if settings.rate else 0.0)
         frame = make()
         try:
-            row = compared(frame, on_rectified_grid(self._references.depth(stamp), camera(frame)))
+            row = compared(frame, on_rectified_grid(evidence.get(REFERENCE_DEPTH), camera()))
         except DataError as error:
             with self._lock:
                 self._missed += 1
@@ -64,5 +65,5 @@ class LiveEvaluation:
         if means is None:
             return values
         figures = {name: getattr(means, name) for name in ("abs_rel", "delta1", "scale", "shift")}
-        told = {name: f"{value:.4f}" for name, value in figures.items() if not math.isnan(value)}
-        return {"protocol": means.protocol, **told, **values}
+        known = {name: f"{value:.4f}" for name, value in figures.items() if not math.isnan(value)}
+        return {"protocol": means.protocol, **known, **values}

@@ -13,18 +13,17 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
 from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
-from ...camera import PinholeCamera
 from ...config import Config
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
 from ...pipeline import DepthReconstructor
+from ...scale.table import source_of
 from ..frame_worker import FrameStats
 from ..mapping.mapping import Mapping
 from ..node_settings import run_node
@@ -137,7 +136,7 @@ class ReconNode(LifecycleNode):
         weights = f" from {config.model.checkpoint}" if config.model.checkpoint else ""
         self.get_logger().info(f"loading {config.model.name}{weights}")
         reconstructor = DepthReconstructor.from_config(config)
-        _warm_up(reconstructor)
+        reconstructor.warm_up()  # before the node announces itself ready
         publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
         mapping = Mapping(self, publications, lambda: self.config, self._worker_failed)
         snapshots = SnapshotServices(self, publications, self._newest_frame, mapping, lambda: self.config)
@@ -149,21 +148,22 @@ class ReconNode(LifecycleNode):
     def _activate(self) -> None:
         if self._configured is None:
             return
-        line, publications = self._configured.reconstructor, self._configured.publications
+        reconstructor, publications = self._configured.reconstructor, self._configured.publications
         mapping = self._configured.mapping
         mapping.activate(True)
         self._stats = FrameStats()
-        self._line = FrameLine(self, line, publications, self._stats, mapping, self.config, self._worker_failed)
+        self._line = FrameLine(
+            self, reconstructor, publications, self._stats, mapping, self.config, self._worker_failed
+        )
         self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
-        none = self._line.relative and self.config.scale.source == "none"
-        outputs = "disparity and depth/preview" if none else "depth/image_rect, points and mesh"
+        outputs = "depth/image_rect, points and mesh" if self._line.gives_metres else "disparity and depth/preview"
         self.get_logger().info(f"ready: {outputs} are computed while somebody subscribes")
 
     def _deactivate(self) -> None:
         self._stop_line()
         if self._configured is not None:
             self._configured.snapshots.stop_work()
-            self._configured.reconstructor.model.release_memory()
+            self._configured.reconstructor.release_memory()
 
     def _clean_up(self) -> None:
         configured = self._configured
@@ -190,7 +190,6 @@ class ReconNode(LifecycleNode):
     def _apply(self, config: Config) -> None:
         if self._configured is not None:
             self._configured.mapping.apply(config)
-            self._configured.reconstructor.config = config
         if self._line is not None:
             self._line.apply(config)
 
@@ -199,7 +198,7 @@ class ReconNode(LifecycleNode):
             return
         self._line.warn_if_waiting()
         stamp = self.get_clock().now().to_msg()
-        source = self.config.scale.source if self._line.relative else ""
+        source = source_of(self.config.scale) if self._line.relative else None
         mapping = self._configured.mapping
         report = self._configured.diagnosis.report(
             self._stats,
@@ -215,12 +214,6 @@ class ReconNode(LifecycleNode):
         """The node without its worker is no node: it ends, so that a supervisor restarts it."""
         self.failure = error
         self._ended.set()
-
-
-def _warm_up(reconstructor: DepthReconstructor) -> None:
-    """Compiles for the usual size and proves that the weights work, before the node announces itself ready."""
-    camera = PinholeCamera.from_hfov(640, 480, 60.0)
-    reconstructor.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
 
 
 def main(args: Sequence[str] | None = None) -> int:

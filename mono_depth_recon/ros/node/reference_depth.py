@@ -1,4 +1,4 @@
-"""The depth beside the colour image that a relative model's scale is fitted on: topic `reference_depth`.
+"""The depth beside the colour image: topic `reference_depth`, the node's input for that kind of evidence.
 
 Registered to the colour image and stamped with the same clock: the depth camera's, a projected laser scan, the points
 of a visual SLAM; sparse or dense, at any resolution.
@@ -6,78 +6,68 @@ of a visual SLAM; sparse or dense, at any resolution.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+from collections.abc import Callable
 
-from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from ...arrays import Depth
+from ...config import Config
 from ...errors import DataError
 from ...messages import depth_of
+from ...scale.reference import REFERENCE_DEPTH
+from ..conversions import nanoseconds
+from ..pairing import StampedMessages
 from ..subscriptions import AdaptiveSubscription
 
 MATCH_S = 0.02  # stamps no farther apart belong together
 MAX_AGE_S = 0.5  # otherwise the nearest one counts that is no farther away
 _PATIENCE_S = 0.1
-_KEPT = 8
 
 
 class ReferenceDepths:
-    """Recent messages of `reference_depth`; subscribed only while `listen(True)`."""
+    """Recent messages of `reference_depth`, subscribed until `close`."""
 
-    def __init__(self, node: Node, reliability: str) -> None:
-        self._node, self._reliability = node, reliability
-        self._topic = node.resolve_topic_name("reference_depth")
-        self._subscription: AdaptiveSubscription | None = None
-        self._arrived = threading.Condition()
-        self._recent: deque[tuple[float, Image]] = deque(maxlen=_KEPT)
-        self._matched = False
+    def __init__(self, node: Node, config: Config) -> None:
+        self._node = node
+        self._messages: StampedMessages[Image] = StampedMessages(
+            MATCH_S, lambda recent, at: min(recent, key=lambda kept: abs(kept[0] - at)), lambda: _PATIENCE_S
+        )
+        self._subscription = AdaptiveSubscription(
+            node, Image, node.resolve_topic_name(REFERENCE_DEPTH.name), self._add, config.qos.subscribe, 5
+        )
 
-    def listen(self, wanted: bool) -> None:
-        """Subscribes, or unsubscribes and forgets; to be called where timers and callbacks run."""
-        if wanted and self._subscription is None:
-            self._subscription = AdaptiveSubscription(self._node, Image, self._topic, self._add, self._reliability, 5)
-        elif not wanted and self._subscription is not None:
-            self._subscription.destroy()
-            self._subscription = None
-            with self._arrived:
-                self._recent.clear()
+    def pair(self, header: Header) -> Callable[[], Depth]:
+        """To be called when an image arrives: its depth (h, w) in metres, NaN unknown, when it is asked for.
 
-    def depth(self, stamp: Time) -> Depth:
-        """Depth (h, w) in metres, NaN unknown, of the message nearest to `stamp`, at most MAX_AGE_S away.
-
-        Where the last image had a match (within MATCH_S), that of this one is waited for a moment: it may arrive
-        after its image. Raises DataError where nothing is near enough, or the message is no depth image.
+        That is of the message within MATCH_S of the image, else of the nearest one that had come before the image, at
+        most MAX_AGE_S away. Asking raises DataError where nothing is near enough, or the message is no depth image.
         """
-        at = _seconds(stamp)
-        with self._arrived:
-            patience = _PATIENCE_S if self._matched else 0.0
-            self._matched = self._arrived.wait_for(lambda: self._apart(at) <= MATCH_S, patience)
-            if self._apart(at) > MAX_AGE_S:
-                raise DataError(self._missing(at))
-            msg = min(self._recent, key=lambda kept: abs(kept[0] - at))[1]
-        return depth_of(msg)
+        pair, stamp = self._messages.pair(header.stamp), nanoseconds(header.stamp)
+
+        def depth() -> Depth:
+            found = pair()
+            if found is None:
+                raise DataError(self._none())
+            apart = abs(found[0] - stamp) / 1e9
+            if apart > MAX_AGE_S:
+                raise DataError(
+                    f"reference depth must be stamped within {MAX_AGE_S:g} s of the image, the nearest on "
+                    f"{self._subscription.topic} is {apart:.3g} s away: publish it with the stamps of the camera"
+                )
+            return depth_of(found[1])
+
+        return depth
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._subscription.destroy()
 
     def _add(self, msg: Image) -> None:
-        with self._arrived:
-            self._recent.append((_seconds(msg.header.stamp), msg))
-            self._arrived.notify_all()
+        self._messages.add(msg.header.stamp, msg)
 
-    def _apart(self, at: float) -> float:
-        return min((abs(kept - at) for kept, _ in self._recent), default=float("inf"))
-
-    def _missing(self, at: float) -> str:
-        if self._recent:
-            return (
-                f"reference depth must be stamped within {MAX_AGE_S:g} s of the image, the nearest on {self._topic} is "
-                f"{self._apart(at):.3g} s away: publish it with the stamps of the camera"
-            )
-        silent = not self._node.count_publishers(self._topic)
-        return f"no reference depth on {self._topic} yet{': nobody publishes it' if silent else ''}"
-
-
-def _seconds(stamp: Time) -> float:
-    """To a microsecond, today."""
-    return float(stamp.sec + 1e-9 * stamp.nanosec)
+    def _none(self) -> str:
+        topic = self._subscription.topic
+        silent = not self._node.count_publishers(topic)
+        return f"no reference depth on {topic} yet{': nobody publishes it' if silent else ''}"

@@ -34,7 +34,7 @@ class Measurement:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """The counts and figures in one line."""
         line = f"{self.rate_in_hz:.1f} frames/s in, {self.rate_out_hz:.1f} out"
         return line if self.latency_p50_ms is None else f"{line}, {self.latency_p50_ms:.0f} ms from image to cloud"
 

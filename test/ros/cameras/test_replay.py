@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import CalibrationError, ConfigError, MonoDepthError
 from mono_depth_recon.frames import Sample
-from mono_depth_recon.ros.cameras.player import Cue, Player, time_from_seconds
+from mono_depth_recon.ros.cameras.player import Player, ScheduledFrame, time_from_seconds
 from mono_depth_recon.ros.cameras.replay import Playlist, ReplaySettings, open_playlist
 from mono_depth_recon.ros.conversions import odometry_to_msg
 
@@ -277,12 +277,13 @@ def test_a_loop_that_fits_into_memory_is_read_once(folder: Folder) -> None:
 
 def test_cues_keep_the_recorded_gaps_and_shorten_long_ones() -> None:
     recording = Playlist([10.0, 10.5, 11.0, 15.0], lambda i: blank(i))
-    assert [cue.at for cue in recording.cues(loop=False, max_gap=0.0)] == [0.0, 0.5, 1.0, 5.0]
-    assert [cue.at for cue in recording.cues(loop=False, max_gap=1.0)] == [0.0, 0.5, 1.0, 2.0]
-    endless = recording.cues(loop=True, max_gap=1.0)
+    assert [frame.at for frame in recording.schedule(loop=False, max_gap=0.0)] == [0.0, 0.5, 1.0, 5.0]
+    assert [frame.at for frame in recording.schedule(loop=False, max_gap=1.0)] == [0.0, 0.5, 1.0, 2.0]
+    endless = recording.schedule(loop=True, max_gap=1.0)
     rounds = [next(endless) for _ in range(9)]
-    assert [cue.at for cue in rounds] == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.5, 5.0]  # the typical gap parts rounds
-    assert [cue.stamp for cue in rounds[4:8]] == [10.0, 10.5, 11.0, 15.0]
+    starts = [frame.at for frame in rounds]
+    assert starts == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.5, 5.0], "the typical gap parts rounds"
+    assert [frame.stamp for frame in rounds[4:8]] == [10.0, 10.5, 11.0, 15.0]
 
 
 def blank(i: int) -> Sample:
@@ -311,7 +312,7 @@ def play(load: Callable[[int], Sample], count: int, gap: float) -> tuple[Player,
     log = SimpleNamespace(warning=lambda text, throttle_duration_sec: None)
     stage = Stage()
     player = Player(SimpleNamespace(get_logger=lambda: log), stage, original_stamps=True)  # type: ignore[arg-type]
-    player.play(Cue(gap * i, float(i), lambda i=i: load(i)) for i in range(count))  # type: ignore[misc]
+    player.play(ScheduledFrame(gap * i, float(i), lambda i=i: load(i)) for i in range(count))  # type: ignore[misc]
     return player, stage
 
 
@@ -352,7 +353,7 @@ def test_times_do_not_drift() -> None:
 
     stage.publish = slow  # type: ignore[method-assign]
     player = Player(SimpleNamespace(), stage, rate=0.5, original_stamps=True)  # type: ignore[arg-type]
-    player.play(Cue(0.02 * i, float(i), lambda i=i: blank(i)) for i in range(20))  # type: ignore[misc]
+    player.play(ScheduledFrame(0.02 * i, float(i), lambda i=i: blank(i)) for i in range(20))  # type: ignore[misc]
     offsets = np.array(stage.times) - stage.times[0] - 0.04 * np.arange(20)
     assert stage.names == list(range(20))
     assert offsets.min() > -0.02 and np.median(offsets) < 0.02
@@ -369,7 +370,7 @@ def test_the_schedule_goes_on_when_subscribers_have_the_first_frame() -> None:
 
     stage.flush = flush  # type: ignore[attr-defined]
     player = Player(SimpleNamespace(), stage, original_stamps=True, first_s=3.0)  # type: ignore[arg-type]
-    player.play(Cue(0.2 * i, float(i), lambda i=i: blank(i)) for i in range(4))  # type: ignore[misc]
+    player.play(ScheduledFrame(0.2 * i, float(i), lambda i=i: blank(i)) for i in range(4))  # type: ignore[misc]
     assert asked == [3.0] and stage.names == [0, 1, 2, 3] and player.skipped == 0
     assert np.all(np.diff(stage.times) > [0.65, 0.1, 0.1])
 

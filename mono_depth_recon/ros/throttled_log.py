@@ -1,4 +1,4 @@
-"""What the node says in its log about trouble that lasts: at once, then now and then."""
+"""Warnings that would flood the log: once, or again every few seconds while their cause lasts."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import time
 from rclpy.node import Node
 
 _REPEAT_S = 5.0
-_AT_ONCE = 10  # kinds of trouble within that time: more are left out of the log, not of /diagnostics
+_AT_ONCE = 10  # different warnings within that time: more are left out of the log, not of /diagnostics
 
 
-class Complaints:
+class ThrottledLog:
     """Warnings of `node`; any thread may call."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._warned: dict[str, float] = {}
-        self._remarked: set[str] = set()
+        self._logged: set[str] = set()
 
-    def remark(self, text: str) -> None:
-        """Logs a text the first time."""
+    def once(self, text: str) -> None:
+        """Logs a text as a warning the first time."""
         with self._lock:
-            known = text in self._remarked
-            self._remarked.add(text)
+            known = text in self._logged
+            self._logged.add(text)
         if not known:
             self._node.get_logger().warning(text)
 
     def warn(self, text: str, kind: str = "") -> None:
-        """Logs a text at once, then every few seconds while it lasts; texts that differ do not hide each other.
+        """Logs a text at once, then every few seconds while it is repeated.
 
-        Those of one `kind` do: numbers in them may differ every time.
+        Texts that differ do not suppress each other, unless they are of one `kind` (numbers in them may change).
         """
         now, key = time.monotonic(), kind or text
         with self._lock:

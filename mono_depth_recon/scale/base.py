@@ -1,0 +1,60 @@
+"""What a scale source is: one object per camera that makes metres of relative disparity."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from ..arrays import Depth, Rgb
+from ..camera import PinholeCamera
+from ..errors import DataError
+from ..frames import Scale
+from .evidence import Evidence, Kind
+
+if TYPE_CHECKING:
+    from ..config import ScaleConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RelativeView:
+    """What a model saw and what it answered: `rgb` (H, W, 3) and `disparity` (H, W) on the rectified grid.
+
+    The disparity is NaN where depth is never known (the robot's body, what the raw image does not cover). `camera` is
+    that of the raw image, which evidence may be registered to; `camera.rectified` is the one of the grid.
+    """
+
+    rgb: Rgb
+    disparity: Depth
+    camera: PinholeCamera
+
+
+class ScaleSource(ABC):
+    """A value of the parameter `scale.source`. The class says what it needs, an instance keeps the state of one camera.
+
+    `name` is the value; `help` explains it in the help of the parameter; `remedy` completes "set scale.source=<name>"
+    where a model lacks metres. `needs` are the kinds of evidence it asks for: the node subscribes to those alone.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str] = ""
+    remedy: ClassVar[str] = ""
+    needs: ClassVar[tuple[Kind[Any], ...]] = ()
+    gives_metres: ClassVar[bool] = True
+
+    @abstractmethod
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+        """The scale of the next image of the camera. Raises DataError where there is none."""
+
+    @staticmethod
+    def figures(scale: Scale) -> dict[str, str]:
+        """Keys and values of /diagnostics about the scale of the last frame."""
+        return {"scale": f"{scale.scale:.6g}", "shift": f"{scale.shift:.6g}"}
+
+    def required(self, evidence: Evidence, kind: Kind[T]) -> T:
+        """The evidence of `kind`. Raises DataError where it was not given, or cannot be obtained for this image."""
+        if kind not in evidence:
+            raise DataError(f"scale.source={self.name} needs {kind.text} beside the image, got none")
+        return evidence.get(kind)

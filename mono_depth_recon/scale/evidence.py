@@ -1,0 +1,57 @@
+"""What is known beside an image: a reference depth, points, the direction of gravity ..."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from ..errors import DataError
+from ..once import Once
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of evidence, whose values are of type T.
+
+    `name` identifies it (the node registers the input that obtains it by this name), `noun` is what a message calls the
+    values. `topic` is where the cameras of this package publish it; empty where it is no topic that can be remapped.
+    """
+
+    name: str
+    noun: str
+    topic: str = ""
+
+    @property
+    def text(self) -> str:
+        """The name as words."""
+        return self.name.replace("_", " ")
+
+
+class Evidence:
+    """What is known beside one image, by kind.
+
+    A value is obtained when it is first asked for, once: it stays, and so does the DataError of one that is missing.
+    Threads may share it.
+
+        Evidence({REFERENCE_DEPTH: lambda: depth})
+    """
+
+    def __init__(self, given: Mapping[Kind[Any], Callable[[], Any]] = MappingProxyType({})) -> None:
+        self._given = {kind: Once(obtain) for kind, obtain in given.items()}
+
+    def __contains__(self, kind: Kind[Any]) -> bool:
+        return kind in self._given
+
+    def get(self, kind: Kind[T]) -> T:
+        """The value of `kind`. Raises DataError where it is not given, or cannot be obtained for this image."""
+        if kind not in self._given:
+            raise DataError(f"expected {kind.text} beside the image, got none")
+        value: T = self._given[kind]()
+        return value
+
+
+NOTHING = Evidence()

@@ -1,0 +1,25 @@
+"""scale.source=none: disparity stays relative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+from ..frames import Scale
+from .base import RelativeView, ScaleSource
+from .evidence import Evidence
+
+if TYPE_CHECKING:
+    from ..config import ScaleConfig
+
+
+class NoScale(ScaleSource):
+    """No metres at all."""
+
+    name = "none"
+    help = "disparity only"
+    gives_metres = False
+
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+        """Raises DataError."""
+        raise DataError("scale.source=none gives no metres")

@@ -1,0 +1,34 @@
+"""scale.source=reference: a robust fit to depth of the same view, of a depth camera or projected into the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..alignment import fit_scale, on_rectified_grid
+from ..arrays import Depth
+from ..frames import Scale
+from .base import RelativeView
+from .evidence import Evidence, Kind
+from .fitted import FittedScale
+
+if TYPE_CHECKING:
+    from ..config import ScaleConfig
+
+# (h, w) float32 metres, NaN unknown: depth registered to the raw image, sparse or dense, at any resolution.
+REFERENCE_DEPTH: Kind[Depth] = Kind("reference_depth", "depth", topic="reference/image")
+
+
+class ReferenceScale(FittedScale):
+    """Scale and shift that agree with the depth beside the image."""
+
+    name = "reference"
+    help = "fitted to depth beside the image"
+    remedy = (
+        f"with a depth image beside the colour one (topic {REFERENCE_DEPTH.name}; --reference FILE on the command line)"
+    )
+    needs = (REFERENCE_DEPTH,)
+
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+        """`fit_scale` on the rectified grid."""
+        reference = self.required(evidence, REFERENCE_DEPTH)
+        return fit_scale(view.disparity, on_rectified_grid(reference, view.camera))

@@ -1,0 +1,80 @@
+"""The scale sources by name, and the texts that follow from them. A new source is one file and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .base import ScaleSource
+from .evidence import Kind
+from .fixed import FixedScale
+from .none import NoScale
+from .reference import ReferenceScale
+
+if TYPE_CHECKING:
+    from ..config import ScaleConfig
+
+SCALE_SOURCES: dict[str, type[ScaleSource]] = {
+    source.name: source
+    for source in (
+        NoScale,
+        FixedScale,
+        ReferenceScale,
+    )
+}
+
+
+def source_of(settings: ScaleConfig) -> type[ScaleSource]:
+    """The source that `scale.source` names."""
+    return SCALE_SOURCES[settings.source]
+
+
+def sources_with_metres() -> list[str]:
+    """Names of the sources that can give metres."""
+    return [name for name, source in SCALE_SOURCES.items() if source.gives_metres]
+
+
+def source_fitted_to(kind: Kind[Any]) -> type[ScaleSource]:
+    """The first source that is fitted to evidence of `kind`. Raises KeyError where there is none."""
+    for source in SCALE_SOURCES.values():
+        if kind in source.needs:
+            return source
+    raise KeyError(kind.name)
+
+
+def sources_by_kind() -> dict[Kind[Any], list[str]]:
+    """Every kind of evidence that some source needs, with the names of those sources."""
+    kinds: dict[Kind[Any], list[str]] = {}
+    for name, source in SCALE_SOURCES.items():
+        for kind in source.needs:
+            kinds.setdefault(kind, []).append(name)
+    return kinds
+
+
+def parameter_help() -> str:
+    """The help of the parameter `scale.source`."""
+    sources = [f"{name} ({source.help})" if source.help else name for name, source in SCALE_SOURCES.items()]
+    return f"how a relative model gets metres: {', '.join(sources)}; a metric model keeps its own"
+
+
+def no_metres(model: str) -> str:
+    """Why the relative model called `model` gives no metres, and the ways to get them."""
+    ways = [f"scale.source={name} {SCALE_SOURCES[name].remedy}".rstrip() for name in sources_with_metres()]
+    return (
+        f"model {model} gives relative disparity, which has no metres: set {alternatives(ways, ', or ')}, "
+        "or choose a metric model (mono-depth-recon models lists them)"
+    )
+
+
+def not_needed(model: str, source: str) -> str:
+    """The message where `scale.source` is set for the metric model called `model`."""
+    return (
+        f"scale.source={source} is for models of relative disparity, {model} answers metres, which stay as they are: "
+        f"leave scale.source at {NoScale.name}"
+    )
+
+
+def alternatives(words: Iterable[str], last: str = " or ") -> str:
+    """The words as an enumeration: 'a, b or c'."""
+    *first, final = words
+    return last.join([*([", ".join(first)] if first else []), final])

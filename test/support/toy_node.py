@@ -1,0 +1,69 @@
+"""recon_node with models of analytic depth, which log what they are shown, and with the scale source `toy`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import toy_scale
+from made_models import FakeModel, RelativeModel, floor
+from rclpy.node import Node
+from std_msgs.msg import Float64, Header
+
+from mono_depth_recon import pipeline
+from mono_depth_recon.config import Config, ModelConfig
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.frames import Prediction
+from mono_depth_recon.models.base import View
+from mono_depth_recon.ros.node.evidence_inputs import INPUTS
+from mono_depth_recon.ros.node.recon_node import main
+
+
+class LoggedModel(FakeModel):
+    """The floor; each image by its first value and the focal length that it came with."""
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        for rgb, camera in batch:
+            print(f"predicted {rgb[0, 0, 0]} f {camera.fx:.0f}", flush=True)
+        return super().predict(batch)
+
+
+class LoggedRelativeModel(LoggedModel, RelativeModel):
+    """Its inverse depth as disparity."""
+
+
+class ToyInput:
+    """The number of std_msgs/Float64 that came last before the image."""
+
+    def __init__(self, node: Node, config: Config) -> None:
+        self._node, self._last = node, None
+        self._subscription = node.create_subscription(Float64, toy_scale.TOY_SCALE.name, self._add, 5)
+
+    def pair(self, header: Header) -> Callable[[], float]:
+        """The number, when it is asked for."""
+        last = self._last
+
+        def number() -> float:
+            if last is None:
+                raise DataError("no number yet")
+            return float(last.data)
+
+        return number
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _add(self, msg: Float64) -> None:
+        self._last = msg
+
+
+def load(settings: ModelConfig, threads: int) -> FakeModel:
+    """The model `relative`, else the metric one."""
+    return LoggedRelativeModel(floor) if settings.name == "relative" else LoggedModel(floor)
+
+
+if __name__ == "__main__":
+    INPUTS[toy_scale.TOY_SCALE.name] = ToyInput
+    pipeline.load_model = load
+    sys.exit(main())
