@@ -14,8 +14,8 @@ from ..camera import PinholeCamera
 from ..config import FusionConfig
 from ..errors import DataError
 from ..mesh.surface import Cloud, Mesh
+from ..poses import checked_pose, motion_between
 from .deformation import MIN_POINTS, bent
-from .poses import checked_pose, motion_between
 from .scale import Fit, corrected, fit_to_map, on_grid
 from .triangulation import Parallax
 from .tsdf_map import TsdfMap

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
-from .poses import motion_between
+from ..poses import motion_between
 from .scale import on_grid
 
 _F32 = NDArray[np.float32]

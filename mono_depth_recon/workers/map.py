@@ -21,7 +21,7 @@ from ..camera import PinholeCamera
 from ..cloud.voxel_grid import voxel_grid
 from ..config import FusionConfig, MeshConfig
 from ..fusion.fusion import Fusion, FusionFrame
-from ..fusion.poses import Odometry
+from ..fusion.odometry import Odometry
 from ..mesh.files import write_cloud, write_mesh
 from ..mesh.finish import finish_mesh
 from ..mesh.quality import mesh_quality

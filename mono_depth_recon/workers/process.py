@@ -6,7 +6,6 @@ The worker is a fresh interpreter that imports neither ROS nor torch. Arrays tra
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import signal
@@ -24,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import remove_partial_files
+from ..child_process import end_with_parent
 from ..errors import MonoDepthError
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ALIGNMENT = 64
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
@@ -207,7 +206,7 @@ def _view(shared: mmap.mmap, place: tuple[str, tuple[int, ...], int]) -> NDArray
 
 def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int, idle: int) -> None:
     """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
-    _die_with(parent)
+    end_with_parent(parent)
     os.nice(niceness)
     if idle:  # such a process leaves its core at once; a nice one finishes its turn first, and a frame waits for it
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -241,13 +240,6 @@ def _outcome(job: Job, held: Sequence[Any], memory: int, layout: _Layout) -> Any
         return job.run(*held, *arrays)
     except MonoDepthError as error:
         return error
-
-
-def _die_with(parent: int) -> None:
-    """Has the system kill this process with its parent, also in the middle of a step that holds Python's lock."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the line above
-        sys.exit(0)
 
 
 def _block_interrupts() -> None:
