@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -36,9 +38,11 @@ def tf_message(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
 
 def tf2_ros(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module tf2_ros in this process."""
-    if not TF2_ROS_INSTALLED:
-        tf_message(monkeypatch)
-        monkeypatch.syspath_prepend(_TF2_ROS_STANDIN)
-    import tf2_ros as module
-
+    if TF2_ROS_INSTALLED:
+        return importlib.import_module("tf2_ros")
+    tf_message(monkeypatch)
+    monkeypatch.syspath_prepend(_TF2_ROS_STANDIN)
+    module = importlib.import_module("tf2_ros")
+    del sys.modules["tf2_ros"]
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)  # for this test alone
     return module

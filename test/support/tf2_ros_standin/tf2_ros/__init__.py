@@ -1,6 +1,6 @@
 """The little of tf2_ros that the node uses, for machines without it: its names, arguments and exceptions.
 
-As tf2 it interpolates over any gap, keeps fixed transforms through `clear`, and tells neither frames apart by time.
+As tf2 does, it interpolates over any gap and keeps fixed transforms when it is cleared.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class TransformListener:
 
         self._node = node
         self._subscriptions = [
-            node.create_subscription(TFMessage, topic, lambda msg, take=take: self._on_message(msg, take), tf_qos(fixed))
+            node.create_subscription(TFMessage, topic, lambda msg, take=take: self._take(msg, take), tf_qos(fixed))
             for topic, take, fixed in (
                 ("/tf", buffer.set_transform, False),
                 ("/tf_static", buffer.set_transform_static, True),
             )
         ]
 
-    def _on_message(self, msg: Any, take: Any) -> None:
+    def _take(self, msg: Any, take: Any) -> None:
         for transform in msg.transforms:
             take(transform, "default_authority")
 
