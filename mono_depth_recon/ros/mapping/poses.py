@@ -118,14 +118,15 @@ class Poses:
         """The pose of `source` in `target`, of which nothing need be known where they are one frame."""
         if target == source:
             return np.eye(4)
+        what = f"{self.text}: " + (f"TF must lead from '{target}' to '{source}': " if self._topic else "")
         if self._tf is None:
-            raise DataError(f"{self.text}: no transforms lead from '{target}' to '{source}' ({NO_TF})")
+            raise DataError(what + NO_TF)
         try:
             return self._tf.pose(target, source, stamp)
         except NotYet:
             raise
         except DataError as error:
-            raise DataError(f"{self.text}: {error}") from error
+            raise DataError(f"{what}{error}") from error
 
     def _silence(self) -> str:
         if self._other_type:

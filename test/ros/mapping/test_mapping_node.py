@@ -409,7 +409,7 @@ def test_odometry_of_the_base_goes_on_by_tf(
         tell(999.0, at(0.0))
         robot.see(999.0)
         robot.wait_said("world_frame", "")
-        robot.wait_complaint(f"frame '{LENS}': none has come yet")
+        robot.wait_complaint(f"TF must lead from 'base' to '{LENS}': no transform tells of the frame 'base'")
         robot.transform(0.0, "base", LENS, MOUNT, fixed=True)
         robot.tell(1000.0, at(5.0))
         tell(1000.0, at(0.1))
