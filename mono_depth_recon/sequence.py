@@ -17,7 +17,7 @@ from .errors import DataError
 from .filters import drop, limit_range
 from .frames import Frame, Sample
 from .fusion.fusion import FUSED, Fusion, FusionFrame, Outcome
-from .fusion.poses import Odometry
+from .fusion.odometry import Odometry
 from .mesh.finish import finish_mesh
 from .mesh.surface import Mesh, drop_specks, mesh_grid
 from .pipeline import DepthReconstructor, Wanted

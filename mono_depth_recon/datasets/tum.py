@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Depth, Matrix, Rgb
+from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
+from ..poses import Trajectory
 from .recording import Recording
 
 DEPTH_PER_METRE = 5000.0
@@ -112,7 +112,8 @@ class TumFolder(Recording):
         """Pair `index`, read from its files (DataError where they are malformed)."""
         colour, depth = (entries[i] for entries, i in zip((self.colour, self.depth), self.pairs[index], strict=True))
         metres = read_depth(depth.file, self.depth_factor)
-        pose = self.trajectory.pose(colour.stamp, self.max_difference) if self.trajectory else None
+        trajectory = self.trajectory
+        pose = None if trajectory is None else trajectory.pose(colour.stamp, MAX_POSE_GAP_S, self.max_difference)
         return self.sample(read_rgb(colour.file), metres, colour.stamp, colour.file.name, pose)
 
 
@@ -218,75 +219,21 @@ def read_depth(path: Path, per_metre: float = DEPTH_PER_METRE) -> Depth:
     return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(per_metre))
 
 
-class Trajectory:
-    """Poses over time: `stamps` (N,) s, growing; `positions` (N, 3) metres; `quaternions` (N, 4) x y z w, unit."""
-
-    def __init__(self, stamps: ArrayLike, positions: ArrayLike, quaternions: ArrayLike) -> None:
-        self.stamps = np.asarray(stamps, np.float64)
-        self.positions = np.asarray(positions, np.float64)
-        self.quaternions = np.asarray(quaternions, np.float64)
-
-    def pose(self, stamp: float, max_difference: float = 0.02) -> Matrix | None:
-        """T_world_camera (4, 4) at `stamp` (seconds), or None where no pose is near enough.
-
-        Between two poses at most MAX_POSE_GAP_S apart: linear in position, slerp in rotation. Otherwise the
-        nearest pose, if it is nearer than max_difference.
-        """
-        after = int(np.searchsorted(self.stamps, stamp))
-        if 0 < after < len(self.stamps) and self.stamps[after] - self.stamps[after - 1] <= MAX_POSE_GAP_S:
-            return self._between(after - 1, after, stamp)
-        nearest = min({max(after - 1, 0), min(after, len(self.stamps) - 1)}, key=lambda i: abs(self.stamps[i] - stamp))
-        if abs(self.stamps[nearest] - stamp) >= max_difference:
-            return None
-        return pose_matrix(self.positions[nearest], self.quaternions[nearest])
-
-    def _between(self, i: int, j: int, stamp: float) -> Matrix:
-        share = (stamp - self.stamps[i]) / (self.stamps[j] - self.stamps[i])
-        position = (1 - share) * self.positions[i] + share * self.positions[j]
-        return pose_matrix(position, _slerp(self.quaternions[i], self.quaternions[j], share))
-
-
 def read_trajectory(path: Path) -> Trajectory:
     """Reads `stamp tx ty tz qx qy qz qw` lines. DataError with file and line where one is malformed or out of order."""
-    rows: list[list[float]] = []
+    trajectory = Trajectory()
     for number, fields in _lines(path):
         if len(fields) != 8:
             raise DataError(f"{path}:{number}: expected 'stamp tx ty tz qx qy qz qw', got {len(fields)} fields")
         row = _numbers(path, number, fields)
         if abs(np.linalg.norm(row[4:]) - 1) > 0.01:
             raise DataError(f"{path}:{number}: quaternion must have length 1, got {np.linalg.norm(row[4:]):g}")
-        if rows and row[0] <= rows[-1][0]:
-            raise DataError(f"{path}:{number}: stamps must grow, got {fields[0]} after {rows[-1][0]:.6f}")
-        rows.append(row)
-    if not rows:
+        if trajectory.newest is not None and row[0] <= trajectory.newest:
+            raise DataError(f"{path}:{number}: stamps must grow, got {fields[0]} after {trajectory.newest:.6f}")
+        trajectory.add(row[0], row[1:])
+    if not len(trajectory):
         raise DataError(f"{path}: expected lines 'stamp tx ty tz qx qy qz qw', got none")
-    table = np.array(rows)
-    return Trajectory(table[:, 0], table[:, 1:4], table[:, 4:] / np.linalg.norm(table[:, 4:], axis=1, keepdims=True))
-
-
-def pose_matrix(position: NDArray[np.float64], quaternion: NDArray[np.float64]) -> Matrix:
-    """(4, 4) float64 from a position (3,) in metres and a unit quaternion (4,) x y z w."""
-    x, y, z, w = quaternion
-    T = np.eye(4)
-    T[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    T[:3, 3] = position
-    return T
-
-
-def _slerp(a: NDArray[np.float64], b: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    cosine = float(a @ b)
-    if cosine < 0:  # q and -q are one rotation: go the short way
-        b, cosine = -b, -cosine
-    angle = np.arccos(min(cosine, 1.0))
-    if angle < 1e-6:  # sin(angle) vanishes; the chord is the arc
-        blend = (1 - share) * a + share * b
-    else:
-        blend = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
-    return blend / np.linalg.norm(blend)
+    return trajectory
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -1,4 +1,4 @@
-"""From frames to a scene: which frames enter the map, at which scale, and what is said about the others."""
+"""Decides which frames enter the map and at which scale, and gives the reason for every frame that is left out."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..camera import PinholeCamera
 from ..config import FusionConfig
 from ..errors import DataError
 from ..mesh.surface import Cloud, Mesh
-from .deformation import MIN_POINTS, bent
-from .poses import checked_pose, motion_between
+from ..poses import checked_pose, motion_between
+from .deformation import MIN_POINTS, deformed_to_points
 from .scale import Fit, corrected, fit_to_map, on_grid
-from .triangulation import Parallax
+from .triangulation import Triangulator
 from .tsdf_map import TsdfMap
 from .weights import pixel_weights
 
-_RENDERED_WIDTH = 160  # of the map's depth that a frame is compared with
-_FUSED_WIDTH = 320  # at least, of a frame that is reduced: its pixels are then as wide as a voxel where it is farthest
-_SURE_SUPPORT = 0.1  # points to a cell of `bent`: what has as many counts half
-_MIN_OVERLAP = 0.2  # of the frame: less tells neither scale nor whether it fits
-_MIN_AGREEMENT = 0.35  # of the overlap: less is another place than the pose says
-_JITTER_M, _TURN_DEG_S = 0.05, 360.0  # what a pose may wander from frame to frame; turns above this are no motion
+_RENDERED_WIDTH = 160  # pixels; size at which the map is rendered for the comparison with a frame
+_FUSED_WIDTH = 320  # pixels; a frame is not reduced below this
+_HALF_SUPPORT = 0.1  # support (see `deformed_to_points`) at which a pixel has half of its weight
+_MIN_OVERLAP = 0.2  # share of the frame; with less neither its scale nor its fit can be judged
+_MIN_AGREEMENT = 0.35  # share of the overlap; with less the frame shows another place than the pose says
+_JITTER_M, _TURN_DEG_S = 0.05, 360.0  # noise of a pose from frame to frame; faster rotations are jumps of the pose
 
 FUSED, STILL, NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT = (
     "fused",
@@ -57,7 +57,7 @@ class FusionFrame:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a frame: `status` is one of the words of this module, `reason` says more of a frame left out."""
+    """What became of a frame: `status` is one of this module's constants, `reason` explains why it was left out."""
 
     status: str
     reason: str = ""
@@ -66,27 +66,28 @@ class Outcome:
 
     @property
     def rejected(self) -> bool:
-        """Left out for a fault, not because the camera stood still."""
+        """Whether it was left out for a fault, not because the camera stood still."""
         return self.status not in (FUSED, STILL)
 
 
 class Fusion:
-    """A map that takes frames. Not for two threads at once.
+    """Builds one map from a sequence of frames. Not thread-safe.
 
-    Weights are by viewing angle, and by sigma where it is given. With `fusion.parallax` a frame's depth is first bent
-    onto points that the last keyframes triangulate, and counts by how near such points are; until the camera has moved
-    enough for that, the map is a makeshift, and starts again when it has. A frame without such points of its own must
-    fit the map's rendered depth; its scale error against it is removed, of a makeshift only `fusion.align` of it.
-    `counts` holds how many frames ended how, `makeshift` how many fused ones have left with the makeshift.
+    Pixels are weighted by viewing angle, and by sigma where it is given. With `fusion.parallax` a frame's depth is
+    first deformed to agree with points triangulated from the last keyframes, and weighted by how close such points are.
+    Until the camera has moved enough for that the map is provisional; it starts anew at the first triangulated frame.
+    A frame without triangulated points of its own must fit the depth rendered from the map; its scale error against the
+    map is removed, from a provisional map only the share `fusion.align` of it. `counts` holds the number of frames by
+    status, `provisional` the number of fused frames that were dropped with the provisional map.
     """
 
     def __init__(self, settings: FusionConfig) -> None:
         self.settings = settings
         self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
         self.counts: Counter[str] = Counter()
-        self.makeshift = 0
-        self._parallax = Parallax()
-        self._metric = False  # whether parallax has told the map's metres
+        self.provisional = 0
+        self._triangulator = Triangulator()
+        self._metric = False  # whether triangulation has given the map its metric scale
         self._key_pose: Matrix | None = None
         self._last: tuple[float, Matrix] | None = None
 
@@ -94,8 +95,8 @@ class Fusion:
         """Starts an empty map."""
         self.map.reset()
         self.counts.clear()
-        self.makeshift = 0
-        self._parallax.reset()
+        self.provisional = 0
+        self._triangulator.reset()
         self._metric = False
         self._key_pose = self._last = None
 
@@ -107,7 +108,7 @@ class Fusion:
         return metres >= self.settings.keyframe_distance or degrees >= self.settings.keyframe_angle
 
     def stands_still(self, stamp: float, T_world_camera: Matrix) -> bool:
-        """True, and counted, where the camera has not moved enough: no depth need be computed for this frame."""
+        """Whether the camera has not moved enough, which is counted: no depth need be computed for this frame."""
         if self.wants(T_world_camera):
             return False
         self._last = (stamp, T_world_camera)
@@ -115,7 +116,7 @@ class Fusion:
         return True
 
     def add(self, frame: FusionFrame) -> Outcome:
-        """Fuses a frame, or says why not; nothing of a frame that is left out reaches the map."""
+        """Fuses a frame, or gives the reason why not; a frame that is left out does not change the map."""
         outcome = self._add(frame)
         self.counts[outcome.status] += 1
         return outcome
@@ -133,7 +134,7 @@ class Fusion:
         self.map.save(path)
 
     def load(self, path: Path) -> None:
-        """Takes the map of a file in place of this one. Raises DataError; then this one stays as it is."""
+        """Replaces the map by that of a file. Raises DataError, and then keeps the present map."""
         loaded = TsdfMap.load(path, self.settings.max_blocks, self.settings.device)
         if not np.isclose(loaded.voxel_size, self.settings.voxel_size):
             raise DataError(
@@ -147,8 +148,8 @@ class Fusion:
         """One line: frames by outcome, size of the map."""
         left_out = [f"{count} {status}" for status, count in sorted(self.counts.items()) if status != FUSED]
         gone = f", {self.map.evicted} blocks left for newer ones" if self.map.evicted else ""
-        if self.makeshift:
-            gone += f", without {self.makeshift} fused before parallax told the map's metres"
+        if self.provisional:
+            gone += f", without {self.provisional} fused before triangulation gave the map its metric scale"
         return (
             f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
             f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}"
@@ -171,26 +172,32 @@ class Fusion:
         return self._fitted(_reduced(frame, self.settings), pose)
 
     def _fitted(self, frame: FusionFrame, pose: Matrix) -> Outcome:
-        """Bends and aligns a frame of sound pose and depth, and integrates it unless it does not fit."""
-        view = self._parallax.look(frame.rgb, frame.depth, frame.camera, pose) if self.settings.parallax else None
-        known = None if view is None else bent(frame.depth, frame.rgb, self._parallax.known(view))
+        """Deforms and aligns a frame with valid pose and depth, and integrates it if it fits."""
+        view = (
+            self._triangulator.triangulate(frame.rgb, frame.depth, frame.camera, pose)
+            if self.settings.parallax
+            else None
+        )
+        known = (
+            None if view is None else deformed_to_points(frame.depth, frame.rgb, self._triangulator.known_points(view))
+        )
         if known is not None:
             frame = replace(frame, depth=known[0])
-        fit, own = None, 0 if view is None else len(view.found.inverse)
-        if known is None or own < MIN_POINTS:  # nothing in the frame itself speaks for its pose
+        fit, own = None, 0 if view is None else len(view.points.inverse)
+        if known is None or own < MIN_POINTS:  # nothing in the frame itself confirms its pose
             fit = self._fit(frame, pose)
             if fault := self._fault(fit):
                 return fault
         elif not self._metric:
             self.map.reset()
-            self._metric, self.makeshift = True, self.counts[FUSED]
+            self._metric, self.provisional = True, self.counts[FUSED]
         outcome = self._integrate(frame, pose, fit, None if known is None else known[1])
         if view is not None and outcome.status == FUSED:
-            self._parallax.keep(view)
+            self._triangulator.keep(view)
         return outcome
 
     def _jump(self, stamp: float, pose: Matrix) -> str:
-        """What a pose does that no camera can since the last frame; empty where it may."""
+        """What is impossible about the motion since the last frame; empty where it is plausible."""
         last, self._last = self._last, (stamp, pose)  # after a jump the next frame is judged from here
         if last is None or not stamp > last[0]:  # time went back: another run of a bag, nothing to judge by
             return ""
@@ -203,7 +210,7 @@ class Fusion:
         return ""
 
     def _fit(self, frame: FusionFrame, pose: Matrix) -> Fit | None:
-        """The frame against the map's own depth of the same view, None where they hardly overlap."""
+        """The fit of the frame to the depth rendered from the map, None where they hardly overlap."""
         width = min(_RENDERED_WIDTH, frame.camera.width)
         small = frame.camera.resized(width, max(1, round(frame.camera.height * width / frame.camera.width)))
         rendered = self.map.render(small, pose, self.settings.depth_max, self.settings.min_weight)
@@ -241,7 +248,7 @@ class Fusion:
             depth = corrected(depth, fit.scale, share)
         weight = pixel_weights(depth, frame.camera, frame.sigma, settings.truncation * settings.voxel_size)
         if support is not None:
-            weight *= support / (support + np.float32(_SURE_SUPPORT))
+            weight *= support / (support + np.float32(_HALF_SUPPORT))
         blocks = self.map.integrate(depth, frame.rgb, frame.camera, pose, weight, settings.depth_max)
         if not blocks:
             return Outcome(NO_DEPTH, "all of its depth lies on depth edges or is seen along its surface", fit=fit)
@@ -250,7 +257,7 @@ class Fusion:
 
 
 def _reduced(frame: FusionFrame, settings: FusionConfig) -> FusionFrame:
-    """The frame at half, a third ... of its size, as long as a voxel at `fusion.depth_max` is a pixel wide."""
+    """The frame at half, a third ... of its size, while a pixel at `fusion.depth_max` is no wider than a voxel."""
     camera = frame.camera
     parts = int(min(camera.fx * settings.voxel_size / settings.depth_max, camera.width / _FUSED_WIDTH))
     if parts < 2:

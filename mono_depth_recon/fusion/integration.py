@@ -1,7 +1,7 @@
-"""One frame into the voxels of a map: the weighted mean of projective distances and colours.
+"""Integrates one frame into the voxels of a map: a weighted mean of projective distances and colours.
 
-Twice: in numpy for the CPU, which shares its memory with Open3D's tensors, and in Open3D's tensors for CUDA devices,
-where numpy cannot reach; on the CPU those take several times as long. A test holds the two equal.
+In two versions: numpy for the CPU, which shares memory with Open3D's tensors, and Open3D's tensors for CUDA devices,
+which on the CPU take several times as long. A test holds the two equal.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Rgb
 
 BLOCK = 8  # voxels along an edge of a block
-MAX_WEIGHT = 64.0  # a map that has seen a place often still follows a change
+MAX_WEIGHT = 64.0  # bounded, so that a place that was seen often still follows a change
 NEAREST_M = 0.05
 _VOXELS = BLOCK**3
 
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """A frame as the voxels need it.
+    """A frame prepared for integration.
 
     `metres` (H, W) depth, 0 where unknown; `weights` (H, W), 0 there too; `rgb` (H, W, 3); `projection` (3, 4) maps
     world points to pixels times depth.
@@ -35,12 +35,12 @@ class FrameView:
 
 
 def blend_arrays(grid: Any, blocks: Any, view: FrameView, voxel_size: float, cut: float) -> None:
-    """Puts `view` into the voxels of `blocks` (B,) int32 buffer indices of `grid`; distances end at `cut` metres."""
+    """Integrates `view` into `blocks` (B,) int32 buffer indices of `grid`; distances are truncated at `cut` metres."""
     block = blocks.numpy()
     pixel, z, voxel = _projected(grid.hashmap().key_tensor().numpy()[block], view, voxel_size)
     weight = view.weights.ravel()[pixel]
     distance = view.metres.ravel()[pixel] - z
-    near = np.flatnonzero((weight > 0) & (distance > -cut))  # what lies behind the surface was not seen
+    near = np.flatnonzero((weight > 0) & (distance > -cut))  # voxels behind the surface were not seen
     voxel, pixel, weight, distance = voxel[near], pixel[near], weight[near], distance[near]
     place = block.astype(np.int64)[voxel // _VOXELS] * _VOXELS + voxel % _VOXELS
     held, tsdf, color = (
@@ -62,7 +62,7 @@ def _projected(
     view: FrameView,
     voxel_size: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Of the voxels of blocks `keys` (B, 3) in the image: pixel (N,), depth (N,), place (N,) in the blocks, x fastest.
+    """For voxels of blocks `keys` (B, 3) in the image: pixel (N,), depth (N,), index (N,) in the blocks, x fastest.
 
     Projection is linear: that of a block's corner plus that of the voxel in it.
     """

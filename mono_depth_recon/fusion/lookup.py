@@ -13,12 +13,12 @@ _BITS = 20  # of a block's coordinate in a packed key: maps of 10^6 blocks along
 
 
 def signed_distance(grid: Any, points: NDArray[np.floating], voxel_size: float, cut: float) -> NDArray[np.float32]:
-    """(N,) metres, positive in front, at world points (N, 3): trilinear, NaN where one of the 8 voxels was not seen.
+    """(N,) metres, positive in front of the surface, at world points (N, 3): trilinear, NaN beside unseen voxels.
 
-    Open3D's ray casting reads the nearest voxel alone: its depth is wrong by up to half a voxel, and always to the
-    same side where a wall lies along the voxels. One step by this distance takes that away.
+    Open3D's ray casting reads only the nearest voxel: its depth is off by up to half a voxel, always to the same side
+    where a wall is parallel to the voxels. One step by this distance removes that error.
     """
-    if not len(points):  # Open3D looks for one key at least
+    if not len(points):  # Open3D needs at least one key
         return np.empty(0, np.float32)
     place = points.astype(np.float64) / voxel_size
     base = np.floor(place).astype(np.int64)

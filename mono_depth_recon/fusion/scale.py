@@ -1,4 +1,4 @@
-"""What separates the depth of a frame from the map: one scale and one shift of inverse depth, found and removed."""
+"""The scale and shift of inverse depth between a frame and the map: estimated and removed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..arrays import Depth
 from ..errors import DataError
 from ..frames import Scale
 
-_AGREES = 0.1  # of depth: a pixel of frame and map that differs by less is of the same surface
-_MIN_INLIERS = 0.5  # fewer do not tell two numbers; then one does
+_AGREES = 0.1  # relative difference of depth below which frame and map show the same surface
+_MIN_INLIERS = 0.5  # share of the pixels; with less, scale alone is estimated
 _RANGE_PERCENTILES = (5, 95)
 
 
@@ -20,9 +20,9 @@ _RANGE_PERCENTILES = (5, 95)
 class Fit:
     """How a frame relates to the map.
 
-    `scale` maps its inverse depth to the map's; `change` is the largest relative change of depth that means, over the
-    depths of the frame; `overlap` the share of its known pixels that see the map, `agreement` the share of these that
-    agree with it within 10 % once the scale is removed.
+    `scale` maps its inverse depth to the map's; `change` is the largest relative change of depth by that, over the
+    depths of the frame; `overlap` is the share of its known pixels that see the map, `agreement` the share of these
+    that agree with it within 10 % after the scale is applied.
     """
 
     scale: Scale
@@ -34,8 +34,8 @@ class Fit:
 def fit_to_map(depth: Depth, rendered: Depth) -> Fit | None:
     """The fit of `depth` (H, W) to the map's `rendered` depth (h, w) of the same view, metres, NaN where unknown.
 
-    Robust, as `alignment.fit_scale`, in inverse depth. Where the view is flat, or the two numbers do not explain half
-    of the pixels, scale alone (the median of the ratios). None where too few pixels have both.
+    Robust, in inverse depth, as `alignment.fit_scale`. Where the view is flat, or scale and shift do not explain half
+    of the pixels, the scale alone (the median of the ratios). None where too few pixels have both depths.
     """
     near = on_grid(depth, rendered.shape)
     both = np.isfinite(near) & np.isfinite(rendered)
@@ -47,7 +47,7 @@ def fit_to_map(depth: Depth, rendered: Depth) -> Fit | None:
     try:
         affine = fit_scale(np.where(both, 1 / near, np.float32(np.nan)), rendered)
         scale = affine if affine.inliers >= max(_MIN_INLIERS, scale.inliers) else scale
-    except DataError:  # a flat view: the scale alone is known
+    except DataError:  # a flat view: only the scale can be estimated
         pass
     agreement = float(np.mean(np.abs((scale.scale * mine + scale.shift) / map_ - 1) < _AGREES))
     known = np.isfinite(near)
@@ -57,7 +57,7 @@ def fit_to_map(depth: Depth, rendered: Depth) -> Fit | None:
 
 
 def corrected(depth: Depth, scale: Scale, share: float) -> Depth:
-    """`depth` (H, W) with `share` (0 to 1) of the error that `scale` tells removed; NaN where nothing positive is left.
+    """`depth` (H, W) with the share `share` (0 to 1) of its error `scale` removed; NaN where it would not be positive.
 
     1 / depth' = (1 + share (scale - 1)) / depth + share shift.
     """

@@ -1,7 +1,7 @@
 """A map of many frames: truncated signed distances in sparse voxel blocks (Curless and Levoy, SIGGRAPH 1996).
 
-Blocks lie in Open3D's VoxelBlockGrid, on the CPU or a CUDA device. Frames are integrated here, with a weight of every
-pixel, which Open3D's own kernel does not take; rendering and extraction are Open3D's. The number of blocks is bounded.
+Blocks are stored in Open3D's VoxelBlockGrid, on the CPU or a CUDA device. Frames are integrated here, because Open3D's
+own kernel takes no weights per pixel; rendering and extraction are Open3D's. The number of blocks is bounded.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from .lookup import signed_distance
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels
-_SLACK = 0.05  # of the capacity: so many more blocks leave at once, because looking for them costs time
+_SLACK = 0.05  # of the capacity: so many more blocks are evicted at once, because finding them costs time
 _FORMAT = 1
 
 
 class TsdfMap:
     """Signed distances, weights and colours of a scene in world axes, metres.
 
-    `voxel_size` metres; distances are cut at `truncation` voxels; `max_blocks` blocks of 8x8x8 voxels (10 KB each) at
-    most. `device` is auto (CUDA where Open3D has it), cpu or cuda. Raises ConfigError for a device that is missing.
+    `voxel_size` is in metres; distances are truncated at `truncation` voxels; there are at most `max_blocks` blocks of
+    8x8x8 voxels (10 KB each). `device` is auto (CUDA where Open3D has it), cpu or cuda. Raises ConfigError for a device
+    that is missing.
     """
 
     def __init__(
@@ -85,11 +86,11 @@ class TsdfMap:
         weight: NDArray[np.float32] | None = None,
         depth_max: float = 5.0,
     ) -> int:
-        """Puts a frame into the map and returns the number of blocks it touched (0: no depth within `depth_max`).
+        """Integrates a frame and returns the number of blocks it touched (0: no depth within `depth_max`).
 
         `depth` (H, W) metres, not finite where unknown; `rgb` (H, W, 3); `weight` (H, W) of every pixel, 1 where not
-        given, 0 leaves a pixel out. `camera` is rectified. Blocks that were not seen for longest leave a full map,
-        among those of equal age the farthest.
+        given; 0 leaves a pixel out. `camera` is rectified. From a full map the blocks seen longest ago are evicted, of
+        equal age the farthest.
         """
         known = np.isfinite(depth) & (depth > 0) & (depth <= depth_max)
         if weight is not None:
@@ -118,11 +119,11 @@ class TsdfMap:
             return np.full((camera.height, camera.width), np.nan, np.float32)
         hashmap = self._grid.hashmap()
         keys = hashmap.key_tensor()[hashmap.active_buf_indices().to(self._core.int64)]
-        # Open3D bounds the rays on a grid of 8 pixels: of a last row that fills no cell it reads beyond it, and casts
-        # rays without an end.
+        # Open3D bounds the rays on a grid of 8 pixels: for a last row that does not fill a cell it reads beyond the
+        # grid and casts unbounded rays.
         width, height = (-(-side // _RAY_CELL) * _RAY_CELL for side in camera.size)
         with self._quiet():
-            # Twice: where the first finds its buffer of fragments too small, it leaves holes, and then enlarges it.
+            # Twice: if its buffer of fragments is too small, the first call leaves holes, then enlarges the buffer.
             for _ in range(2):
                 answer = self._grid.ray_cast(
                     keys,
@@ -204,7 +205,7 @@ class TsdfMap:
         self._seen[buffers.cpu().numpy()] = stored["seen"]
 
     def _refined(self, depth: Depth, camera: PinholeCamera, T: Matrix) -> Depth:
-        """Rendered depth moved onto the surface between the voxels; NaN where that is not known."""
+        """Rendered depth refined to the surface between the voxels; NaN where that is not known."""
         known = np.isfinite(depth)
         x, y = camera.rays
         rays = np.stack(np.broadcast_arrays(x[None, :], y[:, None], np.float32(1)), axis=-1)[known]
@@ -222,7 +223,7 @@ class TsdfMap:
         return np.asarray(found.cpu().numpy())
 
     def _claimed(self, keys: NDArray[np.int32], eye: NDArray[np.float64]) -> Any:
-        """Buffer indices (B,) int32 of blocks, new ones empty; where the map is full others leave for them."""
+        """Buffer indices (B,) int32 of blocks, new ones empty; where the map is full others are evicted."""
         if len(keys) > self.max_blocks:  # this frame alone: its nearest blocks
             keys = keys[np.argsort(self._distances(keys, eye), kind="stable")[: self.max_blocks]]
         hashmap = self._grid.hashmap()
@@ -231,7 +232,7 @@ class TsdfMap:
         self._seen[old[is_old].cpu().numpy()] = self.frames
         missing = wanted[is_old.logical_not()]
         self._make_room(len(missing), eye)
-        if len(missing):  # of present keys `activate` would count as new, and grow the buffers
+        if len(missing):  # `activate` counts present keys as new, and would grow the buffers
             fresh, _ = hashmap.activate(missing)
             self._clear(fresh.to(self._core.int64))
         buffers, _ = hashmap.find(wanted)
@@ -239,7 +240,7 @@ class TsdfMap:
         return buffers
 
     def _clear(self, buffers: Any) -> None:
-        for name, channels in _ATTRIBUTES.items():  # what a block held that left stays in its buffer
+        for name, channels in _ATTRIBUTES.items():  # an evicted block leaves its content in the buffer
             zeros = self._core.Tensor.zeros(
                 (len(buffers), BLOCK, BLOCK, BLOCK, channels), self._core.float32, self._device
             )
@@ -253,7 +254,7 @@ class TsdfMap:
         active = hashmap.active_buf_indices().cpu().numpy()
         keys = hashmap.key_tensor().cpu().numpy()[active]
         order = np.lexsort((-self._distances(keys, eye), self._seen[active]))
-        spare = int((self._seen[active] < self.frames).sum())  # never those of this frame
+        spare = int((self._seen[active] < self.frames).sum())  # never the blocks of this frame
         leaving = order[: min(excess + int(_SLACK * self.max_blocks), spare)]
         hashmap.erase(self._tensor(keys[leaving]))
         self.evicted += len(leaving)
@@ -308,12 +309,12 @@ def _no_surface(min_weight: float) -> str:
 
 
 def _bytes(colors: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours as Open3D answers them for the 0 to 255 that are integrated here: 0 to 1 -> bytes."""
+    """Colours 0 to 1, as Open3D returns them for the 0 to 255 integrated here, as bytes."""
     return np.rint(np.clip(colors * 255.0, 0, 255)).astype(np.uint8)
 
 
 def _welded(mesh: Mesh) -> Mesh:
-    """Without triangles that are a line or a point, and without vertices that nothing uses."""
+    """Without degenerate triangles and unused vertices."""
     a, b, c = mesh.triangles.T
     return with_triangles(mesh, mesh.triangles[(a != b) & (b != c) & (c != a)])
 

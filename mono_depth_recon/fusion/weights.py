@@ -1,4 +1,4 @@
-"""What one pixel counts in the map: by the angle at which its ray meets the surface, and by sigma."""
+"""The weight of a pixel in the map, from the angle between its ray and the surface and from sigma."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from ..arrays import Depth
 from ..camera import PinholeCamera
 
-GRAZING = 0.1  # cosine; at less a surface is seen along itself, or the pixel lies on a depth edge
+GRAZING = 0.1  # cosine; below it the ray is almost parallel to the surface, or the pixel lies on a depth edge
 _SOBEL = 3  # pixels
 
 
 def pixel_weights(depth: Depth, camera: PinholeCamera, sigma: Depth | None, reach: float) -> NDArray[np.float32]:
     """(H, W) float32, 0 to 1: the cosine of incidence, times 1 / (1 + (sigma / reach)^2) where sigma is known.
 
-    The footprint of a pixel on a slanted surface grows, and its depth is worth less, as the cosine falls; below
-    `GRAZING` it counts nothing, and so does a pixel beside unknown depth. Sigma (H, W) and `reach`, the truncation of
-    the map's distances, are in metres: a depth that is sure within `reach` counts nearly whole, beyond it by its
-    inverse variance; a NaN of sigma beside known depth leaves the angle alone to decide.
+    As the cosine falls, the footprint of a pixel on the surface grows and its depth is less reliable; below `GRAZING`
+    the weight is 0, as it is beside unknown depth. Sigma (H, W) and `reach`, the truncation of the map's distances, are
+    in metres: with a sigma well below `reach` the weight is hardly reduced, far above it it falls with the variance.
+    Where sigma is NaN beside known depth, the angle alone counts.
     """
     cosine = incidence(depth, camera)
     weight = np.where(cosine >= GRAZING, cosine, np.float32(0))

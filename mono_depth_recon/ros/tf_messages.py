@@ -27,7 +27,7 @@ def tf_message_type() -> type[Any] | None:
 
 
 def tf_qos(fixed: bool) -> QoSProfile:
-    """As tf2_ros has it: what is fixed is said once, and kept for those who come later."""
+    """The QoS that tf2_ros uses: fixed transforms are sent once and kept for late subscribers."""
     durability = DurabilityPolicy.TRANSIENT_LOCAL if fixed else DurabilityPolicy.VOLATILE
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, durability=durability, reliability=ReliabilityPolicy.RELIABLE
@@ -45,7 +45,7 @@ def transform_to_msg(T_parent_child: Matrix, header: Header, child_frame_id: str
 
 
 class TfPublisher:
-    """Publishes /tf; says nothing where tf2_msgs is not installed (`topic` is then empty)."""
+    """Publishes /tf; does nothing where tf2_msgs is not installed (`topic` is then empty)."""
 
     def __init__(self, node: Node) -> None:
         self._message = tf_message_type()

@@ -1,1 +1,1 @@
-"""Processes beside this one for work that holds Python's lock for seconds: snapshots, and the map of many frames."""
+"""Worker processes for steps that hold Python's global lock for seconds: snapshots, and the map of many frames."""

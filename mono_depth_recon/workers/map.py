@@ -1,7 +1,7 @@
-"""The map of many frames in its own process: what the node asks of it, and what it answers.
+"""The map of many frames in a process of its own: the jobs that a node submits, and their results.
 
-Integration and extraction hold Python's lock for long; over there they delay nobody. Every request carries the
-parameters of fusion, so that a process that had to be started again goes on with them.
+Integration and extraction hold Python's global lock for long; there they delay nothing else. Every job carries the
+parameters of fusion, so that a process that had to be restarted has them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..camera import PinholeCamera
 from ..cloud.voxel_grid import voxel_grid
 from ..config import FusionConfig, MeshConfig
 from ..fusion.fusion import Fusion, FusionFrame
-from ..fusion.poses import Odometry
+from ..fusion.odometry import Odometry
 from ..mesh.files import write_cloud, write_mesh
 from ..mesh.finish import finish_mesh
 from ..mesh.quality import mesh_quality
@@ -51,14 +51,14 @@ class MapState:
 
 
 class MapKeeper:
-    """What the process holds: the map, and odometry where poses come from nowhere else."""
+    """What the process holds: the map, and odometry for frames without a pose."""
 
     def __init__(self) -> None:
         self._fusion: Fusion | None = None
         self.odometry = Odometry()
 
     def fusion(self, settings: FusionConfig) -> Fusion:
-        """The map, made at the first call, with the `settings` of now. Raises ConfigError for a missing device."""
+        """The map, created at the first call, with the present `settings`. Raises ConfigError for a missing device."""
         if self._fusion is None:
             self._fusion = Fusion(settings)
         self._fusion.settings = settings
@@ -74,23 +74,23 @@ class MapKeeper:
 
 @dataclass(frozen=True)
 class MapJob:
-    """Something asked of the map."""
+    """A job on the map."""
 
     settings: FusionConfig
 
     @property
     def folder(self) -> Path | None:
-        """Where it writes: nowhere."""
+        """None: it writes no file."""
         return None
 
     def lost(self, cause: str) -> str:
-        """One line where the process ended."""
+        """The message where the process ended."""
         return cause if cause.endswith("stopping") else f"{cause}: the map is lost, a new one begins"
 
 
 @dataclass(frozen=True)
 class StillJob(MapJob):
-    """Whether the camera has hardly moved since the last fused frame, so that no depth need be computed."""
+    """Asks whether the camera has hardly moved since the last fused frame, so that no depth need be computed."""
 
     stamp: float
     T_world_camera: Matrix
@@ -112,7 +112,7 @@ class FuseJob(MapJob):
     T_world_camera: Matrix | None
 
     def run(self, keeper: MapKeeper, rgb: Rgb, depth: Depth, sigma: Depth | None = None) -> MapState:
-        """Fuses rgb (H, W, 3), depth (H, W) and, where known, sigma (H, W), or says why not."""
+        """Fuses rgb (H, W, 3), depth (H, W) and, where known, sigma (H, W), or gives the reason why not."""
         begin = time.perf_counter()
         fusion, pose = keeper.fusion(self.settings), self.T_world_camera
         if pose is None:
@@ -124,7 +124,7 @@ class FuseJob(MapJob):
 
 
 class ResetJob(MapJob):
-    """An empty map; odometry starts anew."""
+    """Empties the map; odometry starts anew."""
 
     def run(self, keeper: MapKeeper) -> MapState:
         """Forgets everything."""
@@ -135,7 +135,7 @@ class ResetJob(MapJob):
 
 @dataclass(frozen=True)
 class MapFileJob(MapJob):
-    """Something about the file `path`."""
+    """A job on the map that reads or writes the file `path`."""
 
     path: Path
 
@@ -145,12 +145,12 @@ class MapFileJob(MapJob):
         return self.path.parent
 
     def lost(self, cause: str) -> str:
-        """One line where the process ended before the file was there."""
+        """The message where the process ended before the file was complete."""
         return f"{self.path.name}: {super().lost(cause)}"
 
 
 class SaveMapJob(MapFileJob):
-    """The map as a file, which replaces what is there."""
+    """Saves the map to a file, replacing what is there."""
 
     def run(self, keeper: MapKeeper) -> MapState:
         """Writes it (.npz). Raises DataError."""
@@ -159,10 +159,10 @@ class SaveMapJob(MapFileJob):
 
 
 class LoadMapJob(MapFileJob):
-    """The map of a file in place of this one."""
+    """Replaces the map by that of a file."""
 
     def run(self, keeper: MapKeeper) -> MapState:
-        """Reads it. Raises DataError; then the map stays as it is."""
+        """Reads it. Raises DataError, and then keeps the present map."""
         keeper.fusion(self.settings).load(self.path)
         keeper.odometry = Odometry()
         return keeper.state(self.settings)
@@ -170,7 +170,7 @@ class LoadMapJob(MapFileJob):
 
 @dataclass(frozen=True)
 class MapMeshJob(MapFileJob):
-    """The mesh of the map, written to `path` (or `path`_2 ... where that exists), in the world."""
+    """Writes the mesh of the map to `path` (or `path`_2 ... where that exists), in the world."""
 
     mesh: MeshConfig
 
@@ -192,7 +192,7 @@ class MapMeshJob(MapFileJob):
 
 
 class MapCloudJob(MapFileJob):
-    """The points of the map's surface, written to `path` (or `path`_2 ... where that exists), in the world."""
+    """Writes the points of the map's surface to `path` (or `path`_2 ... where that exists), in the world."""
 
     def run(self, keeper: MapKeeper) -> SnapshotResult:
         """Extracts and writes. Raises DataError."""
@@ -213,7 +213,9 @@ class ShownPointsJob(MapJob):
         """Extracts and thins. Raises DataError for an empty map."""
         cloud, size = keeper.fusion(self.settings).cloud(), self.settings.voxel_size
         while len(cloud) > self.limit:
-            size *= max(1.2, np.sqrt(len(cloud) / self.limit))  # points of surfaces: a quarter for twice the size
+            size *= max(
+                1.2, np.sqrt(len(cloud) / self.limit)
+            )  # on a surface, twice the size leaves a quarter of the points
             cloud = Cloud(*voxel_grid(cloud.points, cloud.colors, size))
         return cloud
 
@@ -230,9 +232,9 @@ class ShownMeshJob(MapJob):
 
 
 def thinned_mesh(mesh: Mesh, limit: int, size: float) -> Mesh:
-    """`mesh` with `limit` triangles at most: vertices in cubes of a multiple of `size` metres become one.
+    """`mesh` with at most `limit` triangles: vertices within one cube of a multiple of `size` metres are merged.
 
-    Much faster than decimation, and good enough to look at.
+    Much faster than decimation, and good enough for display.
     """
     thin = mesh
     while len(thin.triangles) > limit:
@@ -260,7 +262,7 @@ def _clustered(mesh: Mesh, size: float) -> Mesh:
 
 
 class MapWorker(JobWorker):
-    """The process of the map, which runs where a core has nothing else to do: frames go before it."""
+    """The process of the map, which runs only when a core has nothing else to do: live frames come first."""
 
     def __init__(self) -> None:
         super().__init__("map worker", idle=True, holding="mono_depth_recon.workers.map:MapKeeper")

@@ -1,12 +1,11 @@
-"""A process beside this one for work that holds Python's lock for seconds: jobs go in, answers come out.
+"""A worker process for steps that hold Python's global lock for seconds: jobs go in, results come out.
 
 The worker is a fresh interpreter that imports neither ROS nor torch. Arrays travel through anonymous shared memory
-(memfd), which the system frees by itself whatever ends first. Linux only, as ROS 2 on this package's platforms is.
+(memfd), which the kernel frees whichever process ends first. Linux only.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import signal
@@ -24,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import remove_partial_files
+from ..child_process import end_with_parent
 from ..errors import MonoDepthError
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ALIGNMENT = 64
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
@@ -37,7 +36,7 @@ _Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of e
 
 
 class Job(Protocol):
-    """Work that the process does: `run` gets what the worker holds, if anything, and then the arrays of the call."""
+    """Work for the process: `run` gets what the worker holds, if anything, followed by the arrays of the call."""
 
     @property
     def folder(self) -> Path | None:
@@ -45,19 +44,19 @@ class Job(Protocol):
 
     @property
     def run(self) -> Any:
-        """Does it, in the worker; raises a MonoDepthError, which the caller gets."""
+        """The method that does it in the worker; its MonoDepthError is raised at the caller."""
 
     def lost(self, cause: str) -> str:
-        """One line for the caller where the process ended before the answer."""
+        """The message for the caller where the process ended before the result."""
 
 
 class JobWorker:
     """Runs jobs one after another in a process of low priority; a context manager.
 
-    With `idle` it runs only where a core has nothing else to do (sched(7), SCHED_IDLE). The process starts with the
-    first job (or `start`), ends with `close`, and with this process however that ends.
-    `holding` ('module:class' of this package) is made there once, and every job gets it: what it held is lost when the
-    process dies, so that a job is told so which finds it dead; else a new process takes over without a word.
+    With `idle` it runs only when a core has nothing else to do (sched(7), SCHED_IDLE). The process starts with the
+    first job (or `start`) and ends with `close`, or with this process however that ends.
+    `holding` ('module:class' of this package) is instantiated there once and passed to every job. What it holds is lost
+    when the process dies: then the next job fails with that message. Without `holding` a new process takes over.
     `deaths` counts the processes that ended by themselves.
     """
 
@@ -68,7 +67,7 @@ class JobWorker:
         self._process: _Process | None = None
         self._closed = False
         self.deaths = 0
-        # One thread for the worker's whole life: the system ends the process when the thread that started it ends.
+        # One thread for the worker's whole life: the kernel kills the process when the thread that started it ends.
         self._thread = ThreadPoolExecutor(1, name.replace(" ", "_"), initializer=_block_interrupts)
 
     def start(self) -> Future[int]:
@@ -76,10 +75,10 @@ class JobWorker:
         return self._thread.submit(lambda: self._running(None).pid)
 
     def submit(self, job: Job, *arrays: NDArray[Any]) -> Future[Any]:
-        """Queues a job with its arrays, which must not change before the answer.
+        """Queues a job with its arrays, which must not change before the result is there.
 
-        The future raises the MonoDepthError of the job, or one where the process died or was closed; the job after
-        that gets a new process. After `close` the call itself raises MonoDepthError.
+        The future raises the MonoDepthError of the job, or one where the process died or was closed; the next job gets
+        a new process. After `close` the call itself raises MonoDepthError.
         """
         with self._lock:
             self._refuse_when_closed()
@@ -168,7 +167,7 @@ class _Process:
         return self._child.poll() is None
 
     def ask(self, job: Job, arrays: Sequence[NDArray[Any]]) -> Any:
-        """Runs `job` over there; raises EOFError or OSError where the child dies."""
+        """Runs `job` in the child; raises EOFError or OSError where that dies."""
         layout, size = _layout(arrays)
         os.ftruncate(self._memory, max(1, size))
         with mmap.mmap(self._memory, max(1, size)) as shared:
@@ -191,7 +190,7 @@ class _Process:
 
 
 def _layout(arrays: Sequence[NDArray[Any]]) -> tuple[_Layout, int]:
-    """Where each array lies in the shared memory, and the bytes of all."""
+    """Where each array lies in the shared memory, and the total number of bytes."""
     places: _Layout = []
     end = 0
     for array in arrays:
@@ -207,14 +206,14 @@ def _view(shared: mmap.mmap, place: tuple[str, tuple[int, ...], int]) -> NDArray
 
 def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int, idle: int) -> None:
     """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
-    _die_with(parent)
+    end_with_parent(parent)
     os.nice(niceness)
-    if idle:  # such a process leaves its core at once; a nice one finishes its turn first, and a frame waits for it
+    if idle:  # frees its core at once; a merely nice process finishes its time slice, and a frame would wait
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     import cv2
     import open3d as o3d
 
-    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))  # which OpenCV's own threads do not follow
+    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))  # OpenCV's own threads ignore the variable
     o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)
     held = [_made(holding)] if holding else []
     with Connection(pipe) as connection:
@@ -243,13 +242,6 @@ def _outcome(job: Job, held: Sequence[Any], memory: int, layout: _Layout) -> Any
         return error
 
 
-def _die_with(parent: int) -> None:
-    """Has the system kill this process with its parent, also in the middle of a step that holds Python's lock."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the line above
-        sys.exit(0)
-
-
 def _block_interrupts() -> None:
-    """Keeps Ctrl-C, which the terminal sends to children too, from the worker: its parent decides (inherited mask)."""
+    """Keeps Ctrl-C, which the terminal sends to children too, from the worker, which inherits the mask."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,4 +1,4 @@
-"""Snapshots of one frame, made in a worker process: the slow steps hold Python's lock for seconds."""
+"""Snapshots of one frame, made in a worker process because the slow steps hold Python's global lock for seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .process import Job, JobWorker
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """What a snapshot left: the file, its size, the seconds it took, a coarse mesh for display (None for clouds).
+    """The result of a snapshot: the file, its size, the seconds it took, a coarse mesh for display (None for clouds).
 
     `quality` of a mesh is one line about its parts, holes and smoothness (`MeshQuality.text`).
     """
@@ -40,7 +40,7 @@ class SnapshotResult:
 
 @dataclass(frozen=True)
 class FileJob:
-    """Work that leaves the file `path` (or `path`_2 ... where that exists), by the parameters of meshes."""
+    """A job that writes the file `path` (or `path`_2 ... where that exists) by the parameters `settings`."""
 
     settings: MeshConfig
     path: Path
@@ -51,7 +51,7 @@ class FileJob:
         return self.path.parent
 
     def lost(self, cause: str) -> str:
-        """One line where the process ended before the file was made."""
+        """The message where the process ended before the file was made."""
         if cause.endswith("stopping"):
             return f"{self.path.name} was not made: {cause}"
         return (
@@ -113,7 +113,7 @@ def snapshot_folder(settings: MeshConfig) -> Path:
 
 
 def file_stamp() -> str:
-    """The time of now for a file's name."""
+    """The present local time for the name of a file."""
     return time.strftime("%Y%m%d_%H%M%S")
 
 

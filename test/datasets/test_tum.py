@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.tum import TumFolder, associate, camera_of_name, pose_matrix, read_trajectory
+from mono_depth_recon.datasets.tum import TumFolder, associate, camera_of_name
 from mono_depth_recon.errors import CalibrationError, DataError
 
 CAMERA = PinholeCamera.from_intrinsics(32, 24, 30.0, 30.0, 15.5, 11.5)
@@ -102,28 +102,6 @@ def test_pose_is_interpolated_between_near_poses(tmp_path: Path) -> None:
     assert none.T_world_camera is None  # 10.01 and 11.99 are too far apart
     assert nearest.T_world_camera is not None
     assert nearest.T_world_camera[0, 3] == 5
-
-
-def test_pose_matrix_agrees_with_scipy() -> None:
-    rotation = pytest.importorskip("scipy.spatial.transform").Rotation
-    for q in np.random.default_rng(0).normal(size=(50, 4)):
-        q /= np.linalg.norm(q)
-        assert pose_matrix(np.zeros(3), q)[:3, :3] == pytest.approx(rotation.from_quat(q).as_matrix(), abs=1e-12)
-
-
-def test_slerp_agrees_with_scipy(tmp_path: Path) -> None:
-    transform = pytest.importorskip("scipy.spatial.transform")
-    quaternions = np.random.default_rng(3).normal(size=(6, 4))
-    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
-    stamps = 5 + 0.01 * np.arange(6)
-    lines = [f"{t:.17g} 0 0 0 " + " ".join(f"{v:.17g}" for v in q) for t, q in zip(stamps, quaternions, strict=True)]
-    (tmp_path / "groundtruth.txt").write_text("\n".join(lines))
-    trajectory = read_trajectory(tmp_path / "groundtruth.txt")
-    expected = transform.Slerp(stamps, transform.Rotation.from_quat(quaternions))
-    for stamp in np.linspace(stamps[0] + 1e-4, stamps[-1], 17):
-        pose = trajectory.pose(float(stamp))
-        assert pose is not None
-        assert pose[:3, :3] == pytest.approx(expected([min(stamp, stamps[-1])])[0].as_matrix(), abs=1e-9)
 
 
 def test_rectified_samples_lie_on_the_rectified_grid(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ from mono_depth_recon.fusion.fusion import (
     Fusion,
     FusionFrame,
 )
-from mono_depth_recon.fusion.poses import Odometry, PoseBuffer, interpolated, motion_between
+from mono_depth_recon.fusion.odometry import Odometry
 from mono_depth_recon.fusion.scale import corrected, fit_to_map
+from mono_depth_recon.poses import motion_between
 
 CAMERA = PinholeCamera.from_hfov(96, 72, 60.0)
 Z = 2.013  # between the planes of the voxels
@@ -156,36 +157,6 @@ def test_standing_still_is_known_before_depth_is() -> None:
     fusion.add(_frame(0.0, pose_at()))
     assert fusion.stands_still(0.1, pose_at(0.01)) and fusion.counts[STILL] == 1
     assert not fusion.stands_still(0.2, pose_at(0.3)) and not fusion.stands_still(0.3, np.full((4, 4), np.nan))
-
-
-def test_poses_are_interpolated_between_the_stamps() -> None:
-    buffer = PoseBuffer()
-    buffer.add(1.0, pose_at(0.0, 350.0))
-    buffer.add(1.1, pose_at(1.0, 10.0))
-    pose = buffer.pose(1.025)
-    assert pose is not None
-    np.testing.assert_allclose(pose, pose_at(0.25, 355.0), atol=1e-9)
-    assert buffer.pose(0.9) is None and buffer.pose(1.2) is None, "never extrapolated"
-    np.testing.assert_array_equal(buffer.pose(1.1), pose_at(1.0, 10.0))
-    buffer.add(2.0, pose_at(2.0))
-    assert buffer.pose(1.5) is None, "too long a gap"
-    assert motion_between(pose_at(0.0), interpolated(pose_at(), pose_at(2.0, 180.0), 0.5)) == pytest.approx((1.0, 90.0))
-
-
-def test_a_stream_of_poses_with_faults() -> None:
-    buffer = PoseBuffer(keep_s=1.0)
-    broken = pose_at()
-    broken[1, 2] = np.nan
-    for stamp, T in ((0.0, broken), (0.0, 2 * np.eye(4)), (float("nan"), pose_at()), (0.0, np.eye(3))):
-        with pytest.raises(DataError, match="pose"):
-            buffer.add(stamp, T)
-    assert buffer.refused == 4 and buffer.pose(0.0) is None
-    for stamp in np.arange(5.0, 8.0, 0.1):
-        buffer.add(float(stamp), pose_at(float(stamp)))
-    assert buffer.pose(5.5) is None and buffer.pose(7.5) is not None
-    buffer.add(1.0, pose_at())
-    buffer.add(1.1, pose_at(1.0))
-    assert buffer.restarts == 1 and buffer.pose(7.5) is None and buffer.pose(1.05) is not None
 
 
 def test_odometry_follows_an_exact_room() -> None:

@@ -1,4 +1,4 @@
-"""Depth by motion: points found along epipolar lines on analytic walls, and depth maps bent onto such points."""
+"""Depth by motion: points found along epipolar lines on analytic walls, and depth maps deformed to such points."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from turned import pose_at
 from mono_depth_recon.arrays import Depth, Matrix, Rgb
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig
-from mono_depth_recon.fusion.deformation import MIN_POINTS, bent
+from mono_depth_recon.fusion.deformation import MIN_POINTS, deformed_to_points
 from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
-from mono_depth_recon.fusion.triangulation import Parallax, SparseDepth, edge_points
+from mono_depth_recon.fusion.triangulation import SparseDepth, Triangulator, edge_points
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60.0)
 Z = 2.013
@@ -41,18 +41,18 @@ def _view(T: Matrix, kind: str = "rough", camera: PinholeCamera = CAMERA) -> tup
     return np.repeat(gray[..., None], 3, axis=2), depth.astype(np.float32)
 
 
-def _moved(kind: str, xs: tuple[float, ...], wrong: float = 1.5) -> tuple[Parallax, SparseDepth, Depth]:
+def _moved(kind: str, xs: tuple[float, ...], wrong: float = 1.5) -> tuple[Triangulator, SparseDepth, Depth]:
     """Keyframes at `xs` whose depth is `wrong` times too large; the points of the last, and its true depth."""
-    parallax = Parallax()
+    triangulator = Triangulator()
     for x in xs:
         rgb, depth = _view(pose_at(x), kind)
-        view = parallax.look(rgb, depth * np.float32(wrong), CAMERA, pose_at(x))
-        parallax.keep(view)
-    return parallax, view.found, depth
+        view = triangulator.triangulate(rgb, depth * np.float32(wrong), CAMERA, pose_at(x))
+        triangulator.keep(view)
+    return triangulator, view.points, depth
 
 
 @pytest.mark.parametrize("wrong", [0.6, 1.0, 1.7])
-def test_motion_tells_the_depth_that_the_model_gets_wrong(wrong: float) -> None:
+def test_motion_gives_the_depth_that_the_model_gets_wrong(wrong: float) -> None:
     _, found, _ = _moved("rough", (0.0, 0.08, 0.16, 0.24), wrong)
     assert len(found.inverse) > 200
     errors = np.abs(1 / found.inverse / Z - 1)
@@ -72,30 +72,30 @@ def test_what_looks_the_same_elsewhere_is_left_out() -> None:
 
 
 def test_a_view_that_only_turned_knows_the_points_of_those_before() -> None:
-    parallax, _, _ = _moved("rough", (0.0, 0.1, 0.2, 0.3))
+    triangulator, _, _ = _moved("rough", (0.0, 0.1, 0.2, 0.3))
     T = pose_at(0.3, 12.0)
     rgb, depth = _view(T)
-    known = parallax.known(parallax.look(rgb, depth, CAMERA, T))
+    known = triangulator.known_points(triangulator.triangulate(rgb, depth, CAMERA, T))
     column, row = np.rint(known.pixels).astype(int).T
     assert len(known.inverse) > 200
     assert np.median(np.abs(1 / known.inverse / depth[row, column] - 1)) < 0.01
 
 
 def test_a_camera_that_waits_forgets_nothing() -> None:
-    parallax, _, _ = _moved("rough", (0.0, 0.1, 0.2, *[0.2] * 20, 0.3))
+    triangulator, _, _ = _moved("rough", (0.0, 0.1, 0.2, *[0.2] * 20, 0.3))
     rgb, depth = _view(pose_at(0.35))
-    found = parallax.look(rgb, depth, CAMERA, pose_at(0.35)).found
+    found = triangulator.triangulate(rgb, depth, CAMERA, pose_at(0.35)).points
     assert len(found.inverse) > 200 and np.median(np.abs(1 / found.inverse / Z - 1)) < 0.01
 
 
-def test_poses_that_are_wrong_find_no_partners() -> None:
-    parallax = Parallax()
+def test_with_wrong_poses_no_points_are_found() -> None:
+    triangulator = Triangulator()
     for number, turned in enumerate((0.0, 5.0, -4.0, 9.0)):  # as the camera never was
         rgb, depth = _view(pose_at(0.1 * number))
         T = pose_at(0.1 * number, turned)
-        view = parallax.look(rgb, depth, CAMERA, T)
-        parallax.keep(view)
-    assert len(view.found.inverse) < MIN_POINTS
+        view = triangulator.triangulate(rgb, depth, CAMERA, T)
+        triangulator.keep(view)
+    assert len(view.points.inverse) < MIN_POINTS
 
 
 def _points(depth: Depth, count: int, left_of: int = 320) -> SparseDepth:
@@ -105,11 +105,11 @@ def _points(depth: Depth, count: int, left_of: int = 320) -> SparseDepth:
     return SparseDepth(pixels.astype(np.float32), inverse, (240, 320))
 
 
-def test_depth_is_bent_onto_points_and_told_where_there_are_some() -> None:
+def test_depth_is_deformed_to_points_and_supported_where_there_are_some() -> None:
     _, true = _view(pose_at(0.0, 25.0))
     wave = np.float32(1.3) + np.float32(0.2) * np.sin(np.linspace(0, 4, 320, dtype=np.float32))
     gray = np.full((240, 320, 3), 128, np.uint8)
-    result = bent(true * wave, gray, _points(true, 600, left_of=200))
+    result = deformed_to_points(true * wave, gray, _points(true, 600, left_of=200))
     assert result is not None
     depth, support = result
     error = np.abs(depth / true - 1)
@@ -124,18 +124,18 @@ def test_a_correction_ends_at_an_edge_of_colour_and_wrong_points_do_not_count() 
     true[60:180, 100:220], rgb[60:180, 100:220] = 2.0, 40
     points = _points(true, 500)
     points.inverse[::12] *= 0.5
-    result = bent(1.2 * wall, rgb, points)
+    result = deformed_to_points(1.2 * wall, rgb, points)
     assert result is not None
     error = np.abs(result[0] / true - 1)
     assert np.median(error) < 0.01 and np.mean(error < 0.05) > 0.9
     assert np.median(error[64:176, 104:216]) < 0.02
 
 
-def test_few_points_bend_nothing() -> None:
+def test_few_points_deform_nothing() -> None:
     true = np.full((240, 320), Z, np.float32)
-    assert bent(true, np.zeros((240, 320, 3), np.uint8), _points(true, MIN_POINTS - 1)) is None
+    assert deformed_to_points(true, np.zeros((240, 320, 3), np.uint8), _points(true, MIN_POINTS - 1)) is None
     unknown = np.full_like(true, np.nan)
-    assert bent(unknown, np.zeros((240, 320, 3), np.uint8), _points(true, 500)) is None
+    assert deformed_to_points(unknown, np.zeros((240, 320, 3), np.uint8), _points(true, 500)) is None
 
 
 def test_the_map_of_wrong_depth_is_where_the_poses_say() -> None:
@@ -154,7 +154,7 @@ def test_the_map_of_wrong_depth_is_where_the_poses_say() -> None:
     assert np.median(placed[False]) > 1.3 * Z
 
 
-def test_a_frame_that_parallax_does_not_reach_takes_the_metres_of_the_map() -> None:
+def test_a_frame_without_triangulated_points_takes_the_metres_of_the_map() -> None:
     """After the camera has moved it turns to where no point has been found: all of its error of scale is removed."""
     fusion = Fusion(FusionConfig(voxel_size=0.04, device="cpu", align=0.0))
     for number in range(5):
@@ -165,7 +165,7 @@ def test_a_frame_that_parallax_does_not_reach_takes_the_metres_of_the_map() -> N
     assert outcome.status == FUSED and outcome.fit is not None
     assert outcome.fit.scale.scale == pytest.approx(1.25, abs=0.05)
     assert np.quantile(np.abs(fusion.mesh().vertices[:, 2] - Z), 0.95) < 0.06
-    assert 0 < fusion.makeshift < 5
-    assert f", without {fusion.makeshift} fused before parallax told the map's metres" in fusion.report()
+    assert 0 < fusion.provisional < 5
+    assert f", without {fusion.provisional} fused before triangulation gave the map its metric scale" in fusion.report()
     fusion.reset()
-    assert "metres" not in fusion.report()
+    assert "metric" not in fusion.report()

@@ -17,7 +17,20 @@ PACKAGE = "mono_depth_recon"
 # within a layer only the ground floor and the pairs of BESIDE may. There is no circle of imports anywhere, between the
 # files of a folder neither. `training` is the top-level folder.
 LAYERS = (
-    ("arrays", "atomic", "camera", "errors", "frames", "once", "alignment", "scale", "config"),
+    (
+        "arrays",
+        "atomic",
+        "camera",
+        "child_process",
+        "errors",
+        "frames",
+        "once",
+        "poses",
+        "transforms",
+        "alignment",
+        "scale",
+        "config",
+    ),
     ("cloud", "filters", "messages", "photo"),
     ("datasets", "mesh", "metrics", "models"),
     ("fusion", "pictures", "workers"),

@@ -1,23 +1,29 @@
-"""tf2_msgs for tests and the nodes that they start: the real one where it is installed, else a stand-in."""
+"""TF for tests and the nodes that they start: the real packages where they are installed, else stand-ins."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
 from typing import Any
 
 import pytest
 from processes import ROOT
 
 TF_INSTALLED = importlib.util.find_spec("tf2_msgs") is not None
+TF2_ROS_INSTALLED = importlib.util.find_spec("tf2_ros") is not None
 _STANDIN = str(ROOT / "test" / "support" / "tf2_standin")
+_TF2_ROS_STANDIN = str(ROOT / "test" / "support" / "tf2_ros_standin")
 
 
-def with_tf() -> dict[str, str]:
-    """What a node's environment needs for it."""
-    if TF_INSTALLED:
+def with_tf(tf2_ros: bool = False) -> dict[str, str]:
+    """What a node's environment needs for tf2_msgs and, where wanted, for tf2_ros."""
+    wanted = [] if TF_INSTALLED else [_STANDIN]
+    wanted += [_TF2_ROS_STANDIN] if tf2_ros and not TF2_ROS_INSTALLED else []
+    if not wanted:
         return {}
-    return {"PYTHONPATH": os.pathsep.join([_STANDIN, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])}
+    return {"PYTHONPATH": os.pathsep.join([*wanted, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])}
 
 
 def tf_message(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
@@ -28,3 +34,15 @@ def tf_message(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
 
     message: type[Any] = TFMessage
     return message
+
+
+def tf2_ros(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module tf2_ros in this process."""
+    if TF2_ROS_INSTALLED:
+        return importlib.import_module("tf2_ros")
+    tf_message(monkeypatch)
+    monkeypatch.syspath_prepend(_TF2_ROS_STANDIN)
+    module = importlib.import_module("tf2_ros")
+    del sys.modules["tf2_ros"]
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)  # for this test alone
+    return module

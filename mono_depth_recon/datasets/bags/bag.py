@@ -14,10 +14,12 @@ from ...camera import PinholeCamera
 from ...errors import CalibrationError, DataError
 from ...frames import Sample
 from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
+from ...poses import Trajectory
+from ...transforms import Transform, frame_name, transform_of_odometry, transforms_of
 from ..recording import Recording
-from ..tum import CAMERAS, NO_POSES, Trajectory, associate, camera_of_name, parse_camera, read_trajectory
+from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera, read_trajectory
 from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track
-from .poses import Chain, Transform, chain_to, frame_name, transform_of_odometry, transforms_of
+from .poses import FramePoses, poses_of
 
 _FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers say of any uncalibrated camera, TUM's bags included
 
@@ -188,8 +190,8 @@ class Bag(Recording):
 
     def _pose(self, stamp: float) -> Matrix | None:
         if self._chain is not None:
-            return self._chain.pose(stamp, self.max_difference)
-        return None if self._file_poses is None else self._file_poses.pose(stamp, self.max_difference)
+            return self._chain.pose(stamp)
+        return None if self._file_poses is None else self._file_poses.pose(stamp, MAX_POSE_GAP_S, self.max_difference)
 
     @cached_property
     def _file_poses(self) -> Trajectory | None:
@@ -201,12 +203,14 @@ class Bag(Recording):
         return None if found is None else read_trajectory(found)
 
     @cached_property
-    def _chain(self) -> Chain | None:
+    def _chain(self) -> FramePoses | None:
         """Where the camera is by the bag's own transforms or odometry, None where they do not say or are not asked."""
         if self._poses:
             return None
-        chain = chain_to(self.frame_id, self._transforms(), self._transforms())
-        return chain if chain is not None and chain.moves else None
+        chain = poses_of(self.frame_id, self._transforms, self.max_difference)
+        if chain is not None and chain.refused:
+            self.notes.append(f"{self.path}: {len(chain.refused)} transforms are left out: {chain.refused[0]}")
+        return chain
 
     def _transforms(self) -> Iterator[Transform]:
         """Those of /tf and /tf_static, then those of odometry, which count for frames that the former leave out."""

@@ -6,7 +6,6 @@ frames come by pipe.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,11 +16,11 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
 from ...camera import PinholeCamera
+from ...child_process import end_with_parent
 from ...errors import MonoDepthError
 from ...frames import Sample
 
 _NICENESS = 10
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class RoomRenderer:
@@ -130,9 +129,7 @@ def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, ra
 def main() -> None:
     """The process: file descriptor of the pipe, parent, seed, width, height, hfov, length, rate."""
     pipe, parent, seed, width, height = map(int, sys.argv[1:6])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the line above
-        return
+    end_with_parent(parent)
     os.nice(_NICENESS)
     camera = PinholeCamera.from_hfov(width, height, float(sys.argv[6]))
     with Connection(pipe, readable=False) as frames:

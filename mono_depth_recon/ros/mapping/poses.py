@@ -1,26 +1,28 @@
 """Where the camera was at an image's stamp: from TF, from a topic of poses, or from both together.
 
-A topic of poses is one more transform: with TF it leads on from the robot's base to the camera's optical frame.
+With TF a topic of poses need not be about the camera: TF leads on from the robot's base to the camera's optical frame.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from std_msgs.msg import Header
 
 from ...arrays import Matrix
 from ...config import MappingConfig
-from ...datasets.bags.poses import Transform, frame_name, transform_of_odometry, transforms_of
 from ...errors import ConfigError, DataError
+from ...transforms import NotYet, frame_name, seconds, transform_of_odometry
 from ..subscriptions import AdaptiveSubscription
-from ..tf_messages import tf_message_type, tf_qos
-from .transform_tree import NotYet, TransformTree, without_child
+from .tf import live_tree, transform_source
 
 NO_TF = (
     "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
@@ -31,37 +33,29 @@ _TYPES: dict[str, type[Any]] = {
     "geometry_msgs/msg/PoseStamped": PoseStamped,
     "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
 }
-_CAMERA = "(camera)"  # the camera's frame in the tree where a topic tells its pose without a name for it
+_CAMERA = "(camera)"  # stands for the camera's frame where the topic gives its pose without naming it
 _PATIENCE_S = 1.0  # a small message beside images of its own process may be lost at first and come with the next
+_RETRY_S = 0.02  # while waiting: tf2_ros tells nobody of new transforms
 _LOOK_S = 0.5
 
 
 class Poses:
     """Poses of the camera from TF (`fusion.world_frame`) or from the topic `fusion.poses`, until `close`.
 
-    `complain(text)` hears of faulty messages. To be made and closed where callbacks run; `pose` is for another thread.
-    Raises ConfigError where TF is needed and not installed.
+    `complain(text)` gets what is wrong with a message. To be made and closed where callbacks run; `pose` is for another
+    thread. Raises ConfigError where TF is needed and not installed.
     """
 
     def __init__(self, node: Node, settings: MappingConfig, reliability: str, complain: Callable[[str], None]) -> None:
         self._node, self._reliability, self._complain = node, reliability, complain
         self._topic = node.resolve_topic_name(settings.poses) if settings.poses else ""
-        self._world, self._told = frame_name(settings.world_frame), ""  # told: the frame whose pose the topic tells
-        self._tree, self._arrived, self._closing = TransformTree(), threading.Condition(), False
-        self.refused = 0
-        message = tf_message_type()
-        if message is None and not self._topic:
+        self._world = frame_name(settings.world_frame)
+        self._parent, self._child = "", ""  # of the topic's poses, empty until the first
+        self._poses, self._changed, self._closing = live_tree(), threading.Condition(), False
+        self._refused = 0
+        self._tf = transform_source(node, self._changed, complain)
+        if self._tf is None and not self._topic:
             raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
-        self._tf = (
-            []
-            if message is None
-            else [
-                node.create_subscription(
-                    message, topic, lambda msg, fixed=fixed: self._on_tf(msg, fixed), tf_qos(fixed)
-                )
-                for topic, fixed in (("/tf", False), ("/tf_static", True))
-            ]
-        )
         self._subscription: AdaptiveSubscription | None = None
         self._looking = node.create_timer(_LOOK_S, self._look) if self._topic else None
         self._other_type = ""
@@ -70,7 +64,7 @@ class Poses:
 
     @property
     def world(self) -> str:
-        """The frame of the poses; empty until the topic has told it."""
+        """The frame of the poses; empty until the first message of the topic names it."""
         return self._world
 
     @property
@@ -78,47 +72,61 @@ class Poses:
         """Where they come from, for the log."""
         return f"topic {self._topic}" if self._topic else f"TF, frame '{self._world}'"
 
+    @property
+    def refused(self) -> int:
+        """Faulty messages so far."""
+        return self._refused + (0 if self._tf is None else self._tf.refused)
+
     def close(self) -> None:
         """Ends subscriptions and every wait."""
-        with self._arrived:
+        with self._changed:
             self._closing = True
-            self._arrived.notify_all()
+            self._changed.notify_all()
         if self._looking is not None:
             self._node.destroy_timer(self._looking)
         if self._subscription is not None:
             self._subscription.destroy()
-        for subscription in self._tf:
-            self._node.destroy_subscription(subscription)
+        if self._tf is not None:
+            self._tf.close()
 
-    def pose(self, camera: str, stamp: float) -> Matrix:
-        """T_world_camera (4, 4) of the frame `camera` at `stamp` seconds, waited for a moment where it may yet come.
+    def pose(self, header: Header) -> Matrix:
+        """T_world_camera (4, 4) of the frame and stamp of an image's header, waited for a moment where it may yet come.
 
         Raises DataError saying why there is none.
         """
-        camera, end = frame_name(camera), time.monotonic() + _PATIENCE_S
-        with self._arrived:
+        camera, end = frame_name(header.frame_id), time.monotonic() + _PATIENCE_S
+        with self._changed:
             while True:
                 try:
-                    return self._pose(camera, stamp)
+                    return self._pose(camera, header.stamp)
                 except NotYet:
                     left = end - time.monotonic()
                     if left <= 0 or self._closing:
                         raise
-                    self._arrived.wait(left)
+                    self._changed.wait(min(left, _RETRY_S))
 
-    def _pose(self, camera: str, stamp: float) -> Matrix:
-        if self._topic and not self._told:
+    def _pose(self, camera: str, stamp: Time) -> Matrix:
+        if not self._topic:
+            return self._by_tf(self._world, camera, stamp)
+        if not self._child:
             raise NotYet(self._silence())
-        if self._told == _CAMERA:
-            camera = _CAMERA
-        self._tree.follow(self._world, camera)
+        mount = self._by_tf(self._child, camera, stamp) if self._child != _CAMERA else np.eye(4)
+        T_world_parent = self._by_tf(self._world, self._parent, stamp)
+        return T_world_parent @ self._poses.pose(self._parent, self._child, seconds(stamp)) @ mount
+
+    def _by_tf(self, target: str, source: str, stamp: Time) -> Matrix:
+        """The pose of `source` in `target`, of which nothing need be known where they are one frame."""
+        if target == source:
+            return np.eye(4)
+        what = f"{self.text}: " + (f"TF must lead from '{target}' to '{source}': " if self._topic else "")
+        if self._tf is None:
+            raise DataError(what + NO_TF)
         try:
-            return self._tree.pose(self._world, camera, stamp)
+            return self._tf.pose(target, source, stamp)
         except NotYet:
             raise
         except DataError as error:
-            lacking = f" ({NO_TF})" if not self._tf and camera not in self._tree.frames else ""
-            raise DataError(f"{self.text}: {error}{lacking}") from error
+            raise DataError(f"{what}{error}") from error
 
     def _silence(self) -> str:
         if self._other_type:
@@ -127,7 +135,7 @@ class Poses:
         return f"no pose on {self._topic} yet{': nobody publishes it' if silent else ''}"
 
     def _look(self) -> None:
-        """Subscribes as soon as a publisher tells the topic's type."""
+        """Subscribes as soon as a publisher shows the topic's type."""
         offers = self._node.get_publishers_info_by_topic(self._topic)
         kinds = [_TYPES[offer.topic_type] for offer in offers if offer.topic_type in _TYPES]
         self._other_type = offers[0].topic_type if offers and not kinds else ""
@@ -138,19 +146,12 @@ class Poses:
 
     def _on_pose(self, msg: Any) -> None:
         transform = transform_of_odometry(msg, _CAMERA)
-        with self._arrived:
-            self._told, self._world = transform.child, self._world or transform.parent
-        self._take([transform])
-
-    def _on_tf(self, msg: Any, fixed: bool) -> None:
-        self._take(without_child(transforms_of(msg, fixed), self._told))
-
-    def _take(self, transforms: Iterable[Transform]) -> None:
-        with self._arrived:
-            for transform in transforms:
-                try:
-                    self._tree.add(transform)
-                except DataError as error:
-                    self.refused += 1
-                    self._complain(str(error))
-            self._arrived.notify_all()
+        with self._changed:
+            self._parent, self._child = transform.parent, transform.child
+            self._world = self._world or transform.parent
+            try:
+                self._poses.add(transform)
+            except DataError as error:
+                self._refused += 1
+                self._complain(str(error))
+            self._changed.notify_all()

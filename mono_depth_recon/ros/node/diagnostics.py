@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
 from ...scale.base import ScaleSource
 from ..frame_worker import FrameStats
-from ..mapping.mapping import MapFigures
+from ..mapping.figures import MapFigures
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
 _KEYS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...child_process import kill_when_parent_ends
 from ...errors import MonoDepthError
 
 # Modules of the executables, to be started in this Python
@@ -24,8 +24,6 @@ REPLAY = "mono_depth_recon.ros.cameras.replay"
 RECORDER = "mono_depth_recon.ros.tools.recorder"
 MAPPING_PROBE = "mono_depth_recon.ros.tools.mapping_probe"
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_LIBC = ctypes.CDLL(None)
 _DEADLINES_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0))
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 0.05
@@ -45,7 +43,7 @@ class Child:
             # A session of its own: Ctrl-C in the terminal goes to the demo, which stops its children in order.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, env=dict(env), start_new_session=True, preexec_fn=_die_with_parent,
+                stderr=subprocess.STDOUT, env=dict(env), start_new_session=True, preexec_fn=kill_when_parent_ends,
             )  # fmt: skip
 
     @property
@@ -86,10 +84,6 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Children:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TransformStamped
 from scipy.spatial.transform import Rotation, Slerp
-from std_msgs.msg import Header
 
 from mono_depth_recon.arrays import Matrix
-from mono_depth_recon.datasets.bags.poses import Transform
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.ros.mapping.transform_tree import NotYet, TransformTree, without_child
-from mono_depth_recon.ros.tf_messages import transform_to_msg
+from mono_depth_recon.transforms import NoPose, NotYet, Transform, TransformTree, frame_name
 
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 
@@ -39,9 +34,14 @@ def matrix(at: tuple[float, float, float], degrees: float) -> Matrix:
     return T
 
 
+def live() -> TransformTree:
+    """As the node has it."""
+    return TransformTree(0.5, keep_s=10.0, restart_s=1.0)
+
+
 def robot() -> TransformTree:
     """map -> odom -> base -> camera, and an arm; base drives one metre a second and turns 30 degrees a second."""
-    tree = TransformTree()
+    tree = live()
     tree.add(link("map", "odom", 0.0, (5.0, 0.0, 0.0), about_z(90.0), fixed=True))
     tree.add(link("base", "camera", 0.0, (0.2, 0.0, 0.5), about_z(-90.0), fixed=True))
     for step in range(11):
@@ -79,7 +79,7 @@ def test_an_unknown_frame_is_named_with_those_that_are_known() -> None:
     with pytest.raises(DataError, match="frame 'lens', only of"):
         robot().pose("map", "lens", 0.5)
     with pytest.raises(DataError, match="none has come yet"):
-        TransformTree().pose("map", "camera", 0.5)
+        live().pose("map", "camera", 0.5)
 
 
 def test_two_trees_are_named() -> None:
@@ -127,7 +127,7 @@ def test_an_overtaken_transform_is_left_out_and_time_that_goes_back_begins_anew(
     tree = robot()
     tree.add(link("odom", "base", 0.95, (77.0, 0.0, 0.0)))
     np.testing.assert_allclose(tree.pose("odom", "base", 0.95), base_at(0.95), atol=1e-9)
-    tree = TransformTree()
+    tree = live()
     for stamp in (100.0, 100.1, 7.0, 7.1):
         tree.add(link("odom", "base", stamp, (stamp, 0.0, 0.0)))
     assert tree.pose("odom", "base", 7.05)[0, 3] == pytest.approx(7.05)
@@ -158,7 +158,7 @@ def test_a_frame_that_gets_another_parent() -> None:
 
 
 def test_a_loop_of_frames_ends() -> None:
-    tree = TransformTree()
+    tree = live()
     tree.add(link("a", "b", fixed=True))
     tree.add(link("b", "a", fixed=True))
     tree.add(link("world", "c", fixed=True))
@@ -166,16 +166,28 @@ def test_a_loop_of_frames_ends() -> None:
         tree.pose("world", "a", 0.0)
 
 
-def test_a_frame_that_something_else_tells_is_left_out() -> None:
-    both = [link("odom", "base"), link("base", "camera")]
-    assert list(without_child(both, "base")) == both[1:]
+def test_of_a_recording_everything_is_kept_and_the_nearest_pose_counts() -> None:
+    tree = TransformTree(0.1, max_difference=0.02)
+    for stamp in (0.0, 0.05, 100.0, 99.0):
+        tree.add(link("world", "camera", stamp, (stamp, 0.0, 0.0)))
+    assert tree.root("camera") == "world" and tree.moves
+    assert tree.pose("world", "camera", 0.03)[0, 3] == pytest.approx(0.03)
+    assert tree.pose("world", "camera", 0.06)[0, 3] == 0.05 and tree.pose("world", "camera", 99.985)[0, 3] == 100.0
+    for stamp in (50.0, 99.0):
+        with pytest.raises(NoPose, match="a gap of more than 0.1 s"):
+            tree.pose("world", "camera", stamp)
 
 
-def test_a_pose_as_a_transform_message() -> None:
-    T = matrix((1.0, 2.0, 3.0), 40.0)
-    msg = transform_to_msg(T, Header(stamp=Time(sec=3), frame_id="world"), "camera")
-    assert isinstance(msg, TransformStamped)
-    assert (msg.header.frame_id, msg.child_frame_id, msg.header.stamp.sec) == ("world", "camera", 3)
-    at, q = msg.transform.translation, msg.transform.rotation
-    np.testing.assert_allclose((at.x, at.y, at.z), (1.0, 2.0, 3.0))
-    np.testing.assert_allclose(Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix(), T[:3, :3], atol=1e-12)
+def test_what_never_moved_is_fixed_in_the_end() -> None:
+    tree = TransformTree(0.1)
+    for stamp in (0.0, 5.0):
+        tree.add(link("base", "camera", stamp, (0.2, 0.0, 0.5)))
+        tree.add(link("world", "base", stamp, (stamp, 0.0, 0.0)))
+    tree.fix_what_never_moved()
+    assert tree.moves and tree.pose("base", "camera", 77.0)[2, 3] == 0.5
+    with pytest.raises(NotYet):
+        tree.pose("world", "camera", 77.0)
+
+
+def test_a_frame_may_be_named_as_in_ros_1() -> None:
+    assert frame_name("/openni_rgb_optical_frame") == frame_name("openni_rgb_optical_frame")

@@ -1,0 +1,26 @@
+"""Child processes that end with their parent, however that ends (Linux)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)  # here, because nothing may be loaded between fork and exec
+
+
+def kill_when_parent_ends() -> None:
+    """Has the kernel kill this process when its parent ends, even in a step that holds Python's lock.
+
+    Fit for `subprocess.Popen(preexec_fn=...)`. The parent is the thread that started this process.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_with_parent(parent: int) -> None:
+    """As `kill_when_parent_ends`, called by the child; exits at once where process `parent` has ended already."""
+    kill_when_parent_ends()
+    if os.getppid() != parent:
+        sys.exit(0)

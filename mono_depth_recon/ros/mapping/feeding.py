@@ -1,0 +1,141 @@
+"""Frames on their way into the map: a thread looks up the pose, asks whether the camera has moved, and fuses.
+
+The frame path does no more than leave a frame in the queue, where the newest few wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from ...arrays import Matrix
+from ...config import Config
+from ...errors import DataError, MonoDepthError
+from ...frames import Frame
+from ...fusion.fusion import FUSED, NO_POSE, STILL
+from ...transforms import seconds
+from ...workers.map import FuseJob, MapState, StillJob
+from ...workers.process import Job
+from ..frame_worker import FrameWorker
+from ..throttled_log import ThrottledLog
+from .display import MapDisplay
+from .figures import MapFigures
+from .map_process import MapProcess
+
+_WAITING = 4  # frames, while the map is shown or a pose is late
+VISUAL_FRAME = "visual_odom"
+
+
+class PoseSource(Protocol):
+    """Where the camera was: `ros.mapping.poses.Poses`."""
+
+    @property
+    def world(self) -> str:
+        """The frame of the poses."""
+
+    @property
+    def refused(self) -> int:
+        """Faulty messages so far."""
+
+    def pose(self, header: Header) -> Matrix:
+        """T_world_camera (4, 4) of an image's frame and stamp; DataError where there is none."""
+
+    def close(self) -> None:
+        """Ends every wait."""
+
+
+@dataclass(frozen=True)
+class _Offer:
+    header: Header
+    make: Callable[[], Frame]
+
+
+class Feeding:
+    """Fuses the frames that it is offered until `close`, along `poses`, or by the map's own odometry where None.
+
+    `failed(error)` gets a bug in its thread.
+    """
+
+    def __init__(
+        self,
+        process: MapProcess,
+        display: MapDisplay,
+        poses: PoseSource | None,
+        figures: MapFigures,
+        log: ThrottledLog,
+        config: Callable[[], Config],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._process, self._display, self._poses, self._figures = process, display, poses, figures
+        self._log, self._config = log, config
+        self._ended: Future[None] = Future()
+        self._thread: FrameWorker[_Offer] = FrameWorker(self._take, self._refuse, lambda: 0.0, failed, _WAITING)
+
+    def offer(self, header: Header, make: Callable[[], Frame]) -> None:
+        """Leaves a frame for the map; `make()` gives it with its depth, computed only if the map wants the frame."""
+        self._figures.offered += 1
+        self._figures.dropped += self._thread.put(_Offer(header, make))
+
+    def close(self) -> None:
+        """Ends the thread and the poses."""
+        self._ended.set_result(None)
+        if self._poses is not None:
+            self._poses.close()
+        self._thread.close()
+
+    def _take(self, offer: _Offer) -> None:
+        try:
+            pose = self._pose(offer.header)
+        except DataError as error:
+            self._figures.without_pose += 1
+            self._leave_out(NO_POSE, str(error))
+            return
+        world = VISUAL_FRAME if self._poses is None else self._poses.world
+        self._figures.header = Header(stamp=offer.header.stamp, frame_id=world)
+        self._figures.state = state = self._fuse(offer, pose)
+        if state.status not in ("", FUSED, STILL):
+            self._leave_out(state.status, state.reason)
+        try:
+            self._display.publish(self._config(), self._ask)
+        except DataError as error:  # no surface yet
+            self._log.warn(f"the map is not shown: {error}", "show")
+
+    def _pose(self, header: Header) -> Matrix | None:
+        if self._poses is None:
+            return None
+        try:
+            return self._poses.pose(header)
+        finally:
+            self._figures.refused_poses = self._poses.refused
+
+    def _fuse(self, offer: _Offer, pose: Matrix | None) -> MapState:
+        settings, stamp = self._config().fusion, seconds(offer.header.stamp)
+        if pose is not None:
+            still: MapState | None = self._ask(StillJob(settings, stamp, pose))
+            if still is not None:
+                return still
+        frame = offer.make()
+        if frame.depth is None:
+            raise DataError(f"frame without metres: {frame.no_metres}")
+        arrays = (frame.rgb, frame.depth) if frame.sigma is None else (frame.rgb, frame.depth, frame.sigma)
+        state: MapState = self._ask(FuseJob(settings, stamp, frame.camera, pose), *arrays)
+        return state
+
+    def _ask(self, job: Job, *arrays: NDArray[Any]) -> Any:
+        return self._process.ask_until(self._ended, job, *arrays)
+
+    def _refuse(self, error: MonoDepthError) -> None:
+        if self._ended.done():
+            return
+        self._figures.failed += 1
+        self._process.notice_death()
+        self._leave_out("failed", str(error))
+
+    def _leave_out(self, status: str, reason: str) -> None:
+        self._figures.last_reason = f"{status}: {reason}"
+        self._log.warn(f"frame left out of the map: {status}: {reason}", status)

@@ -1,0 +1,45 @@
+"""What the node knows of its map: counters for /diagnostics, and which map it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from std_msgs.msg import Header
+
+from ...fusion.fusion import FUSED
+from ...workers.map import MapState
+
+
+@dataclass
+class MapFigures:
+    """What /diagnostics says of the map; frames by what became of them, since the start of the node.
+
+    `state` is of the map itself: its counts begin again with a reset and with a new worker, and `map_number` counts
+    such beginnings. `header` holds the stamp of the newest frame with a pose and the frame of the map.
+    """
+
+    poses: str = ""
+    offered: int = 0
+    dropped: int = 0
+    without_pose: int = 0
+    refused_poses: int = 0
+    failed: int = 0
+    worker_restarts: int = 0
+    last_reason: str = ""
+    state: MapState = field(default_factory=MapState)
+    map_number: int = 0
+    header: Header = field(default_factory=Header)
+
+    @property
+    def world(self) -> str:
+        """The frame of the map, empty until it is known."""
+        return str(self.header.frame_id)
+
+    @property
+    def fused(self) -> int:
+        """Frames in the map."""
+        return self.state.counts.get(FUSED, 0)
+
+    def begin_map(self, state: MapState) -> None:
+        """Another map takes the place of this one."""
+        self.state, self.map_number = state, self.map_number + 1

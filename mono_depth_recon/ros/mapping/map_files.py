@@ -1,0 +1,67 @@
+"""The map as files: what its services do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from std_msgs.msg import Header
+
+from ...atomic import unused_path
+from ...config import Config
+from ...errors import DataError
+from ...workers.map import LoadMapJob, MapCloudJob, MapMeshJob, MapState, ResetJob, SaveMapJob
+from ...workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
+from .figures import MapFigures
+from .map_process import MapProcess
+
+
+class MapFiles:
+    """Saves, loads and empties the map; every method raises a MonoDepthError whose text is fit for a reply."""
+
+    def __init__(self, process: MapProcess, figures: MapFigures, config: Callable[[], Config]) -> None:
+        self._process, self._figures, self._config = process, figures, config
+
+    def save_mesh(self, path: Path) -> tuple[SnapshotResult, Header]:
+        """The mesh of the map as a file, and the header of its marker."""
+        config = self._config()
+        return self._write(MapMeshJob(config.fusion, path, config.mesh)), self._figures.header
+
+    def save_cloud(self, path: Path) -> SnapshotResult:
+        """The points of the map as a file."""
+        return self._write(MapCloudJob(self._config().fusion, path))
+
+    def reset(self) -> str:
+        """Begins an empty map."""
+        self._figures.begin_map(self._process.ask(ResetJob(self._config().fusion)))
+        return "the map is empty"
+
+    def save(self) -> str:
+        """Writes the map to `fusion.map_file`, or to a new file in `mesh.directory`."""
+        config = self._config()
+        named = config.fusion.map_file
+        path = _map_path(named) if named else unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}.npz")
+        self._figures.state = self._process.ask(SaveMapJob(config.fusion, path))
+        return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'"
+
+    def load(self) -> str:
+        """Reads `fusion.map_file` in place of the map; where that fails, the map stays."""
+        settings = self._config().fusion
+        if not settings.map_file:
+            raise DataError("fusion.map_file must name the map to load, it is empty")
+        path = _map_path(settings.map_file)
+        state: MapState = self._process.ask(LoadMapJob(settings, path))
+        self._figures.begin_map(state)
+        return f"{path}: {state.blocks} blocks loaded; its poses were in the frame of the run that saved it"
+
+    def _write(self, job: MapMeshJob | MapCloudJob) -> SnapshotResult:
+        try:
+            result: SnapshotResult = self._process.ask(job)
+        except DataError as error:
+            empty = not self._figures.state.blocks and self._figures.last_reason
+            raise DataError(f"{error}; the last frame was left out: {empty}" if empty else str(error)) from error
+        return result
+
+
+def _map_path(name: str) -> Path:
+    return Path(name).expanduser().absolute()
