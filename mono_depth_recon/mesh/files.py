@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import Chunk, write_atomically
+from ..cloud.cloud import Cloud
 from ..errors import DataError
-from .surface import Cloud, Mesh
+from .mesh import Mesh
 from .texture import Texture
 
 _FRAME = "metres, optical frame: x right, y down, z forward"

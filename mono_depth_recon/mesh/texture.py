@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..arrays import Points, Rgb
 from ..cloud.back_projection import unpack_rgb
 from ..errors import DataError
-from .surface import Mesh
+from .mesh import Mesh
 
 _JPEG_QUALITY = 95
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Matrix, Rgb
 from ..atomic import partial_suffix, write_atomically
 from ..errors import ConfigError, DataError
-from ..mesh.surface import Mesh
+from ..mesh.mesh import Mesh
 from .views import View, view_distance, view_mesh
 
 FORMATS = (".gif", ".mp4")

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask, Rgb
+from ..cloud.cloud import Cloud
+from ..cloud.neighbours import local_spacing
 from ..errors import DataError
-from ..mesh.surface import Cloud, Mesh, local_spacing
+from ..mesh.mesh import Mesh
 
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0
