@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..atomic import Chunk, write_atomically
 from ..cloud.cloud import Cloud
 from ..errors import DataError
+from ..srgb import linear_light
 from .mesh import Mesh
 from .texture import Texture
 
@@ -127,7 +128,7 @@ def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
     """Binary glTF 2.0, unlit (the light is already in the photo), colours linear as the specification wants them."""
     if texture is None:
         colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
-        colors[:, :3] = _linear_light(mesh.colors)
+        colors[:, :3] = np.rint(65535 * linear_light(mesh.colors))
         look, picture = colors.astype("<u2").tobytes(), b""
     else:
         look, picture = texture.uv.astype("<f4").tobytes(), texture.jpeg()
@@ -138,13 +139,6 @@ def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
     size = sum(len(part) for part in body)
     head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + size)
     return [head, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", size, b"BIN\0"), *body]
-
-
-def _linear_light(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """sRGB bytes -> linear light, 0 to 65535 (IEC 61966-2-1)."""
-    srgb = np.arange(256) / 255.0
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return np.rint(linear * 65535).astype(np.uint16)[colors]
 
 
 def _gltf(mesh: Mesh, sizes: list[int], texture: Texture | None) -> dict[str, Any]:

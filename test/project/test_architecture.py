@@ -18,7 +18,7 @@ PACKAGE = "mono_depth_recon"
 # files of a folder neither. `training` is the top-level folder.
 LAYERS = (
     ("arrays", "atomic", "camera", "errors", "frames", "config"),
-    ("alignment", "cloud", "filters", "messages", "photo"),
+    ("alignment", "cloud", "filters", "messages", "photo", "srgb"),
     ("datasets", "mesh", "metrics", "models"),
     ("fusion", "pictures", "workers"),
     ("pipeline",),

@@ -180,7 +180,7 @@ import signal, sys, threading
 from pathlib import Path
 import numpy as np
 from mono_depth_recon.config import MeshConfig
-from mono_depth_recon.snapshot import MeshJob, SnapshotWorker
+from mono_depth_recon.workers.snapshot import MeshJob, SnapshotWorker
 
 worker = SnapshotWorker()
 points = np.load(sys.argv[1])
