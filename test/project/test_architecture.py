@@ -30,8 +30,10 @@ LAYERS = (
 BESIDE = {("workers", "fusion"), ("training", "cli")}  # training/evaluate_tum.py is a command under another name
 TORCH = {"captum", "segmentation_models_pytorch", "timm", "torch", "torchvision", "transformers"}
 HEAVY = TORCH | {
+    "PIL",
     "cv2",
     "h5py",
+    "jinja2",
     "lightning",
     "matplotlib",
     "nncf",
@@ -46,6 +48,7 @@ HEAVY = TORCH | {
     "skimage",
     "sklearn",
     "torchmetrics",
+    "trimesh",
 }
 ROS = {
     "ament_index_python",
