@@ -1,7 +1,7 @@
 """Image and depth files and the camera that took them: pixels as viewers show them, intrinsics from EXIF.
 
 Images are turned upright by their EXIF orientation, as every viewer does; intrinsics belong to the upright image.
-What EXIF gives has square pixels and the principal point in the middle, so that turning leaves the focal length.
+A camera from EXIF has square pixels and the principal point in the middle: turning the image keeps its focal length.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def read_exif(path: Path) -> dict[int, float]:
     Damaged entries are left out. Raises DataError where the file cannot be read, CalibrationError where the data is
     damaged so that none of these numbers is left.
     """
-    with warnings.catch_warnings(record=True) as damages:  # how Pillow tells of damaged entries, and goes on
+    with warnings.catch_warnings(record=True) as damages:  # Pillow warns of damaged entries and goes on
         warnings.simplefilter("always")
         data = _exif_bytes(path)
         try:

@@ -38,5 +38,5 @@ def known_points(points: Points) -> Mask:
 
 
 def no_depth(pixels: int) -> str:
-    """What is said of a frame of so many pixels without any depth."""
+    """The message for a frame of `pixels` pixels without any depth."""
     return f"expected a frame with valid depth, none of its {pixels} pixels has any: check the range and the mask"

@@ -9,7 +9,7 @@ from ..config import MeshConfig
 from .mesh import Mesh
 from .open3d_mesh import open3d_mesh, plain_mesh
 
-_TAUBIN = (0.5, -0.53)  # in, and out by a little more
+_TAUBIN = (0.5, -0.53)  # a step inwards, and a slightly larger one outwards
 
 
 def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
@@ -22,9 +22,9 @@ def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
 
 
 def smooth(mesh: Mesh, rounds: int) -> Mesh:
-    """`rounds` of Taubin's smoothing (SIGGRAPH 1995): a step in and a step out, so that nothing shrinks.
+    """`rounds` of Taubin's smoothing (SIGGRAPH 1995): a step inwards and one outwards, so that nothing shrinks.
 
-    All neighbours of a vertex count alike: weighted by their nearness, the slivers of Poisson and of maps fold, and the
+    All neighbours of a vertex count alike: with weights by distance, the slivers of Poisson and of maps fold, and the
     surface becomes rougher. Colours stay with their vertices.
     """
     count = len(mesh.vertices)

@@ -1,4 +1,4 @@
-"""How well a predicted sigma tells the error of its depth: calibration, sparsification, detection of unusual input."""
+"""How well a predicted sigma matches the error of its depth: calibration, sparsification, detection of anomalies."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def roc_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True)
 class SigmaCalibration:
-    """How well sigma tells the error |depth - truth|.
+    """How well sigma matches the error |depth - truth|.
 
     `coverage_1`, `coverage_2` shares of pixels whose error is at most 1 and 2 sigma (normal errors: 0.683, 0.954);
     `spearman` rank correlation of sigma and error; `ause` area between the sparsification curves by sigma and by the

@@ -1,4 +1,4 @@
-"""A scene from all around: meshes of the world stood upright for a viewer, and an orbit about them as GIF or MP4."""
+"""A scene from all around: a mesh of the world turned upright, and an orbit about it as GIF or MP4."""
 
 from __future__ import annotations
 

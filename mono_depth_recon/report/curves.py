@@ -128,7 +128,7 @@ def _level(row: Tree) -> str:
 
 
 def uncertainty(results: Results) -> Markup:
-    """Calibration, sparsification and anomaly detection of every model that tells its sigma; reasons of the others."""
+    """Calibration, sparsification and anomaly detection of models with a sigma; why others have none."""
     made = []
     for recording in results.recordings:
         rows = results.part_rows("uncertainty", recording)

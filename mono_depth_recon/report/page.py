@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that holds its pictures, opens offline and asks nothing of a network."""
+"""The report of an evaluation: one HTML file that holds its pictures, opens offline and makes no request."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
     """Writes report.html and pictures/ of the results in `folder`; the path of the report.
 
     `logs` are training logs (CSV with a column `epoch` or `step`); they are kept in training_logs/ of the results. A
-    recording that is not there any more has no pictures, and the report says so. Raises DataError where `folder` holds
-    no results, a log is none, or nothing can be written.
+    recording that no longer exists has no pictures, and the report says so. Raises DataError where `folder` holds
+    no results, a log cannot be read, or nothing can be written.
     """
     _keep_logs(folder, logs)
     results = read_results(folder)

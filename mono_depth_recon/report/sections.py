@@ -14,7 +14,7 @@ from .results import Results, ScoreRow, Tree, needs_metres
 from .tables import characteristics, definitions, paper_table, score_table, table_3d
 from .templates import joined, render
 
-# What a part needs to be in the report, by the flag that makes it.
+# Optional parts of the report, and the command that makes each.
 FLAGS = {
     "scores_3d": ("3D figures", "evaluate --with 3d"),
     "robustness": ("Robustness curves", "evaluate --with robustness"),
@@ -184,7 +184,7 @@ def table_3(results: Results) -> Section | None:
 
 
 def notes(results: Results) -> Section | None:
-    """Failures, remarks of the recordings, and what is missing with the flag that makes it."""
+    """Failures, notes of the recordings, and missing parts with the flag that makes each."""
     body = render("notes", failures=_failures(results), notes=results.notes, missing=_missing(results))
     return Section("notes", "Notes", "Notes", "", body) if body else None
 
