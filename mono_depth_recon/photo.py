@@ -1,16 +1,16 @@
 """Image and depth files and the camera that took them: pixels as viewers show them, intrinsics from EXIF.
 
 Images are turned upright by their EXIF orientation, as every viewer does; intrinsics belong to the upright image.
-What EXIF gives has square pixels and the principal point in the middle, so that turning leaves the focal length.
+A camera from EXIF has square pixels and the principal point in the middle: turning the image keeps its focal length.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+import warnings
+from numbers import Real
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -27,14 +27,16 @@ _FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x920A, 0xA405
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 _PLANE_X_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # 2 (inch) is the default; 4 and 5 are in use beyond the standard
-_READ = (_EXIF_IFD, _FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _PIXEL_X, _PIXEL_Y, _PLANE_X_RESOLUTION, _PLANE_UNIT)
-_NUMBERS = {3: "H", 4: "L", 5: "LL"}  # SHORT, LONG, RATIONAL: the types of these tags
+_READ = (_FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _PIXEL_X, _PIXEL_Y, _PLANE_X_RESOLUTION, _PLANE_UNIT)
 
 _NO_FOCAL = "give the camera with --intrinsics FX FY CX CY or --hfov DEGREES"
 
 
 def read_photo(path: Path) -> Rgb:
-    """The image of any format OpenCV reads, (H, W, 3) uint8 RGB, upright. Raises DataError."""
+    """The image of any format OpenCV reads, (H, W, 3) uint8 RGB, upright. Raises DataError.
+
+    OpenCV, not Pillow: it scales images of 16 bits to 8, where Pillow clips grey ones at 255, and turns them upright.
+    """
     import cv2
 
     data = np.frombuffer(_bytes(path), np.uint8)
@@ -82,11 +84,7 @@ def camera_from_exif(path: Path, width: int, height: int) -> PinholeCamera:
     FocalLengthIn35mmFilm relates to the diagonal (CIPA), which also holds for images resized or turned; without it
     FocalLength and FocalPlaneXResolution. Raises CalibrationError where neither is there or the data is broken.
     """
-    try:
-        tags = read_exif(path)
-    except struct.error as error:
-        raise CalibrationError(f"{path}: the EXIF data is broken ({error}): {_NO_FOCAL}") from error
-    f = _focal_px(tags, width, height)
+    f = _focal_px(read_exif(path), width, height)
     if f is None:
         raise CalibrationError(
             f"{path} has no EXIF focal length (FocalLengthIn35mmFilm, or FocalLength with "
@@ -111,43 +109,49 @@ def _focal_px(tags: dict[int, float], width: int, height: int) -> float | None:
 def read_exif(path: Path) -> dict[int, float]:
     """Numbers of the EXIF data of a JPEG file by tag, empty where there is none (other formats: always).
 
-    Raises DataError where the file cannot be read, struct.error where the data is broken.
+    Damaged entries are left out. Raises DataError where the file cannot be read, CalibrationError where the data is
+    damaged so that none of these numbers is left.
     """
+    with warnings.catch_warnings(record=True) as damages:  # Pillow warns of damaged entries and goes on
+        warnings.simplefilter("always")
+        data = _exif_bytes(path)
+        try:
+            found = _exif_numbers(data)
+        except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error) as error:
+            raise CalibrationError(f"{path}: the EXIF data is broken ({error}): {_NO_FOCAL}") from error
+    if damages and not found:
+        damage = " ".join(str(damages[0].message).split())
+        raise CalibrationError(f"{path}: the EXIF data is broken ({damage}): {_NO_FOCAL}")
+    return found
+
+
+def _exif_bytes(path: Path) -> bytes:
+    """The EXIF data of a JPEG file as it is stored; empty for another format.
+
+    The class of the format and not Image.open, which refuses photos of more than 179 megapixels.
+    """
+    from PIL.JpegImagePlugin import JpegImageFile
+
     try:
         with open(path, "rb") as file:
-            tiff = _exif_segment(file)
+            data: bytes = JpegImageFile(file).info.get("exif", b"")
+            return data
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if tiff is None:
-        return {}
-    order = "<" if tiff[:2] == b"II" else ">"
-    tags = dict(_entries(tiff, order, *struct.unpack_from(order + "L", tiff, 4)))
-    return dict(_entries(tiff, order, int(tags[_EXIF_IFD]))) if _EXIF_IFD in tags else {}
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SyntaxError:  # what Pillow raises for another format, too
+        return b""
 
 
-def _exif_segment(jpeg: BinaryIO) -> bytes | None:
-    """The TIFF structure of the first Exif APP1 segment before the scan."""
-    if jpeg.read(2) != b"\xff\xd8":
-        return None
-    while (head := jpeg.read(4))[:1] == b"\xff" and len(head) == 4 and head[1] != 0xDA:
-        body = jpeg.read(struct.unpack(">H", head[2:])[0] - 2)
-        if head[1] == 0xE1 and body[:6] == b"Exif\0\0":
-            return body[6:]
-    return None
+def _exif_numbers(data: bytes) -> dict[int, float]:
+    """The numbers of the tags in `_READ`; x/0, by which a camera says that it does not know, is none."""
+    from PIL.Image import Exif
 
-
-def _entries(tiff: bytes, order: str, offset: int) -> Iterator[tuple[int, float]]:
-    """(tag, number) of the tags in `_READ` of one image file directory (TIFF 6.0, section 2)."""
-    for i in range(*struct.unpack_from(order + "H", tiff, offset)):
-        at = offset + 2 + 12 * i
-        tag, kind, _ = struct.unpack_from(order + "HHL", tiff, at)
-        if tag not in _READ or kind not in _NUMBERS:
-            continue
-        layout = struct.Struct(order + _NUMBERS[kind])
-        where = at + 8 if layout.size <= 4 else struct.unpack_from(order + "L", tiff, at + 8)[0]
-        value, *divisor = layout.unpack_from(tiff, where)
-        if divisor != [0]:  # x/0 says that the camera does not know
-            yield tag, value / divisor[0] if divisor else value
+    exif = Exif()
+    exif.load(data)
+    entries = exif.get_ifd(_EXIF_IFD)
+    known = {tag: entries[tag] for tag in _READ if tag in entries}
+    firsts = {tag: value[0] if isinstance(value, tuple) and value else value for tag, value in known.items()}
+    return {tag: float(value) for tag, value in firsts.items() if isinstance(value, Real) and math.isfinite(value)}
 
 
 def _bytes(path: Path) -> bytes:

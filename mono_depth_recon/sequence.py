@@ -18,8 +18,10 @@ from .filters import drop, limit_range
 from .frames import Frame, Sample
 from .fusion.fusion import FUSED, Fusion, FusionFrame, Outcome
 from .fusion.odometry import Odometry
+from .mesh.components import drop_specks
 from .mesh.finish import finish_mesh
-from .mesh.surface import Mesh, drop_specks, mesh_grid
+from .mesh.grid import mesh_grid
+from .mesh.mesh import Mesh
 from .pipeline import DepthReconstructor, Wanted
 from .scale.evidence import Evidence, Kind
 from .scale.reference import REFERENCE_DEPTH

@@ -118,6 +118,83 @@ def test_broken_exif_is_one_clear_error(tmp_path: Path) -> None:
         camera_from_exif(path, 64, 48)
 
 
+def with_segment(path: Path, body: bytes, length: int) -> Path:
+    """A whole JPEG that begins with an APP1 segment of `body` and the stated length."""
+    data = write_jpeg(path).read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", length) + body + data[2:])
+    return path
+
+
+TIFF = b"Exif\0\0II*\0\x08\0\0\0"  # the first directory follows
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b"", 0),
+        (b"", 1),
+        (b"", 2),
+        (b"", 60000),
+        (b"Exif\0\0", 8),
+        (b"Exif\0\0II*\0", 12),
+        (b"Exif\0\0rubbish rubbish", 23),
+        (TIFF, 16),
+        (TIFF + b"\xff\xff", 18),
+        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 0xFFFFFFF0), 30),
+        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 8), 30),  # the directory holds itself
+        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 2, 4, 0), 30),  # text where an offset belongs
+    ],
+)
+def test_a_damaged_segment_is_one_clear_line(
+    body: bytes, length: int, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = with_segment(tmp_path / "a.jpg", body, length)
+    with pytest.raises((CalibrationError, DataError), match=r"a\.jpg.*(EXIF|cannot be read)") as caught:
+        camera_from_exif(path, 64, 48)
+    assert "\n" not in str(caught.value) and not recwarn
+
+
+def test_any_damage_is_one_clear_line_or_ignored(tmp_path: Path) -> None:
+    """Bytes of the head set at random, files cut: an error of ours or a camera, never another exception."""
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 28, FOCAL: 4.25, PLANE_X: 100.0})
+    whole, rng, cameras = path.read_bytes(), np.random.default_rng(0), 0
+    head = whole.index(b"Exif") + 120
+    for _ in range(300):
+        data = np.frombuffer(whole, np.uint8)[: rng.integers(2, 2 * len(whole))].copy()
+        places = rng.integers(2, min(head, len(data)), 3) if len(data) > 2 else []
+        data[places] = rng.integers(0, 256, len(places))
+        path.write_bytes(data.tobytes())
+        try:
+            cameras += camera_from_exif(path, 64, 48).width == 64
+        except (CalibrationError, DataError) as error:
+            assert "\n" not in str(error)
+    assert 0 < cameras < 300
+
+
+def test_damage_elsewhere_does_not_hide_the_focal_length(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 28, 0x9286: b"a comment of the camera"})
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<H", 0x9286)) + 4
+    assert data[at : at + 4] == struct.pack("<L", 23)
+    data[at : at + 4] = struct.pack("<L", 2**31)  # longer than the file
+    path.write_bytes(data)
+    assert read_exif(path) == {FOCAL_35: 28}
+
+
+def test_a_photo_of_200_megapixels_has_a_camera(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg", {FOCAL_35: 26})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 12288, 16384)
+    path.write_bytes(data)
+    assert camera_from_exif(path, 16384, 12288).width == 16384
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 0x8000, 0xFFFF]], np.uint16))
+    np.testing.assert_allclose(read_photo(tmp_path / "a.png")[0, :, 0], [0, 128, 255], atol=1)
+
+
 def test_other_formats_have_no_exif_here(tmp_path: Path) -> None:
     Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
     assert read_exif(tmp_path / "a.png") == {}

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.clean_up import clean_cloud
+from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import Config, MeshConfig, ModelConfig, parameter
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.filters import drop, flying_pixels
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.mesh.surface import Cloud, clean_cloud
 from mono_depth_recon.metrics.cloud import cloud_figures
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models import load_model

@@ -18,6 +18,7 @@ from .. import filters
 from ..arrays import Depth, Mask
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project
+from ..cloud.cloud import cloud_from_organised
 from ..cloud.voxel_grid import voxel_grid
 from ..config import FusionConfig
 from ..datasets.rooms.room import RoomSequence
@@ -25,7 +26,7 @@ from ..errors import DataError
 from ..frames import Sample
 from ..fusion.fusion import FUSED, Fusion, FusionFrame
 from ..fusion.scale import on_grid
-from ..mesh.surface import cloud_from_organised, make_mesh
+from ..mesh.surface import make_mesh
 from ..pipeline import DepthReconstructor, Wanted
 from .frame_path import Measurement, Settings, medians
 from .rows import Row

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import frame_path, fusion, models, reading
+from ..benchmark import frame_path, fusion, mesh_files, models, reading
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
@@ -30,7 +30,8 @@ _PARAMETERS = (
     "model.samples",
     "cpu_threads",
 )
-_NAMES = (*frame_path.MEASUREMENTS, *fusion.MEASUREMENTS)
+_MORE = {**fusion.MEASUREMENTS, **mesh_files.MEASUREMENTS}
+_NAMES = (*frame_path.MEASUREMENTS, *_MORE)
 
 
 def add_parser(commands: Any) -> None:
@@ -105,7 +106,7 @@ def _run_frame_path(arguments: argparse.Namespace) -> int:
     rows = []
     settings = frame_path.Settings(config_of(arguments), arguments.repeats)
     measured = (
-        frame_path.measure(settings, arguments.only, fusion.MEASUREMENTS)
+        frame_path.measure(settings, arguments.only, _MORE)
         if arguments.reading is None
         else reading.measure_reading(arguments.reading)
     )

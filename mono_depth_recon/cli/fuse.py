@@ -20,8 +20,8 @@ from ..evaluation.overview import DepthSource, fused_overview
 from ..frames import Sample
 from ..fusion.fusion import NO_POSE
 from ..mesh.files import write_mesh
+from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
-from ..mesh.surface import Mesh
 from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh

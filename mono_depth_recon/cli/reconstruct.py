@@ -17,13 +17,15 @@ import numpy as np
 from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
+from ..cloud.cloud import Cloud, cloud_from_organised
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
 from ..mesh.files import write_cloud, write_mesh
 from ..mesh.finish import finish_mesh
+from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
-from ..mesh.surface import Cloud, Mesh, cloud_from_organised, make_mesh
+from ..mesh.surface import make_mesh
 from ..mesh.texture import Texture, texture_of
 from ..models import Output, declared_output
 from ..photo import camera_from_exif, read_depth, read_photo

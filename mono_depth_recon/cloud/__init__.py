@@ -1,1 +1,1 @@
-"""The organised cloud of one frame, and its thinning, fast enough for every frame."""
+"""Clouds of one frame: organised or not, thinned for every frame, cleaned for a mesh."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from ..arrays import Depth
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project
+from ..cloud.clean_up import clean_cloud
+from ..cloud.cloud import Cloud
 from ..config import MeshConfig
 from ..errors import DataError, MonoDepthError
 from ..frames import Prediction, Sample
-from ..mesh.surface import Cloud, clean_cloud
 from ..metrics.cloud import DEFINITIONS, cloud_figures, cloud_texture
 from ..metrics.depth_map import truth_mask
 from ..metrics.protocols import PROTOCOLS, FrameScorer

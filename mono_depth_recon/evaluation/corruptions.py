@@ -1,4 +1,4 @@
-"""Images made worse on purpose: what cameras and radio links do to them, and what no training has shown."""
+"""Corrupted images: what cameras and radio links do to them, planted objects, and input unlike any training image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..arrays import Mask, Rgb
 
 @dataclass(frozen=True)
 class Corruption:
-    """A kind of damage at growing severities: `levels` with the `word` before each in tables."""
+    """A kind of corruption at growing severities: `levels`, with the `word` before each in tables."""
 
     name: str
     word: str
@@ -61,7 +61,7 @@ def noisy(rgb: NDArray[np.uint8], sigma: float, seed: int) -> NDArray[np.uint8]:
 
 
 def with_occluder(rgb: Rgb, seed: int) -> tuple[Rgb, Mask]:
-    """An object that was not there: a striped disc of a ninth of the image's height to a quarter; and where it is."""
+    """The image with a planted object, a striped disc of radius 0.12 to 0.25 of its height, and the disc's mask."""
     rng = np.random.default_rng((seed, 1))
     height, width = rgb.shape[:2]
     radius = height * rng.uniform(0.12, 0.25)
@@ -74,7 +74,7 @@ def with_occluder(rgb: Rgb, seed: int) -> tuple[Rgb, Mask]:
 
 
 def with_noise_patch(rgb: Rgb, seed: int) -> tuple[Rgb, Mask]:
-    """A square of noise (sigma 60), a quarter to two fifths of the image's height; and where it is."""
+    """The image with a square of noise (sigma 60), a quarter to two fifths of its height, and the square's mask."""
     rng = np.random.default_rng((seed, 2))
     height, width = rgb.shape[:2]
     side = int(height * rng.uniform(0.25, 0.4))
@@ -85,7 +85,7 @@ def with_noise_patch(rgb: Rgb, seed: int) -> tuple[Rgb, Mask]:
 
 
 def unseen_domains(rgb: Rgb, seed: int) -> list[Rgb]:
-    """Three images that no room looks like: the negative, false colours of its grey, and noise of all scales."""
+    """Three images unlike any training image: the negative, false colours of its grey, and noise of all scales."""
     import cv2
 
     rng = np.random.default_rng((seed, 3))

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..arrays import Depth, Matrix, Points
 from ..camera import PinholeCamera
+from ..cloud.cloud import cloud_from_organised
 from ..config import Config
 from ..errors import DataError
 from ..frames import Sample
-from ..mesh.surface import Mesh, cloud_from_organised, mesh_grid
+from ..mesh.grid import mesh_grid
+from ..mesh.mesh import Mesh
 from ..metrics.surface import Surface, SurfaceMetrics, surface_metrics
 from ..sequence import FrameOf, FusedScene, depth_of, points_of
 

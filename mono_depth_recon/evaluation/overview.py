@@ -12,7 +12,7 @@ from ..arrays import Rgb
 from ..config import Config
 from ..frames import Sample
 from ..fusion.fusion import FUSED, Fusion
-from ..mesh.surface import Mesh
+from ..mesh.mesh import Mesh
 from ..pictures.orbit import level_axes, upright
 from ..pictures.panels import Panel, compose, depth_panel
 from ..pictures.views import View, view_mesh

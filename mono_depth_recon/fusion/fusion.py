@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
+from ..cloud.cloud import Cloud
 from ..config import FusionConfig
 from ..errors import DataError
-from ..mesh.surface import Cloud, Mesh
+from ..mesh.mesh import Mesh
 from ..poses import checked_pose, motion_between
 from .deformation import MIN_POINTS, deformed_to_points
 from .scale import Fit, corrected, fit_to_map, on_grid

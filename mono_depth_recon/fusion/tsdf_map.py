@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Matrix, Rgb
 from ..atomic import write_atomically
 from ..camera import PinholeCamera
+from ..cloud.cloud import Cloud
 from ..errors import ConfigError, DataError
-from ..mesh.surface import Cloud, Mesh, with_triangles
+from ..mesh.mesh import Mesh, with_triangles
 from .integration import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
 from .lookup import signed_distance
 

@@ -1,1 +1,1 @@
-"""The mesh of a cloud: surfaces, the last steps of any mesh, files, texture, and what can be said about a mesh."""
+"""The mesh of a cloud: surfaces, the last steps of any mesh, files, texture, and quality."""

@@ -2,6 +2,13 @@
 
 Coordinates are metres in the optical frame (x right, y down, z forward). GLB carries the rotation to glTF's
 y-up frame in its node, so that viewers show it upright; the vertices themselves stay in the optical frame.
+
+Why these writers and not trimesh's: 300,304 vertices and 598,418 triangles took 0.06 s as PLY (trimesh 5.2: 0.28 s),
+1.6 s as textured OBJ (5.5 s), 0.10 s as GLB (0.09 s) and 0.31 s as STL (0.59 s), with the sync to the disk that only
+ours have, at two thirds or less of the memory (2 cores of an x86 server under load; `mono-depth-recon benchmark --only
+mesh-files`). In GLB trimesh keeps sRGB bytes as vertex colours, which glTF reads as linear light, and writes no unlit
+material; in OBJ its .mtl and image have fixed names, so that two meshes in one folder share them, and reflect 40 %; in
+STL it has no colours. The tests read every format back with trimesh.
 """
 
 from __future__ import annotations
@@ -16,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import Chunk, write_atomically
+from ..cloud.cloud import Cloud
 from ..errors import DataError
-from .surface import Cloud, Mesh
+from ..srgb import linear_light
+from .mesh import Mesh
 from .texture import Texture
 
 _FRAME = "metres, optical frame: x right, y down, z forward"
@@ -126,7 +135,7 @@ def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
     """Binary glTF 2.0, unlit (the light is already in the photo), colours linear as the specification wants them."""
     if texture is None:
         colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
-        colors[:, :3] = _linear_light(mesh.colors)
+        colors[:, :3] = np.rint(65535 * linear_light(mesh.colors))
         look, picture = colors.astype("<u2").tobytes(), b""
     else:
         look, picture = texture.uv.astype("<f4").tobytes(), texture.jpeg()
@@ -137,13 +146,6 @@ def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
     size = sum(len(part) for part in body)
     head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + size)
     return [head, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", size, b"BIN\0"), *body]
-
-
-def _linear_light(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """sRGB bytes -> linear light, 0 to 65535 (IEC 61966-2-1)."""
-    srgb = np.arange(256) / 255.0
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return np.rint(linear * 65535).astype(np.uint16)[colors]
 
 
 def _gltf(mesh: Mesh, sizes: list[int], texture: Texture | None) -> dict[str, Any]:

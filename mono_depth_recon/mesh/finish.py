@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import MeshConfig
-from .surface import Mesh, decimate
+from .mesh import Mesh
+from .open3d_mesh import open3d_mesh, plain_mesh
 
-_TAUBIN = (0.5, -0.53)  # in, and out by a little more
+_TAUBIN = (0.5, -0.53)  # a step inwards, and a slightly larger one outwards
 
 
 def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
@@ -21,9 +22,9 @@ def finish_mesh(mesh: Mesh, settings: MeshConfig) -> Mesh:
 
 
 def smooth(mesh: Mesh, rounds: int) -> Mesh:
-    """`rounds` of Taubin's smoothing (SIGGRAPH 1995): a step in and a step out, so that nothing shrinks.
+    """`rounds` of Taubin's smoothing (SIGGRAPH 1995): a step inwards and one outwards, so that nothing shrinks.
 
-    All neighbours of a vertex count alike: weighted by their nearness, the slivers of Poisson and of maps fold, and the
+    All neighbours of a vertex count alike: with weights by distance, the slivers of Poisson and of maps fold, and the
     surface becomes rougher. Colours stay with their vertices.
     """
     count = len(mesh.vertices)
@@ -83,3 +84,18 @@ def _rims(triangles: NDArray[np.int32]) -> list[NDArray[np.int64]]:
 def _extent(points: NDArray[np.float32]) -> float:
     """The longest side of the box around points (N, 3)."""
     return float(np.ptp(points, axis=0).max())
+
+
+def decimate(mesh: Mesh, triangles: int) -> Mesh:
+    """At most `triangles` triangles: vertex clustering down to some times that, then quadric edge collapse.
+
+    Clustering first, because edge collapse takes seconds for hundreds of thousands of triangles.
+    """
+    if len(mesh.triangles) <= triangles:
+        return mesh
+    surface = open3d_mesh(mesh)
+    if len(mesh.triangles) > 4 * triangles:
+        surface = surface.simplify_vertex_clustering(float(np.sqrt(surface.get_surface_area() / (2 * triangles))))
+    if len(surface.triangles) > triangles:
+        surface = surface.simplify_quadric_decimation(triangles)
+    return plain_mesh(surface)

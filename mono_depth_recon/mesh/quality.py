@@ -1,4 +1,4 @@
-"""What can be said about a mesh by itself: closed or not, in how many pieces, how smooth."""
+"""Quality of a mesh by itself: closed or not, in how many parts, how smooth."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .surface import Mesh
+from .components import components
+from .mesh import Mesh
 
 
 @dataclass(frozen=True)
 class MeshQuality:
-    """`watertight`: every edge has exactly two triangles. `boundary` share of the edges with one triangle.
+    """`watertight`: every edge has exactly two triangles; `boundary`: share of the edges that have one.
 
-    `components` parts that hang together by edges; `roughness_deg` mean angle between neighbouring triangles, degrees.
+    `components`: parts connected by edges; `roughness_deg`: mean angle between neighbouring triangles, degrees.
     """
 
     vertices: int
@@ -46,24 +47,11 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
     return MeshQuality(
         len(mesh.vertices),
         count,
-        _components(a, b, count),
+        int(components(count, a, b).max()) + 1,
         bool((uses == 2).all()),
         float(np.mean(uses == 1)),
         _mean_angle(mesh, a, b),
     )
-
-
-def _components(a: NDArray[np.int64], b: NDArray[np.int64], count: int) -> int:
-    """Sets of `count` nodes that the edges a-b join: labels sink to the smallest of their set."""
-    label = np.arange(count)
-    while True:
-        low = np.minimum(label[a], label[b])
-        np.minimum.at(label, label[a], low)
-        np.minimum.at(label, label[b], low)
-        while not np.array_equal(label, label[label]):
-            label = label[label]
-        if np.array_equal(label[a], label[b]):
-            return len(np.unique(label))
 
 
 def _mean_angle(mesh: Mesh, a: NDArray[np.int64], b: NDArray[np.int64]) -> float:

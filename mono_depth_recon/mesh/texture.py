@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..arrays import Points, Rgb
 from ..cloud.back_projection import unpack_rgb
 from ..errors import DataError
-from .surface import Mesh
+from .mesh import Mesh
 
 _JPEG_QUALITY = 95
 
@@ -37,8 +37,8 @@ class Texture:
 def texture_of(mesh: Mesh, points: Points) -> Texture:
     """The texture of a mesh (optical frame) that was made of the organised cloud `points` (H, W, 4).
 
-    The cloud has the colours of the whole image, also where depth is unknown, and its points tell the camera: columns
-    grow linearly with x / z, rows with y / z. Raises DataError where the points do not tell it.
+    The cloud has the colours of the whole image, also where depth is unknown, and its points determine the camera:
+    columns grow linearly with x / z, rows with y / z. Raises DataError where they do not.
     """
     known = np.isfinite(points[..., :3]).all(axis=-1)
     rows, columns = np.nonzero(known)

@@ -17,7 +17,7 @@ from ..errors import DataError
 RADIUS_M = 0.05
 _PLANE_POINTS = 8  # a neighbourhood of fewer has no plane
 _NORMAL_NEIGHBOURS = 16
-_SAMPLES = 4000  # places at which density and smoothness are looked at, evenly over the cloud
+_SAMPLES = 4000  # points at which density and smoothness are measured, evenly over the cloud
 _THRESHOLDS_M = (0.02, 0.05, 0.10)
 
 _Points = NDArray[np.float64]
@@ -69,7 +69,7 @@ def cloud_figures(points: NDArray[np.floating], truth: NDArray[np.floating]) -> 
 
 
 def cloud_texture(points: NDArray[np.floating]) -> Texture:
-    """Density and smoothness of points (N, 3) in metres, at an even choice of them. DataError for too few points."""
+    """Density and smoothness of points (N, 3) in metres, at evenly chosen points. DataError for too few points."""
     points = _checked(points)
     chosen = np.linspace(0, len(points) - 1, min(len(points), _SAMPLES)).astype(np.intp)
     counts, neighbours = within(points, points[chosen], RADIUS_M)

@@ -46,7 +46,7 @@ def depth_errors(
 ) -> DepthErrors:
     """Compares depth with truth, both (N,) in metres, finite and positive. DataError where they are not, or N is 0.
 
-    `logs` (N,) float64 is ln depth - ln truth where somebody has it already.
+    `logs` (N,) float64 is ln depth - ln truth where it has been computed already.
     """
     d, t = depth.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
     if d.shape != t.shape or not d.size:
@@ -85,7 +85,7 @@ def eigen_crop(height: int, width: int) -> Mask:
 def affine_fit(disparity: NDArray[np.floating], truth: NDArray[np.floating]) -> tuple[float, float]:
     """Scale and shift (1/m) of least squares scale * disparity + shift = 1 / truth, over all N pixels, (N,) both.
 
-    As in the evaluations of MiDaS and Marigold: not robust, so that the result is anybody's. DataError where the
+    As in the evaluations of MiDaS and Marigold: not robust, so that anyone can reproduce it. DataError where the
     disparity is constant or there are fewer than 10 pixels.
     """
     x, y = disparity.astype(np.float64).ravel(), 1 / truth.astype(np.float64).ravel()

@@ -1,4 +1,4 @@
-"""Metrics of one depth map on a mask, in float64. Alignment is the caller's choice and is named in the result."""
+"""Metrics of one depth map on a mask, in float64. The caller chooses the alignment; the result names it."""
 
 from __future__ import annotations
 

@@ -16,9 +16,11 @@ from .depth import affine_fit, depth_errors, depth_of_affine
 
 @dataclass(frozen=True)
 class LiveFigures:
-    """Of one frame, or the means of several: `abs_rel` and `delta1` (protocol `metric`, or `affine` where a relative
-    model has no metres), `scale` and `shift` (1/m) of 1 / truth = scale * x + shift by least squares, x the inverse
-    depth or the disparity; NaN where the view is too flat to tell them. A metric model that is right has 1 and 0.
+    """Figures of one frame, or their means over several.
+
+    `abs_rel` and `delta1` under `protocol`: `metric`, or `affine` for a relative model without metres; `scale` and
+    `shift` (1/m) of 1 / truth = scale * x + shift by least squares, x the inverse depth or the disparity, NaN where the
+    view is too flat to determine them. A metric model without error has scale 1 and shift 0.
     """
 
     protocol: str
@@ -56,11 +58,11 @@ class LiveMeter:
 
     @property
     def frames(self) -> int:
-        """How many the means are of."""
+        """How many frames the means are of."""
         return len(self._rows)
 
     def add(self, row: LiveFigures) -> None:
-        """One frame more."""
+        """Adds the figures of a frame."""
         if self._rows and self._rows[-1].protocol != row.protocol:
             self._rows.clear()
         self._rows.append(row)

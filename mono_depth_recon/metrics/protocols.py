@@ -21,7 +21,7 @@ from .image import image_errors, min_max_scaled
 
 
 class InapplicableError(DataError):
-    """The protocol is not for this kind of model: nothing is wrong with either."""
+    """The protocol does not apply to this kind of model; neither has failed."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a sequence tells and single frames do not: whether the scale drifts and whether depth flickers."""
+"""Errors that only a sequence shows: drift of the scale and flicker of depth."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SequenceMeter:
     def add(self, depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask, stamp: float) -> None:
         """The next frame: depth and truth (H, W) in metres, compared on `mask`; `stamp` in seconds, growing.
 
-        A frame without a pixel that both know is left out. The camera may move: truth tells what changes by that.
+        A frame without a pixel that both know is left out. The camera may move: the truth changes with it.
         """
         both = mask & np.isfinite(depth) & (depth > 0) & np.isfinite(truth) & (truth > 0)
         if both.any():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cloud.neighbours import nearest
 from ..errors import DataError
 
 
@@ -36,7 +37,7 @@ class SurfaceMetrics:
     threshold: float
 
     def text(self) -> str:
-        """One line for people."""
+        """One line for a log or a table."""
         return (
             f"F-score {self.f_score:.3f} at {100 * self.threshold:g} cm (precision {self.precision:.3f}, recall "
             f"{self.recall:.3f}), accuracy {100 * self.accuracy:.2f} cm, completeness "
@@ -82,13 +83,10 @@ def distances(points: NDArray[np.float32], surface: Surface) -> NDArray[np.float
     """(N,) metres from points (N, 3) to the nearest place of the surface, to a vertex where it has no triangles."""
     import open3d as o3d
 
-    queries = o3d.core.Tensor.from_numpy(np.ascontiguousarray(points, np.float32))
-    vertices = o3d.core.Tensor.from_numpy(np.ascontiguousarray(surface.vertices, np.float32))
-    if len(surface.triangles):
-        scene = o3d.t.geometry.RaycastingScene()
-        scene.add_triangles(vertices, o3d.core.Tensor.from_numpy(surface.triangles.astype(np.uint32)))
-        return np.asarray(scene.compute_distance(queries).numpy())
-    search = o3d.core.nns.NearestNeighborSearch(vertices)
-    search.knn_index()
-    squared: NDArray[np.float32] = search.knn_search(queries, 1)[1].numpy()[:, 0]
-    return np.sqrt(squared)
+    points, vertices = points.astype(np.float32), surface.vertices.astype(np.float32)
+    if not len(surface.triangles):
+        return nearest(vertices, points, 1)[1][:, 0]
+    scene = o3d.t.geometry.RaycastingScene()
+    corners = o3d.core.Tensor.from_numpy(np.ascontiguousarray(vertices))
+    scene.add_triangles(corners, o3d.core.Tensor.from_numpy(surface.triangles.astype(np.uint32)))
+    return np.asarray(scene.compute_distance(o3d.core.Tensor.from_numpy(np.ascontiguousarray(points))).numpy())

@@ -1,1 +1,1 @@
-"""Depth, clouds and meshes as pictures for readers."""
+"""Depth, clouds and meshes as pictures."""

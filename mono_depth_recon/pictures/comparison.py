@@ -14,7 +14,7 @@ from .panels import Panel, colorize_depth, compose, depth_limits, depth_panel, p
 
 ERROR_LIMIT = 0.5  # share of the true depth at which the colours of an error end
 HEAT_LIMIT = 0.5
-# Blue to red through near-white, even in lightness on both sides and told apart by colour-blind eyes.
+# Blue to red through near-white, even in lightness on both sides and distinct for colour-blind readers.
 _SIGNED = (
     (9, 44, 116),
     (36, 100, 176),

@@ -14,7 +14,7 @@ _INNER = (_SIZE[0] - _BAR, _SIZE[1])  # what the image fits into, the bar beside
 _WHITE, _INK = (255, 255, 255), (28, 30, 34)
 _NEARER, _FARTHER = (20, 90, 230), (225, 45, 25)
 _PERCENTILE = 99.5  # what lies above takes the end colour
-_STRONGEST, _WEAK = 0.85, 0.06  # opacity of the strongest; below this share of it nothing is drawn
+_STRONGEST, _WEAK = 0.85, 0.06  # opacity of the strongest value; below this share of it nothing is drawn
 
 
 def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note: str = "") -> Panel:
@@ -27,7 +27,7 @@ def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note
 
 
 def answer_panel(panel: Panel, size: tuple[int, int], region: tuple[int, int, int, int], note: str) -> Panel:
-    """A panel of `pictures.depth_panel` of an image of `size` (width, height), the region outlined."""
+    """A panel of `panels.depth_panel` of an image of `size` (width, height), the region outlined."""
     scale = min(_INNER[0] / size[0], _INNER[1] / size[1])
     top = _top(max(round(size[1] * scale), 1))
     return Panel(_outlined(panel.image, region, scale, top), panel.caption, note)
@@ -83,7 +83,7 @@ def _top(height: int) -> int:
 
 
 def _outlined(picture: Rgb, region: tuple[int, int, int, int], scale: float, top: int = 0) -> Rgb:
-    """A white rectangle between dark ones, seen on every ground; the image begins `top` pixels down the picture."""
+    """A white rectangle between dark ones, visible on any background; the image begins at row `top`."""
     import cv2
 
     x, y, width, height = (round(value * scale) for value in region)

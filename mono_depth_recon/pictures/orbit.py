@@ -1,4 +1,4 @@
-"""A scene from all around: meshes of the world stood upright for a viewer, and an orbit about them as GIF or MP4."""
+"""A scene from all around: a mesh of the world turned upright, and an orbit about it as GIF or MP4."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Matrix, Rgb
 from ..atomic import partial_suffix, write_atomically
 from ..errors import ConfigError, DataError
-from ..mesh.surface import Mesh
+from ..mesh.mesh import Mesh
 from .views import View, view_distance, view_mesh
 
 FORMATS = (".gif", ".mp4")

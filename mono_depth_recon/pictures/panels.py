@@ -1,4 +1,4 @@
-"""Pictures for people: depth in colours, PNG files, one overview of a frame. `views` draws clouds and meshes."""
+"""Panels and sheets: depth in colours, PNG files, the overview of a frame. `views` draws clouds and meshes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..arrays import Depth, Rgb
 from ..atomic import write_atomically
 from ..errors import DataError
 
-_SAMPLES = 64  # rows and columns looked at for the range of a depth map: all of them would take longer than the colours
+_SAMPLES = 64  # rows and columns sampled for the range of a depth map: all of them would take longer than the colours
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)
 _CELL = (640, 480)
 _BAR = 92  # the bar of metres with its numbers

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask, Rgb
+from ..cloud.cloud import Cloud
+from ..cloud.neighbours import local_spacing
 from ..errors import DataError
-from ..mesh.surface import Cloud, Mesh, local_spacing
+from ..mesh.mesh import Mesh
+from ..srgb import linear_light, srgb_bytes
 
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0
@@ -68,7 +71,7 @@ def view_cloud(
     camera = _placed(cloud.points if scene is None else scene, view, size)
     nearest, depth = _splat(camera, cloud.points)
     hit = nearest >= 0
-    colors = _to_linear(cloud.colors[nearest])
+    colors = linear_light(cloud.colors[nearest])
     return _finished(colors * _edge_shade(depth)[..., None], hit)
 
 
@@ -90,7 +93,7 @@ def view_mesh(
     depth, triangle, weights, rays = _cast(camera, mesh)
     hit = np.isfinite(depth)
     corners, share = mesh.triangles[triangle[hit]], weights[hit]
-    vertices = np.concatenate([vertex_normals(mesh), _to_linear(mesh.colors).astype(np.float32)], axis=1)
+    vertices = np.concatenate([vertex_normals(mesh), linear_light(mesh.colors).astype(np.float32)], axis=1)
     seen = sum(share[:, i, None] * vertices[corners[:, i]] for i in range(3))
     picture = np.zeros((*hit.shape, 3), np.float32)
     shade = _soft_light(seen[:, :3], rays[hit]) * _edge_shade(depth)[hit]
@@ -246,17 +249,8 @@ def _finished(linear: NDArray[np.floating], hit: Mask) -> Rgb:
     import cv2
 
     height, width = hit.shape
-    top, bottom = (_to_linear(np.array(color, np.uint8)) for color in _BACKGROUND)
+    top, bottom = (linear_light(np.array(color, np.uint8)) for color in _BACKGROUND)
     share = np.linspace(0, 1, height)[:, None, None]
     picture = np.where(hit[..., None], linear, top * (1 - share) + bottom * share).astype(np.float32)
     small = cv2.resize(picture, (width // _SUPERSAMPLING, height // _SUPERSAMPLING), interpolation=cv2.INTER_AREA)
-    small = np.clip(small, 0, 1)
-    srgb = np.where(small <= 0.0031308, small * 12.92, 1.055 * np.maximum(small, 0.0031308) ** (1 / 2.4) - 0.055)
-    return np.rint(srgb * 255).astype(np.uint8)
-
-
-def _to_linear(colors: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """sRGB bytes -> linear light, 0 to 1 (IEC 61966-2-1)."""
-    srgb = np.arange(256) / 255.0
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return linear[colors]
+    return srgb_bytes(small)

@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from markupsafe import Markup
+
 from ..pictures.panels import round_steps
-from .html import Html, breakable, element, joined
+from .results import Tree
+from .templates import breakable, render
 
 _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 40
+_FRAME = {
+    "width": _WIDTH,
+    "height": _HEIGHT,
+    "left": _LEFT,
+    "right": _WIDTH - _RIGHT,
+    "top": _TOP,
+    "base": _HEIGHT - _BOTTOM,
+}
 _DECIMALS = ((1000, 0), (100, 1), (10, 2), (0.1, 3), (0.01, 4))  # below: 5
 COLORS = 8  # classes s0 to s7 of the style sheet
 
@@ -48,7 +59,7 @@ class _Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Html:
+def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup:
     """A figure with its title as caption; each point tells its value when pointed at. Empty where nothing is known.
 
     Lines that lie beyond `y.most` are named in the caption instead.
@@ -57,23 +68,18 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Html:
     series = [line for line in series if line not in beyond]
     known = [(a, b) for line in series for a, b in zip(line.x, line.y, strict=True) if math.isfinite(b)]
     if not known:
-        return Html("")
-    across = _scale([a for a, _ in known], x, _LEFT, _WIDTH - _RIGHT)
-    up = _scale([b for _, b in known], y, _HEIGHT - _BOTTOM, _TOP)
-    drawn = [_grid(across, up, x, y), *(_line(line, across, up) for line in series)]
-    described = "; ".join(f"{line.name}: {_span(line.y)}" for line in [*series, *beyond])
+        return Markup("")
+    across, up = _scales([a for a, _ in known], [b for _, b in known], x, y)
     left_out = "; ".join(f"{line.name}: {_span(line.y)}" for line in beyond)
-    note = element("small", breakable(f"beyond the axis: {left_out}")) if beyond else None
-    svg = element(
-        "svg",
-        element("desc", described),
-        *drawn,
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
-        role="img",
-        aria_label=f"{title}. {described}",
-        xmlns="http://www.w3.org/2000/svg",
+    return render(
+        "chart",
+        title=title,
+        note=breakable(f"beyond the axis: {left_out}") if beyond else "",
+        described="; ".join(f"{line.name}: {_span(line.y)}" for line in [*series, *beyond]),
+        lines=[_line(line, across, up) for line in series],
+        dots="",
+        **_grid(across, up, x, y),
     )
-    return element("figure", element("figcaption", breakable(title), note), svg, class_="chart")
 
 
 def readable_end(series: Sequence[Series]) -> float | None:
@@ -90,30 +96,23 @@ def readable_end(series: Sequence[Series]) -> float | None:
 
 def scatter_chart(
     title: str, x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis, ideal: Series, note: str
-) -> Html:
+) -> Markup:
     """Dots of pixels and the line where they should lie."""
-    across = _scale(x_values, x, _LEFT, _WIDTH - _RIGHT)
-    up = _scale(y_values, y, _HEIGHT - _BOTTOM, _TOP)
-    dots = "".join(f"M{across(a):.1f} {up(b):.1f}h.01" for a, b in zip(x_values, y_values, strict=True))
-    svg = element(
-        "svg",
-        _grid(across, up, x, y),
-        _line(ideal, across, up),
-        element("path", d=dots, class_="dots"),
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
-        role="img",
-        aria_label=f"{title}. {note}",
+    across, up = _scales(x_values, y_values, x, y)
+    return render(
+        "chart",
+        title=title,
+        note=note,
+        described=note,
+        lines=[_line(ideal, across, up)],
+        dots="".join(f"M{across(a):.1f} {up(b):.1f}h.01" for a, b in zip(x_values, y_values, strict=True)),
+        **_grid(across, up, x, y),
     )
-    return element("figure", element("figcaption", breakable(title), element("small", note)), svg, class_="chart")
 
 
-def legend(names: Sequence[tuple[str, str]]) -> Html:
+def legend(names: Sequence[tuple[str, str]]) -> Markup:
     """Names beside their colours: (name, style)."""
-    items = [
-        element("li", element("i", class_=style, aria_hidden="true"), element("span", breakable(name)))
-        for name, style in names
-    ]
-    return element("ul", items, class_="legend")
+    return render("legend", names=names)
 
 
 def number(value: float) -> str:
@@ -127,49 +126,41 @@ def number(value: float) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−") if size >= 1e-4 or not size else f"{value:.1e}".replace("-", "−")
 
 
+def _scales(x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis) -> tuple[_Scale, _Scale]:
+    """From values to places in the chart, across and up."""
+    return _scale(x_values, x, _LEFT, _WIDTH - _RIGHT), _scale(y_values, y, _HEIGHT - _BOTTOM, _TOP)
+
+
 def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> _Scale:
     low = min(values) if axis.least is None else axis.least
     high = max(values) if axis.most is None else axis.most
     if not low < high:
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    room = 0.06 * (high - low)
+    margin = 0.06 * (high - low)
     return _Scale(
-        low if axis.least is not None else low - room, high if axis.most is not None else high + room, start, end
+        low if axis.least is not None else low - margin, high if axis.most is not None else high + margin, start, end
     )
 
 
-def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> Html:
-    made = []
-    for value, text in y.ticks or _round(up):
-        at = f"{up(value):.1f}"
-        made += [
-            element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=at, y2=at, class_="grid"),
-            element("text", text, x=_LEFT - 6, y=f"{up(value) + 3.5:.1f}", text_anchor="end"),
-        ]
-    for value, text in x.ticks or _round(across):
-        made.append(element("text", text, x=f"{across(value):.1f}", y=_HEIGHT - _BOTTOM + 15, text_anchor="middle"))
-    base = _HEIGHT - _BOTTOM
-    made += [
-        element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=base, y2=base, class_="base"),
-        element("text", x.label, x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 6, text_anchor="middle", class_="label"),
-        element(
-            "text",
-            y.label,
-            transform=f"translate(11 {(_TOP + base) / 2:.0f}) rotate(-90)",
-            text_anchor="middle",
-            class_="label",
-        ),
-    ]
-    return joined(made)
+def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> Tree:
+    """What the template needs of the axes."""
+    return {
+        "frame": _FRAME,
+        "x_ticks": [(across(value), text) for value, text in x.ticks or _round(across)],
+        "y_ticks": [(up(value), text) for value, text in y.ticks or _round(up)],
+        "x_label": x.label,
+        "y_label": y.label,
+    }
 
 
 def _round(scale: _Scale) -> list[tuple[float, str]]:
     return [(value, f"{value:g}".replace("-", "−")) for value in round_steps(scale.low, scale.high)]
 
 
-def _line(line: Series, across: _Scale, up: _Scale) -> Html:
+def _line(line: Series, across: _Scale, up: _Scale) -> Tree:
+    """What the template needs of a line: its path with gaps, and its points with their values."""
     path, pen = [], "M"
-    dots = []
+    points = []
     for a, b in zip(line.x, line.y, strict=True):
         if not math.isfinite(b) or b > up.high:
             pen = "M"
@@ -177,16 +168,8 @@ def _line(line: Series, across: _Scale, up: _Scale) -> Html:
         path.append(f"{pen}{across(a):.1f} {up(b):.1f}")
         pen = "L"
         if line.points:
-            dots.append(
-                element(
-                    "circle",
-                    element("title", f"{line.name}: {number(b)}"),
-                    cx=f"{across(a):.1f}",
-                    cy=f"{up(b):.1f}",
-                    r=2.6,
-                )
-            )
-    return element("g", element("path", d="".join(path)), dots, class_=f"line {line.style}")
+            points.append((across(a), up(b), number(b)))
+    return {"name": line.name, "style": line.style, "path": "".join(path), "points": points}
 
 
 def _least(values: Sequence[float]) -> float:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+from markupsafe import Markup
 
-from .charts import COLORS, Axis, Series, joined, legend, line_chart, number, readable_end, scatter_chart
+from .charts import COLORS, Axis, Series, legend, line_chart, number, readable_end, scatter_chart
 from .frames import RecordingFrames, Scatter
-from .html import Html, breakable, element
 from .message import title_of
 from .results import Results, Tree, known
 from .tables import COLUMNS, Column, Line, by_protocol, data_table, definitions
+from .templates import breakable, joined, render
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
 _UNCERTAINTY = (
@@ -30,13 +31,18 @@ def styles(results: Results) -> dict[str, str]:
     return {**colored, **{name: ("plain", "oracle")[i % 2] for i, name in enumerate(results.baselines)}}
 
 
-def model_legend(results: Results, models: Sequence[str]) -> Html:
+def model_legend(results: Results, models: Sequence[str]) -> Markup:
     """Names of the models that a row of charts shows, beside their colours."""
     style = styles(results)
     return legend([(results.label(model), style.get(model, "plain")) for model in models])
 
 
-def over_recordings(results: Results) -> Html:
+def _charts(charts: Sequence[Markup], legend: Markup | str = "", rule: str = "") -> Markup:
+    """A row of charts below a rule of how to read them and a legend."""
+    return render("charts", rule=rule, legend=legend, charts=charts)
+
+
+def over_recordings(results: Results) -> Markup:
     """AbsRel of every frame by its place: a chart for each recording, in metres and after the fit."""
     charts, shown = [], []
     for recording in results.recordings:
@@ -52,9 +58,7 @@ def over_recordings(results: Results) -> Html:
                         Axis("AbsRel", least=0.0, most=readable_end(lines)),
                     )
                 )
-    if not charts:
-        return Html("")
-    return joined(model_legend(results, list(dict.fromkeys(shown))), element("div", charts, class_="charts"))
+    return _charts(charts, model_legend(results, list(dict.fromkeys(shown)))) if charts else Markup("")
 
 
 def _frame_lines(results: Results, recording: str, protocol: str) -> list[Series]:
@@ -73,7 +77,7 @@ def _named(results: Results, lines: Sequence[Series]) -> list[Series]:
     return [Series(results.label(line.name), line.x, line.y, line.style, line.points) for line in lines]
 
 
-def robustness(results: Results) -> Html:
+def robustness(results: Results) -> Markup:
     """A chart per recording and corruption: AbsRel over its strength."""
     made = []
     for recording in results.recordings:
@@ -86,25 +90,17 @@ def robustness(results: Results) -> Html:
             models = list(dict.fromkeys(row["model"] for row in rows))
             frames = max(int(row.get("frames") or 0) for row in rows)
             rule = breakable(f"Mean of {frames} frames; {by_protocol(results, rows)}.")
-            made.append(
-                element(
-                    "div",
-                    element("h3", title_of(recording)),
-                    element("p", rule, class_="rule"),
-                    model_legend(results, models),
-                    element("div", charts, class_="charts"),
-                    class_="recording",
-                )
-            )
-    return joined(made, _defined(results, "robustness")) if made else Html("")
+            body = _charts(charts, model_legend(results, models), rule)
+            made.append(render("recording", title=title_of(recording), body=body))
+    return joined([*made, _defined(results, "robustness")]) if made else Markup("")
 
 
-def _defined(results: Results, part: str) -> Html | None:
+def _defined(results: Results, part: str) -> Markup | None:
     texts = (results.parts.get(part) or {}).get("definitions")
     return definitions(texts, "What the figures mean") if texts else None
 
 
-def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Html:
+def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Markup:
     style = styles(results)
     levels = {int(row["severity"]): _level(row) for row in rows}
     lines = []
@@ -131,8 +127,8 @@ def _level(row: Tree) -> str:
     return "none" if int(row["severity"]) == 0 else words[-1]
 
 
-def uncertainty(results: Results) -> Html:
-    """Calibration, sparsification and anomaly detection of every model that tells its sigma; reasons of the others."""
+def uncertainty(results: Results) -> Markup:
+    """Calibration, sparsification and anomaly detection of models with a sigma; why others have none."""
     made = []
     for recording in results.recordings:
         rows = results.part_rows("uncertainty", recording)
@@ -150,20 +146,12 @@ def uncertainty(results: Results) -> Html:
             f"crop none; averaging mean of the frames' values, of {frames}",
         )
         models = [row["model"] for row in rows if row.get("calibration") or row.get("sparsification")]
-        drawn = (
-            [
-                element("p", _UNCERTAINTY, class_="rule"),
-                model_legend(results, models),
-                element("div", charts, class_="charts"),
-            ]
-            if any(charts)
-            else None
-        )
-        made.append(element("div", element("h3", title_of(recording)), drawn, table, class_="recording"))
-    return joined(made, _defined(results, "uncertainty")) if made else Html("")
+        drawn = _charts(charts, model_legend(results, models), _UNCERTAINTY) if any(charts) else None
+        made.append(render("recording", title=title_of(recording), body=joined([drawn, table])))
+    return joined([*made, _defined(results, "uncertainty")]) if made else Markup("")
 
 
-def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
+def _calibration(results: Results, rows: Sequence[Tree]) -> Markup:
     style = styles(results)
     lines = [Series("ideal", (0.0, 1.0), (0.0, 1.0), "plain", False)]
     for row in rows:
@@ -178,7 +166,7 @@ def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
                 )
             )
     if len(lines) == 1:
-        return Html("")
+        return Markup("")
     return line_chart(
         "Calibration: share of errors inside the interval",
         lines,
@@ -187,10 +175,10 @@ def _calibration(results: Results, rows: Sequence[Tree]) -> Html:
     )
 
 
-def _sparsification(results: Results, row: Tree) -> Html:
+def _sparsification(results: Results, row: Tree) -> Markup:
     curves = row.get("sparsification")
     if not curves:
-        return Html("")
+        return Markup("")
     name = results.label(row["model"])
     style = styles(results).get(row["model"], "s0")
     removed = known(curves["fraction"])
@@ -236,7 +224,7 @@ def _uncertainty_columns(lines: Sequence[Line]) -> Mapping[str, Column]:
     return {key: column for key, column in columns.items() if any(key in line.values for line in lines)}
 
 
-def training(results: Results) -> Html:
+def training(results: Results) -> Markup:
     """Curves of every training log: one chart per metric, with training and validation in it."""
     made = []
     for name, columns in results.logs.items():
@@ -256,10 +244,9 @@ def training(results: Results) -> Html:
             chart = line_chart(
                 label.capitalize() if metric == "loss" else label, lines, Axis(axis or "row"), Axis(label)
             )
-            charts.append(
-                element("div", chart, legend([(line.name, line.style) for line in lines])) if len(keys) > 1 else chart
-            )
-        made.append(element("div", element("h3", name), element("div", charts, class_="charts"), class_="recording"))
+            shown = legend([(line.name, line.style) for line in lines])
+            charts.append(Markup("<div>{}{}</div>").format(chart, shown) if len(keys) > 1 else chart)
+        made.append(render("recording", title=name, body=_charts(charts)))
     return joined(made)
 
 
@@ -271,11 +258,11 @@ def _words(key: str, metric: str) -> str:
     return (key.removesuffix(metric).strip("_") or metric).replace("_", " ")
 
 
-def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Html:
+def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Markup:
     """Why relative models have a negative R2 under `paper`: pixels of one frame, as they are and after the fit."""
     found = [(each.recording, model, scatter) for each in made for model, scatter in each.scatters.items()]
     if not found:
-        return Html("")
+        return Markup("")
     rows = [
         Line(f"{results.names[model]}, {title_of(recording)}", scatter.r2, False, f"{scatter.frames} frames", model)
         for recording, model, scatter in found
@@ -286,18 +273,12 @@ def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Html:
     }
     table = data_table(rows, columns, "The same predictions of the same frames, compared twice", "Model and recording")
     recording, model, scatter = max(found, key=lambda each: each[2].r2.get("affine", -math.inf))
-    return joined(
-        table,
-        element("div", _scatters(results.names[model], scatter), class_="charts"),
-        element(
-            "p",
-            f"Pixels of the first of these frames of {title_of(recording)}; the line is where they should lie.",
-            class_="rule",
-        ),
-    )
+    rule = f"Pixels of the first of these frames of {title_of(recording)}; the line is where they should lie."
+    charts = _charts(_scatters(results.names[model], scatter))
+    return joined([table, charts, Markup('<p class="rule">{}</p>').format(rule)])
 
 
-def _scatters(name: str, scatter: Scatter) -> list[Html]:
+def _scatters(name: str, scatter: Scatter) -> list[Markup]:
     near, far = float(scatter.truth.min()), float(scatter.truth.max())
     return [
         scatter_chart(

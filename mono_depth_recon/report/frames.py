@@ -25,7 +25,7 @@ from .results import Results
 
 MAX_RANGE_M = 10.0  # of the protocols
 _ORDER_BY = (("affine", "abs_rel"), ("nyu", "abs_rel"), ("median", "abs_rel"), ("metric", "abs_rel"), ("paper", "rmse"))
-_LOOKED_AT = 40  # frames for the mean errors
+_AVERAGED = 40  # frames for the mean errors
 _SCATTERED = 500
 
 
@@ -122,7 +122,7 @@ def _evenly(frames: Sequence[str], count: int) -> list[str]:
 
 
 def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFrames:
-    """Reads a recording's frames and predictions again; a recording that cannot be opened is told in `failure`."""
+    """Reads a recording's frames and predictions again; `failure` says why a recording cannot be opened."""
     made = RecordingFrames(recording)
     path = recording_path(results, recording)
     if path is None:
@@ -170,7 +170,7 @@ def _shown(results: Results, recording: str, opened: Recording, choice: Choice) 
 
 
 def _failure(results: Results, recording: str, model: str, frame: str) -> str:
-    """Why the model has no prediction of a frame, as the evaluation told."""
+    """Why the model has no prediction of a frame, as the evaluation recorded it."""
     return next(
         (
             row.reason
@@ -210,7 +210,7 @@ def _average(results: Results, made: RecordingFrames, opened: Recording) -> None
     """Mean |error| of each pixel over evenly spaced frames, and what the paper's scores do to relative models."""
     good = {row.frame for row in results.frames if row.recording == made.recording and not row.reason}
     places = [i for i, stamp in enumerate(opened.stamps) if f"{stamp:.6f}" in good]
-    chosen = [places[round(i)] for i in np.linspace(0, len(places) - 1, min(_LOOKED_AT, len(places)))] if places else []
+    chosen = [places[round(i)] for i in np.linspace(0, len(places) - 1, min(_AVERAGED, len(places)))] if places else []
     sums: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
     for i in chosen:
         try:
@@ -265,6 +265,6 @@ def _add_scatter(made: RecordingFrames, model: str, disparity: Depth, depth: Dep
 
 
 def _r2(values: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """1 - squared errors / squared deviations of the truth (N,) from its mean, as `metrics_image` defines it."""
+    """1 - squared errors / squared deviations of the truth (N,) from its mean, as `metrics.image` defines it."""
     t = truth.astype(np.float64)
     return float(1 - np.mean((values - t) ** 2) / max(float(np.var(t)), 1e-12))

@@ -11,12 +11,12 @@ from .results import Results, ScoreRow
 
 
 def title_of(recording: str) -> str:
-    """A recording's name for people."""
+    """A recording's name without the prefix of the TUM benchmark."""
     return recording.removeprefix("rgbd_dataset_")
 
 
 def attribution_of(recordings: Sequence[str]) -> str:
-    """Whom the images belong to, where the names say it."""
+    """The attribution of the images, where the names of the recordings show that one is due."""
     tum = [name for name in recordings if "freiburg" in name.lower()]
     return "Images and depth: TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0" if tum else ""
 
@@ -73,9 +73,9 @@ def good_rows(results: Results, recording: str, protocol: str, baseline: bool = 
 
 
 def statements(results: Results) -> list[str]:
-    """What else the reader should take along, most important first."""
+    """The other findings, most important first."""
     return [
-        *(said for recording in results.recordings for said in _of_recording(results, recording)),
+        *(text for recording in results.recordings for text in _of_recording(results, recording)),
         *_paper(results),
         *_three_d(results),
         *_robustness(results),
@@ -85,23 +85,23 @@ def statements(results: Results) -> list[str]:
 
 def _of_recording(results: Results, recording: str) -> Iterator[str]:
     """One paragraph: the best in metres, and the best of shape alone."""
-    said = []
+    sentences = []
     metric, affine = good_rows(results, recording, "metric"), good_rows(results, recording, "affine")
     if metric:
         best = min(metric, key=_abs_rel)
-        said.append(
+        sentences.append(
             f"{results.names[best.model]} has AbsRel {number(_abs_rel(best))} in metres and "
             f"{100 * best.figures.get('delta1', math.nan):.0f} % of the pixels within 25 % of the truth"
             f"{_against_baseline(results, recording, 'metric', best)}."
         )
     if affine:
         best = min(affine, key=_abs_rel)
-        said.append(
+        sentences.append(
             f"With scale and shift fitted, {results.names[best.model]} has {number(_abs_rel(best))}"
             f"{_against_baseline(results, recording, 'affine', best)}."
         )
-    if said:
-        yield f"{title_of(recording)}: {' '.join(said)}"
+    if sentences:
+        yield f"{title_of(recording)}: {' '.join(sentences)}"
 
 
 def _abs_rel(row: ScoreRow) -> float:
@@ -128,7 +128,7 @@ def _paper(results: Results) -> Iterator[str]:
 
 
 def _three_d(results: Results) -> Iterator[str]:
-    told = []
+    scores = []
     for recording in results.recordings:
         scored = [
             (row["figures"].get("fscore_5cm"), row["model"])
@@ -138,9 +138,9 @@ def _three_d(results: Results) -> Iterator[str]:
         known = [(float(score), model) for score, model in scored if score is not None]
         if known:
             score, model = max(known)
-            told.append(f"{100 * score:.0f} % by {results.names[model]} on {title_of(recording)}")
-    if told:
-        yield f"In 3D, the best F-score at 5 cm against the true cloud: {', '.join(told)}."
+            scores.append(f"{100 * score:.0f} % by {results.names[model]} on {title_of(recording)}")
+    if scores:
+        yield f"In 3D, the best F-score at 5 cm against the true cloud: {', '.join(scores)}."
 
 
 def _robustness(results: Results) -> Iterator[str]:

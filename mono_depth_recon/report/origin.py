@@ -17,7 +17,7 @@ def write_origin(folder: Path, command: Sequence[str]) -> None:
     """Writes origin.json: the command line (sys.argv), version and commit, CPU, libraries, UTC time. DataError."""
     program = Path(command[0]).name
     words = ["mono-depth-recon" if program == "__main__.py" else program, *command[1:]]
-    told = {
+    origin = {
         "command": shlex.join(words),
         "version": __version__,
         "commit": commit(),
@@ -25,4 +25,4 @@ def write_origin(folder: Path, command: Sequence[str]) -> None:
         "device": device(),
         "libraries": versions(),
     }
-    write_atomically(folder / "origin.json", [json.dumps(told, indent=1, ensure_ascii=False).encode()])
+    write_atomically(folder / "origin.json", [json.dumps(origin, indent=1, ensure_ascii=False).encode()])

@@ -1,31 +1,29 @@
-"""The report of an evaluation: one HTML file that holds its pictures, opens offline and asks nothing of a network."""
+"""The report of an evaluation: one HTML file that holds its pictures, opens offline and makes no request."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
+
+from markupsafe import Markup
 
 from ..atomic import writable_folder, write_atomically
 from .curves import over_recordings, paper_figures, robustness, training, uncertainty
 from .frames import frames_of
 from .gallery import make_gallery
-from .html import Html, element, joined
 from .message import attribution_of
 from .results import Results, read_log, read_results
 from .sections import Section, head, notes, paper, scores, table_3, three_d
-
-_ASSETS = "assets"
+from .templates import asset, joined, render
 
 
 def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
     """Writes report.html and pictures/ of the results in `folder`; the path of the report.
 
     `logs` are training logs (CSV with a column `epoch` or `step`); they are kept in training_logs/ of the results. A
-    recording that is not there any more has no pictures, and the report says so. Raises DataError where `folder` holds
-    no results, a log is none, or nothing can be written.
+    recording that no longer exists has no pictures, and the report says so. Raises DataError where `folder` holds
+    no results, a log cannot be read, or nothing can be written.
     """
     _keep_logs(folder, logs)
     results = read_results(folder)
@@ -48,7 +46,7 @@ def _sections(results: Results) -> list[Section]:
     sections = [
         Section("frames", "Frames", "Frames", "Slide from colour over truth and prediction to error.", gallery.frames),
         scores(results),
-        Section("errors", "Errors", "Where and when it errs", "", joined(gallery.heats, curves)),
+        Section("errors", "Errors", "Where and when it errs", "", joined([gallery.heats, curves])),
         paper(results, paper_figures(results, made)),
         three_d(results, gallery.views),
         Section(
@@ -74,18 +72,12 @@ def _sections(results: Results) -> list[Section]:
 
 def page(results: Results, sections: Sequence[Section]) -> str:
     """The whole page: the template with style, scripts and sections in it."""
-    navigation = [element("a", section.short, href=f"#{section.anchor}") for section in sections]
-    footer = joined("Made by mono_depth_recon", element("span", attribution_of(results.recordings)))
-    return Template(_asset("page.html")).substitute(
-        title=joined(f"Depth evaluation: {results.folder.resolve().name}"),
-        style=_asset("report.css"),
+    return render(
+        "page",
+        title=f"Depth evaluation: {results.folder.resolve().name}",
+        style=Markup(asset("report.css")),
         header=head(results),
-        navigation=joined(navigation),
-        main=joined(section.html() for section in sections),
-        footer=footer,
-        script=Html(_asset("report.js") + _asset("viewer.js")),
+        sections=sections,
+        attribution=attribution_of(results.recordings),
+        script=Markup(asset("report.js") + asset("viewer.js")),
     )
-
-
-def _asset(name: str) -> str:
-    return (files(__package__) / _ASSETS / name).read_text(encoding="utf-8")

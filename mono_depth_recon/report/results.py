@@ -1,4 +1,4 @@
-"""A folder of results as the report reads it: what is missing is None, what is damaged is named."""
+"""A folder of results as the report reads it: missing parts are None, damaged files are named in errors."""
 
 from __future__ import annotations
 
@@ -110,16 +110,16 @@ def read_results(folder: Path) -> Results:
 
     if not (folder / "summary.json").is_file():
         raise DataError(f"{folder} holds no results: expected summary.json, as `mono-depth-recon evaluate` writes it")
-    told = _json(folder / "summary.json")
+    summary = _json(folder / "summary.json")
     try:
-        rows = [_score_row(row) for row in told["results"]]
+        rows = [_score_row(row) for row in summary["results"]]
         config = folder / "config.yaml"
         settings = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
         return Results(
             folder,
             rows,
-            dict(told.get("protocols", {})),
-            list(told.get("notes", [])),
+            dict(summary.get("protocols", {})),
+            list(summary.get("notes", [])),
             settings,
             _per_frame(folder / "per_frame.csv"),
             {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},

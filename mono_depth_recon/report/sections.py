@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from markupsafe import Markup
+
 from .charts import number
-from .html import Html, breakable, element, joined
 from .message import attribution_of, good_rows, headline, lost_models, statements, title_of
 from .results import Results, ScoreRow, Tree, needs_metres
 from .tables import characteristics, definitions, paper_table, score_table, table_3d
+from .templates import joined, render
 
-# What a part needs to be in the report, by the flag that makes it.
+# Optional parts of the report, and the command that makes each.
 FLAGS = {
     "scores_3d": ("3D figures", "evaluate --with 3d"),
     "robustness": ("Robustness curves", "evaluate --with robustness"),
@@ -37,44 +39,28 @@ class Section:
     short: str
     heading: str
     lead: str
-    body: Html
-
-    def html(self) -> Html:
-        """The section with its heading."""
-        return element(
-            "section",
-            element("h2", self.heading, id=f"{self.anchor}-heading"),
-            element("p", self.lead, class_="lead") if self.lead else None,
-            self.body,
-            id=self.anchor,
-            aria_labelledby=f"{self.anchor}-heading",
-        )
+    body: Markup
 
 
-def head(results: Results) -> Html:
+def head(results: Results) -> Markup:
     """Title, the main message, what was evaluated, and the errors at a glance."""
-    told = results.parts.get("origin") or {}
+    origin = results.parts.get("origin") or {}
     meta = [
-        told.get("date", "")[:10],
-        told.get("commit") or told.get("version"),
-        told.get("device"),
+        origin.get("date", "")[:10],
+        origin.get("commit") or origin.get("version"),
+        origin.get("device"),
         attribution_of(results.recordings),
     ]
-    said = [element("li", breakable(_kept_together(text))) for text in statements(results)]
-    words = element(
-        "div",
-        element("p", f"Depth evaluation: {results.folder.resolve().name}", class_="kicker"),
-        element("h1", breakable(_kept_together(headline(results)))),
-        element("p", " · ".join(str(part) for part in meta if part), class_="meta"),
-        _cards(results),
-        element("ul", said, class_="message"),
-        _facts(results),
-    )
-    return element(
-        "header",
-        words,
-        element("div", [_glance(results, name) for name in results.recordings], class_="glance"),
-        class_="wide" if len(results.recordings) > 2 else None,
+    return render(
+        "head",
+        name=results.folder.resolve().name,
+        headline=_kept_together(headline(results)),
+        meta=" · ".join(str(part) for part in meta if part),
+        cards=_cards(results),
+        statements=[_kept_together(text) for text in statements(results)],
+        facts=_facts(results),
+        command=origin.get("command"),
+        glances=[_glance(results, name) for name in results.recordings],
     )
 
 
@@ -82,81 +68,57 @@ def _kept_together(text: str) -> str:
     return text.replace(" %", "\u00a0%")
 
 
-def _cards(results: Results) -> Html:
+def _cards(results: Results) -> list[Tree]:
     counts = [
         (len(results.models), "models"),
         (len(results.recordings), "recordings"),
         (sum(_frames(results, recording) for recording in results.recordings), "frames"),
     ]
-    cards = [
-        element("div", element("b", value), element("span", text if value != 1 else text.removesuffix("s")))
-        for value, text in counts
+    cards: list[Tree] = [
+        {"value": value, "text": text if value != 1 else text.removesuffix("s"), "bad": False} for value, text in counts
     ]
     lost = len(lost_models(results))
-    if lost:
-        cards.append(element("div", element("b", lost), element("span", "without figures"), class_="bad"))
-    return element("div", cards, class_="cards")
+    return [*cards, {"value": lost, "text": "without figures", "bad": True}] if lost else cards
 
 
 def _frames(results: Results, recording: str) -> int:
     return max(row.frames + row.failed for row in results.rows if row.recording == recording)
 
 
-def _glance(results: Results, recording: str) -> Html:
+def _glance(results: Results, recording: str) -> Tree:
     """AbsRel of models and baselines as bars, in metres and after the fit."""
-    parts = []
+    groups = []
     for protocol, words in (("metric", "in metres"), ("affine", "scale and shift fitted")):
         rows = [*good_rows(results, recording, protocol), *good_rows(results, recording, protocol, baseline=True)]
         rows.sort(key=lambda row: row.figures["abs_rel"])
         if rows:
             end = max(value for row in rows if (value := row.figures["abs_rel"]) <= 4 * rows[0].figures["abs_rel"])
-            parts += [element("h3", f"AbsRel, {words}"), element("ol", [_bar(results, row, end) for row in rows])]
-    if not parts:
-        return Html("")
-    return element(
-        "div",
-        element("h2", title_of(recording)),
-        element("p", f"{_frames(results, recording)} frames"),
-        parts,
-        class_="glance-card",
-    )
+            groups.append((words, [_bar(results, row, end) for row in rows]))
+    return {"title": title_of(recording), "frames": _frames(results, recording), "groups": groups}
 
 
-def _bar(results: Results, row: ScoreRow, end: float) -> Html:
+def _bar(results: Results, row: ScoreRow, end: float) -> Tree:
     value = row.figures["abs_rel"]
-    share = min(100 * value / end, 100) if end else 0
-    style = "beyond" if value > end else "base" if row.baseline else None
-    return element(
-        "li",
-        element("span", results.names[row.model], title=row.model),
-        element("i", element("u", style=f"width:{share:.1f}%", class_=style), aria_hidden="true"),
-        element("b", number(value)),
-        class_="baseline" if row.baseline else None,
-    )
+    return {
+        "model": row.model,
+        "name": results.names[row.model],
+        "percent": f"{min(100 * value / end, 100) if end else 0:.1f}",
+        "style": "beyond" if value > end else "base" if row.baseline else "",
+        "value": number(value),
+        "baseline": row.baseline,
+    }
 
 
 def scores(results: Results) -> Section:
     """Tables: a group per recording, the protocols as tabs (all of them below each other on paper)."""
-    groups = []
-    for number_of, recording in enumerate(results.recordings):
+    recordings = []
+    for recording in results.recordings:
         protocols = [name for name in results.protocols if results.of(recording, name)]
         panels = [
-            element(
-                "div",
-                element("h4", name),
-                score_table(results, recording, name),
-                class_="panel",
-                id=f"scores-{number_of}-{name}",
-                data_tab=name,
-                data_hint=_HEADS.get(name),
-            )
+            {"name": name, "hint": _HEADS.get(name), "table": score_table(results, recording, name)}
             for name in _ordered(protocols)
         ]
-        groups.append(
-            element(
-                "div", element("h3", title_of(recording)), element("div", panels, data_tabs=True), class_="recording"
-            )
-        )
+        recordings.append({"title": title_of(recording), "panels": panels})
     return Section(
         "scores",
         "Scores",
@@ -164,7 +126,7 @@ def scores(results: Results) -> Section:
         "Figures of different protocols do not compare: each table says its "
         "alignment, space, crop, range and averaging. Click a heading to sort; the best model of a column "
         "is marked.",
-        joined(groups),
+        render("scores", recordings=recordings),
     )
 
 
@@ -174,10 +136,10 @@ def _ordered(protocols: Sequence[str]) -> list[str]:
     return [*first, *(name for name in protocols if name not in first)]
 
 
-def paper(results: Results, figures: Html) -> Section | None:
+def paper(results: Results, figures: Markup) -> Section | None:
     """The paper's tables beside ours, and what its figures mean."""
     tables = [
-        joined(element("h3", title_of(recording)), paper_table(results, recording))
+        Markup("<h3>{}</h3>{}").format(title_of(recording), paper_table(results, recording))
         for recording in results.recordings
         if results.of(recording, "paper")
     ]
@@ -190,21 +152,21 @@ def paper(results: Results, figures: Html) -> Section | None:
         "−2.0 come from. After scale and shift are fitted in disparity (affine), the same predictions show what "
         "they know."
     )
-    return Section("paper", "Paper", "The paper’s numbers", text, joined(tables, figures))
+    return Section("paper", "Paper", "The paper’s numbers", text, joined([*tables, figures]))
 
 
-def three_d(results: Results, views: Mapping[str, Html]) -> Section | None:
+def three_d(results: Results, views: Mapping[str, Markup]) -> Section | None:
     """Figures and views of clouds and meshes, by recording."""
     groups = []
     for recording in results.recordings:
-        made = [views.get(recording), *table_3d(results, recording)]
-        if any(made):
-            groups.append(element("div", element("h3", title_of(recording)), made, class_="recording"))
+        made = joined([views.get(recording), *table_3d(results, recording)])
+        if made:
+            groups.append(render("recording", title=title_of(recording), body=made))
     if not groups:
         return None
     texts = (results.parts.get("scores_3d") or {}).get("definitions")
     defined = definitions(texts, "What the figures mean") if texts else None
-    return Section("three-d", "3D", "In three dimensions", "", joined(groups, defined))
+    return Section("three-d", "3D", "In three dimensions", "", joined([*groups, defined]))
 
 
 def table_3(results: Results) -> Section | None:
@@ -222,14 +184,14 @@ def table_3(results: Results) -> Section | None:
 
 
 def notes(results: Results) -> Section | None:
-    """Failures, remarks of the recordings, and what is missing with the flag that makes it."""
-    body = joined(_failures(results), _notes(results), _missing(results))
+    """Failures, notes of the recordings, and missing parts with the flag that makes each."""
+    body = render("notes", failures=_failures(results), notes=results.notes, missing=_missing(results))
     return Section("notes", "Notes", "Notes", "", body) if body else None
 
 
-def _facts(results: Results) -> Html:
-    """What was evaluated, by what, and the command, folded away."""
-    told = results.parts.get("origin") or {}
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """What was evaluated, and by what."""
+    origin = results.parts.get("origin") or {}
     data = ", ".join(f"{title_of(name)} ({_frames(results, name)} frames)" for name in results.recordings)
     facts = [
         ("Data", data),
@@ -237,25 +199,16 @@ def _facts(results: Results) -> Html:
         ("Models", ", ".join(_model_fact(results, name) for name in results.models)),
         ("Baselines", ", ".join(results.baselines)),
         ("Protocols", ", ".join(results.protocols)),
-        ("Version", _version(told)),
-        ("Device", told.get("device")),
-        ("Libraries", told.get("libraries")),
-        ("Date", told.get("date")),
+        ("Version", _version(origin)),
+        ("Device", origin.get("device")),
+        ("Libraries", origin.get("libraries")),
+        ("Date", origin.get("date")),
     ]
-    rows = [joined(element("dt", name), element("dd", breakable(value))) for name, value in facts if value]
-    command = told.get("command")
-    shown = element("pre", element("code", command)) if command else None
-    return element(
-        "details",
-        element("summary", "What was evaluated, by which command"),
-        element("dl", rows, class_="facts"),
-        shown,
-        class_="about",
-    )
+    return [(name, value) for name, value in facts if value]
 
 
-def _version(told: dict[str, str]) -> str:
-    return ", ".join(part for part in (told.get("version"), told.get("commit")) if part)
+def _version(origin: Tree) -> str:
+    return ", ".join(part for part in (origin.get("version"), origin.get("commit")) if part)
 
 
 def _range(settings: Tree, recordings: Sequence[str]) -> str:
@@ -263,9 +216,9 @@ def _range(settings: Tree, recordings: Sequence[str]) -> str:
         return ""
     ends = {name: (settings.get("first", 0), settings.get("last", -1)) for name in recordings}
     ends |= {name: tuple(chosen) for name, chosen in settings.get("ranges", {}).items() if name in ends}
-    told = [f"{title_of(name)} {first} to {'the end' if last == -1 else last}" for name, (first, last) in ends.items()]
+    parts = [f"{title_of(name)} {first} to {'the end' if last == -1 else last}" for name, (first, last) in ends.items()]
     stride = settings.get("stride", 1)
-    return f"by position: {', '.join(told)}" + (f"; one of every {stride}" if stride != 1 else "")
+    return f"by position: {', '.join(parts)}" + (f"; one of every {stride}" if stride != 1 else "")
 
 
 def _model_fact(results: Results, model: str) -> str:
@@ -277,48 +230,25 @@ def _model_fact(results: Results, model: str) -> str:
     return f"{model} ({known})" if known else model
 
 
-def _failures(results: Results) -> Html | None:
+def _failures(results: Results) -> list[Tree]:
     """Every failure once: what failed, where, how often, why. That relative models have no metres is none."""
     groups: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
     for row in results.rows:
         if row.failed and not needs_metres(row):
             groups.setdefault((row.model, row.reason), {})[row.recording] = (row.failed, row.failed + row.frames)
-    if not groups:
-        return None
-    rows = [
-        element(
-            "li",
-            element("b", breakable(results.names[model])),
-            element(
-                "span",
-                "; ".join(
-                    f"{failed} of {every} frames of {title_of(recording)}"
-                    for recording, (failed, every) in where.items()
-                ),
+    return [
+        {
+            "name": results.names[model],
+            "where": "; ".join(
+                f"{failed} of {every} frames of {title_of(recording)}" for recording, (failed, every) in where.items()
             ),
-            element("p", reason),
-        )
+            "reason": reason,
+        }
         for (model, reason), where in groups.items()
     ]
-    return joined(element("h3", "Without figures"), element("ul", rows, class_="failures"))
 
 
-def _notes(results: Results) -> Html | None:
-    if not results.notes:
-        return None
-    return joined(
-        element("h3", "Notes of the recordings"), element("ul", [element("li", note) for note in results.notes])
-    )
-
-
-def _missing(results: Results) -> Html | None:
+def _missing(results: Results) -> list[tuple[str, str]]:
+    """What the report lacks, and the command that makes it."""
     parts = {**results.parts, "logs": results.logs or None}
-    lacking = [(text, flag) for part, (text, flag) in FLAGS.items() if not parts.get(part)]
-    if not lacking:
-        return None
-    return joined(
-        element("h3", "Not in this report"),
-        element(
-            "ul", [element("li", f"{text}: ", element("code", f"mono-depth-recon {flag}")) for text, flag in lacking]
-        ),
-    )
+    return [words for part, words in FLAGS.items() if not parts.get(part)]

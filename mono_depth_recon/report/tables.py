@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from ..metrics.protocols import PROTOCOLS
 from .charts import number
-from .html import Html, breakable, element, joined
 from .results import Results, ScoreRow, Tree, known_figures
+from .templates import joined, render
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure: its name for people, what it means, which end is better ('low', 'high', '' for neither)."""
+    """A column of figures: its label, what it means, which end is better ('low', 'high', '' for neither)."""
 
     label: str
     help: str
     better: str = ""
     percent: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """The direction that is better, as a sign."""
+        return {"low": "↓", "high": "↑"}.get(self.better, "")
+
+    @property
+    def title(self) -> str:
+        """What the column means, and the direction that is better in words."""
+        return self.help + {"low": " (lower is better)", "high": " (higher is better)"}.get(self.better, "")
 
 
 COLUMNS = {
@@ -82,7 +94,7 @@ class Line:
     failed: bool = False
 
 
-def score_table(results: Results, recording: str, protocol: str) -> Html:
+def score_table(results: Results, recording: str, protocol: str) -> Markup:
     """The table of one recording under one protocol, headed by alignment, space, crop, range and averaging."""
     rows = results.of(recording, protocol)
     lines = [
@@ -113,46 +125,14 @@ def _failure(row: ScoreRow) -> str:
 
 def data_table(
     lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model", apart: str = "Baselines"
-) -> Html:
+) -> Markup:
     """A sortable table: models first, baselines apart, the best of the models marked where there is a choice."""
     models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
-    header = element(
-        "tr",
-        element("th", _sort_button(head), scope="col", aria_sort="none"),
-        [
-            element("th", _sort_button(column.label, column), scope="col", aria_sort="none")
-            for column in columns.values()
-        ],
-    )
-    bodies = [element("tbody", [_row(line, columns, best) for line in models])]
+    bodies = [{"title": "", "rows": [_row(line, columns, best) for line in models]}]
     if baselines:
-        title = element("tr", element("th", apart, colspan=len(columns) + 1, scope="rowgroup"), class_="group")
-        bodies.append(element("tbody", title, [_row(line, columns, {}) for line in baselines], class_="baselines"))
-    made = element("table", captioned(caption), element("thead", header), bodies, class_="sortable")
-    return scrolling(made, caption)
-
-
-def captioned(text: str) -> Html:
-    """A caption that stays in sight and wraps where its box ends, however wide the table is."""
-    return element("caption", element("span", text))
-
-
-def scrolling(table: Html, name: str) -> Html:
-    """A table in a box that scrolls by itself, by keyboard too."""
-    return element("div", table, class_="scroll", tabindex=0, role="region", aria_label=name)
-
-
-def _sort_button(label: str, column: Column | None = None) -> Html:
-    arrow = {"low": "↓", "high": "↑"}.get(column.better if column else "", "")
-    meaning = {"low": " (lower is better)", "high": " (higher is better)"}.get(column.better if column else "", "")
-    return element(
-        "button",
-        label,
-        element("span", arrow, class_="better", aria_hidden="true") if arrow else None,
-        type="button",
-        title=f"{column.help}{meaning}" if column else None,
-    )
+        bodies.append({"title": apart, "rows": [_row(line, columns, {}) for line in baselines]})
+    return render("data_table", caption=caption, head=head, columns=list(columns.values()), bodies=bodies)
 
 
 def _best(lines: Sequence[Line], name: str, column: Column) -> float:
@@ -162,70 +142,58 @@ def _best(lines: Sequence[Line], name: str, column: Column) -> float:
     return min(values) if column.better == "low" else max(values)
 
 
-def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -> Html:
-    title = line.full_name if line.full_name != line.name else None
-    name = breakable(line.name)
-    head = element("th", name, scope="row", title=title or None)
-    if not any(math.isfinite(value) for value in line.values.values()):
-        reason = line.note or "no figures"
-        kind = "reason bad" if line.failed else "reason"
-        return element("tr", head, element("td", element("span", reason), colspan=len(columns), class_=kind))
+def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -> Tree:
+    """What the template needs of a line; no cells where no figure is known."""
+    known = any(math.isfinite(value) for value in line.values.values())
     cells = [
         _cell(line.values.get(name, math.nan), column, best.get(name, math.nan)) for name, column in columns.items()
     ]
-    if line.note:
-        head = element("th", name, element("small", line.note), scope="row", title=title or None)
-    return element("tr", head, cells)
+    return {
+        "name": line.name,
+        "title": line.full_name if line.full_name != line.name else "",
+        "note": line.note,
+        "failed": line.failed,
+        "cells": cells if known else [],
+    }
 
 
-def _cell(value: float, column: Column, best: float) -> Html:
-    text = f"{100 * value:.1f} %" if column.percent and math.isfinite(value) else number(value)
-    chosen = value == best
-    return element(
-        "td",
-        element("strong", text, element("span", " best", class_="unseen")) if chosen else text,
-        class_="best" if chosen else None,
-        data_value=repr(value) if math.isfinite(value) else None,
-    )
+def _cell(value: float, column: Column, best: float) -> Tree:
+    known = math.isfinite(value)
+    return {
+        "text": f"{100 * value:.1f} %" if column.percent and known else number(value),
+        "best": value == best,
+        "value": repr(value) if known else None,
+    }
 
 
-def paper_table(results: Results, recording: str) -> Html:
+def paper_table(results: Results, recording: str) -> Markup:
     """The paper's figures beside ours of the same families, all under `paper`."""
     ours = {row.model: row for row in results.of(recording, "paper") if not row.baseline}
-    head = element(
-        "tr",
-        element("th", "Family", scope="col"),
-        element("th", "Source", scope="col"),
-        [element("th", COLUMNS[name].label, scope="col") for name in _PAPER_FIGURES],
-    )
-    bodies = []
+    families = []
     for family, stems, values in PAPER:
         found = [row for model, row in ours.items() if any(stem in results.names[model] for stem in stems)]
-        lines = [
-            element(
-                "tr",
-                element("th", family, scope="rowgroup", rowspan=1 + len(found)),
-                element("td", "the paper, one TUM image"),
-                [element("td", f"{value:.4f}".replace("-", "−")) for value in values],
-                class_="theirs",
+        rows = [
+            (
+                f"{results.names[row.model]}, {row.frames} frames",
+                _decimals(row.figures.get(n, math.nan) for n in _PAPER_FIGURES),
             )
+            for row in found
         ]
-        for row in found:
-            figures = [row.figures.get(name, math.nan) for name in _PAPER_FIGURES]
-            text = f"{results.names[row.model]}, {row.frames} frames"
-            cells = [
-                element("td", f"{value:.4f}".replace("-", "−") if math.isfinite(value) else "–") for value in figures
-            ]
-            lines.append(element("tr", element("td", text), cells))
-        bodies.append(element("tbody", lines))
+        families.append({"name": family, "figures": _decimals(values), "ours": rows})
     caption = (
         "The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
         f"{results.protocols.get('paper', '')}"
     )
-    return scrolling(element("table", captioned(caption), element("thead", head), bodies, class_="paper"), caption)
+    labels = [COLUMNS[name].label for name in _PAPER_FIGURES]
+    return render("paper_table", caption=caption, labels=labels, families=families)
 
 
-def table_3d(results: Results, recording: str) -> list[Html]:
+def _decimals(values: Iterable[float]) -> list[str]:
+    """Four decimals, as the paper prints them."""
+    return [f"{value:.4f}".replace("-", "−") if math.isfinite(value) else "–" for value in values]
+
+
+def table_3d(results: Results, recording: str) -> list[Markup]:
     """3D figures before and after clean-up, a table each."""
     rows = results.part_rows("scores_3d", recording)
     made = []
@@ -243,18 +211,14 @@ def table_3d(results: Results, recording: str) -> list[Html]:
 def _compared(results: Results, rows: Sequence[Tree]) -> str:
     """Protocol, crop, range and averaging of 3D figures, in words."""
     frames = max((int(row.get("frames") or 0) for row in rows), default=0)
-    told = PROTOCOLS["metric"]
-    return "; ".join(
-        filter(
-            None,
-            (
-                by_protocol(results, rows),
-                f"crop {told.crop}",
-                f"truth {told.min_range:g} to {told.max_range:g} m",
-                f"averaging {told.averaging}, of {frames}",
-            ),
-        )
+    protocol = PROTOCOLS["metric"]
+    parts = (
+        by_protocol(results, rows),
+        f"crop {protocol.crop}",
+        f"truth {protocol.min_range:g} to {protocol.max_range:g} m",
+        f"averaging {protocol.averaging}, of {frames}",
     )
+    return "; ".join(filter(None, parts))
 
 
 def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
@@ -280,26 +244,17 @@ def _line_3d(results: Results, row: Tree) -> Line:
     )
 
 
-def characteristics(results: Results, tree: Tree) -> Html:
+def characteristics(results: Results, tree: Tree) -> Markup:
     """Table 3: a row for each characteristic, a column for each model."""
     columns: Mapping[str, str] = tree.get("columns", {})
-    rows: Sequence[Tree] = tree.get("rows", [])
-    head = element(
-        "tr",
-        element("th", "Characteristic", scope="col"),
-        [element("th", breakable(results.label(row["model"])), scope="col", title=row["model"]) for row in rows],
-    )
-    body = [
-        element(
-            "tr",
-            element("th", _title(key), scope="row", title=text),
-            [element("td", _characteristic(row.get(key))) for row in rows],
-        )
+    of_models: Sequence[Tree] = tree.get("rows", [])
+    models = [{"name": results.label(each["model"]), "full_name": each["model"]} for each in of_models]
+    rows = [
+        {"title": _title(key), "help": text, "cells": [_characteristic(each.get(key)) for each in of_models]}
         for key, text in columns.items()
     ]
-    caption = "The paper's Table 3, by measurement"
-    table = element("table", captioned(caption), element("thead", head), element("tbody", body), class_="words")
-    return joined(scrolling(table, caption), definitions(columns, "How each was measured"))
+    table = render("characteristics", models=models, rows=rows)
+    return joined([table, definitions(columns, "How each was measured")])
 
 
 def _title(key: str) -> str:
@@ -307,22 +262,19 @@ def _title(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def definitions(texts: Mapping[str, str], summary: str) -> Html:
+def definitions(texts: Mapping[str, str], summary: str) -> Markup:
     """What names mean, folded away."""
-    terms = [joined(element("dt", name.replace("_", " ")), element("dd", text)) for name, text in texts.items()]
-    return element("details", element("summary", summary), element("dl", terms), class_="defined")
+    return render("definitions", texts=texts, summary=summary)
 
 
 def _counted(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else number(value)
 
 
-def _characteristic(cell: Tree | str | None) -> Html:
-    if cell is None:
-        return Html("–")
+def _characteristic(cell: Tree | str | None) -> tuple[str, str]:
+    """A figure with its unit, and words."""
     if not isinstance(cell, dict):
-        return joined(str(cell))
+        return "", str(cell or "")
     value, unit, text = cell.get("value"), (cell.get("unit") or "").removeprefix("1"), cell.get("text") or ""
     figure = "" if value is None else _counted(value) if isinstance(value, int | float) else str(value)
-    shown = element("strong", f"{figure} {unit}".strip()) if figure else None
-    return joined(shown, element("small", text) if text and shown else text) if shown or text else Html("–")
+    return f"{figure} {unit}".strip() if figure else "", text

@@ -12,9 +12,10 @@ import numpy as np
 from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..cloud.back_projection import back_project
+from ..cloud.cloud import cloud_from_organised
 from ..errors import DataError
 from ..filters import drop, flying_pixels
-from ..mesh.surface import cloud_from_organised, mesh_grid
+from ..mesh.grid import mesh_grid
 from ..pictures.views import VIEWS, view_cloud, view_mesh
 from .frames import MAX_RANGE_M, ShownFrame
 

@@ -21,7 +21,7 @@ from visualization_msgs.msg import Marker
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..errors import DataError
-from ..mesh.surface import Mesh
+from ..mesh.mesh import Mesh
 from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Matrix, Rgb
 from ..atomic import unused_path
 from ..camera import PinholeCamera
+from ..cloud.cloud import Cloud
 from ..cloud.voxel_grid import voxel_grid
 from ..config import FusionConfig, MeshConfig
 from ..fusion.fusion import Fusion, FusionFrame
 from ..fusion.odometry import Odometry
+from ..mesh.components import drop_specks
 from ..mesh.files import write_cloud, write_mesh
 from ..mesh.finish import finish_mesh
+from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
-from ..mesh.surface import Cloud, Mesh, drop_specks
 from .process import JobWorker
 from .snapshot import SnapshotResult
 

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from ..arrays import Points
 from ..atomic import unused_path, writable_folder
+from ..cloud.clean_up import clean_cloud
+from ..cloud.cloud import cloud_from_organised
 from ..config import MeshConfig
 from ..mesh.files import write_cloud, write_mesh
-from ..mesh.finish import finish_mesh
+from ..mesh.finish import decimate, finish_mesh
+from ..mesh.grid import mesh_grid
+from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
-from ..mesh.surface import Mesh, clean_cloud, cloud_from_organised, decimate, make_mesh, mesh_grid
+from ..mesh.surface import make_mesh
 from ..mesh.texture import texture_of
 from .process import Job, JobWorker
 

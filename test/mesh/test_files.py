@@ -1,4 +1,4 @@
-"""Mesh and cloud files read back by Open3D and by parsers written here; nothing partial on failure."""
+"""Mesh and cloud files read back by trimesh, Open3D and parsers written here; nothing partial on failure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from mono_depth_recon.atomic import remove_partial_files, unused_path, writable_folder, write_atomically
+from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh.files import MESH_WRITERS, write_cloud, write_mesh
-from mono_depth_recon.mesh.surface import Cloud, Mesh
+from mono_depth_recon.mesh.files import MESH_WRITERS, TEXTURED, write_cloud, write_mesh
+from mono_depth_recon.mesh.mesh import Mesh
+from mono_depth_recon.mesh.texture import Texture
+from mono_depth_recon.srgb import linear_light
 
 
 @pytest.fixture
@@ -48,6 +51,52 @@ def test_open3d_reads_back_the_same_cloud(mesh: Mesh, tmp_path: Path) -> None:
     back = o3d.io.read_point_cloud(str(tmp_path / "c.ply"))
     np.testing.assert_array_equal(np.asarray(back.points), mesh.vertices)
     np.testing.assert_array_equal(np.rint(np.asarray(back.colors) * 255), mesh.colors)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_trimesh_reads_back_the_same_mesh(suffix: str, mesh: Mesh, tmp_path: Path) -> None:
+    """GLB upright by its node; its colours are in linear light."""
+    import trimesh
+
+    write_mesh(mesh, tmp_path / f"m{suffix}")
+    back = trimesh.load_mesh(tmp_path / f"m{suffix}", process=False)
+    turned = [1, -1, -1] if suffix == ".glb" else [1, 1, 1]
+    np.testing.assert_allclose(back.vertices, mesh.vertices * turned, atol=1e-5)
+    np.testing.assert_array_equal(back.faces, mesh.triangles)
+    if suffix == ".glb":
+        (shape,) = trimesh.load_scene(tmp_path / "m.glb", process=False).geometry.values()
+        linear = shape.visual.vertex_attributes["color"][:, :3] / 65535
+        np.testing.assert_allclose(linear, linear_light(mesh.colors), atol=1e-5)
+    else:
+        np.testing.assert_array_equal(back.visual.vertex_colors[:, :3], mesh.colors)
+
+
+def test_trimesh_reads_the_corners_of_an_stl(mesh: Mesh, tmp_path: Path) -> None:
+    import trimesh
+
+    write_mesh(mesh, tmp_path / "m.stl")
+    back = trimesh.load_mesh(tmp_path / "m.stl", process=False)
+    np.testing.assert_array_equal(back.triangles, mesh.vertices[mesh.triangles])
+    normals = np.cross(back.triangles[:, 1] - back.triangles[:, 0], back.triangles[:, 2] - back.triangles[:, 0])
+    assert (np.einsum("ij,ij->i", back.face_normals, normals) > 0).all(), "the same side is the front"
+
+
+@pytest.mark.parametrize("suffix", TEXTURED)
+def test_trimesh_reads_texture_and_coordinates(suffix: str, mesh: Mesh, tmp_path: Path) -> None:
+    import trimesh
+
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:16], image[16:] = (250, 10, 10), (10, 10, 250)  # red above blue
+    uv = np.array([[0, 0], [1, 0], [0, 1], [0.25, 0.75]], np.float32)
+    write_mesh(mesh, tmp_path / f"m{suffix}", Texture(image, uv))
+    back = trimesh.load_mesh(tmp_path / f"m{suffix}", process=False)
+    material = back.visual.material
+    picture = material.image if suffix == ".obj" else material.baseColorTexture
+    far = np.r_[:14, 18:32]  # JPEG blurs colours across the border
+    np.testing.assert_allclose(np.asarray(picture)[far], image[far], atol=12)
+    turned = [1, -1, -1] if suffix == ".glb" else [1, 1, 1]
+    np.testing.assert_allclose(back.triangles, (mesh.vertices * turned)[mesh.triangles], atol=1e-5)
+    np.testing.assert_allclose(back.visual.uv[back.faces], (uv * [1, -1] + [0, 1])[mesh.triangles], atol=1e-5)
 
 
 def test_stl_holds_the_corners_unit_normals_and_colours(mesh: Mesh, tmp_path: Path) -> None:
@@ -121,7 +170,7 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
     """The limit on the size of files (EFBIG) stands for the full disk: it needs no root and no mount."""
     code = """if True:
         import sys; from pathlib import Path; import numpy as np
-        from mono_depth_recon.errors import DataError; from mono_depth_recon.mesh.surface import Cloud
+        from mono_depth_recon.cloud.cloud import Cloud; from mono_depth_recon.errors import DataError
         from mono_depth_recon.mesh.files import write_cloud
         cloud = Cloud(np.zeros((100000, 3), np.float32), np.zeros((100000, 3), np.uint8))
         try: write_cloud(cloud, Path(sys.argv[1]) / 'c.ply')

@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.clean_up import clean_cloud
+from mono_depth_recon.cloud.cloud import Cloud, cloud_from_organised
 from mono_depth_recon.cloud.voxel_grid import voxel_grid
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import DataError
+from mono_depth_recon.mesh.components import components, drop_specks
 from mono_depth_recon.mesh.files import write_mesh
 from mono_depth_recon.mesh.finish import fill_holes, finish_mesh, smooth
+from mono_depth_recon.mesh.grid import mesh_grid
+from mono_depth_recon.mesh.mesh import Mesh
+from mono_depth_recon.mesh.poisson import mesh_poisson
 from mono_depth_recon.mesh.quality import mesh_quality
-from mono_depth_recon.mesh.surface import (
-    Cloud,
-    Mesh,
-    clean_cloud,
-    cloud_from_organised,
-    drop_specks,
-    mesh_grid,
-    mesh_poisson,
-)
 from mono_depth_recon.mesh.texture import texture_of
 
 CAMERA = PinholeCamera.from_hfov(80, 60, 60.0)
@@ -104,6 +101,16 @@ def test_finishing_does_what_the_parameters_say() -> None:
     assert finish_mesh(cut, MeshConfig()) is cut
     finished = finish_mesh(cut, replace(MeshConfig(), hole_size=1.0, smoothing=2, triangles=600))
     assert mesh_quality(finished).boundary < 0.01 and len(finished.triangles) <= 600
+
+
+def test_parts_share_a_vertex_and_quality_counts_by_edges() -> None:
+    """Two triangles that touch in a corner are one part of a mesh, and two components of a surface."""
+    triangles = np.array([[0, 1, 2], [2, 3, 4], [5, 6, 7]], np.int32)
+    mesh = Mesh(np.random.default_rng(0).random((9, 3), np.float32), triangles, np.zeros((9, 3), np.uint8))
+    assert components(9, triangles[:, :2].ravel(), triangles[:, 1:].ravel()).tolist() == [0] * 5 + [1] * 3 + [2]
+    np.testing.assert_array_equal(drop_specks(mesh, 2).triangles, [[0, 1, 2], [2, 3, 4]])
+    np.testing.assert_array_equal(drop_specks(mesh, 9).triangles, [[0, 1, 2], [2, 3, 4]])
+    assert mesh_quality(mesh).components == 3
 
 
 def test_specks_go_and_the_largest_part_stays() -> None:

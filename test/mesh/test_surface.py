@@ -14,22 +14,18 @@ from numpy.typing import NDArray
 from mono_depth_recon.arrays import Points
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.clean_up import clean_cloud
+from mono_depth_recon.cloud.cloud import Cloud, cloud_from_organised
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.filters import flying_pixels
-from mono_depth_recon.mesh.surface import (
-    Cloud,
-    Mesh,
-    clean_cloud,
-    cloud_from_organised,
-    decimate,
-    make_mesh,
-    mesh_ball_pivoting,
-    mesh_grid,
-    mesh_poisson,
-    seen_part,
-)
+from mono_depth_recon.mesh.ball_pivoting import mesh_ball_pivoting
+from mono_depth_recon.mesh.finish import decimate
+from mono_depth_recon.mesh.grid import mesh_grid
+from mono_depth_recon.mesh.mesh import Mesh
+from mono_depth_recon.mesh.poisson import mesh_poisson
+from mono_depth_recon.mesh.surface import make_mesh, seen_part
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60.0)
 CENTRE, RADIUS = np.array([0.0, 0.0, 2.0]), 0.5

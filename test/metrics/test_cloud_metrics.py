@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.metrics.cloud import DEFINITIONS, RADIUS_M, cloud_figures, cloud_texture, normals
@@ -37,7 +38,6 @@ def real_clouds(data_folder: Path) -> tuple[NDArray[np.float32], NDArray[np.floa
 def independent(points: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, float]:
     """The figures by scipy's trees, singular values and Open3D's distances."""
     o3d = pytest.importorskip("open3d")
-    cKDTree = pytest.importorskip("scipy.spatial").cKDTree
     made, true = points.astype(np.float64), truth.astype(np.float64)
     clouds = [o3d.geometry.PointCloud(o3d.utility.Vector3dVector(each)) for each in (made, true)]
     there = np.asarray(clouds[0].compute_point_cloud_distance(clouds[1]))

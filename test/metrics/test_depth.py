@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage, spatial
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
@@ -125,7 +126,6 @@ def test_boundaries_on_real_frames_agree_with_an_independent_count(
     real_pair: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """Distances by scipy's tree of the boundaries' pixels; holes filled by scipy's nearest neighbour."""
-    spatial, ndimage = pytest.importorskip("scipy.spatial"), pytest.importorskip("scipy.ndimage")
     mask = np.isfinite(real_pair[0]) & np.isfinite(real_pair[1])
     found, true = (depth_edges(depth, mask) for depth in real_pair)
     made = edge_errors(*real_pair, mask)
@@ -284,7 +284,6 @@ def test_holes_and_slopes_are_no_edges() -> None:
 
 
 def test_distances_agree_with_scipy() -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
     mask, a, b = np.ones((96, 128), np.bool_), boxes(30), boxes(37)
     found, true = depth_edges(a, mask), depth_edges(b, mask)
     to_true, to_found = ndimage.distance_transform_edt(~true), ndimage.distance_transform_edt(~found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.metrics.sigma import NOMINAL, calibration_curve, roc_auc
@@ -15,19 +16,19 @@ def test_an_honest_sigma_is_on_the_diagonal_and_a_small_one_below() -> None:
     error = np.abs(sigma * rng.standard_normal(sigma.size))
     assert calibration_curve(error, sigma) == pytest.approx(np.array(NOMINAL), abs=0.005)
     assert (calibration_curve(error, sigma / 2) < np.array(NOMINAL)).all()
-    stats = pytest.importorskip("scipy.stats")
     expected = [np.mean(error / sigma <= stats.norm.ppf((1 + share) / 2)) for share in NOMINAL]
     assert calibration_curve(error, sigma) == pytest.approx(expected, rel=1e-4)
     with pytest.raises(DataError, match="as many sigmas"):
         calibration_curve(error, sigma[1:])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("digits", [8, 1])
-def test_the_area_is_that_of_scikit_learn_also_with_ties(digits: int) -> None:
+def test_the_area_is_that_of_scikit_learn_also_with_ties(digits: int, dtype: type) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(2)
     positive = rng.random(5000) < 0.3
-    scores = np.round(rng.normal(size=5000) + 0.7 * positive, digits)
+    scores = np.round(rng.normal(size=5000) + 0.7 * positive, digits).astype(dtype)
     assert roc_auc(scores, positive) == pytest.approx(metrics.roc_auc_score(positive, scores), rel=1e-12)
     assert roc_auc(-scores, positive) == pytest.approx(1 - roc_auc(scores, positive))
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mono_depth_recon.cloud.cloud import cloud_from_organised
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh.surface import cloud_from_organised, mesh_grid
+from mono_depth_recon.mesh.grid import mesh_grid
 from mono_depth_recon.pictures.comparison import (
     colorize_error,
     colorize_heat,

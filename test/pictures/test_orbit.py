@@ -9,7 +9,7 @@ import pytest
 
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.mesh.surface import Mesh
+from mono_depth_recon.mesh.mesh import Mesh
 from mono_depth_recon.pictures.orbit import level_axes, orbit_views, upright, write_orbit
 
 SIZE = (64, 48)

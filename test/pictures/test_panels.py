@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.cloud import Cloud, cloud_from_organised
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.mesh.surface import Cloud, Mesh, cloud_from_organised, mesh_grid
+from mono_depth_recon.mesh.grid import mesh_grid
+from mono_depth_recon.mesh.mesh import Mesh
 from mono_depth_recon.pictures.panels import (
     Panel,
     colorize_depth,
@@ -184,7 +186,8 @@ def test_views_need_no_display_and_no_environment(tmp_path: Path) -> None:
         import sys; sys.path[:] = {sys.path!r}
         import numpy as np
         from pathlib import Path
-        from mono_depth_recon.mesh.surface import Mesh, Cloud
+        from mono_depth_recon.cloud.cloud import Cloud
+        from mono_depth_recon.mesh.mesh import Mesh
         from mono_depth_recon.pictures.panels import write_png
         from mono_depth_recon.pictures.views import VIEWS, view_cloud, view_mesh
         corners = np.array([[-1, -1, 2], [1, -1, 2], [1, 1, 2], [-1, 1, 3]], np.float32)

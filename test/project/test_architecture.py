@@ -31,7 +31,7 @@ LAYERS = (
         "scale",
         "config",
     ),
-    ("cloud", "filters", "messages", "photo"),
+    ("cloud", "filters", "messages", "photo", "srgb"),
     ("datasets", "mesh", "metrics", "models"),
     ("fusion", "pictures", "workers"),
     ("pipeline",),
@@ -43,8 +43,10 @@ LAYERS = (
 BESIDE = {("workers", "fusion"), ("training", "cli")}  # training/evaluate_tum.py is a command under another name
 TORCH = {"captum", "segmentation_models_pytorch", "timm", "torch", "torchvision", "transformers"}
 HEAVY = TORCH | {
+    "PIL",
     "cv2",
     "h5py",
+    "jinja2",
     "lightning",
     "matplotlib",
     "nncf",
@@ -59,6 +61,7 @@ HEAVY = TORCH | {
     "skimage",
     "sklearn",
     "torchmetrics",
+    "trimesh",
 }
 ROS = {
     "ament_index_python",

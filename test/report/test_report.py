@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from made_recordings import CAMERA, write_folder
 from made_results import (
     ABS_REL,
@@ -24,6 +25,7 @@ from made_results import (
     smooth_scene,
     write_results_folder,
 )
+from markupsafe import Markup
 
 from mono_depth_recon.cli import main
 from mono_depth_recon.errors import DataError
@@ -31,14 +33,14 @@ from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.cloud import DEFINITIONS
 from mono_depth_recon.metrics.depth import affine_fit
 from mono_depth_recon.metrics.protocols import PROTOCOLS
-from mono_depth_recon.report.charts import Axis, Series, line_chart, number, readable_end
+from mono_depth_recon.report.charts import Axis, Series, legend, line_chart, number, readable_end
 from mono_depth_recon.report.frames import choose_frames, frames_of, metres
-from mono_depth_recon.report.html import element, joined, script_json
 from mono_depth_recon.report.message import attribution_of, headline, statements
 from mono_depth_recon.report.origin import write_origin
 from mono_depth_recon.report.page import write_report
 from mono_depth_recon.report.results import read_log, read_results
 from mono_depth_recon.report.tables import COLUMNS, Column, Line, data_table
+from mono_depth_recon.report.templates import breakable, joined, render
 from mono_depth_recon.report.views import viewer_scene
 
 _EMPTY = {"area", "br", "hr", "img", "input", "link", "meta", "wbr"}
@@ -382,16 +384,33 @@ def test_what_is_no_training_log_is_refused(tmp_path: Path, text: str) -> None:
         read_log(tmp_path / "log.csv")
 
 
-# elements, charts and numbers
+# templates, charts and numbers
 
 
-def test_elements_escape_text_and_attributes_and_leave_markup() -> None:
-    inner = element("b", "1 < 2 & 3")
-    assert element("p", inner, ["x", None, 4], class_="a", title='say "no" & <go>', hidden=True, open=False) == (
-        '<p class="a" title="say &quot;no&quot; &amp; &lt;go&gt;" hidden><b>1 &lt; 2 &amp; 3</b>x4</p>'
-    )
-    assert joined("<", element("br")) == "&lt;<br>"
-    assert script_json({"name": "</script><b>"}) == '{"name":"\\u003c/script>\\u003cb>"}'
+HOSTILE = """</script><b>"&'{{ 7 * 7 }}"""
+
+
+def test_templates_escape_text_and_attributes_and_leave_markup() -> None:
+    made = legend([(HOSTILE, HOSTILE)])
+    assert Page(made).text == HOSTILE and Page(made).of("i") == [{"class": HOSTILE, "aria-hidden": "true"}]
+    assert not Page(made).of("b") and "49" not in made
+    assert joined([Markup("<br>"), None, Markup("{}").format("<")]) == "<br>&lt;"
+    assert breakable("a/b_<c") == "a/<wbr>b_<wbr>&lt;c"
+
+
+def test_nothing_ends_the_script_that_holds_the_3d_data() -> None:
+    values = {"reason": HOSTILE, "recording": HOSTILE, "rows": [], "missing": [(HOSTILE, HOSTILE)]}
+    made = render("views", **values, scene={"name": HOSTILE})
+    assert made.count("</script>") == 1 and not Page(made).of("b")
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', made)
+    assert json.loads(data) == {"name": HOSTILE}
+    with pytest.raises(ValueError, match="JSON"):
+        render("views", **values, scene={"nan": math.nan})
+
+
+def test_a_value_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="body"):
+        render("recording", title="no body")
 
 
 def test_charts_show_gaps_for_what_is_unknown() -> None:

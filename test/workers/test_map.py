@@ -14,8 +14,8 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig, MeshConfig
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.fusion.fusion import FUSED, NO_POSE, STILL, Fusion, FusionFrame
+from mono_depth_recon.mesh.mesh import Mesh
 from mono_depth_recon.mesh.quality import mesh_quality
-from mono_depth_recon.mesh.surface import Mesh
 from mono_depth_recon.workers.map import (
     FuseJob,
     LoadMapJob,

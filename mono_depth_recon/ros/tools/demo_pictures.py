@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Depth, Rgb
+from ...cloud.cloud import Cloud
 from ...errors import DataError
-from ...mesh.surface import Cloud, Mesh
+from ...mesh.mesh import Mesh
 from ...pictures.panels import Panel, depth_limits, overview, write_png
 from ...pictures.views import VIEWS, view_cloud, view_mesh
 

@@ -21,10 +21,11 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from ...atomic import writable_folder, write_atomically
+from ...cloud.clean_up import clean_cloud
+from ...cloud.cloud import cloud_from_organised
 from ...config import MeshConfig, Value, parameter
 from ...errors import DataError
 from ...mesh.files import write_cloud
-from ...mesh.surface import clean_cloud, cloud_from_organised
 from ...messages import depth_of
 from ...pictures.panels import write_depth_png, write_png
 from ..conversions import image_from_msg, nanoseconds, points_from_msg

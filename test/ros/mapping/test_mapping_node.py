@@ -30,7 +30,7 @@ from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
-from mono_depth_recon.mesh.surface import drop_specks
+from mono_depth_recon.mesh.components import drop_specks
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
 from mono_depth_recon.ros.conversions import info_to_msg, odometry_to_msg, points_from_msg, rgb_to_msg
 from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg

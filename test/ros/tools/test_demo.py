@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from processes import Process, Processes
 
+from mono_depth_recon.cloud.clean_up import clean_cloud
+from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
-from mono_depth_recon.mesh.surface import Cloud, clean_cloud
 from mono_depth_recon.ros.tools import demo_processes
 from mono_depth_recon.ros.tools.demo import FILES, tum_source
 from mono_depth_recon.ros.tools.demo_processes import Children, own_domain

@@ -22,9 +22,10 @@ from visualization_msgs.msg import Marker
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.cloud.clean_up import clean_cloud
+from mono_depth_recon.cloud.cloud import cloud_from_organised
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.mesh.files import write_cloud
-from mono_depth_recon.mesh.surface import clean_cloud, cloud_from_organised
 from mono_depth_recon.ros.conversions import depth_to_msg, points_to_msg, rgb_to_msg
 from mono_depth_recon.ros.tools.frame_log import FrameLog
 
