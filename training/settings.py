@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mono_depth_recon.config import build, param, parameter
-from mono_depth_recon.datasets.mixture.settings import RoomsSettings, SourceSettings, data_settings
-from mono_depth_recon.datasets.mixture.settings import TumSettings as TumSource
+from mono_depth_recon.datasets.mixture.settings import data_settings
 from mono_depth_recon.errors import ConfigError
 
 from .settings_text import override, read_tree, section_kinds
 
 T = TypeVar("T")
-S = TypeVar("S", bound=SourceSettings)
 PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
 SCHEDULES = ("warmup_cosine", "onecycle")
 LOSSES = ("log_l1", "berhu", "silog", "mse")
@@ -248,7 +246,7 @@ class Settings(RunSettings):
     @property
     def rooms(self) -> RoomSettings:
         """The first source of rooms. ConfigError where the run has none."""
-        source = self._first(RoomsSettings)
+        source = self._first("rooms")
         return RoomSettings(
             source.rooms,
             source.frames_per_room,
@@ -262,7 +260,7 @@ class Settings(RunSettings):
     @property
     def tum(self) -> TumSettings:
         """The first TUM source. ConfigError where the run has none."""
-        source = self._first(TumSource)
+        source = self._first("tum")
         ends = [int(end) for end in source.train.split("-") if end.isdecimal()]
         if len(ends) != 2:
             raise ConfigError(
@@ -270,11 +268,12 @@ class Settings(RunSettings):
             )
         return TumSettings(source.path, ends)
 
-    def _first(self, kind: type[S]) -> S:
+    def _first(self, kind: str) -> Any:
+        """The checked settings of the first source of a kind, as its data set declares them."""
         for source in data_settings(self.data).sources:
-            if type(source) is kind:
+            if source.kind == kind:
                 return source
-        raise ConfigError(f"data.sources must hold one of kind {kind.kind}, these settings have none")
+        raise ConfigError(f"data.sources must have one of kind {kind}, these settings have none")
 
 
 @dataclass(frozen=True, kw_only=True)
