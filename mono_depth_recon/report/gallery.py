@@ -121,7 +121,7 @@ def _frame(results: Results, frame: ShownFrame, limits: tuple[float, float], wid
     columns = [element("div", first, class_="pair")]
     for model in results.models:
         columns.append(element("div", _model_pair(results, frame, model, limits, width), class_="pair"))
-    summary = element("summary", element("b", frame.reason.capitalize()), element("small", f"stamp {frame.name} s"))
+    summary = element("summary", element("b", frame.reason.capitalize()), element("small", frame.caption))
     return element(
         "details",
         summary,

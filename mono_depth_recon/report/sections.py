@@ -170,7 +170,7 @@ def scores(results: Results) -> Section:
 
 def _ordered(protocols: Sequence[str]) -> list[str]:
     """The protocols experts look at first; the paper's last, it has a section of its own."""
-    first = [name for name in ("metric", "affine", "median", "nyu") if name in protocols]
+    first = [name for name in ("metric", "affine", "median", "nyu", "kitti") if name in protocols]
     return [*first, *(name for name in protocols if name not in first)]
 
 
