@@ -206,7 +206,7 @@ def _open(path: Path, options: OpenOptions) -> Dataset:
 
 
 IMAGE_FOLDER = DatasetKind(
-    "a folder of image pairs ([SCENE/]rgb/N.png and [SCENE/]depth/N.png, or by colour and depth pattern)",
+    "a folder of image pairs (rgb/N.png, depth/N.png)",
     ImageFolderSettings,
     _recognises,
     _open,

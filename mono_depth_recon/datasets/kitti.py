@@ -267,7 +267,7 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
 
 
 KITTI = DatasetKind(
-    "a folder of KITTI (raw recordings and annotated depth) or a list of images in it",
+    "a KITTI folder (raw recordings and annotated depth)",
     KittiSettings,
     _recognises,
     _open,

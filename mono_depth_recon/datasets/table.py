@@ -8,14 +8,14 @@ from .kind import DatasetKind
 from .nyu import csv_layout, mat
 from .rooms import source
 
-# In the order in which a path is tried: what looks at names before what opens files.
+# In the order in which a path is tried.
 KINDS: dict[str, DatasetKind] = {
     row.name: row
     for row in (
-        mat.NYU_MAT,
-        csv_layout.NYU_CSV,
         tum_archive.TUM,
         bag.BAG,
+        mat.NYU_MAT,
+        csv_layout.NYU_CSV,
         image_folder.IMAGE_FOLDER,
         kitti.KITTI,
         source.ROOMS,

@@ -141,7 +141,7 @@ def _of_settings(settings: TumSettings, file: Callable[[str], Path]) -> Dataset:
 
 
 TUM = DatasetKind(
-    "a TUM folder (with rgb.txt and depth.txt) or its .tgz",
+    "a TUM folder (rgb.txt, depth.txt) or its .tgz",
     TumSettings,
     lambda path, _: (path / "rgb.txt").is_file() or (path.is_file() and not is_bag(path) and is_archive(path)),
     open_tum,

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..atomic import writable_folder, write_atomically
 from ..datasets.dataset import Dataset
-from ..datasets.opening import open_dataset
+from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..metrics.sequence import SequenceErrors, SequenceMeter
@@ -300,27 +300,40 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
             for each in plan.choices
         },
     }
-    if path.is_file():
-        try:
-            before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            text = " ".join(str(error).split())
-            raise DataError(
-                f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
-            ) from error
-        earlier = before.get("kept", {}) if isinstance(before, dict) else {}
-        clashes = [
-            name
-            for group, known in kept.items()
-            for name, value in known.items()
-            if earlier.get(group, {}).get(name, value) != value
-        ]
-        if not earlier or {name: before.get(name) for name in settings} != settings or clashes:
-            what = f" ({', '.join(clashes)} changed)" if clashes else ""
-            raise ConfigError(
-                f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
-                "choose another folder"
-            )
-        kept = {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}
+    kept = _with_earlier(path, settings, kept)
     text = yaml.safe_dump({**asked, **settings, "kept": kept}, sort_keys=False, allow_unicode=True)
     write_atomically(path, [text.encode()])
+
+
+def _with_earlier(
+    path: Path, settings: dict[str, dict[str, Any]], kept: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """`kept` and what an earlier run has kept beside it. Raises ConfigError where that depends on something else."""
+    import yaml
+
+    if not path.is_file():
+        return kept
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(
+            f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
+        ) from error
+    earlier = before.get("kept", {}) if isinstance(before, dict) else {}
+    had = {}
+    if earlier:
+        options = {**asdict(OpenOptions()), **before.get("options", {})}  # an earlier version has fewer
+        had = {"options": options, "model": before.get("model")}
+    clashes = [
+        name
+        for group, known in kept.items()
+        for name, value in known.items()
+        if earlier.get(group, {}).get(name, value) != value
+    ]
+    if had != settings or clashes:
+        what = f" ({', '.join(clashes)} changed)" if clashes else ""
+        raise ConfigError(
+            f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): choose another folder"
+        )
+    return {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}

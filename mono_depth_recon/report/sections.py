@@ -25,6 +25,7 @@ _HEADS = {
     "median": "median scale",
     "affine": "scale and shift",
     "nyu": "Eigen crop",
+    "kitti": "Garg crop",
     "paper": "as the paper",
 }
 
@@ -105,7 +106,11 @@ def _frames(results: Results, recording: str) -> int:
 def _glance(results: Results, recording: str) -> Html:
     """AbsRel of models and baselines as bars, in metres and after the fit."""
     parts = []
-    for protocol, words in (("metric", "in metres"), ("affine", "scale and shift fitted")):
+    for protocol, words in (
+        ("metric", "in metres"),
+        ("affine", "scale and shift fitted"),
+        ("kitti", "under the KITTI protocol"),
+    ):
         rows = [*good_rows(results, recording, protocol), *good_rows(results, recording, protocol, baseline=True)]
         rows.sort(key=lambda row: row.figures["abs_rel"])
         if rows:

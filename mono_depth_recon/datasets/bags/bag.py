@@ -280,7 +280,7 @@ def _of_settings(settings: BagSettings, file: Callable[[str], Path]) -> Dataset:
 
 
 BAG = DatasetKind(
-    "a ROS 1 bag (.bag) or a ROS 2 bag (.db3, .mcap, or their folder)",
+    "a ROS 1 or ROS 2 bag",
     BagSettings,
     lambda path, _: path.exists() and is_bag(path),
     open_bag,

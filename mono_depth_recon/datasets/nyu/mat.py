@@ -66,7 +66,7 @@ class NyuMat(Dataset):
         file = self._file.get()
         try:
             rgb = np.ascontiguousarray(file["images"][i].transpose(2, 1, 0))
-            stored = file[self._depths][i].T
+            stored = np.ascontiguousarray(file[self._depths][i].T)
             match = _STAMP.search(_text(file, self.path, "rawRgbFilenames", i)) if "rawRgbFilenames" in file else None
         except _DAMAGED as error:
             raise DataError(f"{self.origin(i)} cannot be read ({error}): download the file again") from error
@@ -223,7 +223,7 @@ def _of_settings(settings: NyuMatSettings, file: Callable[[str], Path]) -> Datas
 
 
 NYU_MAT = DatasetKind(
-    "the labelled file of NYU Depth V2 (.mat, with splits.mat beside it)",
+    "nyu_depth_v2_labeled.mat",
     NyuMatSettings,
     lambda path, _: path.suffix == ".mat" and path.is_file(),
     lambda path, _: NyuMat(path.stem, path),

@@ -145,7 +145,7 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
 
 
 ROOMS = DatasetKind(
-    "room:SEED[:FRAMES], a synthetic room",
+    "room:SEED",
     RoomsSettings,
     lambda path, _: bool(_ROOM.fullmatch(str(path))),
     _open,
