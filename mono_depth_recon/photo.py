@@ -53,11 +53,11 @@ def read_photo(path: Path) -> Rgb:
     return rgb
 
 
-def read_depth(path: Path, per_metre: float = 1000.0) -> Depth:
+def read_depth(path: Path, per_metre: float = 1000.0, bits: int = 16) -> Depth:
     """Depth (H, W) float32 in metres along the optical axis, NaN unknown, from an image file of one channel.
 
-    Integers (16-bit PNG or TIFF) hold `per_metre` units a metre, 0 unknown; floats (32-bit TIFF) hold metres. Raises
-    DataError.
+    Integers (PNG or TIFF) of `bits` (8 or 16) hold `per_metre` units a metre, 0 unknown; floats (32-bit TIFF) hold
+    metres. Raises DataError, for integers of another width too: they have another unit.
     """
     import cv2
 
@@ -66,13 +66,15 @@ def read_depth(path: Path, per_metre: float = 1000.0) -> Depth:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error as error:
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
-    if image is None or image.ndim != 2 or image.dtype not in (np.uint16, np.float32):
-        got = "no image" if image is None else f"{image.shape[2] if image.ndim > 2 else 1} channels of {image.dtype}"
+    if image is None:
+        raise DataError(f"{path}: expected a depth image, got a file that cannot be decoded")
+    if image.ndim != 2 or image.dtype not in (np.dtype(f"uint{bits}"), np.float32):
         raise DataError(
-            f"{path} must be a depth image of one channel, 16-bit integers (PNG) or 32-bit floats (TIFF), got {got}"
+            f"{path}: depth must be one channel of {bits} bits (PNG) or of 32-bit floats (TIFF), "
+            f"got {image.dtype} of shape {image.shape}"
         )
     depth: Depth = image.astype(np.float32)
-    if image.dtype == np.uint16:
+    if image.dtype != np.float32:
         depth /= np.float32(per_metre)
     depth[~(depth > 0)] = np.nan
     return depth

@@ -64,12 +64,13 @@ class FusedScene:
         return drop_specks(self.truth.mesh(), _SPECK_TRIANGLES)
 
 
-def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera) -> FrameOf:
+def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> FrameOf:
     """Depth by the model, none where the `raw` camera of the recording, before rectification, has seen nothing.
 
+    None stands for frames that were rectified before they were published.
     A relative model without metres is a DataError that names the ways to them.
     """
-    covered = None if raw.is_rectified else raw.rectified_valid
+    covered = None if raw is None or raw.is_rectified else raw.rectified_valid
 
     def frame_of(sample: Sample) -> Frame:
         wanted = Wanted(points=False)

@@ -250,6 +250,8 @@ def test_depth_files_in_their_units(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "d.png"), stored)
     np.testing.assert_allclose(read_depth(tmp_path / "d.png"), [[np.nan, 1.5, 65.535]], rtol=1e-6)
     np.testing.assert_allclose(read_depth(tmp_path / "d.png", 5000.0), [[np.nan, 0.3, 13.107]], rtol=1e-6)
+    cv2.imwrite(str(tmp_path / "d8.png"), np.array([[0, 51, 255]], np.uint8))
+    np.testing.assert_allclose(read_depth(tmp_path / "d8.png", 25.5, bits=8), [[np.nan, 2, 10]], rtol=1e-6)
     metres = np.array([[np.nan, -1.0, 0.0, 2.5, np.inf]], np.float32)
     cv2.imwrite(str(tmp_path / "d.tiff"), metres)
     np.testing.assert_array_equal(read_depth(tmp_path / "d.tiff"), [[np.nan, np.nan, np.nan, 2.5, np.inf]])
@@ -259,8 +261,10 @@ def test_what_is_no_depth_file_is_said(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 2), np.uint8))
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").touch()
-    for name, got in (("grey.png", "1 channels of uint8"), ("text.png", "no image"), ("empty.png", "no image")):
-        with pytest.raises(DataError, match=f"{name} must be a depth image of one channel, .* got {got}"):
+    with pytest.raises(DataError, match=r"grey\.png: depth must be one channel of 16 bits .* got uint8 of shape"):
+        read_depth(tmp_path / "grey.png")
+    for name in ("text.png", "empty.png"):
+        with pytest.raises(DataError, match=f"{name}: expected a depth image, got a file that cannot be decoded"):
             read_depth(tmp_path / name)
     with pytest.raises(DataError, match="gone.png cannot be read"):
         read_depth(tmp_path / "gone.png")

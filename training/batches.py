@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mono_depth_recon.datasets.frame_source import Problem
+from mono_depth_recon.datasets.dataset import Problem
 from mono_depth_recon.frames import Sample
 
 from .augment import known_depth

@@ -11,7 +11,7 @@ import numpy as np
 import platformdirs
 
 from mono_depth_recon.atomic import writable_folder
-from mono_depth_recon.datasets.frame_source import SourcePart
+from mono_depth_recon.datasets.dataset import Part
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, Drawn, TolerantFrames
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
@@ -72,7 +72,7 @@ def cache_folder(settings: LoaderSettings) -> Path:
     return Path(settings.cache).expanduser() if settings.cache else platformdirs.user_cache_path("mono_depth_recon")
 
 
-def _keep(part: SourcePart, settings: LoaderSettings, processes: int) -> None:
+def _keep(part: Part, settings: LoaderSettings, processes: int) -> None:
     if part.is_rendered or len(part) <= settings.keep_frames:
         keep(part, cache_folder(settings), max(1, processes, settings.workers))
 

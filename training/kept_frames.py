@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mono_depth_recon.datasets.frame_source import FrameSource, SourcePart
+from mono_depth_recon.datasets.dataset import Dataset, Part
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.frames import Sample
 
@@ -22,11 +22,11 @@ from .frame_store import FrameStore, open_or_make, store_folder
 BLOCK = 64  # frames, about, that one process makes at a time: a stopped run keeps the finished blocks
 
 
-class KeptFrames(FrameSource):
+class KeptFrames(Dataset):
     """`source` with the frames of one of its parts in stores, block after block; the others cannot be read."""
 
-    def __init__(self, source: FrameSource, blocks: Sequence[Sequence[int]], stores: Sequence[FrameStore]) -> None:
-        super().__init__(source.name, source.max_depth)
+    def __init__(self, source: Dataset, blocks: Sequence[Sequence[int]], stores: Sequence[FrameStore]) -> None:
+        super().__init__(source.name, source.max_depth, path=source.path)
         self.notes, self.gaps = source.notes, source.gaps
         self._source = source
         self._folders = [store.folder for store in stores]
@@ -69,7 +69,7 @@ class KeptFrames(FrameSource):
         return {**self.__dict__, "_stores": []}  # memory maps would travel as their bytes
 
 
-def keep(part: SourcePart, cache: Path, processes: int) -> None:
+def keep(part: Part, cache: Path, processes: int) -> None:
     """Prepares the frames of a part, where the cache lacks them, by several processes, and lets the part read them."""
     if not len(part):
         return
@@ -81,7 +81,7 @@ def keep(part: SourcePart, cache: Path, processes: int) -> None:
     part.source = KeptFrames(part.source, blocks, [_block(part.source, block, cache, first) for block in blocks])
 
 
-def _make(part: SourcePart, blocks: Sequence[Sequence[int]], cache: Path, first: int, processes: int) -> None:
+def _make(part: Part, blocks: Sequence[Sequence[int]], cache: Path, first: int, processes: int) -> None:
     with ExitStack() as stack:
         making: Iterable[object]
         if processes > 1:
@@ -102,7 +102,7 @@ def _own_first(blocks: list[list[int]]) -> list[list[int]]:
     return [*blocks[start:], *blocks[:start]]
 
 
-def _blocks(part: SourcePart) -> list[list[int]]:
+def _blocks(part: Part) -> list[list[int]]:
     """The frames of a part, cut into blocks; rendered ones where the scene changes, since making a scene takes long."""
     blocks: list[list[int]] = [[]]
     for place, frame in enumerate(part.frames):
@@ -113,12 +113,12 @@ def _blocks(part: SourcePart) -> list[list[int]]:
     return blocks
 
 
-def _block(source: FrameSource, frames: Sequence[int], cache: Path, first: int) -> FrameStore:
+def _block(source: Dataset, frames: Sequence[int], cache: Path, first: int) -> FrameStore:
     name, identity = _named(source, frames, first)
     return open_or_make(cache, name, identity, len(frames), lambda: _samples(source, frames))
 
 
-def _named(source: FrameSource, frames: Sequence[int], first: int) -> tuple[str, dict[str, object]]:
+def _named(source: Dataset, frames: Sequence[int], first: int) -> tuple[str, dict[str, object]]:
     """What a block is known by: where its frames stand, its files with size and time, the part's first frame."""
     identity: dict[str, object] = {"origins": [source.origin(i) for i in frames], "first": first}
     files = [*source.shared_files(), *(file for i in frames for file in source.files(i))]
@@ -134,7 +134,7 @@ def _stat(file: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _samples(source: FrameSource, frames: Sequence[int]) -> Iterator[Sample | MonoDepthError]:
+def _samples(source: Dataset, frames: Sequence[int]) -> Iterator[Sample | MonoDepthError]:
     for i in frames:
         try:
             yield source[i]
@@ -142,7 +142,7 @@ def _samples(source: FrameSource, frames: Sequence[int]) -> Iterator[Sample | Mo
             yield error
 
 
-def _fingerprint(part: SourcePart) -> int:
+def _fingerprint(part: Part) -> int:
     """Changes with the pixels, depth and camera of the part's first whole frame: with sizes, units and rendering."""
     for sample in _samples(part.source, part.frames):
         if isinstance(sample, Sample) and sample.depth is not None:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth, Mask, Matrix, Rgb
 from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.dataset import Recording
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation.fusion import depth_caster
@@ -163,6 +164,8 @@ def write_views(recording: str, folder: Path, count: int, options: ViewOptions) 
         raise ConfigError(f"--views must be at least 1 and --width 16, got {count} and {options.width}")
     part = PartOfRecording.parse(recording)
     opened = open_dataset(part.path, OpenOptions(options.camera, rectified=True))
+    if not isinstance(opened, Recording):
+        raise DataError(f"{part.path}: expected a recording with poses, got another data set")
     chosen = [i for i, position in enumerate(opened.positions) if part.first <= position <= part.last]
     scene = ScenePictures([opened[i] for i in chosen], opened.camera)
     camera = scene.camera.resized(options.width, round(options.width * opened.camera.height / opened.camera.width))

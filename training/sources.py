@@ -7,24 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.frame_source import SourcePart
-from mono_depth_recon.datasets.opening import OpenOptions
-from mono_depth_recon.datasets.recording_source import RecordingSource
-from mono_depth_recon.datasets.rooms.source import RoomSource, RoomViewOptions
+from mono_depth_recon.datasets.dataset import MAX_DEPTH_M, Part
+from mono_depth_recon.datasets.joined import Joined
+from mono_depth_recon.datasets.kind import OpenOptions
+from mono_depth_recon.datasets.rooms.source import ManyRooms, RoomViewOptions
+from mono_depth_recon.datasets.tum_archive import open_tum
 from mono_depth_recon.frames import Sample
 
 from .frame_store import Frames
 from .kept_frames import keep
 from .settings import RoomSettings, TumSettings
 
-_MAX_DEPTH_M = 10.0
-
 
 def tum_store(settings: TumSettings, data: Path, ends: list[int], cache: Path) -> Frames:
     """Rectified pairs whose colour image stands at positions ends[0] to ends[1] (included) in rgb.txt."""
-    source = RecordingSource("tum", data / settings.folder, OpenOptions(), _MAX_DEPTH_M)
-    chosen = [i for i, position in enumerate(source.positions()) if ends[0] <= position <= ends[1]]
-    part = SourcePart(source, "train", chosen)
+    source = Joined("tum", data / settings.folder, open_tum, OpenOptions(), MAX_DEPTH_M)
+    chosen = [i for i, position in enumerate(source.positions) if ends[0] <= position <= ends[1]]
+    part = Part(source, "train", chosen)
     keep(part, cache, 1)
     return part
 
@@ -41,7 +40,7 @@ def room_store(settings: RoomSettings, first_seed: int, rooms: int, cache: Path,
         settings.hfov_deg[1],
         settings.tilt_deg,
     )
-    part = SourcePart(RoomSource("rooms", options), "train", range(rooms * settings.frames_per_room))
+    part = Part(ManyRooms("rooms", options), "train", range(rooms * settings.frames_per_room))
     keep(part, cache, processes)
     return part
 

@@ -65,7 +65,7 @@ def read_all(path: str) -> str:
         if isinstance(sample, MonoDepthError):
             raise sample
         frames += 1
-    done, stamps = time.perf_counter(), recording.stamps
+    done, stamps = time.perf_counter(), recording.stamps or [0.0]
     recording.close()
     files = [file for file in (Path(path), *Path(path).rglob("*")) if file.is_file()]
     return json.dumps(

@@ -1,4 +1,4 @@
-"""`mono-depth-recon evaluate`: models against recordings with depth, under named protocols."""
+"""`mono-depth-recon evaluate`: models against data sets with depth, under named protocols."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import parameter
-from ..datasets.opening import OpenOptions
+from ..datasets.dataset import SPLITS
+from ..datasets.kind import OpenOptions
 from ..errors import ConfigError
 from ..evaluation.compare import compare, write_comparison
 from ..evaluation.plan import PartOfRecording, recording_name, recording_path
@@ -25,10 +26,11 @@ from ..report.results import read_log
 from .parameters import add_flags, config_of
 from .table3_costs import costs_of
 
-_DESCRIPTION = """Scores models on TUM folders, their .tgz, ROS 1 and ROS 2 bags: predictions/, per_frame.csv,
-summary.json and tables.md in the output folder; with --with also scores of clouds, robustness, uncertainty and the
-paper's Table 3 by measurement. What was computed is not computed again: run the same command to go on after an
-interruption, or to score again. docs/evaluation.md defines every figure."""
+_DESCRIPTION = """Scores models on TUM folders, their .tgz, ROS 1 and ROS 2 bags, NYU Depth V2 (.mat or csv layout),
+KITTI and folders of image pairs: predictions/, per_frame.csv, summary.json and tables.md in the output folder; with
+--with also scores of clouds, robustness, uncertainty and the paper's Table 3 by measurement. What was computed is not
+computed again: run the same command to go on after an interruption, or to score again. docs/evaluation.md defines every
+figure."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def add_parser(commands: Any) -> None:
     """Adds the command to argparse's subparsers."""
     parser = commands.add_parser(
-        "evaluate", help="score models on recordings with depth", allow_abbrev=False, description=_DESCRIPTION
+        "evaluate", help="score models on data sets with depth", allow_abbrev=False, description=_DESCRIPTION
     )
     parser.add_argument(
         "data",
         nargs="*",
-        metavar="RECORDING[:FIRST:LAST]",
-        help="TUM folder, .tgz, ROS 1 or ROS 2 bag; of which the frames from FIRST to LAST by position",
+        metavar="DATA[:FIRST:LAST]",
+        help="TUM folder, .tgz, ROS 1 or ROS 2 bag, NYU Depth V2, KITTI, folder of image pairs; of which the frames "
+        "from FIRST to LAST by position",
     )
     parser.add_argument(
         "--models",
@@ -67,7 +70,7 @@ def add_parser(commands: Any) -> None:
     _add_report(parser)
     _add_comparison(parser)
     _add_frames(parser.add_argument_group("frames"))
-    _add_recordings(parser.add_argument_group("recordings"))
+    _add_recordings(parser.add_argument_group("data"))
     add_flags(
         parser,
         (
@@ -88,10 +91,10 @@ def _add_scoring(parser: Any) -> None:
     parser.add_argument(
         "--protocols",
         nargs="+",
-        default=list(PROTOCOLS),
+        default=[],
         choices=list(PROTOCOLS),
         metavar="NAME",
-        help=f"some of {', '.join(PROTOCOLS)} (default: all)",
+        help=f"some of {', '.join(PROTOCOLS)} (default: kitti on KITTI, all others elsewhere)",
     )
     parser.add_argument(
         "--with",
@@ -156,6 +159,12 @@ def _add_comparison(parser: Any) -> None:
 
 def _add_frames(frames: Any) -> None:
     frames.add_argument(
+        "--split",
+        choices=(*SPLITS, "all"),
+        default="",
+        help="part of the official split of a data set (default: test where there is one, else all frames)",
+    )
+    frames.add_argument(
         "--first",
         type=int,
         default=0,
@@ -183,11 +192,21 @@ def _add_frames(frames: Any) -> None:
 
 def _add_recordings(data: Any) -> None:
     for name, kind, text in (
-        ("camera", str, "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3; default: as the recording says"),
+        (
+            "camera",
+            str,
+            "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: as it says",
+        ),
         ("colour_topic", str, "colour topic of bags; default: found"),
         ("depth_topic", str, "depth topic of bags; default: found"),
-        ("depth_factor", float, "integer depth per metre; default: 5000 in TUM folders, 1000 in bags"),
+        (
+            "depth_factor",
+            float,
+            "integer depth per metre; default: 5000 in TUM folders, 1000 in bags and image folders",
+        ),
         ("max_difference", float, "seconds between colour and depth; default: %(default)s"),
+        ("colour_pattern", str, "image folders: colour images, as '{scene}/rgb/{frame}.png'; default: found"),
+        ("depth_pattern", str, "image folders: depth images, likewise; default: found"),
     ):
         data.add_argument(
             "--" + name.replace("_", "-"),
@@ -203,7 +222,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         return _compare(arguments)
     if not arguments.data:
-        raise ConfigError("expected recordings to score models on, or --compare with two folders of results")
+        raise ConfigError(
+            "expected recordings or other data sets to score models on, or --compare with two folders of results"
+        )
     plan = _plan(arguments)
     _check(arguments, plan)
     with EvaluationRun(plan, _Announcer()) as opened:
@@ -253,6 +274,9 @@ def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
         arguments.depth_factor,
         arguments.max_difference,
         poses="none",
+        colour_pattern=arguments.colour_pattern,
+        depth_pattern=arguments.depth_pattern,
+        split=arguments.split,
     )
     baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
     parts = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from typing import Any
 
 from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
-from ..camera import PinholeCamera
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
+from ..datasets.dataset import Dataset, Recording
 from ..errors import ConfigError, DataError, ModelError
 from ..evaluation.fusion import compare, compare_views
 from ..evaluation.overview import DepthSource, fused_overview
@@ -46,13 +45,12 @@ PARAMETER_FLAGS = (
     "mesh.smoothing",
     "mesh.triangles",
 )
-_ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
-_ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
 _ORBIT_VIEWS = 48
 _SHOWN_NOTES = 5
 _OUTPUTS = """\
 DATA is a TUM RGB-D folder or its .tgz, a ROS 1 or ROS 2 bag, or room:SEED[:FRAMES], a synthetic room whose depth and
-poses are exact (120 frames by default). Writes into the output folder, in the world's axes and metres:
+poses are exact (120 frames by default); with --poses odometry also an image folder or another data set of one scene.
+Writes into the output folder, in the world's axes and metres:
   fused_mesh.ply     the mesh (--mesh.format)
   fused_view_1.png, fused_view_2.png   the mesh for the eye
   truth_mesh.ply, truth_view_1.png ... with --truth: the same of the recording's own depth
@@ -147,34 +145,42 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _opened(arguments: argparse.Namespace) -> _Every:
-    poses = "" if arguments.poses in POSES else arguments.poses
-    if room := _ROOM.fullmatch(arguments.data):
-        if poses:
-            raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
-        from ..datasets.rooms.room import RoomSequence
-
-        length = int(room[2] or _ROOM_FRAMES)
-        if length < 1:
-            raise ConfigError(f"{arguments.data}: a room needs at least one frame")
-        # once round takes as long with few frames: they would be jumps else
-        return _Every(RoomSequence(int(room[1]), length=length, rate_hz=length / _ROOM_SECONDS), arguments.step)
     from ..datasets.opening import OpenOptions, open_dataset
 
+    poses = "" if arguments.poses in POSES else arguments.poses
+    if poses and arguments.data.startswith("room:"):
+        raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
     need_depth = arguments.truth or arguments.true_depth
-    recording = open_dataset(
+    dataset = open_dataset(
         arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth, poses=poses)
     )
-    for note in recording.notes:
+    if dataset.stamps is None:
+        _check_order(dataset, arguments.poses)
+    for note in dataset.notes:
         print(note, file=sys.stderr)
-    return _Every(recording, arguments.step)
+    return _Every(dataset, arguments.step)
+
+
+def _check_order(dataset: Dataset, poses: str) -> None:
+    """DataError unless the frames of a data set without poses can be followed by odometry: those of one scene."""
+    if poses != "odometry":
+        raise DataError(
+            f"{dataset.path}: expected a recording with poses, this data set has none: --poses odometry follows frames "
+            "of one scene"
+        )
+    scenes = dataset.scenes()
+    if len(scenes) > 1:
+        raise DataError(
+            f"{dataset.path}: expected frames of one scene for odometry to follow, got {len(scenes)} scenes"
+        )
 
 
 class _Every(Sequence[Sample]):
     """Every n-th sample, read when indexed."""
 
-    def __init__(self, samples: Any, step: int) -> None:
+    def __init__(self, samples: Dataset, step: int) -> None:
         self._samples, self._places = samples, range(0, len(samples), step)
-        self.camera: PinholeCamera = samples.camera  # of the raw images
+        self.camera = samples.camera if isinstance(samples, Recording) else None  # of the raw images
 
     def __len__(self) -> int:
         return len(self._places)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..arrays import Rgb
 from ..camera import PinholeCamera
+from ..config import param
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
-from .frame_source import FrameSource, Problem, paired
-from .tum import parse_camera, read_depth, read_rgb
+from ..photo import read_depth, read_photo
+from .dataset import MAX_DEPTH_M, Dataset, Problem, paired
+from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
+from .tum import parse_camera
 
 _PLACES = ("{scene}", "{frame}")
+_COLOUR, _DEPTH = "{scene}/rgb/{frame}.png", "{scene}/depth/{frame}.png"
+_CAMERA_FILE = "camera.txt"
 Key = tuple[str, str]
 
 
-class ImageFolder(FrameSource):
+class ImageFolder(Dataset):
     """The pairs of files below `path` whose names agree in {scene} and {frame}, in natural order.
 
     `colour` and `depth` are patterns like "{scene}/rgb/{frame}.jpg"; each stands for a part of one name, and without
@@ -33,8 +39,8 @@ class ImageFolder(FrameSource):
     def __init__(
         self, name: str, path: Path, colour: str, depth: str, depth_factor: float, camera: str, max_depth: float
     ) -> None:
-        super().__init__(name, max_depth, depth_factor)
-        self.path, self._camera_text = path, camera
+        super().__init__(name, max_depth, depth_factor, path)
+        self._camera_text = camera
         if not camera:
             raise CalibrationError(f"{name}: camera is needed: 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels, or a file")
         colours, depths = find(path, colour), find(path, depth)
@@ -59,7 +65,7 @@ class ImageFolder(FrameSource):
         colour, depth = self._files[i]
         try:
             metres = read_depth(depth, self.per_metre(i))
-            return paired(read_rgb(colour), metres, self._camera(self.scene(i)), 0.0, "/".join(self._keys[i]))
+            return paired(read_photo(colour), metres, self._camera(self.scene(i)), 0.0, "/".join(self._keys[i]))
         except DataError as error:
             raise DataError(f"{self.origin(i)}: {error}") from error
 
@@ -81,15 +87,6 @@ class ImageFolder(FrameSource):
         files = [self.path / self._camera_text.replace("{scene}", scene) for scene in scenes]
         return tuple(dict.fromkeys(file for file in files if file.is_file()))
 
-    def positions(self) -> Sequence[int]:
-        """The place of every pair within its scene."""
-        counts: dict[str, int] = {}
-        places = []
-        for scene, _ in self._keys:
-            places.append(counts.get(scene, 0))
-            counts[scene] = places[-1] + 1
-        return places
-
     def _camera(self, scene: str) -> PinholeCamera:
         if scene not in self._cameras:
             first = self._first_whole(scene)
@@ -102,7 +99,7 @@ class ImageFolder(FrameSource):
         for i in range(len(self)):
             if self.scene(i) == scene:
                 try:
-                    return read_rgb(self._files[i][0])
+                    return read_photo(self._files[i][0])
                 except DataError as error:
                     problem = problem or error
         raise problem or DataError(f"{self.name}: has no scene {scene}")
@@ -157,3 +154,62 @@ def _natural(key: Key) -> list[tuple[int, str]]:
     """Sorts 9 before 10."""
     words = re.split(r"(\d+)", "\0".join(key))  # every second one is a number
     return [(int(word), "") if place % 2 else (-1, word) for place, word in enumerate(words)]
+
+
+@dataclass(frozen=True)
+class ImageFolderSettings(SourceSettings):
+    """Folders of image pairs."""
+
+    kind = "image_folder"
+
+    path: str = param("", "folder that the patterns start from")
+    split: str = param("scene", "time = stretches of each scene, in natural order", choices=("scene", "time", *WHOLE))
+    colour: str = param(_COLOUR, "pattern of the colour images")
+    depth: str = param(_DEPTH, "pattern of the 16-bit depth images")
+    depth_factor: float = param(1000.0, "integer depth per metre", low=1e-3, high=1e6)
+    camera: str = param("", "'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels, or a text file with that or with a matrix")
+    max_depth: float = param(10.0, "farthest depth there can be", unit="m", low=0.1, high=1000.0)
+
+
+def _of_settings(settings: ImageFolderSettings, file: Callable[[str], Path]) -> Dataset:
+    return ImageFolder(
+        settings.name,
+        file(settings.path),
+        settings.colour,
+        settings.depth,
+        settings.depth_factor,
+        settings.camera,
+        settings.max_depth,
+    )
+
+
+def _patterns(path: Path, options: OpenOptions) -> tuple[str, str]:
+    """Those of the options, else SCENE/rgb and SCENE/depth, or rgb and depth alone."""
+    prefix = "" if (path / "rgb").is_dir() else "{scene}/"
+    return (
+        options.colour_pattern or _COLOUR.replace("{scene}/", prefix),
+        options.depth_pattern or _DEPTH.replace("{scene}/", prefix),
+    )
+
+
+def _recognises(path: Path, options: OpenOptions) -> bool:
+    if not path.is_dir():
+        return False
+    given = options.colour_pattern or options.depth_pattern
+    return bool(given) or any(next(path.glob(f"{folder}/*.png"), None) for folder in ("rgb", "*/rgb"))
+
+
+def _open(path: Path, options: OpenOptions) -> Dataset:
+    camera = options.camera or (_CAMERA_FILE if (path / _CAMERA_FILE).is_file() else "")
+    factor = options.depth_factor or 1000.0
+    return ImageFolder(path.name, path, *_patterns(path, options), factor, camera, MAX_DEPTH_M)
+
+
+IMAGE_FOLDER = DatasetKind(
+    "a folder of image pairs (rgb/N.png, depth/N.png)",
+    ImageFolderSettings,
+    _recognises,
+    _open,
+    _of_settings,
+    takes=("camera", "depth_factor", "colour_pattern", "depth_pattern"),
+)

@@ -9,17 +9,19 @@ Uhrig et al., "Sparsity Invariant CNNs", 3DV 2017; lists: Eigen et al., NeurIPS 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..camera import PinholeCamera
+from ..config import param
 from ..errors import DataError
 from ..frames import Sample
-from .frame_source import FrameSource, paired
-from .tum import read_depth, read_rgb
+from ..photo import read_depth, read_photo
+from .dataset import Dataset, paired
+from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
 
 PER_METRE = 256.0
 MAX_DEPTH_M = 80.0
@@ -41,7 +43,7 @@ class KittiFrame:
     origin: str
 
 
-class KittiDepth(FrameSource):
+class KittiDepth(Dataset):
     """The annotated images of both folders, or of lists.
 
     `path` is the raw recordings' folder, `depth_path` the one with `train` and `val`. `camera` is "left", "right" or
@@ -50,11 +52,13 @@ class KittiDepth(FrameSource):
     Without lists, `train` is the official training part and `val` the test. Raises DataError.
     """
 
+    protocol = "kitti"
+
     def __init__(
         self, name: str, path: Path, depth_path: Path, camera: str = "left", lists: Mapping[str, Path] | None = None
     ) -> None:
-        super().__init__(name, MAX_DEPTH_M, PER_METRE)
-        self.path, self.depth_path = path, depth_path
+        super().__init__(name, MAX_DEPTH_M, PER_METRE, path)
+        self.depth_path = depth_path
         for root in (path, depth_path):
             if not root.is_dir():
                 raise DataError(
@@ -70,6 +74,7 @@ class KittiDepth(FrameSource):
         else:
             for split, folder in zip(("train", "test"), _FOLDERS, strict=True):
                 self._add(split, list(_found(depth_path, folder, _CAMERAS[camera])))
+        self.splits = tuple(split for split, frames in self._official.items() if frames)
         if not self._frames:
             raise DataError(
                 f"{depth_path}: expected train|val/DRIVE_sync/proj_depth/groundtruth/image_02/*.png (02 "
@@ -89,7 +94,7 @@ class KittiDepth(FrameSource):
         camera = self._camera(_date(frame.drive), frame.camera)
         name = f"{frame.drive}/{frame.camera}/{frame.number}"
         try:
-            return paired(read_rgb(colour), read_depth(depth, PER_METRE), camera, int(frame.number) / _RATE_HZ, name)
+            return paired(read_photo(colour), read_depth(depth, PER_METRE), camera, int(frame.number) / _RATE_HZ, name)
         except DataError as error:
             raise DataError(f"{self.origin(i)}: {error}") from error
 
@@ -211,3 +216,60 @@ def _depth_file(frame: KittiFrame) -> Path:
 
 def _date(drive: str) -> str:
     return drive[:10]
+
+
+@dataclass(frozen=True)
+class KittiSettings(SourceSettings):
+    """KITTI depth."""
+
+    kind = "kitti"
+
+    path: str = param("", "folder of the raw recordings")
+    depth_path: str = param("", "folder of the annotated depth")
+    split: str = param(
+        "official", "official = folders train and val, or the lists", choices=("official", "scene", *WHOLE)
+    )
+    camera: str = param("left", "colour camera", choices=("left", "right", "both"))
+    train_list: str = param("", "Eigen's list of training images")
+    validation_list: str = param("", "likewise")
+    test_list: str = param("", "likewise")
+
+
+def _of_settings(settings: KittiSettings, file: Callable[[str], Path]) -> Dataset:
+    named = {"train": settings.train_list, "validation": settings.validation_list, "test": settings.test_list}
+    lists = {split: file(path) for split, path in named.items() if path}
+    return KittiDepth(settings.name, file(settings.path), file(settings.depth_path), settings.camera, lists)
+
+
+def _folders(path: Path) -> tuple[Path | None, Path | None]:
+    """The raw recordings and the annotated depth: `path` itself or folders in it."""
+    places = [path, *sorted(each for each in path.iterdir() if each.is_dir())] if path.is_dir() else []
+    raw = next((each for each in places if next(each.glob("????_??_??/calib_cam_to_cam.txt"), None)), None)
+    depth = next((each for each in places for part in _FOLDERS if next(each.glob(f"{part}/*_sync"), None)), None)
+    return raw, depth
+
+
+def _recognises(path: Path, _: OpenOptions) -> bool:
+    listed = path.is_file() and path.suffix == ".txt"
+    return any(_folders(path.parent if listed else path))
+
+
+def _open(path: Path, _: OpenOptions) -> Dataset:
+    """The folder of both, or a list of images in it, which then are the test part."""
+    root, lists = (path.parent, {"test": path}) if path.is_file() else (path, None)
+    raw, depth = _folders(root)
+    if raw is None or depth is None:
+        raise DataError(
+            f"{root}: expected KITTI's raw recordings (DATE/DRIVE_sync, DATE/calib_cam_to_cam.txt) and the annotated "
+            f"depth (train|val/DRIVE_sync), each here or one folder below, found no {'depth' if raw else 'recordings'}"
+        )
+    return KittiDepth(path.stem, raw, depth, lists=lists)
+
+
+KITTI = DatasetKind(
+    "a KITTI folder (raw recordings and annotated depth)",
+    KittiSettings,
+    _recognises,
+    _open,
+    _of_settings,
+)

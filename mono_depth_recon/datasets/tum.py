@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Depth, Rgb
+from ..arrays import Rgb
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
+from ..photo import read_depth, read_photo
 from ..poses import Trajectory
-from .recording import Recording
+from .dataset import Recording
 
 DEPTH_PER_METRE = 5000.0
 NO_POSES = "none"
@@ -59,10 +60,8 @@ class TumFolder(Recording):
         poses: str = "",
         partial: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.notes = []
+        super().__init__(Path(path).name, per_metre=depth_factor, path=Path(path))
         self.rectified = rectified
-        self.depth_factor = depth_factor
         self.colour = self._entries("rgb.txt", partial)
         self.camera = self._camera(camera)
         self.depth = self._entries("depth.txt", partial)
@@ -108,13 +107,22 @@ class TumFolder(Recording):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def origin(self, i: int) -> str:
+        """The colour file of pair i."""
+        return str(self.files(i)[0])
+
+    def files(self, i: int) -> tuple[Path, ...]:
+        """Colour and depth of pair i."""
+        colour, depth = self.pairs[i]
+        return self.colour[colour].file, self.depth[depth].file
+
     def read(self, index: int) -> Sample:
         """Pair `index`, read from its files (DataError where they are malformed)."""
         colour, depth = (entries[i] for entries, i in zip((self.colour, self.depth), self.pairs[index], strict=True))
-        metres = read_depth(depth.file, self.depth_factor)
+        metres = read_depth(depth.file, self.per_metre(index))
         trajectory = self.trajectory
         pose = None if trajectory is None else trajectory.pose(colour.stamp, MAX_POSE_GAP_S, self.max_difference)
-        return self.sample(read_rgb(colour.file), metres, colour.stamp, colour.file.name, pose)
+        return self.sample(read_photo(colour.file), metres, colour.stamp, colour.file.name, pose)
 
 
 def camera_of_name(name: str) -> PinholeCamera:
@@ -187,36 +195,14 @@ def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
     return entries
 
 
-def read_rgb(path: Path) -> Rgb:
-    """A colour image (H, W, 3) uint8 RGB. DataError where the file is no whole image."""
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"{path}: expected a PNG or JPEG colour image, got a file that cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def _first_whole(entries: Sequence[Entry]) -> Rgb:
     """The first colour image that can be read; DataError, of the last, where none can."""
     for entry in entries[:-1]:
         try:
-            return read_rgb(entry.file)
+            return read_photo(entry.file)
         except DataError:
             continue
-    return read_rgb(entries[-1].file)
-
-
-def read_depth(path: Path, per_metre: float = DEPTH_PER_METRE) -> Depth:
-    """A depth image (H, W) float32 metres, NaN where missing. DataError unless it is one channel of 16 bits."""
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DataError(f"{path}: expected a 16-bit PNG, got a file that cannot be decoded")
-    if image.dtype != np.uint16 or image.ndim != 2:
-        raise DataError(f"{path}: depth must be one channel of 16 bits, got {image.dtype} of shape {image.shape}")
-    return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(per_metre))
+    return read_photo(entries[-1].file)
 
 
 def read_trajectory(path: Path) -> Trajectory:

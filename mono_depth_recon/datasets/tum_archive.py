@@ -8,11 +8,19 @@ import tarfile
 import tempfile
 import weakref
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..camera import PinholeCamera
-from ..errors import DataError
-from .tum import CAMERAS, DEPTH_PER_METRE, TumFolder, camera_of_name
+from ..config import param
+from ..errors import ConfigError, DataError
+from .bags.index import is_bag
+from .dataset import Dataset, Recording
+from .joined import RecordingSettings, joined
+from .kind import DatasetKind, OpenOptions
+from .tum import CAMERAS, DEPTH_PER_METRE, NO_POSES, TumFolder, camera_of_name
 
 _LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 _IMAGES = ("rgb", "depth")
@@ -38,13 +46,24 @@ class TumArchive(TumFolder):
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._close = weakref.finalize(self, self._temporary.cleanup)
         problem = _unpack(archive, Path(self._temporary.name))
-        folder = self._folder(archive, problem)
+        self.folder = folder = self._folder(archive, problem)
         if not camera and any(key in archive.name for key in CAMERAS):
             camera = camera_of_name(archive.name)
         super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
         if problem:
             self.notes.insert(0, f"{archive}: {problem}; what stands before is used")
-        self.path = archive
+        self.path, self.name = archive, archive.name
+
+    def origin(self, i: int) -> str:
+        """The archive and the colour file in it."""
+        return f"{self.path}: {self.files(i)[0].relative_to(self.folder)}"
+
+    def reopening(self) -> Callable[[], Recording]:
+        """The unpacked folder, without the maps that the camera has made."""
+        camera = replace(self.camera)
+        return partial(
+            TumFolder, self.folder, camera, self.max_difference, self.rectified, self.per_metre(0), NO_POSES, True
+        )
 
     def _folder(self, archive: Path, problem: str) -> Path:
         lists = sorted(Path(self._temporary.name).rglob("rgb.txt"))
@@ -96,3 +115,36 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> N
     with source, partial.open("wb") as out:
         shutil.copyfileobj(source, out, 1 << 20)
     partial.rename(file)
+
+
+@dataclass(frozen=True)
+class TumSettings(RecordingSettings):
+    """TUM folders and archives."""
+
+    kind = "tum"
+
+    path: str = param("", "folder or archive; * and ? name several")
+
+
+def open_tum(path: Path, options: OpenOptions) -> Recording:
+    """The folder or archive at `path`. Raises DataError, CalibrationError."""
+    reader = TumFolder if path.is_dir() else TumArchive
+    factor = options.depth_factor or DEPTH_PER_METRE
+    return reader(path, options.camera, options.max_difference, options.rectified, factor, options.poses)
+
+
+def _of_settings(settings: TumSettings, file: Callable[[str], Path]) -> Dataset:
+    path = file(settings.path)
+    if path.exists() and is_bag(path):
+        raise ConfigError(f"{path}: is of kind bag, not tum: change kind")
+    return joined(settings, path, open_tum)
+
+
+TUM = DatasetKind(
+    "a TUM folder (rgb.txt, depth.txt) or its .tgz",
+    TumSettings,
+    lambda path, _: (path / "rgb.txt").is_file() or (path.is_file() and not is_bag(path) and is_archive(path)),
+    open_tum,
+    _of_settings,
+    takes=("camera", "depth_factor", "max_difference", "poses"),
+)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import Depth
+from ..datasets.dataset import Dataset
 from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import DataError
 from ..frames import Prediction, Sample
@@ -62,7 +65,7 @@ def baselines(known: Frames) -> list[Baseline]:
     pixel of any frame has depth.
     """
     chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(_MOST_FRAMES, len(known)))]
-    stack = np.stack([sample.depth for sample in chosen if sample.depth is not None])
+    stack = _of_one_size([sample.depth for sample in chosen if sample.depth is not None])
     seen = np.isfinite(stack).any(0)
     if not seen.any():
         raise DataError("the baselines need training frames with true depth, none of them has any")
@@ -72,9 +75,21 @@ def baselines(known: Frames) -> list[Baseline]:
     return [Baseline(CONSTANT, np.full((1, 1), constant, np.float32)), Baseline(MEAN_MAP, mean)]
 
 
+def _of_one_size(depths: Sequence[Depth]) -> NDArray[np.float32]:
+    """(N, H, W) at the size of the first map; others, as KITTI's days have them, are resized (nearest)."""
+    import cv2
+
+    height, width = depths[0].shape if depths else (1, 1)
+    resized = [cv2.resize(each, (width, height), interpolation=cv2.INTER_NEAREST) for each in depths]
+    return np.stack(resized) if resized else np.full((1, 1, 1), np.nan, np.float32)
+
+
 def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline]:
-    """The baselines that know these frames of a recording, rectified. Raises DataError."""
-    recording = open_dataset(frames.path, replace(options, rectified=True, need_depth=True))
+    """The baselines that know these frames, rectified; positions count in the training part of an official split.
+
+    Raises DataError.
+    """
+    recording = _training_frames(frames, replace(options, rectified=True, need_depth=True))
     try:
         chosen = [i for i, position in enumerate(recording.positions) if frames.first <= position <= frames.last]
         if not chosen:
@@ -85,3 +100,8 @@ def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline
         return baselines([recording[i] for i in chosen])
     finally:
         recording.close()
+
+
+def _training_frames(frames: PartOfRecording, options: OpenOptions) -> Dataset:
+    whole = open_dataset(frames.path, replace(options, split="all"))
+    return whole.part("train") if "train" in whole.splits else whole

@@ -132,19 +132,22 @@ def _label(predictor: Predictor | None) -> str:
 
 def _jobs(run: EvaluationRun, name: str, predictor: Predictor | None, meter: Meter) -> Any:
     recording = run.recordings[name]
-    for sample in recording.samples(run.plan.studied(recording)):
-        yield _job(run, name, sample, predictor)
+    studied, names = run.plan.studied(recording), recording.frame_names()
+    for i, sample in zip(studied, recording.samples(studied), strict=True):
+        yield _job(run, name, names[i], sample, predictor)
         meter.step(name, _label(predictor))
     if predictor is not None:
         predictor.unload()
 
 
-def _job(run: EvaluationRun, name: str, sample: Sample | MonoDepthError, predictor: Predictor | None) -> CloudJob | str:
+def _job(
+    run: EvaluationRun, name: str, frame: str, sample: Sample | MonoDepthError, predictor: Predictor | None
+) -> CloudJob | str:
     if isinstance(sample, MonoDepthError):
         return str(sample)
     assert sample.depth is not None  # recordings are opened with need_depth
     try:
-        prediction = None if predictor is None else run.prediction(name, sample, predictor)[0]
+        prediction = None if predictor is None else run.prediction(name, frame, sample, predictor)[0]
     except MonoDepthError as error:
         return str(error)
     if prediction is not None:

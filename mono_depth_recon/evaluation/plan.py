@@ -1,4 +1,4 @@
-"""What is evaluated: models with their weights, recordings, frames and protocols."""
+"""What is evaluated: models with their weights, data sets, frames and protocols."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ..config import Config
-from ..datasets.opening import OpenOptions
-from ..datasets.recording import Recording
+from ..datasets.dataset import Dataset
+from ..datasets.kind import OpenOptions
 from ..errors import ConfigError
-from ..metrics.protocols import PROTOCOLS
+from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
@@ -101,13 +101,13 @@ class PartOfRecording:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is evaluated: every model on every recording, into the folder `output`.
+    """What is evaluated: every model on every data set, into the folder `output`.
 
-    `models` are texts for ModelChoice. `first` to `last` choose frames by position in the recording (-1: to the end),
-    `stride` every n-th of them; `frame`, a position or a stamp with a point in it, chooses one. `baselines` are those
-    frames whose truth the baselines know. `workers` processes score beside inference (1: within this process), the
-    result is the same. `study_frames` of the chosen frames of a recording, evenly, take part in what is costly.
-    `ranges` are first and last of single recordings, by name.
+    `models` are texts for ModelChoice. `protocols` without any: those of each data set (`protocols_of`). `first` to
+    `last` choose frames by position in the data set (-1: to the end), `stride` every n-th of them; `frame`, a position
+    or a stamp with a point in it, chooses one. `baselines` are those frames whose truth the baselines know. `workers`
+    processes score beside inference (1: within this process), the result is the same. `study_frames` of the chosen
+    frames of a data set, evenly, take part in what is costly. `ranges` are first and last of single data sets, by name.
     Frames are rectified before the model sees them and truth is moved by the same map, whatever `options.rectified`
     says.
     """
@@ -115,7 +115,7 @@ class EvaluationPlan:
     data: Sequence[Path]
     models: Sequence[str]
     output: Path
-    protocols: Sequence[str] = tuple(PROTOCOLS)
+    protocols: Sequence[str] = ()
     options: OpenOptions = field(default_factory=OpenOptions)
     config: Config = field(default_factory=Config)
     first: int = 0
@@ -132,10 +132,8 @@ class EvaluationPlan:
         if unknown:
             raise ConfigError(f"protocols must be of {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
         numbers = (self.stride, self.workers, self.study_frames)
-        if not self.data or not self.models or not self.protocols or min(numbers) < 1:
-            raise ConfigError(
-                "expected recordings, models, protocols, and a stride, workers and study frames of at least 1"
-            )
+        if not self.data or not self.models or min(numbers) < 1:
+            raise ConfigError("expected recordings, models, and a stride, workers and study frames of at least 1")
         if self.first < 0 or self.last < -1 or 0 <= self.last < self.first:
             raise ConfigError(
                 "expected first and last frame by position, from 0 (last: -1 is the end), got "
@@ -162,12 +160,20 @@ class EvaluationPlan:
         """The models."""
         return [ModelChoice.parse(text) for text in self.models]
 
-    def chosen(self, recording: Recording) -> list[int]:
-        """The frames of a recording that take part; none where it has not the one asked for."""
+    def protocols_of(self, dataset: Dataset | None) -> Sequence[str]:
+        """The protocols by which a data set is scored; None stands for one that cannot be opened."""
+        if self.protocols:
+            return self.protocols
+        return (dataset.protocol,) if dataset is not None and dataset.protocol else INDOOR
+
+    def chosen(self, recording: Dataset) -> list[int]:
+        """The frames of a data set that take part; none where it has not the one asked for."""
         positions = recording.positions
         if "." in self.frame:
             return [
-                i for i, stamp in enumerate(recording.stamps) if abs(stamp - float(self.frame)) < _STAMP_TOLERANCE_S
+                i
+                for i, stamp in enumerate(recording.stamps or ())
+                if abs(stamp - float(self.frame)) < _STAMP_TOLERANCE_S
             ][:1]
         if self.frame:
             return [i for i, position in enumerate(positions) if position == int(self.frame)]
@@ -175,7 +181,7 @@ class EvaluationPlan:
         last = last if last >= 0 else positions[-1]
         return [i for i, position in enumerate(positions) if first <= position <= last][:: self.stride]
 
-    def studied(self, recording: Recording) -> list[int]:
+    def studied(self, recording: Dataset) -> list[int]:
         """At most `study_frames` of the chosen frames, evenly."""
         chosen = self.chosen(recording)
         places = np.linspace(0, len(chosen) - 1, min(len(chosen), self.study_frames))

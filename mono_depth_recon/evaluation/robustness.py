@@ -59,8 +59,10 @@ def _chunk(
     recording = run.recordings[name]
     indices = run.plan.studied(recording)
     frames = []
+    names, stamps = recording.frame_names(), recording.stamps
     for i, sample in zip(indices, recording.samples(indices), strict=True):
-        frames.append(_to_score(run, model, name, sample, recording.stamps[i], (corruption, severity, i)))
+        unscored = ToScore(names[i], None if stamps is None else stamps[i])
+        frames.append(_to_score(run, model, name, sample, unscored, (corruption, severity, i)))
         meter.step(name, f"{model.label}, {corruption.name} {corruption.text(severity)}")
     relative = any(frame.prediction is not None and frame.prediction.depth is None for frame in frames)
     return Chunk(name, model.label, ("affine" if relative else "metric",), frames)
@@ -71,19 +73,19 @@ def _to_score(
     model: LazyModel,
     name: str,
     sample: Sample | MonoDepthError,
-    stamp: float,
+    unscored: ToScore,
     damage: tuple[Corruption, int, int],
 ) -> ToScore:
     if isinstance(sample, MonoDepthError):
-        return ToScore(stamp, reason=str(sample))
+        return replace(unscored, reason=str(sample))
     try:
         if not damage[1]:
-            prediction = run.prediction(name, sample, model)[0]
+            prediction = run.prediction(name, unscored.frame, sample, model)[0]
         else:
             prediction = model.predict(replace(sample, rgb=corrupted(sample.rgb, *damage)))
     except MonoDepthError as error:
-        return ToScore(stamp, reason=str(error))
-    return ToScore(stamp, prediction, sample.depth)
+        return replace(unscored, reason=str(error))
+    return replace(unscored, prediction=prediction, truth=sample.depth)
 
 
 def _row(model: str, recording: str, corruption: Corruption, severity: int, made: ChunkScores) -> Row:

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from ..atomic import writable_folder, write_atomically
-from ..datasets.opening import open_dataset
-from ..datasets.recording import Recording
+from ..datasets.dataset import Dataset
+from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..metrics.sequence import SequenceErrors, SequenceMeter
@@ -123,7 +123,7 @@ class EvaluationRun:
         self.predictors: list[Predictor] = [*known, *self.models]
         self._tell = tell
         self.seconds = Seconds()
-        self.recordings: dict[str, Recording] = {}
+        self.recordings: dict[str, Dataset] = {}
         with ThreadPoolExecutor(plan.workers) as threads:
             for path, opened in zip(plan.data, threads.map(self._opened, plan.data), strict=True):
                 self._enter(path, opened)
@@ -143,13 +143,13 @@ class EvaluationRun:
         for recording in self.recordings.values():
             recording.close()
 
-    def _opened(self, path: Path) -> Recording | MonoDepthError:
+    def _opened(self, path: Path) -> Dataset | MonoDepthError:
         try:
             return open_dataset(path, replace(self.plan.options, rectified=True, need_depth=True))
         except MonoDepthError as error:
             return error
 
-    def _enter(self, path: Path, opened: Recording | MonoDepthError) -> None:
+    def _enter(self, path: Path, opened: Dataset | MonoDepthError) -> None:
         if isinstance(opened, MonoDepthError):
             self.failures[recording_name(path)] = str(opened)
             return
@@ -160,8 +160,8 @@ class EvaluationRun:
             return
         if not self.plan.chosen(opened):
             self.failures[recording_name(path)] = (
-                f"{path}: no frame is chosen of positions {opened.positions[0]} to {opened.positions[-1]}, stamps "
-                f"{opened.stamps[0]:.6f} to {opened.stamps[-1]:.6f}"
+                f"{path}: no frame is chosen of positions {opened.positions[0]} to "
+                f"{opened.positions[-1]}{_span(opened)}"
             )
             opened.close()
             return
@@ -171,9 +171,9 @@ class EvaluationRun:
         """Progress of a part of `of` steps."""
         return Meter(self._tell, of, part)
 
-    def prediction(self, name: str, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
-        """The kept or new prediction of a frame of recording `name`, and the ms it took when it was made."""
-        path = prediction_path(self.folder, name, predictor.label, f"{sample.stamp:.6f}")
+    def prediction(self, recording: str, frame: str, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
+        """The kept or new prediction of a frame of a recording, and the ms it took when it was made."""
+        path = prediction_path(self.folder, recording, predictor.label, frame)
         if predictor.baseline:
             return predictor.predict(sample), 0.0
         if path.is_file():
@@ -192,10 +192,10 @@ class EvaluationRun:
     def failed_rows(self) -> list[FrameRow]:
         """A row for every recording that cannot be opened."""
         return [
-            FrameRow(name, predictor.label, protocol, "", 0.0, {}, reason=reason)
+            FrameRow(name, predictor.label, protocol, "", {}, reason=reason)
             for name, reason in self.failures.items()
             for predictor in self.predictors
-            for protocol in self.plan.protocols
+            for protocol in self.plan.protocols_of(None)
         ]
 
 
@@ -239,25 +239,33 @@ def _collect(scores: Sequence[ChunkScores], evaluation: Evaluation, meters: dict
 def _chunks(run: EvaluationRun, name: str, predictor: Predictor, meter: Meter) -> Iterator[Chunk]:
     """The frames of a recording with their predictions, a few at a time."""
     recording, frames = run.recordings[name], list[ToScore]()
-    chosen = run.plan.chosen(recording)
+    chosen, names, stamps = run.plan.chosen(recording), recording.frame_names(), recording.stamps
+    protocols = run.plan.protocols_of(recording)
     for i, sample in zip(chosen, recording.samples(chosen), strict=True):
-        frames.append(_to_score(run, name, recording.stamps[i], sample, predictor))
+        unscored = ToScore(names[i], None if stamps is None else stamps[i])
+        frames.append(_to_score(run, name, unscored, sample, predictor))
         meter.step(name, predictor.label)
         if len(frames) == CHUNK or i == chosen[-1]:
-            yield Chunk(name, predictor.label, run.plan.protocols, frames, flat=predictor.baseline)
+            yield Chunk(name, predictor.label, protocols, frames, flat=predictor.baseline)
             frames = []
 
 
 def _to_score(
-    run: EvaluationRun, name: str, stamp: float, sample: Sample | MonoDepthError, predictor: Predictor
+    run: EvaluationRun, name: str, unscored: ToScore, sample: Sample | MonoDepthError, predictor: Predictor
 ) -> ToScore:
     if isinstance(sample, MonoDepthError):
-        return ToScore(stamp, reason=str(sample))
+        return replace(unscored, reason=str(sample))
     try:
-        prediction, milliseconds = run.prediction(name, sample, predictor)
+        prediction, milliseconds = run.prediction(name, unscored.frame, sample, predictor)
     except MonoDepthError as error:
-        return ToScore(stamp, reason=str(error))
-    return ToScore(stamp, prediction, sample.depth, milliseconds)
+        return replace(unscored, reason=str(error))
+    return replace(unscored, prediction=prediction, truth=sample.depth, model_ms=milliseconds)
+
+
+def _span(dataset: Dataset) -> str:
+    """The first and the last stamp, for messages."""
+    stamps = dataset.stamps
+    return "" if stamps is None else f", stamps {stamps[0]:.6f} to {stamps[-1]:.6f}"
 
 
 def _remember(path: Path, plan: EvaluationPlan) -> None:
@@ -292,27 +300,40 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
             for each in plan.choices
         },
     }
-    if path.is_file():
-        try:
-            before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            text = " ".join(str(error).split())
-            raise DataError(
-                f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
-            ) from error
-        earlier = before.get("kept", {}) if isinstance(before, dict) else {}
-        clashes = [
-            name
-            for group, known in kept.items()
-            for name, value in known.items()
-            if earlier.get(group, {}).get(name, value) != value
-        ]
-        if not earlier or {name: before.get(name) for name in settings} != settings or clashes:
-            what = f" ({', '.join(clashes)} changed)" if clashes else ""
-            raise ConfigError(
-                f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): "
-                "choose another folder"
-            )
-        kept = {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}
+    kept = _with_earlier(path, settings, kept)
     text = yaml.safe_dump({**asked, **settings, "kept": kept}, sort_keys=False, allow_unicode=True)
     write_atomically(path, [text.encode()])
+
+
+def _with_earlier(
+    path: Path, settings: dict[str, dict[str, Any]], kept: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """`kept` and what an earlier run has kept beside it. Raises ConfigError where that depends on something else."""
+    import yaml
+
+    if not path.is_file():
+        return kept
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(
+            f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
+        ) from error
+    earlier = before.get("kept", {}) if isinstance(before, dict) else {}
+    had = {}
+    if earlier:
+        options = {**asdict(OpenOptions()), **before.get("options", {})}  # an earlier version has fewer
+        had = {"options": options, "model": before.get("model")}
+    clashes = [
+        name
+        for group, known in kept.items()
+        for name, value in known.items()
+        if earlier.get(group, {}).get(name, value) != value
+    ]
+    if had != settings or clashes:
+        what = f" ({', '.join(clashes)} changed)" if clashes else ""
+        raise ConfigError(
+            f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): choose another folder"
+        )
+    return {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}

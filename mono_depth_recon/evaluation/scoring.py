@@ -29,6 +29,7 @@ CHUNK = 8  # frames that one process scores before it answers
 class FrameRow:
     """One frame of one model under one protocol; `reason` is empty unless it has no figures. Times in ms.
 
+    `frame` is its name in the data set (`Dataset.frame_names`).
     `applies` False: the protocol is not for such a model. `model_ms` is what the model took when the prediction was
     made, 0 for baselines.
     """
@@ -37,7 +38,6 @@ class FrameRow:
     model: str
     protocol: str
     frame: str
-    stamp: float
     figures: dict[str, float]
     coverage: float = 0.0
     model_ms: float = 0.0
@@ -48,9 +48,13 @@ class FrameRow:
 
 @dataclass(frozen=True, eq=False)
 class ToScore:
-    """A frame: prediction and truth (H, W) metres, or the `reason` why there is none."""
+    """A frame by its name: prediction and truth (H, W) metres, or the `reason` why there is none.
 
-    stamp: float
+    `stamp` in seconds is None where the frames are no sequence.
+    """
+
+    frame: str
+    stamp: float | None
     prediction: Prediction | None = None
     truth: Depth | None = None
     model_ms: float = 0.0
@@ -80,9 +84,8 @@ class ChunkScores:
 
 def score_chunk(chunk: Chunk) -> ChunkScores:
     """Scores every frame under every protocol."""
-    made = ChunkScores(
-        chunk.recording, chunk.model, meters={name: SequenceMeter() for name in chunk.protocols if name != "paper"}
-    )
+    timed = [name for name in chunk.protocols if name != "paper" and chunk.frames[0].stamp is not None]
+    made = ChunkScores(chunk.recording, chunk.model, meters={name: SequenceMeter() for name in timed})
     for frame in chunk.frames:
         made.rows.extend(_rows(chunk, frame, made.meters))
     return made
@@ -90,7 +93,7 @@ def score_chunk(chunk: Chunk) -> ChunkScores:
 
 def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Iterator[FrameRow]:
     def row(protocol: str, figures: dict[str, float], **rest: Any) -> FrameRow:
-        return FrameRow(chunk.recording, chunk.model, protocol, f"{frame.stamp:.6f}", frame.stamp, figures, **rest)
+        return FrameRow(chunk.recording, chunk.model, protocol, frame.frame, figures, **rest)
 
     if frame.prediction is None or frame.truth is None:
         yield from (row(protocol, {}, reason=frame.reason) for protocol in chunk.protocols)
@@ -113,7 +116,7 @@ def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Ite
                 applies=not isinstance(error, InapplicableError),
             )
             continue
-        if made.log_errors is not None:
+        if made.log_errors is not None and frame.stamp is not None:
             meters[protocol].add_log_errors(made.log_errors, made.mask, frame.stamp)
         yield row(
             protocol,

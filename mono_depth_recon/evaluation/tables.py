@@ -41,6 +41,8 @@ _OVERVIEW = (
     ("median", "delta1"),
     ("affine", "abs_rel"),
     ("affine", "delta1"),
+    ("kitti", "abs_rel"),
+    ("kitti", "delta1"),
 )
 _SEQUENCE = ("scale_drift", "flicker")
 
@@ -108,6 +110,8 @@ def tables(made: Sequence[Summary]) -> str:
     for recording in dict.fromkeys(each.recording for each in made):
         for protocol in dict.fromkeys(each.protocol for each in made):
             rows = [each for each in made if (each.recording, each.protocol) == (recording, protocol)]
+            if not rows:
+                continue
             parts.append(f"### {recording}\n\n*{PROTOCOLS[protocol].text()}*\n\n{_table(rows, protocol)}")
     return "\n".join(parts)
 
@@ -121,7 +125,8 @@ def overview(made: Sequence[Summary]) -> str:
     pairs = dict.fromkeys((each.recording, each.model) for each in made)
     for pair in sorted(pairs, key=lambda pair: recordings.index(pair[0])):
         frames = max(each.frames for each in made if (each.recording, each.model) == pair)
-        cells = [_number(by[(*pair, protocol)].figures.get(name, math.nan)) for protocol, name in columns]
+        known = {protocol: by[(*pair, protocol)].figures for protocol, _ in columns if (*pair, protocol) in by}
+        cells = [_number(known.get(protocol, {}).get(name, math.nan)) for protocol, name in columns]
         lines.append((*pair, str(frames), *cells))
     return markdown_table(lines)
 

@@ -14,6 +14,8 @@ from ..arrays import Mask
 from ..errors import DataError
 
 EIGEN_ROWS, EIGEN_COLUMNS = (45, 471), (41, 601)  # of 480 x 640, end excluded
+# Garg et al. (ECCV 2016): first and last row and column of KITTI as shares of height and width, end excluded
+GARG_ROWS, GARG_COLUMNS = (0.40810811, 0.99189189), (0.03594771, 0.96405229)
 MIN_DISPARITY = 1e-3  # 1/m: an aligned disparity is held above it before it is inverted
 _MIN_FIT = 10
 
@@ -77,6 +79,16 @@ def eigen_crop(height: int, width: int) -> Mask:
     rows, columns = (
         slice(*(round(end * size / whole) for end in ends))
         for ends, size, whole in ((EIGEN_ROWS, height, 480), (EIGEN_COLUMNS, width, 640))
+    )
+    inside[rows, columns] = True
+    return inside
+
+
+def garg_crop(height: int, width: int) -> Mask:
+    """(H, W) bool: Garg's crop of KITTI, rows 153:371 and columns 44:1197 of 375 x 1242, in proportion elsewhere."""
+    inside = np.zeros((height, width), np.bool_)
+    rows, columns = (
+        slice(*(int(share * size) for share in shares)) for shares, size in ((GARG_ROWS, height), (GARG_COLUMNS, width))
     )
     inside[rows, columns] = True
     return inside

@@ -6,8 +6,10 @@ from those in depth space, and an alignment hides an error of scale.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from ..arrays import Mask
 from ..errors import DataError
 from ..frames import Prediction
-from .depth import affine_fit, depth_errors, depth_of_affine, eigen_crop
+from .depth import affine_fit, depth_errors, depth_of_affine, eigen_crop, garg_crop
 from .edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
 from .image import image_errors, min_max_scaled
 
@@ -50,6 +52,7 @@ class Protocol:
         )
 
 
+_Crop: TypeAlias = Callable[[int, int], Mask]
 _PER_FRAME = "mean of the frames' values"
 PROTOCOLS = {
     row.name: row
@@ -95,8 +98,20 @@ PROTOCOLS = {
             _PER_FRAME,
             True,
         ),
+        Protocol(
+            "kitti",
+            "none for metric models, scale and shift of each frame in disparity for relative ones",
+            "depth",
+            "Garg: rows 0.40810811 to 0.99189189, columns 0.03594771 to 0.96405229 of height and width",
+            1e-3,
+            80.0,
+            _PER_FRAME,
+            True,
+        ),
     )
 }
+INDOOR = tuple(name for name in PROTOCOLS if name != "kitti")  # what is scored unless a data set has its own protocol
+_CROPS: dict[str, _Crop] = {"nyu": eigen_crop, "kitti": garg_crop}
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ class FrameScorer:
         self._values = _values(prediction)
         if self._values.shape != truth.shape:
             raise DataError(f"prediction and truth must have one shape, got {self._values.shape} and {truth.shape}")
-        self._compared: dict[tuple[bool, bool, float, float], _Compared] = {}
+        self._compared: dict[tuple[_Crop | None, bool, float, float], _Compared] = {}
 
     def score(self, protocol: Protocol) -> FrameScore:
         """The figures under `protocol`.
@@ -157,17 +172,17 @@ class FrameScorer:
         return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
 
     def _pixels(self, protocol: Protocol) -> _Compared:
-        cropped, positive = protocol.name == "nyu", protocol.name != "paper"  # paper: whatever the model says
-        key = cropped, positive, protocol.min_range, protocol.max_range
+        crop, positive = _CROPS.get(protocol.name), protocol.name != "paper"  # paper: whatever the model says
+        key = crop, positive, protocol.min_range, protocol.max_range
         if key not in self._compared:
             self._compared[key] = self._select(*key)
         return self._compared[key]
 
-    def _select(self, cropped: bool, positive: bool, low: float, high: float) -> _Compared:
+    def _select(self, crop: _Crop | None, positive: bool, low: float, high: float) -> _Compared:
         truth, values = self._truth, self._values
         known = np.isfinite(truth) & (truth >= low) & (truth <= high)
-        if cropped:
-            known &= eigen_crop(*truth.shape)
+        if crop is not None:
+            known &= crop(*truth.shape)
         mask = known & np.isfinite(values)
         if positive:
             mask &= values > 0
@@ -185,14 +200,14 @@ class FrameScorer:
     def _metres(self, protocol: Protocol, compared: _Compared) -> NDArray[np.float64]:
         """(N,) metres of the compared pixels, by the protocol's alignment."""
         relative = self._prediction.depth is None
-        if protocol.name == "affine" or (protocol.name == "nyu" and relative):
+        if protocol.name == "affine" or (protocol.name in _CROPS and relative):
             disparity = compared.values if relative else 1 / compared.values
             if self._flat and not np.ptp(disparity):
                 return np.full(disparity.size, 1 / np.mean(1 / compared.truth))
             return depth_of_affine(disparity, *affine_fit(disparity, compared.truth))
         if relative:
             raise InapplicableError(
-                f"protocol {protocol.name} needs metres, the model gives relative disparity: see affine, nyu"
+                f"protocol {protocol.name} needs metres, the model gives relative disparity: see affine, nyu, kitti"
             )
         if protocol.name == "median":
             return compared.values * (np.median(compared.truth) / np.median(compared.values))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Depth
+from ..datasets.dataset import MAX_DEPTH_M, Dataset
 from ..datasets.opening import OpenOptions, open_dataset
-from ..datasets.recording import Recording
 from ..errors import DataError, MonoDepthError
 from ..evaluation.run import prediction_path, read_prediction, recording_name
 from ..frames import Prediction, Sample
@@ -23,8 +23,10 @@ from ..metrics.image import min_max_scaled
 from ..pictures.comparison import relative_error
 from .results import Results
 
-MAX_RANGE_M = 10.0  # of the protocols
-_ORDER_BY = (("affine", "abs_rel"), ("nyu", "abs_rel"), ("median", "abs_rel"), ("metric", "abs_rel"), ("paper", "rmse"))
+_ORDER_BY = (
+    *((protocol, "abs_rel") for protocol in ("affine", "nyu", "kitti", "median", "metric")),
+    ("paper", "rmse"),
+)
 _AVERAGED = 40  # frames for the mean errors
 _SCATTERED = 500
 
@@ -39,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A chosen frame: metres (H, W) of each model as they are compared, or why there are none."""
+    """A chosen frame: metres (H, W) of each model as they are compared, up to `max_range`, or why there are none."""
 
     name: str
     reason: str
@@ -47,6 +49,12 @@ class ShownFrame:
     truth: Depth
     depths: dict[str, Depth]
     missing: dict[str, str]
+    max_range: float = MAX_DEPTH_M
+
+    @property
+    def caption(self) -> str:
+        """The stamp, or the frame's place and name in a set without stamps."""
+        return f"stamp {self.name} s" if "." in self.name else f"frame {int(self.name)}: {self.sample.name}"
 
 
 @dataclass
@@ -149,8 +157,8 @@ def recording_path(results: Results, recording: str) -> Path | None:
     return Path(known[recording]) if recording in known else None
 
 
-def _shown(results: Results, recording: str, opened: Recording, choice: Choice) -> Iterator[ShownFrame]:
-    index = {f"{stamp:.6f}": i for i, stamp in enumerate(opened.stamps)}
+def _shown(results: Results, recording: str, opened: Dataset, choice: Choice) -> Iterator[ShownFrame]:
+    index = {frame: i for i, frame in enumerate(opened.frame_names())}
     for frame, reason in choice.reasons.items():
         if frame not in index:
             continue
@@ -159,14 +167,18 @@ def _shown(results: Results, recording: str, opened: Recording, choice: Choice) 
         except DataError:
             continue
         assert sample.depth is not None  # opened with need_depth
-        truth = np.where((sample.depth > 0) & (sample.depth <= MAX_RANGE_M), sample.depth, np.float32(np.nan))
+        truth = _within(sample.depth, opened.max_depth)
         depths, missing = {}, {}
         for model in results.models:
             try:
-                depths[model] = metres(read_kept(results, recording, model, frame), truth)
+                depths[model] = metres(read_kept(results, recording, model, frame), truth, opened.max_depth)
             except DataError as error:
                 missing[model] = _failure(results, recording, model, frame) or str(error)
-        yield ShownFrame(frame, reason, sample, truth, depths, missing)
+        yield ShownFrame(frame, reason, sample, truth, depths, missing, opened.max_depth)
+
+
+def _within(depth: Depth, max_range: float) -> Depth:
+    return np.where((depth > 0) & (depth <= max_range), depth, np.float32(np.nan))
 
 
 def _failure(results: Results, recording: str, model: str, frame: str) -> str:
@@ -191,7 +203,7 @@ def read_kept(results: Results, recording: str, model: str, frame: str) -> Predi
     return read_prediction(path)
 
 
-def metres(prediction: Prediction, truth: Depth) -> Depth:
+def metres(prediction: Prediction, truth: Depth, max_range: float = MAX_DEPTH_M) -> Depth:
     """(H, W) float32 metres as they are compared: as predicted, or fitted to truth in disparity by least squares.
 
     Raises DataError where a fit has nothing to fit, or sizes differ.
@@ -203,13 +215,14 @@ def metres(prediction: Prediction, truth: Depth) -> Depth:
         return prediction.depth
     mask = np.isfinite(truth) & np.isfinite(values) & (values > 0)
     fitted = depth_of_affine(values, *affine_fit(values[mask], truth[mask]))
-    return np.minimum(fitted, MAX_RANGE_M).astype(np.float32)
+    return np.minimum(fitted, max_range).astype(np.float32)
 
 
-def _average(results: Results, made: RecordingFrames, opened: Recording) -> None:
+def _average(results: Results, made: RecordingFrames, opened: Dataset) -> None:
     """Mean |error| of each pixel over evenly spaced frames, and what the paper's scores do to relative models."""
     good = {row.frame for row in results.frames if row.recording == made.recording and not row.reason}
-    places = [i for i, stamp in enumerate(opened.stamps) if f"{stamp:.6f}" in good]
+    names = opened.frame_names()
+    places = [i for i, name in enumerate(names) if name in good]
     chosen = [places[round(i)] for i in np.linspace(0, len(places) - 1, min(_AVERAGED, len(places)))] if places else []
     sums: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
     for i in chosen:
@@ -218,10 +231,10 @@ def _average(results: Results, made: RecordingFrames, opened: Recording) -> None
         except DataError:
             continue
         assert sample.depth is not None
-        truth = np.where((sample.depth > 0) & (sample.depth <= MAX_RANGE_M), sample.depth, np.float32(np.nan))
+        truth = _within(sample.depth, opened.max_depth)
         made.heat_frames += 1
         for model in results.models:
-            _add_frame(results, made, sums, model, f"{opened.stamps[i]:.6f}", truth)
+            _add_frame(results, made, sums, model, names[i], truth, opened.max_depth)
     for model, (total, count) in sums.items():
         made.heats[model] = np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
@@ -233,10 +246,11 @@ def _add_frame(
     model: str,
     frame: str,
     truth: Depth,
+    max_range: float,
 ) -> None:
     try:
         kept = read_kept(results, made.recording, model, frame)
-        depth = metres(kept, truth)
+        depth = metres(kept, truth, max_range)
     except DataError:
         return  # its row in the tables has the reason
     error = np.abs(relative_error(depth, truth))

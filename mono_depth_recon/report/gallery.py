@@ -109,7 +109,7 @@ def _frame(results: Results, frame: ShownFrame, limits: tuple[float, float], wid
         }
         for model in results.models
     ]
-    return {"reason": frame.reason, "stamp": frame.name, "first": first, "models": models}
+    return {"reason": frame.reason, "caption": frame.caption, "first": first, "models": models}
 
 
 def _model_pair(name: str, frame: ShownFrame, depth: Depth, limits: tuple[float, float], width: int) -> list[Tree]:

@@ -15,10 +15,18 @@ def title_of(recording: str) -> str:
     return recording.removeprefix("rgbd_dataset_")
 
 
+_CREDITS = {
+    "freiburg": "TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0",
+    "nyu": "NYU Depth V2 (Silberman et al., ECCV 2012)",
+    "kitti": "KITTI (Geiger et al., IJRR 2013)",
+}
+
+
 def attribution_of(recordings: Sequence[str]) -> str:
     """The attribution of the images, where the names of the recordings show that one is due."""
-    tum = [name for name in recordings if "freiburg" in name.lower()]
-    return "Images and depth: TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0" if tum else ""
+    names = " ".join(recordings).lower()
+    credits = [text for word, text in _CREDITS.items() if word in names]
+    return f"Images and depth: {'; '.join(credits)}" if credits else ""
 
 
 def headline(results: Results) -> str:
@@ -27,6 +35,7 @@ def headline(results: Results) -> str:
         ("metric", "in metres"),
         ("affine", "with scale and shift fitted"),
         ("nyu", "under the NYU protocol"),
+        ("kitti", "under the KITTI protocol"),
         ("median", "with its scale fitted"),
     ):
         means = _means(results, protocol)

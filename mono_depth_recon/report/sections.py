@@ -27,6 +27,7 @@ _HEADS = {
     "median": "median scale",
     "affine": "scale and shift",
     "nyu": "Eigen crop",
+    "kitti": "Garg crop",
     "paper": "as the paper",
 }
 
@@ -88,7 +89,11 @@ def _frames(results: Results, recording: str) -> int:
 def _glance(results: Results, recording: str) -> Tree:
     """AbsRel of models and baselines as bars, in metres and after the fit."""
     groups = []
-    for protocol, words in (("metric", "in metres"), ("affine", "scale and shift fitted")):
+    for protocol, words in (
+        ("metric", "in metres"),
+        ("affine", "scale and shift fitted"),
+        ("kitti", "under the KITTI protocol"),
+    ):
         rows = [*good_rows(results, recording, protocol), *good_rows(results, recording, protocol, baseline=True)]
         rows.sort(key=lambda row: row.figures["abs_rel"])
         if rows:
@@ -132,7 +137,7 @@ def scores(results: Results) -> Section:
 
 def _ordered(protocols: Sequence[str]) -> list[str]:
     """The protocols experts look at first; the paper's last, it has a section of its own."""
-    first = [name for name in ("metric", "affine", "median", "nyu") if name in protocols]
+    first = [name for name in ("metric", "affine", "median", "nyu", "kitti") if name in protocols]
     return [*first, *(name for name in protocols if name not in first)]
 
 

@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..filters import drop, flying_pixels
 from ..mesh.grid import mesh_grid
 from ..pictures.views import VIEWS, view_cloud, view_mesh
-from .frames import MAX_RANGE_M, ShownFrame
+from .frames import ShownFrame
 
 TRUTH = "truth"
 _EDGE = 0.08  # relative step of inverse depth that ends a surface
@@ -44,7 +44,9 @@ def draw_views(frame: ShownFrame) -> SceneViews:
     scene = None
     for name, depth in {TRUTH: frame.truth, **frame.depths}.items():
         try:
-            points = back_project(_surface(name, depth), frame.sample.camera, frame.sample.rgb, _DRAWN_STRIDE)
+            points = back_project(
+                _surface(name, depth, frame.max_range), frame.sample.camera, frame.sample.rgb, _DRAWN_STRIDE
+            )
             cloud, mesh = cloud_from_organised(points), mesh_grid(points, _MESH_STEP * _DRAWN_STRIDE)
         except DataError as error:
             missing[name] = str(error)
@@ -56,9 +58,9 @@ def draw_views(frame: ShownFrame) -> SceneViews:
     return SceneViews(pictures, missing)
 
 
-def _surface(name: str, depth: Depth) -> Depth:
+def _surface(name: str, depth: Depth, max_range: float) -> Depth:
     """Depth within the range; a model's without what lies in the air at its edges, where measured depth has holes."""
-    kept = np.where((depth > 0) & (depth <= MAX_RANGE_M), depth, np.float32(np.nan)).astype(np.float32)
+    kept = np.where((depth > 0) & (depth <= max_range), depth, np.float32(np.nan)).astype(np.float32)
     if name != TRUTH:
         drop(kept, flying_pixels(kept, _EDGE))
     return kept
@@ -72,16 +74,19 @@ def viewer_scene(frame: ShownFrame, names: Mapping[str, str], scenes: int = 1) -
     depths = {TRUTH: frame.truth, **frame.depths}
     camera, stride = frame.sample.camera, _stride(frame.truth.shape, len(depths) * scenes)
     known = frame.truth[np.isfinite(frame.truth)]
-    middle = float(np.median(known)) if known.size else 1.0
+    middle, reach = float(np.median(known)) if known.size else 1.0, frame.max_range
     return {
         "stride": stride,
-        "step": MAX_RANGE_M / _LEVELS,
+        "step": reach / _LEVELS,
         "middle": round(middle, 3),
         "width": -(-frame.truth.shape[1] // stride),
         "height": -(-frame.truth.shape[0] // stride),
         **_intrinsics(camera),
         "depths": [
-            {"name": names.get(name, "Truth"), "data": _quantised(_surface(name, depth)[::stride, ::stride])}
+            {
+                "name": names.get(name, "Truth"),
+                "data": _quantised(_surface(name, depth, reach)[::stride, ::stride], reach),
+            }
             for name, depth in depths.items()
         ],
     }
@@ -99,6 +104,6 @@ def _stride(shape: tuple[int, ...], maps: int) -> int:
     return stride
 
 
-def _quantised(depth: Depth) -> str:
-    level = np.nan_to_num(np.rint(depth / MAX_RANGE_M * _LEVELS), nan=0.0).clip(0, _LEVELS)
+def _quantised(depth: Depth, max_range: float) -> str:
+    level = np.nan_to_num(np.rint(depth / max_range * _LEVELS), nan=0.0).clip(0, _LEVELS)
     return base64.b64encode(level.astype("<u2").tobytes()).decode("ascii")

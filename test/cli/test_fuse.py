@@ -245,3 +245,27 @@ def test_a_folder_that_fills_up_keeps_no_half_file(recording: Path, tmp_path: Pa
     )
     assert result.returncode == 1 and "cannot write" in result.stderr and "Traceback" not in result.stderr
     assert not list(out.iterdir())
+
+
+def test_data_sets_without_poses_are_followed_by_odometry_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+
+    path, scene = tmp_path / "walls", _walls()
+    for i in range(5):
+        for name, pixels in (("rgb", scene.rgb[i][..., ::-1]), ("depth", scene.depth[i] // 5)):
+            (path / name).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path / name / f"{i}.png"), pixels)
+    out = ("--output", tmp_path / "out", "--true-depth")
+    assert _run(path, *out) == 1
+    assert "walls: expected a recording with poses, this data set has none" in capsys.readouterr().err
+    assert _run(path, *out, "--poses", tmp_path / "groundtruth.txt") == 1
+    assert "poses can be given for data sets of kind tum and bag only" in capsys.readouterr().err
+    assert _run(path, *out, "--poses", "odometry") == 0
+    assert "frames fused" in capsys.readouterr().out and (tmp_path / "out/fused_mesh.ply").is_file()
+    (tmp_path / "two").mkdir()
+    for scene_name in ("first", "second"):
+        (tmp_path / "two" / scene_name).symlink_to(path)
+    assert _run(tmp_path / "two", *out, "--poses", "odometry") == 1
+    assert "expected frames of one scene for odometry to follow, got 2 scenes" in capsys.readouterr().err

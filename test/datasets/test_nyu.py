@@ -188,7 +188,7 @@ TEST_PAIR = "data/nyu2_test/00000_colors.png,data/nyu2_test/00000_depth.png\n"
 
 def test_8_bit_depth_where_16_are_promised_is_refused_with_its_line(tmp_path: Path) -> None:
     source = _csv_copy(tmp_path, test=TEST_PAIR + TRAIN_PAIR)
-    with pytest.raises(DataError, match=r"nyu2_test\.csv:2: .*1\.png: depth must be one channel of 16 bits, got uint8"):
+    with pytest.raises(DataError, match=r"nyu2_test\.csv:2: .*1\.png: depth must be one channel of 16 bits"):
         source[3]
 
 
@@ -233,7 +233,7 @@ def test_later_lines_that_point_nowhere_are_named_when_read(tmp_path: Path) -> N
 
 
 def test_csv_without_lists_and_without_test_list(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected nyu2_train\.csv in it"):
+    with pytest.raises(DataError, match=r"expected nyu2_train\.csv or nyu2_test\.csv in it"):
         NyuCsv("nyu", tmp_path)
     source = _csv_copy(tmp_path)
     (tmp_path / "data/nyu2_test.csv").unlink()

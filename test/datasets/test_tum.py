@@ -160,8 +160,8 @@ def test_missing_lists_say_what_a_folder_holds(tmp_path: Path) -> None:
     [
         ("rgb/10.0000.png", np.zeros((12, 32, 3), np.uint8), "expected 32x24 pixels, as the camera has, got 32x12"),
         ("depth/10.0040.png", np.zeros((24, 30), np.uint16), "expected 32x24 pixels, as the camera has, got 30x24"),
-        ("depth/10.0040.png", np.ones((24, 32), np.uint8), "one channel of 16 bits, got uint8"),
-        ("depth/10.0040.png", np.ones((24, 32, 3), np.uint16), "one channel of 16 bits, got uint16 of shape"),
+        ("depth/10.0040.png", np.ones((24, 32), np.uint8), "one channel of 16 bits .* got uint8"),
+        ("depth/10.0040.png", np.ones((24, 32, 3), np.uint16), "one channel of 16 bits .* got uint16 of shape"),
     ],
 )
 def test_wrong_images_are_named(tmp_path: Path, file: str, image: np.ndarray, says: str) -> None:
@@ -175,7 +175,7 @@ def test_wrong_images_are_named(tmp_path: Path, file: str, image: np.ndarray, sa
 def test_damaged_images_are_named(tmp_path: Path, file: str) -> None:
     path = _folder(tmp_path / "desk")
     (path / file).write_bytes(b"\x89PNG, cut short")
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match=r"cannot be decoded|is not an image that can be read"):
         TumFolder(path, CAMERA)[0]
 
 

@@ -70,7 +70,7 @@ def corrupt_image(folder: Path) -> Path:
         (mixed_sizes, "metric_model", 5, "colour: expected 64x48 pixels, as the camera has, got 32x24"),
         (other_depth_size, "metric_model", 5, "depth: expected 64x48 pixels, as the camera has, got 32x24"),
         (empty_mask, "metric_model", 5, "no pixel to compare: none has truth between 0.001 and 10 m"),
-        (corrupt_image, "metric_model", 5, "expected a PNG or JPEG colour image, got a file that cannot be decoded"),
+        (corrupt_image, "metric_model", 5, "is not an image that can be read"),
         (
             lambda folder: write_folder(folder / "desk", Scene()),
             "broken",

@@ -35,7 +35,7 @@ from mono_depth_recon.evaluation.run import (
 )
 from mono_depth_recon.evaluation.tables import summaries, tables, write_results
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics.protocols import PROTOCOLS
+from mono_depth_recon.metrics.protocols import INDOOR, PROTOCOLS
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_every_format_gives_the_same_scores_to_the_last_digit(tmp_path: Path, mo
         (tmp_path / form).mkdir()
         path = FORMATS[form](tmp_path / form, Scene())
         made[form] = figures(evaluate(plan(path, tmp_path / form / "results", "metric_model", "relative")))
-    assert len(made["folder"]) == 6 * 2 * len(PROTOCOLS)
+    assert len(made["folder"]) == 6 * 2 * len(INDOOR)
     for form, rows in made.items():
         np.testing.assert_equal(rows, made["folder"], err_msg=form)  # NaN, of frames without edges, equals NaN
 
@@ -130,11 +130,11 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
     made = write_results(output, evaluate(plan(path, output, "metric_model", "relative", first=1, last=4, stride=2)))
     with (output / "per_frame.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 2 * 2 * len(PROTOCOLS)
+    assert len(rows) == 2 * 2 * len(INDOOR)
     told = json.loads((output / "summary.json").read_text())
-    assert set(told["protocols"]) == set(PROTOCOLS) and len(told["results"]) == 2 * len(PROTOCOLS)
+    assert set(told["protocols"]) == set(INDOOR) and len(told["results"]) == 2 * len(INDOOR)
     tables = (output / "tables.md").read_text()
-    assert all(protocol.text() in tables for protocol in PROTOCOLS.values())
+    assert all(PROTOCOLS[protocol].text() in tables for protocol in INDOOR)
     chosen = [row for row in rows if row["model"] == "metric_model" and row["protocol"] == "metric"]
     assert [row["frame"] for row in chosen] == ["1305031102.208637", "1305031102.275303"]
     mean = np.mean([float(row["abs_rel"]) for row in chosen])
@@ -145,7 +145,7 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
 @pytest.mark.parametrize(
     "changes",
     [
-        {"protocols": ["kitti"]},
+        {"protocols": ["cityscapes"]},
         {"stride": 0},
         {"data": []},
         {"models": []},

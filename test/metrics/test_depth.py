@@ -231,8 +231,8 @@ def test_range_crop_and_coverage() -> None:
 def test_what_cannot_be_scored_says_why(
     depth: NDArray[np.float64], truth: NDArray[np.float64], says: str, name: str
 ) -> None:
-    if name == "nyu":
-        says = says.replace("3072", "2408")  # inside the crop
+    inside = {"nyu": "2408", "kitti": "1652"}.get(name, "3072")  # of the crop
+    says = says.replace("3072", inside).replace("10 m", f"{PROTOCOLS[name].max_range:g} m")
     with pytest.raises(DataError, match=says):
         score(Prediction(depth=depth.astype(np.float32)), truth, PROTOCOLS[name])
 
@@ -241,7 +241,36 @@ def test_every_protocol_names_what_it_does() -> None:
     for name, protocol in PROTOCOLS.items():
         text = protocol.text()
         assert text.startswith(f"{name}: alignment ") and "\n" not in text
-        assert all(word in text for word in ("space", "crop", "truth 0.001 to 10 m", "averaging"))
+        assert all(word in text for word in ("space", "crop", f"truth 0.001 to {protocol.max_range:g} m", "averaging"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "rows", "columns", "reach"),
+    [
+        ("nyu", (480, 640), slice(45, 471), slice(41, 601), 10.0),
+        ("nyu", (240, 320), slice(22, 236), slice(20, 300), 10.0),
+        ("kitti", (375, 1242), slice(153, 371), slice(44, 1197), 80.0),
+        ("kitti", (370, 1226), slice(151, 366), slice(44, 1181), 80.0),
+    ],
+)
+def test_crops_and_ranges_of_the_benchmarks(
+    name: str, size: tuple[int, int], rows: slice, columns: slice, reach: float
+) -> None:
+    """Right by a factor of 1.1 inside the crop and wrong outside; truth beyond the range does not count."""
+    truth = np.linspace(0.5, reach, size[0] * size[1]).reshape(size)
+    depth = (5 * truth).astype(np.float32)
+    depth[rows, columns] = 1.1 * truth[rows, columns]
+    beyond = truth.copy()
+    beyond[rows.start, columns.start : columns.start + 50] = reach + 1
+    made = score(Prediction(depth=depth), beyond, PROTOCOLS[name])
+    expected = np.zeros(size, bool)
+    expected[rows, columns] = True
+    expected[rows.start, columns.start : columns.start + 50] = False
+    np.testing.assert_array_equal(made.mask, expected)
+    held = np.minimum(1.1 * truth[expected], reach)  # predictions are clamped to the range
+    errors = np.abs(held - truth[expected]) / truth[expected]
+    assert made.figures["abs_rel"] == pytest.approx(errors.mean(), rel=1e-5)
+    assert made.figures["delta1"] == 1 and made.figures["pixels"] == expected.sum()
 
 
 def boxes(column: int, height: int = 96, width: int = 128) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from made_recordings import CAMERA, Scene, write_folder
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.evaluation.run import prediction_path, write_prediction
 from mono_depth_recon.frames import Prediction
-from mono_depth_recon.metrics.protocols import PROTOCOLS
+from mono_depth_recon.metrics.protocols import INDOOR, PROTOCOLS
 
 RECORDING = "rgbd_dataset_freiburg1_made"
 METRIC, RELATIVE, LOST, CONSTANT = "near_model", "hf:tiny/<i>far & wide", "absent", "constant"
@@ -30,7 +30,7 @@ def write_results_folder(folder: Path, parts: bool = True, frames: int = 6) -> P
     stamps = _predictions(results, recording)
     rows = [row for model in (METRIC, RELATIVE, LOST) for row in _rows(model)] + _rows(CONSTANT, baseline=True)
     told = {
-        "protocols": {name: each.text() for name, each in PROTOCOLS.items()},
+        "protocols": {name: each.text() for name, each in PROTOCOLS.items() if name in INDOOR},
         "notes": ["the last frame is <truncated>"],
         "results": rows,
     }
@@ -82,10 +82,10 @@ def _predictions(results: Path, recording: Path) -> list[str]:
 
 def _rows(model: str, baseline: bool = False) -> list[dict[str, Any]]:
     made = []
-    for protocol in PROTOCOLS:
+    for protocol in INDOOR:
         reason = REASON if model == LOST else ""
         if model == RELATIVE and protocol in ("metric", "median"):
-            reason = f"protocol {protocol} needs metres, the model gives relative disparity: see affine, nyu"
+            reason = f"protocol {protocol} needs metres, the model gives relative disparity: see affine, nyu, kitti"
         figures = {"ssim": 0.5, "mse": 0.1, "rmse": 0.3, "psnr": 10.0, "r2": -2.1 if model == RELATIVE else 0.6}
         if protocol != "paper" and not reason:
             figures = {

@@ -11,7 +11,7 @@ from made_training_sets import write_nyu_csv
 
 pytest.importorskip("torch")
 
-from mono_depth_recon.datasets.frame_source import SourcePart
+from mono_depth_recon.datasets.dataset import Part
 from mono_depth_recon.datasets.image_folder import ImageFolder
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
 from mono_depth_recon.errors import DataError
@@ -19,9 +19,9 @@ from training.augment import known_depth
 from training.kept_frames import keep
 
 
-def _kept(path: Path, cache: Path) -> SourcePart:
+def _kept(path: Path, cache: Path) -> Part:
     source = NyuCsv("nyu", path)
-    part = SourcePart(source, "train", source.official()["train"])
+    part = Part(source, "train", source.official()["train"])
     keep(part, cache, 1)
     return part
 
@@ -32,7 +32,7 @@ def test_a_changed_depth_and_a_mended_colour_are_seen(tmp_path: Path) -> None:
     colour, depth = (path / f"data/nyu2_train/b_0002_out/2{suffix}" for suffix in (".jpg", ".png"))
     whole = colour.read_bytes()
     colour.write_bytes(b"none")
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match="is not an image that can be read"):
         _kept(path, cache)[4]
     colour.write_bytes(whole)
     before = known_depth(_kept(path, cache)[4])
@@ -54,7 +54,7 @@ def test_the_camera_of_a_later_scene_is_seen(tmp_path: Path) -> None:
         source = ImageFolder(
             "own", tmp_path / "set", "{scene}/{frame}.jpg", "{scene}/{frame}.png", 1000.0, "{scene}/camera.txt", 10.0
         )
-        part = SourcePart(source, "train", range(2))
+        part = Part(source, "train", range(2))
         keep(part, tmp_path / "cache", 1)
         return part[1].camera.fx
 

@@ -31,7 +31,7 @@ from small_training import MOBILE, SMALL_NETWORK, small_settings, train_small  #
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
 from mono_depth_recon.config import ModelConfig  # noqa: E402
-from mono_depth_recon.datasets.frame_source import Problem  # noqa: E402
+from mono_depth_recon.datasets.dataset import Problem  # noqa: E402
 from mono_depth_recon.datasets.mixture.tolerant import Drawn  # noqa: E402
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402

@@ -20,7 +20,7 @@ from made_training_sets import write_nyu_csv  # noqa: E402
 from processes import ROOT  # noqa: E402
 from small_training import MOBILE, small_settings  # noqa: E402
 
-from mono_depth_recon.datasets.frame_source import SourcePart  # noqa: E402
+from mono_depth_recon.datasets.dataset import Part  # noqa: E402
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv  # noqa: E402
 from mono_depth_recon.errors import ConfigError, DataError, ModelError  # noqa: E402
 from mono_depth_recon.frames import Sample  # noqa: E402
@@ -263,7 +263,7 @@ def test_processes_of_one_training_prepare_different_frames_first(
         monkeypatch.setenv("LOCAL_RANK", rank)
         source = _Told("nyu", tmp_path / "nyu")
         source.notes.clear()
-        keep(SourcePart(source, "train", range(4)), tmp_path / cache, 1)
+        keep(Part(source, "train", range(4)), tmp_path / cache, 1)
         assert source.notes.pop(0) == "0"  # by whose pixels blocks are known
         made.append("".join(source.notes))
     assert made == ["0123", "2301", ""]

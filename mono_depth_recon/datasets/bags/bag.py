@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ import numpy as np
 
 from ...arrays import Matrix
 from ...camera import PinholeCamera
-from ...errors import CalibrationError, DataError
+from ...config import param
+from ...errors import CalibrationError, ConfigError, DataError
 from ...frames import Sample
 from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
 from ...poses import Trajectory
 from ...transforms import Transform, frame_name, transform_of_odometry, transforms_of
-from ..recording import Recording
+from ..dataset import Dataset, Recording
+from ..joined import RecordingSettings, joined
+from ..kind import DatasetKind, OpenOptions
 from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera, read_trajectory
-from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track
+from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track, is_bag
 from .poses import FramePoses, poses_of
 
 _FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers say of any uncalibrated camera, TUM's bags included
@@ -47,8 +51,8 @@ class Bag(Recording):
         poses: str = "",
         need_depth: bool = True,
     ) -> None:
-        self.path, self.rectified = Path(path), rectified
-        self.max_difference, self.depth_factor, self._poses = max_difference, depth_factor, poses
+        super().__init__(Path(path).name, per_metre=depth_factor, path=Path(path))
+        self.rectified, self.max_difference, self._poses = rectified, max_difference, poses
         self._index = BagIndex(self.path)
         self.notes = self._index.notes
         self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
@@ -76,7 +80,7 @@ class Bag(Recording):
             rgb = np.require(rgb_of(self._index.message(self._colour, colour)), requirements=["O", "W"])
             metres = None
             if self._depth is not None:
-                metres = depth_of(self._index.message(self._depth, depth), self.depth_factor)
+                metres = depth_of(self._index.message(self._depth, depth), self.per_metre(index))
         except DataError as error:
             raise DataError(f"{self.path}, frame {name}: {error}") from error
         return self.sample(rgb, metres, stamp, name, self._pose(stamp))
@@ -244,3 +248,46 @@ def _depth_rank(track: Track) -> int:
     """More for depth that is registered to colour."""
     name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
     return 4 * any(word in name for word in ("registered", "aligned", "reference")) + 2 * ("depth" in name) + raw
+
+
+@dataclass(frozen=True)
+class BagSettings(RecordingSettings):
+    """ROS 1 and ROS 2 bags."""
+
+    kind = "bag"
+
+    path: str = param("", "bag file or folder; * and ? name several")
+    colour_topic: str = param("", "empty = found by type, encoding and name")
+    depth_topic: str = param("", "likewise")
+
+
+def open_bag(path: Path, options: OpenOptions) -> Recording:
+    """The bag at `path`. Raises DataError, CalibrationError."""
+    return Bag(
+        path,
+        options.camera,
+        options.colour_topic,
+        options.depth_topic,
+        options.max_difference,
+        options.rectified,
+        options.depth_factor or MILLIMETRES,
+        options.poses,
+        options.need_depth,
+    )
+
+
+def _of_settings(settings: BagSettings, file: Callable[[str], Path]) -> Dataset:
+    path = file(settings.path)
+    if path.exists() and not is_bag(path):
+        raise ConfigError(f"{path}: is of kind tum, not bag: change kind")
+    return joined(settings, path, open_bag, settings.colour_topic, settings.depth_topic)
+
+
+BAG = DatasetKind(
+    "a ROS 1 or ROS 2 bag",
+    BagSettings,
+    lambda path, _: path.exists() and is_bag(path),
+    open_bag,
+    _of_settings,
+    takes=("camera", "colour_topic", "depth_topic", "depth_factor", "max_difference", "poses"),
+)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, MonoDepthError
+from ..dataset import Dataset, Part, Problem
 from ..depth_units import IMPLAUSIBLE, DepthSize, set_problem
-from ..frame_source import FrameSource, Problem, SourcePart
-from .settings import DataSettings, SourceSettings, data_settings
+from ..kind import SourceSettings
+from .settings import DataSettings, data_settings
 from .splits import SplitFile, parse_shares, split_source
 from .tolerant import read_checked
 from .training_data import assembled, notes_of, open_source, split_file
@@ -110,7 +111,7 @@ def _split_file(settings: DataSettings, run_folder: Path | None, report: CheckRe
 
 
 def _check_assembly(
-    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int, report: CheckReport
+    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, Part]]], seed: int, report: CheckReport
 ) -> None:
     try:
         report.splits += assembled(settings, parts, seed, []).lines()
@@ -119,7 +120,7 @@ def _check_assembly(
 
 
 def _check_frames(
-    source: FrameSource, settings: DataSettings, wanted: int | None, report: CheckReport, progress: Progress
+    source: Dataset, settings: DataSettings, wanted: int | None, report: CheckReport, progress: Progress
 ) -> None:
     """Looks for the files of all frames, and reads `wanted` of those that have theirs."""
     missing = _missing_files(source)
@@ -166,7 +167,7 @@ def _spread(frames: list[int], wanted: int | None) -> list[int]:
     return [frames[k] for k in np.linspace(0, len(frames) - 1, wanted).round().astype(int)]
 
 
-def _missing_files(source: FrameSource) -> dict[int, Problem]:
+def _missing_files(source: Dataset) -> dict[int, Problem]:
     """The frames that lack a file."""
     missing = {}
     for i in range(len(source)):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError
 from ...frames import Sample
-from ..frame_source import SourcePart
+from ..dataset import Part
 
 Indices = NDArray[np.int64]
 _ORDER, _MIXTURE, _SPARE = 1, 2, 3  # streams of random numbers
@@ -26,7 +26,7 @@ class Mixture:
     Raises ConfigError where a weight is too small for an epoch.
     """
 
-    def __init__(self, parts: Sequence[SourcePart], weights: Sequence[float], seed: int, epoch_frames: int = 0) -> None:
+    def __init__(self, parts: Sequence[Part], weights: Sequence[float], seed: int, epoch_frames: int = 0) -> None:
         if seed < 0:
             raise ConfigError(f"seed must not be negative, got {seed}")
         self.parts, self.seed = list(parts), seed
@@ -41,14 +41,14 @@ class Mixture:
     def __len__(self) -> int:
         return sum(self.quotas)
 
-    def pick(self, epoch: int, index: int) -> tuple[SourcePart, int]:
+    def pick(self, epoch: int, index: int) -> tuple[Part, int]:
         """The part and its frame that stand at `index` (0 to len - 1) of an epoch (from 0)."""
         which, rank = self._slot(epoch, index)
         part, quota = self.parts[which], self.quotas[which]
         turn, place = divmod(epoch * quota + rank, len(part))
         return part, int(_order((self.seed, _ORDER, which, turn), len(part))[place])
 
-    def places(self, key: tuple[int, int]) -> Iterator[tuple[SourcePart, int]]:
+    def places(self, key: tuple[int, int]) -> Iterator[tuple[Part, int]]:
         """What stands at (epoch, index), then frames of the same part that may stand for it, should it be bad."""
         part, frame = self.pick(*key)
         yield part, frame

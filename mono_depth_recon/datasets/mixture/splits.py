@@ -14,8 +14,9 @@ import numpy as np
 
 from ...atomic import writable_folder, write_atomically
 from ...errors import ConfigError, DataError
-from ..frame_source import SPLITS, FrameSource, SourcePart
-from .settings import SourceSettings, TumSettings
+from ..dataset import SPLITS, Dataset, Part
+from ..joined import RecordingSettings
+from ..kind import SourceSettings
 
 Shares = tuple[float, float, float]
 
@@ -51,7 +52,7 @@ class SplitFile:
             if self.scenes.setdefault(source, {}).setdefault(scene, split) != split:
                 raise DataError(f"{path}:{number}: scene '{scene}' of {source} stands in two splits: leave it in one")
 
-    def of(self, source: FrameSource, frames: Sequence[int], shares: Shares, seed: int) -> dict[str, list[int]]:
+    def of(self, source: Dataset, frames: Sequence[int], shares: Shares, seed: int) -> dict[str, list[int]]:
         """`frames` of a source by split, as the file says; where it does not know the source, anew by scene."""
         counts = Counter(source.scene(i) for i in frames)
         if source.name not in self.scenes:
@@ -136,21 +137,21 @@ def parse_positions(text: str, what: str) -> list[range]:
 
 
 def split_source(
-    source: FrameSource, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
-) -> dict[str, SourcePart]:
+    source: Dataset, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
+) -> dict[str, Part]:
     """The parts of a source by split, as its settings say; those without frames are left out.
 
     Raises DataError where a split that was asked for has no frames, ConfigError.
     """
     frames = _frames_by_split(source, settings, shares, seed, file)
-    return {split: SourcePart(source, split, chosen) for split, chosen in frames.items() if chosen}
+    return {split: Part(source, split, chosen) for split, chosen in frames.items() if chosen}
 
 
 def _frames_by_split(
-    source: FrameSource, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
+    source: Dataset, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
 ) -> dict[str, list[int]]:
     how = settings.split
-    given = isinstance(settings, TumSettings) and settings.train + settings.validation + settings.test
+    given = isinstance(settings, RecordingSettings) and settings.train + settings.validation + settings.test
     if given and how != "positions":
         raise ConfigError(f"{source.name}: train, validation and test are positions: set split: positions")
     if how in SPLITS:
@@ -159,12 +160,12 @@ def _frames_by_split(
         return _official(source, shares, seed, file)
     if how == "time":
         return _stretches(source, shares)
-    if isinstance(settings, TumSettings) and how == "positions":
+    if isinstance(settings, RecordingSettings) and how == "positions":
         return _by_position(source, settings)
     return file.of(source, source.pool(), shares, seed)
 
 
-def _official(source: FrameSource, shares: Shares, seed: int, file: SplitFile) -> dict[str, list[int]]:
+def _official(source: Dataset, shares: Shares, seed: int, file: SplitFile) -> dict[str, list[int]]:
     """Publishers give no validation part: it is taken from the training part, by scene."""
     frames = source.official()
     if "validation" not in frames and frames.get("train") and shares[1] > 0:
@@ -177,7 +178,7 @@ def _official(source: FrameSource, shares: Shares, seed: int, file: SplitFile) -
     return frames
 
 
-def _stretches(source: FrameSource, shares: Shares) -> dict[str, list[int]]:
+def _stretches(source: Dataset, shares: Shares) -> dict[str, list[int]]:
     """Each scene cut along its way: its beginning trains, its end tests. Neighbours at a cut look alike."""
     scenes: dict[str, list[int]] = {}
     for i in source.pool():
@@ -196,12 +197,12 @@ def _stretches(source: FrameSource, shares: Shares) -> dict[str, list[int]]:
     return parts
 
 
-def _by_position(source: FrameSource, settings: TumSettings) -> dict[str, list[int]]:
+def _by_position(source: Dataset, settings: RecordingSettings) -> dict[str, list[int]]:
     texts = {"train": settings.train, "validation": settings.validation, "test": settings.test}
     wanted = {split: parse_positions(text, f"{source.name}.{split}") for split, text in texts.items()}
     if len({source.scene(i) for i in range(len(source))}) > 1:
         raise ConfigError(f"{source.name}: positions are those of one recording, the path names several")
-    positions = source.positions()
+    positions = source.positions
     parts = {
         split: [i for i, place in enumerate(positions) if any(place in each for each in ranges)]
         for split, ranges in wanted.items()

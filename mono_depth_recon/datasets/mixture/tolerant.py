@@ -11,8 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ...errors import DataError, MonoDepthError
 from ...frames import Sample
+from ..dataset import Dataset, Part, Problem
 from ..depth_units import frame_problem
-from ..frame_source import FrameSource, Problem, SourcePart
 
 _ATTEMPTS = 20
 _TAIL_BYTES = 4096  # some programs append a little after the end of an image
@@ -21,12 +21,12 @@ Key_contra = TypeVar("Key_contra", contravariant=True)
 
 
 class Places(Protocol[Key_contra]):
-    """A Mixture (keys are (epoch, index)) or a SourcePart (keys are indices)."""
+    """A Mixture (keys are (epoch, index)) or a Part (keys are indices)."""
 
     def __len__(self) -> int:
         """How many draws there are."""
 
-    def places(self, key: Key_contra, /) -> Iterator[tuple[SourcePart, int]]:
+    def places(self, key: Key_contra, /) -> Iterator[tuple[Part, int]]:
         """What stands at the key, then what may stand for it."""
 
 
@@ -62,7 +62,7 @@ class TolerantFrames(Generic[Key_contra]):
         raise DataError(f"{len(bad)} samples in a row are bad, the last is {bad[-1]}: run the check of the data")
 
 
-def read_checked(source: FrameSource, i: int) -> tuple[Sample | None, str]:
+def read_checked(source: Dataset, i: int) -> tuple[Sample | None, str]:
     """Frame i of a source, None where it cannot be read, and what is wrong with it (empty: nothing)."""
     try:
         sample = source[i]

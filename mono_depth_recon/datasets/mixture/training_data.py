@@ -6,33 +6,15 @@ sample = data.train[epoch, index]
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import DataError
-from ..frame_source import SPLITS, FrameSource, SourcePart
-from ..image_folder import ImageFolder
-from ..kitti import KittiDepth
-from ..nyu.csv_layout import NyuCsv
-from ..nyu.mat import NyuMat
-from ..opening import OpenOptions
-from ..recording_source import RecordingSource, check_kind
-from ..rooms.source import RoomSource, RoomViewOptions
+from ..dataset import SPLITS, Dataset, Part
+from ..kind import SourceSettings
+from ..table import KINDS
 from .mixture import Mixture
-from .settings import (
-    BagSettings,
-    DataSettings,
-    ImageFolderSettings,
-    KittiSettings,
-    NyuCsvSettings,
-    NyuMatSettings,
-    RoomsSettings,
-    SourceSettings,
-    TumSettings,
-    data_settings,
-)
+from .settings import DataSettings, data_settings
 from .splits import SplitFile, parse_shares, split_source
 
 SPLIT_FILE = "splits.txt"
@@ -47,8 +29,8 @@ class TrainingData:
 
     settings: DataSettings
     train: Mixture
-    validation: dict[str, SourcePart]
-    test: dict[str, SourcePart]
+    validation: dict[str, Part]
+    test: dict[str, Part]
     notes: list[str]
 
     def lines(self) -> list[str]:
@@ -93,7 +75,7 @@ def split_remark(settings: DataSettings, seed: int) -> str:
     return f"new scenes drawn with seed {seed}, shares {settings.shares}"
 
 
-def notes_of(source: FrameSource) -> list[str]:
+def notes_of(source: Dataset) -> list[str]:
     """Remarks on a source for the user."""
     gaps = source.gaps
     left_out = [f"{source.name}: {len(gaps)} left out, the first is {gaps[0]}"] if gaps else []
@@ -101,7 +83,7 @@ def notes_of(source: FrameSource) -> list[str]:
 
 
 def assembled(
-    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, SourcePart]]], seed: int, notes: list[str]
+    settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, Part]]], seed: int, notes: list[str]
 ) -> TrainingData:
     """The data of split sources. DataError where nothing trains or nothing validates."""
     by_split = {split: [(source, found[split]) for source, found in parts if split in found] for split in SPLITS}
@@ -120,60 +102,6 @@ def assembled(
     return TrainingData(settings, train, validation, test, notes)
 
 
-def open_source(settings: DataSettings, source: SourceSettings) -> FrameSource:
+def open_source(settings: DataSettings, source: SourceSettings) -> Dataset:
     """The frames of one source. Raises DataError, ConfigError or CalibrationError."""
-    return _OPENERS[source.kind](settings, source)
-
-
-def _open_nyu_mat(settings: DataSettings, source: NyuMatSettings) -> FrameSource:
-    splits = settings.file(source.splits) if source.splits else None
-    return NyuMat(source.name, settings.file(source.path), splits, source.depth, source.mask_border)
-
-
-def _open_nyu_csv(settings: DataSettings, source: NyuCsvSettings) -> FrameSource:
-    return NyuCsv(source.name, settings.file(source.path), source.mask_border)
-
-
-def _open_recording(settings: DataSettings, source: TumSettings) -> FrameSource:
-    path = settings.file(source.path)
-    check_kind(path, isinstance(source, BagSettings))
-    options = OpenOptions(source.camera, depth_factor=source.depth_factor, max_difference=source.max_difference)
-    if isinstance(source, BagSettings):
-        options = OpenOptions(
-            source.camera, source.colour_topic, source.depth_topic, source.depth_factor, source.max_difference
-        )
-    return RecordingSource(source.name, path, options, source.max_depth)
-
-
-def _open_image_folder(settings: DataSettings, source: ImageFolderSettings) -> FrameSource:
-    return ImageFolder(
-        source.name,
-        settings.file(source.path),
-        source.colour,
-        source.depth,
-        source.depth_factor,
-        source.camera,
-        source.max_depth,
-    )
-
-
-def _open_kitti(settings: DataSettings, source: KittiSettings) -> FrameSource:
-    named = {"train": source.train_list, "validation": source.validation_list, "test": source.test_list}
-    lists = {split: settings.file(path) for split, path in named.items() if path}
-    return KittiDepth(source.name, settings.file(source.path), settings.file(source.depth_path), source.camera, lists)
-
-
-def _open_rooms(settings: DataSettings, source: RoomsSettings) -> FrameSource:
-    options = {field.name: getattr(source, field.name) for field in fields(RoomViewOptions)}
-    return RoomSource(source.name, RoomViewOptions(**options))
-
-
-_OPENERS: dict[str, Callable[[DataSettings, Any], FrameSource]] = {
-    NyuMatSettings.kind: _open_nyu_mat,
-    NyuCsvSettings.kind: _open_nyu_csv,
-    TumSettings.kind: _open_recording,
-    BagSettings.kind: _open_recording,
-    ImageFolderSettings.kind: _open_image_folder,
-    KittiSettings.kind: _open_kitti,
-    RoomsSettings.kind: _open_rooms,
-}
+    return KINDS[source.kind].from_settings(source, settings.file)

@@ -9,22 +9,22 @@ Hu et al., "Revisiting Single Image Depth Estimation", WACV 2019 (test part).
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ...arrays import Depth
+from ...config import param
 from ...errors import DataError
 from ...frames import Sample
+from ...photo import read_depth, read_photo
+from ..dataset import Dataset, paired
 from ..depth_units import frame_problem
-from ..frame_source import FrameSource, paired
-from ..tum import read_depth, read_rgb
+from ..kind import WHOLE, DatasetKind, SourceSettings
 from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 
 TRAIN_PER_METRE = 255 / MAX_DEPTH_M
 TEST_PER_METRE = 1000.0
+_LISTS = {"train": "nyu2_train.csv", "test": "nyu2_test.csv"}
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,24 @@ class Pair:
     depth: Path
 
 
-class NyuCsv(FrameSource):
+class NyuCsv(Dataset):
     """The pairs of both lists; training ones come first. Paths count from the folder that holds `data`.
 
-    `path` is that folder, `data` itself, or a folder with both. `mask_border` makes depth unknown where it was filled
-    in outside the depth camera's view. Raises DataError where the list is missing or its first line points nowhere;
-    later lines that do are named when they are read.
+    `path` is that folder, `data` itself, a folder with both, or one of the two lists, which then is all. `mask_border`
+    makes depth unknown where it was filled in outside the depth camera's view. Raises DataError where there is no list
+    or its first line points nowhere; later lines that do are named when they are read.
     """
 
+    splits: tuple[str, ...] = ("train", "test")
+
     def __init__(self, name: str, path: Path, mask_border: bool = False) -> None:
-        super().__init__(name, MAX_DEPTH_M)
+        super().__init__(name, MAX_DEPTH_M, path=path)
         self._mask_border = mask_border
-        train = read_pairs(_list_file(path, "nyu2_train.csv"))
-        test_file = train[0].list_file.with_name("nyu2_test.csv")
-        self._pairs = train + (read_pairs(test_file) if test_file.is_file() else [])
-        self._trained = len(train)
+        self._lists = _list_files(path)
+        if path.is_file():
+            self.splits = tuple(self._lists)
+        train, test = (read_pairs(self._lists[split]) if split in self._lists else [] for split in _LISTS)
+        self._pairs, self._trained = train + test, len(train)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -65,8 +68,8 @@ class NyuCsv(FrameSource):
             for file in self.files(i):
                 if not file.is_file():
                     raise DataError(f"names {file}, which is missing")
-            rgb = read_rgb(pair.colour)
-            depth = read_depth_8bit(pair.depth) if i < self._trained else read_depth(pair.depth, TEST_PER_METRE)
+            rgb = read_photo(pair.colour)
+            depth = read_depth(pair.depth, self.per_metre(i), bits=8 if i < self._trained else 16)
             depth = without_border(depth) if self._mask_border else depth
             if problem := frame_problem(depth, self.max_depth, self.per_metre(i)):
                 raise DataError(problem)
@@ -96,13 +99,14 @@ class NyuCsv(FrameSource):
         return range(self._trained)
 
     def official(self) -> dict[str, list[int]]:
-        """Training and test list."""
-        if self._trained == len(self):
+        """The lists that are there. DataError where a folder has no test list."""
+        if "test" in self.splits and "test" not in self._lists:
             raise DataError(
-                f"{self._pairs[0].list_file.with_name('nyu2_test.csv')} is missing: the official split "
-                "needs it; copy it, or set split: scene"
+                f"{self._pairs[0].list_file.with_name(_LISTS['test'])} is missing: the official split needs it; copy "
+                "it, or do without it (in training split: scene, in evaluation --split all)"
             )
-        return {"train": list(range(self._trained)), "test": list(range(self._trained, len(self)))}
+        frames = {"train": range(self._trained), "test": range(self._trained, len(self))}
+        return {split: list(frames[split]) for split in self._lists}
 
 
 def read_pairs(file: Path) -> list[Pair]:
@@ -135,27 +139,43 @@ def _root_of(file: Path, line: int, row: list[str]) -> Path:
     )
 
 
-def _list_file(path: Path, name: str) -> Path:
-    candidates = [path / name, path / "data" / name]
-    found = next((file for file in candidates if file.is_file()), None)
-    if found is None:
+def _list_files(path: Path) -> dict[str, Path]:
+    """The lists at `path` by split. DataError where there is none."""
+    if path.is_file():
+        found = {split: path for split, name in _LISTS.items() if path.name == name}
+    else:
+        places = (path, path / "data")
+        folder = next((each for each in places for name in _LISTS.values() if (each / name).is_file()), path)
+        found = {split: folder / name for split, name in _LISTS.items() if (folder / name).is_file()}
+    if not found:
         raise DataError(
-            f"{path}: expected {name} in it or in its folder data, found neither: name the folder of the "
-            "csv layout of NYU Depth V2"
+            f"{path}: expected nyu2_train.csv or nyu2_test.csv in it or in its folder data, found neither: name the "
+            "folder of the csv layout of NYU Depth V2"
         )
     return found
 
 
-def read_depth_8bit(path: Path) -> Depth:
-    """A training depth image (H, W) float32 metres, NaN where it is 0. DataError unless it is one channel of 8 bits."""
-    import cv2
+@dataclass(frozen=True)
+class NyuCsvSettings(SourceSettings):
+    """NYU Depth V2 in the csv layout."""
 
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DataError(f"{path}: expected an 8-bit PNG, got a file that cannot be decoded")
-    if image.dtype != np.uint8 or image.ndim != 2:
-        raise DataError(
-            f"{path}: training depth must be one channel of 8 bits (255 = 10 m), got {image.dtype} of "
-            f"shape {image.shape}; 16 bits are what the test list names"
-        )
-    return np.where(image == 0, np.float32(np.nan), image.astype(np.float32) / np.float32(TRAIN_PER_METRE))
+    kind = "nyu_csv"
+
+    path: str = param("", "folder with data/nyu2_train.csv")
+    split: str = param("official", "official = the two lists", choices=("official", "scene", *WHOLE))
+    mask_border: bool = param(False, "depth is unknown outside the depth camera's view")
+
+
+def _of_settings(settings: NyuCsvSettings, file: Callable[[str], Path]) -> Dataset:
+    return NyuCsv(settings.name, file(settings.path), settings.mask_border)
+
+
+NYU_CSV = DatasetKind(
+    "NYU Depth V2 in the csv layout (data/nyu2_test.csv)",
+    NyuCsvSettings,
+    lambda path, _: any(
+        path.name == name or (path / name).is_file() or (path / "data" / name).is_file() for name in _LISTS.values()
+    ),
+    lambda path, _: NyuCsv(path.stem, path),
+    _of_settings,
+)

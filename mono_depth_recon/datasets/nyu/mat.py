@@ -8,6 +8,8 @@ references to UTF-16 texts. `splits.mat` is MATLAB 5 as published; `trainNdxs` a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Depth
+from ...config import param
 from ...errors import DataError
 from ...frames import Sample
-from ..frame_source import FrameSource, PerProcess, paired
+from ..dataset import Dataset, PerProcess, paired
+from ..kind import WHOLE, DatasetKind, SourceSettings
 from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ _DAMAGED = (OSError, RuntimeError, KeyError)  # what h5py raises where bytes are
 _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
 
 
-class NyuMat(FrameSource):
+class NyuMat(Dataset):
     """The images of the labelled file, opened by each process when it first reads one.
 
     `splits` None looks for splits.mat beside the file, when the official split is asked for. `depth` is "filled" or
@@ -37,11 +41,13 @@ class NyuMat(FrameSource):
     Raises DataError for a file that is cut short, of another version of MATLAB or of other contents.
     """
 
+    splits = ("train", "test")
+
     def __init__(
         self, name: str, path: Path, splits: Path | None = None, depth: str = "filled", mask_border: bool = False
     ) -> None:
-        super().__init__(name, MAX_DEPTH_M)
-        self.path, self._splits, self._depths = path, splits or path.with_name("splits.mat"), _DEPTHS[depth]
+        super().__init__(name, MAX_DEPTH_M, path=path)
+        self._splits, self._depths = splits or path.with_name("splits.mat"), _DEPTHS[depth]
         self._mask_border = mask_border
         self._file = PerProcess(partial(open_mat, path))
         try:
@@ -60,7 +66,7 @@ class NyuMat(FrameSource):
         file = self._file.get()
         try:
             rgb = np.ascontiguousarray(file["images"][i].transpose(2, 1, 0))
-            stored = file[self._depths][i].T
+            stored = np.ascontiguousarray(file[self._depths][i].T)
             match = _STAMP.search(_text(file, self.path, "rawRgbFilenames", i)) if "rawRgbFilenames" in file else None
         except _DAMAGED as error:
             raise DataError(f"{self.origin(i)} cannot be read ({error}): download the file again") from error
@@ -77,7 +83,7 @@ class NyuMat(FrameSource):
         return f"{self.path}: image {i + 1}"
 
     def scene(self, i: int) -> str:
-        """The room of image i."""
+        """Where image i was taken."""
         return self._scenes[i]
 
     def official(self) -> dict[str, list[int]]:
@@ -85,7 +91,7 @@ class NyuMat(FrameSource):
         if not self._splits.is_file():
             raise DataError(
                 f"{self.name}: the official split needs {self._splits}, which is missing: download "
-                "splits.mat, or set split: scene"
+                "splits.mat, or do without it (in training split: scene, in evaluation --split all)"
             )
         split = {key: read_indices(self._splits, f"{key}Ndxs", self._count) for key in ("train", "test")}
         both = set(split["train"]) & set(split["test"])
@@ -196,3 +202,30 @@ def _text(file: File, path: Path, key: str, i: int) -> str:
     if not isinstance(reference, h5py.Reference):
         raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is none")
     return np.asarray(file[reference]).astype("<u2").tobytes().decode("utf-16-le")
+
+
+@dataclass(frozen=True)
+class NyuMatSettings(SourceSettings):
+    """NYU Depth V2, the labelled .mat file."""
+
+    kind = "nyu_mat"
+
+    path: str = param("", "nyu_depth_v2_labeled.mat")
+    split: str = param("official", "official = splits.mat", choices=("official", "scene", *WHOLE))
+    splits: str = param("", "splits.mat; empty = beside the file")
+    depth: str = param("filled", "in-filled depth, or raw with holes", choices=("filled", "raw"))
+    mask_border: bool = param(False, "depth is unknown outside the depth camera's view")
+
+
+def _of_settings(settings: NyuMatSettings, file: Callable[[str], Path]) -> Dataset:
+    splits = file(settings.splits) if settings.splits else None
+    return NyuMat(settings.name, file(settings.path), splits, settings.depth, settings.mask_border)
+
+
+NYU_MAT = DatasetKind(
+    "nyu_depth_v2_labeled.mat",
+    NyuMatSettings,
+    lambda path, _: path.suffix == ".mat" and path.is_file(),
+    lambda path, _: NyuMat(path.stem, path),
+    _of_settings,
+)

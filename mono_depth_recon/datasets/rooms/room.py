@@ -7,8 +7,8 @@ frame costs one ray per pixel and some more at edges. The world is z-up, in metr
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ...arrays import Depth, Mask, Matrix, Rgb
 from ...camera import PinholeCamera
 from ...errors import CalibrationError, ConfigError
 from ...frames import Sample
+from ..dataset import Recording
 from .light import bake
 from .noise import F32
 from .path import find_path
@@ -138,7 +139,7 @@ def _patch_edges(patch: NDArray[np.int32]) -> Mask:
     return edge
 
 
-class RoomSequence:
+class RoomSequence(Recording):
     """Frames along a closed smooth path through the room of `seed`: stamp i / rate_hz, exact depth, pose.
 
     The path does not depend on `length`, which says how many frames the loop is divided into.
@@ -153,25 +154,33 @@ class RoomSequence:
             raise ConfigError(
                 f"a sequence needs at least one frame and a positive rate, got length {length}, rate_hz {rate_hz:g}"
             )
+        super().__init__(f"room{seed}", path=Path(f"room:{seed}"))
         self.seed, self.length, self.rate_hz = int(seed), int(length), float(rate_hz)
+        self.rectified = True
         self.camera = camera or PinholeCamera.from_hfov(640, 480, 62.0)
         self.room = Room(self.seed)
         rng = np.random.default_rng((self.seed, 13))
         self._path = find_path(self.room.layout, self.room.clearance, self.room.view_depths, rng)
 
+    @property
+    def is_rendered(self) -> bool:
+        """Each frame is rendered."""
+        return True
+
+    @property
+    def stamps(self) -> list[float]:
+        """i / rate_hz of every frame i."""
+        return [i / self.rate_hz for i in range(self.length)]
+
     def __len__(self) -> int:
         return self.length
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[i] for i in range(self.length))
 
     def pose(self, i: int) -> Matrix:
         """(4, 4) T_world_camera of frame i, not rendered; the frame after the last is the first again."""
         return self._path.pose(i / self.length)
 
-    def __getitem__(self, i: int) -> Sample:
-        if not 0 <= i < self.length:
-            raise IndexError(f"frame {i} of a sequence of {self.length}")
+    def read(self, i: int) -> Sample:
+        """Frame i, rendered."""
         T = self.pose(i)
         rgb, depth = self.room.render(self.camera, T)
         return Sample(rgb, self.camera, depth, i / self.rate_hz, f"room{self.seed}/{i:06d}", T)

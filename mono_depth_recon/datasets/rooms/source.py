@@ -1,20 +1,26 @@
-"""Synthetic rooms as a source of training frames: views along the path of each room, rendered when indexed."""
+"""Synthetic rooms as data sets: views along the path of many rooms to train on, and the row of the table."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from ...arrays import Matrix
 from ...camera import PinholeCamera
+from ...config import param
 from ...errors import ConfigError
 from ...frames import Sample
-from ..frame_source import FrameSource, PerProcess
+from ..dataset import Dataset, PerProcess
+from ..kind import DatasetKind, OpenOptions, SourceSettings
 from .room import RoomSequence
 
-_MAX_DEPTH_M = 10.0
+_ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
+_ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,18 @@ class RoomViews:
         return Sample(rgb, camera, depth, float(i), f"room {self.seed} view {i}", pose)
 
 
-class RoomSource(FrameSource):
+class ManyRooms(Dataset):
     """All views of all rooms, room after room. Read them in order: only the last room is kept."""
 
-    is_rendered = True
-
     def __init__(self, name: str, options: RoomViewOptions) -> None:
-        super().__init__(name, _MAX_DEPTH_M)
+        super().__init__(name)
         self.options = options
         self._room: PerProcess[list[RoomViews]] = PerProcess(list)
+
+    @property
+    def is_rendered(self) -> bool:
+        """Each view is rendered."""
+        return True
 
     def __len__(self) -> int:
         return self.options.rooms * self.options.frames_per_room
@@ -102,3 +111,43 @@ def _tilt(pitch_deg: float, roll_deg: float) -> Matrix:
     T = np.eye(4)
     T[:3, :3] = about_x @ about_z
     return T
+
+
+@dataclass(frozen=True)
+class RoomsSettings(SourceSettings):
+    """Synthetic rooms."""
+
+    kind = "rooms"
+
+    rooms: int = param(100, "number of rooms", low=1, high=10_000_000)
+    frames_per_room: int = param(10, "views of each", low=1, high=100_000)
+    first_seed: int = param(0, "seed of the first room", low=0, high=2**31)
+    width: int = param(160, "of a view", unit="px", low=8, high=8192)
+    height: int = param(128, "of a view", unit="px", low=8, high=8192)
+    min_hfov_deg: float = param(45.0, "horizontal field of view, from", unit="deg", low=1.0, high=170.0)
+    max_hfov_deg: float = param(95.0, "to", unit="deg", low=1.0, high=170.0)
+    tilt_deg: float = param(20.0, "random pitch and roll, either way", unit="deg", low=0.0, high=90.0)
+
+
+def _of_settings(settings: RoomsSettings, _: Callable[[str], Path]) -> Dataset:
+    options = {field.name: getattr(settings, field.name) for field in fields(RoomViewOptions)}
+    return ManyRooms(settings.name, RoomViewOptions(**options))
+
+
+def _open(path: Path, _: OpenOptions) -> Dataset:
+    room = _ROOM.fullmatch(str(path))
+    assert room is not None, "a path is opened after it was recognised"
+    length = int(room[2] or _ROOM_FRAMES)
+    if length < 1:
+        raise ConfigError(f"{path}: a room needs at least one frame")
+    # once round takes as long with few frames: they would be jumps else
+    return RoomSequence(int(room[1]), length=length, rate_hz=length / _ROOM_SECONDS)
+
+
+ROOMS = DatasetKind(
+    "room:SEED",
+    RoomsSettings,
+    lambda path, _: bool(_ROOM.fullmatch(str(path))),
+    _open,
+    _of_settings,
+)

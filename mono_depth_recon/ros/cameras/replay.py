@@ -1,6 +1,7 @@
-"""replay: plays a recording as a camera: colour, calibration, reference depth and pose as ROS 2 topics.
+"""replay: plays a data set as a camera: colour, calibration, reference depth and pose as ROS 2 topics.
 
-A TUM RGB-D folder or its .tgz, a ROS 1 bag (no conversion needed), a ROS 2 bag.
+A TUM RGB-D folder or its .tgz, a ROS 1 bag (no conversion needed), a ROS 2 bag; also NYU Depth V2, KITTI and folders of
+image pairs, whose frames follow each other 15 times a second.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import numpy as np
 from rclpy.node import Node
 
 from ...config import Value
+from ...datasets.dataset import Dataset, Recording
 from ...datasets.opening import OpenOptions, open_dataset
-from ...datasets.recording import Recording
 from ...errors import ConfigError, DataError
 from ...frames import Sample
 from ..node_settings import declare_settings, parse_flags, run_node, setting
@@ -33,7 +34,7 @@ _FRAME_ID = "camera_optical_frame"
 class ReplaySettings:
     """What is played, and how."""
 
-    path: str = setting("", "a TUM RGB-D folder or its .tgz, a ROS 1 bag, or a ROS 2 bag")
+    path: str = setting("", "a TUM RGB-D folder or its .tgz, a ROS 1 bag, a ROS 2 bag, or another data set")
     rate: float = setting(1.0, "speed; 2 is twice as fast", low=0.01, high=100.0)
     loop: bool = setting(False, "begin again at the end")
     start: float = setting(0.0, "what is left out at the beginning", unit="s", low=0.0, high=1e6)
@@ -85,10 +86,12 @@ class Playlist:
                 yield ScheduledFrame(begin + starts[i], stamp, functools.partial(self.load, i))
 
 
-def open_recording(settings: ReplaySettings) -> Recording:
+def open_recording(settings: ReplaySettings) -> Dataset:
     """The recording that the settings name. Raises DataError, CalibrationError or ConfigError."""
     if not settings.path:
-        raise ConfigError("path must name a TUM RGB-D folder, its .tgz or a bag, got nothing: replay PATH")
+        raise ConfigError(
+            "path must name a TUM RGB-D folder, its .tgz, a bag or another data set, got nothing: replay PATH"
+        )
     options = OpenOptions(
         camera=settings.camera,
         colour_topic=settings.colour_topic,
@@ -105,24 +108,35 @@ def open_playlist(settings: ReplaySettings) -> Playlist:
     return playlist(open_recording(settings), settings)
 
 
-def playlist(recording: Recording, settings: ReplaySettings) -> Playlist:
+def playlist(recording: Dataset, settings: ReplaySettings) -> Playlist:
     """The frames that first, last, start and duration choose. Raises ConfigError where they leave none."""
     chosen = _chosen(recording, settings)
     load = functools.partial(_load, recording, chosen)
-    frame_bytes = recording.camera.width * recording.camera.height * 7  # rgb and float32 depth
-    if settings.loop and len(chosen) * frame_bytes <= _CACHE_BYTES:
+    if settings.loop and len(chosen) * _frame_bytes(recording, chosen[0]) <= _CACHE_BYTES:
         load = functools.cache(load)  # type: ignore[assignment]
-    stamps = recording.stamps
+    stamps = _stamps(recording)
     return Playlist([stamps[i] for i in chosen], load)
 
 
-def _load(recording: Recording, chosen: Sequence[int], i: int) -> Sample:
-    sample: Sample = recording[chosen[i]]
-    return sample
+def _stamps(dataset: Dataset) -> list[float]:
+    """Those of a recording; the frames of other sets follow each other at a usual rate."""
+    stamps = dataset.stamps
+    return [i * _DEFAULT_GAP_S for i in range(len(dataset))] if stamps is None else stamps
 
 
-def _chosen(recording: Recording, settings: ReplaySettings) -> list[int]:
-    positions, stamps = recording.positions, recording.stamps
+def _frame_bytes(dataset: Dataset, i: int) -> int:
+    """Colour and float32 depth of one frame; those of a set without a camera of its own as large as frame i."""
+    camera = dataset.camera if isinstance(dataset, Recording) else dataset[i].camera
+    return camera.width * camera.height * 7
+
+
+def _load(recording: Dataset, chosen: Sequence[int], i: int) -> Sample:
+    sample = recording[chosen[i]]
+    return sample if recording.stamps is not None else replace(sample, stamp=_stamps(recording)[chosen[i]])
+
+
+def _chosen(recording: Dataset, settings: ReplaySettings) -> list[int]:
+    positions, stamps = recording.positions, _stamps(recording)
     last = settings.last if settings.last >= 0 else positions[-1]
     within = [i for i, position in enumerate(positions) if settings.first <= position <= last]
     if not within:
@@ -150,13 +164,14 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
         recording.close()
 
 
-def _play(node: Node, recording: Recording, settings: ReplaySettings) -> None:
+def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     for note in recording.notes:
         node.get_logger().warning(note)
     played = playlist(recording, settings)
     original = settings.stamps == "original"
-    frame_id = settings.frame_id or recording.frame_id or _FRAME_ID
-    world = settings.world_frame or recording.world_frame or WORLD_FRAME
+    own = (recording.frame_id, recording.world_frame) if isinstance(recording, Recording) else ("", "")
+    frame_id = settings.frame_id or own[0] or _FRAME_ID
+    world = settings.world_frame or own[1] or WORLD_FRAME
     topics = CameraTopics(node, frame_id, settings.reference_encoding, original, world)
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(topics.poses_text)

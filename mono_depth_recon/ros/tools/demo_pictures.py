@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Depth, Rgb
+from ...arrays import Rgb
 from ...cloud.cloud import Cloud
-from ...errors import DataError
 from ...mesh.mesh import Mesh
+from ...photo import read_depth, read_photo
 from ...pictures.panels import Panel, depth_limits, overview, write_png
 from ...pictures.views import VIEWS, view_cloud, view_mesh
 
@@ -26,33 +26,12 @@ def write_pictures(folder: Path, title: str, attribution: str, mesh_note: str) -
     for name, panels in (("cloud", clouds), ("mesh", meshes)):
         for number, panel in enumerate(panels, 1):
             write_png(folder / f"{name}_view_{number}.png", panel.image)
-    depth = read_depth_png(folder / "depth.png")
+    depth = read_depth(folder / "depth.png")
     near, far = depth_limits(depth)
     page = overview(
-        _read_rgb(folder / "rgb.png"), depth, clouds, meshes, title, f"metres, {near:.1f} to {far:.1f}", attribution
+        read_photo(folder / "rgb.png"), depth, clouds, meshes, title, f"metres, {near:.1f} to {far:.1f}", attribution
     )
     write_png(folder / "overview.png", page)
-
-
-def read_depth_png(path: Path) -> Depth:
-    """16-bit PNG of millimetres -> depth (H, W) float32 metres, NaN for 0. Raises DataError."""
-    millimetres = _read_image(path)
-    if millimetres.dtype != np.uint16 or millimetres.ndim != 2:
-        raise DataError(f"{path}: expected one channel of 16 bits, got {millimetres.dtype} of {millimetres.shape}")
-    return np.where(millimetres == 0, np.float32(np.nan), millimetres * np.float32(0.001))
-
-
-def _read_rgb(path: Path) -> Rgb:
-    return np.ascontiguousarray(_read_image(path)[..., ::-1])
-
-
-def _read_image(path: Path) -> Any:
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DataError(f"{path}: expected a PNG, got a file that is missing or broken")
-    return image
 
 
 def _read_cloud(path: Path) -> Cloud:

@@ -22,8 +22,8 @@ from made_recordings import (
     write_ros2,
 )
 
+from mono_depth_recon.datasets.dataset import Recording
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
-from mono_depth_recon.datasets.recording import Recording
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 

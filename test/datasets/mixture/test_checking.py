@@ -10,8 +10,8 @@ import pytest
 from made_training_sets import colour, depth, write_nyu_csv, write_nyu_mat, write_pairs, write_png
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.dataset import Dataset, Problem
 from mono_depth_recon.datasets.depth_units import DepthSize, frame_problem, set_problem
-from mono_depth_recon.datasets.frame_source import FrameSource, Problem
 from mono_depth_recon.datasets.mixture.checking import CheckReport, check_data
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Sample
@@ -101,7 +101,7 @@ def test_every_kind_of_bad_frame_is_named_with_its_file(tmp_path: Path) -> None:
     )
     assert found["a/rgb/1.png"] == "no pixel has a known depth"
     assert "depth has 32x24 pixels, expected 64x48" in found["b/rgb/0.png"]
-    assert "depth must be one channel of 16 bits, got uint8" in found["b/rgb/1.png"]
+    assert "depth must be one channel of 16 bits" in found["b/rgb/1.png"]
     assert "depth unit implausible" in found["c/rgb/0.png"] and "likely is 25.5" in found["c/rgb/0.png"]
     assert "has no depth image" in found["d/rgb/0.png"]
     with pytest.raises(DataError, match="too many bad frames: 1 of 39 lack a file, "):
@@ -160,12 +160,12 @@ def test_all_sources_are_checked_even_if_the_first_cannot_be_opened(tmp_path: Pa
 def test_rendered_frames_are_looked_at_by_twos_and_not_judged_as_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
-    def close_up(source: FrameSource, i: int) -> Sample:
+    def close_up(source: Dataset, i: int) -> Sample:
         read.append(i)
         camera = PinholeCamera.from_intrinsics(64, 48, 60, 60, 31.5, 23.5)
         return Sample(colour(i), camera, np.full((48, 64), 0.3, np.float32))
 
-    monkeypatch.setattr("mono_depth_recon.datasets.rooms.source.RoomSource.read", close_up)
+    monkeypatch.setattr("mono_depth_recon.datasets.rooms.source.ManyRooms.read", close_up)
     report = check_data({"sources": [{"kind": "rooms", "rooms": 20, "frames_per_room": 5}]}, 1)
     assert report.ok and read == [0, 99] and "80 of 16 scenes" in report.splits[1]
 

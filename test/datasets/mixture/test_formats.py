@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from forked_reading import read_fork_and_read
 from made_recordings import CAMERA, FORMATS, Scene
 from made_training_sets import (
     HEIGHT,
@@ -26,16 +25,19 @@ from made_training_sets import (
     write_pairs,
     write_png,
 )
+from reading_processes import read_fork_and_read
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.frame_source import FrameSource
+from mono_depth_recon.datasets.bags.bag import open_bag
+from mono_depth_recon.datasets.dataset import Dataset
 from mono_depth_recon.datasets.image_folder import ImageFolder
+from mono_depth_recon.datasets.joined import Joined
 from mono_depth_recon.datasets.kitti import KittiDepth, read_list
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
 from mono_depth_recon.datasets.nyu.mat import NyuMat
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
-from mono_depth_recon.datasets.recording_source import RecordingSource
-from mono_depth_recon.datasets.rooms.source import RoomSource, RoomViewOptions
+from mono_depth_recon.datasets.rooms.source import ManyRooms, RoomViewOptions
+from mono_depth_recon.datasets.tum_archive import open_tum
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 DRIVES = {
@@ -168,7 +170,7 @@ def test_pairs_are_found_by_pattern_in_natural_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source[2].rgb, colour(12))
     np.testing.assert_allclose(np.asarray(source[2].depth), depth(12), atol=0.5001 / 5000)
     assert source[0].camera.fx == 60 and source[0].camera.size == (WIDTH, HEIGHT)
-    assert list(source.positions())[9:13] == [9, 10, 0, 1]
+    assert list(source.positions)[9:13] == [9, 10, 11, 12]
 
 
 def test_patterns_take_prefixes_and_one_scene(tmp_path: Path) -> None:
@@ -222,7 +224,9 @@ def test_image_folders_name_what_is_wrong(tmp_path: Path) -> None:
     assert [str(gap) for gap in source.gaps] == [
         f"{tmp_path}/hall/rgb/3.png: has no depth image {{scene}}/depth/{{frame}}.png beside it"
     ]
-    with pytest.raises(DataError, match=r"rgb/1\.png: .*depth/1\.png: depth must be one channel of 16 bits, got uint8"):
+    with pytest.raises(
+        DataError, match=r"rgb/1\.png: .*depth/1\.png: depth must be one channel of 16 bits .* got uint8"
+    ):
         source[1]
     with pytest.raises(DataError, match=r"rgb/2\.png: depth has 32x24 pixels, expected 64x48"):
         source[2]
@@ -244,9 +248,9 @@ def test_image_folders_name_what_is_wrong(tmp_path: Path) -> None:
 def test_recordings_are_what_their_readers_give(tmp_path: Path, form: str) -> None:
     path = FORMATS[form](tmp_path, Scene(frames=3))
     options = OpenOptions(camera=CAMERA)
-    source = RecordingSource("desk", path, options, 10.0)
+    source = Joined("desk", path, OPENERS[form], options, 10.0)
     reader = open_dataset(path, OpenOptions(camera=CAMERA, rectified=True))
-    assert len(source) == len(reader) == 3 and list(source.positions()) == [0, 1, 2]
+    assert len(source) == len(reader) == 3 and list(source.positions) == [0, 1, 2]
     for i in range(3):
         np.testing.assert_array_equal(source[i].rgb, reader[i].rgb)
         np.testing.assert_array_equal(np.asarray(source[i].depth), np.asarray(reader[i].depth))
@@ -260,20 +264,21 @@ def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
     for number, frames in enumerate((2, 4)):
         (tmp_path / f"take{number}").mkdir()
         FORMATS["folder"](tmp_path / f"take{number}", Scene(frames=frames))
-    source = RecordingSource("desk", tmp_path / "take*/desk", OpenOptions(camera=CAMERA), 10.0)
-    assert len(source) == 6 and list(source.positions()) == [0, 1, 0, 1, 2, 3]
+    source = Joined("desk", tmp_path / "take*/desk", open_tum, OpenOptions(camera=CAMERA), 10.0)
+    assert len(source) == 6 and list(source.positions) == [0, 1, 0, 1, 2, 3]
     assert [Path(source.origin(i)).parts[-4] for i in (1, 2)] == ["take0", "take1"]
     with pytest.raises(DataError, match="no recording is called like that"):
-        RecordingSource("desk", tmp_path / "other*", OpenOptions(camera=CAMERA), 10.0)
+        Joined("desk", tmp_path / "other*", open_tum, OpenOptions(camera=CAMERA), 10.0)
 
 
+OPENERS = {"folder": open_tum, "tgz": open_tum, "ros1": open_bag, "mcap": open_bag}
 ROOMS = RoomViewOptions(
     rooms=3, frames_per_room=2, first_seed=5, width=32, height=24, min_hfov_deg=50, max_hfov_deg=80, tilt_deg=10
 )
 
 
 def test_views_of_a_room_are_the_same_in_any_order() -> None:
-    rooms = RoomSource("rooms", ROOMS)
+    rooms = ManyRooms("rooms", ROOMS)
     later, earlier, again = (rooms[i] for i in (1, 0, 1))
     assert [sample.name for sample in (later, earlier)] == ["room 5 view 1", "room 5 view 0"]
     np.testing.assert_array_equal(later.rgb, again.rgb)
@@ -297,7 +302,7 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
             return self.seed, i
 
     monkeypatch.setattr("mono_depth_recon.datasets.rooms.source.RoomViews", Views)
-    rooms = RoomSource("rooms", ROOMS)
+    rooms = ManyRooms("rooms", ROOMS)
     assert [rooms[i] for i in range(6)] == [(5, 0), (5, 1), (6, 0), (6, 1), (7, 0), (7, 1)] and made == [5, 6, 7]
     assert [rooms.scene(i) for i in (1, 2)] == ["room 5", "room 6"] and rooms.is_rendered
     with pytest.raises(IndexError):
@@ -309,7 +314,7 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("kind", ["mat", "csv", "kitti", "folder", "tgz", "mcap"])
 def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     """Pickled, and inherited by a fork while its parent has files open, whose own reading goes on."""
-    source: FrameSource
+    source: Dataset
     if kind == "mat":
         source = NyuMat("nyu", write_nyu_mat(tmp_path / "labeled.mat", ["kitchen_0004", "office_0012"]))
     elif kind == "csv":
@@ -319,11 +324,12 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
     elif kind == "folder":
         source = _folder(write_pairs(tmp_path, ["hall"], frames=2))
     else:
-        source = RecordingSource("desk", FORMATS[kind](tmp_path, Scene(frames=3)), OpenOptions(camera=CAMERA), 10.0)
+        path = FORMATS[kind](tmp_path, Scene(frames=3))
+        source = Joined("desk", path, OPENERS[kind], OpenOptions(camera=CAMERA), 10.0)
     here = source[len(source) - 1]
     expected = (float(np.nansum(np.asarray(here.depth))), int(here.rgb.sum()))
     context = multiprocessing.get_context("forkserver")  # has no threads: pytest's own process may
-    context.set_forkserver_preload(["forked_reading"])
+    context.set_forkserver_preload(["reading_processes"])
     answers, theirs = context.Pipe(duplex=False)
     process = context.Process(target=read_fork_and_read, args=(source, theirs))
     process.start()
@@ -336,7 +342,7 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
 
 
 def test_an_archive_is_unpacked_once_and_removed_with_its_source(tmp_path: Path) -> None:
-    source = RecordingSource("desk", FORMATS["tgz"](tmp_path, Scene(frames=2)), OpenOptions(camera=CAMERA), 10.0)
+    source = Joined("desk", FORMATS["tgz"](tmp_path, Scene(frames=2)), open_tum, OpenOptions(camera=CAMERA), 10.0)
     unpacked = source.files(0)[0]
     copy = pickle.loads(pickle.dumps(source))
     assert copy.files(0)[0] == unpacked and copy[1].rgb.shape == (48, 64, 3)

@@ -22,13 +22,14 @@ from processes import ROOT
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import rows_of
-from mono_depth_recon.datasets.frame_source import FrameSource, Problem, SourcePart
+from mono_depth_recon.datasets.dataset import Dataset, Part, Problem
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.datasets.mixture.mixture import Mixture
-from mono_depth_recon.datasets.mixture.settings import KINDS, DataSettings, data_settings
+from mono_depth_recon.datasets.mixture.settings import DataSettings, data_settings
 from mono_depth_recon.datasets.mixture.splits import parse_positions, parse_shares, split_scenes
 from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, TolerantFrames
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
+from mono_depth_recon.datasets.table import KINDS
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
 
@@ -36,7 +37,7 @@ DOCS = ROOT / "docs" / "training_data.md"
 PAIRS = {"kind": "image_folder", "camera": "60 60 31.5 23.5"}
 
 
-class Numbered(FrameSource):
+class Numbered(Dataset):
     """Frames 0 to count - 1 of which those in `bad` cannot be read; a sample's stamp is its number."""
 
     def __init__(self, name: str, count: int, bad: tuple[int, ...] = (), empty: tuple[int, ...] = ()) -> None:
@@ -60,8 +61,8 @@ class Numbered(FrameSource):
         return f"room {i // 10}"
 
 
-def part(name: str, count: int, bad: tuple[int, ...] = (), empty: tuple[int, ...] = ()) -> SourcePart:
-    return SourcePart(Numbered(name, count, bad, empty), "train", range(count))
+def part(name: str, count: int, bad: tuple[int, ...] = (), empty: tuple[int, ...] = ()) -> Part:
+    return Part(Numbered(name, count, bad, empty), "train", range(count))
 
 
 # Settings
@@ -121,7 +122,7 @@ def test_wrong_settings_are_named(tree: object, message: str) -> None:
 def test_the_documentation_lists_every_key_with_its_default() -> None:
     text = DOCS.read_text(encoding="utf-8")
     sections = dict(section.split("\n", 1) for section in text.split("\n### ") if "\n" in section)
-    for name, kind in [("data", DataSettings), *KINDS.items()]:
+    for name, kind in [("data", DataSettings), *((row.name, row.settings) for row in KINDS.values())]:
         section = next(body for title, body in sections.items() if f"`{name}`" in title)
         inherited = {"name", "weight"} if name != "data" else set()
         for row in rows_of(kind):

@@ -229,7 +229,10 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nowhere"], "replay: nowhere does not exist: expected a TUM folder or .tgz, a ROS 1 .bag, or a ROS 2 bag"),
+        (
+            ["nowhere"],
+            "replay: nowhere does not exist: expected a TUM folder (rgb.txt, depth.txt) or its .tgz",
+        ),
         (["--ros-args", "-p", "rat:=2.0"], "replay: unknown parameter 'rat'; did you mean 'rate'?"),
         (["--ros-args", "-p", "rate:=fast"], "replay: rate must be of type float, got 'fast'"),
     ],

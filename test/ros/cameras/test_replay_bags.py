@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_recordings import CAMERA, FORMATS, ROS1, Scene, tum_plan, write_folder, write_ros1
+from made_training_sets import colour, write_nyu_csv
 from nav_msgs.msg import Odometry
 from processes import Processes
 from ros_client import RosClient, ros_client
@@ -125,3 +126,14 @@ def test_topics_poses_and_depth_factor_reach_the_reader(tmp_path: Path) -> None:
     named = ReplaySettings(path=str(path), colour_topic="/camera/depth/image")
     with pytest.raises(DataError, match="colour image must have one of the encodings"):
         open_recording(named)
+
+
+def test_a_data_set_without_stamps_is_played_at_a_usual_rate(tmp_path: Path) -> None:
+    path = write_nyu_csv(tmp_path, ["study_0003"], frames=1, tests=4)
+    played = open_playlist(ReplaySettings(path=str(path)))
+    assert played.stamps == pytest.approx([0, 1 / 15, 2 / 15, 3 / 15])
+    assert [cue.at for cue in played.cues(loop=False, max_gap=0.0)] == pytest.approx(played.stamps)
+    sample = played.load(2)
+    assert sample.stamp == played.stamps[2] and np.array_equal(sample.rgb, colour(2))
+    chosen = open_playlist(ReplaySettings(path=str(path), first=1, last=2, loop=True))
+    assert len(chosen.stamps) == 2 and chosen.load(0) is chosen.load(0)

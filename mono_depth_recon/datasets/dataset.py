@@ -1,0 +1,298 @@
+"""What every data set is, whatever files it comes from: a sequence of samples, each read when indexed."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, TypeVar, overload
+
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from ..errors import ConfigError, DataError, MonoDepthError
+from ..frames import Sample
+
+SPLITS = ("train", "validation", "test")
+MAX_DEPTH_M = 10.0  # how far depth cameras and rooms reach
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the data: `where` is a file with its line, or an image of a file."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+class Dataset(Sequence[Sample]):
+    """Colour images with their depth and camera; only the one that is asked for is in memory.
+
+    `max_depth` (metres) is the farthest depth that the set can have: it tells whether the unit is right. `notes` are
+    one-line messages for the user: what could not be read, what was chosen among several. `gaps` are frames that had
+    to be left out. `splits` names the parts of the split that the publisher gives, `protocol` the protocol by which
+    the set is usually scored, empty where those of indoor scenes fit.
+
+    A data set can be pickled and inherited by a forked process: each process opens files for itself. Before a fork,
+    OpenCV must be without threads (`cv2.setNumThreads(0)`). Threads may read at the same time, unless it `is_rendered`.
+    Indexing raises DataError for a broken frame.
+    """
+
+    splits: tuple[str, ...] = ()
+    protocol = ""
+
+    def __init__(
+        self, name: str, max_depth: float = MAX_DEPTH_M, per_metre: float = 1.0, path: Path | None = None
+    ) -> None:
+        self.name, self.max_depth, self._per_metre = name, max_depth, per_metre
+        self.path = path or Path(name)
+        self.notes: list[str] = []
+        self.gaps: list[Problem] = []
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many frames there are."""
+
+    @abstractmethod
+    def read(self, i: int) -> Sample:
+        """Frame i (0 to len - 1)."""
+
+    @abstractmethod
+    def origin(self, i: int) -> str:
+        """Where frame i stands, for messages: file and line, or file and number."""
+
+    @abstractmethod
+    def scene(self, i: int) -> str:
+        """The place where frame i was taken: frames of one scene never stand in two splits."""
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether a frame costs far more than reading it."""
+        return False
+
+    @property
+    def stamps(self) -> list[float] | None:
+        """The time of every frame in seconds; None unless the frames are one recording."""
+        return None
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """The place of every frame, from 0, by which a user chooses some; of TUM folders that in rgb.txt."""
+        return range(len(self))
+
+    def files(self, i: int) -> tuple[Path, ...]:
+        """The files that frame i alone is made of; none where all frames lie in one file."""
+        return ()
+
+    def shared_files(self) -> tuple[Path, ...]:
+        """The files that many frames are made of: a bag, a matrix file, a camera's."""
+        return ()
+
+    def per_metre(self, i: int) -> float:
+        """The stored number of frame i that stands for one metre of depth."""
+        return self._per_metre
+
+    def pool(self) -> Sequence[int]:
+        """The frames that a split of one's own may use."""
+        return range(len(self))
+
+    def official(self) -> dict[str, list[int]]:
+        """The frames of each of `splits`. ConfigError where the publisher gives no split, DataError where it lacks."""
+        raise ConfigError(f"{self.name}: this data set has no official split")
+
+    def part(self, split: str) -> Part:
+        """The frames of one part of the official split. ConfigError where there is no such part."""
+        frames = self.official()
+        if split not in frames:
+            raise ConfigError(f"{self.name}: the official split has no part {split}, it has {', '.join(frames)}")
+        return Part(self, split, frames[split])
+
+    def frame_names(self) -> list[str]:
+        """What each frame is called in tables and files: its stamp with six decimals, else its place in six digits."""
+        if self.stamps is None:
+            return [f"{i:06d}" for i in range(len(self))]
+        return [f"{stamp:.6f}" for stamp in self.stamps]
+
+    def scenes(self) -> set[str]:
+        """All scenes."""
+        return {self.scene(i) for i in range(len(self))}
+
+    def close(self) -> None:
+        """Gives back files and temporary folders; nothing can be read afterwards."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.name}: frame {index} of {len(self)}")
+        return self.read(index % len(self))
+
+    def samples(self, indices: Iterable[int], ahead: int = 2) -> Iterator[Sample | MonoDepthError]:
+        """These frames, read by threads up to `ahead` before they are asked for; in place of a broken one its error."""
+        waiting = iter(indices)
+        with ThreadPoolExecutor(ahead) as threads:
+            reading = deque(threads.submit(self._attempt, i) for i in islice(waiting, ahead))
+            while reading:
+                done = reading.popleft().result()
+                reading.extend(threads.submit(self._attempt, i) for i in islice(waiting, 1))
+                yield done
+
+    def _attempt(self, index: int) -> Sample | MonoDepthError:
+        try:
+            return self[index]
+        except MonoDepthError as error:
+            return error
+
+
+class Part(Dataset):
+    """Some frames of a data set: one of its splits. `source` may be replaced by one that holds the same frames."""
+
+    def __init__(self, source: Dataset, split: str, frames: Sequence[int]) -> None:
+        super().__init__(source.name, source.max_depth, path=source.path)
+        self.notes, self.gaps, self.protocol = source.notes, source.gaps, source.protocol
+        self.source, self.split, self.frames = source, split, tuple(frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, i: int) -> Sample:
+        """Frame i of the part."""
+        return self.source[self.frames[i]]
+
+    def origin(self, i: int) -> str:
+        """Where frame i of the part stands."""
+        return self.source.origin(self.frames[i])
+
+    def scene(self, i: int) -> str:
+        """The scene of frame i of the part."""
+        return self.source.scene(self.frames[i])
+
+    @property
+    def is_rendered(self) -> bool:
+        """As the source says."""
+        return self.source.is_rendered
+
+    def files(self, i: int) -> tuple[Path, ...]:
+        """The files of frame i of the part."""
+        return self.source.files(self.frames[i])
+
+    def shared_files(self) -> tuple[Path, ...]:
+        """As the source says."""
+        return self.source.shared_files()
+
+    def per_metre(self, i: int) -> float:
+        """That of frame i of the part."""
+        return self.source.per_metre(self.frames[i])
+
+    def places(self, key: int) -> Iterator[tuple[Part, int]]:
+        """Frame `key`, then those that may stand for it, should it be bad: its successors, round and round."""
+        yield from ((self, (key + step) % len(self)) for step in range(len(self)))
+
+    def close(self) -> None:
+        """Closes the source."""
+        self.source.close()
+
+
+class Recording(Dataset):
+    """The frames of one moving camera in the order of their stamps, with poses where they are known.
+
+    `camera` is the raw colour camera; samples are on its grid or, with `rectified`, on the rectified one, where depth
+    is moved by the same map (nearest, unknown stays unknown). `frame_id` and `world_frame` are the recording's own
+    names without a leading slash, empty where it has none.
+    """
+
+    camera: PinholeCamera
+    rectified: bool
+    frame_id: str = ""
+    world_frame: str = ""
+
+    @property
+    @abstractmethod
+    def stamps(self) -> list[float]:
+        """Colour stamp of every frame in seconds, growing."""
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def origin(self, i: int) -> str:
+        """The recording and the stamp of frame i."""
+        return f"{self.path}: stamp {self.stamps[i]:.6f}"
+
+    def scene(self, i: int) -> str:
+        """The recording's name: it is one scene."""
+        return self.path.name
+
+    def shared_files(self) -> tuple[Path, ...]:
+        """The recording's file, or those in its folder."""
+        files = [self.path] if self.path.is_file() else sorted(self.path.glob("*"))
+        return tuple(file for file in files if file.is_file())
+
+    def reopening(self) -> Callable[[], Recording] | None:
+        """What opens the same frames in another process as long as this object lives; None: open the path again."""
+        return None
+
+    def sample(self, rgb: Rgb, depth: Depth | None, stamp: float, name: str, pose: Matrix | None) -> Sample:
+        """The sample of a raw pair, after a check of both sizes against the camera (DataError), rectified if asked."""
+        camera = self.camera
+        for image, what in ((rgb, "colour"), (depth, "depth")):
+            if image is not None and image.shape[:2] != (camera.height, camera.width):
+                raise DataError(
+                    f"{name}, {what}: expected {camera.width}x{camera.height} pixels, as the camera has, "
+                    f"got {image.shape[1]}x{image.shape[0]}"
+                )
+        if self.rectified:
+            depth = None if depth is None else camera.rectify_depth(depth)
+            rgb, camera = camera.rectify(rgb), camera.rectified
+        return Sample(rgb, camera, depth, stamp, name, pose)
+
+
+class PerProcess(Generic[T]):
+    """A thing with open files, of which every process makes its own when it first needs one; `make` can be pickled.
+
+    What a forked process inherits is neither used nor dropped: to drop it could remove the temporary files of the
+    process that made it.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: list[tuple[int, T]] = []
+
+    def get(self) -> T:
+        """This process's own."""
+        if not self._made or self._made[-1][0] != os.getpid():
+            self._made.append((os.getpid(), self._make()))
+        return self._made[-1][1]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_make": self._make, "_made": []}
+
+
+def paired(rgb: Rgb, depth: Depth, camera: PinholeCamera, stamp: float, name: str) -> Sample:
+    """The rectified sample of colour (H, W, 3) and depth (H, W) metres. DataError where their sizes differ."""
+    for image, what in ((rgb, "colour"), (depth, "depth")):
+        if image.shape[:2] != (camera.height, camera.width):
+            raise DataError(
+                f"{what} has {image.shape[1]}x{image.shape[0]} pixels, expected {camera.width}x"
+                f"{camera.height}: colour, depth and intrinsics must be of one size"
+            )
+    if camera.is_rectified:
+        return Sample(rgb, camera, depth, stamp, name)
+    return Sample(camera.rectify(rgb), camera.rectified, camera.rectify_depth(depth), stamp, name)
