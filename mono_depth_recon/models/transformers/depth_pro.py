@@ -96,6 +96,6 @@ class DepthPro(Family):
         inverse: Tensor = answer.predicted_depth.unsqueeze(1)
         if answer.field_of_view is None:
             return inverse
-        half = answer.field_of_view.clamp(*_FIELD_OF_VIEW_DEG) * math.radians(0.5)
+        half = answer.field_of_view.float().clamp(*_FIELD_OF_VIEW_DEG) * math.radians(0.5)
         focal = 0.5 / torch.tan(half)
         return torch.cat([inverse, focal.reshape(-1, 1, 1, 1).expand_as(inverse)], dim=1)
