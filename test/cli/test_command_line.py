@@ -386,10 +386,10 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert all(f"--{name}" in text for name in reconstruct.PARAMETER_FLAGS)
 
 
-def test_the_embedded_model_in_a_fresh_process_without_torch_ros_and_pillow(tmp_path: Path) -> None:
+def test_the_embedded_model_in_a_fresh_process_without_torch_and_ros(tmp_path: Path) -> None:
     """What the demo installs is enough: importing anything else fails in this process."""
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'PIL', 'rclpy', 'matplotlib', 'scipy'))); "
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'rclpy', 'matplotlib', 'trimesh'))); "
         "from mono_depth_recon.cli import main; sys.exit(main())"
     )
     image = photo(tmp_path / "a.jpg", (320, 240), focal_35mm=30)

@@ -68,49 +68,6 @@ def _is_sound(mesh: Mesh) -> bool:
     )
 
 
-def test_the_cloud_keeps_finite_points_with_their_colours_in_row_order() -> None:
-    depth = np.ones((2, 3), np.float32)
-    depth[0, 1], depth[1, 2] = np.nan, np.inf
-    camera = PinholeCamera.from_intrinsics(3, 2, 10, 10, 1, 0.5)
-    rgb = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    cloud = cloud_from_organised(back_project(depth, camera, rgb))
-    assert cloud.points.shape == (4, 3) and cloud.points.dtype == np.float32
-    np.testing.assert_array_equal(cloud.colors, rgb[np.isfinite(depth)])
-
-
-def test_a_frame_without_depth_is_refused() -> None:
-    with pytest.raises(DataError, match="valid depth"):
-        cloud_from_organised(_frame(np.full((120, 160), np.nan)))
-
-
-def test_the_voxel_grid_averages_points_and_colours() -> None:
-    corners = np.stack(np.meshgrid(*[np.arange(6) * 0.1 + 0.005] * 3), axis=-1).reshape(-1, 3)
-    points = np.repeat(corners, 2, axis=0)
-    points[1::2] += 0.01  # both within one cube: they are centred on multiples of 0.05
-    colors = np.tile(np.array([[10, 20, 30], [30, 40, 50]], np.uint8), (len(corners), 1))
-    cleaned = clean_cloud(Cloud(points.astype(np.float32), colors), MeshConfig(voxel_size=0.05, outlier_neighbors=0))
-    order = np.lexsort(cleaned.points.round(2).T)
-    np.testing.assert_allclose(cleaned.points[order], (corners + 0.005)[np.lexsort(corners.T)], atol=1e-6)
-    np.testing.assert_array_equal(cleaned.colors, np.full((len(corners), 3), (20, 30, 40)))
-
-
-def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
-    cloud = cloud_from_organised(_frame(_tilted_plane()))
-    lone = Cloud(
-        np.concatenate([cloud.points, [[0, 0, 0.3]]]).astype(np.float32),
-        np.concatenate([cloud.colors, [[0, 0, 0]]]).astype(np.uint8),
-    )
-    cleaned = clean_cloud(lone, MeshConfig(voxel_size=0.0))
-    assert cleaned.points[:, 2].min() > 1.0
-    assert len(cleaned) > 0.95 * len(cloud)
-
-
-def test_clean_up_that_leaves_nothing_says_so() -> None:
-    cloud = cloud_from_organised(_frame(_tilted_plane()))
-    with pytest.raises(DataError, match=r"mesh\.voxel_size"):
-        clean_cloud(cloud, MeshConfig(voxel_size=1.0))
-
-
 def test_the_grid_of_a_plane_has_two_triangles_a_quad_and_lies_in_the_plane() -> None:
     points = _frame(_tilted_plane())
     mesh = mesh_grid(points, 0.05)
