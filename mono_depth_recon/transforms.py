@@ -182,9 +182,9 @@ def unknown_frame(name: str, known: Iterable[str]) -> str:
     """The message about a frame that no transform names."""
     names = sorted(known)
     if not names:
-        return f"no transform tells of the frame '{name}': none has come yet"
+        return f"no transform names the frame '{name}': none has come yet"
     listed = ", ".join(names[:_LISTED_FRAMES]) + (", ..." if len(names) > _LISTED_FRAMES else "")
-    return f"no transform tells of the frame '{name}', only of {listed}"
+    return f"no transform names the frame '{name}', only {listed}"
 
 
 def transforms_of(msg: Any, fixed: bool) -> Iterator[Transform]:

@@ -74,9 +74,9 @@ def test_the_world_may_lie_below_and_beside_the_camera() -> None:
 
 
 def test_an_unknown_frame_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(DataError, match="frame 'mapp', only of arm, base, camera, map, odom$"):
+    with pytest.raises(DataError, match="frame 'mapp', only arm, base, camera, map, odom$"):
         robot().pose("mapp", "camera", 0.5)
-    with pytest.raises(DataError, match="frame 'lens', only of"):
+    with pytest.raises(DataError, match="frame 'lens', only arm"):
         robot().pose("map", "lens", 0.5)
     with pytest.raises(DataError, match="none has come yet"):
         live().pose("map", "camera", 0.5)

@@ -11,10 +11,8 @@ from .triangulation import SparseDepth
 
 MIN_POINTS = 30  # fewer cover too little of a view
 _GRID_WIDTH = 80
-_REACH, _COLOR = (
-    20.0,
-    0.15,
-)  # how far a point acts: cells, and change of colour (sum of the channels, 0 to 1) that stops it
+_REACH = 20.0  # cells; how far a point acts
+_COLOR = 0.15  # change of colour (sum of the channels, 0 to 1) that stops it
 _ROUNDS = 3  # iterations of the filter
 _REFITS = 2  # robust re-weightings
 _TOLERANCE = 0.1  # relative: points that differ more from their neighbours get less weight

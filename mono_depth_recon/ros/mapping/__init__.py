@@ -1,1 +1,1 @@
-"""The node's map of many frames: poses, the worker process, what is shown."""
+"""The node's map of many frames: poses, the thread that feeds it, its process, files and display."""

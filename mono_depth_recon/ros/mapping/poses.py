@@ -35,7 +35,7 @@ _TYPES: dict[str, type[Any]] = {
 }
 _CAMERA = "(camera)"  # stands for the camera's frame where the topic gives its pose without naming it
 _PATIENCE_S = 1.0  # a small message beside images of its own process may be lost at first and come with the next
-_RETRY_S = 0.02  # while waiting: tf2_ros tells nobody of new transforms
+_RETRY_S = 0.02  # while waiting: tf2_ros does not notify of new transforms
 _LOOK_S = 0.5
 
 

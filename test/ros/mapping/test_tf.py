@@ -86,16 +86,16 @@ def test_a_pose_that_never_comes(tf: tuple[Node, TransformSource]) -> None:
 
 def test_an_unknown_frame_is_named_with_those_that_are_known(tf: tuple[Node, TransformSource]) -> None:
     _, source = tf
-    with pytest.raises(DataError, match="no transform tells of the frame 'map', only of base, camera, odom$"):
+    with pytest.raises(DataError, match="no transform names the frame 'map', only base, camera, odom$"):
         source.pose("map", "camera", stamped(1000.5))
-    with pytest.raises(DataError, match="no transform tells of the frame 'lens', only of base, camera, odom$"):
+    with pytest.raises(DataError, match="no transform names the frame 'lens', only base, camera, odom$"):
         source.pose("odom", "lens", stamped(1000.5))
 
 
 def test_before_any_transform_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node(tf_message(monkeypatch))
     source = Tf2(node, tf2_ros(monkeypatch))  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no transform tells of the frame 'map': none has come yet"):
+    with pytest.raises(DataError, match="no transform names the frame 'map': none has come yet"):
         source.pose("map", "camera", stamped(1000.5))
 
 
