@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from floor import INTRINSICS, SIZE, floor_depth, photo
 from numpy.typing import NDArray
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main, reconstruct
@@ -399,7 +399,7 @@ def test_the_embedded_model_in_a_fresh_process_without_torch_ros_and_pillow(tmp_
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
         cwd=ROOT,
     )
@@ -416,7 +416,7 @@ def test_the_module_runs_as_the_command() -> None:
         [sys.executable, "-m", "mono_depth_recon.cli", "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=True,
         cwd=ROOT,
     )

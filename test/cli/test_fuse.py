@@ -25,6 +25,7 @@ from made_recordings import (
     write_ros1,
     write_ros2,
 )
+from processes import DEADLINE_S
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
@@ -238,7 +239,7 @@ def test_a_folder_that_fills_up_keeps_no_half_file(recording: Path, tmp_path: Pa
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
         preexec_fn=limit,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

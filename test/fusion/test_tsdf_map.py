@@ -62,7 +62,6 @@ def test_the_map_renders_the_depth_that_went_in() -> None:
     assert np.isnan(TsdfMap(0.02, device="cpu").render(CAMERA, _at())).all()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("size", [(160, 90), (80, 60), (101, 77)])
 def test_the_map_renders_images_of_any_size(size: tuple[int, int]) -> None:
     """Open3D's ray casting does not end where the height is no multiple of 8."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from processes import DEADLINE_S
 
 from mono_depth_recon.atomic import remove_partial_files, unused_path, writable_folder, write_atomically
 from mono_depth_recon.errors import DataError
@@ -121,8 +122,8 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
     """The limit on the size of files (EFBIG) stands for the full disk: it needs no root and no mount."""
     code = """if True:
         import sys; from pathlib import Path; import numpy as np
-        from mono_depth_recon.errors import DataError; from mono_depth_recon.mesh import Cloud
-        from mono_depth_recon.mesh_files import write_cloud
+        from mono_depth_recon.errors import DataError; from mono_depth_recon.mesh.surface import Cloud
+        from mono_depth_recon.mesh.files import write_cloud
         cloud = Cloud(np.zeros((100000, 3), np.float32), np.zeros((100000, 3), np.uint8))
         try: write_cloud(cloud, Path(sys.argv[1]) / 'c.ply')
         except DataError as error: print(error)"""
@@ -131,7 +132,7 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         preexec_fn=_limit_files,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 PACKAGE = "mono_depth_recon"
 
@@ -256,7 +256,7 @@ def test_importing_loads_no_heavy_library(module: str) -> None:
     heavy = ("torch", "open3d", "rclpy", "transformers", "openvino", "matplotlib")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=ROOT
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"

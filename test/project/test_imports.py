@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 PACKAGE = ROOT / "mono_depth_recon"
 HEAVY = ("torch", "open3d", "rclpy", "transformers", "openvino", "cv2", "matplotlib", "PIL", "scipy", "yaml")
@@ -35,7 +35,7 @@ ROOMS = sorted(path.stem for path in PACKAGE.iterdir() if is_room(path))
 
 def fresh(code: str) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=ROOT
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

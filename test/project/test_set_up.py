@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 # Stands for python3 and, copied into .venv, for the environment's python: writes down what it is asked for.
 # What the set-up asks the interpreter itself goes to the real one; whether a library is there, the test decides.
@@ -54,7 +54,13 @@ class Machine:
             "PYTHON": "python3",
         }
         return subprocess.run(
-            command, cwd=self.root, env=clean | environment, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=self.root,
+            env=clean | environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
         )
 
     def add_stub(self, name: str, text: str = RECORD) -> None:
@@ -103,7 +109,7 @@ def test_the_tests_add_torch_first_and_by_itself(machine: Machine) -> None:
     machine.set_up("demo")
     machine.calls()
     assert machine.set_up("test").returncode == 0
-    assert machine.installed() == ["torch", "-e .[torch,export,datasets,explain,train,test]"]
+    assert machine.installed() == ["torch", "-e .[torch,export,datasets,explain,train,docs,test]"]
     assert machine.set_up("demo").stdout == "", "the environment of the tests serves the demo"
 
 

@@ -22,6 +22,7 @@ from made_recordings import (
     write_ros1,
     write_ros2,
 )
+from processes import DEADLINE_S
 
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import DataError
@@ -251,7 +252,7 @@ def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, form: str
         (tmp_path / str(frames)).mkdir()
         path = write_long(tmp_path / str(frames), form, frames)
         done = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
         assert done.returncode == 0, done.stderr
         seen, kilobytes = map(int, done.stdout.split())

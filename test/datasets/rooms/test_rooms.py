@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import open3d as o3d
 import pytest
+from processes import DEADLINE_S
 
 import mono_depth_recon.datasets.rooms.room as rooms
 from mono_depth_recon.camera import PinholeCamera
@@ -25,7 +26,7 @@ SEED = 8
 DIGEST = """
 import hashlib, sys
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 sample = RoomSequence(int(sys.argv[1]), PinholeCamera.from_hfov(160, 120, 62.0))[17]
 print(hashlib.sha256(sample.rgb.tobytes() + sample.depth.tobytes() + sample.T_world_camera.tobytes()).hexdigest())
 """
@@ -85,7 +86,7 @@ def test_a_frame_is_the_same_to_the_byte_on_repeated_calls_and_in_another_proces
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=True,
     )
     assert there.stdout.strip() == here

@@ -44,14 +44,14 @@ def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
     ]
     words = [word for parameter in parameters for word in ("-p", parameter)]
     node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
-    node.wait_for("ready", 60)
-    camera.wait_for("ready", 300)
+    node.wait_for("ready")
+    camera.wait_for("ready")
     samples: list[tuple[float, float]] = []
     with ros_client() as client:
         client.listen(PointCloud2, "map_points")
         client.listen(Marker, "mesh", latched=True)
         client.listen(DiagnosticArray, "/diagnostics")
-        client.wait_for("map_points", 1, 60)
+        client.wait_for("map_points", 1)
         worker, end = map_worker(node.pid), time.monotonic() + SECONDS
         while time.monotonic() < end:
             client.forget()
