@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -26,6 +25,8 @@ from made_training_sets import (
     write_pairs,
     write_png,
 )
+from processes import DEADLINE_S
+from reading_processes import read_fork_and_read
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.frame_source import FrameSource
@@ -309,20 +310,6 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
 # For workers
 
 
-def _read_last(source: FrameSource, answers: Connection) -> None:
-    sample = source[len(source) - 1]
-    answers.send((float(np.nansum(np.asarray(sample.depth))), int(sample.rgb.sum())))
-
-
-def _read_fork_and_read(source: FrameSource, answers: Connection) -> None:
-    cv2.setNumThreads(0)  # a fork takes no threads along, and waits for ever for those that OpenCV had
-    _read_last(source, answers)
-    forked = multiprocessing.get_context("fork").Process(target=_read_last, args=(source, answers))
-    forked.start()
-    forked.join()
-    _read_last(source, answers)
-
-
 @pytest.mark.parametrize("kind", ["mat", "csv", "kitti", "folder", "tgz", "mcap"])
 def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     """Pickled, and inherited by a fork while its parent has files open, whose own reading goes on."""
@@ -340,15 +327,15 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
     here = source[len(source) - 1]
     expected = (float(np.nansum(np.asarray(here.depth))), int(here.rgb.sum()))
     context = multiprocessing.get_context("forkserver")  # has no threads: pytest's own process may
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([read_fork_and_read.__module__])
     answers, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_read_fork_and_read, args=(source, theirs))
+    process = context.Process(target=read_fork_and_read, args=(source, theirs))
     process.start()
     theirs.close()
     for whose in ("pickled", "inherited by a fork", "the fork's parent's"):
-        assert answers.poll(60), whose
+        assert answers.poll(DEADLINE_S), whose
         assert answers.recv() == pytest.approx(expected), whose
-    process.join(60)
+    process.join(DEADLINE_S)
     assert process.exitcode == 0
 
 
