@@ -10,44 +10,21 @@ from pathlib import Path
 
 import pytest
 from floor import floor_model
-from processes import LOCALHOST, ROOT, Installation, Processes, copy_sources, reserved_domain, run_checked
+from markers import markers_of
+from processes import LOCALHOST, Installation, Processes, copy_sources, reserved_domain, run_checked
 
 __all__ = ["floor_model"]
 
 # A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What the tests below a folder, or of one file, need: `make check` leaves all of these out. Where only some tests of a
-# file do, they carry the marker themselves.
-MARKERS = {
-    "benchmark": "slow",
-    "cli/test_explain.py": "torch",
-    "cli/test_export.py": "torch",
-    "models/runtimes/test_conversions.py": "torch",
-    "models/runtimes/test_cuda_runtime.py": "torch",
-    "models/test_embedded_model.py": "torch",
-    "models/test_model_contract.py": "torch",
-    "models/test_resampling.py": "torch",
-    "models/test_transformer_models.py": "torch",
-    "models/test_transformer_refusals.py": "torch",
-    "models/test_unetpp.py": "torch",
-    "project/test_packaging.py": "slow",
-    "report/test_report_browser.py": "browser",
-    "ros": "ros",
-    "training": "torch",
-}
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test the markers of its file and of the folders above it, before -m selects by them."""
+    """Gives each test the markers of its place, before -m selects by them."""
     for item in items:
-        path = item.path.relative_to(ROOT / "test")
-        for place in (path, *path.parents):
-            if marker := MARKERS.get(place.as_posix()):
-                item.add_marker(marker)
-        if "one_thread" in getattr(item, "fixturenames", ()):  # the fixture sets the threads of torch
-            item.add_marker("torch")
+        for marker in markers_of(item):
+            item.add_marker(marker)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""What a process of its own reads of a source of frames; stands here because such a process must be able to import it."""
+"""What a process of its own reads of a source of frames: here, because such a process must be able to import it."""
 
 from __future__ import annotations
 

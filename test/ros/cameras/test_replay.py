@@ -439,7 +439,7 @@ def test_a_reader_that_is_too_slow_skips_and_keeps_the_schedule(play: Play) -> N
     assert made.published + made.skipped == 100
     assert stage.names == sorted(stage.names)
     late = np.array(stage.times) - stage.times[0] - 0.02 * np.array(stage.names)
-    assert late.min() > -1e-9 and late.max() < 0.2
+    assert late.min() > -1e-9 and late.max() < 0.4
 
 
 def test_a_broken_frame_is_skipped_and_delays_nothing(play: Play) -> None:

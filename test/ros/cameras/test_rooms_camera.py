@@ -44,9 +44,7 @@ def sequence() -> RoomSequence:
     return RoomSequence(SEED, PinholeCamera.from_hfov(WIDTH, HEIGHT, HFOV), LENGTH, 10.0)
 
 
-def test_it_publishes_the_frames_of_the_room(  # in which order, the tests of the loop say
-    processes: Processes, client: RosClient, sequence: RoomSequence
-) -> None:
+def test_it_publishes_the_frames_of_the_room(processes: Processes, client: RosClient, sequence: RoomSequence) -> None:
     process = processes.python(*NODE, *SMALL, "--rate", "10")
     process.wait_for("ready: 6 frames rendered")
     client.forget()
