@@ -41,7 +41,7 @@ docs: setup-test
 	$(VENV)/python -m mkdocs build --strict
 
 check: lint
-	$(PYTEST) -m "not (ros or torch or browser or slow or soak)" $(ARGS)
+	$(PYTEST) -m "not (ros or torch or browser or slow or soak)" --ignore test/ros --ignore test/training $(ARGS)
 
 test: lint docs
 	$(PYTEST) $(ARGS)

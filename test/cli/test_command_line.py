@@ -377,6 +377,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert all(f"--{name}" in text for name in reconstruct.PARAMETER_FLAGS)
 
 
+@pytest.mark.slow
 def test_the_embedded_model_in_a_fresh_process_without_torch_ros_and_pillow(tmp_path: Path) -> None:
     """What the demo installs is enough: importing anything else fails in this process."""
     code = (

@@ -151,6 +151,7 @@ def test_predicted_depth_is_compared_with_the_true_one(
     assert cv2.imread(str(out / "overview.png")).shape[1] == 1280
 
 
+@pytest.mark.slow
 def test_a_room_of_few_frames_is_no_string_of_jumps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--output", str(tmp_path), "--true-depth", "--fusion.voxel_size", "0.08", "--fusion.device", "cpu")
     assert main(["fuse", "room:20007:5", *arguments]) == 0

@@ -192,6 +192,7 @@ def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.Capt
     }
 
 
+@pytest.mark.slow
 def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
     tmp_path: Path, models: dict[str, Model]
 ) -> None:
@@ -424,6 +425,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     """The pool's processes end with their parent, and the same command goes on from there."""
     path = FORMATS["folder"](tmp_path, Scene(frames=40))

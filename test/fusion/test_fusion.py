@@ -188,6 +188,7 @@ def test_a_stream_of_poses_with_faults() -> None:
     assert buffer.restarts == 1 and buffer.pose(7.5) is None and buffer.pose(1.05) is not None
 
 
+@pytest.mark.slow
 def test_odometry_follows_an_exact_room() -> None:
     sequence = RoomSequence(5, PinholeCamera.from_hfov(320, 240, 62.0), length=110)
     odometry, poses = Odometry(), []

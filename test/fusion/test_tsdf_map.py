@@ -214,6 +214,7 @@ def _fused(samples: list[Sample], depth_max: float) -> Fusion:
     return made
 
 
+@pytest.mark.slow
 def test_an_exact_room_with_exact_poses() -> None:
     """F-score at 5 cm of the fused mesh against the exact points that the camera saw."""
     sequence = RoomSequence(3, PinholeCamera.from_hfov(320, 240, 62.0), length=60)
@@ -274,6 +275,7 @@ def _looked_at(samples: list[Sample]) -> NDArray[np.float64]:
     return np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, poses[:, :3, 3]))
 
 
+@pytest.mark.slow
 def test_the_planes_of_a_real_cabinet(tum_folder: Callable[[str], Path]) -> None:
     """All vertices within a face's outline, 3 cm inside its edges, and up to half the box from it.
 

@@ -238,7 +238,7 @@ def test_make_test_runs_everything_and_make_check_the_fast_tests(machine: Machin
     assert all(".venv/bin/check-jsonschema " in line for line in lines[5:-2])
     lines = planned(machine, "check").splitlines()
     assert lines[:5] == linters
-    assert lines[-1] == f'{tests}-m "not (ros or torch or browser or slow or soak)" '
+    assert lines[-1].startswith(f'{tests}-m "not (ros or torch or browser or slow or soak)" ')
 
 
 def test_make_alone_lists_every_target(machine: Machine) -> None:

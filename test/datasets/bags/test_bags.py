@@ -244,6 +244,7 @@ print(seen, status.split("VmHWM:")[1].split()[0])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ros1", "ros1_lz4", "sqlite3", "mcap"])
 def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, form: str) -> None:
     """140 frames more, 53 MB on disk, take no more memory but for the index: peak resident of a process of its own."""

@@ -273,6 +273,7 @@ ROOMS = RoomViewOptions(
 )
 
 
+@pytest.mark.slow
 def test_views_of_a_room_are_the_same_in_any_order() -> None:
     rooms = RoomSource("rooms", ROOMS)
     later, earlier, again = (rooms[i] for i in (1, 0, 1))
@@ -310,6 +311,7 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
 # For workers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mat", "csv", "kitti", "folder", "tgz", "mcap"])
 def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     """Pickled, and inherited by a fork while its parent has files open, whose own reading goes on."""

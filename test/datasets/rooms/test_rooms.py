@@ -75,6 +75,7 @@ def box_depth(camera: PinholeCamera, T: np.ndarray, size: tuple[float, float, fl
     return reach.min(1).reshape(camera.height, camera.width)
 
 
+@pytest.mark.slow
 def test_a_frame_is_the_same_to_the_byte_on_repeated_calls_and_in_another_process(sequence: RoomSequence) -> None:
     rgb, depth = frame(sequence, 17)
     again = frame(sequence, 17)
@@ -244,6 +245,7 @@ def test_wrong_use_is_refused(sequence: RoomSequence) -> None:
         RoomSequence(1, length=0)
 
 
+@pytest.mark.slow
 def test_room_renders_without_a_sequence(sequence: RoomSequence) -> None:
     room = Room(SEED)
     rgb, depth = room.render(SMALL, sequence.pose(3))
