@@ -8,13 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from floor import INTRINSICS, SCALE, SHIFT, SIZE, floor_depth, floor_model, photo
+from floor import INTRINSICS, SCALE, SHIFT, SIZE, floor_depth, photo
 from numpy.typing import NDArray
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
-
-__all__ = ["floor_model"]
 
 RELATIVE = ["--model.name", "sketch", *INTRINSICS, "--no-mesh"]
 

@@ -31,9 +31,8 @@ from ...errors import DataError, MonoDepthError
 from ...pipeline import thinned
 from ..conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .bench_mapping import mapping, say
-from .demo_processes import Children, Stopped, own_domain, raise_on_signals
+from .demo_processes import RECON_NODE, RECORDER, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
-_MODULES = "mono_depth_recon.ros"
 _RATE_HZ = 15.0
 _START_S = 90.0
 _SNAPSHOTS_S = 120.0
@@ -104,12 +103,12 @@ def _record(stage: Path, seconds: float) -> list[float]:
     with own_domain() as domain:
         env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
         with Children(stage, env, say) as children:
-            camera = children.start("camera", f"{_MODULES}.rooms_camera", ["--rate", f"{_RATE_HZ:g}"])
+            camera = children.start("camera", ROOMS_CAMERA, ["--rate", f"{_RATE_HZ:g}"])
             parameters = ["--ros-args", "-p", f"mesh.directory:={stage / 'node'}"]
-            node = children.start("node", f"{_MODULES}.recon_node", parameters)
+            node = children.start("node", RECON_NODE, parameters)
             children.watch(lambda: camera.is_ready and node.is_ready, "camera and node to be ready", _START_S)
             flags = ["--output", str(stage), "--duration", f"{seconds:g}"]
-            recorder = children.start("recorder", f"{_MODULES}.recorder", flags)
+            recorder = children.start("recorder", RECORDER, flags)
             last = time.monotonic()
 
             def recorded() -> bool:

@@ -13,9 +13,8 @@ from typing import Any
 
 from ...benchmark.rows import Row
 from ...errors import DataError
-from .demo_processes import Children, own_domain
+from .demo_processes import MAPPING_PROBE, RECON_NODE, ROOMS_CAMERA, Children, own_domain
 
-_MODULES = "mono_depth_recon.ros"
 _RATE_HZ = 10.0
 _START_S = 120.0
 _SETTLE_S = 10.0  # each turn's own, and what the services take
@@ -69,14 +68,14 @@ def _measured(stage: Path, off_first: bool, seconds: float) -> list[dict[str, An
     with own_domain() as domain:
         env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
         with Children(stage, env, say) as children:
-            camera = children.start("camera", f"{_MODULES}.rooms_camera", ["--rate", f"{_RATE_HZ:g}"])
+            camera = children.start("camera", ROOMS_CAMERA, ["--rate", f"{_RATE_HZ:g}"])
             words = [word for name, value in _PARAMETERS.items() for word in ("-p", f"{name}:={value}")]
-            node = children.start("node", f"{_MODULES}.recon_node", ["--ros-args", *words])
+            node = children.start("node", RECON_NODE, ["--ros-args", *words])
             children.watch(lambda: camera.is_ready and node.is_ready, "camera and node to be ready", _START_S)
             output = stage / "mapping.json"
             order = "--off-first" if off_first else "--no-off-first"
             flags = ["--output", str(output), "--seconds", f"{seconds:g}", order]
-            probe = children.start("probe", f"{_MODULES}.mapping_probe", flags)
+            probe = children.start("probe", MAPPING_PROBE, flags)
             children.watch(
                 lambda: probe.exit_status == 0, "the measurement to end", _START_S + 2 * (seconds + _SETTLE_S), probe
             )

@@ -21,7 +21,7 @@ from ...atomic import writable_folder, write_atomically
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
 from .demo_pictures import write_pictures
-from .demo_processes import Children, Stopped, own_domain, raise_on_signals
+from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
 RATE_HZ = 15.0
 _DESCRIPTIONS = {
@@ -35,7 +35,6 @@ _DESCRIPTIONS = {
     "recording.json": "frame rates, latency, gaps",
 }
 FILES = ", ".join(_DESCRIPTIONS).split(", ")
-_MODULES = "mono_depth_recon.ros"
 _START_S = 90.0
 _SNAPSHOTS_S = 180.0
 _SERVICE_S = 100.0
@@ -73,7 +72,7 @@ class Progress:
 def rooms_source() -> Source:
     """The embedded camera."""
     arguments = ["--rate", f"{RATE_HZ:g}"]
-    return Source("rooms_camera", arguments, "synthetic room", "Synthetic room (rooms_camera): unseen in training")
+    return Source(ROOMS_CAMERA, arguments, "synthetic room", "Synthetic room (rooms_camera): unseen in training")
 
 
 def tum_source(folder: Path, camera: str) -> Source:
@@ -91,7 +90,7 @@ def tum_source(folder: Path, camera: str) -> Source:
     arguments += ["--max-gap", f"{rate / RATE_HZ:.5f}", "--camera", camera]
     name = f"{len(recording.stamps)} frames of {folder.name}"
     credit = f"{_TUM}; " if "freiburg" in folder.name else ""
-    return Source("replay", arguments, name, f"{credit}{folder.name}{claim}")
+    return Source(REPLAY, arguments, name, f"{credit}{folder.name}{claim}")
 
 
 def _chosen_frames(folder: Path) -> tuple[int, int, str]:
@@ -125,13 +124,13 @@ def _record(stage: Path, source: Source, seconds: float, say: Progress) -> None:
     with own_domain() as domain:
         env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
         with Children(stage, env, say) as children:
-            camera = children.start("camera", f"{_MODULES}.{source.module}", source.arguments)
+            camera = children.start("camera", source.module, source.arguments)
             directory = ["--ros-args", "-p", f"mesh.directory:={stage / 'node'}", "-p", "mesh.format:=ply"]
-            node = children.start("node", f"{_MODULES}.recon_node", directory)
+            node = children.start("node", RECON_NODE, directory)
             ready = (camera, node)
             children.watch(lambda: all(child.is_ready for child in ready), "camera and node to be ready", _START_S)
             flags = ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SERVICE_S:g}"]
-            recorder = children.start("recorder", f"{_MODULES}.recorder", flags)
+            recorder = children.start("recorder", RECORDER, flags)
             children.watch(lambda: recorder.exit_status == 0, "the recording to end", seconds + _SNAPSHOTS_S, recorder)
             say("demo", "stopping camera and node")
 

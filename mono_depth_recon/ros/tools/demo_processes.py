@@ -17,6 +17,13 @@ from pathlib import Path
 
 from ...errors import MonoDepthError
 
+# Modules of the executables, to be started in this Python
+RECON_NODE = "mono_depth_recon.ros.node.recon_node"
+ROOMS_CAMERA = "mono_depth_recon.ros.cameras.rooms_camera"
+REPLAY = "mono_depth_recon.ros.cameras.replay"
+RECORDER = "mono_depth_recon.ros.tools.recorder"
+MAPPING_PROBE = "mono_depth_recon.ros.tools.mapping_probe"
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
 _DEADLINES_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0))

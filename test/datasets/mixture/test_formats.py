@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from forked_reading import read_fork_and_read
 from made_recordings import CAMERA, FORMATS, Scene
 from made_training_sets import (
     HEIGHT,
@@ -26,7 +27,6 @@ from made_training_sets import (
     write_png,
 )
 from processes import DEADLINE_S
-from reading_processes import read_fork_and_read
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.frame_source import FrameSource
@@ -329,7 +329,7 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
     here = source[len(source) - 1]
     expected = (float(np.nansum(np.asarray(here.depth))), int(here.rgb.sum()))
     context = multiprocessing.get_context("forkserver")  # has no threads: pytest's own process may
-    context.set_forkserver_preload([read_fork_and_read.__module__])
+    context.set_forkserver_preload(["forked_reading"])
     answers, theirs = context.Pipe(duplex=False)
     process = context.Process(target=read_fork_and_read, args=(source, theirs))
     process.start()
