@@ -89,13 +89,6 @@ def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processe
     assert not refused.successful and "cleanup" in refused.reason
 
 
-def test_save_without_a_frame(client: RosClient, processes: Processes) -> None:
-    start(processes)
-    for service in ("save_mesh", "save_cloud"):
-        reply = client.trigger(service)
-        assert not reply.success and "no frame yet: nobody publishes /image" in reply.message
-
-
 def test_save_mesh_of_every_method_and_the_cleaned_cloud(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -126,22 +119,23 @@ def test_save_mesh_of_every_method_and_the_cleaned_cloud(
     assert 0 < len(cloud.points) < 640 * 480 / 4 and f"{len(cloud.points)} points" in reply.message
 
 
-def test_a_snapshot_needs_no_subscriber(
-    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    """A service that asks is somebody: the newest image is computed for it."""
-    start(processes, f"mesh.directory:={tmp_path}", "mesh.method:=grid")
-    driver = client.camera()
-    client.repeat(lambda: driver.publish(rgb, CAMERA), lambda: client.trigger("save_mesh").success, "a mesh")
-
-
-def test_default_directory_is_the_ros_home(
+def test_a_snapshot_needs_no_subscriber_and_lies_in_the_ros_home(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A service that asks is somebody: the newest image is computed for it, where there is one."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
     start(processes, "mesh.method:=grid")
-    feed(client, rgb)
-    assert client.trigger("save_mesh").message.startswith(f"{tmp_path}/ros_home/mono_depth_recon/mesh_")
+    for service in ("save_mesh", "save_cloud"):
+        reply = client.trigger(service)
+        assert not reply.success and "no frame yet: nobody publishes /image" in reply.message
+    driver, replies = client.camera(), [reply]
+
+    def save() -> None:
+        driver.publish(rgb, CAMERA)
+        replies.append(client.trigger("save_mesh"))
+
+    client.repeat(save, lambda: replies[-1].success, "a mesh")
+    assert replies[-1].message.startswith(f"{tmp_path}/ros_home/mono_depth_recon/mesh_")
 
 
 def test_unwritable_directory_is_a_reply_and_the_node_lives(

@@ -278,7 +278,7 @@ def test_camera_info_of_another_frame_is_said(client: RosClient, processes: Proc
 
 
 def test_parameters_change_while_running(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    start(processes)
+    start(processes, "max_rate:=15")  # a whole number is a float too
     client.listen(Image, "depth/image_rect")
     driver = client.camera()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
@@ -323,10 +323,6 @@ def test_a_frame_without_any_depth_is_said(client: RosClient, processes: Process
     client.listen(Image, "depth/image_rect")
     client.camera().stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
     node.wait_for("no pixel of the frame has depth")
-
-
-def test_a_whole_number_is_a_float_too(ros_domain: int, processes: Processes) -> None:
-    start(processes, "max_rate:=15").stop()
 
 
 def test_refuses_truncated_weights(ros_domain: int, processes: Processes, tmp_path: Path) -> None:
