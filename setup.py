@@ -76,6 +76,7 @@ EXTRAS = {
         "segmentation-models-pytorch>=0.3.3",
         "timm>=0.9",
         "transformers>=4.44",
+        "pillow>=9.1",  # names kernels by Image.Resampling
     ],
     "openvino": ["openvino>=2024.0"],  # is installed anyway; the name is what an error message of a runtime says
     "onnxruntime": ["onnxruntime>=1.17", "onnx>=1.15", "onnxscript>=0.1"],
