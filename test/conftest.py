@@ -10,12 +10,21 @@ from pathlib import Path
 
 import pytest
 from floor import floor_model
+from markers import markers_of
 from processes import LOCALHOST, Installation, Processes, copy_sources, reserved_domain, run_checked
 
 __all__ = ["floor_model"]
 
 # A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives each test the markers of its place, before -m selects by them."""
+    for item in items:
+        for marker in markers_of(item):
+            item.add_marker(marker)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -115,7 +115,7 @@ install_demo() {
 install_test() {
   # torch first and by itself: what comes after must accept the build that is there, not bring another one.
   step "torch" pip_install torch
-  step "models, training and test tools" pip_install -e '.[torch,export,datasets,explain,train,test]'
+  step "models, training, documentation and test tools" pip_install -e '.[torch,export,datasets,explain,train,docs,test]'
   step "torchvision check" cure_torchvision
 }
 

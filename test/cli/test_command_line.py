@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
 from numpy.typing import NDArray
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main, reconstruct
@@ -386,6 +386,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert all(f"--{name}" in text for name in reconstruct.PARAMETER_FLAGS)
 
 
+@pytest.mark.slow
 def test_the_embedded_model_in_a_fresh_process_without_torch_and_ros(tmp_path: Path) -> None:
     """What the demo installs is enough: importing anything else fails in this process."""
     code = (
@@ -408,7 +409,7 @@ def test_the_embedded_model_in_a_fresh_process_without_torch_and_ros(tmp_path: P
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
         cwd=ROOT,
     )
@@ -425,7 +426,7 @@ def test_the_module_runs_as_the_command() -> None:
         [sys.executable, "-m", "mono_depth_recon.cli", "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=True,
         cwd=ROOT,
     )

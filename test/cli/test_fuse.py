@@ -25,6 +25,7 @@ from made_recordings import (
     write_ros1,
     write_ros2,
 )
+from processes import DEADLINE_S
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
@@ -150,6 +151,7 @@ def test_predicted_depth_is_compared_with_the_true_one(
     assert cv2.imread(str(out / "overview.png")).shape[1] == 1280
 
 
+@pytest.mark.slow
 def test_a_room_of_few_frames_is_no_string_of_jumps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--output", str(tmp_path), "--true-depth", "--fusion.voxel_size", "0.08", "--fusion.device", "cpu")
     assert main(["fuse", "room:20007:5", *arguments]) == 0
@@ -238,7 +240,7 @@ def test_a_folder_that_fills_up_keeps_no_half_file(recording: Path, tmp_path: Pa
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
         preexec_fn=limit,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

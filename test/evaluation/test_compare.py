@@ -61,6 +61,7 @@ def test_intervals_of_independent_frames_are_those_of_scipy() -> None:
     assert block_interval(np.full(5, 2.0), 10) == (2, 2)
 
 
+@pytest.mark.slow
 def test_blocks_cover_what_single_frames_do_not() -> None:
     """Frames that follow each other are alike: an interval of single frames is too narrow."""
     rng, covered = np.random.default_rng(5), {1: 0, 25: 0}

@@ -192,6 +192,7 @@ def test_a_killed_study_goes_on_behind_its_last_row(tmp_path: Path, models: dict
         study(path, output, "metric_model", parts=("robustness",))
 
 
+@pytest.mark.slow
 def test_clouds_in_processes_are_the_same(tmp_path: Path, models: dict[str, Model]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=2))
     for workers in (1, 2):

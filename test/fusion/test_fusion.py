@@ -159,6 +159,7 @@ def test_standing_still_is_known_before_depth_is() -> None:
     assert not fusion.stands_still(0.2, pose_at(0.3)) and not fusion.stands_still(0.3, np.full((4, 4), np.nan))
 
 
+@pytest.mark.slow
 def test_odometry_follows_an_exact_room() -> None:
     sequence = RoomSequence(5, PinholeCamera.from_hfov(320, 240, 62.0), length=110)
     odometry, poses = Odometry(), []

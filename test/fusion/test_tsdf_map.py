@@ -62,7 +62,6 @@ def test_the_map_renders_the_depth_that_went_in() -> None:
     assert np.isnan(TsdfMap(0.02, device="cpu").render(CAMERA, _at())).all()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("size", [(160, 90), (80, 60), (101, 77)])
 def test_the_map_renders_images_of_any_size(size: tuple[int, int]) -> None:
     """Open3D's ray casting does not end where the height is no multiple of 8."""
@@ -215,6 +214,7 @@ def _fused(samples: list[Sample], depth_max: float) -> Fusion:
     return made
 
 
+@pytest.mark.slow
 def test_an_exact_room_with_exact_poses() -> None:
     """F-score at 5 cm of the fused mesh against the exact points that the camera saw."""
     sequence = RoomSequence(3, PinholeCamera.from_hfov(320, 240, 62.0), length=60)
@@ -275,6 +275,7 @@ def _looked_at(samples: list[Sample]) -> NDArray[np.float64]:
     return np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, poses[:, :3, 3]))
 
 
+@pytest.mark.slow
 def test_the_planes_of_a_real_cabinet(tum_folder: Callable[[str], Path]) -> None:
     """All vertices within a face's outline, 3 cm inside its edges, and up to half the box from it.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from processes import DEADLINE_S
 
 from mono_depth_recon.atomic import remove_partial_files, unused_path, writable_folder, write_atomically
 from mono_depth_recon.cloud.cloud import Cloud
@@ -180,7 +181,7 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
         [sys.executable, "-c", code, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         preexec_fn=_limit_files,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )

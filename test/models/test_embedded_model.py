@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
@@ -103,7 +103,7 @@ def test_runs_on_openvino_without_torch() -> None:
         "assert depth.shape == (480, 640) and depth.dtype == np.float32 and np.isfinite(depth).all()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
 

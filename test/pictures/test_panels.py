@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from processes import DEADLINE_S
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
@@ -62,17 +62,6 @@ def test_limits_are_percentiles_and_survive_nothing_known() -> None:
     assert not colorize_depth(np.full((4, 4), np.nan, np.float32)).any()
     with pytest.raises(DataError, match="near < far"):
         colorize_depth(depth, 2.0, 2.0)
-
-
-def test_colours_take_no_time_worth_naming() -> None:
-    depth = np.random.default_rng(0).uniform(0.5, 5, (480, 640)).astype(np.float32)
-    taken = []
-    for _ in range(30):
-        start = time.perf_counter()
-        colorize_depth(depth)
-        taken.append(time.perf_counter() - start)
-    print(f"colorize_depth 640x480: median {np.median(taken) * 1e3:.2f} ms")
-    assert min(taken) < 0.005  # about 0.7 ms on a quiet machine
 
 
 def test_png_files_come_back_and_refusals_are_one_line(tmp_path: Path) -> None:
@@ -195,7 +184,9 @@ def test_views_need_no_display_and_no_environment(tmp_path: Path) -> None:
         write_png(Path({str(tmp_path)!r}) / 'mesh.png', view_mesh(mesh, VIEWS[0], (160, 120)))
         write_png(Path({str(tmp_path)!r}) / 'cloud.png', view_cloud(Cloud(corners, mesh.colors), VIEWS[1], (160, 120)))
         print('matplotlib' in sys.modules)"""
-    done = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={}, capture_output=True, text=True, timeout=DEADLINE_S, check=True
+    )
     assert done.stdout == "False\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cloud.png", "mesh.png"]
 

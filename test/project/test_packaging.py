@@ -18,6 +18,24 @@ from processes import ROOT, Installation, copy_sources, run_checked
 import mono_depth_recon
 
 EXECUTABLES = {"recon_node", "rooms_camera", "replay", "recorder", "demo", "evaluate_tum", "mono-depth-recon"}
+ROSDEP_KEYS = {
+    "jinja2": "python3-jinja2",
+    "numpy": "python3-numpy",
+    "opencv-python-headless": "python3-opencv",
+    "pillow": "python3-pil",
+    "platformdirs": "python3-platformdirs",
+    "pyyaml": "python3-yaml",
+    "scipy": "python3-scipy",
+}
+PACKAGED = {  # in Ubuntu 22.04, which is Humble's; numpy in 24.04, which is Jazzy's
+    "jinja2": "3.0.3",
+    "numpy": "1.26.4",
+    "opencv-python-headless": "4.5.4",
+    "pillow": "9.0.1",
+    "platformdirs": "2.5.1",
+    "pyyaml": "5.4.1",
+    "scipy": "1.8.0",
+}
 COLCON_OWN = re.compile(r"hook/|package\.(bash|dsv|ps1|sh|zsh)$")  # what colcon adds to every package
 
 
@@ -72,7 +90,7 @@ def test_the_installation_is_complete(installation: Installation) -> None:
     assert share >= {"package.xml", "launch/recon.launch.py", "config/recon.yaml", "config/recon.rviz"}
     assert (installation.prefix / "share/ament_index/resource_index/packages/mono_depth_recon").is_file()
     source = ROOT / "mono_depth_recon"
-    kinds = (".py", ".json", ".onnx", ".safetensors", ".html", ".css", ".js")
+    kinds = (".py", ".typed", ".json", ".onnx", ".safetensors", ".html", ".css", ".js")
     expected = {name for name in files(source) if name.endswith(kinds)}
     assert package_files(installation) == expected
 
@@ -172,6 +190,16 @@ def test_package_xml_declares_what_the_code_imports_from_ros() -> None:
     assert messages <= used, f"package.xml declares {messages - used}, which nothing imports"
 
 
+def test_package_xml_declares_what_setup_requires(requirements: list[Requirement]) -> None:
+    """By its rosdep key, where rosdep has one."""
+    required = {canonicalize_name(each.name) for each in requirements if each.marker is None}
+    assert required - ROSDEP_KEYS.keys() == {"openvino", "safetensors"}
+    declared = {element.text for element in manifest().iter("exec_depend")}
+    assert {ROSDEP_KEYS[name] for name in required & ROSDEP_KEYS.keys()} == {
+        name for name in declared if name and name.startswith("python3-")
+    }
+
+
 def imported_names(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -214,10 +242,11 @@ def test_every_requirement_is_pinned_within_its_range(
 def test_the_ranges_admit_ros_2_of_the_distributions(
     distribution: importlib.metadata.Distribution, requirements: list[Requirement]
 ) -> None:
-    """Humble's Python 3.10, and numpy 1.26, which the apt packages of Jazzy are compiled against."""
+    """Humble's Python 3.10 and what Ubuntu packages for it; numpy as the apt packages of Jazzy are compiled against."""
     assert distribution.metadata["Requires-Python"] == ">=3.10"
-    numpy = next(each for each in requirements if each.name == "numpy")
-    assert numpy.specifier.contains("1.26.4")
+    ranges = {canonicalize_name(each.name): each.specifier for each in requirements if each.marker is None}
+    for name, version in PACKAGED.items():
+        assert ranges[name].contains(version), f"{name} {version} is outside of {ranges[name]}"
 
 
 def test_the_demo_needs_no_torch(requirements: list[Requirement]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 # Stands for python3 and, copied into .venv, for the environment's python: writes down what it is asked for.
 # What the set-up asks the interpreter itself goes to the real one; whether a library is there, the test decides.
@@ -54,7 +54,13 @@ class Machine:
             "PYTHON": "python3",
         }
         return subprocess.run(
-            command, cwd=self.root, env=clean | environment, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=self.root,
+            env=clean | environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
         )
 
     def add_stub(self, name: str, text: str = RECORD) -> None:
@@ -103,18 +109,18 @@ def test_the_tests_add_torch_first_and_by_itself(machine: Machine) -> None:
     machine.set_up("demo")
     machine.calls()
     assert machine.set_up("test").returncode == 0
-    assert machine.installed() == ["torch", "-e .[torch,export,datasets,explain,train,test]"]
+    assert machine.installed() == ["torch", "-e .[torch,export,datasets,explain,train,docs,test]"]
     assert machine.set_up("demo").stdout == "", "the environment of the tests serves the demo"
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "setup.py", "tools/setup_env.sh"])
-def test_a_change_of_what_is_installed_installs_again(machine: Machine, name: str) -> None:
+def test_a_change_of_what_is_installed_installs_again(machine: Machine) -> None:
     machine.set_up("demo")
-    machine.calls()
-    with (machine.root / name).open("a") as file:
-        file.write("# changed\n")
-    assert machine.set_up("demo").returncode == 0
-    assert machine.installed()[0] == "setuptools"
+    for name in ("constraints.txt", "setup.py", "tools/setup_env.sh"):
+        machine.calls()
+        with (machine.root / name).open("a") as file:
+            file.write("# changed\n")
+        assert machine.set_up("demo").returncode == 0
+        assert machine.installed()[0] == "setuptools", name
 
 
 def test_a_failed_installation_is_tried_again(machine: Machine) -> None:
@@ -218,16 +224,21 @@ def test_make_demo_sets_up_and_runs_the_demo(machine: Machine) -> None:
     assert planned(machine, "demo", "DATA=/data/my desk").endswith('--data "/data/my desk"\n')
 
 
-def test_make_test_lints_checks_types_and_runs_all_tests(machine: Machine) -> None:
-    lines = planned(machine, "test").splitlines()
-    tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile "
-    assert lines == [
+def test_make_test_runs_everything_and_make_check_the_fast_tests(machine: Machine) -> None:
+    linters = [
         "tools/setup_env.sh test",
         ".venv/bin/ruff check",
         ".venv/bin/ruff format --check",
         ".venv/bin/mypy",
-        tests,
+        ".venv/bin/shellcheck tools/*.sh .ci/run",
     ]
+    tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile "
+    lines = planned(machine, "test").splitlines()
+    assert lines[:5] == linters and lines[-2:] == [".venv/bin/python -m mkdocs build --strict", tests]
+    assert all(".venv/bin/check-jsonschema " in line for line in lines[5:-2])
+    lines = planned(machine, "check").splitlines()
+    assert lines[:5] == linters
+    assert lines[-1].startswith(f'{tests}-m "not (ros or torch or browser or slow or soak)" ')
 
 
 def test_make_alone_lists_every_target(machine: Machine) -> None:

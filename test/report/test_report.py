@@ -343,6 +343,7 @@ def test_the_command_and_a_folder_without_results(
     assert "holds no results" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The files that scoring really writes, by the embedded model."""
     path, log, output = write_folder(tmp_path / "desk", smooth_scene(2)), tmp_path / "log.csv", tmp_path / "results"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+from processes import DEADLINE_S
 
 from mono_depth_recon.ros.frame_worker import FrameWorker
-
-DEADLINE_S = 30
 
 
 @pytest.mark.parametrize(("room", "taken", "pushed_out"), [(1, [0, 5], 4), (3, [0, 3, 4, 5], 2)])

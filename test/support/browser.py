@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import DEADLINE_S
 
 _FLAGS = (
     "--headless",
@@ -32,7 +33,6 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-_DEADLINE_S = 30.0
 ARROW_RIGHT, ARROW_LEFT, HOME, END, ENTER = "\ue014", "\ue012", "\ue011", "\ue010", "\ue007"
 
 
@@ -62,7 +62,7 @@ class Browser:
         """What the body of a JavaScript function returns."""
         return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
-    def wait_for(self, script: str, deadline: float = 15.0) -> Any:
+    def wait_for(self, script: str, deadline: float = DEADLINE_S) -> Any:
         """Runs the script until it returns something true; fails at `deadline` seconds."""
         end = time.monotonic() + deadline
         while not (found := self.run(script)):
@@ -151,7 +151,7 @@ class Browser:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=DEADLINE_S) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             pytest.fail(f"{method} {path}: {json.load(error)['value']['message']}")
@@ -183,10 +183,10 @@ def browser(folder: Path) -> Iterator[Browser]:
 
 
 def _wait_for_port(port: int, driver: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _DEADLINE_S
+    end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end and driver.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    pytest.fail(f"chromedriver does not answer on port {port} after {_DEADLINE_S} s, status {driver.poll()}")
+    pytest.fail(f"chromedriver does not answer on port {port} after {DEADLINE_S} s, status {driver.poll()}")

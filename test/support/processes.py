@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+DEADLINE_S = 300.0  # of every wait: it ends when its condition holds, and only what hangs ever sees this
 
 
 @contextlib.contextmanager
@@ -68,7 +69,7 @@ class Process:
         """Whether it has not ended yet."""
         return self._popen.poll() is None
 
-    def wait_for(self, text: str, deadline: float = 30.0) -> str:
+    def wait_for(self, text: str, deadline: float = DEADLINE_S) -> str:
         """Waits until `text` is in the output and returns the output; fails at `deadline` seconds or when it ends."""
         end = time.monotonic() + deadline
         while text not in self.output:
@@ -80,14 +81,14 @@ class Process:
             time.sleep(0.02)
         return self.output
 
-    def wait(self, deadline: float = 30.0) -> int:
+    def wait(self, deadline: float = DEADLINE_S) -> int:
         """Waits for the end and returns the exit status; fails at `deadline` seconds."""
         try:
             return self._popen.wait(deadline)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self} still runs after {deadline} s:\n{self.output}")
 
-    def stop(self, sent: signal.Signals = signal.SIGINT, deadline: float = 15.0) -> int:
+    def stop(self, sent: signal.Signals = signal.SIGINT, deadline: float = DEADLINE_S) -> int:
         """Sends the signal to the process alone, waits for its end and returns the exit status."""
         if self.running:
             self._popen.send_signal(sent)
@@ -185,7 +186,7 @@ def copy_sources(target: Path) -> Path:
     return target
 
 
-def run_checked(command: Sequence[str], folder: Path, deadline: float = 120.0) -> str:
+def run_checked(command: Sequence[str], folder: Path, deadline: float = DEADLINE_S) -> str:
     """Runs a command to its end and returns its output, both streams; fails with it when the command fails."""
     result = subprocess.run(
         command,

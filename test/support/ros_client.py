@@ -16,6 +16,7 @@ from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import NDArray
+from processes import DEADLINE_S
 from rcl_interfaces.msg import Parameter, SetParametersResult
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -28,7 +29,7 @@ from std_srvs.srv import Trigger
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.ros.conversions import info_to_msg, rgb_to_msg
 
-DEADLINE_S = 30.0
+_POLL_S = 0.05  # for conditions that no message tells of
 
 
 class RosClient:
@@ -55,7 +56,7 @@ class RosClient:
     def close(self) -> None:
         """Ends the thread, then the node."""
         self._closing = True
-        self._thread.join(10)
+        self._thread.join(DEADLINE_S)
         self._executor.shutdown()
         self._context.try_shutdown()
 
@@ -75,11 +76,24 @@ class RosClient:
         )
 
     def wait_until(self, condition: Callable[[], bool], what: str, deadline: float = DEADLINE_S) -> None:
-        """Waits for messages until `condition` holds; fails at the deadline, saying `what` was waited for."""
+        """Waits until `condition` holds, of messages or anything else; fails at the deadline, saying `what` did not."""
+        end = time.monotonic() + deadline
         with self._arrived:
-            if not self._arrived.wait_for(condition, deadline):
+            while not condition():
+                if time.monotonic() > end:
+                    counts = {topic: len(messages) for topic, messages in self.received.items()}
+                    pytest.fail(f"{what} did not happen within {deadline} s; received {counts}")
+                self._arrived.wait(_POLL_S)
+
+    def repeat(self, action: Callable[[], Any], until: Callable[[], bool], what: str, rate_hz: float = 10.0) -> None:
+        """Does something at `rate_hz` until a condition holds; fails at the deadline."""
+        end = time.monotonic() + DEADLINE_S
+        while not until():
+            if time.monotonic() > end:
                 counts = {topic: len(messages) for topic, messages in self.received.items()}
-                pytest.fail(f"{what} did not happen within {deadline} s; received {counts}")
+                pytest.fail(f"{what} did not happen within {DEADLINE_S} s; received {counts}")
+            action()
+            time.sleep(1 / rate_hz)
 
     def wait_for(self, topic: str, count: int = 1, deadline: float = DEADLINE_S) -> Any:
         """Waits until `count` messages of `topic` have come and returns the last of those."""
@@ -176,16 +190,9 @@ class TestCamera:
         until: Callable[[], bool],
         what: str,
         rate_hz: float = 10.0,
-        deadline: float = DEADLINE_S,
     ) -> None:
         """Publishes the same frame at `rate_hz` until a condition on what was received holds."""
-        end = time.monotonic() + deadline
-        while not until():
-            if time.monotonic() > end:
-                counts = {topic: len(messages) for topic, messages in self._client.received.items()}
-                pytest.fail(f"{what} did not happen within {deadline} s; received {counts}")
-            self.publish(rgb, camera)
-            time.sleep(1 / rate_hz)
+        self._client.repeat(lambda: self.publish(rgb, camera), until, what, rate_hz)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ pytest.importorskip("lightning")
 
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 from made_training_sets import write_nyu_csv  # noqa: E402
-from processes import ROOT  # noqa: E402
+from processes import DEADLINE_S, ROOT  # noqa: E402
 from small_training import MOBILE, SMALL_NETWORK, small_settings, train_small  # noqa: E402
 
 from mono_depth_recon.camera import PinholeCamera  # noqa: E402
@@ -285,11 +285,11 @@ def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> N
         ) as run,
     ):
         try:
-            _wait(lambda: (tmp_path / "run" / "last.ckpt").exists() or run.poll() is not None, 120)
+            _wait(lambda: (tmp_path / "run" / "last.ckpt").exists() or run.poll() is not None)
             assert run.poll() is None and len(_session(run.pid)) >= 4  # itself, the server, two loaders
             run.kill() if by == signal.SIGKILL else os.killpg(run.pid, by)
             run.wait()
-            _wait(lambda: not _session(run.pid), 30)
+            _wait(lambda: not _session(run.pid))
         finally:
             for pid in _session(run.pid):
                 os.kill(pid, signal.SIGKILL)
@@ -310,8 +310,8 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
@@ -354,7 +354,7 @@ def test_two_processes_share_each_batch(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=DEADLINE_S,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import DEADLINE_S
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import FusionConfig, MeshConfig
@@ -31,7 +32,6 @@ from mono_depth_recon.workers.map import (
     thinned_mesh,
 )
 
-DEADLINE_S = 60.0
 CAMERA = PinholeCamera.from_hfov(96, 72, 60.0)
 SETTINGS = FusionConfig(voxel_size=0.04, align=0.0, parallax=False, device="cpu")
 RGB = np.random.default_rng(1).integers(0, 255, (72, 96, 3), np.uint8)

@@ -22,6 +22,7 @@ from made_recordings import (
     write_ros1,
     write_ros2,
 )
+from processes import DEADLINE_S
 
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import DataError
@@ -243,6 +244,7 @@ print(seen, status.split("VmHWM:")[1].split()[0])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ros1", "ros1_lz4", "sqlite3", "mcap"])
 def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, form: str) -> None:
     """140 frames more, 53 MB on disk, take no more memory but for the index: peak resident of a process of its own."""
@@ -251,7 +253,7 @@ def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, form: str
         (tmp_path / str(frames)).mkdir()
         path = write_long(tmp_path / str(frames), form, frames)
         done = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
         assert done.returncode == 0, done.stderr
         seen, kilobytes = map(int, done.stdout.split())

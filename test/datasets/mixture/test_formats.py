@@ -25,6 +25,7 @@ from made_training_sets import (
     write_pairs,
     write_png,
 )
+from processes import DEADLINE_S
 from reading_processes import read_fork_and_read
 
 from mono_depth_recon.camera import PinholeCamera
@@ -277,6 +278,7 @@ ROOMS = RoomViewOptions(
 )
 
 
+@pytest.mark.slow
 def test_views_of_a_room_are_the_same_in_any_order() -> None:
     rooms = ManyRooms("rooms", ROOMS)
     later, earlier, again = (rooms[i] for i in (1, 0, 1))
@@ -311,6 +313,7 @@ def test_each_room_is_made_when_its_first_view_is_read(monkeypatch: pytest.Monke
         RoomViewOptions(1, 1, 0, 32, 24, 80, 50, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mat", "csv", "kitti", "folder", "tgz", "mcap"])
 def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     """Pickled, and inherited by a fork while its parent has files open, whose own reading goes on."""
@@ -335,9 +338,9 @@ def test_workers_read_what_the_main_process_reads(request: pytest.FixtureRequest
     process.start()
     theirs.close()
     for whose in ("pickled", "inherited by a fork", "the fork's parent's"):
-        assert answers.poll(60), whose
+        assert answers.poll(DEADLINE_S), whose
         assert answers.recv() == pytest.approx(expected), whose
-    process.join(60)
+    process.join(DEADLINE_S)
     assert process.exitcode == 0
 
 

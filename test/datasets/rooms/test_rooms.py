@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import open3d as o3d
 import pytest
+from processes import DEADLINE_S
 
 import mono_depth_recon.datasets.rooms.room as rooms
 from mono_depth_recon.camera import PinholeCamera
@@ -74,6 +75,7 @@ def box_depth(camera: PinholeCamera, T: np.ndarray, size: tuple[float, float, fl
     return reach.min(1).reshape(camera.height, camera.width)
 
 
+@pytest.mark.slow
 def test_a_frame_is_the_same_to_the_byte_on_repeated_calls_and_in_another_process(sequence: RoomSequence) -> None:
     rgb, depth = frame(sequence, 17)
     again = frame(sequence, 17)
@@ -85,7 +87,7 @@ def test_a_frame_is_the_same_to_the_byte_on_repeated_calls_and_in_another_proces
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=True,
     )
     assert there.stdout.strip() == here
@@ -243,6 +245,7 @@ def test_wrong_use_is_refused(sequence: RoomSequence) -> None:
         RoomSequence(1, length=0)
 
 
+@pytest.mark.slow
 def test_room_renders_without_a_sequence(sequence: RoomSequence) -> None:
     room = Room(SEED)
     rgb, depth = room.render(SMALL, sequence.pose(3))

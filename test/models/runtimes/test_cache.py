@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import DEADLINE_S
 
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models.runtimes import cache
@@ -108,7 +109,7 @@ def test_a_conversion_that_fails_leaves_nothing(folder: Path) -> None:
 
 
 def test_two_at_a_time_end_with_one_whole_entry(folder: Path) -> None:
-    together = threading.Barrier(2, timeout=30)
+    together = threading.Barrier(2, timeout=DEADLINE_S)
 
     def build(partial: Path) -> None:
         Builder()(partial)
@@ -118,7 +119,7 @@ def test_two_at_a_time_end_with_one_whole_entry(folder: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE_S)
     assert [(path / "model.bin").read_bytes() for path in folder.iterdir()] == [b"converted"]
 
 

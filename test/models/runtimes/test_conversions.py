@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import ROOT
+from processes import DEADLINE_S, ROOT
 
 from mono_depth_recon.arrays import Rgb
 from mono_depth_recon.config import ModelConfig
@@ -211,7 +211,7 @@ print(open_runtime(network, ModelConfig(runtime="openvino"), 1).run(np.zeros((1,
 def test_a_second_start_on_openvino_needs_no_torch() -> None:
     open_runtime(network_of(), ModelConfig(runtime="openvino"), 1)
     done = subprocess.run(
-        [sys.executable, "-c", SECOND_START], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+        [sys.executable, "-c", SECOND_START], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(1, 1, 48, 64)"

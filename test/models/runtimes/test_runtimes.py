@@ -42,6 +42,7 @@ def openvino_model() -> DepthModel:
     return load_model(ModelConfig(runtime="openvino"))
 
 
+@pytest.mark.torch
 def test_the_embedded_runtimes_agree(openvino_model: DepthModel) -> None:
     views = [view(640, 480, seed=1), view(480, 640, seed=2), view(333, 97, seed=3)]
     ours = depths(openvino_model, views)

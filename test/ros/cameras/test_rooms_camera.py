@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from multiprocessing.connection import Pipe
 
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
-from processes import Processes
+from processes import DEADLINE_S, Processes
 from ros_client import RosClient, ros_client
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
@@ -28,7 +27,7 @@ NODE = ("-m", "mono_depth_recon.ros.cameras.rooms_camera")
 SEED, LENGTH, WIDTH, HEIGHT, HFOV = 3, 6, 80, 60, 70.0
 SMALL = ("--seed", str(SEED), "--length", str(LENGTH), "--width", str(WIDTH), "--height", str(HEIGHT),
          "--hfov", str(HFOV))  # fmt: skip
-AHEAD = 6  # frames that are chosen ahead of their time
+COMPANIONS = ("camera_info", "reference/image", "odometry")
 
 
 @pytest.fixture
@@ -45,19 +44,22 @@ def sequence() -> RoomSequence:
     return RoomSequence(SEED, PinholeCamera.from_hfov(WIDTH, HEIGHT, HFOV), LENGTH, 10.0)
 
 
-def test_it_publishes_the_frames_of_the_room_in_their_order(
-    processes: Processes, client: RosClient, sequence: RoomSequence
-) -> None:
+def test_it_publishes_the_frames_of_the_room(processes: Processes, client: RosClient, sequence: RoomSequence) -> None:
     process = processes.python(*NODE, *SMALL, "--rate", "10")
-    process.wait_for("ready: 6 frames rendered", 60)
+    process.wait_for("ready: 6 frames rendered")
     client.forget()
-    client.wait_for("image", AHEAD + 2 * LENGTH)
+    frames = {sample.rgb.tobytes(): i for i, sample in enumerate(sequence)}
+
+    def complete() -> list[tuple[int, int]]:
+        """The images whose companions of equal stamp have come."""
+        others = (set(stamps(client, topic)) for topic in COMPANIONS)
+        return sorted(set(stamps(client, "image")).intersection(*others))
+
+    client.wait_until(lambda: len(complete()) >= 2 * LENGTH, "two rounds")
     assert process.stop(signal.SIGINT) == 0
     assert "Traceback" not in process.output and not process.left_behind()
-    frames = {sample.rgb.tobytes(): i for i, sample in enumerate(sequence)}
-    shown = [frames[msg.data.tobytes()] for msg in client.received["image"]]
-    assert np.all(np.diff(shown[AHEAD:]) % LENGTH == 1)  # what was chosen before may lie on the way back
-    check_companions(client, sequence, dict(zip(stamps(client, "image"), shown, strict=True)))
+    images = list(zip(stamps(client, "image"), client.received["image"], strict=True))
+    check_companions(client, sequence, {stamp: frames[msg.data.tobytes()] for stamp, msg in images})
 
 
 def stamps(client: RosClient, topic: str) -> list[tuple[int, int]]:
@@ -65,9 +67,7 @@ def stamps(client: RosClient, topic: str) -> list[tuple[int, int]]:
 
 
 def check_companions(client: RosClient, sequence: RoomSequence, shown: dict[tuple[int, int], int]) -> None:
-    """Calibration, exact depth and pose of equal stamp belong to the image."""
-    for topic in ("camera_info", "reference/image", "odometry"):
-        assert len(set(stamps(client, topic)) & shown.keys()) >= LENGTH
+    """Exact depth and pose of equal stamp belong to the image."""
     for stamp, msg in zip(stamps(client, "reference/image"), client.received["reference/image"], strict=True):
         if stamp in shown:
             assert msg.encoding == "32FC1" and msg.header.frame_id == "camera_optical_frame"
@@ -85,7 +85,7 @@ def check_companions(client: RosClient, sequence: RoomSequence, shown: dict[tupl
 
 def test_images_come_before_the_loop_is_rendered(processes: Processes, client: RosClient) -> None:
     process = processes.python(*NODE, *SMALL[:2], "--length", "2000", "--width", "320", "--height", "240")
-    client.wait_for("image", 5, 60)
+    client.wait_for("image", 5)
     assert "ready" not in process.output
     assert process.stop(signal.SIGTERM) == 0
     assert "Traceback" not in process.output
@@ -94,13 +94,9 @@ def test_images_come_before_the_loop_is_rendered(processes: Processes, client: R
 def test_it_can_be_stopped_before_the_first_frame(processes: Processes, ros_domain: int) -> None:
     process = processes.python(*NODE)
     with ros_client() as client:
-        end = time.monotonic() + 30
-        while not client.node.count_publishers("image"):
-            assert process.running and time.monotonic() < end
-            time.sleep(0.02)
-    begin = time.monotonic()
+        client.wait_until(lambda: bool(client.node.count_publishers("image")), "a publisher")
     assert process.stop(signal.SIGINT) == 0
-    assert time.monotonic() - begin < 5
+    assert "ready: " not in process.output, "it does not render the loop first"
     assert "Traceback" not in process.output and not process.left_behind()
 
 
@@ -119,7 +115,7 @@ class Gate:
         self._numbers = itertools.count()
 
     def receive(self) -> Sample:
-        assert self._open.acquire(timeout=10)
+        assert self._open.acquire(timeout=DEADLINE_S)
         return Sample(np.full((1, 1, 3), next(self._numbers), np.uint8), PinholeCamera.from_hfov(1, 1, 60.0))
 
     def close(self) -> None:
@@ -133,7 +129,7 @@ class Gate:
         for _ in range(count):
             self._open.release()
         for _ in range(count):
-            assert self._done.acquire(timeout=10)
+            assert self._done.acquire(timeout=DEADLINE_S)
         loop.frame(upto)  # its future is set just after its progress
 
 
@@ -165,13 +161,11 @@ def test_the_renderer_sends_the_frames_and_ends_when_it_is_closed(sequence: Room
     try:
         sample = renderer.receive()
     finally:
-        begin = time.monotonic()
         renderer.close()
-    assert time.monotonic() - begin < 5
     truth = sequence[0]  # the loop begins at one place, whatever its length
     assert np.array_equal(sample.rgb, truth.rgb) and np.array_equal(sample.T_world_camera, truth.T_world_camera)
     with pytest.raises(MonoDepthError, match="renderer ended"):
-        for _ in range(1000):
+        for _ in range(500):  # what was under way when it was closed
             renderer.receive()
 
 

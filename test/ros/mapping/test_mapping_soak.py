@@ -30,7 +30,7 @@ def of_the_map(client: RosClient, key: str) -> int:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.timeout(3600)
 def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
     """Every frame fused, every block replaced many times, map and marker shown meanwhile."""
     camera = processes.python("-m", "mono_depth_recon.ros.cameras.rooms_camera", "--rate", "10")
@@ -44,21 +44,22 @@ def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
     ]
     words = [word for parameter in parameters for word in ("-p", parameter)]
     node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
-    node.wait_for("ready", 60)
-    camera.wait_for("ready", 300)
+    node.wait_for("ready")
+    camera.wait_for("ready")
     samples: list[tuple[float, float]] = []
     with ros_client() as client:
         client.listen(PointCloud2, "map_points")
         client.listen(Marker, "mesh", latched=True)
         client.listen(DiagnosticArray, "/diagnostics")
-        client.wait_for("map_points", 1, 60)
+        client.wait_for("map_points", 1)
         worker, end = map_worker(node.pid), time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        fused = evicted = 0
+        while time.monotonic() < end or fused <= SECONDS or evicted <= 10 * BLOCKS:  # a slow machine goes on for longer
             client.forget()
             client.wait_for("/diagnostics", 2)
             assert of_the_map(client, "blocks") <= BLOCKS and of_the_map(client, "worker_restarts") == 0
             samples.append((resident_mib(node.pid), resident_mib(worker)))
-        fused, evicted = of_the_map(client, "frames_integrated"), of_the_map(client, "blocks_evicted")
+            fused, evicted = of_the_map(client, "frames_integrated"), of_the_map(client, "blocks_evicted")
     kept = np.array(samples)[round(len(samples) * WARM_UP_S / SECONDS) :]
     tenth = len(kept) // 10
     early, late = np.median(kept[:tenth], axis=0), np.median(kept[-tenth:], axis=0)
@@ -66,5 +67,4 @@ def test_memory_is_bounded(ros_domain: int, processes: Processes) -> None:
         f"{fused} frames fused, {evicted} blocks left; MiB of node and map: {early.round()} -> {late.round()}, "
         f"at most {kept.max(axis=0).round()}"
     )
-    assert fused > SECONDS and evicted > 10 * BLOCKS
     assert (late - early < GROWTH_MIB).all()

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
-from processes import Process, Processes
+from processes import DEADLINE_S, Process, Processes
 from ros_client import RosClient, TestCamera, ros_client
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker
@@ -89,67 +89,53 @@ def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processe
     assert not refused.successful and "cleanup" in refused.reason
 
 
-def test_save_without_a_frame(client: RosClient, processes: Processes) -> None:
-    start(processes)
-    for service in ("save_mesh", "save_cloud"):
-        reply = client.trigger(service)
-        assert not reply.success and "no frame yet: nobody publishes /image" in reply.message
-
-
-@pytest.mark.parametrize("method", ["poisson", "grid", "ball_pivoting"])
-def test_save_mesh_of_every_method(
-    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, method: str
-) -> None:
-    import open3d as o3d
-
-    start(processes, f"mesh.directory:={tmp_path}/made", f"mesh.method:={method}", "mesh.voxel_size:=0.04")
-    client.listen(Marker, "mesh", latched=True)
-    feed(client, rgb)
-    reply = client.trigger("save_mesh", 60)
-    assert reply.success, reply.message
-    path = Path(reply.message.split(": ")[0])
-    assert path.parent == tmp_path / "made" and [path] == list(path.parent.iterdir())
-    mesh = o3d.io.read_triangle_mesh(str(path))
-    assert f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, " in reply.message
-    assert re.search(rf"\d+ parts?, (open \(.* % of edges\)|watertight), roughness .* deg, {method}, ", reply.message)
-    assert len(mesh.triangles) > 100 and mesh.has_vertex_colors()
-    marker = client.wait_for("mesh")
-    assert marker.header.frame_id == "camera_optical_frame" and 0 < len(marker.points) <= 3 * 10000
-    assert len(marker.colors) == len(marker.points)
-
-
-def test_save_cloud_is_the_cleaned_cloud(
+def test_save_mesh_of_every_method_and_the_cleaned_cloud(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     import open3d as o3d
 
     start(processes, f"mesh.directory:={tmp_path}/made", "mesh.voxel_size:=0.05")
+    client.listen(Marker, "mesh", latched=True)
     feed(client, rgb)
-    reply = client.trigger("save_cloud", 60)
+    made: set[Path] = set()
+    for count, method in enumerate(("poisson", "grid", "ball_pivoting"), 1):
+        assert client.set_parameter("mesh.method", method).successful
+        reply = client.trigger("save_mesh")
+        assert reply.success, reply.message
+        path = Path(reply.message.split(": ")[0])
+        assert path not in made and made | {path} == set((tmp_path / "made").iterdir())
+        made.add(path)
+        mesh = o3d.io.read_triangle_mesh(str(path))
+        assert f"{len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, " in reply.message
+        shape = r"\d+ parts?, (open \(.* % of edges\)|watertight), roughness .* deg"
+        assert re.search(rf"{shape}, {method}, ", reply.message)
+        assert len(mesh.triangles) > 100 and mesh.has_vertex_colors()
+        marker = client.wait_for("mesh", count)
+        assert marker.header.frame_id == "camera_optical_frame" and 0 < len(marker.points) <= 3 * 10000
+        assert len(marker.colors) == len(marker.points)
+    reply = client.trigger("save_cloud")
     assert reply.success, reply.message
     cloud = o3d.io.read_point_cloud(reply.message.split(": ")[0])
     assert 0 < len(cloud.points) < 640 * 480 / 4 and f"{len(cloud.points)} points" in reply.message
 
 
-def test_a_snapshot_needs_no_subscriber(
-    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    """A service that asks is somebody: the newest image is computed for it."""
-    start(processes, f"mesh.directory:={tmp_path}", "mesh.method:=grid")
-    driver = client.camera()
-    end = time.monotonic() + 20
-    while not (reply := client.trigger("save_mesh", 60)).success and time.monotonic() < end:
-        driver.publish(rgb, CAMERA)
-    assert reply.success, reply.message
-
-
-def test_default_directory_is_the_ros_home(
+def test_a_snapshot_needs_no_subscriber_and_lies_in_the_ros_home(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A service that asks is somebody: the newest image is computed for it, where there is one."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
     start(processes, "mesh.method:=grid")
-    feed(client, rgb)
-    assert client.trigger("save_mesh", 60).message.startswith(f"{tmp_path}/ros_home/mono_depth_recon/mesh_")
+    for service in ("save_mesh", "save_cloud"):
+        reply = client.trigger(service)
+        assert not reply.success and "no frame yet: nobody publishes /image" in reply.message
+    driver, replies = client.camera(), [reply]
+
+    def save() -> None:
+        driver.publish(rgb, CAMERA)
+        replies.append(client.trigger("save_mesh"))
+
+    client.repeat(save, lambda: replies[-1].success, "a mesh")
+    assert replies[-1].message.startswith(f"{tmp_path}/ros_home/mono_depth_recon/mesh_")
 
 
 def test_unwritable_directory_is_a_reply_and_the_node_lives(
@@ -158,12 +144,12 @@ def test_unwritable_directory_is_a_reply_and_the_node_lives(
     (tmp_path / "file").touch()
     start(processes, f"mesh.directory:={tmp_path}/file/below", "mesh.method:=grid")
     driver = feed(client, rgb)
-    reply = client.trigger("save_mesh", 60)
+    reply = client.trigger("save_mesh")
     assert not reply.success and f"{tmp_path}/file/below" in reply.message and "\n" not in reply.message
     assert client.set_parameter("mesh.directory", f"{tmp_path}/good").successful
     client.forget()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
-    assert client.trigger("save_mesh", 60).success
+    assert client.trigger("save_mesh").success
 
 
 def test_frames_flow_while_a_mesh_is_made(
@@ -175,10 +161,10 @@ def test_frames_flow_while_a_mesh_is_made(
     from std_srvs.srv import Trigger
 
     caller = client.node.create_client(Trigger, "save_mesh")
-    assert caller.wait_for_service(10)
+    assert caller.wait_for_service(DEADLINE_S)
     client.forget()
     future = caller.call_async(Trigger.Request())
-    driver.stream(rgb, CAMERA, future.done, "the mesh", deadline=90)
+    driver.stream(rgb, CAMERA, future.done, "the mesh")
     assert future.result().success
     assert len(client.received["points"]) >= 5
 
@@ -190,11 +176,11 @@ def test_signal_while_idle(ros_domain: int, processes: Processes, sent: signal.S
     assert not node.left_behind() and "Traceback" not in node.output
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(("sent", "delay"), [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.1), (signal.SIGINT, 0.3)])
 def test_signal_while_the_model_loads(
     ros_domain: int, processes: Processes, sent: signal.Signals, delay: float
 ) -> None:
+    """At different places of the loading; on a slow machine at others."""
     node = start(processes, wait_for="loading unetpp_mobile")
     time.sleep(delay)
     assert node.stop(sent) == 0
@@ -210,12 +196,9 @@ def test_signal_while_a_mesh_is_made(
     node = start(processes, f"mesh.directory:={tmp_path}/made", "mesh.poisson_depth:=10", "mesh.voxel_size:=0.002")
     feed(client, rgb)
     caller = client.node.create_client(Trigger, "save_mesh")
-    assert caller.wait_for_service(10)
+    assert caller.wait_for_service(DEADLINE_S)
     caller.call_async(Trigger.Request())
-    end = time.monotonic() + 20
-    while not psutil.Process(node.pid).children() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert psutil.Process(node.pid).children(), "the worker process runs"
+    client.wait_until(lambda: bool(psutil.Process(node.pid).children()), "the worker process")
     assert node.stop(sent) == 0
     assert not node.left_behind() and not list((tmp_path / "made").iterdir())
     assert "Traceback" not in node.output
