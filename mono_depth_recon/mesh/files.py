@@ -5,7 +5,7 @@ y-up frame in its node, so that viewers show it upright; the vertices themselves
 
 Why these writers and not trimesh's: 300,304 vertices and 598,418 triangles took 0.06 s as PLY (trimesh 5.2: 0.28 s),
 1.6 s as textured OBJ (5.5 s), 0.10 s as GLB (0.09 s) and 0.31 s as STL (0.59 s), with the sync to the disk that only
-ours have, at two thirds or less of the memory (2 cores of an x86 server under load; `mono-depth-recon benchmark --only
+ours have, with 44 to 76 % of the peak memory (2 cores of an x86 server under load; `mono-depth-recon benchmark --only
 mesh-files`). In GLB trimesh keeps sRGB bytes as vertex colours, which glTF reads as linear light, and writes no unlit
 material; in OBJ its .mtl and image have fixed names, so that two meshes in one folder share them, and reflect 40 %; in
 STL it has no colours. The tests read every format back with trimesh.

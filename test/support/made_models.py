@@ -41,6 +41,7 @@ class RelativeModel(FakeModel):
     output = "relative_disparity"
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        self.seen += batch
         return [Prediction(disparity=np.reciprocal(self._depth_of(camera))) for _, camera in batch]
 
 

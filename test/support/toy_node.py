@@ -1,9 +1,15 @@
-"""recon_node with models of analytic depth, which log what they are shown, and with the scale source `toy`."""
+"""recon_node with models of analytic depth, which log what they are shown, and with the scale source `toy`.
+
+An image whose first value is GATE keeps the model busy until the file that TOY_GATE names exists.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import toy_scale
 from made_models import FakeModel, RelativeModel, floor
@@ -18,6 +24,8 @@ from mono_depth_recon.models.base import View
 from mono_depth_recon.ros.node.evidence_inputs import INPUTS
 from mono_depth_recon.ros.node.recon_node import main
 
+GATE = 255
+
 
 class LoggedModel(FakeModel):
     """The floor; each image by its first value and the focal length that it came with."""
@@ -25,6 +33,8 @@ class LoggedModel(FakeModel):
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         for rgb, camera in batch:
             print(f"predicted {rgb[0, 0, 0]} f {camera.fx:.0f}", flush=True)
+            while rgb[0, 0, 0] == GATE and not Path(os.environ["TOY_GATE"]).exists():
+                time.sleep(0.02)
         return super().predict(batch)
 
 

@@ -17,11 +17,12 @@ from turned import pose_at
 
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import DataError, MonoDepthError
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.fusion.fusion import FUSED, MISFIT
-from mono_depth_recon.mesh.surface import Cloud, Mesh
+from mono_depth_recon.mesh.mesh import Mesh
 from mono_depth_recon.ros.mapping.display import MapDisplay
 from mono_depth_recon.ros.mapping.feeding import Feeding
 from mono_depth_recon.ros.mapping.figures import MapFigures

@@ -29,6 +29,7 @@ from mono_depth_recon.ros.conversions import depth_to_msg, info_to_msg, rgb_to_m
 CAMERA = PinholeCamera.from_hfov(160, 120, 60)
 OTHER = PinholeCamera.from_hfov(160, 120, 90)
 DEADLINE_S = 120.0
+GATE = 255  # the model is busy with this image until the file `gate` exists
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -39,9 +40,11 @@ def client(ros_domain: int) -> Iterator[RosClient]:
         yield made
 
 
-def start(processes: Processes, **parameters: object) -> Process:
+def start(processes: Processes, gate: Path | None = None, **parameters: object) -> Process:
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    node = processes.python(ROOT / "test" / "support" / "toy_node.py", "--ros-args", *words)
+    node = processes.python(
+        ROOT / "test" / "support" / "toy_node.py", "--ros-args", *words, env={"TOY_GATE": str(gate)}
+    )
     node.wait_for("ready", DEADLINE_S)
     return node
 
@@ -160,14 +163,15 @@ def vertices(path: Path) -> NDArray[np.float64]:
 
 
 def test_map_and_evaluation_of_an_image_that_waited_take_what_came_with_it(
-    client: RosClient, processes: Processes
+    client: RosClient, processes: Processes, tmp_path: Path
 ) -> None:
-    """The worker takes one image in two seconds: camera_info and reference change while the next one waits."""
+    """The model is busy with one image: camera_info and reference change while the next one waits."""
+    gate = tmp_path / "gate"
     node = start(
         processes,
+        gate,
         **{
             "model.name": "metric",
-            "max_rate": 0.5,
             "fusion.enabled": "true",
             "evaluation.enabled": "true",
             "evaluation.rate": 0.0,
@@ -176,19 +180,26 @@ def test_map_and_evaluation_of_an_image_that_waited_take_what_came_with_it(
     client.listen(DiagnosticArray, "/diagnostics")
     rig = Rig(client)
 
-    def compared() -> int:
-        return int(value(client, "frames_compared", ": evaluation") or 0)
+    def seen(*keys: str) -> int:
+        return sum(int(value(client, key, ": evaluation") or 0) for key in keys)
 
-    rig.until(lambda: compared() >= 1, 1, "a comparison")
-    before = compared()
+    rig.until(lambda: seen("frames_compared") >= 1, 1, "a comparison")
+    rig.next()
+    rig.reference(floor(CAMERA))
+    rig.info(CAMERA)
+    rig.image(GATE)
+    client.wait_until(lambda: any(number == GATE for number, _ in predicted(node)), "a busy model", DEADLINE_S)
     rig.next()
     rig.reference(floor(CAMERA), -0.1)
     rig.info(CAMERA, -0.1)
     rig.image(2)
     rig.info(OTHER, 0.1)
     rig.reference(floor(CAMERA) * np.float32(3), 0.05)
+    gate.touch()
     client.wait_until(lambda: any(number == 2 for number, _ in predicted(node)), "the image", DEADLINE_S)
-    client.wait_until(lambda: compared() > before, "its comparison", DEADLINE_S)
+    client.wait_until(
+        lambda: seen("frames_compared", "frames_not_compared") >= len(predicted(node)), "its comparison", DEADLINE_S
+    )
     assert [f for number, f in predicted(node) if number == 2] == [round(CAMERA.fx)], "once, by its own camera_info"
     assert value(client, "abs_rel", ": evaluation") == "0.0000", "against its own reference"
 
