@@ -180,7 +180,7 @@ import signal, sys, threading
 from pathlib import Path
 import numpy as np
 from mono_depth_recon.config import MeshConfig
-from mono_depth_recon.snapshot import MeshJob, SnapshotWorker
+from mono_depth_recon.workers.snapshot import MeshJob, SnapshotWorker
 
 worker = SnapshotWorker()
 points = np.load(sys.argv[1])
@@ -207,8 +207,8 @@ def test_no_worker_outlives_its_parent(end: signal.Signals, points: Points, tmp_
         pid = _first_number(parent)
         _wait_until(lambda: _cpu_seconds(pid) > 1.5)  # in the middle of the Poisson solver, which holds Python's lock
         parent.send_signal(end)
-        assert parent.wait(5.0) == (0 if end == signal.SIGINT else -end)
-        _wait_until(lambda: _state(pid) in (None, "Z"), 2.0)  # init may be slow to collect an orphan
+        assert parent.wait(DEADLINE_S) == (0 if end == signal.SIGINT else -end)
+        _wait_until(lambda: _state(pid) in (None, "Z"))  # init may be slow to collect an orphan
         assert parent.stderr is not None and parent.stderr.read() == ""
     assert not list(folder.iterdir())
 
