@@ -16,7 +16,7 @@ class ModelConfig:
 
     name: str = param(
         "unetpp_mobile",
-        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, or ensemble:A+B",
+        "model of the table (mono-depth-recon models lists them), hf:<id or folder>, or ensemble:<a>+<b>",
         live=False,
     )
     checkpoint: str = param(

@@ -138,10 +138,12 @@ def test_parameter_table() -> None:
 
 
 def test_launch_arguments() -> None:
-    source = text_of(ROOT / "launch" / "recon.launch.py")
-    declared = re.search(r"ARGUMENTS = \{(.*?)\n\}", source, re.DOTALL)
+    """Those of test_launch, which compares them with the launch file."""
+    declared = re.search(
+        r"^ARGUMENTS = (\{.*?^\})", text_of(ROOT / "test/ros/test_launch.py"), re.MULTILINE | re.DOTALL
+    )
     assert declared is not None
-    arguments = set(re.findall(r'^ +"(\w+)": \(', declared[1], re.MULTILINE))
+    arguments = ast.literal_eval(declared[1])
     rows = re.findall(r"^\| (`.*?) \|", section(NODE, "## Launch"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == arguments
     used = {name for line in COMMANDS if "recon.launch.py" in line for name in re.findall(r"(\w+):=", line)}
@@ -156,7 +158,8 @@ def test_published_topics() -> None:
 
 
 def test_subscribed_topics_and_services() -> None:
-    sources = "".join(text_of(path) for path in sorted((ROOT / "mono_depth_recon" / "ros").rglob("*.py")))
+    folders = [ROOT / "mono_depth_recon" / "ros", ROOT / "mono_depth_recon" / "scale"]
+    sources = "".join(text_of(path) for folder in folders for path in sorted(folder.rglob("*.py")))
     services = first_cells(section(NODE, "## Services"))
     assert {"save_mesh", "save_cloud"} < set(services)
     assert set(re.findall(r'"((?:save|load|reset)_\w+)": ', sources)) == set(services)
@@ -169,7 +172,7 @@ def test_parameters_by_name_exist() -> None:
     groups = {name.split(".")[0] for name in PARAMETERS if "." in name}
     named = set(re.findall(rf"`((?:{'|'.join(groups)})\.\w+)[:` ]", ALL)) - {"model.predict"}
     given = {name for line in COMMANDS for name in re.findall(r"-p (\w[\w.]*):=", line)}
-    data_files = {name for name in named if name.rpartition(".")[2] in ("py", "md", "yaml", "backbone_lr")}
+    data_files = {name for name in named if name.rpartition(".")[2] in ("py", "md", "txt", "yaml", "backbone_lr")}
     assert len(named) > 40 and len(given) > 2
     assert not (named | given) - data_files - set(PARAMETERS)
 
@@ -275,7 +278,7 @@ def test_files_by_name_exist() -> None:
     folders = "mono_depth_recon|training|test|docs|config|launch|tools"
     named = {word for word in words if re.match(rf"(?:{folders})/|[\w/]+\.py$", word)}
     assert len(named) > 40
-    inside = {name for name in named if list((ROOT / "mono_depth_recon").glob(name))}
+    inside = {name for name in named if list((ROOT / "mono_depth_recon").rglob(name))}
     assert not sorted(name for name in named - inside if not list(ROOT.glob(name.rstrip("/"))))
 
 
@@ -290,7 +293,8 @@ def test_architecture_has_the_layers_and_folders_of_the_code() -> None:
     assert source is not None
     layers = ast.literal_eval(source[1])
     for number, layer in enumerate(layers, 1):
-        assert f"| {number} | {', '.join(f'`{name}`' for name in layer)} |" in text, layer
+        row = re.search(rf"^\| {number} \| (.*) \|$", text, re.MULTILINE)
+        assert row is not None and sorted(re.findall(r"`(\w+)`", row[1])) == sorted(layer), layer
     folders = [name.rstrip("/") for name in first_cells(section(text, "## Folders and layers").split("\n\nImports")[0])]
     assert sorted(folders) == sorted(name for layer in layers for name in layer)
 
