@@ -1,4 +1,4 @@
-"""Names for the arrays that cross the rooms (shapes and units in `frames`)."""
+"""Names for the arrays that cross the boundaries of the package (shapes and units in `frames`)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The only room that imports ROS: conversions, parameters, nodes."""
+"""The only folder that imports ROS: conversions, parameters, nodes."""
