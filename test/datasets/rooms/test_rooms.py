@@ -25,7 +25,7 @@ SEED = 8
 DIGEST = """
 import hashlib, sys
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.rooms import RoomSequence
+from mono_depth_recon.datasets.rooms.room import RoomSequence
 sample = RoomSequence(int(sys.argv[1]), PinholeCamera.from_hfov(160, 120, 62.0))[17]
 print(hashlib.sha256(sample.rgb.tobytes() + sample.depth.tobytes() + sample.T_world_camera.tobytes()).hexdigest())
 """
