@@ -38,7 +38,7 @@ lint: setup-test
 	$(VENV)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/proposal.yml
 
 docs: setup-test
-	$(VENV)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build --strict
 
 check: lint
 	$(PYTEST) -m "not (ros or torch or browser or slow or soak)" --ignore test/ros --ignore test/training $(ARGS)

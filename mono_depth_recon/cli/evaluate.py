@@ -107,9 +107,9 @@ def _add_scoring(parser: Any) -> None:
     )
     parser.add_argument(
         "--baseline-frames",
-        metavar="RECORDING:FIRST:LAST",
+        metavar="DATA:FIRST:LAST",
         help="also score the baselines 'constant' and 'mean map', which know the true depth of these "
-        "frames, by position",
+        "frames, by position (in the training part where there is an official split)",
     )
     parser.add_argument(
         "--fine-tuned",

@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.datasets.opening import understood
 from mono_depth_recon.errors import CalibrationError, ConfigError, DataError, MonoDepthError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.ros.cameras import player
@@ -237,7 +238,7 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
     [
         (
             ["nowhere"],
-            "replay: nowhere does not exist: expected a TUM folder (rgb.txt, depth.txt) or its .tgz",
+            f"replay: nowhere does not exist: expected {understood()}",
         ),
         (["--ros-args", "-p", "rat:=2.0"], "replay: unknown parameter 'rat'; did you mean 'rate'?"),
         (["--ros-args", "-p", "rate:=fast"], "replay: rate must be of type float, got 'fast'"),
