@@ -5,21 +5,12 @@
 use it.
 """
 
+from ..param import Parameter, Value, nearest, param, rows_of, shown
+from ..scale.table import ScaleConfig
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
 from .fusion import FusionConfig, MappingConfig
-from .groups import (
-    CameraConfig,
-    CloudConfig,
-    Config,
-    DepthConfig,
-    FilterConfig,
-    MeshConfig,
-    ModelConfig,
-    QosConfig,
-    ScaleConfig,
-)
-from .param import Parameter, Value, nearest, param, rows_of, shown
+from .groups import CameraConfig, CloudConfig, Config, DepthConfig, FilterConfig, MeshConfig, ModelConfig, QosConfig
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
 from .tree import build

@@ -8,7 +8,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from ..errors import ConfigError
-from .param import Parameter, Value
+from ..param import Parameter, Value
 
 
 def add_flag(parser: argparse._ActionsContainer, row: Parameter, *names: str, switch: bool = False) -> None:

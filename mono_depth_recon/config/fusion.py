@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .param import param
+from ..param import param
 
 
 @dataclass(frozen=True)

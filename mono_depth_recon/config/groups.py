@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from ..scale.table import SCALE_SOURCES, parameter_help
+from ..param import param
+from ..scale.table import ScaleConfig
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
-from .param import param
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,6 @@ class ModelConfig:
         live=False,
     )
     samples: int = param(8, "mc_dropout: number of samples, in one batch", low=2, high=64, live=False)
-
-
-@dataclass(frozen=True)
-class ScaleConfig:
-    """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
-
-    source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
-    scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
-    shift: float = param(0.0, "fixed: inverse depth at disparity 0", unit="1/m", low=-1e3, high=1e3)
-    smoothing: float = param(
-        0.8, "reference: share of the previous fit kept in the new one; 0 = each frame on its own", low=0.0, high=0.99
-    )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ConfigError
+from ..param import Parameter, Value, nearest, rows_of, shown
 from .fusion import FusionConfig
 from .groups import Config
-from .param import Parameter, Value, nearest, rows_of, shown
 
 
 def _rows() -> Iterator[Parameter]:

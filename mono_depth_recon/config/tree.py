@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import ConfigError
-from .param import Parameter, declared, nearest, shown
+from ..param import Parameter, declared, nearest, shown
 
 T = TypeVar("T")
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..errors import DataError
 from ..frames import Scale
 from .evidence import Evidence, Kind
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .settings import ScaleSettings
 
 T = TypeVar("T")
 
@@ -45,7 +43,7 @@ class ScaleSource(ABC):
     gives_metres: ClassVar[bool] = True
 
     @abstractmethod
-    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """The scale of the next image of the camera. Raises DataError where there is none."""
 
     @staticmethod

@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..frames import Scale
 from .base import RelativeView, ScaleSource
 from .evidence import Evidence
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .settings import ScaleSettings
 
 KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that cannot be made
 
@@ -53,10 +50,10 @@ class FittedScale(ScaleSource):
         self._filter = ScaleFilter()
 
     @abstractmethod
-    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """The scale of this image alone. Raises DataError where it cannot be measured."""
 
-    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """`measure`, blended with and held by the last ones (`scale.smoothing`)."""
         return self._filter.update(lambda: self.measure(view, evidence, settings), settings.smoothing)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..frames import Scale
 from .base import RelativeView, ScaleSource
 from .evidence import Evidence
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .settings import ScaleSettings
 
 
 class FixedScale(ScaleSource):
@@ -18,6 +14,6 @@ class FixedScale(ScaleSource):
     name = "fixed"
     remedy = "with scale.scale and scale.shift"
 
-    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """The same for every image."""
         return Scale(settings.scale, settings.shift)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import DataError
 from ..frames import Scale
 from .base import RelativeView, ScaleSource
 from .evidence import Evidence
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .settings import ScaleSettings
 
 
 class NoScale(ScaleSource):
@@ -20,6 +16,6 @@ class NoScale(ScaleSource):
     help = "disparity only"
     gives_metres = False
 
-    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """Raises DataError."""
         raise DataError("scale.source=none gives no metres")

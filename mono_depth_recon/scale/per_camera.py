@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..camera import PinholeCamera
 from .base import ScaleSource
-from .table import source_of
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .table import ScaleConfig, source_of
 
 
 class CameraScales:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..alignment import fit_scale, on_rectified_grid
 from ..arrays import Depth
 from ..frames import Scale
 from .base import RelativeView
 from .evidence import Evidence, Kind
 from .fitted import FittedScale
-
-if TYPE_CHECKING:
-    from ..config import ScaleConfig
+from .settings import ScaleSettings
 
 # (h, w) float32 metres, NaN unknown: depth registered to the raw image, sparse or dense, at any resolution.
 REFERENCE_DEPTH: Kind[Depth] = Kind("reference_depth", "depth", topic="reference/image")
@@ -28,7 +24,7 @@ class ReferenceScale(FittedScale):
     )
     needs = (REFERENCE_DEPTH,)
 
-    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """`fit_scale` on the rectified grid."""
         reference = self.required(evidence, REFERENCE_DEPTH)
         return fit_scale(view.disparity, on_rectified_grid(reference, view.camera))

@@ -23,6 +23,7 @@ LAYERS = (
         "errors",
         "frames",
         "once",
+        "param",
         "poses",
         "transforms",
         "alignment",

@@ -14,7 +14,7 @@ from mono_depth_recon.scale.fitted import FittedScale
 from mono_depth_recon.scale.table import SCALE_SOURCES
 
 if TYPE_CHECKING:
-    from mono_depth_recon.config import ScaleConfig
+    from mono_depth_recon.scale.settings import ScaleSettings
 
 TOY_SCALE: Kind[float] = Kind("toy_scale", "a number", topic="toy")
 
@@ -27,7 +27,7 @@ class ToyScale(FittedScale):
     remedy = "with a number on the topic toy_scale"
     needs = (TOY_SCALE,)
 
-    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleConfig) -> Scale:
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """Shift 0; every pixel agrees."""
         return Scale(self.required(evidence, TOY_SCALE), 0.0, inliers=1.0)
 

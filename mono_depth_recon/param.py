@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeAlias
 
-from ..errors import ConfigError
+from .errors import ConfigError
 
 Value: TypeAlias = bool | int | float | str
 
