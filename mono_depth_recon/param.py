@@ -126,7 +126,7 @@ class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
         if value.bit_length() <= 128:
             return repr(value)
-        return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
+        return f"a whole number of about {int(value.bit_length() * 0.30103) + 1} digits"
 
 
 _SHORT = _Short()

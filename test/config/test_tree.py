@@ -14,7 +14,7 @@ import pytest
 from mono_depth_recon.config import add_flag, build, param, parse_yaml, read_json, read_yaml, rows_of
 from mono_depth_recon.errors import ConfigError
 
-DIGITS = 10**400
+DIGITS = 10**399
 BOTTOMLESS: Any = []
 BOTTOMLESS.append(BOTTOMLESS)
 NESTED = "[" * 5000
