@@ -1,7 +1,5 @@
 """Every setting of a training run with its limits, read from YAML; what no run can have stops with one line."""
 
-# ruff: noqa: RUF009 - `param` declares a field, nothing is shared
-
 from __future__ import annotations
 
 import dataclasses
