@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..param import param
-from ..scale.table import ScaleConfig
+from ..scale.settings import ScaleSettings
+from ..scale.table import SCALE_SOURCES, parameter_help
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
 
@@ -67,6 +68,13 @@ class ModelConfig:
         live=False,
     )
     samples: int = param(8, "mc_dropout: number of samples, in one batch", low=2, high=64, live=False)
+
+
+@dataclass(frozen=True)
+class ScaleConfig(ScaleSettings):
+    """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
+
+    source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
 
 
 @dataclass(frozen=True)

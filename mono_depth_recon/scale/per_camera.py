@@ -6,7 +6,8 @@ from weakref import WeakKeyDictionary
 
 from ..camera import PinholeCamera
 from .base import ScaleSource
-from .table import ScaleConfig, source_of
+from .settings import ScaleSettings
+from .table import source_of
 
 
 class CameraScales:
@@ -16,7 +17,7 @@ class CameraScales:
         self._source: type[ScaleSource] | None = None
         self._cameras: WeakKeyDictionary[PinholeCamera, ScaleSource] = WeakKeyDictionary()
 
-    def of(self, camera: PinholeCamera, settings: ScaleConfig) -> ScaleSource:
+    def of(self, camera: PinholeCamera, settings: ScaleSettings) -> ScaleSource:
         """The source of `camera` with its state."""
         source = source_of(settings)
         if source is not self._source:  # what was fitted some time ago must not be blended in later

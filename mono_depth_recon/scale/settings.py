@@ -1,4 +1,4 @@
-"""What the sources are set by: the parameters `scale.*` but the name of the source."""
+"""The settings of all sources: the group `scale` of the parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..param import param
 class ScaleSettings:
     """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
 
+    source: str = param("none", "name of the source")  # `config` adds help and choices from the table
     scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
     shift: float = param(0.0, "fixed: inverse depth at disparity 0", unit="1/m", low=-1e3, high=1e3)
     smoothing: float = param(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from ..param import param
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
@@ -24,7 +22,7 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
 }
 
 
-def source_of(settings: ScaleConfig) -> type[ScaleSource]:
+def source_of(settings: ScaleSettings) -> type[ScaleSource]:
     """The source that `scale.source` names."""
     return SCALE_SOURCES[settings.source]
 
@@ -55,16 +53,6 @@ def parameter_help() -> str:
     """The help of the parameter `scale.source`."""
     sources = [f"{name} ({source.help})" if source.help else name for name, source in SCALE_SOURCES.items()]
     return f"how a relative model gets metres: {', '.join(sources)}; a metric model keeps its own"
-
-
-@dataclass(frozen=True)
-class _SourceChoice:
-    source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
-
-
-@dataclass(frozen=True)
-class ScaleConfig(ScaleSettings, _SourceChoice):
-    """The group `scale` of the parameters: the source, and what it is set by."""
 
 
 def no_metres(model: str) -> str:

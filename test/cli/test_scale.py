@@ -104,7 +104,7 @@ def test_a_reference_that_does_not_fit_fails_its_image_alone(
     given = [word for reference in references for word in ("--reference", reference)]
     assert main(["reconstruct", *images, "--output", str(tmp_path), *RELATIVE, *given]) == 1
     first, second, _ = capsys.readouterr().err.splitlines()
-    assert f"a.png: {references[0]} must be a depth image of one channel" in first and "got 3 channels" in first
+    assert f"a.png: {references[0]}: " in first and "depth must be one channel of 16 bits" in first
     assert "b.png: reference depth of 120x160 pixels must have the shape of the image, 160x120" in second
     assert (tmp_path / "c_depth.png").exists()
 
