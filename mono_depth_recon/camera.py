@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays import Mask, Matrix, Rgb
 from .errors import CalibrationError, DataError
 
-# REP-less but universal: sensor_msgs/distortion_models.hpp, with the lengths of D that OpenCV takes.
+# The names in sensor_msgs/distortion_models.hpp, with the lengths of D that OpenCV accepts.
 DISTORTION_LENGTHS = {
     "plumb_bob": (4, 5),
     "rational_polynomial": (8, 12, 14),
@@ -102,12 +102,12 @@ class PinholeCamera:
 
     @property
     def is_distorted(self) -> bool:
-        """True where D bends rays."""
+        """Whether the lens has any distortion."""
         return any(self.D)
 
     @property
     def is_rectified(self) -> bool:
-        """True where image and pinhole model agree: no distortion, no rotation, P = K."""
+        """Whether the image already follows the pinhole model: no distortion, no rotation, P = K."""
         return (
             not self.is_distorted
             and np.array_equal(self._R, np.eye(3))
@@ -161,7 +161,7 @@ class PinholeCamera:
         return None if inside.all() else inside
 
     def rectify(self, rgb: Rgb) -> Rgb:
-        """Moves a colour image to the rectified grid, bilinear; black where the raw image has nothing."""
+        """Moves a colour image to the rectified grid, bilinear; black outside the raw image."""
         import cv2
 
         self.check_image(rgb)

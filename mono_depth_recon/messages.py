@@ -1,7 +1,7 @@
 """Images and calibrations in messages -> rgb, metres, cameras: those of rclpy and those of bags (ROS 1 and ROS 2).
 
-The messages are read by attribute; nothing of ROS is imported. DataError or CalibrationError with one line for every
-malformed one.
+The messages are read by attribute; nothing of ROS is imported. Every malformed one raises DataError or
+CalibrationError with one line.
 """
 
 from __future__ import annotations

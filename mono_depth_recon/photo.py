@@ -84,7 +84,8 @@ def camera_from_exif(path: Path, width: int, height: int) -> PinholeCamera:
     """The camera of the upright image of width x height pixels, from the EXIF data of the JPEG file `path`.
 
     FocalLengthIn35mmFilm relates to the diagonal (CIPA), which also holds for images resized or turned; without it
-    FocalLength and FocalPlaneXResolution. Raises CalibrationError where neither is there or the data is broken.
+    FocalLength and FocalPlaneXResolution are used. Raises CalibrationError where both are missing or the data is
+    broken.
     """
     f = _focal_px(read_exif(path), width, height)
     if f is None:
@@ -112,7 +113,7 @@ def read_exif(path: Path) -> dict[int, float]:
     """Numbers of the EXIF data of a JPEG file by tag, empty where there is none (other formats: always).
 
     Damaged entries are left out. Raises DataError where the file cannot be read, CalibrationError where the data is
-    damaged so that none of these numbers is left.
+    so damaged that none of these numbers remains.
     """
     with warnings.catch_warnings(record=True) as damages:  # Pillow warns of damaged entries and goes on
         warnings.simplefilter("always")
@@ -145,7 +146,7 @@ def _exif_bytes(path: Path) -> bytes:
 
 
 def _exif_numbers(data: bytes) -> dict[int, float]:
-    """The numbers of the tags in `_READ`; x/0, by which a camera says that it does not know, is none."""
+    """The numbers of the tags in `_READ`; x/0, which means unknown, is left out."""
     from PIL.Image import Exif
 
     exif = Exif()

@@ -69,7 +69,7 @@ def test_the_field_of_view_goes_from_edge_to_edge() -> None:
 
 
 def rays_image(of: PinholeCamera) -> F32:
-    """(H, W, 2) float32: x / z and y / z of every pixel: a picture that says what each pixel looks at."""
+    """(H, W, 2) float32: x / z and y / z of every pixel: a picture of the direction of every pixel."""
     return np.stack(np.meshgrid(*of.rays), axis=-1).astype(np.float32)
 
 
@@ -139,7 +139,7 @@ def test_a_straight_scene_is_straight_again(model: str, D: tuple[float, ...]) ->
     inner = (slice(50, 430), slice(60, 580))
     error = rectified[..., 1].astype(np.float32) - (128 + 180 * x)
     assert np.abs(error[inner]).max() < 2
-    assert np.abs(raw - (128 + 180 * x))[inner].max() > 2, "the lens bends nothing here: the test says nothing"
+    assert np.abs(raw - (128 + 180 * x))[inner].max() > 2, "the lens has no distortion here: the test is void"
 
 
 def test_what_the_raw_image_does_not_cover_is_known_and_black() -> None:
@@ -179,10 +179,10 @@ def test_when_an_image_is_rectified() -> None:
     assert camera(R=np.zeros(9)).is_rectified, "an uncalibrated driver leaves zeros"
     assert camera(P=np.hstack([K, np.zeros((3, 1))])).is_rectified
     assert camera().rectified.K is not None
-    for bent in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
-        assert not bent.is_rectified
-        assert bent.rectified.is_rectified
-        assert bent.rectified.size == bent.size
+    for distorted in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
+        assert not distorted.is_rectified
+        assert distorted.rectified.is_rectified
+        assert distorted.rectified.size == distorted.size
 
 
 def test_the_camera_keeps_its_own_numbers() -> None:

@@ -141,7 +141,7 @@ TIFF = b"Exif\0\0II*\0\x08\0\0\0"  # the first directory follows
         (TIFF, 16),
         (TIFF + b"\xff\xff", 18),
         (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 0xFFFFFFF0), 30),
-        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 8), 30),  # the directory holds itself
+        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 8), 30),  # the directory refers to itself
         (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 2, 4, 0), 30),  # text where an offset belongs
     ],
 )
@@ -257,7 +257,7 @@ def test_depth_files_in_their_units(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_depth(tmp_path / "d.tiff"), [[np.nan, np.nan, np.nan, 2.5, np.inf]])
 
 
-def test_what_is_no_depth_file_is_said(tmp_path: Path) -> None:
+def test_what_is_no_depth_file_is_reported(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 2), np.uint8))
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").touch()
