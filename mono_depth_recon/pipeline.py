@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
@@ -271,11 +273,7 @@ def check_rgb(rgb: Rgb) -> None:
 
 def load_mask(path: str) -> Mask:
     """(H, W) bool, true where the grey image at `path` is black: the robot's own body. Raises ConfigError."""
-    import cv2
-
-    image = cv2.imread(str(Path(path).expanduser()), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ConfigError(
-            f"camera.mask {path} cannot be read as an image: give a PNG of the camera's size, black where the robot is"
-        )
-    return image == 0
+    try:
+        return read_grey(Path(os.path.expanduser(path))) == 0
+    except DataError as error:
+        raise ConfigError(f"camera.mask: {error}: give a PNG of the camera's size, black where the robot is") from error

@@ -44,6 +44,7 @@ PARAMETER_FLAGS = (
     "cpu_threads",
     *(name for name in PARAMETERS if name.startswith("scale.") and name != "scale.smoothing"),  # each image on its own
     "camera.mask",
+    "camera.max_megapixels",
     "filter.min_range",
     "filter.max_range",
     "filter.edge_threshold",
@@ -276,7 +277,7 @@ def _reconstruct(
 ) -> str:
     """Writes everything of one image and returns its line."""
     start = time.perf_counter()
-    rgb = read_photo(path)
+    rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
     evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
     frame = reconstructor.process(rgb, camera, evidence=evidence)
