@@ -92,12 +92,12 @@ def rgb_of(msg: Any, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
 def _compressed_rgb(msg: Any, max_megapixels: float) -> Rgb:
     """By `format` as image_transport writes it, "<encoding>; jpeg|png compressed <stored encoding>".
 
-    Grey and Bayer images are stored with one channel. Of colour ones image_transport's own subscriber takes the decoded
-    channels as RGB, unless the stored encoding is bgr; other publishers write "jpeg" or "png" alone.
+    Grey and Bayer images are stored with one channel. image_transport's own subscriber takes the decoded channels of
+    colour images as RGB unless the stored encoding is bgr. Other publishers write "jpeg" or "png" alone.
     """
     import cv2
 
-    encoding, transport, stored = msg.format.partition(";")
+    encoding, _, stored = msg.format.partition(";")
     image = decoded(msg.data, cv2.IMREAD_UNCHANGED, f"compressed image of format '{msg.format}'", max_megapixels)
     pixels = eight_bits(image)
     encoding = encoding.strip()
@@ -105,7 +105,7 @@ def _compressed_rgb(msg: Any, max_megapixels: float) -> Rgb:
         conversion = _COLOUR[encoding][2] if encoding in _COLOUR and "bayer" in encoding else "COLOR_GRAY2RGB"
         return cv2.cvtColor(pixels, getattr(cv2, conversion))
     pixels = np.ascontiguousarray(pixels[..., :3])
-    if transport and encoding.startswith(("rgb", "bgr")) and "compressed bgr" not in stored:
+    if encoding.startswith(("rgb", "bgr")) and "compressed" in stored and "compressed bgr" not in stored:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 

@@ -125,7 +125,7 @@ def test_a_mask_that_does_not_fit_or_cannot_be_read(tmp_path: Path) -> None:
     mask = write_mask(tmp_path / "body.png", pinhole(64, 48))
     with pytest.raises(ConfigError, match="camera.mask is 64x48, the image is 320x240: make the mask"):
         reconstructor(FakeModel(wall), camera__mask=mask).process(picture(pinhole()), pinhole())
-    with pytest.raises(ConfigError, match=r"camera.mask .*gone.png cannot be read as an image"):
+    with pytest.raises(ConfigError, match=r"camera.mask: .*gone.png cannot be read: No such file .*: give a PNG"):
         reconstructor(FakeModel(wall), camera__mask=str(tmp_path / "gone.png"))
 
 

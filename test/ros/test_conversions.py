@@ -143,9 +143,9 @@ def test_compressed_images(suffix: str, tolerance: int) -> None:
     _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     got = messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
     assert np.abs(got[:, 4:20].astype(int) - rgb[:, 4:20]).max() <= tolerance
-    with pytest.raises(DataError, match="whole JPEG or PNG"):
+    with pytest.raises(DataError, match="whole JPEG, PNG"):
         messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
-    with pytest.raises(DataError, match="got 0 bytes"):
+    with pytest.raises(DataError, match="0 bytes"):
         messages.rgb_of(CompressedImage(format="jpeg"))
 
 
