@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
-from .camera import PinholeCamera
+from .camera import PinholeCamera, plausible
 from .decoding import MAX_MEGAPIXELS, decoded, decoded_rvl, eight_bits
 from .errors import CalibrationError, DataError
 
@@ -210,7 +210,7 @@ def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
         )
     else:
         camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
-    return _as_published(camera, msg)
+    return _as_published(plausible(camera, "camera_info"), msg)
 
 
 def _as_published(camera: PinholeCamera, msg: Any) -> PinholeCamera:

@@ -59,7 +59,7 @@ def _read(path: Path) -> Rgb:
     try:
         return read_photo(path)
     except DataError as error:
-        raise ModelError(f"model.calibration: {error}: remove it") from error
+        raise ModelError(f"model.calibration: {path} is not a readable image: remove it") from error
 
 
 def _cut(rgb: Rgb, aspect: float) -> Rgb:
