@@ -1,7 +1,7 @@
 """From relative disparity to metres: scale and shift, and their robust fit to a reference depth.
 
-1 / depth = scale * disparity + shift: a network trained without metric truth answers inverse depth up to these two
-numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh the near ones.
+1 / depth = scale * disparity + shift: a network trained without metric ground truth predicts inverse depth up to these
+two numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh near ones.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from .camera import PinholeCamera
 from .errors import DataError
 from .frames import Scale
 
-MIN_PIXELS = 50  # fewer pixels with both disparity and reference depth are no basis for a fit
+MIN_PIXELS = 50  # with fewer pixels that have both disparity and reference depth there is no fit
 _MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
 _MAX_SAMPLES = 20_000
 _TRIALS, _JUDGES = 300, 500
-# Of inverse depth: the next where less than _MOST agree, as with a poor model. A threshold by the residuals alone would
-# see but the wall that fills the view.
+# Relative, of inverse depth: the next one is tried where fewer than _MOST agree, as with a poor model. A threshold from
+# the residuals alone would fit only the wall that fills the view.
 _TOLERANCES = (0.1, 0.2, 0.4)
 _MOST = 0.55
 _INLIER_SIGMAS = 2.5
-_CLOSEST = 0.2  # of the tolerance: exact data has no noise to measure residuals by
+_CLOSEST = 0.2  # of the tolerance: exact data has no noise to estimate a threshold from
 _REFITS = 10
 _ASPECT_TOLERANCE = 0.02
 
@@ -33,7 +33,7 @@ _Floats = NDArray[np.float64]
 def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> Depth:
     """Depth (H, W) float32 in metres of a disparity; +Inf where the inverse depth falls to 1 / max_range or below.
 
-    There the inverse depth may be zero or negative: it is beyond range, and never clipped to a wall at max_range.
+    Inverse depth may be zero or negative there: it is beyond range, and never clipped to a wall at max_range.
     """
     inverse = disparity * np.float32(scale.scale) + np.float32(scale.shift)
     beyond = inverse <= np.float32(1 / max_range)
@@ -58,8 +58,8 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     The grids may differ in resolution: a reference pixel is compared with the disparity at its centre. Reference
     pixels that are not finite and positive do not count, so it may be sparse. Up to about half of the others may be
     wrong: truncated squares over lines through random pairs (MSAC, Torr and Zisserman, 2000), then least squares on
-    the inliers. A pixel counts as one within 10 % of inverse depth (the mean of its own and the median), 20 or 40 %
-    where not even 55 % do, or 2.5 robust standard deviations where that is less. Deterministic.
+    the inliers. An inlier lies within 10 % of inverse depth (the mean of the pixel's own and the median), or 20 or
+    40 % where fewer than 55 % do, or within 2.5 robust standard deviations where that is less. Deterministic.
 
     Raises DataError where fewer than MIN_PIXELS pixels count, the views differ in shape, the reference has no relief,
     or the best scale is not positive.
@@ -68,7 +68,7 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     near, far = np.percentile(w, (95, 5))
     if near - far < _MIN_RELIEF * np.median(w) or np.ptp(d) <= 0:
         raise DataError(
-            "expected a reference depth with relief, it is nearly constant: a flat view does not tell the scale"
+            "expected a reference depth with relief, it is nearly constant: a flat view does not determine the scale"
         )
     for share in _TOLERANCES:
         tolerance = share / 2 * (w + np.median(w))
@@ -77,7 +77,7 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
             break
     if scale <= 0:
         raise DataError(
-            f"expected a disparity that grows towards the camera, the reference depth says the opposite (scale "
+            f"expected a disparity that grows towards the camera, the reference depth shows the opposite (scale "
             f"{scale:.3g}): check that both show the same view at the same time"
         )
     return Scale(scale, shift, float(inliers.mean()))
@@ -105,14 +105,14 @@ def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
         kept = np.linspace(0, len(rows) - 1, _MAX_SAMPLES).astype(np.intp)
         rows, columns = rows[kept], columns[kept]
     w = 1 / reference[rows, columns].astype(np.float64)
-    rows = (2 * rows + 1) * height // (2 * reference.shape[0])  # of the pixel that holds the centre
+    rows = (2 * rows + 1) * height // (2 * reference.shape[0])  # of the pixel that contains the centre
     columns = (2 * columns + 1) * width // (2 * reference.shape[1])
     d = disparity[rows, columns].astype(np.float64)
     known = np.isfinite(d)
     if known.sum() < MIN_PIXELS:
         raise DataError(
             f"expected at least {MIN_PIXELS} pixels with reference depth and disparity, got {known.sum()} of "
-            f"{reference.size}: see whether the reference depth covers the view"
+            f"{reference.size}: check that the reference depth covers the view"
         )
     return d[known], w[known]
 
@@ -127,7 +127,7 @@ def _check_aspect(reference: Depth, height: int, width: int) -> None:
 
 
 def _consensus(d: _Floats, w: _Floats, tolerance: _Floats) -> tuple[float, float]:
-    """Of the lines through random pairs, the one with the least truncated squared residuals."""
+    """The line with the smallest truncated squared residuals among those through random pairs."""
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(d), (2, _TRIALS))
     apart = np.flatnonzero(d[first] != d[second])
@@ -145,7 +145,7 @@ def _consensus(d: _Floats, w: _Floats, tolerance: _Floats) -> tuple[float, float
 def _refined(
     d: _Floats, w: _Floats, tolerance: _Floats, scale: float, shift: float
 ) -> tuple[float, float, NDArray[np.bool_]]:
-    """Least squares on the inliers of a line until they stay the same, closer where the residuals are small."""
+    """Least squares on the inliers of a line until they no longer change, with a tighter limit for small residuals."""
     inliers, limit = np.zeros(len(d), np.bool_), 1.0
     for _ in range(_REFITS):
         residual = np.abs(scale * d + shift - w) / tolerance

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .errors import DataError
 
 Chunk: TypeAlias = bytes | NDArray[Any]
 
-# What the system says when a disk, a quota or a file-size limit is reached.
+# Error numbers for a disk, a quota or a file-size limit that has been reached.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
-    """Writes `chunks` one after another to `path`, replacing what is there only when all of it is on the disk.
+    """Writes `chunks` one after another to `path`, replacing an existing file only once all of it is on the disk.
 
     Raises DataError (one line) where the folder cannot be written or the disk is full; nothing partial stays.
     """
@@ -30,7 +30,7 @@ def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
         _write_synced(partial, chunks)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)  # before the free space is looked up
+        partial.unlink(missing_ok=True)  # before the free space is measured
         raise DataError(_reason(path, chunks, error)) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -82,5 +82,5 @@ def _reason(path: Path, chunks: Sequence[Chunk], error: OSError) -> str:
     free = shutil.disk_usage(path.parent).free
     return (
         f"cannot write {path}: {error.strerror}; it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free: "
-        "make room or choose a folder on another disk"
+        "free some space or choose a folder on another disk"
     )

@@ -17,12 +17,21 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays import Mask, Matrix, Rgb
 from .errors import CalibrationError, DataError
 
-# REP-less but universal: sensor_msgs/distortion_models.hpp, with the lengths of D that OpenCV takes.
+# The names in sensor_msgs/distortion_models.hpp, with the lengths of D that OpenCV accepts.
 DISTORTION_LENGTHS = {
     "plumb_bob": (4, 5),
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
 }
+_HARMLESS = 1e-6  # difference to a matrix that rounding explains
+_SMALLEST_FOCAL, _LARGEST_NUMBER = 1e-3, 1e9  # pixels; beyond them rays are not finite or not distinct
+_REMAP_SIDE = 32766  # cv2.remap counts pixels in 16 bits
+
+# What a camera from outside may be, as `plausible` has it.
+_FOCAL = 0.05, 100.0  # of the longer side: 169 and 0.6 degrees
+_ASPECT = 4.0  # of the focal lengths; anamorphic lenses and half-height video have 2
+_OTHER_SCALE = 1.35  # by which the image that K fits must differ to be another one
+_SAME_RATIO = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +111,16 @@ class PinholeCamera:
 
     @property
     def is_distorted(self) -> bool:
-        """True where D bends rays."""
+        """Whether the lens has any distortion."""
         return any(self.D)
 
     @property
     def is_rectified(self) -> bool:
-        """True where image and pinhole model agree: no distortion, no rotation, P = K."""
+        """Whether the image already follows the pinhole model: no distortion, no rotation, P = K."""
         return (
             not self.is_distorted
             and np.array_equal(self._R, np.eye(3))
-            and (self.P is None or np.array_equal(self.P, self.K))
+            and (self.P is None or np.allclose(self.P, self.K, rtol=0, atol=_HARMLESS))
         )
 
     @property
@@ -134,9 +143,17 @@ class PinholeCamera:
 
     @cached_property
     def rectification_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Source column and row (H, W) float32 of every pixel of the rectified image (for cv2.remap)."""
+        """Source column and row (H, W) float32 of every pixel of the rectified image (for cv2.remap).
+
+        Raises CalibrationError for a side of more pixels than cv2.remap takes.
+        """
         import cv2
 
+        if max(self.size) > _REMAP_SIDE:
+            raise CalibrationError(
+                f"an image of {self.width}x{self.height} pixels cannot be rectified, a side may have {_REMAP_SIDE}: "
+                "rectify it elsewhere or shrink it"
+            )
         init = (
             cv2.fisheye.initUndistortRectifyMap
             if self.distortion_model == "equidistant"
@@ -161,7 +178,7 @@ class PinholeCamera:
         return None if inside.all() else inside
 
     def rectify(self, rgb: Rgb) -> Rgb:
-        """Moves a colour image to the rectified grid, bilinear; black where the raw image has nothing."""
+        """Moves a colour image to the rectified grid, bilinear; black outside the raw image."""
         import cv2
 
         self.check_image(rgb)
@@ -232,13 +249,17 @@ def _intrinsic_matrix(value: ArrayLike, name: str) -> Matrix:
     M = np.array(value, np.float64)  # a copy: rays and maps are cached
     if M.shape != (3, 3) or not np.isfinite(M).all():
         raise CalibrationError(f"{name} must hold 3x3 finite numbers, got {M.tolist()}: calibrate the camera")
-    if M[0, 0] <= 0 or M[1, 1] <= 0:
+    fx, fy, cx, cy = M[0, 0], M[1, 1], M[0, 2], M[1, 2]
+    if fx <= 0 or fy <= 0:
         raise CalibrationError(
-            f"focal lengths in {name} must be positive, got fx={M[0, 0]:g} fy={M[1, 1]:g}: calibrate the camera"
+            f"focal lengths in {name} must be positive, got fx={fx:g} fy={fy:g}: calibrate the camera"
         )
-    if M[0, 1] != 0 or M[1, 0] != 0 or not np.array_equal(M[2], (0.0, 0.0, 1.0)):
+    if min(fx, fy) < _SMALLEST_FOCAL or np.abs(M).max() > _LARGEST_NUMBER:
+        raise CalibrationError(f"{name} must be in pixels, got fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}")
+    exact = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if not np.allclose(M, exact, rtol=0, atol=_HARMLESS):
         raise CalibrationError(f"{name} must have the form [fx 0 cx; 0 fy cy; 0 0 1], got {M.tolist()}")
-    return M
+    return exact
 
 
 def _distortion(D: Sequence[float], model: str) -> tuple[float, ...]:
@@ -249,10 +270,11 @@ def _distortion(D: Sequence[float], model: str) -> tuple[float, ...]:
         return ()
     if model not in DISTORTION_LENGTHS:
         raise CalibrationError(f"distortion_model must be one of {', '.join(DISTORTION_LENGTHS)}, got '{model}'")
-    if len(values) not in DISTORTION_LENGTHS[model]:
-        expected = " or ".join(str(n) for n in DISTORTION_LENGTHS[model])
-        raise CalibrationError(f"{model} takes {expected} coefficients, got {len(values)}")
-    return values
+    lengths = DISTORTION_LENGTHS[model]
+    length = next((n for n in reversed(lengths) if n <= len(values) and not any(values[n:])), None)
+    if length is None:
+        raise CalibrationError(f"{model} takes {' or '.join(map(str, lengths))} coefficients, got {len(values)}")
+    return values[:length]  # drivers pad D with zeros
 
 
 def _rotation(value: ArrayLike | None) -> Matrix | None:
@@ -263,4 +285,46 @@ def _rotation(value: ArrayLike | None) -> Matrix | None:
         return None
     if not np.allclose(R @ R.T, np.eye(3), atol=1e-3):
         raise CalibrationError(f"R must be a rotation, got {R.tolist()}")
-    return R
+    return np.eye(3) if np.allclose(R, np.eye(3), rtol=0, atol=_HARMLESS) else R
+
+
+def plausible(camera: PinholeCamera, origin: str) -> PinholeCamera:
+    """`camera`, if its K and P can belong to an image of its size.
+
+    For numbers from outside; the camera of a crop may be anything. Raises CalibrationError, which begins with `origin`,
+    where focal lengths are absurd, the principal point lies outside the image, or the numbers fit an image of another
+    scale.
+    """
+    for name, M in (("K", camera.K), ("P", camera.P)):
+        oddity = "" if M is None else _oddity(M, camera.width, camera.height)
+        if oddity:
+            raise CalibrationError(f"{origin}: {name} {oddity}")
+    return camera
+
+
+def _oddity(M: Matrix, width: int, height: int) -> str:
+    """What is odd about intrinsics of an image of this size and what to do, empty where nothing is."""
+    fx, fy, cx, cy = (float(value) for value in (M[0, 0], M[1, 1], M[0, 2], M[1, 2]))
+    size, side = f"{width}x{height} pixels", max(width, height)
+    if (fx, fy, cx, cy) == (1, 1, 0, 0):
+        return "must not be the identity, the camera is not calibrated: calibrate it, or use its rectified images and P"
+    if not all(_FOCAL[0] * side <= f <= _FOCAL[1] * side for f in (fx, fy)) or not 1 / _ASPECT <= fx / fy <= _ASPECT:
+        return (
+            f"must have focal lengths of {_FOCAL[0] * side:g} to {_FOCAL[1] * side:g} pixels that are alike, "
+            f"got fx={fx:g} fy={fy:g} for {size}: give them in pixels of this image, with decimal points"
+        )
+    fits_width, fits_height = 2 * cx + 1, 2 * cy + 1
+    if not (0 <= fits_width <= 2 * width and 0 <= fits_height <= 2 * height):
+        return (
+            f"must have its principal point in the image, got ({cx:g}, {cy:g}) for {size}: "
+            "give the intrinsics of this image's size, with decimal points"
+        )
+    scales = fits_width / width, fits_height / height
+    if abs(scales[0] - scales[1]) <= _SAME_RATIO * max(scales) and (
+        min(scales) > _OTHER_SCALE or max(scales) < 1 / _OTHER_SCALE
+    ):
+        return (
+            f"must be that of {size}, but with its principal point ({cx:g}, {cy:g}) it is that of about "
+            f"{fits_width:.0f}x{fits_height:.0f}: give the intrinsics of this image's size"
+        )
+    return ""

@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, however that ends (Linux)."""
+"""Child processes that end with their parent, however it ends (Linux)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIBC = ctypes.CDLL(None)  # here, because nothing may be loaded between fork an
 def kill_when_parent_ends() -> None:
     """Has the kernel kill this process when its parent ends, even in a step that holds Python's lock.
 
-    Fit for `subprocess.Popen(preexec_fn=...)`. The parent is the thread that started this process.
+    Suitable for `subprocess.Popen(preexec_fn=...)`. The parent is the thread that started this process.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

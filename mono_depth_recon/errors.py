@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose: one line that says what was expected, what came, what to do."""
+"""The errors this package raises on purpose: one line with what was expected, what was found, and what to do."""
 
 
 class MonoDepthError(Exception):

@@ -34,7 +34,7 @@ def drop_border(depth: Depth, border_px: int) -> None:
 
 
 def flying_pixels(depth: Depth, threshold: float) -> Mask:
-    """(H, W) bool: pixels on a depth edge, where interpolation has put points into the air.
+    """(H, W) bool: pixels on a depth edge, where interpolation creates points in mid-air.
 
     The step of inverse depth across the 3x3 neighbourhood, relative to the pixel's own inverse depth:
     (max(1/z) - min(1/z)) * z > threshold. Inverse depth is linear over a plane seen by a pinhole

@@ -36,11 +36,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one image, at the size of that image (H, W).
+    """What a model predicts for one image, at the size of that image (H, W).
 
     Exactly one of `depth` (metres) and `disparity` (relative inverse depth, larger = nearer, unknown
     scale and shift) is set, finite at every pixel; `sigma` is one standard deviation of that one, in its unit.
-    The rest is there where the model answers it: `valid` (H, W) bool, false where its depth means nothing; `sky`
+    The rest is set where the model provides it: `valid` (H, W) bool, false where its depth has no meaning; `sky`
     (H, W) bool, true where there is nothing within any range; `intrinsics` (3, 3) float64, the K that it estimates
     for the image, in pixels with centres at integers; `confidence` (H, W) float32 from 0 to 1, larger = more
     reliable, comparable within one model only.
@@ -68,10 +68,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Scale:
-    """What makes metres of a disparity: 1 / depth = scale * disparity + shift, both in 1/m.
+    """What turns a disparity into metres: 1 / depth = scale * disparity + shift, both in 1/m.
 
-    Of a fit: `inliers` is the share of the compared pixels that agree with it, `held` the number of frames since it
-    was made; NaN and 0 where the numbers were given.
+    For a fit, `inliers` is the share of the compared pixels that agree with it, `held` the number of frames since it
+    was made; NaN and 0 where the numbers were set by hand.
     """
 
     scale: float
@@ -82,10 +82,10 @@ class Scale:
 
 @dataclass(frozen=True)
 class Frame:
-    """One image after the whole line: all maps share the grid of `rgb` and its rectified `camera`.
+    """One fully processed image: all maps share the grid of `rgb` and its rectified `camera`.
 
-    `depth` is None where a relative model has no way to metres, and `no_metres` says why; its `disparity` stays
-    beside the depth that `scale` made of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
+    `depth` is None where a relative model has no way to metres, and `no_metres` is the reason; its `disparity` stays
+    beside the depth that `scale` makes of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
     unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by `cloud.voxel_size`. `timings`
     are seconds per step, in order.
     """

@@ -1,11 +1,12 @@
 """Images and calibrations in messages -> rgb, metres, cameras: those of rclpy and those of bags (ROS 1 and ROS 2).
 
-The messages are read by attribute; nothing of ROS is imported. DataError or CalibrationError with one line for every
-malformed one.
+The messages are read by attribute; nothing of ROS is imported. Every malformed one raises DataError or
+CalibrationError with one line.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
-from .camera import PinholeCamera
+from .camera import PinholeCamera, plausible
+from .decoding import MAX_MEGAPIXELS, decoded, decoded_rvl, eight_bits
 from .errors import CalibrationError, DataError
 
 MILLIMETRES = 1000.0
@@ -38,6 +40,10 @@ _COLOUR: dict[str, tuple[str, int, str]] = {
     "bayer_bggr8": ("u1", 1, "COLOR_BayerRG2RGB"),
     "bayer_gbrg8": ("u1", 1, "COLOR_BayerGR2RGB"),
     "bayer_grbg8": ("u1", 1, "COLOR_BayerGB2RGB"),
+    "bayer_rggb16": ("u2", 1, "COLOR_BayerBG2RGB"),
+    "bayer_bggr16": ("u2", 1, "COLOR_BayerRG2RGB"),
+    "bayer_gbrg16": ("u2", 1, "COLOR_BayerGR2RGB"),
+    "bayer_grbg16": ("u2", 1, "COLOR_BayerGB2RGB"),
 }
 COLOUR_ENCODINGS = tuple(_COLOUR)
 _DEPTH_HEADER = struct.Struct("<iff")  # compressed_depth_image_transport: format, quantisation a and b
@@ -48,82 +54,106 @@ def encoding_of(msg: Any) -> str:
     return str(msg.encoding if hasattr(msg, "encoding") else msg.format)
 
 
+def is_rectified(topic: str) -> bool:
+    """Whether the name of an image topic says that its images are rectified.
+
+    image_proc and drivers use image_rect, image_rect_color, rect/image, rectified ..., with a transport after it.
+    """
+    return not {"rect", "rectified"}.isdisjoint(re.split("[/_]", topic.lower()))
+
+
 def is_depth(msg: Any, topic: str) -> bool:
-    """Whether an Image or CompressedImage holds depth; 16-bit grey is depth where the topic says so."""
-    if hasattr(msg, "encoding"):
-        return msg.encoding in DEPTH_ENCODINGS[:2] or (msg.encoding == "mono16" and "depth" in topic.lower())
-    return "compressedDepth" in msg.format or msg.format.split(";")[0].strip() in DEPTH_ENCODINGS
+    """Whether an Image or CompressedImage holds depth; mono16 does if the topic's name says so."""
+    encoding, _, stored = encoding_of(msg).partition(";")
+    if "compressedDepth" in stored or encoding.strip() in DEPTH_ENCODINGS[:2]:
+        return True
+    return encoding.strip() == "mono16" and "depth" in topic.lower()
 
 
-def rgb_of(msg: Any) -> Rgb:
+def rgb_of(msg: Any, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
     """Colour (H, W, 3) uint8 RGB of an Image, for rgb8 a view of its data, or of a CompressedImage (JPEG, PNG).
 
-    Honours step and is_bigendian; of 16 bits the upper 8 count.
+    Honours step and is_bigendian; 16 bits become 8 by `decoding.eight_bits`. A compressed image may have at most
+    `max_megapixels`.
     """
     import cv2
 
     if not hasattr(msg, "encoding"):
-        bgr = _decoded(msg.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, msg.format)
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return _compressed_rgb(msg, max_megapixels)
     if msg.encoding not in _COLOUR:
         raise DataError(f"colour image must have one of the encodings {', '.join(_COLOUR)}, got '{msg.encoding}'")
     kind, channels, conversion = _COLOUR[msg.encoding]
     if channels == 2 and msg.width % 2:
         raise DataError(f"{msg.encoding} image must have an even width, got {msg.width}")
-    pixels = _pixels(msg, np.dtype(kind), channels)
-    if pixels.dtype != np.uint8:
-        pixels = (pixels >> 8).astype(np.uint8)
+    pixels = eight_bits(_pixels(msg, np.dtype(kind), channels))
     return cv2.cvtColor(pixels, getattr(cv2, conversion)) if conversion else pixels
 
 
-def depth_of(msg: Any, per_metre: float = MILLIMETRES) -> Depth:
+def _compressed_rgb(msg: Any, max_megapixels: float) -> Rgb:
+    """By `format` as image_transport writes it, "<encoding>; jpeg|png compressed <stored encoding>".
+
+    Grey and Bayer images are stored with one channel. image_transport's own subscriber takes the decoded channels of
+    colour images as RGB unless the stored encoding is bgr. Other publishers write "jpeg" or "png" alone.
+    """
+    import cv2
+
+    encoding, _, stored = msg.format.partition(";")
+    image = decoded(msg.data, cv2.IMREAD_UNCHANGED, f"compressed image of format '{msg.format}'", max_megapixels)
+    pixels = eight_bits(image)
+    encoding = encoding.strip()
+    if pixels.ndim == 2:
+        conversion = _COLOUR[encoding][2] if encoding in _COLOUR and "bayer" in encoding else "COLOR_GRAY2RGB"
+        return cv2.cvtColor(pixels, getattr(cv2, conversion))
+    pixels = np.ascontiguousarray(pixels[..., :3])
+    if encoding.startswith(("rgb", "bgr")) and "compressed" in stored and "compressed bgr" not in stored:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def depth_of(msg: Any, per_metre: float = MILLIMETRES, max_megapixels: float = MAX_MEGAPIXELS) -> Depth:
     """Depth (H, W) float32 metres of an Image or CompressedImage, in an array of its own.
 
     32FC1 is metres, integers are divided by `per_metre`; 0 and NaN become NaN, +Inf stays.
     """
-    stored = _stored_depth(msg)
+    stored = _stored_depth(msg, max_megapixels)
     metres: Depth = np.divide(stored, np.float32(1 if stored.dtype == np.float32 else per_metre), dtype=np.float32)
     metres[metres <= 0] = np.nan
     return metres
 
 
-def _stored_depth(msg: Any) -> NDArray[Any]:
+def _stored_depth(msg: Any, max_megapixels: float) -> NDArray[Any]:
     """Float32 metres or integers."""
     if not hasattr(msg, "encoding"):
-        return _compressed_depth(np.asarray(msg.data, np.uint8), msg.format)
+        return _compressed_depth(bytes(msg.data), msg.format, max_megapixels)
     if msg.encoding not in DEPTH_ENCODINGS:
         raise DataError(f"depth image must be 32FC1 (metres) or 16UC1 (millimetres), got '{msg.encoding}'")
     return _pixels(msg, np.dtype(np.float32 if msg.encoding == "32FC1" else np.uint16), 1)
 
 
-def _compressed_depth(data: NDArray[np.uint8], form: str) -> NDArray[Any]:
-    """PNG, after 12 bytes of header where compressedDepth says so; 32FC1 is inverse depth in 16 bits there."""
+def _compressed_depth(data: bytes, form: str, max_megapixels: float) -> NDArray[Any]:
+    """PNG, or as compressed_depth_image_transport writes it: 12 bytes of header, then PNG or RVL.
+
+    32FC1 is inverse depth in 16 bits there, a / depth + b with a and b in the header, 0 unknown.
+    """
     import cv2
 
-    if "rvl" in form.lower():
-        raise DataError(f"compressed depth must be PNG, got '{form}': republish it as PNG or raw")
-    framed = "compressedDepth" in form
-    if framed and data.size < _DEPTH_HEADER.size:
-        raise DataError(f"compressed depth must have a header of 12 bytes, got {data.size} bytes in all")
-    stored = _decoded(data[_DEPTH_HEADER.size :] if framed else data, cv2.IMREAD_UNCHANGED, form)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise DataError(f"compressed depth must be one channel of 16 bits, got {stored.dtype} of shape {stored.shape}")
-    if not (framed and form.startswith("32FC1")):
-        return stored
-    _, a, b = _DEPTH_HEADER.unpack_from(data.tobytes())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        metres = np.float32(a) / (stored.astype(np.float32) - np.float32(b))
-    return np.where(stored > 0, metres, np.float32(0))
-
-
-def _decoded(data: Any, flags: int, form: str) -> NDArray[Any]:
-    import cv2
-
-    stored = np.ascontiguousarray(data, np.uint8)
-    image = cv2.imdecode(stored, flags) if stored.size else None
-    if image is None:
-        raise DataError(f"compressed image must be a whole JPEG or PNG, got {stored.size} bytes of format '{form}'")
-    return image
+    encoding, _, stored = form.partition(";")
+    name, framed = f"compressed depth of format '{form}'", "compressedDepth" in stored
+    if framed and len(data) < _DEPTH_HEADER.size:
+        raise DataError(f"compressed depth must have a header of 12 bytes, got {len(data)} bytes in all")
+    body = data[_DEPTH_HEADER.size :] if framed else data
+    if framed and "rvl" in stored:
+        image: NDArray[Any] = decoded_rvl(body, name, max_megapixels)
+    else:
+        image = decoded(body, cv2.IMREAD_UNCHANGED, name, max_megapixels)
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise DataError(f"{name} must be one channel of 16 bits, got {image.dtype} of shape {image.shape}")
+    if not (framed and encoding.strip() == "32FC1"):
+        return image
+    _, a, b = _DEPTH_HEADER.unpack_from(data)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        metres = np.float32(a) / (image.astype(np.float32) - np.float32(b))
+    return np.where(image > 0, metres, np.float32(0))
 
 
 def _pixels(msg: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
@@ -180,7 +210,7 @@ def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
         )
     else:
         camera = PinholeCamera(msg.width, msg.height, P[:, :3] if P.any() else K)
-    return _as_published(camera, msg)
+    return _as_published(plausible(camera, "camera_info"), msg)
 
 
 def _as_published(camera: PinholeCamera, msg: Any) -> PinholeCamera:

@@ -1,4 +1,4 @@
-"""What is made when it is first asked for, once, and shared between threads."""
+"""Values computed on first use, only once, and shared between threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Once(Generic[T]):
     """Calls `make` at the first call; every call returns its result or raises its MonoDepthError.
 
-    A thread that calls meanwhile waits for the first one. Any other error is a bug: it passes on and is not kept.
+    A concurrent call waits for the first one. Any other error is a bug: it propagates and is not kept.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

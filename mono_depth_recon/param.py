@@ -30,8 +30,8 @@ def param(
 ) -> Any:
     """A field of a settings dataclass; without a default its key must be given.
 
-    `low` and `high` belong to the range. Of a list, range and choices hold for every item, and `length` is how many
-    items there must be (0: one or more). `live` parameters of a node may change while it runs.
+    `low` and `high` are part of the range. For a list, range and choices apply to every item, and `length` is the
+    number of items required (0: one or more). `live` parameters of a node may change while it runs.
     """
     return dataclasses.field(
         default=default,
@@ -75,7 +75,7 @@ class Parameter:
         return str(self.default).lower() if self.type is bool else str(self.default) or "empty"
 
     def check(self, value: object) -> Value:
-        """Returns `value` in the parameter's own type; raises ConfigError naming what is valid."""
+        """Returns `value` in the parameter's own type; raises ConfigError that lists what is valid."""
         if type(value) is not self.type and not (self.type is float and type(value) is int):
             raise self._error(f"of type {self.type.__name__}", value)
         if self.choices and value not in self.choices:
@@ -85,7 +85,7 @@ class Parameter:
         return self.type(value)
 
     def _in_range(self, value: float) -> bool:
-        """Whole numbers of any size are compared as they are: a float cannot hold all of them."""
+        """Integers of any size are compared as they are: a float cannot represent all of them."""
         low = -sys.float_info.max if self.low is None else self.low
         high = sys.float_info.max if self.high is None else self.high
         return low <= value <= high
@@ -95,7 +95,7 @@ class Parameter:
 
 
 def declared(field: dataclasses.Field[Any], hint: Any, name: str) -> Parameter:
-    """The row of a field whose resolved type is `hint`, under the name that errors shall use."""
+    """The row of a field whose resolved type is `hint`, under the name that errors use."""
     return Parameter(name, hint, field.default, **field.metadata)
 
 
@@ -117,7 +117,7 @@ def shown(value: object) -> str:
 
 
 class _Short(reprlib.Repr):
-    """Python refuses to write whole numbers of thousands of digits, and nobody reads those of hundreds."""
+    """Python refuses to print integers of thousands of digits, and nobody reads hundreds."""
 
     def __init__(self) -> None:
         super().__init__()

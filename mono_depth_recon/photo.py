@@ -13,9 +13,11 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
+from .decoding import MAX_MEGAPIXELS, decoded, eight_bits
 from .errors import CalibrationError, DataError
 
 # CIPA DCG-001: lenses are equivalent where the angle of view along the diagonal is the same; 36 mm x 24 mm film.
@@ -32,25 +34,25 @@ _READ = (_FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _PIXEL_X, _PIXEL_Y, _PLANE_X_RESOLUT
 _NO_FOCAL = "give the camera with --intrinsics FX FY CX CY or --hfov DEGREES"
 
 
-def read_photo(path: Path) -> Rgb:
-    """The image of any format OpenCV reads, (H, W, 3) uint8 RGB, upright. Raises DataError.
+def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
+    """The JPEG, PNG, TIFF, WebP, BMP or PNM image as (H, W, 3) uint8 RGB, upright. Raises DataError.
 
-    OpenCV, not Pillow: it scales images of 16 bits to 8, where Pillow clips grey ones at 255, and turns them upright.
+    Of more than 8 bits by `decoding.eight_bits`.
     """
     import cv2
 
-    data = np.frombuffer(_bytes(path), np.uint8)
+    image = decoded(_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, str(path), max_megapixels)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as error:  # sizes beyond OpenCV's limits
-        raise DataError(f"{path} cannot be decoded: {error.err}") from error
-    if image is None:
-        raise DataError(
-            f"{path} is not an image that can be read ({data.size} bytes): "
-            "give a whole JPEG, PNG, TIFF, WebP or BMP file"
-        )
-    rgb: Rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return rgb
+        return cv2.cvtColor(eight_bits(image), cv2.COLOR_BGR2RGB)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """The image as (H, W) uint8 shades of grey, upright. Raises DataError."""
+    import cv2
+
+    return decoded(_bytes(path), cv2.IMREAD_GRAYSCALE, str(path)).astype(np.uint8, copy=False)
 
 
 def read_depth(path: Path, per_metre: float = 1000.0, bits: int = 16) -> Depth:
@@ -61,13 +63,7 @@ def read_depth(path: Path, per_metre: float = 1000.0, bits: int = 16) -> Depth:
     """
     import cv2
 
-    data = np.frombuffer(_bytes(path), np.uint8)
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        raise DataError(f"{path} cannot be decoded: {error.err}") from error
-    if image is None:
-        raise DataError(f"{path}: expected a depth image, got a file that cannot be decoded")
+    image = decoded(_bytes(path), cv2.IMREAD_UNCHANGED, str(path))
     if image.ndim != 2 or image.dtype not in (np.dtype(f"uint{bits}"), np.float32):
         raise DataError(
             f"{path}: depth must be one channel of {bits} bits (PNG) or of 32-bit floats (TIFF), "
@@ -84,7 +80,8 @@ def camera_from_exif(path: Path, width: int, height: int) -> PinholeCamera:
     """The camera of the upright image of width x height pixels, from the EXIF data of the JPEG file `path`.
 
     FocalLengthIn35mmFilm relates to the diagonal (CIPA), which also holds for images resized or turned; without it
-    FocalLength and FocalPlaneXResolution. Raises CalibrationError where neither is there or the data is broken.
+    FocalLength and FocalPlaneXResolution are used. Raises CalibrationError where both are missing or the data is
+    broken.
     """
     f = _focal_px(read_exif(path), width, height)
     if f is None:
@@ -112,7 +109,7 @@ def read_exif(path: Path) -> dict[int, float]:
     """Numbers of the EXIF data of a JPEG file by tag, empty where there is none (other formats: always).
 
     Damaged entries are left out. Raises DataError where the file cannot be read, CalibrationError where the data is
-    damaged so that none of these numbers is left.
+    so damaged that none of these numbers remains.
     """
     with warnings.catch_warnings(record=True) as damages:  # Pillow warns of damaged entries and goes on
         warnings.simplefilter("always")
@@ -145,7 +142,7 @@ def _exif_bytes(path: Path) -> bytes:
 
 
 def _exif_numbers(data: bytes) -> dict[int, float]:
-    """The numbers of the tags in `_READ`; x/0, by which a camera says that it does not know, is none."""
+    """The numbers of the tags in `_READ`; x/0, which means unknown, is left out."""
     from PIL.Image import Exif
 
     exif = Exif()

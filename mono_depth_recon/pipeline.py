@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
@@ -31,9 +33,9 @@ EDGE_WIDTH_PX = 640
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a frame somebody needs; the rest is not computed. `rgb` alone needs no model.
+    """The parts of a frame that are needed; the rest is not computed. `rgb` alone needs no model.
 
-    `depth` stands for all maps that the model gives: disparity and sigma too.
+    `depth` covers all maps of the model: disparity and sigma too.
     """
 
     depth: bool = True
@@ -48,7 +50,7 @@ class Stopwatch:
         self._last = time.perf_counter()
 
     def lap(self, step: str) -> None:
-        """Books the time since the last lap on `step`."""
+        """Records the time since the last lap under `step`."""
         now = time.perf_counter()
         self.laps[step] = now - self._last
         self._last = now
@@ -68,7 +70,7 @@ class DepthReconstructor:
         self.model = model
         self.config = config
         self._body = load_mask(config.camera.mask) if config.camera.mask else None
-        self._lock = threading.Lock()  # of the model and of what is kept per camera
+        self._lock = threading.Lock()  # guards the model and the state per camera
         self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
         self._scales = CameraScales()
 
@@ -88,23 +90,23 @@ class DepthReconstructor:
     ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
-        `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what a
-        relative model's scale is fitted to by `scale.source`, asked for only where it is needed, after the model has
-        run; `config` is that of this frame, the reconstructor's own by default. A relative model without metres gives a
-        Frame without depth, which says why. Raises CalibrationError for a distorted image where `camera.distortion` is
+        `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what the
+        scale of a relative model is fitted to by `scale.source`, obtained only where needed, after the model has run;
+        `config` applies to this frame, the reconstructor's own by default. A relative model without metres gives a
+        Frame without depth, with the reason. Raises CalibrationError for a distorted image where `camera.distortion` is
         refuse, DataError where image and camera differ in size.
         """
         with self._lock:
             return self._process(rgb, camera, wanted, out, evidence, config or self.config)
 
     def warm_up(self) -> None:
-        """Compiles for the usual size, 640x480, and proves that the weights work. Raises ModelError."""
+        """Compiles for the usual size, 640x480, and checks that the weights work. Raises ModelError."""
         camera = PinholeCamera.from_hfov(640, 480, 60.0)
         with self._lock:
             self.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
 
     def release_memory(self) -> None:
-        """Gives back the model's working memory until the next frame, after the one that is being computed."""
+        """Frees the model's working memory until the next frame, once the current one is finished."""
         with self._lock:
             self.model.release_memory()
 
@@ -159,7 +161,7 @@ class DepthReconstructor:
         return camera.rectify(rgb), camera.rectified
 
     def _check(self, good: Mask, what: str) -> None:
-        if not good.all():  # also NaN: a broken network must not become a wall of points
+        if not good.all():  # also NaN: a broken network must not produce a wall of points
             raise ModelError(f"model {self.model.name} returned {what}: check the weights")
 
     def _scaled(
@@ -171,7 +173,7 @@ class DepthReconstructor:
         evidence: Evidence,
         config: Config,
     ) -> _Metres:
-        """Depth of a relative prediction by `scale.source`, or why there is none. `camera` is the raw image's."""
+        """Depth of a relative prediction by `scale.source`, or the reason for having none; `camera` is the raw one."""
         disparity = prediction.disparity
         assert disparity is not None, "a prediction without depth has disparity"
         self._check(np.isfinite(disparity), "disparity that is not finite")
@@ -189,7 +191,7 @@ class DepthReconstructor:
         return _Metres(depth, sigma, known, scale)
 
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
-        """Pixels of the rectified grid that never have depth: robot body, and what the raw image does not cover."""
+        """Pixels of the rectified grid that never have depth: the robot's body, and those outside the raw image."""
         if camera not in self._unknown:
             self._unknown[camera] = _unknown_pixels(camera, self._body)
         return self._unknown[camera]
@@ -197,7 +199,7 @@ class DepthReconstructor:
 
 @dataclass(frozen=True)
 class _Metres:
-    """Depth and sigma in metres with what they were made from; no depth, and why `missing`."""
+    """Depth and sigma in metres with what they were made from; without depth, `missing` is the reason."""
 
     depth: Depth | None = None
     sigma: Depth | None = None
@@ -212,7 +214,7 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
     edges = None
     if settings.edge_threshold:
         edges = filters.flying_pixels(depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1])
-        edges &= depth <= settings.max_range  # what is beyond range is so on an edge too
+        edges &= depth <= settings.max_range  # beyond range stays beyond range on an edge
     filters.limit_range(depth, settings.min_range, settings.max_range)
     for mask in (edges, unknown):
         if mask is not None:
@@ -227,14 +229,14 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
 def _points(
     depth: Depth, sigma: Depth | None, camera: PinholeCamera, rgb: Rgb, config: Config, out: Points | None
 ) -> Points:
-    """The cloud; by `cloud.sigma` with its field, which is NaN where the model gives no sigma."""
+    """The cloud; with `cloud.sigma` also that field, which is NaN where the model gives no sigma."""
     if config.cloud.sigma and sigma is None:
         sigma = np.full_like(depth, np.nan)
     return back_project(depth, camera, rgb, config.cloud.stride, out, sigma if config.cloud.sigma else None)
 
 
 def thinned(points: Points, size: float) -> Points:
-    """(1, N, 4 or 5): one point for each cube of `size` metres that holds any of (H, W, 4 or 5), the mean of them."""
+    """(1, N, 4 or 5): the mean of the points of (H, W, 4 or 5) in each cube of `size` metres that contains any."""
     import cv2
 
     planes = cv2.split(points)
@@ -271,11 +273,7 @@ def check_rgb(rgb: Rgb) -> None:
 
 def load_mask(path: str) -> Mask:
     """(H, W) bool, true where the grey image at `path` is black: the robot's own body. Raises ConfigError."""
-    import cv2
-
-    image = cv2.imread(str(Path(path).expanduser()), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ConfigError(
-            f"camera.mask {path} cannot be read as an image: give a PNG of the camera's size, black where the robot is"
-        )
-    return image == 0
+    try:
+        return read_grey(Path(os.path.expanduser(path))) == 0
+    except DataError as error:
+        raise ConfigError(f"camera.mask: {error}: give a PNG of the camera's size, black where the robot is") from error

@@ -15,7 +15,7 @@ from .arrays import Matrix
 from .errors import DataError
 
 _ROW = 8  # stamp, position, quaternion
-_RIGID = 1e-3  # by which a rotation matrix may differ from an orthonormal one
+_RIGID = 1e-3  # allowed deviation of a rotation matrix from an orthonormal one
 
 
 def pose_matrix(position: ArrayLike, quaternion: ArrayLike) -> Matrix:
@@ -45,22 +45,22 @@ def checked_pose(T: ArrayLike) -> Matrix:
     if M.shape != (4, 4):
         raise DataError(f"a pose must be a 4x4 matrix, got shape {M.shape}")
     if not np.isfinite(M).all():
-        raise DataError("a pose must be finite, got NaN or Inf: see what publishes it")
+        raise DataError("a pose must be finite, got NaN or Inf: check its publisher")
     R = M[:3, :3]
     if not np.allclose(R @ R.T, np.eye(3), atol=_RIGID) or np.linalg.det(R) < 0 or np.any(M[3] != (0, 0, 0, 1)):
-        raise DataError("a pose must be a rotation and a translation, got another matrix: see what publishes it")
+        raise DataError("a pose must be a rotation and a translation, got another matrix: check its publisher")
     return M
 
 
 def motion_between(a: Matrix, b: Matrix) -> tuple[float, float]:
     """Metres and degrees from pose `a` to pose `b`, (4, 4) each."""
-    # In numpy: fusion asks this several times a frame, in a process that needs nothing else of scipy.
+    # In numpy: fusion calls this several times a frame, in a process that needs nothing else from scipy.
     cosine = (np.trace(a[:3, :3].T @ b[:3, :3]) - 1) / 2
     return float(np.linalg.norm(b[:3, 3] - a[:3, 3])), float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 class Trajectory:
-    """Poses over time; what is older than the newest by more than `keep_s` seconds is forgotten."""
+    """Poses over time; those more than `keep_s` seconds older than the newest are dropped."""
 
     def __init__(self, keep_s: float = np.inf) -> None:
         self._keep_s = keep_s
@@ -81,7 +81,7 @@ class Trajectory:
         return bool(len(table)) and bool(np.ptp(table[:, 1:], axis=0).any())
 
     def add(self, stamp: float, numbers: Sequence[float]) -> None:
-        """Appends a pose at `stamp` seconds: x y z, qx qy qz qw. One that is not newer than the last is left out."""
+        """Appends a pose at `stamp` seconds: x y z, qx qy qz qw. One that is not newer than the last is ignored."""
         if self._rows and stamp <= self._rows[-_ROW]:
             return
         self._rows.extend((stamp, *numbers))
@@ -91,13 +91,13 @@ class Trajectory:
         del self._rows[: old * _ROW]
 
     def clear(self) -> None:
-        """Forgets all poses."""
+        """Removes all poses."""
         self._rows = array("d")
 
     def pose(self, stamp: float, max_gap_s: float, max_difference: float = 0.0) -> Matrix | None:
         """The pose (4, 4) at `stamp` seconds, None where it is not known.
 
-        Between two poses at most `max_gap_s` apart it is interpolated; otherwise the nearest counts, if it has that
+        Between two poses at most `max_gap_s` apart it is interpolated; otherwise the nearest is used, if it has that
         stamp or is nearer than `max_difference` seconds.
         """
         table = self._table()
@@ -116,5 +116,5 @@ class Trajectory:
         return pose_matrix(table[nearest, 1:4], table[nearest, 4:])
 
     def _table(self) -> NDArray[np.float64]:
-        """(N, 8) view: no pose can be added while somebody holds it."""
+        """(N, 8) view: no pose can be added while it exists."""
         return np.frombuffer(self._rows, np.float64).reshape(-1, _ROW)

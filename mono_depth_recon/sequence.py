@@ -36,15 +36,15 @@ _SPECK_TRIANGLES = 60
 FrameOf: TypeAlias = Callable[[Sample], Frame]
 
 
-Progress: TypeAlias = Callable[[int, int, str], None]  # frames done, of all, what became of the last
+Progress: TypeAlias = Callable[[int, int, str], None]  # frames done, of how many, outcome of the last
 
 
 @dataclass
 class FusedScene:
-    """The map of a recording with what is known of the way to it.
+    """The map of a recording and how it was made.
 
-    `truth` is the map of the true depth along the same poses, where asked for; `places` of the samples that were fused
-    in their sequence, and their `poses`.
+    `truth` is the map of the true depth along the same poses, where requested; `places` are the indices of the samples
+    that were fused, `poses` theirs.
     """
 
     fusion: Fusion
@@ -60,15 +60,15 @@ class FusedScene:
     def true_mesh(self) -> Mesh:
         """The mesh of the true depth, without specks. Raises DataError where the recording has none."""
         if self.truth is None:
-            raise DataError("expected a scene that was fused with its truth")
+            raise DataError("expected a scene that was fused together with its ground truth")
         return drop_specks(self.truth.mesh(), _SPECK_TRIANGLES)
 
 
 def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> FrameOf:
-    """Depth by the model, none where the `raw` camera of the recording, before rectification, has seen nothing.
+    """Depth by the model, none where the `raw` camera of the recording, before rectification, saw nothing.
 
     None stands for frames that were rectified before they were published.
-    A relative model without metres is a DataError that names the ways to them.
+    A relative model without metres is a DataError that names the ways to obtain them.
     """
     covered = None if raw is None or raw.is_rectified else raw.rectified_valid
 
@@ -104,10 +104,10 @@ def fuse_sequence(
     with_truth: bool = False,
     progress: Progress = lambda done, of, status: None,
 ) -> FusedScene:
-    """Fuses rectified samples one after another; frames that are left out are counted in `fusion.counts`.
+    """Fuses rectified samples one after another; skipped frames are counted in `fusion.counts`.
 
     `poses` data takes the recording's, odometry follows the frames' own depth. A sample that cannot be read is noted
-    and left out. Raises DataError where `frame_of` has no depth at all.
+    and skipped. Raises DataError where `frame_of` has no depth at all.
     """
     scene = FusedScene(Fusion(config.fusion), _truth_map(config) if with_truth else None)
     odometry = Odometry() if poses == "odometry" else None
@@ -128,7 +128,7 @@ def fuse_sequence(
 
 
 def _fuse(scene: FusedScene, sample: Sample, frame_of: FrameOf, odometry: Odometry | None) -> Outcome | None:
-    """What became of a sample; None where the camera stood still and nothing was computed."""
+    """The outcome of a sample; None where the camera stood still and nothing was computed."""
     pose, frame = sample.T_world_camera, None
     if odometry is not None:
         frame = frame_of(sample)
@@ -166,7 +166,7 @@ def _truth_map(config: Config) -> Fusion:
 
 
 def for_measured_depth(config: Config) -> Config:
-    """Measured depth has its metres: it is neither bent nor aligned."""
+    """Measured depth is metric: it is neither corrected by parallax nor aligned."""
     return replace(config, fusion=replace(config.fusion, align=0.0, parallax=False))
 
 
@@ -177,12 +177,12 @@ def depth_of(sample: Sample) -> Depth:
     return sample.depth
 
 
-# What a recording may know beside an image, by kind; each raises DataError for a sample without it.
+# What a recording may hold beside an image, by kind; each raises DataError for a sample without it.
 RECORDED: dict[Kind[Any], Callable[[Sample], Any]] = {REFERENCE_DEPTH: depth_of}
 
 
 def evidence_of(sample: Sample) -> Evidence:
-    """What the recording knows beside the image of `sample`."""
+    """What the recording holds beside the image of `sample`."""
     return Evidence({kind: partial(obtain, sample) for kind, obtain in RECORDED.items()})
 
 

@@ -1,6 +1,6 @@
 """Frames and the transforms between them over time: a tree, the chain between two of its frames, the pose at a stamp.
 
-The little of tf2 that poses of a camera need, for bags and for nodes without tf2_ros.
+The part of tf2 that camera poses need, for bags and for nodes without tf2_ros.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .errors import DataError
 from .poses import Trajectory, pose_matrix
 
 _LISTED_FRAMES = 30
-_UNIT = 1e-2  # by which a quaternion's length may differ from 1
+_UNIT = 1e-2  # allowed deviation of a quaternion's length from 1
 
 
 class NoPose(DataError):
@@ -40,11 +40,10 @@ class Transform(NamedTuple):
 class TransformTree:
     """Every frame has one parent; fixed transforms hold for all time, the others at their stamps and in between.
 
-    Between two transforms at most `max_gap_s` apart it interpolates; otherwise the nearest counts if it is nearer than
-    `max_difference` seconds. Moving transforms are kept for `keep_s` seconds. One that is older than the newest is left
-    out; where it is older by `restart_s` or more, time went back and the poses so far are forgotten.
-    A robot has many joints: once `follow` has named frames, only what leads to these is kept. Not for two threads at
-    once.
+    Between two transforms at most `max_gap_s` apart it interpolates; otherwise the nearest is used if it is nearer than
+    `max_difference` seconds. Moving transforms are kept for `keep_s` seconds. One that is older than the newest is
+    ignored; where it is older by `restart_s` or more, time went back and all poses so far are dropped.
+    A robot has many joints: once `follow` has named frames, only what leads to these is kept. Not thread-safe.
     """
 
     def __init__(
@@ -73,13 +72,13 @@ class TransformTree:
         return self._line(frame)[-1]
 
     def follow(self, *frames: str) -> None:
-        """Keeps what leads to these frames, and forgets moving frames that do not."""
+        """Keeps what leads to these frames, and drops moving frames that do not."""
         if frames != self._followed:
             self._followed = frames
             self._choose()
 
     def connect(self, parent: str, child: str) -> None:
-        """Puts the frame `child` below `parent`; what is known of it below another one is forgotten."""
+        """Puts the frame `child` below `parent`; what is known of it below another one is dropped."""
         if self._parents.get(child) != parent:
             self._parents[child] = parent
             self._moving.pop(child, None)
@@ -87,7 +86,7 @@ class TransformTree:
             self._choose()
 
     def add(self, transform: Transform) -> None:
-        """Takes a transform. Raises DataError where it is not finite or its quaternion is not of length 1."""
+        """Adds a transform. Raises DataError where it is not finite or its quaternion is not of length 1."""
         child = transform.child
         self.connect(transform.parent, child)
         if transform.fixed:
@@ -101,7 +100,7 @@ class TransformTree:
             trajectory.add(transform.stamp, (*position, *quaternion))
 
     def fix_what_never_moved(self) -> None:
-        """Takes moving transforms that never changed as fixed ones: for a recording that is read to its end."""
+        """Treats moving transforms that never changed as fixed: for a recording that was read to its end."""
         for child in [child for child, trajectory in self._moving.items() if not trajectory.moves]:
             trajectory = self._moving.pop(child)
             pose = None if trajectory.newest is None else trajectory.pose(trajectory.newest, 0.0)
@@ -111,7 +110,7 @@ class TransformTree:
     def pose(self, target: str, source: str, stamp: float) -> Matrix:
         """The pose (4, 4) of the frame `source` in `target` at `stamp` seconds.
 
-        Raises NotYet where a transform is older than `stamp` by now, NoPose where no transforms enclose the stamp
+        Raises NotYet where a transform is still older than `stamp`, NoPose where no transforms enclose the stamp
         closely enough, and DataError where a frame is not known (named, with those that are) or the two are not
         connected.
         """
@@ -211,7 +210,7 @@ def transform_of_odometry(msg: Any, frame: str) -> Transform:
 
 
 def frame_name(name: str) -> str:
-    """A frame id as ROS 2 wants it: ROS 1's leading slash is dropped."""
+    """A frame id as ROS 2 expects it: the leading slash of ROS 1 is dropped."""
     return name.lstrip("/")
 
 

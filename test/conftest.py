@@ -15,13 +15,13 @@ from processes import LOCALHOST, Installation, Processes, copy_sources, reserved
 
 __all__ = ["floor_model"]
 
-# A shell's background job ignores Ctrl-C and hands that on; the processes that tests interrupt must not inherit it.
+# A shell's background job ignores Ctrl-C and its children inherit that; the processes that tests interrupt must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test the markers of its place, before -m selects by them."""
+    """Gives each test the markers that follow from its location, before -m selects by them."""
     for item in items:
         for marker in markers_of(item):
             item.add_marker(marker)

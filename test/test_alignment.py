@@ -88,7 +88,7 @@ def test_thirty_percent_outliers_leave_the_fit_within_one_percent(
 @pytest.mark.parametrize("share", [0.6, 0.85])
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_a_wall_that_fills_most_of_the_view_does_not_decide_alone(share: float, noise: float) -> None:
-    """Its pixels agree with every scale whose line passes through them; the few others tell the right one."""
+    """Its pixels agree with every scale whose line passes through them; only the few others determine the right one."""
     depth = np.full((HEIGHT, WIDTH), 3.0, np.float32)
     depth[:, int(share * WIDTH) :] = scene()[:, int(share * WIDTH) :]
     relative = np.random.default_rng(2).normal(0, noise, depth.shape)
@@ -98,7 +98,7 @@ def test_a_wall_that_fills_most_of_the_view_does_not_decide_alone(share: float, 
 
 
 def test_a_poor_model_is_fitted_as_a_whole() -> None:
-    """A quarter of smooth error in depth, where a narrow tolerance would fit to a part that agrees by chance."""
+    """A quarter of smooth error in depth, where a narrow tolerance would fit a part that agrees by chance."""
     import cv2
 
     depth = scene()
@@ -146,13 +146,13 @@ def test_the_fit_is_the_same_every_time() -> None:
 
 def test_a_disparity_that_runs_the_other_way_is_refused() -> None:
     depth = scene()
-    with pytest.raises(DataError, match=r"grows towards the camera, .* says the opposite \(scale -"):
+    with pytest.raises(DataError, match=r"grows towards the camera, .* shows the opposite \(scale -"):
         fit_scale(-disparity_of(depth), depth)
     with pytest.raises(DataError, match="grows towards the camera"):
         fit_scale(depth, with_outliers(depth, 0.3, lambda rng, n: rng.uniform(0.3, 12.0, n)))
 
 
-def test_a_flat_view_tells_no_scale() -> None:
+def test_a_flat_view_does_not_determine_the_scale() -> None:
     rng = np.random.default_rng(0)
     wall = rng.normal(2.0, 0.002, (HEIGHT, WIDTH)).astype(np.float32)
     with pytest.raises(DataError, match="relief"):
@@ -170,7 +170,7 @@ def test_what_is_no_depth_does_not_count(bad: float) -> None:
     assert fit.scale == pytest.approx(TRUTH.scale, rel=1e-4)
 
 
-def test_too_few_pixels_are_said_with_their_number() -> None:
+def test_too_few_pixels_are_reported_with_their_number() -> None:
     depth = scene()
     sparse = np.full_like(depth, np.nan)
     sparse.ravel()[:: depth.size // MIN_PIXELS][:MIN_PIXELS] = 1  # where they are

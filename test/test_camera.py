@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.camera import DISTORTION_LENGTHS, PinholeCamera, plausible
 from mono_depth_recon.errors import CalibrationError, DataError
 
 F32 = NDArray[np.float32]
@@ -69,7 +69,7 @@ def test_the_field_of_view_goes_from_edge_to_edge() -> None:
 
 
 def rays_image(of: PinholeCamera) -> F32:
-    """(H, W, 2) float32: x / z and y / z of every pixel: a picture that says what each pixel looks at."""
+    """(H, W, 2) float32: x / z and y / z of every pixel: a picture of the direction of every pixel."""
     return np.stack(np.meshgrid(*of.rays), axis=-1).astype(np.float32)
 
 
@@ -139,7 +139,7 @@ def test_a_straight_scene_is_straight_again(model: str, D: tuple[float, ...]) ->
     inner = (slice(50, 430), slice(60, 580))
     error = rectified[..., 1].astype(np.float32) - (128 + 180 * x)
     assert np.abs(error[inner]).max() < 2
-    assert np.abs(raw - (128 + 180 * x))[inner].max() > 2, "the lens bends nothing here: the test says nothing"
+    assert np.abs(raw - (128 + 180 * x))[inner].max() > 2, "the lens has no distortion here: the test is void"
 
 
 def test_what_the_raw_image_does_not_cover_is_known_and_black() -> None:
@@ -179,10 +179,10 @@ def test_when_an_image_is_rectified() -> None:
     assert camera(R=np.zeros(9)).is_rectified, "an uncalibrated driver leaves zeros"
     assert camera(P=np.hstack([K, np.zeros((3, 1))])).is_rectified
     assert camera().rectified.K is not None
-    for bent in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
-        assert not bent.is_rectified
-        assert bent.rectified.is_rectified
-        assert bent.rectified.size == bent.size
+    for distorted in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
+        assert not distorted.is_rectified
+        assert distorted.rectified.is_rectified
+        assert distorted.rectified.size == distorted.size
 
 
 def test_the_camera_keeps_its_own_numbers() -> None:
@@ -242,3 +242,82 @@ def test_other_impossible_cameras() -> None:
 def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(DataError, match="camera is 640x480, image is 320x240: publish the camera_info of this image"):
         camera().check_image(np.zeros((240, 320, 3), np.uint8))
+
+
+def test_harmless_deviations_are_accepted() -> None:
+    """Padded D, a skew from rounding, R and P that are nearly the identity and K."""
+    noise = np.array([[0, 1e-9, 0], [-1e-9, 0, 0], [1e-12, 0, 1e-9]])
+    made = PinholeCamera(640, 480, K + noise, R=np.eye(3) + noise, P=K - noise)
+    assert made.is_rectified and np.array_equal(made.K, K)
+    for (model, D), zeros in ((LENSES[0], 3), (LENSES[2], 2), (LENSES[3], 1)):
+        padded = camera((*D, *[0.0] * zeros), model)
+        assert padded.D == D
+        np.testing.assert_array_equal(padded.rectification_maps, camera(D, model).rectification_maps)
+    with pytest.raises(CalibrationError, match="plumb_bob takes 4 or 5 coefficients, got 8"):
+        camera(LENSES[2][1])
+
+
+@pytest.mark.parametrize("size", [(640, 480), (2, 24), (1, 1), (3840, 2160)])
+def test_plausible_cameras_pass(size: tuple[int, int]) -> None:
+    """Wide and long lenses, a principal point off the middle, half-height pixels."""
+    w, h = size
+    for focal in (0.3, 0.8, 20.0):
+        f = focal * max(w, h)
+        for x, y in ((0.5, 0.5), (0.3, 0.6), (0.6, 0.6), (0.0, 0.5)):
+            made = PinholeCamera.from_intrinsics(w, h, f, f / 2, x * (w - 1), y * (h - 1))
+            assert plausible(made, "it") is made
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((1, 1, 0, 0), "must not be the identity, the camera is not calibrated"),
+        ((0.0039, 0.0038, 320, 240), "must have focal lengths of 32 to 64000 pixels .* got fx=0.0039 fy=0.0038"),
+        ((535, 4, 320, 240), "must have focal lengths .* got fx=535 fy=4 for 640x480 pixels"),
+        ((535.4, 5392, 320, 240), "must have focal lengths .* that are alike, got fx=535.4 fy=5392"),
+        ((1e6, 1e6, 320, 240), "must have focal lengths"),
+        ((5354, 5392, 3201, 2476), r"must have its principal point in the image, got \(3201, 2476\) for 640x480"),
+        ((535, 539, -20, 240), r"must have its principal point in the image, got \(-20, 240\)"),
+        ((1070, 1078, 640, 495), "must have its principal point in the image"),
+        ((267, 269, 159.5, 119.5), r"must be that of 640x480 pixels, but .* \(159.5, 119.5\) .* about 320x240"),
+        ((800, 800, 479.5, 359.5), "must be that of 640x480 pixels, but .* about 960x720"),
+    ],
+)
+def test_cameras_that_cannot_be_are_named(numbers: tuple[float, float, float, float], message: str) -> None:
+    fx, fy, cx, cy = numbers
+    M = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+    for name, made in (("K", PinholeCamera(640, 480, M)), ("P", PinholeCamera(640, 480, K, P=M))):
+        with pytest.raises(CalibrationError, match=f"^it: {name} {message}") as caught:
+            plausible(made, "it")
+        assert "\n" not in str(caught.value)
+
+
+def test_rays_and_maps_are_finite_for_every_camera_that_can_be_made() -> None:
+    """Small images, any lens, numbers of all magnitudes: refused in one line, or rays that are finite."""
+    rng, made = np.random.default_rng(0), 0
+    for _ in range(500):
+        w, h = (int(n) for n in rng.choice([1, 2, 3, 24, 640], 2))
+        fx, fy, cx, cy = 10 ** rng.uniform(-45, 12, 4) * rng.choice([-1, 1, 1, 1], 4)
+        model = str(rng.choice(list(DISTORTION_LENGTHS)))
+        D = tuple((rng.normal(size=DISTORTION_LENGTHS[model][0]) * 10 ** rng.uniform(-3, 3)).tolist())
+        if rng.random() < 0.5:
+            fx, fy, cx, cy = w * rng.uniform(0.01, 3), h * rng.uniform(0.01, 3), w * rng.random(), h * rng.random()
+        try:
+            lens = PinholeCamera.from_intrinsics(w, h, fx, fy, cx, cy, D, model)
+        except CalibrationError as error:
+            assert "\n" not in str(error)
+            continue
+        made += 1
+        assert all(np.isfinite(rays).all() for rays in (*lens.rays, *lens.rectified.rays))
+        valid = lens.rectified_valid
+        inside = np.ones((h, w), np.bool_) if valid is None else valid
+        assert all(np.isfinite(axis[inside]).all() for axis in lens.rectification_maps)
+        assert lens.rectify(np.zeros((h, w, 3), np.uint8)).shape == (h, w, 3)
+    assert made > 100
+
+
+def test_a_side_too_long_to_be_rectified_is_named() -> None:
+    lens = camera(LENSES[0][1], size=(40_000, 4))
+    with pytest.raises(CalibrationError, match="40000x4 pixels cannot be rectified, a side may have 32766"):
+        lens.rectify(np.zeros((4, 40_000, 3), np.uint8))
+    assert camera(LENSES[0][1], size=(32_766, 2)).rectify(np.zeros((2, 32_766, 3), np.uint8)).shape == (2, 32_766, 3)

@@ -72,7 +72,7 @@ def test_the_border_is_dropped(border_px: int, left: int) -> None:
 
 
 def test_flying_pixels_of_a_step_are_found_and_only_those() -> None:
-    """Two walls at 1.5 m and 3 m; interpolation has put three columns between them into the air."""
+    """Two walls at 1.5 m and 3 m; interpolation leaves three columns between them in mid-air."""
     depth = np.full((60, 80), 1.5, np.float32)
     depth[:, 40:] = 3.0
     depth[:, 39:42] = (1.8, 2.2, 2.6)
@@ -105,7 +105,7 @@ def test_a_slanted_plane_is_no_edge(normal: tuple[float, float, float], distance
 
 
 def test_a_floor_goes_where_rays_graze_it() -> None:
-    """Of a floor 0.5 m below a level camera, what is seen at less than 2 / (f * threshold) radians."""
+    """The part of a floor 0.5 m below a level camera that is seen at less than 2 / (f * threshold) radians."""
     camera = PinholeCamera.from_intrinsics(640, 480, 525, 525, 319.5, 239.5)
     depth = plane((0.0, 1.0, 0.0), 0.5, camera)[300:]
     grazed = filters.flying_pixels(depth, 0.03)[1:-1].all(axis=1)

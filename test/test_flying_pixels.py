@@ -1,4 +1,4 @@
-"""What the flying-pixel filter takes and what it costs, on exact depth that was smeared as a network smears it."""
+"""What the flying-pixel filter removes and what it costs, on exact depth smeared as a network smears it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _scene(seed: int) -> Depth:
 
 
 def _smeared(depth: Depth) -> Depth:
-    """Depth as a network of half the resolution answers it: averaged and interpolated across edges."""
+    """Depth as a network of half the resolution predicts it: averaged and interpolated across edges."""
     import cv2
 
     small = cv2.resize(depth, (320, 240), interpolation=cv2.INTER_AREA)

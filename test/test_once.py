@@ -1,4 +1,4 @@
-"""Made once, whoever asks: results, errors, threads."""
+"""Computed once, whoever calls: results, errors, threads."""
 
 from __future__ import annotations
 

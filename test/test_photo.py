@@ -141,7 +141,7 @@ TIFF = b"Exif\0\0II*\0\x08\0\0\0"  # the first directory follows
         (TIFF, 16),
         (TIFF + b"\xff\xff", 18),
         (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 0xFFFFFFF0), 30),
-        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 8), 30),  # the directory holds itself
+        (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 4, 1, 8), 30),  # the directory refers to itself
         (TIFF + struct.pack("<HHHLL", 1, EXIF_IFD, 2, 4, 0), 30),  # text where an offset belongs
     ],
 )
@@ -257,14 +257,14 @@ def test_depth_files_in_their_units(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_depth(tmp_path / "d.tiff"), [[np.nan, np.nan, np.nan, 2.5, np.inf]])
 
 
-def test_what_is_no_depth_file_is_said(tmp_path: Path) -> None:
+def test_what_is_no_depth_file_is_reported(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 2), np.uint8))
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").touch()
     with pytest.raises(DataError, match=r"grey\.png: depth must be one channel of 16 bits .* got uint8 of shape"):
         read_depth(tmp_path / "grey.png")
     for name in ("text.png", "empty.png"):
-        with pytest.raises(DataError, match=f"{name}: expected a depth image, got a file that cannot be decoded"):
+        with pytest.raises(DataError, match=f"{name} is not an image that can be read"):
             read_depth(tmp_path / name)
     with pytest.raises(DataError, match="gone.png cannot be read"):
         read_depth(tmp_path / "gone.png")

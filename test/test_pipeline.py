@@ -1,4 +1,4 @@
-"""The frame path with a model that answers analytic depth, so that every step has a known result."""
+"""The frame path with a model that returns analytic depth, so that every step has a known result."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_mask_that_does_not_fit_or_cannot_be_read(tmp_path: Path) -> None:
     mask = write_mask(tmp_path / "body.png", pinhole(64, 48))
     with pytest.raises(ConfigError, match="camera.mask is 64x48, the image is 320x240: make the mask"):
         reconstructor(FakeModel(wall), camera__mask=mask).process(picture(pinhole()), pinhole())
-    with pytest.raises(ConfigError, match=r"camera.mask .*gone.png cannot be read as an image"):
+    with pytest.raises(ConfigError, match=r"camera.mask: .*gone.png cannot be read: No such file .*: give a PNG"):
         reconstructor(FakeModel(wall), camera__mask=str(tmp_path / "gone.png"))
 
 
@@ -256,7 +256,7 @@ def test_a_relative_model_gives_no_metres() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
-def test_a_broken_network_is_an_error_and_no_wall(value: float) -> None:
+def test_a_broken_network_is_an_error_and_not_a_wall(value: float) -> None:
     def broken(of: PinholeCamera) -> Depth:
         depth = wall(of)
         depth[7, 9] = value
@@ -287,6 +287,6 @@ def test_the_embedded_model_gives_metres_of_the_camera() -> None:
 
 
 @pytest.mark.parametrize("image", [np.zeros((240, 320)), np.zeros((240, 320, 3), np.float32), None])
-def test_what_is_no_image_is_said(image: object) -> None:
+def test_what_is_no_image_is_reported(image: object) -> None:
     with pytest.raises(DataError, match=r"\(H, W, 3\) uint8"):
         reconstructor(FakeModel(wall)).process(image, pinhole())  # type: ignore[arg-type]

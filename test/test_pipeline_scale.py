@@ -25,7 +25,7 @@ TRUE_SCALE, TRUE_SHIFT = 0.02, 0.05
 
 
 class ScaledFloorModel(FakeModel):
-    """Disparity of the floor with a known scale and shift; sigma 0.1 of a disparity by request."""
+    """Disparity of the floor with a known scale and shift; sigma 0.1 of the disparity on request."""
 
     output = "relative_disparity"
 
@@ -123,7 +123,7 @@ def test_the_reference_is_registered_to_the_raw_image() -> None:
     np.testing.assert_array_equal(np.isnan(frame.disparity), ~camera.rectified_valid)  # type: ignore[operator]
 
 
-def test_without_metres_a_frame_says_why_and_keeps_its_disparity() -> None:
+def test_without_metres_a_frame_has_the_reason_and_keeps_its_disparity() -> None:
     camera = pinhole()
 
     def nothing() -> Depth:

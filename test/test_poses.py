@@ -91,7 +91,7 @@ def test_the_nearest_pose_counts_where_it_is_near_enough() -> None:
     assert near is not None and near[0, 3] == 2.0 and far is None
 
 
-def test_a_trajectory_forgets_and_takes_no_older_pose() -> None:
+def test_a_trajectory_drops_old_poses_and_ignores_older_ones() -> None:
     trajectory = drive(keep_s=0.5)
     assert len(trajectory) == 6 and trajectory.pose(11.4, 1.0) is None and trajectory.newest == 12.0
     trajectory.add(11.95, (77.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0))

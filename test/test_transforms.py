@@ -1,4 +1,4 @@
-"""Transforms as TF has them: chains up and down, between their stamps, and everything that can be wrong with them."""
+"""Transforms as TF provides them: chains up and down, between their stamps, and all that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_two_trees_are_named() -> None:
         tree.pose("earth", "camera", 0.5)
 
 
-def test_what_may_still_come_is_not_what_never_will() -> None:
+def test_a_pose_that_may_still_come_differs_from_one_that_never_will() -> None:
     tree = robot()
     with pytest.raises(NotYet, match=r"'base' in 'odom' is 0\.20 s older than the image"):
         tree.pose("map", "camera", 1.2)
@@ -123,7 +123,7 @@ def test_nan_and_no_rotation_are_refused_and_leave_the_last_good_one(
     np.testing.assert_allclose(tree.pose("odom", "base", 1.0), base_at(1.0), atol=1e-9)
 
 
-def test_an_overtaken_transform_is_left_out_and_time_that_goes_back_begins_anew() -> None:
+def test_an_overtaken_transform_is_left_out_and_time_that_goes_back_starts_afresh() -> None:
     tree = robot()
     tree.add(link("odom", "base", 0.95, (77.0, 0.0, 0.0)))
     np.testing.assert_allclose(tree.pose("odom", "base", 0.95), base_at(0.95), atol=1e-9)

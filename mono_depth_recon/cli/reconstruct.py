@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arrays import Rgb
 from ..atomic import writable_folder
-from ..camera import DISTORTION_LENGTHS, PinholeCamera
+from ..camera import DISTORTION_LENGTHS, PinholeCamera, plausible
 from ..cloud.cloud import Cloud, cloud_from_organised
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
@@ -44,6 +44,7 @@ PARAMETER_FLAGS = (
     "cpu_threads",
     *(name for name in PARAMETERS if name.startswith("scale.") and name != "scale.smoothing"),  # each image on its own
     "camera.mask",
+    "camera.max_megapixels",
     "filter.min_range",
     "filter.max_range",
     "filter.edge_threshold",
@@ -252,18 +253,13 @@ class _Cameras:
             return camera_from_exif(path, width, height)
         fx, fy, cx, cy = given.intrinsics
         camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, given.distortion, given.distortion_model)
-        if not (0 <= camera.cx < width and 0 <= camera.cy < height):
-            raise CalibrationError(
-                f"--intrinsics must have their principal point in the image, got ({camera.cx:g}, "
-                f"{camera.cy:g}) for {width}x{height} pixels: give those of the image file's size"
-            )
-        self._calibrated = self._calibrated or (width, height)
-        if self._calibrated != (width, height):
+        if self._calibrated not in (None, camera.size):
             raise CalibrationError(
                 f"--intrinsics belong to one size of image, got {width}x{height} after "
-                "{}x{}: run it on its own".format(*self._calibrated)
+                f"{'x'.join(map(str, self._calibrated))}: run it on its own"
             )
-        return camera
+        self._calibrated = camera.size
+        return plausible(camera, "--intrinsics")
 
 
 def _reconstruct(
@@ -276,7 +272,7 @@ def _reconstruct(
 ) -> str:
     """Writes everything of one image and returns its line."""
     start = time.perf_counter()
-    rgb = read_photo(path)
+    rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
     evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
     frame = reconstructor.process(rgb, camera, evidence=evidence)

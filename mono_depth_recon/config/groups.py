@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..decoding import MAX_MEGAPIXELS
 from ..errors import ConfigError
 from ..param import param
 from ..scale.settings import ScaleSettings
@@ -94,6 +95,12 @@ class CameraConfig:
         "",
         "greyscale image of the camera's size; black pixels (the robot's body) have no depth; empty = none",
         live=False,
+    )
+    max_megapixels: float = param(
+        MAX_MEGAPIXELS,
+        "compressed images and image files with more pixels are refused before they are decoded",
+        low=0.01,
+        high=1000.0,
     )
 
 

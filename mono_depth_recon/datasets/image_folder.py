@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import Rgb
-from ..camera import PinholeCamera
+from ..camera import PinholeCamera, plausible
 from ..config import param
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
@@ -147,7 +147,7 @@ def _camera_of_matrix(file: Path, rows: list[list[str]], size: tuple[int, int]) 
         K = np.array([[float(word) for word in row[:3]] for row in rows[:3]])
     except ValueError as error:
         raise CalibrationError(f"{file}: expected a matrix of numbers, got '{' '.join(rows[0])[:60]}'") from error
-    return PinholeCamera(*size, K)
+    return plausible(PinholeCamera(*size, K), str(file))
 
 
 def _natural(key: Key) -> list[tuple[int, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..camera import PinholeCamera
+from ..camera import PinholeCamera, plausible
 from ..config import param
 from ..errors import DataError
 from ..frames import Sample
@@ -155,7 +155,7 @@ def read_camera(file: Path, camera: str = "02") -> PinholeCamera:
         values[key.strip()] = number, text.split()
     width, height = _numbers(file, values, f"S_rect_{camera}", 2)
     P = np.reshape(_numbers(file, values, f"P_rect_{camera}", 12), (3, 4))
-    return PinholeCamera(int(width), int(height), P[:, :3])
+    return plausible(PinholeCamera(int(width), int(height), P[:, :3]), str(file))
 
 
 def _numbers(file: Path, values: Mapping[str, tuple[int, list[str]]], key: str, count: int) -> list[float]:

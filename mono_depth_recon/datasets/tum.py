@@ -5,6 +5,7 @@ Depth is 16-bit PNG, metres = value / 5000, 0 = missing, registered to colour.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import Rgb
-from ..camera import PinholeCamera
+from ..camera import PinholeCamera, plausible
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
@@ -22,6 +23,7 @@ from .dataset import Recording
 DEPTH_PER_METRE = 5000.0
 NO_POSES = "none"
 MAX_POSE_GAP_S = 0.1  # between two poses farther apart nothing is known: the motion capture lost the camera
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # fx fy cx cy, k1 k2 p1 p2 k3 of the colour cameras, 640x480 (calibration page of the benchmark)
 CAMERAS = {
     "freiburg1": ((517.306, 516.469, 318.643, 255.314), (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
@@ -143,6 +145,9 @@ def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
     """
     if text in CAMERAS:
         return camera_of_name(text)
+    words = text.split()
+    if len(words) > 1 and any(_DECIMAL_COMMA.fullmatch(word) for word in words):
+        raise ConfigError(f"camera must be numbers with decimal points and spaces between them, got '{text}'")
     try:
         numbers = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
@@ -151,7 +156,7 @@ def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
         presets = ", ".join(CAMERAS)
         raise ConfigError(f"camera must be 'fx fy cx cy [k1 k2 p1 p2 [k3]]' or one of {presets}, got '{text}'")
     fx, fy, cx, cy, *distortion = numbers
-    return PinholeCamera.from_intrinsics(*size, fx, fy, cx, cy, distortion)
+    return plausible(PinholeCamera.from_intrinsics(*size, fx, fy, cx, cy, distortion), f"camera '{text}'")
 
 
 def associate(first: Sequence[float], second: Sequence[float], max_difference: float = 0.02) -> list[tuple[int, int]]:

@@ -20,6 +20,7 @@ from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
+from ..decoding import MAX_MEGAPIXELS
 from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
@@ -27,10 +28,10 @@ from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
 
 
-def image_from_msg(msg: Image | CompressedImage) -> Rgb:
+def image_from_msg(msg: Image | CompressedImage, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
     """`rgb_of`, and other encodings than COLOUR_ENCODINGS through cv_bridge where it is installed."""
     raw = isinstance(msg, Image)
-    return rgb_of(msg) if not raw or msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
+    return rgb_of(msg, max_megapixels) if not raw or msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
 
 
 def _through_cv_bridge(msg: Image) -> Rgb:

@@ -99,7 +99,9 @@ def test_a_bad_image_is_one_line_and_the_others_go_on(tmp_path: Path, capsys: py
     printed = capsys.readouterr()
     gone, bad, summary = printed.err.splitlines()
     assert gone == f"[1/3] error: {images[0]} cannot be read: No such file or directory"
-    assert bad.startswith(f"[2/3] error: {images[1]} is not an image that can be read (8 bytes): give a whole JPEG, ")
+    assert bad.startswith(
+        f"[2/3] error: {images[1]} is not an image that can be read (8 bytes): expected a whole JPEG, "
+    )
     assert summary == "2 of 3 images failed"
     assert printed.out.startswith("[3/3] ")
     assert (tmp_path / "good_cloud.ply").exists()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.datasets.tum import TumFolder, associate, camera_of_name
-from mono_depth_recon.errors import CalibrationError, DataError
+from mono_depth_recon.datasets.tum import TumFolder, associate, camera_of_name, parse_camera
+from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 CAMERA = PinholeCamera.from_intrinsics(32, 24, 30.0, 30.0, 15.5, 11.5)
 
@@ -191,3 +191,26 @@ def test_the_real_folders(data_folder: Path, name: str, pairs: int) -> None:
     assert sample.T_world_camera is not None
     assert 0.3 < np.nanmin(sample.depth) < np.nanmedian(sample.depth) < 4
     assert np.linalg.det(sample.T_world_camera[:3, :3]) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["535.4 539.2 320.1 247.6", "535.4,539.2,320.1,247.6", "535.4, 539.2, 320.1, 247.6"])
+def test_a_camera_as_text(text: str) -> None:
+    camera = parse_camera(text, (640, 480))
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (535.4, 539.2, 320.1, 247.6)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("535,4 539,2 320,1 247,6", ConfigError, "must be numbers with decimal points and spaces between them, got"),
+        ("535,4 539 320,1 247", ConfigError, "decimal points"),
+        ("535,4; 539,2; 320,1; 247,6", ConfigError, "decimal points"),
+        ("5354 5392 3201 2476", CalibrationError, r"K must have its principal point in the image, got \(3201, 2476\)"),
+        ("535 4 539 2 320 1 247 6", CalibrationError, "K must have focal lengths .* got fx=535 fy=4"),
+        ("1 1 0 0", CalibrationError, "must not be the identity"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_named(text: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        parse_camera(text, (640, 480))
+    assert "\n" not in str(caught.value)

@@ -185,7 +185,9 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_was_needed(tmp_path: Path)
         preexec_fn=_limit_files,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert "needs 1.5 MB" in done.stdout and "make room" in done.stdout and done.stdout.count("\n") == 1, done.stderr
+    assert "needs 1.5 MB" in done.stdout and "free some space" in done.stdout and done.stdout.count("\n") == 1, (
+        done.stderr
+    )
     assert (tmp_path / "c.ply").read_text() == "what was there"
     assert [file.name for file in tmp_path.iterdir()] == ["c.ply"]
 
@@ -201,7 +203,9 @@ def test_a_really_full_disk(mesh: Mesh, tmp_path: Path) -> None:
         pytest.skip("this machine does not let root mount a tmpfs")
     try:
         big = Cloud(np.zeros((10000, 3), np.float32), np.zeros((10000, 3), np.uint8))
-        with pytest.raises(DataError, match=r"No space left on device; it needs 0\.2 MB, 0\.1 MB are free: make room"):
+        with pytest.raises(
+            DataError, match=r"No space left on device; it needs 0\.2 MB, 0\.1 MB are free: free some space"
+        ):
             write_cloud(big, tmp_path / "c.ply")
         assert not list(tmp_path.iterdir())
     finally:

@@ -20,6 +20,7 @@ LAYERS = (
         "atomic",
         "camera",
         "child_process",
+        "decoding",
         "errors",
         "frames",
         "once",

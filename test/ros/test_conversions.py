@@ -6,11 +6,10 @@ import sys
 from array import array
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, Image, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
 from mono_depth_recon import messages
@@ -136,19 +135,6 @@ def test_encodings_outside_the_list_go_through_cv_bridge() -> None:
     assert c.image_from_msg(message(pixels, "rgb16")).dtype == np.uint8
 
 
-@pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 12)])
-def test_compressed_images(suffix: str, tolerance: int) -> None:
-    rgb = np.zeros((32, 48, 3), np.uint8)
-    rgb[:, :24], rgb[:, 24:] = (220, 30, 60), (10, 200, 90)
-    _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    got = messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
-    assert np.abs(got[:, 4:20].astype(int) - rgb[:, 4:20]).max() <= tolerance
-    with pytest.raises(DataError, match="whole JPEG or PNG"):
-        messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
-    with pytest.raises(DataError, match="got 0 bytes"):
-        messages.rgb_of(CompressedImage(format="jpeg"))
-
-
 def test_depth_keeps_rep_117_through_32fc1() -> None:
     depth = np.array([[0.5, np.nan, np.inf], [1.25, 70.0, 3.0]], np.float32)
     msg = c.depth_to_msg(depth, Header(frame_id="cam"))
@@ -195,6 +181,19 @@ def test_rectified_uses_p_and_forgets_d() -> None:
     assert camera.is_rectified
 
 
+def test_an_identity_beside_a_real_p_is_no_matter_for_a_rectified_image() -> None:
+    assert messages.camera_of_info(info(k=np.eye(3).ravel()), rectified=True).fx == 480
+
+
+def test_padded_distortion_and_a_skew_from_rounding_are_accepted() -> None:
+    D = [0.2, -0.5, 0.001, 0.002, 0.1]
+    k = np.array([500, 1e-9, 320, 0, 510, 240, 0, 0, 1])
+    camera = messages.camera_of_info(info(d=[*D, 0.0, 0.0, 0.0], k=k), rectified=False)
+    assert tuple(D) == camera.D and camera.K[0, 1] == 0
+    fisheye = info(d=[0.1, 0.02, 0.003, 0.004, 0.0], distortion_model="equidistant")
+    assert messages.camera_of_info(fisheye, rectified=False).D == (0.1, 0.02, 0.003, 0.004)
+
+
 def test_raw_uses_k_d_and_keeps_p_for_the_rectified_image() -> None:
     camera = messages.camera_of_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=False)
     assert (camera.fx, camera.cx, camera.is_distorted) == (500, 320, True)
@@ -220,6 +219,11 @@ def test_region_of_interest_and_binning() -> None:
         ({"d": [0.1, 0.2]}, False, "takes 4 or 5 coefficients, got 2"),
         ({"d": [0.1] * 4, "distortion_model": "magic"}, False, "plumb_bob"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=10)}, False, "must lie in 640x480"),
+        ({"k": np.eye(3).ravel()}, False, "camera_info: K must not be the identity"),
+        ({"k": np.array([1000, 0, 640, 0, 1020, 480, 0, 0, 1.0])}, False, "K must have its principal point in"),
+        ({"width": 1280, "height": 960}, False, "K must be that of 1280x960 pixels"),
+        ({"width": 1280, "height": 960}, True, "K must be that of 1280x960 pixels"),
+        ({"p": np.array([4.8, 0, 322, 0, 0, 4.9, 238, 0, 0, 0, 1.0, 0])}, False, "P must have focal lengths"),
     ],
 )
 def test_malformed_camera_info_is_refused_in_one_line(changes: dict[str, object], rectified: bool, said: str) -> None:

@@ -195,7 +195,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         path.write_bytes(b"")
 
-    with monkeypatch.context() as patched, pytest.raises(DataError, match=r"last.ckpt: No space left .*make room"):
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(DataError, match=r"last.ckpt: No space left .*free some space"),
+    ):
         patched.setattr("mono_depth_recon.atomic._write_synced", full)
         train_small(settings, tmp_path, resume=True)
     assert (tmp_path / "last.ckpt").read_bytes() == before

@@ -15,7 +15,7 @@ from ...camera import PinholeCamera
 from ...config import param
 from ...errors import CalibrationError, ConfigError, DataError
 from ...frames import Sample
-from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, rgb_of
+from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
 from ...transforms import Transform, frame_name, transform_of_odometry, transforms_of
 from ..dataset import Dataset, Recording
@@ -155,7 +155,7 @@ class Bag(Recording):
                 f"{self.path}: has no camera_info for {self.topics[0]} and its name none of "
                 f"{', '.join(CAMERAS)}: give the camera's intrinsics"
             )
-        camera = camera_of_info(self._index.message(topic, 0), "rect" in self._colour.channel.topic.split("/")[-1])
+        camera = camera_of_info(self._index.message(topic, 0), is_rectified(self._colour.channel.topic))
         if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
             self.notes.append(f"{self.path}: camera_info holds the factory's numbers, that of {preset} is used")
             return camera_of_name(self.path.name)

@@ -6,7 +6,6 @@ offer to the map.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from ...camera import PinholeCamera
 from ...config import Config
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
+from ...messages import is_rectified
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
 from ...scale.evidence import Evidence
@@ -213,7 +213,7 @@ class FrameLine:
 
     def _view(self, msg: AnyImage, info: Callable[[], CameraInfo]) -> RawView:
         started = time.perf_counter()
-        rgb = image_from_msg(msg)
+        rgb = image_from_msg(msg, self._config.camera.max_megapixels)
         camera = self._camera(msg, info(), rgb.shape[1], rgb.shape[0])
         return RawView(rgb, camera, time.perf_counter() - started)
 
@@ -239,6 +239,4 @@ class FrameLine:
 
 
 def _is_rectified(setting: str, topic: str) -> bool:
-    """auto: image_proc and drivers name rectified images image_rect, image_rect_color, rect/image, rectified ..."""
-    words = re.split("[/_]", topic)
-    return setting == "rectified" or (setting == "auto" and ("rect" in words or "rectified" in words))
+    return is_rectified(topic) if setting == "auto" else setting == "rectified"

@@ -105,7 +105,7 @@ def test_a_corrupt_image_in_the_middle_is_one_broken_frame(tmp_path: Path) -> No
     plan[7][3].data = plan[7][3].data[:300]
     recording = open_dataset(write_ros2(tmp_path / "a", plan))
     count, broken = readable(recording)
-    assert count == 4 and "frame 1305031102.241970" in broken[0] and "whole JPEG or PNG" in broken[0]
+    assert count == 4 and "frame 1305031102.241970" in broken[0] and "whole JPEG, PNG" in broken[0]
 
 
 def test_mixed_sizes_are_named(tmp_path: Path) -> None:

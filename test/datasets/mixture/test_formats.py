@@ -216,6 +216,14 @@ def test_intrinsics_from_a_file_of_the_scene(tmp_path: Path, text: str) -> None:
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (60, 61, 31.5, 23.5)
 
 
+@pytest.mark.parametrize("text", ["600 0 315\n0 610 235\n0 0 1\n", "600 610 315 235\n"])
+def test_intrinsics_of_another_size_are_named(tmp_path: Path, text: str) -> None:
+    write_pairs(tmp_path, ["hall"], frames=1)
+    (tmp_path / "camera.txt").write_text(text)
+    with pytest.raises(CalibrationError, match=r"K must have its principal point in the image, got \(315, 235\)"):
+        _folder(tmp_path, "camera.txt")[0]
+
+
 def test_image_folders_name_what_is_wrong(tmp_path: Path) -> None:
     write_pairs(tmp_path, ["hall"], frames=4)
     write_png(tmp_path / "hall/depth/1.png", np.rint(depth(1) * 25).astype(np.uint8))

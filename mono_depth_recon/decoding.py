@@ -1,0 +1,198 @@
+"""Encoded images to pixels: the only place where bytes from outside reach an image decoder.
+
+A few bytes may announce an image that fills the memory, so its size is read from the header first.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+
+MAX_MEGAPIXELS = 100.0  # of an image; the default of `camera.max_megapixels`, and the limit for files of data sets
+_FORMATS = "JPEG, PNG, TIFF, WebP, BMP or PNM"
+
+_Size: TypeAlias = tuple[int, int] | None
+
+_JPEG_NO_FRAME = {0xC4, 0xC8, 0xCC}  # within 0xC0 to 0xCF: tables, a reserved marker, arithmetic coding
+_JPEG_NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
+_TIFF_FIELDS = {3: "H", 4: "I", 16: "Q"}
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_PNM = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
+_RVL_NIBBLES = 11  # of a value of 32 bits
+
+
+def decoded(data: Any, flags: int, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[Any]:
+    """The pixels of an encoded image (bytes or uint8), by the `flags` of cv2.imdecode.
+
+    Raises DataError, which begins with `name`, where the data is damaged or has more than `max_megapixels`.
+    """
+    import cv2
+
+    raw = bytes(data)
+    size = stated_size(raw)
+    if size is not None:
+        check_size(*size, name, max_megapixels)
+    try:
+        image = None if size is None else cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
+    except cv2.error as error:
+        raise DataError(f"{name} cannot be decoded: {' '.join(error.err.split())}") from error
+    if image is None:
+        raise DataError(f"{name} is not an image that can be read ({len(raw)} bytes): expected a whole {_FORMATS}")
+    return image
+
+
+def check_size(width: int, height: int, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+    """Raises DataError, which begins with `name`, where an image has more than `max_megapixels`."""
+    if width * height > max_megapixels * 1e6:
+        raise DataError(
+            f"{name} has {width}x{height} pixels, more than {max_megapixels:g} megapixels: "
+            "shrink it, or raise camera.max_megapixels of the node or of reconstruct"
+        )
+
+
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """uint8 pixels as they are; the upper 8 bits of uint16 ones, which count as 8, 10, 12, 14 or 16 bits.
+
+    That depth is the smallest that holds the largest value: cameras of 12 bits publish mono16 with values to 4095.
+    Raises DataError for other types.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype != np.uint16:
+        raise DataError(f"a colour image must have 8 or 16 bits a channel, got {pixels.dtype}: convert it")
+    largest = int(pixels.max(initial=0))
+    shift = next(bits for bits in (0, 2, 4, 6, 8) if largest < 256 << bits)
+    return (pixels >> shift).astype(np.uint8)
+
+
+def stated_size(data: bytes) -> _Size:
+    """(width, height) in the header of a JPEG, PNG, TIFF, WebP, BMP or PNM image; None without a whole header."""
+    for start, read in _READERS.items():
+        if data.startswith(start):
+            try:
+                return read(data)
+            except (struct.error, IndexError, OverflowError):
+                return None
+    return None
+
+
+def _jpeg_size(data: bytes) -> _Size:
+    """From the first frame header; garbage between segments is skipped, as libjpeg does it."""
+    at = 2
+    while (at := data.find(0xFF, at)) >= 0:
+        while data[at] == 0xFF:  # fill bytes
+            at += 1
+        marker, at = data[at], at + 1
+        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAME:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            return width, height
+        if marker not in _JPEG_NO_LENGTH:
+            (length,) = struct.unpack_from(">H", data, at)
+            at += max(length, 2)
+    return None
+
+
+def _png_size(data: bytes) -> _Size:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _bmp_size(data: bytes) -> _Size:
+    (header,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    return abs(width), abs(height)  # negative: from the top row down
+
+
+def _webp_size(data: bytes) -> _Size:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        low = struct.unpack_from("<HBHB", data, 24)
+        return 1 + low[0] + (low[1] << 16), 1 + low[2] + (low[3] << 16)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind != b"VP8 ":
+        return None
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF  # above: how it is to be displayed
+
+
+def _tiff_size(data: bytes) -> _Size:
+    """From the first directory, of TIFF and BigTIFF."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = 43 in data[2:4]
+    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+    at += 8 if big else 2
+    found: dict[int, int] = {}
+    for place in range(at, at + min(entries, 0xFFFF) * (20 if big else 12), 20 if big else 12):
+        tag, kind = struct.unpack_from(order + "HH", data, place)
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_FIELDS:
+            (found[tag],) = struct.unpack_from(order + _TIFF_FIELDS[kind], data, place + (12 if big else 8))
+    return (found[_TIFF_WIDTH], found[_TIFF_HEIGHT]) if len(found) == 2 else None
+
+
+def _pnm_size(data: bytes) -> _Size:
+    match = _PNM.match(data[:4096])
+    return (int(match[1][:10]), int(match[2][:10])) if match else None
+
+
+_READERS: dict[bytes, Callable[[bytes], _Size]] = {
+    b"\xff\xd8": _jpeg_size,
+    b"\x89PNG\r\n\x1a\n": _png_size,
+    b"RIFF": _webp_size,
+    b"BM": _bmp_size,
+    b"II*\0": _tiff_size,
+    b"MM\0*": _tiff_size,
+    b"II+\0": _tiff_size,
+    b"MM\0+": _tiff_size,
+    b"P": _pnm_size,
+}
+
+
+def decoded_rvl(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint16]:
+    """(H, W) uint16 of an RVL depth image after its width and height (Wilson, Fast Lossless Depth Image Compression).
+
+    Values are groups of nibbles with three bits each, the lowest first, of which all but the last have their upper bit
+    set; nibbles stand from the top of little-endian words of 32 bits. A pair of values is a run of zeros and a run of
+    others, which follow as zigzag differences to the last value that is not zero. Raises DataError, as `decoded`.
+    """
+    if len(data) < 8:
+        raise DataError(f"{name} must begin with width and height, got {len(data)} bytes of RVL")
+    width, height = struct.unpack_from("<II", data)
+    check_size(width, height, name, max_megapixels)
+    values = _rvl_values(np.frombuffer(data, "<u4", len(data) // 4 - 2, 8))
+    differences = (values >> 1) ^ -(values & 1)
+    image, known = np.zeros(width * height, np.int64), np.zeros(width * height, np.bool_)
+    at = pixel = 0
+    while pixel < len(image) and at + 1 < len(values):
+        start, count = pixel + int(values[at]), int(values[at + 1])
+        at, pixel = at + 2 + count, start + count
+        if pixel > len(image) or at > len(values):
+            break
+        image[start:pixel], known[start:pixel] = differences[at - count : at], True
+    if pixel != len(image) or at > len(values):
+        raise DataError(f"{name} is damaged: its RVL data does not fill {width}x{height} pixels")
+    return np.where(known, np.cumsum(image), 0).astype(np.uint16).reshape(height, width)
+
+
+def _rvl_values(words: NDArray[np.uint32]) -> NDArray[np.int64]:
+    nibbles = (words[:, None] >> np.arange(28, -1, -4, dtype=np.uint32) & 0xF).ravel().astype(np.int64)
+    ends = np.flatnonzero(nibbles < 8)
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.intp)[: len(ends)]
+    lengths = ends - starts + 1
+    endless = np.flatnonzero(lengths > _RVL_NIBBLES)
+    whole = int(endless[0]) if len(endless) else len(ends)
+    if not whole:
+        return np.empty(0, np.int64)
+    starts, lengths = starts[:whole], lengths[:whole]
+    place = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    return np.add.reduceat((nibbles[: len(place)] & 7) << 3 * place, starts)

@@ -1,0 +1,169 @@
+"""CompressedImage as image_transport and compressed_depth_image_transport write it, and names of topics."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+
+import cv2
+import numpy as np
+import pytest
+from encoded import depth_with_holes, png_of, rvl_of
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+
+from mono_depth_recon import messages
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros import conversions as c
+
+
+def raw(pixels: NDArray[np.uint16], encoding: str) -> Image:
+    height, width = pixels.shape
+    return Image(height=height, width=width, encoding=encoding, step=2 * width, data=array("B", pixels.tobytes()))
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 12)])
+def test_compressed_images(suffix: str, tolerance: int) -> None:
+    rgb = np.zeros((32, 48, 3), np.uint8)
+    rgb[:, :24], rgb[:, 24:] = (220, 30, 60), (10, 200, 90)
+    _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    got = messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes())))
+    assert np.abs(got[:, 4:20].astype(int) - rgb[:, 4:20]).max() <= tolerance
+    with pytest.raises(DataError, match="whole JPEG, PNG"):
+        messages.rgb_of(CompressedImage(format="jpeg", data=array("B", data.tobytes()[:40])))
+    with pytest.raises(DataError, match="0 bytes"):
+        messages.rgb_of(CompressedImage(format="jpeg"))
+
+
+def compressed(pixels: NDArray[np.generic], form: str, suffix: str = ".png") -> CompressedImage:
+    """What image_transport publishes of an OpenCV image: its channels as they are, encoded as if they were BGR."""
+    _, data = cv2.imencode(suffix, pixels)
+    return CompressedImage(format=form, data=array("B", data.tobytes()))
+
+
+def test_the_format_of_image_transport_gives_the_channels_their_meaning() -> None:
+    """Published images are rgb (10, 120, 240); those without "compressed bgr" were handed to the encoder as RGB."""
+    rgb = np.full((16, 16, 3), (10, 120, 240), np.uint8)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    for suffix, kind in ((".png", "png"), (".jpg", "jpeg")):
+        messages_of_it = [
+            compressed(bgr, f"rgb8; {kind} compressed bgr8", suffix),
+            compressed(bgr, f"bgr8; {kind} compressed bgr8", suffix),
+            compressed(bgr, f"bgra8; {kind} compressed bgr8", suffix),
+            compressed(rgb, f"rgb8; {kind} compressed rgb8", suffix),
+            compressed(rgb, f"bgr8; {kind} compressed ", suffix),
+            compressed(bgr, kind, suffix),
+            compressed(bgr, f"rgb8; {kind}", suffix),
+        ]
+        for msg in messages_of_it:
+            got = messages.rgb_of(msg).astype(int)
+            assert np.abs(got - rgb).max() <= (0 if kind == "png" else 6), msg.format
+    wide = compressed(bgr.astype(np.uint16) * 257, "rgb16; png compressed bgr16")
+    assert np.array_equal(messages.rgb_of(wide), rgb)
+    with_alpha = compressed(np.dstack([bgr, np.zeros((16, 16), np.uint8)]), "png")
+    assert np.array_equal(messages.rgb_of(with_alpha), rgb)
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_becomes_colour(pattern: str) -> None:
+    colour = {"r": 200, "g": 120, "b": 40}
+    mosaic = np.tile(np.array([colour[p] for p in pattern], np.uint8).reshape(2, 2), (8, 8))
+    got = messages.rgb_of(compressed(mosaic, f"bayer_{pattern}8; png compressed "))
+    assert (got[2:-2, 2:-2] == [200, 120, 40]).all()
+    lossy = messages.rgb_of(compressed(mosaic, f"bayer_{pattern}8; jpeg compressed ", ".jpg"))
+    assert np.abs(lossy[2:-2, 2:-2].reshape(-1, 3).mean(axis=0) - [200, 120, 40]).max() < 6
+    wide = mosaic.astype(np.uint16) * 257
+    for msg in (raw(wide, f"bayer_{pattern}16"), compressed(wide, f"bayer_{pattern}16; png compressed ")):
+        assert (messages.rgb_of(msg)[2:-2, 2:-2] == [200, 120, 40]).all()
+    grey = messages.rgb_of(compressed(mosaic, "mono8; png compressed "))
+    assert np.array_equal(grey, np.repeat(mosaic[..., None], 3, axis=2))
+
+
+def test_twelve_bits_in_mono16_are_not_black() -> None:
+    ramp = np.linspace(0, 4095, 60).astype(np.uint16).reshape(6, 10)
+    for msg in (raw(ramp, "mono16"), compressed(ramp, "mono16; png compressed ")):
+        assert np.array_equal(messages.rgb_of(msg)[..., 0], ramp >> 4)
+
+
+@pytest.mark.parametrize(
+    ("form", "topic", "depth"),
+    [
+        ("16UC1; png compressed ", "/camera/image", True),
+        ("32FC1; tiff compressed ", "/camera/image", True),
+        ("16UC1; compressedDepth", "/camera/image", True),
+        ("mono16; compressedDepth png", "/camera/image", True),
+        ("mono16; png compressed ", "/camera/depth/image/compressed", True),
+        ("mono16; png compressed ", "/camera/infra1/image_rect_raw/compressed", False),
+        ("mono8; jpeg compressed ", "/camera/depth/image/compressed", False),
+        ("rgb8; jpeg compressed bgr8", "/depth_camera/rgb/image/compressed", False),
+        ("jpeg", "/camera/depth/image/compressed", False),
+    ],
+)
+def test_which_compressed_images_hold_depth(form: str, topic: str, depth: bool) -> None:
+    assert messages.is_depth(CompressedImage(format=form), topic) == depth
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/camera/image_rect", True),
+        ("/camera/image_rect/compressed", True),
+        ("/camera/image_rect_color/compressedDepth", True),
+        ("/camera/rect/image", True),
+        ("/camera/rect/image/theora", True),
+        ("/camera/rectified/ffmpeg", True),
+        ("/camera/infra1/image_rect_raw", True),
+        ("/left/image_rectified", True),
+        ("image_rect", True),
+        ("/camera/image_direct", False),
+        ("/camera/image_raw/compressed", False),
+        ("/correct/image", False),
+        ("/rectangle/image_unrectified", False),
+        ("/camera/image", False),
+    ],
+)
+def test_which_topics_are_rectified(topic: str, rectified: bool) -> None:
+    assert messages.is_rectified(topic) == rectified
+
+
+def inverse_depth(metres: NDArray[np.float32], depth_max: float = 10.0) -> tuple[bytes, NDArray[np.uint16]]:
+    """Header and values of compressed_depth_image_transport with its depth_quantization of 100, pixel by pixel."""
+    a = np.float32(100.0 * 101.0)
+    b = np.float32(1.0 - float(a) / depth_max)
+    values = [[int(a / z + b) if z < depth_max else 0 for z in row] for row in metres]  # NaN is not less either
+    return struct.pack("<iff", 1, a, b), np.array(values, np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["png", "rvl", ""])
+def test_compressed_depth_of_floats(kind: str) -> None:
+    """Quantised in steps of z^2 / a; NaN, +Inf and what is beyond depth_max were stored as unknown."""
+    metres = np.linspace(0.3, 9.9, 24 * 32, dtype=np.float32).reshape(24, 32)
+    metres[3, 4], metres[5, 6], metres[7, 8:12] = np.nan, np.inf, 12.0
+    header, values = inverse_depth(metres)
+    body = rvl_of(values) if kind == "rvl" else cv2.imencode(".png", values)[1].tobytes()
+    msg = CompressedImage(format=f"32FC1; compressedDepth {kind}".strip(), data=array("B", header + body))
+    got, known = messages.depth_of(msg), metres < 10
+    assert np.array_equal(np.isfinite(got), known) and np.isnan(got[~known]).all()
+    assert (np.abs(got - metres)[known] <= 1.1 * metres[known] ** 2 / 10100).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "rvl", ""])
+def test_compressed_depth_of_millimetres(kind: str) -> None:
+    values = depth_with_holes(3, 0.4)
+    body = rvl_of(values) if kind == "rvl" else cv2.imencode(".png", values)[1].tobytes()
+    form = f"16UC1; compressedDepth {kind}".strip()
+    got = messages.depth_of(CompressedImage(format=form, data=array("B", bytes(12) + body)))
+    np.testing.assert_allclose(got, np.where(values, values / 1000, np.nan), rtol=1e-6)
+    for data in (bytes(11), bytes(12), bytes(12) + body[: len(body) // 2]):
+        with pytest.raises(DataError, match="compressed depth") as caught:
+            messages.depth_of(CompressedImage(format=form, data=array("B", data)))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_compressed_image_that_claims_too_much_is_one_line() -> None:
+    msg = CompressedImage(format="png", data=array("B", png_of(60_000, 60_000)))
+    for read in (messages.rgb_of, c.image_from_msg, messages.depth_of):
+        with pytest.raises(DataError, match=r"of format 'png' has 60000x60000 pixels, more than 100 megapixels"):
+            read(msg)
+    with pytest.raises(DataError, match="more than 4000 megapixels"):
+        messages.rgb_of(CompressedImage(format="png", data=array("B", png_of(70_000, 70_000))), 4000.0)
