@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 from ..config import param
 from .dataset import Dataset
 
-WHOLE = ("train", "validation", "test")  # of `split`: all of a source goes there
+WHOLE = ("train", "validation", "test")  # of `split`: the whole source goes there
 
 
 @dataclass(frozen=True)
 class OpenOptions:
     """How a data set is read; the defaults suit what is published, and bags with a camera_info.
 
-    `camera` preset name (freiburg1 to 3) or 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels; empty: as the recording says;
+    `camera` preset name (freiburg1 to 3) or 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels; empty: that of the recording;
     of image folders also a file below the folder (empty: camera.txt). `depth_factor` integer depth per metre; 0: 5000
     in TUM folders, 1000 elsewhere. `poses` a groundtruth.txt that replaces the recording's own, "none" for none.
     `max_difference` seconds between colour and depth, exclusive. `colour_topic`, `depth_topic` only for bags;
@@ -56,8 +56,8 @@ class DatasetKind:
     """A row of the table of data sets.
 
     `settings` describe it in a training configuration, `from_settings(settings, file)` opens it from there, where
-    `file` makes a path of a text. `recognises` says of a path and its options whether it is of this kind, `open` opens
-    it, `text` is what a message calls it. `takes` names the options of OpenOptions that have a meaning here.
+    `file` turns a text into a path. `recognises` decides whether a path with its options is of this kind, `open` opens
+    it, `text` names it in messages. `takes` names the options of OpenOptions that have a meaning here.
     """
 
     text: str

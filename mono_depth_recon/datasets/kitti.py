@@ -48,7 +48,7 @@ class KittiDepth(Dataset):
 
     `path` is the raw recordings' folder, `depth_path` the one with `train` and `val`. `camera` is "left", "right" or
     "both". `lists` maps "train", "validation" and "test" to files whose lines are those of Eigen's split, in one of
-    the two forms in use (`read_list`); images there that nobody annotated are left out, with a note.
+    the two forms in use (`read_list`); images without annotated depth are left out, with a note.
     Without lists, `train` is the official training part and `val` the test. Raises DataError.
     """
 
@@ -62,7 +62,7 @@ class KittiDepth(Dataset):
         for root in (path, depth_path):
             if not root.is_dir():
                 raise DataError(
-                    f"{root} is no folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
+                    f"{root} is not a folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
                     "data_depth_annotated as depth_path"
                 )
         self._cameras: dict[tuple[str, str], PinholeCamera] = {}
@@ -143,7 +143,7 @@ class KittiDepth(Dataset):
 def read_camera(file: Path, camera: str = "02") -> PinholeCamera:
     """The rectified camera "02" or "03" of a calib_cam_to_cam.txt. DataError with the line where it is malformed.
 
-    The fourth column of P_rect is the offset to camera 0, of no concern to a single image.
+    The fourth column of P_rect is the offset to camera 0, irrelevant to a single image.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

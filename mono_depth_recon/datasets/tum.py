@@ -45,8 +45,8 @@ class TumFolder(Recording):
     (`CAMERAS`). Samples are raw (distorted) images with the raw camera, or with `rectified` both maps on the
     rectified grid.
     `positions[i]` is the place of pair i's colour image in rgb.txt, counted from 0: splits are made by it.
-    `partial` leaves out files that the lists name and that are missing, with a note. Depth counts `depth_factor` per
-    metre. `poses` replaces groundtruth.txt, NO_POSES stands for none. Raises DataError for missing files and malformed
+    `partial` leaves out files that the lists name and that are missing, with a note. Depth has `depth_factor` units per
+    metre. `poses` replaces groundtruth.txt, NO_POSES means none. Raises DataError for missing files and malformed
     lines, CalibrationError where no camera is known.
     """
 
@@ -139,7 +139,7 @@ def camera_of_name(name: str) -> PinholeCamera:
 def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
     """The camera of images of `size` (width, height) that a text describes: a preset of `CAMERAS`, or numbers.
 
-    ConfigError where the text is neither, CalibrationError where its numbers cannot be a camera.
+    ConfigError where the text is neither, CalibrationError where its numbers are not a valid camera.
     """
     if text in CAMERAS:
         return camera_of_name(text)

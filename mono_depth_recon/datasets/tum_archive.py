@@ -29,8 +29,8 @@ _IMAGES = ("rgb", "depth")
 class TumArchive(TumFolder):
     """A TUM folder in a tar archive (gz, bz2, xz or plain); what it unpacks is removed by `close`, or with the object.
 
-    An archive that is cut short gives the pairs that are whole, and `notes` says so. The camera's preset may be told by
-    the archive's name or by the folder's inside. Raises DataError where there is no TUM folder in it.
+    An archive that is cut short gives its complete pairs, with a note. The camera's preset follows from the name of the
+    archive or of the folder inside. Raises DataError where there is no TUM folder in it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TumArchive(TumFolder):
             camera = camera_of_name(archive.name)
         super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
         if problem:
-            self.notes.insert(0, f"{archive}: {problem}; what stands before is used")
+            self.notes.insert(0, f"{archive}: {problem}; the part before it is used")
         self.path, self.name = archive, archive.name
 
     def origin(self, i: int) -> str:

@@ -106,14 +106,14 @@ def test_pose_is_interpolated_between_near_poses(tmp_path: Path) -> None:
 
 def test_rectified_samples_lie_on_the_rectified_grid(tmp_path: Path) -> None:
     path = _folder(tmp_path / "desk")
-    bent = PinholeCamera.from_intrinsics(32, 24, 30.0, 30.0, 15.5, 11.5, D=(0.3, 0.0, 0.0, 0.0))
-    raw, straight = TumFolder(path, bent)[0], TumFolder(path, bent, rectified=True)[0]
+    distorted = PinholeCamera.from_intrinsics(32, 24, 30.0, 30.0, 15.5, 11.5, D=(0.3, 0.0, 0.0, 0.0))
+    raw, straight = TumFolder(path, distorted)[0], TumFolder(path, distorted, rectified=True)[0]
     assert raw.camera.is_distorted
     assert straight.camera.is_rectified
     assert raw.depth is not None
     assert straight.depth is not None
-    assert np.array_equal(straight.rgb, bent.rectify(raw.rgb))
-    assert np.array_equal(straight.depth, bent.rectify_depth(raw.depth), equal_nan=True)
+    assert np.array_equal(straight.rgb, distorted.rectify(raw.rgb))
+    assert np.array_equal(straight.depth, distorted.rectify_depth(raw.depth), equal_nan=True)
     assert not np.array_equal(straight.rgb, raw.rgb)
 
 

@@ -25,16 +25,16 @@ from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, 
 from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track, is_bag
 from .poses import FramePoses, poses_of
 
-_FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers say of any uncalibrated camera, TUM's bags included
+_FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers publish for any uncalibrated camera, also in TUM's bags
 
 
 class Bag(Recording):
     """The colour/depth pairs of a bag, by TUM's rule on the stamps of the headers, read one at a time.
 
-    Topics are found by type, encoding and name, or given. The camera is the given one (a text is for
-    `parse_camera`), else that of camera_info; where that holds the factory's numbers of a TUM camera, the preset that
-    the file's name tells. 16UC1 depth counts `depth_factor` per metre. `need_depth` False also takes a bag without
-    depth, of which every image is a sample.
+    Topics are found by type, encoding and name, or given. The camera is the given one (a text is parsed by
+    `parse_camera`), else that of camera_info; where that has the factory defaults of a TUM camera, the preset that
+    the file's name implies. 16UC1 depth has `depth_factor` units per metre. `need_depth` False also accepts a bag
+    without depth, of which every image is a sample.
     Poses come from `poses` (a groundtruth.txt), else from the bag's transforms or odometry, else from a
     groundtruth.txt beside it; `poses` "none" looks for none. Raises DataError or CalibrationError.
     """
@@ -157,7 +157,7 @@ class Bag(Recording):
             )
         camera = camera_of_info(self._index.message(topic, 0), "rect" in self._colour.channel.topic.split("/")[-1])
         if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
-            self.notes.append(f"{self.path}: camera_info holds the factory's numbers, that of {preset} is used")
+            self.notes.append(f"{self.path}: camera_info has the factory defaults, the calibration of {preset} is used")
             return camera_of_name(self.path.name)
         if camera.size != (shape[1], shape[0]):
             raise CalibrationError(
@@ -208,7 +208,7 @@ class Bag(Recording):
 
     @cached_property
     def _chain(self) -> FramePoses | None:
-        """Where the camera is by the bag's own transforms or odometry, None where they do not say or are not asked."""
+        """The camera's poses by the bag's own transforms or odometry, None where these give none or are not used."""
         if self._poses:
             return None
         chain = poses_of(self.frame_id, self._transforms, self.max_difference)
@@ -217,7 +217,7 @@ class Bag(Recording):
         return chain
 
     def _transforms(self) -> Iterator[Transform]:
-        """Those of /tf and /tf_static, then those of odometry, which count for frames that the former leave out."""
+        """Those of /tf and /tf_static, then those of odometry, which apply to frames that the former leave out."""
         for track in self._index.topics(TRANSFORMS):
             fixed = track.channel.topic.endswith("tf_static")
             for msg in self._whole(track):
@@ -237,7 +237,7 @@ class Bag(Recording):
 
 
 def _colour_rank(track: Track) -> int:
-    """More for what is likely the colour camera's main topic."""
+    """Higher for what is likely the colour camera's main topic."""
     name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
     is_colour = any(word in name for word in ("rgb", "color", "colour"))
     is_infrared = any(word in name for word in ("/ir", "infra", "depth", "disparity", "mask"))
@@ -245,7 +245,7 @@ def _colour_rank(track: Track) -> int:
 
 
 def _depth_rank(track: Track) -> int:
-    """More for depth that is registered to colour."""
+    """Higher for depth that is registered to colour."""
     name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
     return 4 * any(word in name for word in ("registered", "aligned", "reference")) + 2 * ("depth" in name) + raw
 

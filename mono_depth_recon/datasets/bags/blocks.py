@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """One file of a bag. `notes` says after a scan what could not be read."""
+    """One file of a bag. After a scan, `notes` lists what could not be read."""
 
     path: Path
     notes: list[str]
@@ -60,7 +60,7 @@ class Store(Protocol):
         """The bytes of one message. Raises DataError where they are damaged."""
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Closes the file."""
 
 
 class CutShortError(DataError):
@@ -80,7 +80,7 @@ class BlockFile:
         self._lock = threading.Lock()
 
     def read(self, place: Place) -> bytes:
-        """The bytes at `place`; CutShortError where the file ends before."""
+        """The bytes at `place`; CutShortError where the file ends before them."""
         if place.block == IN_FILE:
             return self.raw(place.offset, place.size)
         data = self._block(place.block)[place.offset : place.offset + place.size]
@@ -149,7 +149,7 @@ class BlockBag:
             try:
                 yield from self._scan(stream)
             except CutShortError as error:
-                self.notes.append(f"{self.path}: {error}; what stands before is used")
+                self.notes.append(f"{self.path}: {error}; the part before it is used")
 
     def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
         """The messages after the magic."""
@@ -218,12 +218,12 @@ def needs_library() -> DataError:
 
 
 def is_zstd(head: bytes) -> bool:
-    """Whether bytes that begin so are a zstd frame; a serialised message never begins so."""
+    """Whether these first bytes are those of a zstd frame; a serialised message never starts with them."""
     return head[:4] == _ZSTD_MAGIC
 
 
 def unpacked_message(data: bytes) -> bytes:
-    """A message, decompressed where the recorder compressed it by itself (`compression_mode: message`)."""
+    """A message, decompressed where the recorder compressed messages one by one (`compression_mode: message`)."""
     if not is_zstd(data):
         return data
     message, problem = decompress(data, "zstd")

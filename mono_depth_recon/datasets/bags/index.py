@@ -52,7 +52,7 @@ class Track:
 
 
 class BagIndex:
-    """All files of a bag and what lies where in them; `notes` says what could not be read.
+    """All files of a bag and the places of their messages; `notes` lists what could not be read.
 
     Raises DataError where the path is no bag, or nothing in it can be read.
     """
@@ -77,7 +77,7 @@ class BagIndex:
         if packed:
             target = Path(self._temporary.name) / file.stem
             if problem := unpack_file(file, target):
-                self.notes.append(f"{file}: {problem}; what stands before is used")
+                self.notes.append(f"{file}: {problem}; the part before it is used")
             file = target
         if is_ros1_bag(file):
             return Ros1Bag(file)

@@ -66,7 +66,7 @@ class McapBag(BlockBag):
             return
         data, problem = self._file.unpacked(begin, end - begin, name.decode(errors="replace"))
         if problem and end <= self._file.size:
-            self.notes.append(f"{self.path}: {problem} at byte {begin}; what stands before in it is used")
+            self.notes.append(f"{self.path}: {problem} at byte {begin}; the part before it is used")
         try:
             yield from self._records(io.BytesIO(data), len(data), begin)
         except CutShortError:

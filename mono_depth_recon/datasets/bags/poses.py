@@ -15,7 +15,7 @@ from ..tum import MAX_POSE_GAP_S
 class FramePoses:
     """Poses of `frame` in `root`, the topmost frame above it, over time.
 
-    `refused` says of each transform that had to be left out what is wrong with it.
+    `refused` has the reason for each transform that had to be left out.
     """
 
     root: str
@@ -36,8 +36,9 @@ def poses_of(
 ) -> FramePoses | None:
     """The poses of `frame`, None where no moving transform leads to it.
 
-    `transforms()` gives the same ones twice: first the frames' parents are read, of which the first counts, then what
-    the chain needs, so that a robot's other joints take no memory. Poses count as in `Trajectory.pose`.
+    `transforms()` is called twice and must give the same ones: first the parents of all frames are read, of which the
+    first counts, then what the chain needs, so that a robot's other joints take no memory. Poses are interpolated as
+    in `Trajectory.pose`.
     """
     first: dict[str, Transform] = {}
     for transform in transforms():

@@ -51,7 +51,7 @@ class Ros1Bag(BlockBag):
             return
         data, problem = self._file.unpacked(start, size, codec)
         if problem and start + size <= self._file.size:
-            self.notes.append(f"{self.path}: {problem} at byte {start}; what stands before in it is used")
+            self.notes.append(f"{self.path}: {problem} at byte {start}; the part before it is used")
         try:
             yield from self._inside(io.BytesIO(data), len(data), start)
         except CutShortError:
@@ -94,7 +94,7 @@ class Ros1Bag(BlockBag):
         )
 
     def _record(self, stream: BinaryIO, begin: int) -> tuple[dict[bytes, bytes], int]:
-        """Header fields and data size of the record at the stream, which stands at its data afterwards."""
+        """Header fields and data size of the record at the stream, which is positioned at its data afterwards."""
         length = stream.read(4)
         size = struct.unpack("<I", length)[0] if len(length) == 4 else _LARGEST_HEADER + 1
         header = stream.read(size) if size <= _LARGEST_HEADER else b""

@@ -36,7 +36,7 @@ class SqliteBag:
             try:
                 row = found.fetchone()
             except sqlite3.DatabaseError as error:
-                self.notes.append(f"{self.path}: breaks off ({error}); what stands before is used")
+                self.notes.append(f"{self.path}: breaks off ({error}); the part before it is used")
                 return
             if row is None:
                 return
@@ -49,7 +49,9 @@ class SqliteBag:
             rows = self._database.execute(query).fetchall()
         except sqlite3.DatabaseError as problem:
             try:
-                self._database.execute("PRAGMA writable_schema = ON")  # opens a file with fewer pages than it says
+                self._database.execute(
+                    "PRAGMA writable_schema = ON"
+                )  # opens a file with fewer pages than its header states
                 rows = self._database.execute(query).fetchall()
             except sqlite3.DatabaseError as error:
                 raise self._no_bag(error) from error
@@ -57,7 +59,7 @@ class SqliteBag:
         return {row[0]: Channel(row[1], row[2], row[3]) for row in rows}
 
     def _no_bag(self, error: sqlite3.DatabaseError) -> DataError:
-        return DataError(f"{self.path}: expected a ROS 2 bag in SQLite, got a file that says: {error}")
+        return DataError(f"{self.path}: expected a ROS 2 bag in SQLite, got another file ({error})")
 
     def read(self, place: Place) -> bytes:
         """The serialised message of a row."""

@@ -95,7 +95,7 @@ class NyuCsv(Dataset):
         return TRAIN_PER_METRE if i < self._trained else TEST_PER_METRE
 
     def pool(self) -> Sequence[int]:
-        """The training list: the test list stays what it is, and tells no scenes."""
+        """The training list: the test list is kept as it is, and has no scenes."""
         return range(self._trained)
 
     def official(self) -> dict[str, list[int]]:

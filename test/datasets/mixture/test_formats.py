@@ -135,7 +135,7 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
     source.files(1)[0].unlink()
     with pytest.raises(DataError, match=r"needs .*0000000006\.png, which is missing: download the raw recording"):
         source[1]
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         KittiDepth("kitti", raw / "nowhere", annotated)
     with pytest.raises(DataError, match="found none for camera left"):
         KittiDepth("kitti", raw, raw)
@@ -268,7 +268,7 @@ def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
     source = Joined("desk", tmp_path / "take*/desk", open_tum, OpenOptions(camera=CAMERA), 10.0)
     assert len(source) == 6 and list(source.positions) == [0, 1, 0, 1, 2, 3]
     assert [Path(source.origin(i)).parts[-4] for i in (1, 2)] == ["take0", "take1"]
-    with pytest.raises(DataError, match="no recording is called like that"):
+    with pytest.raises(DataError, match="no recording matches this pattern"):
         Joined("desk", tmp_path / "other*", open_tum, OpenOptions(camera=CAMERA), 10.0)
 
 

@@ -78,7 +78,7 @@ def test_remaps_and_what_could_not_be_read(processes: Processes, client: RosClie
     client.wait_for("front/colour", 2)
     assert process.stop() == 0
     assert not client.received["image"]
-    assert "what stands before is used" in process.output
+    assert "the part before it is used" in process.output
 
 
 def test_poses_are_on_tf_too_in_the_frames_that_are_asked_for(
