@@ -16,6 +16,7 @@ from ..config import param
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..text import comma_advice, read_text
 from .dataset import MAX_DEPTH_M, Dataset, Problem, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
 from .tum import parse_camera
@@ -110,7 +111,12 @@ class ImageFolder(Dataset):
             if file.suffix in (".txt", ".csv") or "{scene}" in self._camera_text:
                 raise CalibrationError(f"{file} is missing: it was given as the camera's file")
             return parse_camera(self._camera_text, size)
-        text = file.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = read_text(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"{file} cannot be read as the text of a camera ({error})") from error
+        if advice := comma_advice(text):
+            raise CalibrationError(f"{file}: expected numbers, got '{' '.join(text.split())[:60]}'{advice}")
         rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
         if len(rows) in (3, 4) and all(len(row) >= 3 for row in rows):
             return _camera_of_matrix(file, rows, size)

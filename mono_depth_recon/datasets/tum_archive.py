@@ -20,10 +20,20 @@ from .bags.index import is_bag
 from .dataset import Dataset, Recording
 from .joined import RecordingSettings, joined
 from .kind import DatasetKind, OpenOptions
+from .limits import Limits, UnpackedFiles
 from .tum import CAMERAS, DEPTH_PER_METRE, NO_POSES, TumFolder, camera_of_name
 
 _LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 _IMAGES = ("rgb", "depth")
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_LARGEST_EXTENSION = 1 << 20
 
 
 class TumArchive(TumFolder):
@@ -41,11 +51,16 @@ class TumArchive(TumFolder):
         rectified: bool = False,
         depth_factor: float = DEPTH_PER_METRE,
         poses: str = "",
+        limits: Limits | None = None,
     ) -> None:
         archive = Path(path)
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._close = weakref.finalize(self, self._temporary.cleanup)
-        problem = _unpack(archive, Path(self._temporary.name))
+        try:
+            problem = _unpack(archive, Path(self._temporary.name), limits or Limits())
+        except DataError:
+            self._close()  # at once: what was unpacked may be large
+            raise
         self.folder = folder = self._folder(archive, problem)
         if not camera and any(key in archive.name for key in CAMERAS):
             camera = camera_of_name(archive.name)
@@ -80,20 +95,37 @@ class TumArchive(TumFolder):
 def is_archive(path: Path) -> bool:
     """Whether the file is a tar archive, compressed or not; also one that is cut short."""
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with tarfile.open(path, "r:*", tarinfo=_BoundedInfo) as archive:
             return archive.next() is not None
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+    except (*_DAMAGED, DataError):
         return False
 
 
-def _unpack(path: Path, target: Path) -> str:
-    """Writes lists and images of the archive below `target`; returns what is wrong with it (empty: nothing)."""
+class _BoundedInfo(tarfile.TarInfo):
+    """A header of an archive, whose extensions (long names, PAX) tarfile reads into memory as large as they claim."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedInfo:
+        """As TarInfo. DataError where the size cannot be."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in _EXTENSIONS and info.size > _LARGEST_EXTENSION):
+            raise DataError(f"has a header of type {info.type!r} that claims {info.size} bytes")
+        return info
+
+
+def _unpack(path: Path, target: Path, limits: Limits) -> str:
+    """Writes lists and images of the archive below `target`; returns what is wrong with it (empty: nothing).
+
+    Sizes are checked before anything of a file is decompressed. DataError where they exceed the limits.
+    """
+    unpacked = UnpackedFiles(path, target, limits)
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_BoundedInfo) as archive:
             for member in archive:
+                unpacked.add(member.size)
                 if member.isfile() and _is_wanted(PurePosixPath(member.name)):
                     _write(archive, member, target)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+    except _DAMAGED as error:
         return f"the archive breaks off ({error})"
     return ""
 
@@ -128,9 +160,9 @@ class TumSettings(RecordingSettings):
 
 def open_tum(path: Path, options: OpenOptions) -> Recording:
     """The folder or archive at `path`. Raises DataError, CalibrationError."""
-    reader = TumFolder if path.is_dir() else TumArchive
     factor = options.depth_factor or DEPTH_PER_METRE
-    return reader(path, options.camera, options.max_difference, options.rectified, factor, options.poses)
+    given = (path, options.camera, options.max_difference, options.rectified, factor, options.poses)
+    return TumFolder(*given) if path.is_dir() else TumArchive(*given, options.limits)
 
 
 def _of_settings(settings: TumSettings, file: Callable[[str], Path]) -> Dataset:
@@ -146,5 +178,5 @@ TUM = DatasetKind(
     lambda path, _: (path / "rgb.txt").is_file() or (path.is_file() and not is_bag(path) and is_archive(path)),
     open_tum,
     _of_settings,
-    takes=("camera", "depth_factor", "max_difference", "poses"),
+    takes=("camera", "depth_factor", "max_difference", "poses", "max_unpacked_bytes"),
 )

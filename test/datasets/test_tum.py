@@ -135,8 +135,14 @@ def test_camera_comes_from_the_name_of_the_folder() -> None:
         ("depth.txt", "# nothing\n", r"depth\.txt: expected lines"),
         ("depth.txt", "99.0 depth/10.0040.png\n", "no colour image has a depth image within 0.02 s"),
         ("groundtruth.txt", "10.0 0 0 0 0 0 1\n", r"groundtruth\.txt:1: expected 'stamp tx"),
-        ("groundtruth.txt", "10.0 0 0 0 0 0 0 0\n", r"groundtruth\.txt:1: quaternion must have length 1, got 0"),
-        ("groundtruth.txt", "10.0 0 0 0 0 0 0 1\n9.0 0 0 0 0 0 0 1\n", r"groundtruth\.txt:2: stamps must grow"),
+        (
+            "groundtruth.txt",
+            "10.0 0 0 0 0 0 0 0\n",
+            r"groundtruth\.txt: expected lines .* with unit quaternions, got none",
+        ),
+        ("rgb.txt", "10,0 rgb/10.0000.png\n", r"rgb\.txt:1: expected numbers, got '10,0': write decimal points"),
+        ("rgb.txt", "1305031102175304 rgb/10.0000.png\n", r"rgb\.txt:1: a stamp must be in seconds, or in nanosec"),
+        ("groundtruth.txt", "10.0 0,5 0 0 0 0 0 1\n", r"groundtruth\.txt:1: .*'0,5': write decimal points"),
     ],
 )
 def test_malformed_lists_name_file_and_line(tmp_path: Path, file: str, text: str, says: str) -> None:

@@ -24,6 +24,7 @@ ARGUMENTS = {
     "reference_depth",
     "world_frame",
     "poses",
+    "pose_topic",
     "namespace",
     "params_file",
     "use_sim_time",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import DataError
-from .blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place
+from .blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place, ros2_type
 
 MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _BAG_HEADER, _CHUNK, _CONNECTION = 2, 3, 5, 7
@@ -20,7 +20,7 @@ _LARGEST_HEADER = 1 << 20
 
 
 class Ros1Bag(BlockBag):
-    """A .bag file with chunks in the clear, bz2 or lz4."""
+    """A .bag file with chunks uncompressed, bz2 or lz4."""
 
     magic = MAGIC
     kind = "a ROS 1 bag of format 2.0 ('#ROSBAG V2.0')"
@@ -34,22 +34,22 @@ class Ros1Bag(BlockBag):
                 self._note_index(fields)
             elif op == _CHUNK:
                 yield from self._chunk(fields, start, size)
-            elif op == _CONNECTION:
+            if start + size > self._file.size:
+                raise CutShortError(f"ends at byte {self._file.size} in the middle of a record")
+            if op == _CONNECTION:
                 self._connect(fields, stream.read(size))
             elif op == _MESSAGE:
                 yield self._message(stream, fields, IN_FILE, size)
-            if start + size > self._file.size:
-                raise CutShortError(f"ends at byte {self._file.size} in the middle of a record")
             stream.seek(start + size)
 
     def _chunk(self, fields: dict[bytes, bytes], start: int, size: int) -> Iterator[Entry]:
-        codec = fields.get(b"compression", b"none").decode()
+        codec = fields.get(b"compression", b"none").decode(errors="replace")
         if codec == "none":
             with self.path.open("rb") as stream:
                 stream.seek(start)
                 yield from self._inside(stream, min(start + size, self._file.size), IN_FILE)
             return
-        data, problem = self._file.unpacked(start, size, codec)
+        data, problem = self._file.unpacked(start, size, _number(fields, b"size", "<I"), codec)
         if problem and start + size <= self._file.size:
             self.notes.append(f"{self.path}: {problem} at byte {start}; the part before it is used")
         try:
@@ -75,8 +75,9 @@ class Ros1Bag(BlockBag):
         channel = self._channels.get(_number(fields, b"conn", "<I"))
         if channel is None:
             raise CutShortError(f"has a message of an unknown connection at byte {place.offset}")
-        seconds, nanoseconds = struct.unpack("<II", fields[b"time"])
-        return Entry(channel, seconds * 10**9 + nanoseconds, stream.read(min(size, HEAD_BYTES)), place)
+        time = _number(fields, b"time", "<Q")
+        received_ns = (time & 0xFFFFFFFF) * 10**9 + (time >> 32)  # seconds, then nanoseconds
+        return Entry(channel, received_ns, stream.read(min(size, HEAD_BYTES)), place)
 
     def _connect(self, fields: dict[bytes, bytes], data: bytes) -> None:
         number = _number(fields, b"conn", "<I")
@@ -85,10 +86,9 @@ class Ros1Bag(BlockBag):
         described = _fields(data)
         if b"type" not in described or b"topic" not in fields:
             raise CutShortError("has a connection without topic and type")
-        package, _, name = described[b"type"].decode().partition("/")
         self._channels[number] = Channel(
-            fields[b"topic"].decode(),
-            f"{package}/msg/{name}",
+            fields[b"topic"].decode(errors="replace"),
+            ros2_type(described[b"type"].decode(errors="replace")),
             "ros1",
             described.get(b"message_definition", b"").decode(errors="replace"),
         )
@@ -105,8 +105,8 @@ class Ros1Bag(BlockBag):
 
     def _note_index(self, fields: dict[bytes, bytes]) -> None:
         index = _number(fields, b"index_pos", "<Q")
-        if fields.get(b"encryptor"):
-            raise DataError(f"{self.path}: is encrypted ({fields[b'encryptor'].decode()}), which is not supported")
+        if encryptor := fields.get(b"encryptor", b"").decode(errors="replace"):
+            raise DataError(f"{self.path}: is encrypted ({encryptor}), which is not supported")
         if not index:
             self.notes.append(f"{self.path}: has no index, its recording was not closed; read from the start")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...atomic import writable_folder, write_atomically
 from ...errors import ConfigError, DataError
+from ...text import read_text
 from ..dataset import SPLITS, Dataset, Part
 from ..joined import RecordingSettings
 from ..kind import SourceSettings
@@ -37,7 +38,7 @@ class SplitFile:
 
     def _read(self, path: Path) -> None:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read ({error}): expected a split file") from error
         for number, line in enumerate(lines, 1):

@@ -257,7 +257,7 @@ def test_recordings_are_what_their_readers_give(tmp_path: Path, form: str) -> No
         np.testing.assert_array_equal(np.asarray(source[i].depth), np.asarray(reader[i].depth))
         assert source[i].stamp == reader[i].stamp and source[i].camera.is_rectified
     assert source.scene(0) == path.name and str(path) in source.origin(0)
-    assert source.per_metre(0) == (5000 if form in ("folder", "tgz") else 1000)
+    assert source.per_metre(0) == (5000 if form in ("folder", "tgz") else 1)  # 32FC1
     reader.close()
 
 
