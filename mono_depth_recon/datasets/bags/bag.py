@@ -136,22 +136,23 @@ class Bag(Recording):
 
     def _encoding(self, track: Track) -> str:
         msg = self._readable(track)
-        return "unreadable" if msg is None else encoding_of(msg)
+        if msg is not None:
+            return encoding_of(msg)
+        try:
+            return encoding_of(self._index.message(track, 0))
+        except DataError as error:
+            return f"unreadable: {error}"
 
     def _readable(self, track: Track) -> Any:
-        """The first message that can be read, None where none of the first few can."""
-        for i in range(min(len(track), 10)):
-            try:
-                return self._index.message(track, i)
-            except DataError:
-                continue
-        return None
+        """The first message that can be read, None where none can."""
+        return next(self._index.readable(track), None)
 
     def _first_colour(self) -> Any:
         """The first colour message whose picture is whole."""
         problem = "it is empty"
-        for msg in self._index.messages(self._colour):
+        for i in range(len(self._colour)):
             try:
+                msg = self._index.message(self._colour, i)
                 rgb_of(msg)
             except DataError as error:
                 problem = str(error)

@@ -26,7 +26,8 @@ def decompress(pieces: Iterable[bytes], codec: str, limit: int, of: str = "") ->
             while True:
                 out += made.decompress(piece, max_length=min(_STEP_BYTES, limit + 1 - len(out)))
                 if len(out) > limit:
-                    return bytes(out[:limit]), f"has a {codec} block that expands to more than {limit} bytes{of}"
+                    del out[limit:]
+                    return bytes(out), f"has a {codec} block that expands to more than {limit} bytes{of}"
                 if made.eof:
                     return bytes(out), ""
                 if made.needs_input:

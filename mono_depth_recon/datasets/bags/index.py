@@ -129,9 +129,14 @@ class BagIndex:
         store, place = track.place(index)
         return self._deserialised(track.channel, unpacked_message(self._stores[store].read(place), self._limits))
 
-    def messages(self, track: Track) -> Iterator[Any]:
-        """All messages of a topic, one after the other."""
-        return (self.message(track, i) for i in range(len(track)))
+    def readable(self, track: Track) -> Iterator[Any]:
+        """The messages of a topic that can be read, one after the other."""
+        for i in range(len(track)):
+            try:
+                msg = self.message(track, i)
+            except DataError:
+                continue
+            yield msg
 
     def _deserialised(self, channel: Channel, data: bytes) -> Any:
         from rosbags.serde import SerdeError
@@ -168,7 +173,8 @@ def _types(channel: Channel) -> Any:
     try:
         types.register(get_types_from_msg(channel.definition, channel.type))
     except TypesysError as error:
-        raise DataError(f"{channel.topic}: the bag's definition of {channel.type} cannot be read ({error})") from error
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{channel.topic}: the bag's definition of {channel.type} cannot be read ({reason})") from error
     return types
 
 

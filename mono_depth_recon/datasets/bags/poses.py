@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ...arrays import Matrix
 from ...errors import DataError
@@ -137,20 +136,11 @@ class BagPoses:
         """Those of the topic, then those of /tf and /tf_static about other frames."""
         own = set()
         if topic is not None:
-            for msg in self._whole(topic):
+            for msg in self._index.readable(topic):
                 transform = transform_of_odometry(msg, self._frame)
                 own.add(transform.child)
                 yield transform
         for track in self._index.topics(TRANSFORMS):
             fixed = track.channel.topic.endswith("tf_static")
-            for msg in self._whole(track):
+            for msg in self._index.readable(track):
                 yield from (each for each in transforms_of(msg, fixed) if each.child not in own)
-
-    def _whole(self, track: Track) -> Iterator[Any]:
-        """The messages of a topic that can be read; a lost pose is a gap between two others."""
-        for i in range(len(track)):
-            try:
-                msg = self._index.message(track, i)
-            except DataError:
-                continue
-            yield msg
