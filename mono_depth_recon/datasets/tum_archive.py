@@ -97,7 +97,7 @@ def is_archive(path: Path) -> bool:
     try:
         with tarfile.open(path, "r:*", tarinfo=_BoundedInfo) as archive:
             return archive.next() is not None
-    except (*_DAMAGED, DataError):
+    except _DAMAGED:
         return False
 
 
@@ -106,10 +106,10 @@ class _BoundedInfo(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedInfo:
-        """As TarInfo. DataError where the size cannot be."""
+        """As TarInfo. ReadError where the size cannot be."""
         info = super().frombuf(buf, encoding, errors)
         if info.size < 0 or (info.type in _EXTENSIONS and info.size > _LARGEST_EXTENSION):
-            raise DataError(f"has a header of type {info.type!r} that claims {info.size} bytes")
+            raise tarfile.ReadError(f"a header of type {info.type!r} claims {info.size} bytes")
         return info
 
 
