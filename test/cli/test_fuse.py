@@ -182,7 +182,7 @@ def test_a_pose_file_with_nan_lacks_that_pose_and_one_of_words_is_refused(
     _change(recording, 2, lambda line: f"{line.split()[0]} nan 0 0 0 0 0 1")
     assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 0
     printed = capsys.readouterr()
-    assert "4 of 5 frames fused (1 no pose)" in printed.out and "groundtruth.txt: 1 lines are left out" in printed.err
+    assert "3 of 5 frames fused (2 no pose)" in printed.out and "groundtruth.txt: 1 lines are left out" in printed.err
     _change(recording, 2, lambda line: f"{line.split()[0]} here 0 0 0 0 0 1")
     assert _run(recording, "--output", tmp_path / "none", "--true-depth") == 1
     assert "groundtruth.txt:3: expected numbers, got 'here'" in capsys.readouterr().err
