@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import DataError
+from ..limits import Limits
 from .blocks import HEAD_BYTES, IN_FILE, BlockBag, Channel, CutShortError, Entry, Place, ros2_type
 
 MAGIC = b"#ROSBAG V2.0\n"
@@ -24,6 +26,10 @@ class Ros1Bag(BlockBag):
 
     magic = MAGIC
     kind = "a ROS 1 bag of format 2.0 ('#ROSBAG V2.0')"
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(path, limits)
+        self._indexed: dict[int, Channel] = {}
 
     def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
         while stream.tell() < self._file.size:
@@ -72,7 +78,8 @@ class Ros1Bag(BlockBag):
 
     def _message(self, stream: BinaryIO, fields: dict[bytes, bytes], block: int, size: int) -> Entry:
         place = Place(block, stream.tell(), size)
-        channel = self._channels.get(_number(fields, b"conn", "<I"))
+        number = _number(fields, b"conn", "<I")
+        channel = self._channels.get(number) or self._indexed.get(number)
         if channel is None:
             raise CutShortError(f"has a message of an unknown connection at byte {place.offset}")
         time = _number(fields, b"time", "<Q")
@@ -80,13 +87,13 @@ class Ros1Bag(BlockBag):
         return Entry(channel, received_ns, stream.read(min(size, HEAD_BYTES)), place)
 
     def _connect(self, fields: dict[bytes, bytes], data: bytes) -> None:
-        number = _number(fields, b"conn", "<I")
-        if number in self._channels:
-            return
+        self._channels.setdefault(_number(fields, b"conn", "<I"), self._channel(fields, data))
+
+    def _channel(self, fields: dict[bytes, bytes], data: bytes) -> Channel:
         described = _fields(data)
         if b"type" not in described or b"topic" not in fields:
             raise CutShortError("has a connection without topic and type")
-        self._channels[number] = Channel(
+        return Channel(
             fields[b"topic"].decode(errors="replace"),
             ros2_type(described[b"type"].decode(errors="replace")),
             "ros1",
@@ -103,10 +110,22 @@ class Ros1Bag(BlockBag):
             raise CutShortError(f"breaks off in the record at byte {begin} of {self._file.size}")
         return _fields(header), struct.unpack("<I", data_size)[0]
 
+    def _read_index(self, start: int) -> None:
+        """The connections that the index repeats, for a bag whose first chunks are damaged."""
+        with self.path.open("rb") as stream:
+            stream.seek(min(start, self._file.size) or self._file.size)
+            while stream.tell() < self._file.size:
+                fields, size = self._record(stream, stream.tell())
+                if _number(fields, b"op", "<B") != _CONNECTION or stream.tell() + size > self._file.size:
+                    return
+                self._indexed[_number(fields, b"conn", "<I")] = self._channel(fields, stream.read(size))
+
     def _note_index(self, fields: dict[bytes, bytes]) -> None:
         index = _number(fields, b"index_pos", "<Q")
         if encryptor := fields.get(b"encryptor", b"").decode(errors="replace"):
             raise DataError(f"{self.path}: is encrypted ({encryptor}), which is not supported")
+        with suppress(CutShortError):
+            self._read_index(index)
         if not index:
             self.notes.append(f"{self.path}: has no index, its recording was not closed; read from the start")
 

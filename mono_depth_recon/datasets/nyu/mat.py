@@ -28,6 +28,7 @@ from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 if TYPE_CHECKING:
     from h5py import File
 
+_LONGEST_TEXT = 4096
 _DEPTHS = {"filled": "depths", "raw": "rawDepths"}
 _DAMAGED = (OSError, RuntimeError, KeyError)  # what h5py raises where bytes are wrong
 _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
@@ -201,6 +202,8 @@ def _text(file: File, path: Path, key: str, i: int) -> str:
     reference = cells[0, i] if cells.shape[0] == 1 else cells[i, 0]
     if not isinstance(reference, h5py.Reference):
         raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
+    if file[reference].size > _LONGEST_TEXT:
+        raise DataError(f"{path}: {key} must hold names, entry {i + 1} has {file[reference].size} letters")
     return np.asarray(file[reference]).astype("<u2").tobytes().decode("utf-16-le")
 
 

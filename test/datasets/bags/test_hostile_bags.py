@@ -242,6 +242,16 @@ def test_a_chunk_that_states_more_than_the_limit_is_left_out(tmp_path: Path) -> 
         open_dataset(tmp_path / "desk.bag", OpenOptions(max_chunk_bytes=1000))
 
 
+def test_a_damaged_first_chunk_of_ros1_costs_its_frames_only(tmp_path: Path) -> None:
+    """Connections are described in it, and once more in the index."""
+    path = FORMATS["ros1_lz4"](tmp_path, Scene(frames=12))
+    data = path.read_bytes()
+    at = data.index(b"compression=lz4")
+    changed(path, data.index(b"\x04\x22\x4d\x18", at) + 20, bytes(3000))
+    dataset = open_dataset(path)
+    assert 8 <= read_all(dataset)[0] < 12 and "damaged lz4 block" in dataset.notes[0]
+
+
 @pytest.mark.parametrize("form", ["ros1", "mcap", "sqlite3"])
 def test_an_uncompressed_message_above_the_limit_is_named(tmp_path: Path, form: str) -> None:
     path = FORMATS[form](tmp_path, Scene())
