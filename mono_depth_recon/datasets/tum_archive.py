@@ -122,7 +122,7 @@ def _unpack(path: Path, target: Path, limits: Limits) -> str:
     try:
         with tarfile.open(path, "r|*", tarinfo=_BoundedInfo) as archive:
             for member in archive:
-                unpacked.add(member.size)
+                unpacked.add(max(member.size, 0))  # PAX may give any number
                 if member.isfile() and _is_wanted(PurePosixPath(member.name)):
                     _write(archive, member, target)
     except _DAMAGED as error:
