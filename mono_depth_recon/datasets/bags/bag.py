@@ -115,7 +115,7 @@ class Bag(Recording):
 
     def _topic(self, what: str, name: str, candidates: list[Track], rank: Any) -> Track:
         listed = ", ".join(f"{t.channel.topic} ({self._encoding(t)})" for t in self._index.topics(IMAGES)) or "none"
-        listed = "; ".join([listed, *self._index.foreign])
+        listed = "; ".join([listed, *self._index.problems])
         if name:
             named = {t.channel.topic: t for t in self._index.topics(IMAGES)}
             if name not in named:

@@ -86,8 +86,13 @@ class BagIndex:
             self._close()  # at once: what was unpacked may be large
             raise
         if not self.tracks:
-            reason = "; ".join(self.notes + self.foreign) or "it is empty, or has other topics only"
+            reason = "; ".join(self.problems) or "it is empty, or has other topics only"
             raise DataError(f"{path}: no message of an image, camera_info, transform or odometry can be read: {reason}")
+
+    @property
+    def problems(self) -> list[str]:
+        """Why a topic may be missing: encodings that are not read, and the first of what could not be read."""
+        return [*self.foreign, *self.notes[:_LISTED]]
 
     @property
     def foreign(self) -> list[str]:
