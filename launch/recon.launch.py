@@ -47,6 +47,7 @@ ARGUMENTS = {  # name: (default, description)
         "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
         "folder or .tgz, ROS bag)",
     ),
+    "pose_topic": ("", "topic of poses in the replayed bag; empty: transforms, then odometry, then other poses"),
 }
 
 
@@ -68,7 +69,7 @@ def _actions(context: LaunchContext) -> list:
         "output": "screen",
         "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
     }
-    actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], use_sim_time, common)]
+    actions = [_recon_node(values, use_sim_time, common), *_source(values, use_sim_time, common)]
     if _flag(values, "rviz"):
         actions.append(_rviz(values["namespace"], use_sim_time, values["world_frame"]))
     return actions
@@ -104,7 +105,8 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     )
 
 
-def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
+def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
+    source = values["source"]
     if source == "topics":
         return []
     if source == "rooms":
@@ -118,6 +120,8 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
     # As the recording was, once and with its clock, or as a camera that goes on.
     playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
     playing["path"] = str(recording.resolve())
+    if values["pose_topic"]:
+        playing["pose_topic"] = values["pose_topic"]
     return [Node(**common, executable="replay", name="replay", parameters=[playing])]
 
 

@@ -5,6 +5,7 @@ A pose of a frame in another one maps points of the first to the second; positio
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from .arrays import Matrix
 from .errors import DataError
 
 _ROW = 8  # stamp, position, quaternion
+_UNIT = 1e-2  # allowed deviation of a quaternion's length from 1
 _RIGID = 1e-3  # allowed deviation of a rotation matrix from an orthonormal one
 
 
@@ -26,6 +28,18 @@ def pose_matrix(position: ArrayLike, quaternion: ArrayLike) -> Matrix:
     T[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
     T[:3, 3] = position
     return T
+
+
+def checked_numbers(numbers: Sequence[float]) -> tuple[float, ...]:
+    """A pose x y z, qx qy qz qw with the quaternion at exactly unit length.
+
+    Raises DataError where it is not finite or the quaternion is not nearly of that length.
+    """
+    length = math.hypot(*numbers[3:])
+    if not (all(map(math.isfinite, numbers)) and abs(length - 1) < _UNIT):
+        shown = np.array2string(np.asarray(numbers, np.float64), precision=3)
+        raise DataError(f"must be finite numbers and a unit quaternion, got {shown}")
+    return (*numbers[:3], *(number / length for number in numbers[3:]))
 
 
 def interpolated(a: NDArray[np.float64], b: NDArray[np.float64], share: float) -> Matrix:
@@ -73,6 +87,11 @@ class Trajectory:
     def newest(self) -> float | None:
         """Stamp of the last pose in seconds, None without any."""
         return self._rows[-_ROW] if self._rows else None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last stamp in seconds; there must be a pose."""
+        return self._rows[0], self._rows[-_ROW]
 
     @property
     def moves(self) -> bool:

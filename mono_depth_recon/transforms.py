@@ -13,10 +13,9 @@ import numpy as np
 
 from .arrays import Matrix
 from .errors import DataError
-from .poses import Trajectory, pose_matrix
+from .poses import Trajectory, checked_numbers, pose_matrix
 
 _LISTED_FRAMES = 30
-_UNIT = 1e-2  # allowed deviation of a quaternion's length from 1
 
 
 class NoPose(DataError):
@@ -69,7 +68,7 @@ class TransformTree:
 
     def root(self, frame: str) -> str:
         """The topmost frame above `frame`."""
-        return self._line(frame)[-1]
+        return self.line(frame)[-1]
 
     def follow(self, *frames: str) -> None:
         """Keeps what leads to these frames, and drops moving frames that do not."""
@@ -90,14 +89,15 @@ class TransformTree:
         child = transform.child
         self.connect(transform.parent, child)
         if transform.fixed:
-            self._fixed[child] = pose_matrix(*_position_and_quaternion(transform))
+            numbers = _checked(transform)
+            self._fixed[child] = pose_matrix(numbers[:3], numbers[3:])
         elif self._needed is None or child in self._needed:
-            position, quaternion = _position_and_quaternion(transform)
+            numbers = _checked(transform)
             self._fixed.pop(child, None)
             trajectory = self._moving.setdefault(child, Trajectory(self._keep_s))
             if trajectory.newest is not None and trajectory.newest - transform.stamp >= self._restart_s:
                 trajectory.clear()
-            trajectory.add(transform.stamp, (*position, *quaternion))
+            trajectory.add(transform.stamp, numbers)
 
     def fix_what_never_moved(self) -> None:
         """Treats moving transforms that never changed as fixed: for a recording that was read to its end."""
@@ -117,7 +117,7 @@ class TransformTree:
         for name in (target, source):
             if name not in self._parents and name not in self._parents.values():
                 raise DataError(unknown_frame(name, self.frames))
-        up, down = self._line(source), self._line(target)
+        up, down = self.line(source), self.line(target)
         common = next((name for name in up if name in down), None)
         if common is None:
             raise DataError(
@@ -151,7 +151,7 @@ class TransformTree:
             f"the poses of {name} have a gap of more than {self._max_gap_s:g} s at the image's stamp, or begin after it"
         )
 
-    def _line(self, frame: str) -> list[str]:
+    def line(self, frame: str) -> list[str]:
         """A frame, its parent, and so on to the topmost."""
         line = [frame]
         while (parent := self._parents.get(line[-1])) is not None and parent not in line:
@@ -161,20 +161,15 @@ class TransformTree:
     def _choose(self) -> None:
         if not self._followed:
             return
-        self._needed = {name for frame in self._followed for name in self._line(frame)}
+        self._needed = {name for frame in self._followed for name in self.line(frame)}
         self._moving = {child: each for child, each in self._moving.items() if child in self._needed}
 
 
-def _position_and_quaternion(transform: Transform) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Its position and its quaternion of exact length 1. Raises DataError where it is not nearly of that length."""
-    numbers = transform.numbers
-    length = math.hypot(*numbers[3:])
-    if not (all(map(math.isfinite, numbers)) and abs(length - 1) < _UNIT):
-        raise DataError(
-            f"the pose of '{transform.child}' in '{transform.parent}' must be finite numbers and a unit "
-            f"quaternion, got {np.array2string(np.asarray(numbers, np.float64), precision=3)}"
-        )
-    return numbers[:3], tuple(number / length for number in numbers[3:])
+def _checked(transform: Transform) -> tuple[float, ...]:
+    try:
+        return checked_numbers(transform.numbers)
+    except DataError as error:
+        raise DataError(f"the pose of '{transform.child}' in '{transform.parent}' {error}") from error
 
 
 def unknown_frame(name: str, known: Iterable[str]) -> str:
@@ -200,10 +195,16 @@ def transforms_of(msg: Any, fixed: bool) -> Iterator[Transform]:
 
 
 def transform_of_odometry(msg: Any, frame: str) -> Transform:
-    """The pose of an Odometry, of its child frame; or of a PoseStamped, of `frame`."""
+    """The pose of an Odometry or TransformStamped, of its child frame; or of `frame` where the message names none.
+
+    The latter: PoseStamped and PoseWithCovarianceStamped.
+    """
     child = frame_name(getattr(msg, "child_frame_id", "")) or frame
-    pose = msg.pose.pose if hasattr(msg.pose, "pose") else msg.pose
-    p, q = pose.position, pose.orientation
+    if hasattr(msg, "transform"):
+        p, q = msg.transform.translation, msg.transform.rotation
+    else:
+        pose = msg.pose.pose if hasattr(msg.pose, "pose") else msg.pose
+        p, q = pose.position, pose.orientation
     return Transform(
         frame_name(msg.header.frame_id), child, seconds(msg.header.stamp), (p.x, p.y, p.z, q.x, q.y, q.z, q.w), False
     )

@@ -31,6 +31,7 @@ from mono_depth_recon.metrics.sigma import SigmaCalibration, sigma_calibration, 
 from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
+from mono_depth_recon.text import read_text
 
 from .settings import RoomSettings, load_settings
 from .sources import room_store
@@ -164,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.kind == "mc_dropout":
         entry["samples"] = arguments.samples
     if not arguments.dry:
-        text = json.loads(arguments.card.read_text(encoding="utf-8"))
+        text = json.loads(read_text(arguments.card))
         text["sigma"] = {**text.get("sigma", {}), arguments.kind: entry}
         write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
     print(json.dumps(entry, indent=2))

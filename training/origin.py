@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth_recon.errors import ModelError
+from mono_depth_recon.text import read_text
 
 from .checkpoints import read_checkpoint
 
@@ -45,7 +46,7 @@ class Origin:
     @classmethod
     def _of_card(cls, path: Path) -> Origin:
         try:
-            card = json.loads(path.read_text(encoding="utf-8"))
+            card = json.loads(read_text(path))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} is no model card: name the .json of a model") from error
         return cls(

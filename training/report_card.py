@@ -31,6 +31,7 @@ from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.metrics.depth_map import ALIGNMENTS, depth_metrics
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
+from mono_depth_recon.text import read_text
 
 from .frame_store import Frames
 from .settings import Settings, load_settings
@@ -157,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if not arguments.dry:
-        text = json.loads(arguments.card.read_text(encoding="utf-8"))
+        text = json.loads(read_text(arguments.card))
         write_atomically(arguments.card, [(json.dumps({**text, "figures": figures}, indent=2) + "\n").encode()])
     print(table(figures))
     return 0

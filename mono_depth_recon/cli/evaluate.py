@@ -12,6 +12,7 @@ from typing import Any
 from ..config import parameter
 from ..datasets.dataset import SPLITS
 from ..datasets.kind import OpenOptions
+from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError
 from ..evaluation.compare import compare, write_comparison
 from ..evaluation.plan import PartOfRecording, recording_name, recording_path
@@ -202,9 +203,11 @@ def _add_recordings(data: Any) -> None:
         (
             "depth_factor",
             float,
-            "integer depth per metre; default: 5000 in TUM folders, 1000 in bags and image folders",
+            "depth units per metre; default: 5000 in TUM folders, 1 in 32FC1 of bags, else 1000",
         ),
         ("max_difference", float, "seconds between colour and depth; default: %(default)s"),
+        ("max_chunk_bytes", int, MAX_CHUNK_HELP),
+        ("max_unpacked_bytes", int, MAX_UNPACKED_HELP),
         ("colour_pattern", str, "image folders: colour images, as '{scene}/rgb/{frame}.png'; default: found"),
         ("depth_pattern", str, "image folders: depth images, likewise; default: found"),
     ):
@@ -277,6 +280,8 @@ def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
         colour_pattern=arguments.colour_pattern,
         depth_pattern=arguments.depth_pattern,
         split=arguments.split,
+        max_chunk_bytes=arguments.max_chunk_bytes,
+        max_unpacked_bytes=arguments.max_unpacked_bytes,
     )
     baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
     parts = {

@@ -13,6 +13,7 @@ from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..datasets.dataset import Dataset, Recording
+from ..datasets.limits import MAX_CHUNK_BYTES, MAX_CHUNK_HELP, MAX_UNPACKED_BYTES, MAX_UNPACKED_HELP
 from ..errors import ConfigError, DataError, ModelError
 from ..evaluation.fusion import compare, compare_views
 from ..evaluation.overview import DepthSource, fused_overview
@@ -90,6 +91,13 @@ def add_parser(commands: Any) -> None:
         metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
         help="camera of the recording, where it does not tell it",
     )
+    parser.add_argument(
+        "--pose-topic", default="", metavar="TOPIC", help="topic of a bag that gives the poses; default: chosen"
+    )
+    parser.add_argument("--max-chunk-bytes", type=int, default=MAX_CHUNK_BYTES, metavar="BYTES", help=MAX_CHUNK_HELP)
+    parser.add_argument(
+        "--max-unpacked-bytes", type=int, default=MAX_UNPACKED_BYTES, metavar="BYTES", help=MAX_UNPACKED_HELP
+    )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     parser.add_argument("--true-depth", action="store_true", help="fuse the recording's own depth, without a model")
     parser.add_argument(
@@ -151,9 +159,16 @@ def _opened(arguments: argparse.Namespace) -> _Every:
     if poses and arguments.data.startswith("room:"):
         raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
     need_depth = arguments.truth or arguments.true_depth
-    dataset = open_dataset(
-        arguments.data, OpenOptions(arguments.camera, rectified=True, need_depth=need_depth, poses=poses)
+    options = OpenOptions(
+        arguments.camera,
+        rectified=True,
+        need_depth=need_depth,
+        poses=poses,
+        pose_topic=arguments.pose_topic,
+        max_chunk_bytes=arguments.max_chunk_bytes,
+        max_unpacked_bytes=arguments.max_unpacked_bytes,
     )
+    dataset = open_dataset(arguments.data, options)
     if dataset.stamps is None:
         _check_order(dataset, arguments.poses)
     for note in dataset.notes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..text import read_text
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -45,7 +46,7 @@ def parse_yaml(text: str, what: str) -> Any:
 
 def _read(path: Path, what: str, advice: str = "") -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read ({error.strerror}){': ' * bool(advice)}{advice}") from error
     except UnicodeDecodeError as error:

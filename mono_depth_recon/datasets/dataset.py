@@ -35,15 +35,15 @@ class Problem:
 
 
 class Dataset(Sequence[Sample]):
-    """Colour images with their depth and camera; only the one that is asked for is in memory.
+    """Colour images with their depth and camera; only the frame being read is in memory.
 
-    `max_depth` (metres) is the farthest depth that the set can have: it tells whether the unit is right. `notes` are
-    one-line messages for the user: what could not be read, what was chosen among several. `gaps` are frames that had
-    to be left out. `splits` names the parts of the split that the publisher gives, `protocol` the protocol by which
-    the set is usually scored, empty where those of indoor scenes fit.
+    `max_depth` (metres) is the largest depth the set can contain, used to check the unit. `notes` are
+    one-line messages for the user: what could not be read, which of several was chosen. `gaps` are frames that had
+    to be left out. `splits` names the parts of the published split, `protocol` the usual evaluation protocol of
+    the set, empty where the indoor ones apply.
 
-    A data set can be pickled and inherited by a forked process: each process opens files for itself. Before a fork,
-    OpenCV must be without threads (`cv2.setNumThreads(0)`). Threads may read at the same time, unless it `is_rendered`.
+    A data set can be pickled and inherited by a forked process: each process opens its own files. Before a fork,
+    OpenCV must be single-threaded (`cv2.setNumThreads(0)`). Threads may read concurrently, unless it `is_rendered`.
     Indexing raises DataError for a broken frame.
     """
 
@@ -68,11 +68,11 @@ class Dataset(Sequence[Sample]):
 
     @abstractmethod
     def origin(self, i: int) -> str:
-        """Where frame i stands, for messages: file and line, or file and number."""
+        """Where frame i is found, for messages: file and line, or file and number."""
 
     @abstractmethod
     def scene(self, i: int) -> str:
-        """The place where frame i was taken: frames of one scene never stand in two splits."""
+        """The place where frame i was taken: frames of one scene are never in two splits."""
 
     @property
     def is_rendered(self) -> bool:
@@ -98,15 +98,15 @@ class Dataset(Sequence[Sample]):
         return ()
 
     def per_metre(self, i: int) -> float:
-        """The stored number of frame i that stands for one metre of depth."""
+        """The stored value of frame i that represents one metre of depth."""
         return self._per_metre
 
     def pool(self) -> Sequence[int]:
-        """The frames that a split of one's own may use."""
+        """The frames that a custom split may use."""
         return range(len(self))
 
     def official(self) -> dict[str, list[int]]:
-        """The frames of each of `splits`. ConfigError where the publisher gives no split, DataError where it lacks."""
+        """The frames of each of `splits`. ConfigError without a published split, DataError where it is missing."""
         raise ConfigError(f"{self.name}: this data set has no official split")
 
     def part(self, split: str) -> Part:
@@ -127,7 +127,7 @@ class Dataset(Sequence[Sample]):
         return {self.scene(i) for i in range(len(self))}
 
     def close(self) -> None:
-        """Gives back files and temporary folders; nothing can be read afterwards."""
+        """Closes files and removes temporary folders; nothing can be read afterwards."""
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
@@ -146,7 +146,7 @@ class Dataset(Sequence[Sample]):
         return self.read(index % len(self))
 
     def samples(self, indices: Iterable[int], ahead: int = 2) -> Iterator[Sample | MonoDepthError]:
-        """These frames, read by threads up to `ahead` before they are asked for; in place of a broken one its error."""
+        """These frames, read up to `ahead` in advance by threads; a broken one is replaced by its error."""
         waiting = iter(indices)
         with ThreadPoolExecutor(ahead) as threads:
             reading = deque(threads.submit(self._attempt, i) for i in islice(waiting, ahead))
@@ -178,7 +178,7 @@ class Part(Dataset):
         return self.source[self.frames[i]]
 
     def origin(self, i: int) -> str:
-        """Where frame i of the part stands."""
+        """Where frame i of the part is found."""
         return self.source.origin(self.frames[i])
 
     def scene(self, i: int) -> str:
@@ -187,7 +187,7 @@ class Part(Dataset):
 
     @property
     def is_rendered(self) -> bool:
-        """As the source says."""
+        """That of the source."""
         return self.source.is_rendered
 
     def files(self, i: int) -> tuple[Path, ...]:
@@ -195,7 +195,7 @@ class Part(Dataset):
         return self.source.files(self.frames[i])
 
     def shared_files(self) -> tuple[Path, ...]:
-        """As the source says."""
+        """That of the source."""
         return self.source.shared_files()
 
     def per_metre(self, i: int) -> float:
@@ -203,7 +203,7 @@ class Part(Dataset):
         return self.source.per_metre(self.frames[i])
 
     def places(self, key: int) -> Iterator[tuple[Part, int]]:
-        """Frame `key`, then those that may stand for it, should it be bad: its successors, round and round."""
+        """Frame `key`, then its substitutes should it be bad: its successors, cyclically."""
         yield from ((self, (key + step) % len(self)) for step in range(len(self)))
 
     def close(self) -> None:
@@ -250,7 +250,7 @@ class Recording(Dataset):
         return None
 
     def sample(self, rgb: Rgb, depth: Depth | None, stamp: float, name: str, pose: Matrix | None) -> Sample:
-        """The sample of a raw pair, after a check of both sizes against the camera (DataError), rectified if asked."""
+        """The sample of a raw pair, rectified if required; DataError where a size differs from the camera's."""
         camera = self.camera
         for image, what in ((rgb, "colour"), (depth, "depth")):
             if image is not None and image.shape[:2] != (camera.height, camera.width):
@@ -265,9 +265,9 @@ class Recording(Dataset):
 
 
 class PerProcess(Generic[T]):
-    """A thing with open files, of which every process makes its own when it first needs one; `make` can be pickled.
+    """An object with open files, made by each process when it first needs one; `make` can be pickled.
 
-    What a forked process inherits is neither used nor dropped: to drop it could remove the temporary files of the
+    What a forked process inherits is neither used nor released: releasing it could remove temporary files of the
     process that made it.
     """
 

@@ -1,4 +1,4 @@
-"""Whether depth can be in metres: what a wrong unit, a wrong factor or a wrong file does to a scene."""
+"""Whether depth can be in metres: the effect of a wrong unit, factor or file on a scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..arrays import Depth
 FACTORS = (1000.0, 5000.0, 256.0, 25.5, 10000.0, 100.0, 1.0)
 _MEDIAN = (0.045, 0.6)  # of the farthest depth: where the median of a set lies (10 m: 0.45 to 6 m, 80 m: 3.6 to 48 m)
 _FAR = (0.15, 1.25)  # of the farthest depth: where the far end (99 %) lies
-_TYPICAL = 0.22  # of the farthest depth: a median that many sets are near to
+_TYPICAL = 0.22  # of the farthest depth: a median near that of many sets
 _FRAME_MEDIAN = 0.01  # of the farthest depth: a single frame may be a close-up, but not that close
 _FRAME_FAR = 2.0
 IMPLAUSIBLE = "depth unit implausible"
@@ -78,8 +78,8 @@ def set_problem(sizes: Sequence[DepthSize], max_depth: float, per_metre: float) 
 
 def _unlike(size: DepthSize, max_depth: float, per_metre: float) -> str:
     text = (
-        f"the median is {size.median:.3g} m and the far end {size.far:.3g} m, no set that reaches to "
-        f"{max_depth:g} m is like that"
+        f"the median is {size.median:.3g} m and the far end {size.far:.3g} m, unlike any set that reaches to "
+        f"{max_depth:g} m"
     )
     fitting = [each for each in FACTORS if size.times(per_metre / each).suits_set(max_depth)]
     if not fitting or per_metre in fitting:

@@ -1,4 +1,4 @@
-"""Folders of image pairs: colour and 16-bit depth files that two patterns find, one's own recordings for example."""
+"""Folders of image pairs: colour and 16-bit depth files that two patterns find, for example your own recordings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..config import param
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..text import comma_advice, read_text
 from .dataset import MAX_DEPTH_M, Dataset, Problem, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
 from .tum import parse_camera
@@ -29,8 +30,8 @@ Key = tuple[str, str]
 class ImageFolder(Dataset):
     """The pairs of files below `path` whose names agree in {scene} and {frame}, in natural order.
 
-    `colour` and `depth` are patterns like "{scene}/rgb/{frame}.jpg"; each stands for a part of one name, and without
-    {scene} all is one scene. `depth_factor` integers are a metre, 0 is missing. `camera` is a text for
+    `colour` and `depth` are patterns like "{scene}/rgb/{frame}.jpg"; each matches a part of one name, and without
+    {scene} everything is one scene. `depth_factor` integers are a metre, 0 is missing. `camera` is a text for
     `parse_camera` (pixels of the colour image) or a file below `path`, whose name may hold {scene}: such a text, or a
     matrix of 3x3 or 4x4 numbers. Distorted pairs are rectified. A colour image without depth is a gap.
     Raises ConfigError for patterns that cannot match, DataError where there are no pairs.
@@ -53,7 +54,7 @@ class ImageFolder(Dataset):
         if not self._keys:
             raise DataError(
                 f"{path}: no pair of '{colour}' ({len(colours)} files) and '{depth}' ({len(depths)} "
-                "files): the same {scene} and {frame} must stand in both names"
+                "files): both names must have the same {scene} and {frame}"
             )
         self._cameras: dict[str, PinholeCamera] = {}
 
@@ -74,7 +75,7 @@ class ImageFolder(Dataset):
         return str(self._files[i][0])
 
     def scene(self, i: int) -> str:
-        """What {scene} stands for, the source's name without it."""
+        """What {scene} matched, the source's name without it."""
         return self._keys[i][0] or self.name
 
     def files(self, i: int) -> tuple[Path, ...]:
@@ -108,9 +109,14 @@ class ImageFolder(Dataset):
         file = self.path / self._camera_text.replace("{scene}", scene)
         if not file.is_file():
             if file.suffix in (".txt", ".csv") or "{scene}" in self._camera_text:
-                raise CalibrationError(f"{file} is missing: it was named as the camera's file")
+                raise CalibrationError(f"{file} is missing: it was given as the camera's file")
             return parse_camera(self._camera_text, size)
-        text = file.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = read_text(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"{file} cannot be read as the text of a camera ({error})") from error
+        if advice := comma_advice(text):
+            raise CalibrationError(f"{file}: expected numbers, got '{' '.join(text.split())[:60]}'{advice}")
         rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
         if len(rows) in (3, 4) and all(len(row) >= 3 for row in rows):
             return _camera_of_matrix(file, rows, size)
@@ -128,7 +134,7 @@ def find(path: Path, pattern: str) -> dict[Key, Path]:
             f"pattern must be a relative path with {{frame}} and perhaps {{scene}} in it, got '{pattern}'"
         )
     if not path.is_dir():
-        raise DataError(f"{path} is no folder: expected one with files '{pattern}'")
+        raise DataError(f"{path} is not a folder: expected one with files '{pattern}'")
     text, wild = re.escape(pattern), glob.escape(pattern)
     for place in _PLACES:
         name = place[1:-1]

@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..frames import Sample
 from .dataset import Dataset, PerProcess, Recording
 from .kind import WHOLE, OpenOptions, SourceSettings
+from .limits import MAX_UNPACKED_BYTES
 from .tum import NO_POSES
 
 Opener = Callable[[Path, OpenOptions], Recording]
@@ -33,15 +34,20 @@ class RecordingSettings(SourceSettings):
     train: str = param("", "of split positions: '0-100' or '0-40,60-100', both ends included")
     validation: str = param("", "likewise")
     test: str = param("", "likewise")
-    camera: str = param("", "preset or 'fx fy cx cy [k1 k2 p1 p2 [k3]]', pixels; empty = as the recording says")
-    depth_factor: float = param(0.0, "integer depth per metre; 0 = 5000 (TUM), 1000 (bags)", low=0.0, high=1e6)
+    camera: str = param("", "preset or 'fx fy cx cy [k1 k2 p1 p2 [k3]]', pixels; empty = that of the recording")
+    depth_factor: float = param(
+        0.0, "depth units per metre; 0 = 5000 (TUM), 1000 (16UC1), 1 (32FC1)", low=0.0, high=1e6
+    )
     max_difference: float = param(0.02, "between colour and depth", unit="s", low=0.0, high=10.0)
     max_depth: float = param(10.0, "farthest depth there can be", unit="m", low=0.1, high=1000.0)
+    max_unpacked_bytes: int = param(
+        MAX_UNPACKED_BYTES, "unpacked files of a compressed recording", unit="bytes", low=1, high=2**50
+    )
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One recording, as far as it is known without its files."""
+    """One recording, as far as it is known without opening it."""
 
     name: str
     opened: PerProcess[Recording]
@@ -55,16 +61,17 @@ class _Member:
 class Joined(Dataset):
     """The frames of all recordings that a path names (`*` and `?` allowed), rectified; each recording is a scene.
 
-    `opener` opens one of them with `options`; poses are not looked for. An archive is unpacked once, for all processes.
+    `opener` opens one of them with `options`; poses are not read. An archive is unpacked once, for all processes.
     Raises what `opener` raises, DataError where nothing is found.
     """
 
     def __init__(self, name: str, path: Path, opener: Opener, options: OpenOptions, max_depth: float) -> None:
         super().__init__(name, max_depth, path=path)
-        paths = [Path(found) for found in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [path]
+        is_pattern = glob.has_magic(str(path)) and not path.exists()  # a name may have brackets
+        paths = [Path(found) for found in sorted(glob.glob(str(path)))] if is_pattern else [path]
         if not paths:
-            raise DataError(f"{path}: no recording is called like that")
-        self._kept: list[Recording] = []  # what they unpacked lives as long as this object
+            raise DataError(f"{path}: no recording matches this pattern")
+        self._kept: list[Recording] = []  # their unpacked files live as long as this object
         options = replace(options, rectified=True, poses=NO_POSES)
         self._members = [self._member(each, opener, options) for each in paths]
         self._ends = list(accumulate(len(member.places) for member in self._members))
@@ -78,7 +85,7 @@ class Joined(Dataset):
         return member.opened.get()[k]
 
     def origin(self, i: int) -> str:
-        """As the recording says: the colour file, or bag and stamp."""
+        """That of the recording: the colour file, or bag and stamp."""
         member, k = self._at(i)
         return member.origins[k]
 
@@ -87,7 +94,7 @@ class Joined(Dataset):
         return self._at(i)[0].name
 
     def files(self, i: int) -> tuple[Path, ...]:
-        """As the recording says."""
+        """Those of the recording."""
         member, k = self._at(i)
         return member.files[k]
 
@@ -134,9 +141,13 @@ class Joined(Dataset):
         return {**self.__dict__, "_kept": []}  # the process that unpacked them keeps them
 
 
-def joined(
-    settings: RecordingSettings, path: Path, opener: Opener, colour_topic: str = "", depth_topic: str = ""
-) -> Joined:
-    """The recordings that the settings of a source name by `path`. Raises as Joined does."""
-    options = OpenOptions(settings.camera, colour_topic, depth_topic, settings.depth_factor, settings.max_difference)
+def joined(settings: RecordingSettings, path: Path, opener: Opener, options: OpenOptions | None = None) -> Joined:
+    """The recordings that the settings of a source name by `path`; `options` are those of one format."""
+    options = replace(
+        options or OpenOptions(),
+        camera=settings.camera,
+        depth_factor=settings.depth_factor,
+        max_difference=settings.max_difference,
+        max_unpacked_bytes=settings.max_unpacked_bytes,
+    )
     return Joined(settings.name, path, opener, options, settings.max_depth)

@@ -9,17 +9,20 @@ from typing import Any, ClassVar
 
 from ..config import param
 from .dataset import Dataset
+from .limits import MAX_CHUNK_BYTES, MAX_UNPACKED_BYTES, Limits
 
-WHOLE = ("train", "validation", "test")  # of `split`: all of a source goes there
+WHOLE = ("train", "validation", "test")  # of `split`: the whole source goes there
 
 
 @dataclass(frozen=True)
 class OpenOptions:
     """How a data set is read; the defaults suit what is published, and bags with a camera_info.
 
-    `camera` preset name (freiburg1 to 3) or 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels; empty: as the recording says;
-    of image folders also a file below the folder (empty: camera.txt). `depth_factor` integer depth per metre; 0: 5000
-    in TUM folders, 1000 elsewhere. `poses` a groundtruth.txt that replaces the recording's own, "none" for none.
+    `camera` preset name (freiburg1 to 3) or 'fx fy cx cy [k1 k2 p1 p2 [k3]]' in pixels; empty: that of the recording;
+    of image folders also a file below the folder (empty: camera.txt). `depth_factor` depth units per metre; 0: 5000
+    in TUM folders, 1 in 32FC1 of bags, 1000 elsewhere. `poses` a groundtruth.txt that replaces the recording's own,
+    "none" for none; `pose_topic` the topic of a bag that gives them, empty: chosen. `max_chunk_bytes` bounds a chunk or
+    message of a bag in memory, `max_unpacked_bytes` what a compressed recording may unpack to on the disk.
     `max_difference` seconds between colour and depth, exclusive. `colour_topic`, `depth_topic` only for bags;
     `need_depth` False takes a bag without depth too. `colour_pattern`, `depth_pattern` only for image folders.
     `split`: train, validation or test of the official split, or all; empty: the test part where there is one.
@@ -36,6 +39,14 @@ class OpenOptions:
     colour_pattern: str = ""
     depth_pattern: str = ""
     split: str = ""
+    pose_topic: str = ""
+    max_chunk_bytes: int = MAX_CHUNK_BYTES
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+
+    @property
+    def limits(self) -> Limits:
+        """What a compressed recording may expand to."""
+        return Limits(self.max_chunk_bytes, self.max_unpacked_bytes)
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,8 @@ class DatasetKind:
     """A row of the table of data sets.
 
     `settings` describe it in a training configuration, `from_settings(settings, file)` opens it from there, where
-    `file` makes a path of a text. `recognises` says of a path and its options whether it is of this kind, `open` opens
-    it, `text` is what a message calls it. `takes` names the options of OpenOptions that have a meaning here.
+    `file` turns a text into a path. `recognises` decides whether a path with its options is of this kind, `open` opens
+    it, `text` names it in messages. `takes` names the options of OpenOptions that have a meaning here.
     """
 
     text: str

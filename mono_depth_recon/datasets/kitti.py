@@ -20,6 +20,7 @@ from ..config import param
 from ..errors import DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..text import read_text
 from .dataset import Dataset, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
 
@@ -48,7 +49,7 @@ class KittiDepth(Dataset):
 
     `path` is the raw recordings' folder, `depth_path` the one with `train` and `val`. `camera` is "left", "right" or
     "both". `lists` maps "train", "validation" and "test" to files whose lines are those of Eigen's split, in one of
-    the two forms in use (`read_list`); images there that nobody annotated are left out, with a note.
+    the two forms in use (`read_list`); images without annotated depth are left out, with a note.
     Without lists, `train` is the official training part and `val` the test. Raises DataError.
     """
 
@@ -62,7 +63,7 @@ class KittiDepth(Dataset):
         for root in (path, depth_path):
             if not root.is_dir():
                 raise DataError(
-                    f"{root} is no folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
+                    f"{root} is not a folder: expected KITTI's raw recordings (DATE/DRIVE_sync) as path and "
                     "data_depth_annotated as depth_path"
                 )
         self._cameras: dict[tuple[str, str], PinholeCamera] = {}
@@ -143,10 +144,10 @@ class KittiDepth(Dataset):
 def read_camera(file: Path, camera: str = "02") -> PinholeCamera:
     """The rectified camera "02" or "03" of a calib_cam_to_cam.txt. DataError with the line where it is malformed.
 
-    The fourth column of P_rect is the offset to camera 0, of no concern to a single image.
+    The fourth column of P_rect is the offset to camera 0, irrelevant to a single image.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error}): it comes with the raw recordings of that day") from error
     values: dict[str, tuple[int, list[str]]] = {}
@@ -178,7 +179,7 @@ def read_list(file: Path) -> list[KittiFrame]:
     `DATE/DRIVE_sync FRAME l|r`. The second and third field of the first form are not needed.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error}): expected a list of KITTI images") from error
     frames = [_listed(file, number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
@@ -263,7 +264,7 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
             f"{root}: expected KITTI's raw recordings (DATE/DRIVE_sync, DATE/calib_cam_to_cam.txt) and the annotated "
             f"depth (train|val/DRIVE_sync), each here or one folder below, found no {'depth' if raw else 'recordings'}"
         )
-    return KittiDepth(path.stem, raw, depth, lists=lists)
+    return KittiDepth(path.stem if path.is_file() else path.name, raw, depth, lists=lists)
 
 
 KITTI = DatasetKind(

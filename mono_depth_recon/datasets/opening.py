@@ -23,7 +23,7 @@ _FOR_ALL = ("rectified", "need_depth", "split")  # options that no kind refuses
 
 
 def open_dataset(path: Path | str, options: OpenOptions | None = None) -> Dataset:
-    """The data set at `path`; of one with an official split the test part, unless `options.split` says otherwise.
+    """The data set at `path`; of one with an official split the test part, unless `options.split` names another.
 
     Its `notes` name what was unreadable, chosen or suspicious. Raises DataError where the path is of no known kind or
     has no frames, CalibrationError where no camera is known, ConfigError for a part that the split does not have.
@@ -46,7 +46,7 @@ def understood() -> str:
 
 
 def _check_options(path: Path, kind: DatasetKind, options: OpenOptions) -> None:
-    """DataError for an option that was given and has no meaning for this kind."""
+    """DataError for an option that was given but has no meaning for this kind."""
     for field in fields(OpenOptions):
         value = getattr(options, field.name)
         idle = value == field.default or (field.name, value) == ("poses", NO_POSES)

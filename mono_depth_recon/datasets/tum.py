@@ -6,8 +6,7 @@ Depth is 16-bit PNG, metres = value / 5000, 0 = missing, registered to colour.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from ..camera import PinholeCamera, plausible
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
-from ..poses import Trajectory
 from .dataset import Recording
+from .stamped_lists import Entry, out_of_range, read_list, read_trajectory
 
 DEPTH_PER_METRE = 5000.0
 NO_POSES = "none"
@@ -32,14 +31,6 @@ CAMERAS = {
 }
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of rgb.txt or depth.txt: its stamp in seconds and its file."""
-
-    stamp: float
-    file: Path
-
-
 class TumFolder(Recording):
     """The colour/depth pairs of a folder, in the order of colour stamps, read when indexed.
 
@@ -47,8 +38,8 @@ class TumFolder(Recording):
     (`CAMERAS`). Samples are raw (distorted) images with the raw camera, or with `rectified` both maps on the
     rectified grid.
     `positions[i]` is the place of pair i's colour image in rgb.txt, counted from 0: splits are made by it.
-    `partial` leaves out files that the lists name and that are missing, with a note. Depth counts `depth_factor` per
-    metre. `poses` replaces groundtruth.txt, NO_POSES stands for none. Raises DataError for missing files and malformed
+    `partial` leaves out files that the lists name and that are missing, with a note. Depth has `depth_factor` units per
+    metre. `poses` replaces groundtruth.txt, NO_POSES means none. Raises DataError for missing files and malformed
     lines, CalibrationError where no camera is known.
     """
 
@@ -69,13 +60,16 @@ class TumFolder(Recording):
         self.depth = self._entries("depth.txt", partial)
         self.pairs = associate([e.stamp for e in self.colour], [e.stamp for e in self.depth], max_difference)
         truth = Path(poses) if poses else self.path / "groundtruth.txt"
-        self.trajectory = read_trajectory(truth) if poses not in ("", NO_POSES) or truth.exists() else None
+        given = poses not in ("", NO_POSES)
+        self.trajectory = read_trajectory(truth, self.notes) if given or truth.exists() else None
         self.max_difference = max_difference
         if not self.pairs:
             raise DataError(
                 f"{self.path}: no colour image has a depth image within {max_difference:g} s "
                 f"({len(self.colour)} in rgb.txt, {len(self.depth)} in depth.txt; {self._spans()})"
             )
+        if self.trajectory is not None:
+            self.notes += out_of_range(str(truth), self.trajectory.span, self.stamps)
 
     def _camera(self, given: PinholeCamera | str | None) -> PinholeCamera:
         if isinstance(given, PinholeCamera):
@@ -141,7 +135,7 @@ def camera_of_name(name: str) -> PinholeCamera:
 def parse_camera(text: str, size: tuple[int, int]) -> PinholeCamera:
     """The camera of images of `size` (width, height) that a text describes: a preset of `CAMERAS`, or numbers.
 
-    ConfigError where the text is neither, CalibrationError where its numbers cannot be a camera.
+    ConfigError where the text is neither, CalibrationError where its numbers are not a valid camera.
     """
     if text in CAMERAS:
         return camera_of_name(text)
@@ -182,24 +176,6 @@ def associate(first: Sequence[float], second: Sequence[float], max_difference: f
     return [(i, j) for _, i, j in sorted(pairs)]
 
 
-def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
-    """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list.
-
-    DataError where a line is malformed or, unless `missing_ok`, names a file that is not there.
-    """
-    entries = []
-    for number, fields in _lines(path):
-        if len(fields) != 2:
-            raise DataError(f"{path}:{number}: expected 'stamp file', got {len(fields)} fields")
-        file = path.parent / fields[1]
-        if not missing_ok and not file.is_file():
-            raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
-        entries.append(Entry(_numbers(path, number, fields[:1])[0], file))
-    if not entries:
-        raise DataError(f"{path}: expected lines 'stamp file', got none")
-    return entries
-
-
 def _first_whole(entries: Sequence[Entry]) -> Rgb:
     """The first colour image that can be read; DataError, of the last, where none can."""
     for entry in entries[:-1]:
@@ -208,43 +184,3 @@ def _first_whole(entries: Sequence[Entry]) -> Rgb:
         except DataError:
             continue
     return read_photo(entries[-1].file)
-
-
-def read_trajectory(path: Path) -> Trajectory:
-    """Reads `stamp tx ty tz qx qy qz qw` lines. DataError with file and line where one is malformed or out of order."""
-    trajectory = Trajectory()
-    for number, fields in _lines(path):
-        if len(fields) != 8:
-            raise DataError(f"{path}:{number}: expected 'stamp tx ty tz qx qy qz qw', got {len(fields)} fields")
-        row = _numbers(path, number, fields)
-        if abs(np.linalg.norm(row[4:]) - 1) > 0.01:
-            raise DataError(f"{path}:{number}: quaternion must have length 1, got {np.linalg.norm(row[4:]):g}")
-        if trajectory.newest is not None and row[0] <= trajectory.newest:
-            raise DataError(f"{path}:{number}: stamps must grow, got {fields[0]} after {trajectory.newest:.6f}")
-        trajectory.add(row[0], row[1:])
-    if not len(trajectory):
-        raise DataError(f"{path}: expected lines 'stamp tx ty tz qx qy qz qw', got none")
-    return trajectory
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number from 1, fields) of every line that is neither empty nor a comment."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder has rgb.txt and depth.txt") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text, got bytes that are not UTF-8") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if fields := line.split("#")[0].split():
-            yield number, fields
-
-
-def _numbers(path: Path, number: int, fields: list[str]) -> list[float]:
-    try:
-        values = [float(field) for field in fields]
-    except ValueError as error:
-        raise DataError(f"{path}:{number}: expected numbers, got '{' '.join(fields)}'") from error
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}:{number}: expected finite numbers, got '{' '.join(fields)}'")
-    return values

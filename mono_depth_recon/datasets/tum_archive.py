@@ -20,17 +20,27 @@ from .bags.index import is_bag
 from .dataset import Dataset, Recording
 from .joined import RecordingSettings, joined
 from .kind import DatasetKind, OpenOptions
+from .limits import Limits, UnpackedFiles
 from .tum import CAMERAS, DEPTH_PER_METRE, NO_POSES, TumFolder, camera_of_name
 
 _LISTS = ("rgb.txt", "depth.txt", "groundtruth.txt")
 _IMAGES = ("rgb", "depth")
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_LARGEST_EXTENSION = 1 << 20
 
 
 class TumArchive(TumFolder):
     """A TUM folder in a tar archive (gz, bz2, xz or plain); what it unpacks is removed by `close`, or with the object.
 
-    An archive that is cut short gives the pairs that are whole, and `notes` says so. The camera's preset may be told by
-    the archive's name or by the folder's inside. Raises DataError where there is no TUM folder in it.
+    An archive that is cut short gives its complete pairs, with a note. The camera's preset follows from the name of the
+    archive or of the folder inside. Raises DataError where there is no TUM folder in it.
     """
 
     def __init__(
@@ -41,17 +51,22 @@ class TumArchive(TumFolder):
         rectified: bool = False,
         depth_factor: float = DEPTH_PER_METRE,
         poses: str = "",
+        limits: Limits | None = None,
     ) -> None:
         archive = Path(path)
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._close = weakref.finalize(self, self._temporary.cleanup)
-        problem = _unpack(archive, Path(self._temporary.name))
+        try:
+            problem = _unpack(archive, Path(self._temporary.name), limits or Limits())
+        except DataError:
+            self._close()  # at once: what was unpacked may be large
+            raise
         self.folder = folder = self._folder(archive, problem)
         if not camera and any(key in archive.name for key in CAMERAS):
             camera = camera_of_name(archive.name)
         super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
         if problem:
-            self.notes.insert(0, f"{archive}: {problem}; what stands before is used")
+            self.notes.insert(0, f"{archive}: {problem}; the part before it is used")
         self.path, self.name = archive, archive.name
 
     def origin(self, i: int) -> str:
@@ -80,20 +95,37 @@ class TumArchive(TumFolder):
 def is_archive(path: Path) -> bool:
     """Whether the file is a tar archive, compressed or not; also one that is cut short."""
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with tarfile.open(path, "r:*", tarinfo=_BoundedInfo) as archive:
             return archive.next() is not None
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError):
+    except _DAMAGED:
         return False
 
 
-def _unpack(path: Path, target: Path) -> str:
-    """Writes lists and images of the archive below `target`; returns what is wrong with it (empty: nothing)."""
+class _BoundedInfo(tarfile.TarInfo):
+    """A header of an archive, whose extensions (long names, PAX) tarfile reads into memory as large as they claim."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedInfo:
+        """As TarInfo. ReadError where the size cannot be."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in _EXTENSIONS and info.size > _LARGEST_EXTENSION):
+            raise tarfile.ReadError(f"a header of type {info.type!r} claims {info.size} bytes")
+        return info
+
+
+def _unpack(path: Path, target: Path, limits: Limits) -> str:
+    """Writes lists and images of the archive below `target`; returns what is wrong with it (empty: nothing).
+
+    Sizes are checked before anything of a file is decompressed. DataError where they exceed the limits.
+    """
+    unpacked = UnpackedFiles(path, target, limits)
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_BoundedInfo) as archive:
             for member in archive:
+                unpacked.add(max(member.size, 0))  # PAX may give any number
                 if member.isfile() and _is_wanted(PurePosixPath(member.name)):
                     _write(archive, member, target)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+    except _DAMAGED as error:
         return f"the archive breaks off ({error})"
     return ""
 
@@ -128,9 +160,9 @@ class TumSettings(RecordingSettings):
 
 def open_tum(path: Path, options: OpenOptions) -> Recording:
     """The folder or archive at `path`. Raises DataError, CalibrationError."""
-    reader = TumFolder if path.is_dir() else TumArchive
     factor = options.depth_factor or DEPTH_PER_METRE
-    return reader(path, options.camera, options.max_difference, options.rectified, factor, options.poses)
+    given = (path, options.camera, options.max_difference, options.rectified, factor, options.poses)
+    return TumFolder(*given) if path.is_dir() else TumArchive(*given, options.limits)
 
 
 def _of_settings(settings: TumSettings, file: Callable[[str], Path]) -> Dataset:
@@ -146,5 +178,5 @@ TUM = DatasetKind(
     lambda path, _: (path / "rgb.txt").is_file() or (path.is_file() and not is_bag(path) and is_archive(path)),
     open_tum,
     _of_settings,
-    takes=("camera", "depth_factor", "max_difference", "poses"),
+    takes=("camera", "depth_factor", "max_difference", "poses", "max_unpacked_bytes"),
 )

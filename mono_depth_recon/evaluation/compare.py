@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import writable_folder, write_atomically
 from ..errors import ConfigError, DataError
+from ..text import read_text
 from .tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000
@@ -122,8 +123,7 @@ def block_interval(values: NDArray[np.float64], block: int) -> tuple[float, floa
 def _read(folder: Path) -> dict[_Key, _Frames]:
     path = folder / "per_frame.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = list(csv.DictReader(read_text(path).splitlines()))
         found: dict[_Key, _Frames] = {}
         for row in rows:
             if not row["reason"]:

@@ -21,6 +21,7 @@ from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..metrics.sequence import SequenceErrors, SequenceMeter
+from ..text import read_text
 from .baselines import baselines_of
 from .plan import EvaluationPlan, recording_name
 from .predictions import LazyModel, Predictor, prediction_path, read_kept, read_prediction, write_prediction
@@ -314,7 +315,7 @@ def _with_earlier(
     if not path.is_file():
         return kept
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        before = yaml.safe_load(read_text(path))
     except (OSError, ValueError, yaml.YAMLError) as error:
         text = " ".join(str(error).split())
         raise DataError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..text import read_text
 
 Tree = dict[str, Any]
 _OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")
@@ -114,7 +115,7 @@ def read_results(folder: Path) -> Results:
     try:
         rows = [_score_row(row) for row in summary["results"]]
         config = folder / "config.yaml"
-        settings = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        settings = yaml.safe_load(read_text(config)) if config.is_file() else {}
         return Results(
             folder,
             rows,
@@ -170,7 +171,7 @@ def _optional(path: Path) -> Tree | None:
 
 def _json(path: Path) -> Tree:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected JSON ({error}): evaluate again") from error
     if not isinstance(tree, dict):
@@ -205,8 +206,7 @@ def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:
 def read_log(path: Path) -> dict[str, list[float]]:
     """A training log in CSV: numbers by heading, NaN for an empty cell. DataError where it is none."""
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = list(csv.DictReader(read_text(path).splitlines()))
         if not rows:
             raise ValueError("no rows")
         return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}

@@ -176,13 +176,30 @@ def test_a_pose_that_jumps_is_left_out(recording: Path, tmp_path: Path, capsys: 
     _check_near_wall(tmp_path / "out")
 
 
-def test_a_pose_file_with_nan_is_named_with_its_line(
+def test_a_pose_file_with_nan_lacks_that_pose_and_one_of_words_is_refused(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _change(recording, 2, lambda line: f"{line.split()[0]} nan 0 0 0 0 0 1")
-    assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 1
-    assert "groundtruth.txt:3: expected finite numbers" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert _run(recording, "--output", tmp_path / "out", "--true-depth") == 0
+    printed = capsys.readouterr()
+    assert "3 of 5 frames fused (2 no pose)" in printed.out and "groundtruth.txt: 1 lines are left out" in printed.err
+    _change(recording, 2, lambda line: f"{line.split()[0]} here 0 0 0 0 0 1")
+    assert _run(recording, "--output", tmp_path / "none", "--true-depth") == 1
+    assert "groundtruth.txt:3: expected numbers, got 'here'" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_topic_of_poses_and_the_limits_of_a_bag_are_flags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = _ros2(tmp_path, _walls()), ("--output", tmp_path / "out", "--true-depth")
+    assert _run(path, *out, "--pose-topic", "/odom") == 0
+    for more, message in (
+        (("--pose-topic", "/slam"), "has no topic of poses /slam; it has /odom"),
+        (("--max-chunk-bytes", "1000"), "above max_chunk_bytes (1000): raise it"),
+    ):
+        assert _run(path, *out, *more) == 1
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_what_is_no_table(tree: object) -> None:
         (b"a: 2020-13-45", "settings FILE must be YAML, got: month must be in 1..12"),
         (b"a: " + b"1" * 5000, "settings FILE must be YAML, got: Exceeds the limit"),
         (NESTED.encode(), "settings FILE must be YAML, got one that is nested too deeply"),
-        (b"\xff\xfe\x00", "settings FILE must be UTF-8 text, got: 'utf-8' codec"),
+        (b"\xff\xff\x00", "settings FILE must be UTF-8 text, got: 'utf-8' codec"),
         (None, "settings FILE cannot be read (No such file or directory)"),
     ],
 )

@@ -26,6 +26,7 @@ LAYERS = (
         "once",
         "param",
         "poses",
+        "text",
         "transforms",
         "alignment",
         "scale",

@@ -24,6 +24,7 @@ ARGUMENTS = {
     "reference_depth",
     "world_frame",
     "poses",
+    "pose_topic",
     "namespace",
     "params_file",
     "use_sim_time",
@@ -128,6 +129,8 @@ def test_a_folder_is_replayed_as_a_camera_or_with_its_own_clock(installed: Insta
     bag = tmp_path / "desk.bag"
     bag.touch()
     assert parameters(launched(installed, source=bag).nodes["replay"])["path"] == str(bag)
+    with_topic = launched(installed, source=bag, pose_topic="/odom").nodes["replay"]
+    assert parameters(with_topic) == {"path": str(bag), "loop": True, "pose_topic": "/odom"}
     as_recorded = launched(installed, source=tmp_path, use_sim_time="true").nodes["replay"]
     assert parameters(as_recorded) == {"path": str(tmp_path), "stamps": "original"}
 

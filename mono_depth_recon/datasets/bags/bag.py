@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,25 +17,28 @@ from ...errors import CalibrationError, ConfigError, DataError
 from ...frames import Sample
 from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
-from ...transforms import Transform, frame_name, transform_of_odometry, transforms_of
+from ...transforms import frame_name
 from ..dataset import Dataset, Recording
 from ..joined import RecordingSettings, joined
 from ..kind import DatasetKind, OpenOptions
-from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera, read_trajectory
-from .index import CAMERA_INFO, IMAGES, POSES, TRANSFORMS, BagIndex, Track, is_bag
-from .poses import FramePoses, poses_of
+from ..limits import MAX_CHUNK_BYTES, Limits
+from ..stamped_lists import out_of_range, read_trajectory
+from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera
+from .index import CAMERA_INFO, IMAGES, BagIndex, Track, is_bag
+from .poses import BagPoses, FramePoses
 
-_FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers say of any uncalibrated camera, TUM's bags included
+_FACTORY = (525.0, 525.0, 319.5, 239.5)  # what OpenNI drivers publish for any uncalibrated camera, also in TUM's bags
 
 
 class Bag(Recording):
     """The colour/depth pairs of a bag, by TUM's rule on the stamps of the headers, read one at a time.
 
-    Topics are found by type, encoding and name, or given. The camera is the given one (a text is for
-    `parse_camera`), else that of camera_info; where that holds the factory's numbers of a TUM camera, the preset that
-    the file's name tells. 16UC1 depth counts `depth_factor` per metre. `need_depth` False also takes a bag without
-    depth, of which every image is a sample.
-    Poses come from `poses` (a groundtruth.txt), else from the bag's transforms or odometry, else from a
+    Topics are found by type, encoding and name, or given. The camera is the given one (a text is parsed by
+    `parse_camera`), else that of camera_info; where that has the factory defaults of a TUM camera, the preset that
+    the file's name implies. Depth has
+    `depth_factor` units per metre; 0: 1000 in 16UC1, 1 in 32FC1. `need_depth` False also accepts a bag
+    without depth, of which every image is a sample.
+    Poses come from `poses` (a groundtruth.txt), else from `pose_topic` or what `BagPoses` chooses, else from a
     groundtruth.txt beside it; `poses` "none" looks for none. Raises DataError or CalibrationError.
     """
 
@@ -47,15 +50,21 @@ class Bag(Recording):
         depth_topic: str = "",
         max_difference: float = 0.02,
         rectified: bool = False,
-        depth_factor: float = MILLIMETRES,
+        depth_factor: float = 0.0,
         poses: str = "",
         need_depth: bool = True,
+        pose_topic: str = "",
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(Path(path).name, per_metre=depth_factor, path=Path(path))
-        self.rectified, self.max_difference, self._poses = rectified, max_difference, poses
-        self._index = BagIndex(self.path)
+        super().__init__(Path(path).name, path=Path(path))
+        if poses and pose_topic:
+            raise ConfigError(f"{path}: poses ('{poses}') and pose_topic exclude each other: leave one of them out")
+        self.rectified, self.max_difference = rectified, max_difference
+        self._poses, self._pose_topic = poses, pose_topic
+        self._index = BagIndex(self.path, limits or Limits())
         self.notes = self._index.notes
         self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+        self._per_metre = depth_factor or (1.0 if self._is_float else MILLIMETRES)
         first = self._first_colour()
         self.frame_id = frame_name(first.header.frame_id)
         self.camera = self._camera(camera, rgb_of(first).shape)
@@ -81,9 +90,15 @@ class Bag(Recording):
             metres = None
             if self._depth is not None:
                 metres = depth_of(self._index.message(self._depth, depth), self.per_metre(index))
+                if self._is_float and self.per_metre(index) != 1:
+                    metres /= np.float32(self.per_metre(index))
         except DataError as error:
             raise DataError(f"{self.path}, frame {name}: {error}") from error
         return self.sample(rgb, metres, stamp, name, self._pose(stamp))
+
+    @property
+    def _is_float(self) -> bool:
+        return self._depth is not None and self._encoding(self._depth).startswith("32FC1")
 
     def close(self) -> None:
         """Closes the bag's files."""
@@ -100,6 +115,7 @@ class Bag(Recording):
 
     def _topic(self, what: str, name: str, candidates: list[Track], rank: Any) -> Track:
         listed = ", ".join(f"{t.channel.topic} ({self._encoding(t)})" for t in self._index.topics(IMAGES)) or "none"
+        listed = "; ".join([listed, *self._index.problems])
         if name:
             named = {t.channel.topic: t for t in self._index.topics(IMAGES)}
             if name not in named:
@@ -120,22 +136,23 @@ class Bag(Recording):
 
     def _encoding(self, track: Track) -> str:
         msg = self._readable(track)
-        return "unreadable" if msg is None else encoding_of(msg)
+        if msg is not None:
+            return encoding_of(msg)
+        try:
+            return encoding_of(self._index.message(track, 0))
+        except DataError as error:
+            return f"unreadable: {error}"
 
     def _readable(self, track: Track) -> Any:
-        """The first message that can be read, None where none of the first few can."""
-        for i in range(min(len(track), 10)):
-            try:
-                return self._index.message(track, i)
-            except DataError:
-                continue
-        return None
+        """The first message that can be read, None where none can."""
+        return next(self._index.readable(track), None)
 
     def _first_colour(self) -> Any:
         """The first colour message whose picture is whole."""
         problem = "it is empty"
-        for msg in self._index.messages(self._colour):
+        for i in range(len(self._colour)):
             try:
+                msg = self._index.message(self._colour, i)
                 rgb_of(msg)
             except DataError as error:
                 problem = str(error)
@@ -157,7 +174,7 @@ class Bag(Recording):
             )
         camera = camera_of_info(self._index.message(topic, 0), is_rectified(self._colour.channel.topic))
         if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
-            self.notes.append(f"{self.path}: camera_info holds the factory's numbers, that of {preset} is used")
+            self.notes.append(f"{self.path}: camera_info has the factory defaults, the calibration of {preset} is used")
             return camera_of_name(self.path.name)
         if camera.size != (shape[1], shape[0]):
             raise CalibrationError(
@@ -169,13 +186,13 @@ class Bag(Recording):
     def _info_topic(self) -> Track | None:
         infos = {t.channel.topic: t for t in self._index.topics((CAMERA_INFO,))}
         parts = self._colour.channel.topic.split("/")
-        beside = [
-            infos["/".join([*parts[:-up], "camera_info"])]
-            for up in (1, 2)
-            if "/".join([*parts[:-up], "camera_info"]) in infos
-        ]  # 2: /camera/image_raw/compressed
-        if beside:
-            return beside[0]
+        for beside in (  # of /camera/image_raw, /camera/image_raw/compressed, and RealSense's .../Color_0/image/data
+            [*parts[:-1], "camera_info"],
+            [*parts[:-2], "camera_info"],
+            [*parts[:-2], "info", "camera_info"],
+        ):
+            if "/".join(beside) in infos:
+                return infos["/".join(beside)]
         return next(iter(infos.values())) if len(infos) == 1 else None
 
     def _associated(self) -> list[tuple[float, int, int]]:
@@ -201,43 +218,27 @@ class Bag(Recording):
     def _file_poses(self) -> Trajectory | None:
         """The given file, else one beside the bag as TUM ships it."""
         if self._poses:
-            return None if self._poses == NO_POSES else read_trajectory(Path(self._poses))
+            return None if self._poses == NO_POSES else self._trajectory(Path(self._poses))
         beside = (self.path.with_name(f"{self.path.stem}-groundtruth.txt"), self.path.with_name("groundtruth.txt"))
         found = next((file for file in beside if file.is_file()), None)
-        return None if found is None else read_trajectory(found)
+        return None if found is None else self._trajectory(found)
+
+    def _trajectory(self, file: Path) -> Trajectory:
+        trajectory = read_trajectory(file, self.notes)
+        self.notes += out_of_range(str(file), trajectory.span, self.stamps)
+        return trajectory
 
     @cached_property
     def _chain(self) -> FramePoses | None:
-        """Where the camera is by the bag's own transforms or odometry, None where they do not say or are not asked."""
+        """The camera's poses by the bag's own transforms or topics, None where these give none or are not used."""
         if self._poses:
             return None
-        chain = poses_of(self.frame_id, self._transforms, self.max_difference)
-        if chain is not None and chain.refused:
-            self.notes.append(f"{self.path}: {len(chain.refused)} transforms are left out: {chain.refused[0]}")
-        return chain
-
-    def _transforms(self) -> Iterator[Transform]:
-        """Those of /tf and /tf_static, then those of odometry, which count for frames that the former leave out."""
-        for track in self._index.topics(TRANSFORMS):
-            fixed = track.channel.topic.endswith("tf_static")
-            for msg in self._whole(track):
-                yield from transforms_of(msg, fixed)
-        for track in self._index.topics(POSES)[:1]:
-            for msg in self._whole(track):
-                yield transform_of_odometry(msg, self.frame_id)
-
-    def _whole(self, track: Track) -> Iterator[Any]:
-        """The messages of a topic that can be read; a lost pose is a gap between two others."""
-        for i in range(len(track)):
-            try:
-                msg = self._index.message(track, i)
-            except DataError:
-                continue
-            yield msg
+        found = BagPoses(self._index, self.frame_id, self.stamps, self.max_difference)
+        return found.chosen(self._pose_topic, str(self.path), self.notes)
 
 
 def _colour_rank(track: Track) -> int:
-    """More for what is likely the colour camera's main topic."""
+    """Higher for what is likely the colour camera's main topic."""
     name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
     is_colour = any(word in name for word in ("rgb", "color", "colour"))
     is_infrared = any(word in name for word in ("/ir", "infra", "depth", "disparity", "mask"))
@@ -245,7 +246,7 @@ def _colour_rank(track: Track) -> int:
 
 
 def _depth_rank(track: Track) -> int:
-    """More for depth that is registered to colour."""
+    """Higher for depth that is registered to colour."""
     name, raw = track.channel.topic.lower(), track.channel.type == IMAGES[0]
     return 4 * any(word in name for word in ("registered", "aligned", "reference")) + 2 * ("depth" in name) + raw
 
@@ -259,6 +260,7 @@ class BagSettings(RecordingSettings):
     path: str = param("", "bag file or folder; * and ? name several")
     colour_topic: str = param("", "empty = found by type, encoding and name")
     depth_topic: str = param("", "likewise")
+    max_chunk_bytes: int = param(MAX_CHUNK_BYTES, "largest chunk or message", unit="bytes", low=1, high=2**40)
 
 
 def open_bag(path: Path, options: OpenOptions) -> Recording:
@@ -270,9 +272,11 @@ def open_bag(path: Path, options: OpenOptions) -> Recording:
         options.depth_topic,
         options.max_difference,
         options.rectified,
-        options.depth_factor or MILLIMETRES,
+        options.depth_factor,
         options.poses,
         options.need_depth,
+        options.pose_topic,
+        options.limits,
     )
 
 
@@ -280,7 +284,10 @@ def _of_settings(settings: BagSettings, file: Callable[[str], Path]) -> Dataset:
     path = file(settings.path)
     if path.exists() and not is_bag(path):
         raise ConfigError(f"{path}: is of kind tum, not bag: change kind")
-    return joined(settings, path, open_bag, settings.colour_topic, settings.depth_topic)
+    options = OpenOptions(
+        colour_topic=settings.colour_topic, depth_topic=settings.depth_topic, max_chunk_bytes=settings.max_chunk_bytes
+    )
+    return joined(settings, path, open_bag, options)
 
 
 BAG = DatasetKind(
@@ -289,5 +296,15 @@ BAG = DatasetKind(
     lambda path, _: path.exists() and is_bag(path),
     open_bag,
     _of_settings,
-    takes=("camera", "colour_topic", "depth_topic", "depth_factor", "max_difference", "poses"),
+    takes=(
+        "camera",
+        "colour_topic",
+        "depth_topic",
+        "depth_factor",
+        "max_difference",
+        "poses",
+        "pose_topic",
+        "max_chunk_bytes",
+        "max_unpacked_bytes",
+    ),
 )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from ...errors import DataError
+from ..limits import Limits
+from .codecs import PIECE_BYTES, decompress
 
 HEAD_BYTES = 16  # of a message: enough for the stamp of its header
 IN_FILE = -1  # the block of messages that lie in the file as they are
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _BLOCKS_KEPT = 4
-_SLICE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,21 @@ class Entry(NamedTuple):
     place: Place
 
 
+def ros2_type(name: str) -> str:
+    """The type of a ROS 1 message by its name in ROS 2: sensor_msgs/msg/Image of sensor_msgs/Image."""
+    package, _, kind = name.partition("/")
+    return f"{package}/msg/{kind}"
+
+
 class Store(Protocol):
-    """One file of a bag. `notes` says after a scan what could not be read."""
+    """One file of a bag. After a scan, `notes` lists what could not be read.
+
+    `foreign` has for each topic of unknown encoding its encoding and type.
+    """
 
     path: Path
     notes: list[str]
+    foreign: dict[str, str]
 
     def entries(self) -> Iterator[Entry]:
         """Every readable message in file order. Raises DataError where the file is not of this format."""
@@ -60,7 +69,7 @@ class Store(Protocol):
         """The bytes of one message. Raises DataError where they are damaged."""
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Closes the file."""
 
 
 class CutShortError(DataError):
@@ -70,17 +79,19 @@ class CutShortError(DataError):
 class BlockFile:
     """Bytes of a file by position, from any thread; the last few decompressed blocks are kept."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path, self.limits = path, limits
         self.notes: list[str] = []
         self._file = path.open("rb")
         self.size = os.fstat(self._file.fileno()).st_size
-        self._codecs: dict[int, tuple[str, int]] = {}
+        self._codecs: dict[int, tuple[int, int, str]] = {}
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, place: Place) -> bytes:
-        """The bytes at `place`; CutShortError where the file ends before."""
+        """The bytes at `place`; DataError where they are too many, CutShortError where the file ends before them."""
+        if problem := self.limits.chunk_problem("has a message", place.size):
+            raise DataError(f"{self.path}: {problem}")
         if place.block == IN_FILE:
             return self.raw(place.offset, place.size)
         data = self._block(place.block)[place.offset : place.offset + place.size]
@@ -90,26 +101,34 @@ class BlockFile:
 
     def raw(self, start: int, size: int) -> bytes:
         """`size` bytes of the file from `start`; CutShortError where it ends before."""
-        data = os.pread(self._file.fileno(), size, start)
-        if len(data) < size:
+        if start + size > self.size:
             raise CutShortError(f"{self.path}: ends at byte {self.size}, {start + size - self.size} bytes too early")
-        return data
+        return os.pread(self._file.fileno(), size, start)
 
-    def unpacked(self, start: int, size: int, codec: str) -> tuple[bytes, str]:
-        """A compressed block, as far as it can be read, and what is wrong with it (empty: nothing)."""
-        self._codecs[start] = (codec, size)
-        data, problem = decompress(os.pread(self._file.fileno(), size, start), codec)
+    def unpacked(self, start: int, size: int, stated: int, codec: str) -> tuple[bytes, str]:
+        """A compressed block of `size` bytes as far as it can be read, and what is wrong with it (empty: nothing).
+
+        `stated` is the uncompressed size that the bag gives: no more is decompressed.
+        """
+        if problem := self.limits.chunk_problem("has a chunk", stated):
+            return b"", problem
+        self._codecs[start] = (size, stated, codec)
+        data, problem = decompress(self._pieces(start, size), codec, stated, ", the size that the bag states")
         if start + size > self.size:
             problem = f"ends at byte {self.size} in the middle of a block"
         return data, problem
+
+    def _pieces(self, start: int, size: int) -> Iterator[bytes]:
+        end = min(start + size, self.size)
+        for begin in range(start, end, PIECE_BYTES):
+            yield os.pread(self._file.fileno(), min(PIECE_BYTES, end - begin), begin)
 
     def _block(self, start: int) -> bytes:
         with self._lock:
             if start in self._kept:
                 self._kept.move_to_end(start)
                 return self._kept[start]
-        codec, size = self._codecs[start]
-        data, _ = self.unpacked(start, size, codec)  # outside the lock: two threads may decompress at once
+        data, _ = self.unpacked(start, *self._codecs[start])  # outside the lock: two threads may decompress at once
         with self._lock:
             self._kept[start] = data
             while len(self._kept) > _BLOCKS_KEPT:
@@ -127,10 +146,11 @@ class BlockBag:
     magic: bytes
     kind: str
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path
-        self._file = BlockFile(path)
+        self._file = BlockFile(path, limits)
         self.notes = self._file.notes
+        self.foreign: dict[str, str] = {}
         self._channels: dict[int, Channel] = {}
 
     def read(self, place: Place) -> bytes:
@@ -149,98 +169,8 @@ class BlockBag:
             try:
                 yield from self._scan(stream)
             except CutShortError as error:
-                self.notes.append(f"{self.path}: {error}; what stands before is used")
+                self.notes.append(f"{self.path}: {error}; the part before it is used")
 
     def _scan(self, stream: BinaryIO) -> Iterator[Entry]:
         """The messages after the magic."""
         raise NotImplementedError
-
-
-def decompress(data: bytes, codec: str) -> tuple[bytes, str]:
-    """`data` of codec bz2, lz4 or zstd, as far as it is whole, and what is wrong (empty: nothing)."""
-    made = _decompressor(codec)
-    try:
-        out: bytes = made.decompress(data)
-    except _codec_errors() as error:
-        return _readable_part(data, codec), f"has a damaged {codec} block ({error})"
-    return out, "" if made.eof else f"has an unfinished {codec} block"
-
-
-def _readable_part(data: bytes, codec: str) -> bytes:
-    """What comes out before the damage: the block again, in small pieces."""
-    made, parts = _decompressor(codec), []
-    for start in range(0, len(data), 4096):
-        try:
-            parts.append(made.decompress(data[start : start + 4096]))
-        except _codec_errors():
-            break
-    return b"".join(parts)
-
-
-def _decompressor(codec: str) -> Any:
-    if codec == "bz2":
-        import bz2
-
-        return bz2.BZ2Decompressor()
-    if codec == "lz4":
-        try:
-            from lz4.frame import LZ4FrameDecompressor
-        except ImportError:
-            raise needs_library() from None
-        return LZ4FrameDecompressor()
-    if codec == "zstd":
-        return _zstd().ZstdDecompressor()
-    raise DataError(f"compression of a bag must be bz2, lz4 or zstd, got '{codec}'")
-
-
-def _codec_errors() -> tuple[type[Exception], ...]:
-    errors: tuple[type[Exception], ...] = (OSError, EOFError, RuntimeError)  # of bz2 and lz4
-    try:
-        return (*errors, _zstd().ZstdError)
-    except DataError:
-        return errors
-
-
-def _zstd() -> Any:
-    try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-    except ImportError:
-        raise needs_library() from None
-    return zstd
-
-
-def needs_library() -> DataError:
-    """The error of a machine without the library that reads bags."""
-    return DataError("bags need the library rosbags: pip install 'mono_depth_recon[datasets]'")
-
-
-def is_zstd(head: bytes) -> bool:
-    """Whether bytes that begin so are a zstd frame; a serialised message never begins so."""
-    return head[:4] == _ZSTD_MAGIC
-
-
-def unpacked_message(data: bytes) -> bytes:
-    """A message, decompressed where the recorder compressed it by itself (`compression_mode: message`)."""
-    if not is_zstd(data):
-        return data
-    message, problem = decompress(data, "zstd")
-    if problem:
-        raise DataError(f"message {problem}")
-    return message
-
-
-def unpack_file(source: Path, target: Path) -> str:
-    """Decompresses a .zstd file piece by piece; returns what is wrong with it (empty: nothing)."""
-    made = _decompressor("zstd")
-    with source.open("rb") as packed, target.open("wb") as out:
-        while piece := packed.read(_SLICE):
-            try:
-                out.write(made.decompress(piece))
-            except _codec_errors() as error:
-                return f"has damaged zstd data ({error})"
-            if made.eof:
-                return ""
-    return "ends in the middle of its zstd data"

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from .blocks import Channel, Entry, Place, Store, is_zstd, needs_library, unpack_file, unpacked_message
+from ...text import read_text
+from ..limits import Limits, UnpackedFiles
+from .blocks import HEAD_BYTES, Channel, Entry, Place, Store
+from .codecs import is_zstd, message_head, needs_library, unpack_file, unpacked_message
 from .mcap import McapBag, is_mcap
 from .ros1 import Ros1Bag, is_ros1_bag
 from .sqlite import SqliteBag, is_sqlite
@@ -23,9 +26,18 @@ from .sqlite import SqliteBag, is_sqlite
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
-POSES = ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseStamped")
+POSES = (  # the likeliest first
+    "nav_msgs/msg/Odometry",
+    "geometry_msgs/msg/TransformStamped",
+    "geometry_msgs/msg/PoseWithCovarianceStamped",
+    "geometry_msgs/msg/PoseStamped",
+)
 _WANTED = {*IMAGES, CAMERA_INFO, *TRANSFORMS, *POSES}
+_ZSTD = ".zstd"
+_INFORMATION = "rosbag2_bagfile_information"
 _SUFFIXES = (".db3", ".mcap", ".db3.zstd", ".mcap.zstd")
+_LISTED = 5
+_LAST_NS = 2**63 - 1
 _ROW = 6  # header stamp and receipt in ns, store, block, offset, size
 
 
@@ -52,36 +64,56 @@ class Track:
 
 
 class BagIndex:
-    """All files of a bag and what lies where in them; `notes` says what could not be read.
+    """All files of a bag and the places of their messages; `notes` lists what could not be read.
 
     Raises DataError where the path is no bag, or nothing in it can be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         self.notes: list[str] = []
+        self._limits = limits
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._stores: list[Store] = []
         self._close = weakref.finalize(self, _close, self._stores, self._temporary)
         self.tracks: dict[str, Track] = {}
         self._types: dict[Channel, Any] = {}
-        for file in bag_files(path):
-            self._stores.append(self._open(file))
-            self._scan(len(self._stores) - 1)
+        unpacked = UnpackedFiles(path, Path(self._temporary.name), limits)
+        try:
+            for file in bag_files(path, self.notes):
+                self._stores.append(self._open(file, unpacked))
+                self._scan(len(self._stores) - 1)
+        except DataError:
+            self._close()  # at once: what was unpacked may be large
+            raise
         if not self.tracks:
-            reason = "; ".join(self.notes) or "it is empty, or has other topics only"
+            reason = "; ".join(self.problems) or "it is empty, or has other topics only"
             raise DataError(f"{path}: no message of an image, camera_info, transform or odometry can be read: {reason}")
 
-    def _open(self, file: Path) -> Store:
+    @property
+    def problems(self) -> list[str]:
+        """Why a topic may be missing: encodings that are not read, and the first of what could not be read."""
+        return [*self.foreign, *self.notes[:_LISTED]]
+
+    @property
+    def foreign(self) -> list[str]:
+        """In one line, the topics whose encoding is not read; no line where there are none."""
+        topics = {topic: text for store in self._stores for topic, text in store.foreign.items()}
+        if not topics:
+            return []
+        listed = "; ".join(f"{topic} ({text})" for topic, text in list(topics.items())[:_LISTED])
+        return [f"{len(topics)} topics are in another encoding than cdr and ros1: {listed}"]
+
+    def _open(self, file: Path, unpacked: UnpackedFiles) -> Store:
         with file.open("rb") as stream:
             packed = is_zstd(stream.read(4))
         if packed:
             target = Path(self._temporary.name) / file.stem
-            if problem := unpack_file(file, target):
-                self.notes.append(f"{file}: {problem}; what stands before is used")
+            if problem := unpack_file(file, target, unpacked):
+                self.notes.append(f"{file}: {problem}; the part before it is used")
             file = target
         if is_ros1_bag(file):
-            return Ros1Bag(file)
-        return McapBag(file) if is_mcap(file) else SqliteBag(file)
+            return Ros1Bag(file, self._limits)
+        return McapBag(file, self._limits) if is_mcap(file) else SqliteBag(file, self._limits)
 
     def _scan(self, number: int) -> None:
         store = self._stores[number]
@@ -90,7 +122,7 @@ class BagIndex:
                 continue
             track = self.tracks.setdefault(entry.channel.topic, Track(entry.channel))
             stamp = _stamp_ns(entry, store) if entry.channel.type not in TRANSFORMS else 0
-            track.rows.extend((stamp, entry.received_ns, number, *entry.place))
+            track.rows.extend((stamp, min(entry.received_ns, _LAST_NS), number, *entry.place))
         self.notes += store.notes
 
     def topics(self, types: Sequence[str]) -> list[Track]:
@@ -100,11 +132,16 @@ class BagIndex:
     def message(self, track: Track, index: int) -> Any:
         """Message `index` of a topic, deserialised. DataError where it is damaged."""
         store, place = track.place(index)
-        return self._deserialised(track.channel, unpacked_message(self._stores[store].read(place)))
+        return self._deserialised(track.channel, unpacked_message(self._stores[store].read(place), self._limits))
 
-    def messages(self, track: Track) -> Iterator[Any]:
-        """All messages of a topic, one after the other."""
-        return (self.message(track, i) for i in range(len(track)))
+    def readable(self, track: Track) -> Iterator[Any]:
+        """The messages of a topic that can be read, one after the other."""
+        for i in range(len(track)):
+            try:
+                msg = self.message(track, i)
+            except DataError:
+                continue
+            yield msg
 
     def _deserialised(self, channel: Channel, data: bytes) -> Any:
         from rosbags.serde import SerdeError
@@ -141,13 +178,14 @@ def _types(channel: Channel) -> Any:
     try:
         types.register(get_types_from_msg(channel.definition, channel.type))
     except TypesysError as error:
-        raise DataError(f"{channel.topic}: the bag's definition of {channel.type} cannot be read ({error})") from error
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{channel.topic}: the bag's definition of {channel.type} cannot be read ({reason})") from error
     return types
 
 
 def _stamp_ns(entry: Entry, store: Store) -> int:
     """The stamp of the header, with which all these messages begin, after 4 bytes (a sequence number, or CDR's)."""
-    head = unpacked_message(store.read(entry.place))[:16] if is_zstd(entry.head) else entry.head
+    head = message_head(store.read(entry.place), HEAD_BYTES) if is_zstd(entry.head) else entry.head
     if len(head) < 12:
         return 0
     swapped = entry.channel.encoding == "cdr" and head[1] == 0  # big-endian CDR
@@ -162,35 +200,57 @@ def is_bag(path: Path) -> bool:
     return is_ros1_bag(path) or is_mcap(path) or is_sqlite(path) or path.name.endswith((".db3.zstd", ".mcap.zstd"))
 
 
-def bag_files(path: Path) -> list[Path]:
-    """The files of a bag in the order of recording. DataError where there is none."""
+def bag_files(path: Path, notes: list[str] | None = None) -> list[Path]:
+    """The files of a bag in the order of recording: of a folder those that metadata.yaml names, else all.
+
+    `notes` gets a line about files that are missing or not read. DataError where there is no file.
+    """
+    notes = [] if notes is None else notes
     if not path.is_dir():
         return [path]
-    found = _files_in(path)
+    found = {file.name: file for file in sorted(_files_in(path), key=lambda file: _natural(file.name))}
     if not found:
         raise DataError(f"{path}: expected a ROS 2 bag, the folder has no file *.db3 or *.mcap")
-    order = _order_by_metadata(path / "metadata.yaml")
-    return sorted(found, key=lambda file: (order.get(file.name, len(order)), _natural(file.name)))
+    names = _named(path / "metadata.yaml", notes)
+    chosen = [file for file in (found.get(name) or found.get(_other_form(name)) for name in names) if file is not None]
+    if names and len(chosen) < len(names):
+        notes.append(f"{path}: {len(names) - len(chosen)} of {len(names)} files that metadata.yaml names are missing")
+    reason = "metadata.yaml does not name them"
+    if not chosen:
+        chosen = [file for name, file in found.items() if name.removesuffix(_ZSTD) not in found.keys() - {name}]
+        reason = "the same files are there decompressed"
+    left_out = [name for name, file in found.items() if file not in chosen]
+    if left_out:
+        notes.append(f"{path}: {len(left_out)} files are not read, {reason}: {', '.join(left_out[:_LISTED])}")
+    return list(dict.fromkeys(chosen))
+
+
+def _other_form(name: str) -> str:
+    """The name of the same file compressed or not."""
+    return name.removesuffix(_ZSTD) if name.endswith(_ZSTD) else name + _ZSTD
 
 
 def _files_in(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if file.is_file() and file.name.endswith(_SUFFIXES)]
 
 
-def _order_by_metadata(path: Path) -> dict[str, int]:
-    """Place of every file that metadata.yaml names; nothing where the recorder was killed before writing it."""
+def _named(path: Path, notes: list[str]) -> list[str]:
+    """The files that metadata.yaml names; none where the recorder was killed before or while writing it."""
     import yaml
 
-    if not path.is_file():
-        return {}
     try:
-        information = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
-        return {Path(name).name: place for place, name in enumerate(information["relative_file_paths"])}
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected the metadata of a ROS 2 bag, got something else ({error})") from error
+        text = read_text(path) if path.is_file() else ""
+        if not text.strip():
+            return []
+        return [Path(name).name for name in yaml.safe_load(text)[_INFORMATION]["relative_file_paths"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        notes.append(f"{path}: is not the metadata of a ROS 2 bag ({reason}); all files beside it are read")
+        return []
 
 
 def _natural(name: str) -> tuple[int, str]:
     """bag_10 after bag_9."""
-    digits = name.split(".")[0].rpartition("_")[2]
+    stem = name.removesuffix(_ZSTD).rpartition(".")[0]
+    digits = stem.rpartition("_")[2]
     return (int(digits) if digits.isdigit() else 0), name

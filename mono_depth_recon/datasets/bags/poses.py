@@ -1,26 +1,35 @@
-"""Poses out of a bag: its transforms and odometry as a tree of frames, of which one chain is kept."""
+"""Poses out of a bag: its transforms and one topic of poses as a tree of frames, of which one chain is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ...arrays import Matrix
 from ...errors import DataError
-from ...transforms import NoPose, Transform, TransformTree
+from ...transforms import NoPose, Transform, TransformTree, transform_of_odometry, transforms_of
+from ..stamped_lists import out_of_range
 from ..tum import MAX_POSE_GAP_S
+from .index import POSES, TRANSFORMS, BagIndex, Track
+
+_NO_MEASUREMENT = re.compile(r"goal|target|waypoint|initial_?pose|clicked", re.IGNORECASE)  # poses that somebody wants
+_TRIED_FRAMES = 100
 
 
 @dataclass(frozen=True)
 class FramePoses:
     """Poses of `frame` in `root`, the topmost frame above it, over time.
 
-    `refused` says of each transform that had to be left out what is wrong with it.
+    `refused` has the reason for each transform that had to be left out; `span` is the first and last stamp of those
+    that count, in seconds.
     """
 
     root: str
     frame: str
     tree: TransformTree
+    span: tuple[float, float]
     refused: tuple[str, ...] = ()
 
     def pose(self, stamp: float) -> Matrix | None:
@@ -36,18 +45,20 @@ def poses_of(
 ) -> FramePoses | None:
     """The poses of `frame`, None where no moving transform leads to it.
 
-    `transforms()` gives the same ones twice: first the frames' parents are read, of which the first counts, then what
-    the chain needs, so that a robot's other joints take no memory. Poses count as in `Trajectory.pose`.
+    `transforms()` is called twice and must give the same ones: first the parents of all frames are read, of which the
+    first counts, then what the chain needs, so that a robot's other joints take no memory. Poses are interpolated as
+    in `Trajectory.pose`.
     """
     first: dict[str, Transform] = {}
     for transform in transforms():
         first.setdefault(transform.child, transform)
     if frame not in first:
         return None
-    tree, refused = TransformTree(MAX_POSE_GAP_S, max_difference), []
+    tree, refused, stamps = TransformTree(MAX_POSE_GAP_S, max_difference), [], []
     for transform in first.values():
         tree.connect(transform.parent, transform.child)
     tree.follow(frame)
+    line = tree.line(frame)
     for transform in transforms():
         known = first[transform.child]
         if transform.parent == known.parent:
@@ -55,5 +66,81 @@ def poses_of(
                 tree.add(transform._replace(fixed=known.fixed))
             except DataError as error:
                 refused.append(str(error))
+            else:
+                stamps += [transform.stamp] if transform.child in line and not known.fixed else []
     tree.fix_what_never_moved()
-    return FramePoses(tree.root(frame), frame, tree, tuple(refused)) if tree.moves else None
+    if not tree.moves:
+        return None
+    return FramePoses(tree.root(frame), frame, tree, (min(stamps), max(stamps)), tuple(refused))
+
+
+class BagPoses:
+    """Chooses among a bag's transforms and topics of poses what leads to the camera's frame.
+
+    Transforms come first, then odometry, then other poses; topics of goals only where they are named. A topic of poses
+    needs the bag's transforms where it is about another frame than the camera's. `stamps` are those of the frames.
+    """
+
+    def __init__(self, index: BagIndex, frame: str, stamps: Sequence[float], max_difference: float) -> None:
+        self._index, self._frame, self._stamps, self._max_difference = index, frame, stamps, max_difference
+        self._topics = [track for kind in POSES for track in sorted(index.topics((kind,)), key=len, reverse=True)]
+
+    def chosen(self, name: str, path: str, notes: list[str]) -> FramePoses | None:
+        """The poses of the topic `name` (`/tf`: of transforms alone), empty: the first that covers frames.
+
+        None where nothing leads to the frame. `notes` gets what was chosen among several, what was left out and, where
+        no frame has a pose, both spans. DataError where the named topic is missing or does not lead to the frame.
+        """
+        offered = self._offered()
+        chains: dict[str, FramePoses] = {}
+        for topic in [self._named(name, offered, path)] if name else self._measured(offered):
+            chain = poses_of(self._frame, partial(self._transforms, offered[topic]), self._max_difference)
+            if chain is not None:
+                chains[topic] = chain
+                if self._covers(chain):
+                    break
+        if not chains:
+            if name:
+                raise DataError(f"{path}: {name} does not lead to the camera's frame '{self._frame}' by any transform")
+            return None
+        covering = [topic for topic, chain in chains.items() if self._covers(chain)]
+        topic = covering[0] if covering else next(iter(chains))
+        self._note(topic, chains[topic], [each for each in offered if each != topic and not name], path, notes)
+        return chains[topic]
+
+    def _offered(self) -> dict[str, Track | None]:
+        """What there is, best first; None stands for transforms alone."""
+        transforms: dict[str, Track | None] = {"/tf": None} if self._index.topics(TRANSFORMS) else {}
+        return transforms | {track.channel.topic: track for track in self._topics}
+
+    def _measured(self, offered: Iterable[str]) -> list[str]:
+        return [topic for topic in offered if not _NO_MEASUREMENT.search(topic)]
+
+    def _named(self, name: str, offered: Iterable[str], path: str) -> str:
+        if name not in offered:
+            raise DataError(f"{path}: has no topic of poses {name}; it has {', '.join(offered) or 'none'}")
+        return name
+
+    def _covers(self, chain: FramePoses) -> bool:
+        step = max(1, len(self._stamps) // _TRIED_FRAMES)
+        return any(chain.pose(stamp) is not None for stamp in self._stamps[::step])
+
+    def _note(self, topic: str, chain: FramePoses, others: list[str], path: str, notes: list[str]) -> None:
+        if any(each != "/tf" for each in others):
+            notes.append(f"{path}: poses are from {topic}; not {', '.join(others)} (pose_topic names another)")
+        if chain.refused:
+            notes.append(f"{path}: {len(chain.refused)} transforms are left out: {chain.refused[0]}")
+        notes += out_of_range(f"{path}, {topic}", chain.span, self._stamps)
+
+    def _transforms(self, topic: Track | None) -> Iterator[Transform]:
+        """Those of the topic, then those of /tf and /tf_static about other frames."""
+        own = set()
+        if topic is not None:
+            for msg in self._index.readable(topic):
+                transform = transform_of_odometry(msg, self._frame)
+                own.add(transform.child)
+                yield transform
+        for track in self._index.topics(TRANSFORMS):
+            fixed = track.channel.topic.endswith("tf_static")
+            for msg in self._index.readable(track):
+                yield from (each for each in transforms_of(msg, fixed) if each.child not in own)

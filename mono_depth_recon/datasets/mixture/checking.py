@@ -1,4 +1,4 @@
-"""Everything that is wrong with training data, said with file and line before a run begins."""
+"""Everything that is wrong with training data, reported with file and line before a run begins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tolerant import read_checked
 from .training_data import assembled, notes_of, open_source, split_file
 
 Progress = Callable[[int, int, str], None]
-_RENDERED = 2  # frames of a rendered source that are looked at: they follow from a seed, not from a disk
+_RENDERED = 2  # frames of a rendered source that are checked: they come from a seed, not from a disk
 
 
 @dataclass
@@ -27,7 +27,7 @@ class CheckReport:
 
     `faults` concern a whole source, a split or the unit of a set; `bad` single frames, of which a run may meet some:
     `too_many` are the sources that have more than data.bad_share and data.bad_minimum allow. `frames` counts what was
-    read of each source, `notes` are remarks that are no problems, `splits` a table.
+    read of each source, `notes` are messages that are not problems, `splits` a table.
     """
 
     frames: dict[str, int] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class CheckReport:
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything that is wrong, what concerns most first."""
+        """Everything that is wrong, the most general first."""
         return [*self.faults, *self.too_many, *self.bad]
 
     @property
@@ -48,7 +48,7 @@ class CheckReport:
         return not self.problems
 
     def lines(self, limit: int = 20) -> list[str]:
-        """The report for people: splits, remarks, up to `limit` problems, and a verdict."""
+        """The printed report: splits, notes, up to `limit` problems, and a verdict."""
         read = ", ".join(f"{count} of {name}" for name, count in self.frames.items()) or "none"
         problems = [str(problem) for problem in self.problems[:limit]]
         if len(self.problems) > limit:
@@ -78,8 +78,8 @@ def check_data(
     """Opens all sources of a section `data`, splits them, looks for every file and reads the frames.
 
     `frames_per_source` None reads every frame, a number that many, evenly spread. `progress(done, total, name)` is
-    called after each frame. Nothing is written. Raises ConfigError for a wrong configuration; what is wrong with the
-    data stands in the report: a user who asks for a check wants `ok`, a run begins by `raise_if_bad`.
+    called after each frame. Nothing is written. Raises ConfigError for a wrong configuration; problems of the data
+    are in the report: an explicit check looks at `ok`, a run starts with `raise_if_bad`.
     """
     settings, report = data_settings(tree), CheckReport()
     shares = parse_shares(settings.shares)
@@ -137,14 +137,16 @@ def _check_frames(
             broken.append(Problem(source.origin(i), problem))
         progress(done, len(chosen), source.name)
     report.frames[source.name] = len(chosen)
-    measured = {} if source.is_rendered else sizes  # rendered depth is exact, and two views tell little of a set
+    measured = (
+        {} if source.is_rendered else sizes
+    )  # rendered depth is exact, and two views are not representative of a set
     units = [set_problem(found, source.max_depth, per_metre) for per_metre, found in measured.items()]
     report.faults += [Problem(source.name, text) for text in units if text]
-    if any(units):  # said once, of the set
+    if any(units):  # reported once, for the set
         broken = [problem for problem in broken if not problem.text.startswith(IMPLAUSIBLE)]
     lost = [*source.gaps, *missing.values()]
     report.bad += [*lost, *broken]
-    # one broken frame of a few says little about the others
+    # with few frames, a single broken one means little
     if (
         len(lost) > max(settings.bad_minimum, settings.bad_share * len(source))
         or len(broken) == len(chosen)

@@ -20,9 +20,9 @@ _SPARES = 50
 class Mixture:
     """Parts of sources, drawn by weight; `mixture[epoch, index]` is a Sample, `len` the draws of one epoch.
 
-    An epoch holds every source in exact proportion (to one frame), shuffled. Each source is gone through in a new
-    order again and again, from epoch to epoch, so that all its frames are seen equally often. Nothing is drawn from a
-    generator with a state: workers, ranks and resumed runs need not know of each other.
+    An epoch holds every source in exact proportion (to one frame), shuffled. Each source is passed through
+    repeatedly, in a new order each time and across epochs, so that all its frames are seen equally often. No generator
+    has a state: workers, ranks and resumed runs agree without communication.
     Raises ConfigError where a weight is too small for an epoch.
     """
 
@@ -42,14 +42,14 @@ class Mixture:
         return sum(self.quotas)
 
     def pick(self, epoch: int, index: int) -> tuple[Part, int]:
-        """The part and its frame that stand at `index` (0 to len - 1) of an epoch (from 0)."""
+        """The part and its frame at `index` (0 to len - 1) of an epoch (from 0)."""
         which, rank = self._slot(epoch, index)
         part, quota = self.parts[which], self.quotas[which]
         turn, place = divmod(epoch * quota + rank, len(part))
         return part, int(_order((self.seed, _ORDER, which, turn), len(part))[place])
 
     def places(self, key: tuple[int, int]) -> Iterator[tuple[Part, int]]:
-        """What stands at (epoch, index), then frames of the same part that may stand for it, should it be bad."""
+        """The frame at (epoch, index), then substitutes from the same part should it be bad."""
         part, frame = self.pick(*key)
         yield part, frame
         yield from (
@@ -57,7 +57,7 @@ class Mixture:
         )
 
     def origin(self, key: tuple[int, int]) -> str:
-        """Where the frame at (epoch, index) stands."""
+        """Where the frame at (epoch, index) is found."""
         part, frame = self.pick(*key)
         return part.origin(frame)
 
@@ -66,7 +66,7 @@ class Mixture:
         return part[frame]
 
     def _slot(self, epoch: int, index: int) -> tuple[int, int]:
-        """Number of the part, and how many draws of it stand before in this epoch."""
+        """Number of the part, and how many of its draws come before in this epoch."""
         if not 0 <= index < len(self) or epoch < 0:
             raise IndexError(f"draw {index} of {len(self)} in epoch {epoch}")
         at = int(_order((self.seed, _MIXTURE, epoch), len(self))[index])  # a place in the unshuffled row of parts

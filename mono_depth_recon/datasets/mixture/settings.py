@@ -43,7 +43,7 @@ def data_settings(tree: object) -> DataSettings:
     names = [source.name for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"data.sources: two are called '{twice}': give each a name of its own")
+        raise ConfigError(f"data.sources: two are named '{twice}': give each its own name")
     return replace(settings, sources=tuple(sources))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...atomic import writable_folder, write_atomically
 from ...errors import ConfigError, DataError
+from ...text import read_text
 from ..dataset import SPLITS, Dataset, Part
 from ..joined import RecordingSettings
 from ..kind import SourceSettings
@@ -37,7 +38,7 @@ class SplitFile:
 
     def _read(self, path: Path) -> None:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read ({error}): expected a split file") from error
         for number, line in enumerate(lines, 1):
@@ -50,10 +51,10 @@ class SplitFile:
                 )
             split, source, scene = fields
             if self.scenes.setdefault(source, {}).setdefault(scene, split) != split:
-                raise DataError(f"{path}:{number}: scene '{scene}' of {source} stands in two splits: leave it in one")
+                raise DataError(f"{path}:{number}: scene '{scene}' of {source} is in two splits: keep it in one")
 
     def of(self, source: Dataset, frames: Sequence[int], shares: Shares, seed: int) -> dict[str, list[int]]:
-        """`frames` of a source by split, as the file says; where it does not know the source, anew by scene."""
+        """`frames` of a source by split, as the file has them; a source it does not list is split anew by scene."""
         counts = Counter(source.scene(i) for i in frames)
         if source.name not in self.scenes:
             try:
@@ -65,16 +66,16 @@ class SplitFile:
         unknown = next((scene for scene in counts if scene not in chosen), None)
         if unknown is not None:
             raise DataError(
-                f"{self.path}: does not say in which split scene '{unknown}' of {source.name} stands: add "
+                f"{self.path}: does not assign scene '{unknown}' of {source.name} to a split: add "
                 "its line, or remove the file to split anew"
             )
         return {split: [i for i in frames if chosen[source.scene(i)] == split] for split in SPLITS}
 
-    def write(self, remark: str) -> None:
-        """Keeps what was split anew; a file that was read is added to. DataError where its folder cannot be had."""
+    def write(self, comment: str) -> None:
+        """Writes new splits, extending a file that was read. DataError where its folder cannot be written."""
         if self.path is None or not self._changed:
             return
-        lines = ["# split<tab>source<tab>scene", f"# {remark}"]
+        lines = ["# split<tab>source<tab>scene", f"# {comment}"]
         for source, scenes in sorted(self.scenes.items()):
             lines += [
                 "\t".join((split, source, scene))
@@ -139,9 +140,9 @@ def parse_positions(text: str, what: str) -> list[range]:
 def split_source(
     source: Dataset, settings: SourceSettings, shares: Shares, seed: int, file: SplitFile
 ) -> dict[str, Part]:
-    """The parts of a source by split, as its settings say; those without frames are left out.
+    """The parts of a source by split, by its settings; those without frames are left out.
 
-    Raises DataError where a split that was asked for has no frames, ConfigError.
+    Raises DataError where a requested split has no frames, ConfigError.
     """
     frames = _frames_by_split(source, settings, shares, seed, file)
     return {split: Part(source, split, chosen) for split, chosen in frames.items() if chosen}
@@ -179,7 +180,7 @@ def _official(source: Dataset, shares: Shares, seed: int, file: SplitFile) -> di
 
 
 def _stretches(source: Dataset, shares: Shares) -> dict[str, list[int]]:
-    """Each scene cut along its way: its beginning trains, its end tests. Neighbours at a cut look alike."""
+    """Each scene cut in order: its beginning trains, its end tests. Neighbours at a cut look alike."""
     scenes: dict[str, list[int]] = {}
     for i in source.pool():
         scenes.setdefault(source.scene(i), []).append(i)
@@ -210,11 +211,11 @@ def _by_position(source: Dataset, settings: RecordingSettings) -> dict[str, list
     for split, ranges in wanted.items():
         if ranges and not parts[split]:
             raise DataError(
-                f"{source.name}: the {split} part is empty: no pair stands at positions {texts[split]}, "
+                f"{source.name}: the {split} part is empty: no pair is at positions {texts[split]}, "
                 f"the recording has {positions[0]} to {positions[-1]}"
             )
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         both = set(parts[one]) & set(parts[other])
         if both:
-            raise ConfigError(f"{source.name}: position {positions[min(both)]} stands in {one} and in {other}")
+            raise ConfigError(f"{source.name}: position {positions[min(both)]} is in {one} and in {other}")
     return parts

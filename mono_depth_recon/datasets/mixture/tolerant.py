@@ -27,12 +27,12 @@ class Places(Protocol[Key_contra]):
         """How many draws there are."""
 
     def places(self, key: Key_contra, /) -> Iterator[tuple[Part, int]]:
-        """What stands at the key, then what may stand for it."""
+        """The frame at the key, then its substitutes."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A good sample, where it stands, and the bad ones that were met on the way to it."""
+    """A good sample, its origin, and the bad ones that were skipped before it."""
 
     sample: Sample
     origin: str
@@ -40,10 +40,10 @@ class Drawn:
 
 
 class TolerantFrames(Generic[Key_contra]):
-    """Frames of which the bad ones are replaced by others of the same source, by a rule without chance.
+    """Frames of which the bad ones are replaced by others of the same source, deterministically.
 
-    Bad is what cannot be read, has no known depth, or depth that is in no metres. The replacement is a function of the
-    key, so that a resumed run meets the same. DataError where one after another is bad.
+    Bad is what cannot be read, has no known depth, or depth that cannot be in metres. The replacement is a
+    function of the key, so that a resumed run gets the same. DataError where one after another is bad.
     """
 
     def __init__(self, frames: Places[Key_contra]) -> None:
@@ -75,7 +75,7 @@ def read_checked(source: Dataset, i: int) -> tuple[Sample | None, str]:
 
 
 def is_cut_short(file: Path) -> bool:
-    """Whether a PNG or JPEG lacks its end; decoders make something of such a file without a word."""
+    """Whether a PNG or JPEG lacks its end; decoders accept such a file silently."""
     ending = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}.get(file.suffix.lower())
     if ending is None or not file.is_file():
         return False
@@ -87,7 +87,7 @@ def is_cut_short(file: Path) -> bool:
 class BadSampleLedger:
     """The bad samples of a run: how many draws met one, and which they were.
 
-    `share` of all draws may be bad, and `minimum` always; above both, `add` raises DataError with names.
+    `share` of all draws may be bad, and `minimum` in any case; above both, `add` raises DataError with their names.
     """
 
     def __init__(self, share: float = 0.01, minimum: int = 20) -> None:
@@ -98,7 +98,7 @@ class BadSampleLedger:
 
     @property
     def count(self) -> int:
-        """How many draws met a bad sample."""
+        """How many draws hit a bad sample."""
         return self.met.total()
 
     def add(self, drawn: int, bad: Iterable[Problem]) -> None:
@@ -109,15 +109,15 @@ class BadSampleLedger:
             self.problems[problem.where] = problem.text
         if self.count > max(self.minimum, self.share * self.drawn):
             raise DataError(
-                f"too many bad samples: {'; '.join(self.lines(5))}. Mend them, or raise data.bad_share "
+                f"too many bad samples: {'; '.join(self.lines(5))}. Repair them, or raise data.bad_share "
                 f"({self.share:g}) or data.bad_minimum ({self.minimum})"
             )
 
     def lines(self, limit: int = 20) -> list[str]:
-        """What was met, the most frequent first; no line where all was good."""
+        """The bad samples, the most frequent first; no line where all were good."""
         if not self.count:
             return []
-        lines = [f"{self.count} of {self.drawn} draws met a bad sample ({len(self.met)} different ones)"]
+        lines = [f"{self.count} of {self.drawn} draws hit a bad sample ({len(self.met)} different ones)"]
         lines += [f"{where}: {self.problems[where]} ({times} times)" for where, times in self.met.most_common(limit)]
         more = len(self.met) - limit
         return [*lines, f"and {more} more"] if more > 0 else lines
@@ -127,6 +127,6 @@ class BadSampleLedger:
         return {"drawn": self.drawn, "met": dict(self.met), "problems": dict(self.problems)}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Takes up the counts of `state`."""
+        """Restores the counts of `state`."""
         self.drawn, self.met = int(state["drawn"]), Counter(state["met"])
         self.problems = dict(state["problems"])

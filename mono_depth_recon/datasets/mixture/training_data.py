@@ -24,7 +24,7 @@ SPLIT_FILE = "splits.txt"
 class TrainingData:
     """What a run trains, validates and tests on; it can be pickled, and each process opens files for itself.
 
-    `validation` and `test` hold the parts by the name of their source. `notes` are one-line remarks for the user.
+    `validation` and `test` hold the parts by the name of their source. `notes` are one-line messages for the user.
     """
 
     settings: DataSettings
@@ -59,24 +59,24 @@ def open_training_data(tree: object, seed: int, run_folder: Path | None = None) 
     shares = parse_shares(settings.shares)
     parts = [(source, split_source(frames, source, shares, seed, file)) for source, frames in opened]
     data = assembled(settings, parts, seed, [note for _, frames in opened for note in notes_of(frames)])
-    file.write(split_remark(settings, seed))
+    file.write(split_comment(settings, seed))
     return data
 
 
 def split_file(settings: DataSettings, run_folder: Path | None) -> SplitFile:
-    """The split file that is named, else that of the run; without either, splits are not kept."""
+    """The configured split file, else that of the run; without either, splits are not kept."""
     if settings.split_file:
         return SplitFile(settings.file(settings.split_file))
     return SplitFile(None if run_folder is None else run_folder / SPLIT_FILE)
 
 
-def split_remark(settings: DataSettings, seed: int) -> str:
+def split_comment(settings: DataSettings, seed: int) -> str:
     """How the scenes of a split file were chosen."""
     return f"new scenes drawn with seed {seed}, shares {settings.shares}"
 
 
 def notes_of(source: Dataset) -> list[str]:
-    """Remarks on a source for the user."""
+    """Messages about a source for the user."""
     gaps = source.gaps
     left_out = [f"{source.name}: {len(gaps)} left out, the first is {gaps[0]}"] if gaps else []
     return [*source.notes, *left_out]
@@ -85,7 +85,7 @@ def notes_of(source: Dataset) -> list[str]:
 def assembled(
     settings: DataSettings, parts: list[tuple[SourceSettings, dict[str, Part]]], seed: int, notes: list[str]
 ) -> TrainingData:
-    """The data of split sources. DataError where nothing trains or nothing validates."""
+    """The data of split sources. DataError without training or without validation data."""
     by_split = {split: [(source, found[split]) for source, found in parts if split in found] for split in SPLITS}
     for split in SPLITS[:2]:
         if not by_split[split]:

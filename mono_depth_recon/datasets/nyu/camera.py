@@ -20,12 +20,13 @@ _COLOUR = PinholeCamera.from_intrinsics(
     640, 480, 518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465
 )
 _SEEN = (slice(44, 471), slice(40, 601))  # rows and columns that the depth camera sees
+_LARGEST_WIDTH = 6400  # ten times the published one
 _SCENE = re.compile(r"(.+_\d{4})[a-z]?(?:_out)?")
 
 
 def nyu_camera(width: int, height: int) -> PinholeCamera:
     """The camera of images of width x height pixels: that of 640x480, resampled. DataError unless they are 4:3."""
-    if 3 * width != 4 * height:
+    if 3 * width != 4 * height or width > _LARGEST_WIDTH:
         raise DataError(f"images of NYU Depth V2 have 640x480 pixels, or are resampled from that, got {width}x{height}")
     return _COLOUR.resized(width, height)
 

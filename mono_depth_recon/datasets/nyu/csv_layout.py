@@ -17,6 +17,7 @@ from ...config import param
 from ...errors import DataError
 from ...frames import Sample
 from ...photo import read_depth, read_photo
+from ...text import read_text
 from ..dataset import Dataset, paired
 from ..depth_units import frame_problem
 from ..kind import WHOLE, DatasetKind, SourceSettings
@@ -95,7 +96,7 @@ class NyuCsv(Dataset):
         return TRAIN_PER_METRE if i < self._trained else TEST_PER_METRE
 
     def pool(self) -> Sequence[int]:
-        """The training list: the test list stays what it is, and tells no scenes."""
+        """The training list: the test list is kept as it is, and has no scenes."""
         return range(self._trained)
 
     def official(self) -> dict[str, list[int]]:
@@ -113,9 +114,8 @@ def read_pairs(file: Path) -> list[Pair]:
     """The lines of a list. DataError with file and line where one is no pair or the first points nowhere."""
     rows: list[tuple[int, list[str]]] = []
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
+        reader = csv.reader(read_text(file).splitlines())
+        rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read ({error}): expected lines 'colour,depth'") from error
     for line, row in rows:
@@ -176,6 +176,6 @@ NYU_CSV = DatasetKind(
     lambda path, _: any(
         path.name == name or (path / name).is_file() or (path / "data" / name).is_file() for name in _LISTS.values()
     ),
-    lambda path, _: NyuCsv(path.stem, path),
+    lambda path, _: NyuCsv(path.stem if path.is_file() else path.name, path),
     _of_settings,
 )

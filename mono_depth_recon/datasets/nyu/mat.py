@@ -28,6 +28,7 @@ from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 if TYPE_CHECKING:
     from h5py import File
 
+_LONGEST_TEXT = 4096
 _DEPTHS = {"filled": "depths", "raw": "rawDepths"}
 _DAMAGED = (OSError, RuntimeError, KeyError)  # what h5py raises where bytes are wrong
 _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
@@ -36,7 +37,7 @@ _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
 class NyuMat(Dataset):
     """The images of the labelled file, opened by each process when it first reads one.
 
-    `splits` None looks for splits.mat beside the file, when the official split is asked for. `depth` is "filled" or
+    `splits` None looks for splits.mat beside the file, when the official split is used. `depth` is "filled" or
     "raw"; `mask_border` makes depth unknown where it was filled in outside the depth camera's view.
     Raises DataError for a file that is cut short, of another version of MATLAB or of other contents.
     """
@@ -163,7 +164,7 @@ def _unreadable(path: Path, error: OSError) -> str:
         header = file.read(19)
     if header == b"MATLAB 5.0 MAT-file":
         return f"{path}: expected MATLAB 7.3 (HDF5), got MATLAB 5: save it with -v7.3"
-    return f"{path}: expected MATLAB 7.3 (HDF5), got a file of {size} bytes that is none: download it again"
+    return f"{path}: expected MATLAB 7.3 (HDF5), got another file of {size} bytes: download it again"
 
 
 def _checked_shapes(file: File, path: Path, depths: str) -> tuple[int, int, int]:
@@ -200,7 +201,9 @@ def _text(file: File, path: Path, key: str, i: int) -> str:
     cells = file[key]
     reference = cells[0, i] if cells.shape[0] == 1 else cells[i, 0]
     if not isinstance(reference, h5py.Reference):
-        raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is none")
+        raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
+    if file[reference].size > _LONGEST_TEXT:
+        raise DataError(f"{path}: {key} must hold names, entry {i + 1} has {file[reference].size} letters")
     return np.asarray(file[reference]).astype("<u2").tobytes().decode("utf-16-le")
 
 

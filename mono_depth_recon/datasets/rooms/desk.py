@@ -58,7 +58,7 @@ def monitor(b: SceneBuilder, rng: Rng) -> None:
 
 
 def keyboard(b: SceneBuilder, rng: Rng) -> None:
-    """A keyboard 45 cm wide."""
+    """A 45 cm wide keyboard."""
     light = rng.random() < 0.55
     keys = picture(
         rng, "light_keyboard" if light else "dark_keyboard", greyish(rng, 0.6, 0.9) if light else (0.8, 0.8, 0.8), 0.15
@@ -359,7 +359,7 @@ def scatter(
 
 
 def work_place(b: SceneBuilder, rng: Rng, w: float, d: float, count: int) -> None:
-    """A used desk top of w x d metres around the local origin: screens, keyboard, things all over."""
+    """A used desk top of w x d metres around the local origin: screens, keyboard, things all over it."""
     for k in range(rng.integers(0, 6)):
         with b.at((rng.uniform(-0.45, 0.45) * w, rng.uniform(-0.3, 0.25) * d, 0.008 * k), rng.normal(0, 0.5)):
             papers(b, rng)

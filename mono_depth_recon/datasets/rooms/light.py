@@ -152,7 +152,7 @@ def _shine(scene: Any, points: F32, normals: F32, sample: F32, light: AreaLight)
 
 
 def _hidden(scene: Any, points: F32, ways: F32) -> NDArray[np.bool_]:
-    """(N,) True where something stands on the way from a point to point + way."""
+    """(N,) True where something blocks the segment from a point to point + way."""
     import open3d as o3d
 
     rays = np.concatenate([points, ways], 1)
@@ -180,7 +180,7 @@ def _sunshine(scene: Any, points: F32, normals: F32, sun: Sun) -> F32:
 def _bounce(
     scene: Any, mesh: SceneMesh, direct: F32, points: F32, normals: F32, pattern: NDArray[np.int64], rng: Rng
 ) -> F32:
-    """Light (N, 3) that arrives by way of other surfaces, gathered with cosine-weighted rays."""
+    """Light (N, 3) reflected by other surfaces, gathered with cosine-weighted rays."""
     import open3d as o3d
 
     albedo = atlas().mean[mesh.texture] * mesh.tint

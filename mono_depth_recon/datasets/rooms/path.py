@@ -106,7 +106,7 @@ def _proposal(layout: Layout, clearance: Clearance, rng: Rng, scale: float) -> C
 
 
 def _over_desk(layout: Layout, desk: Interest, clearance: Clearance, rng: Rng, scale: float) -> CameraPath | None:
-    """As someone holds a camera who stands at the desk."""
+    """The path of a camera held by someone standing at the desk."""
     count = 40
     local = np.stack(
         [
@@ -175,7 +175,7 @@ def _through_room(layout: Layout, clearance: Clearance, rng: Rng, scale: float) 
 
 
 def _look(layout: Layout, rng: Rng) -> Matrix:
-    """A point of some piece of furniture, or now and then of a wall."""
+    """A point of some piece of furniture, or occasionally of a wall."""
     if layout.interests and rng.random() < 0.8:
         item = layout.interests[int(rng.integers(len(layout.interests)))]
         return item.point(rng.uniform(-0.5, 0.5) * item.width, -item.depth * rng.uniform(0.2, 0.9), item.look_m)

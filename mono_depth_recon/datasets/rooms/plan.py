@@ -40,7 +40,7 @@ def plan(seed: int) -> Layout:
 
 
 def _place(layout: Layout, rng: Rng, item: furniture.Item, tries: int = 25) -> bool:
-    """Puts an item against a wall where nothing is yet; False if there is no room."""
+    """Puts an item against a free part of a wall; False if there is no space."""
     for _ in range(tries):
         k = int(rng.integers(4))
         T, length = layout.wall_frame(k)
@@ -77,7 +77,7 @@ def _put(layout: Layout, rng: Rng, item: furniture.Item, T: Matrix, gap: float =
 
 
 def _seat(layout: Layout, rng: Rng, at: Interest) -> None:
-    """A chair before a desk, half pulled out and turned away a little; or none, if there is no room."""
+    """A chair before a desk, half pulled out and turned away a little; or none, if there is no space."""
     T = at.T_world_item @ rigid(
         (rng.uniform(-0.35, 0.35), -at.depth - rng.uniform(0.75, 1.0), 0), yaw=np.pi + rng.normal(0, 0.5)
     )

@@ -40,7 +40,7 @@ class Room:
         self.layout = plan(self.seed)
         self.style, self.size = self.layout.style, self.layout.size
         mesh = join(self.layout.builder.patches)
-        # One thread builds the tree: its shape, and so which of two touching triangles a ray meets, never varies.
+        # One thread builds the tree, so that its shape, and which of two touching triangles a ray hits, never varies.
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.triangles))
         rng = np.random.default_rng((self.seed, 11))
@@ -142,7 +142,7 @@ def _patch_edges(patch: NDArray[np.int32]) -> Mask:
 class RoomSequence(Recording):
     """Frames along a closed smooth path through the room of `seed`: stamp i / rate_hz, exact depth, pose.
 
-    The path does not depend on `length`, which says how many frames the loop is divided into.
+    The path does not depend on `length`, the number of frames that the loop is divided into.
     The default camera has 640x480 pixels and 62 degrees horizontal field of view.
     Raises ConfigError for a length or rate that is not positive.
     """

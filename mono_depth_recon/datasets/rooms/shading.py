@@ -1,4 +1,4 @@
-"""From what rays meet to a picture: textures, baked light, mirrored lamps, and the camera that develops it.
+"""From ray hits to a picture: textures, baked light, mirrored lamps, and the camera that develops it.
 
 Everything works on flat arrays, one per coordinate: that is what makes numpy fast here.
 """

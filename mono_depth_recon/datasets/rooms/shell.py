@@ -108,7 +108,7 @@ def _pane(layout: Layout, rng: Rng, opening: Opening, day: float) -> None:
 
 
 def _daylight(layout: Layout, rng: Rng, k: int, opening: Opening, day: float) -> None:
-    """The window as a lamp, and now and then the sun through it."""
+    """The window as a lamp, and sometimes the sun through it."""
     x0, x1, z0, z1 = opening
     T = layout.wall_frame(k)[0]
     corner, across = T[:3, :3] @ (x0, -0.01, z0) + T[:3, 3], T[:3, :3] @ (x1 - x0, 0.0, 0.0)
@@ -169,7 +169,7 @@ def _door(layout: Layout, rng: Rng, k: int, length: float) -> None:
 
 
 def ceiling_lights(layout: Layout, rng: Rng) -> None:
-    """Tubes or a pendant; one room in five lives on daylight."""
+    """Tubes or a pendant; one room in five has daylight only."""
     b, (Lx, Ly, h) = layout.builder, layout.size
     warm = np.array([1.0, rng.uniform(0.8, 0.97), rng.uniform(0.6, 0.95)])
     on = rng.random() < 0.8

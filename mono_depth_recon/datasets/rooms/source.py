@@ -104,7 +104,7 @@ class ManyRooms(Dataset):
 
 
 def _tilt(pitch_deg: float, roll_deg: float) -> Matrix:
-    """(4, 4) that turns a camera about its x axis and then about its z axis."""
+    """(4, 4) rotation of a camera about its x axis and then about its z axis."""
     pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
     about_x = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
     about_z = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
@@ -140,7 +140,7 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
     length = int(room[2] or _ROOM_FRAMES)
     if length < 1:
         raise ConfigError(f"{path}: a room needs at least one frame")
-    # once round takes as long with few frames: they would be jumps else
+    # a loop takes equally long with few frames
     return RoomSequence(int(room[1]), length=length, rate_hz=length / _ROOM_SECONDS)
 
 

@@ -18,9 +18,11 @@ from rclpy.node import Node
 
 from ...config import Value
 from ...datasets.dataset import Dataset, Recording
+from ...datasets.limits import MAX_CHUNK_BYTES, MAX_UNPACKED_BYTES
 from ...datasets.opening import OpenOptions, open_dataset
 from ...errors import ConfigError, DataError
 from ...frames import Sample
+from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
 
@@ -55,10 +57,19 @@ class ReplaySettings:
     colour_topic: str = setting("", "colour topic in the bag; empty: found by type and name")
     depth_topic: str = setting("", "depth topic in the bag; empty: found by type and name")
     depth_factor: float = setting(
-        0.0, "integer depth per metre; 0: 5000 in TUM folders, 1000 in bags", low=0.0, high=1e6
+        0.0, "depth units per metre; 0: 5000 in TUM folders, in bags 1000 in 16UC1, 1 in 32FC1", low=0.0, high=1e6
     )
     poses: str = setting(
         "", "groundtruth.txt of the poses, or none; empty: the bag's transforms or odometry, else one beside it"
+    )
+    pose_topic: str = setting(
+        "", "topic of a bag that gives the poses; empty: transforms, then odometry, then other poses"
+    )
+    max_chunk_bytes: int = setting(
+        MAX_CHUNK_BYTES, "largest chunk or message of a bag, in memory", unit="bytes", low=1, high=2**40
+    )
+    max_unpacked_bytes: int = setting(
+        MAX_UNPACKED_BYTES, "largest sum of unpacked files of a recording", unit="bytes", low=1, high=2**50
     )
     wait_subscribers: int = setting(0, "play when so many nodes subscribe to image", low=0, high=1000)
     frame_id: str = setting("", "frame of the images; empty: the bag's own, else camera_optical_frame")
@@ -99,6 +110,9 @@ def open_recording(settings: ReplaySettings) -> Dataset:
         depth_factor=settings.depth_factor,
         poses=settings.poses,
         need_depth=False,
+        pose_topic=settings.pose_topic,
+        max_chunk_bytes=settings.max_chunk_bytes,
+        max_unpacked_bytes=settings.max_unpacked_bytes,
     )
     return open_dataset(Path(settings.path), options)
 
@@ -170,8 +184,8 @@ def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     played = playlist(recording, settings)
     original = settings.stamps == "original"
     own = (recording.frame_id, recording.world_frame) if isinstance(recording, Recording) else ("", "")
-    frame_id = settings.frame_id or own[0] or _FRAME_ID
-    world = settings.world_frame or own[1] or WORLD_FRAME
+    frame_id = frame_name(settings.frame_id) or own[0] or _FRAME_ID
+    world = frame_name(settings.world_frame) or own[1] or WORLD_FRAME
     topics = CameraTopics(node, frame_id, settings.reference_encoding, original, world)
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(topics.poses_text)

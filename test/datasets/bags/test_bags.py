@@ -61,9 +61,9 @@ def test_every_format_gives_the_same_samples_to_the_last_digit(tmp_path: Path, f
 
 @pytest.mark.parametrize("form", ["tgz", "ros1_lz4", "mcap"])
 def test_truth_moves_to_the_rectified_grid_by_the_map_of_the_image(tmp_path: Path, form: str) -> None:
-    path, bent = FORMATS[form](tmp_path, Scene()), CAMERA + " 0.3 -0.1 0.001 0.002"
-    raw = open_dataset(path, OpenOptions(camera=bent))[1]
-    straight = open_dataset(path, OpenOptions(camera=bent, rectified=True))[1]
+    path, distorted = FORMATS[form](tmp_path, Scene()), CAMERA + " 0.3 -0.1 0.001 0.002"
+    raw = open_dataset(path, OpenOptions(camera=distorted))[1]
+    straight = open_dataset(path, OpenOptions(camera=distorted, rectified=True))[1]
     assert raw.depth is not None and straight.depth is not None
     assert straight.camera.is_rectified and np.array_equal(straight.rgb, raw.camera.rectify(raw.rgb))
     columns, rows = (np.rint(m).astype(int) for m in raw.camera.rectification_maps)
@@ -98,7 +98,7 @@ def test_without_a_given_camera_the_bags_own_counts(tmp_path: Path, form: str) -
 
 
 def test_tums_own_bags_are_calibrated_by_their_name(tmp_path: Path) -> None:
-    """Their camera_info holds the factory's numbers; a preset or numbers given by hand come first."""
+    """Their camera_info holds the factory's numbers; a given preset or given numbers take precedence."""
     scene = Scene(frames=2, width=640, height=480)
     make, plan = Messages(ROS1), tum_plan(scene, ROS1)
     factory = [
@@ -182,7 +182,7 @@ def test_missing_topics_are_named_with_what_is_there(tmp_path: Path, keep: Calla
         open_dataset(write_ros1(tmp_path / "a.bag", plan))
 
 
-def test_colour_alone_is_enough_where_nobody_needs_depth(tmp_path: Path) -> None:
+def test_colour_alone_is_enough_where_depth_is_not_needed(tmp_path: Path) -> None:
     plan = [row for row in tum_plan(Scene(), ROS1) if "depth" not in row[1]]
     recording = open_dataset(write_ros1(tmp_path / "a.bag", plan), OpenOptions(need_depth=False))
     assert len(recording) == 6 and recording[3].depth is None
@@ -194,7 +194,7 @@ def test_no_overlap_in_time_names_both_spans(tmp_path: Path) -> None:
 
 
 def test_association_is_one_to_one_by_the_stamps_of_the_headers(tmp_path: Path) -> None:
-    """Depth 30 ms late is nearest to the next colour image; receipt is as it may be."""
+    """Depth 30 ms late is nearest to the next colour image; the time of receipt does not matter."""
     recording = open_dataset(write_ros2(tmp_path / "a", tum_plan(Scene(late_ns=30_000_000), ROS2), "mcap"))
     assert len(recording) == 5
     assert recording[0].stamp == Scene().stamps_ns[1] / 10**9

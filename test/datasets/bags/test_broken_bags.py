@@ -1,4 +1,4 @@
-"""Broken, truncated and unsuitable recordings: what is readable is read, and the rest is said in one line."""
+"""Broken, truncated and unsuitable recordings: what is readable is read, and the rest is reported in one line."""
 
 from __future__ import annotations
 

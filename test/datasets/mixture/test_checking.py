@@ -157,7 +157,7 @@ def test_all_sources_are_checked_even_if_the_first_cannot_be_opened(tmp_path: Pa
         report.raise_if_bad()
 
 
-def test_rendered_frames_are_looked_at_by_twos_and_not_judged_as_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_rendered_frames_two_are_checked_and_the_set_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
     def close_up(source: Dataset, i: int) -> Sample:

@@ -135,7 +135,7 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
     source.files(1)[0].unlink()
     with pytest.raises(DataError, match=r"needs .*0000000006\.png, which is missing: download the raw recording"):
         source[1]
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         KittiDepth("kitti", raw / "nowhere", annotated)
     with pytest.raises(DataError, match="found none for camera left"):
         KittiDepth("kitti", raw, raw)
@@ -265,7 +265,7 @@ def test_recordings_are_what_their_readers_give(tmp_path: Path, form: str) -> No
         np.testing.assert_array_equal(np.asarray(source[i].depth), np.asarray(reader[i].depth))
         assert source[i].stamp == reader[i].stamp and source[i].camera.is_rectified
     assert source.scene(0) == path.name and str(path) in source.origin(0)
-    assert source.per_metre(0) == (5000 if form in ("folder", "tgz") else 1000)
+    assert source.per_metre(0) == (5000 if form in ("folder", "tgz") else 1)  # 32FC1
     reader.close()
 
 
@@ -276,7 +276,7 @@ def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
     source = Joined("desk", tmp_path / "take*/desk", open_tum, OpenOptions(camera=CAMERA), 10.0)
     assert len(source) == 6 and list(source.positions) == [0, 1, 0, 1, 2, 3]
     assert [Path(source.origin(i)).parts[-4] for i in (1, 2)] == ["take0", "take1"]
-    with pytest.raises(DataError, match="no recording is called like that"):
+    with pytest.raises(DataError, match="no recording matches this pattern"):
         Joined("desk", tmp_path / "other*", open_tum, OpenOptions(camera=CAMERA), 10.0)
 
 

@@ -111,7 +111,7 @@ def test_defaults_and_values_of_a_section() -> None:
             r"split must be one of scene, time, positions",
         ),
         ({"sources": [{"kind": "rooms"}], "share": "1 1 1"}, r"unknown setting 'data\.share'; did you mean 'shares'"),
-        ({"sources": [{"kind": "rooms"}, {"kind": "rooms"}]}, "two are called 'rooms'"),
+        ({"sources": [{"kind": "rooms"}, {"kind": "rooms"}]}, "two are named 'rooms'"),
     ],
 )
 def test_wrong_settings_are_named(tree: object, message: str) -> None:
@@ -200,11 +200,11 @@ def test_a_split_by_scene_is_written_and_read_back(pairs: Path, tmp_path: Path) 
         (("train\t", "training\t"), r"splits\.txt:3: expected 'train\|validation\|test<tab>source<tab>scene'"),
         (
             ("room 05\n", "room 55\n"),
-            r"splits\.txt: does not say in which split scene 'room 05' of image_folder stands",
+            r"splits\.txt: does not assign scene 'room 05' of image_folder to a split",
         ),
         (
             ("# split<tab>source<tab>scene", "train\timage_folder\troom 01\ntest\timage_folder\troom 01"),
-            r"splits\.txt:\d+: scene 'room 01' of image_folder stands in two splits",
+            r"splits\.txt:\d+: scene 'room 01' of image_folder is in two splits",
         ),
     ],
 )
@@ -268,9 +268,9 @@ def test_recordings_are_split_by_position_and_by_time(tmp_path: Path) -> None:
     for settings, message in (
         (
             {"split": "positions", "train": "0-9", "validation": "20-30"},
-            "no pair stands at positions 20-30, the recording has 0 to 19",
+            "no pair is at positions 20-30, the recording has 0 to 19",
         ),
-        ({"split": "positions", "train": "0-9", "validation": "9-12"}, "position 9 stands in train and in valid"),
+        ({"split": "positions", "train": "0-9", "validation": "9-12"}, "position 9 is in train and in valid"),
         ({"split": "time", "train": "0-9"}, "are positions: set split: positions"),
         ({"split": "scene"}, r"1 scenes \(desk\) cannot be split"),
         ({"split": "train"}, "no source has a validation part"),
@@ -342,7 +342,7 @@ def test_bad_samples_are_replaced_and_named() -> None:
         Problem("a.csv:12", "no pixel has a known depth"),
     } <= met
     assert ledger.drawn == 40 and ledger.count >= 3 and len(ledger.met) == 3
-    assert ledger.lines()[0] == f"{ledger.count} of 40 draws met a bad sample (3 different ones)"
+    assert ledger.lines()[0] == f"{ledger.count} of 40 draws hit a bad sample (3 different ones)"
     assert any(line.startswith("a.csv:12: no pixel has a known depth (") for line in ledger.lines())
 
 
@@ -362,7 +362,7 @@ def test_too_many_bad_samples_stop_the_run_by_name() -> None:
     resumed.add(200, [Problem("x.csv:9", "no pixel has a known depth")])  # 3 of 300 are 1 %
     with pytest.raises(
         DataError,
-        match=r"too many bad samples: 4 of 301 draws met a bad sample \(3 different ones\); "
+        match=r"too many bad samples: 4 of 301 draws hit a bad sample \(3 different ones\); "
         r"x\.csv:7: cannot be decoded \(2 times\); .*raise data\.bad_share \(0\.01\)",
     ):
         resumed.add(1, [Problem("y.csv:1", "is missing")])

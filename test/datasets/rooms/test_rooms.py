@@ -236,9 +236,9 @@ def test_things_cast_shadows_with_soft_edges() -> None:
 
 
 def test_wrong_use_is_refused(sequence: RoomSequence) -> None:
-    bent = PinholeCamera.from_intrinsics(160, 120, 130, 130, 80, 60, D=(0.1, 0, 0, 0, 0))
+    distorted = PinholeCamera.from_intrinsics(160, 120, 130, 130, 80, 60, D=(0.1, 0, 0, 0, 0))
     with pytest.raises(CalibrationError, match="distortion"):
-        sequence.room.render(bent, np.eye(4))
+        sequence.room.render(distorted, np.eye(4))
     with pytest.raises(IndexError):
         sequence[120]
     with pytest.raises(ConfigError, match="at least one frame"):

@@ -78,14 +78,14 @@ def test_remaps_and_what_could_not_be_read(processes: Processes, client: RosClie
     client.wait_for("front/colour", 2)
     assert process.stop() == 0
     assert not client.received["image"]
-    assert "what stands before is used" in process.output
+    assert "the part before it is used" in process.output
 
 
 def test_poses_are_on_tf_too_in_the_frames_that_are_asked_for(
     processes: Processes, client: RosClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.listen(tf_message(monkeypatch), "/tf")
-    flags = ("--world-frame", "map", "--frame-id", "lens")
+    flags = ("--world-frame", "/map", "--frame-id", "/lens")  # no leading slash in ROS 2
     process = processes.python(*REPLAY, FORMATS["ros1"](tmp_path, SCENE), *AGAIN, *flags, env=with_tf())
 
     def transforms() -> dict[int, Any]:
@@ -131,6 +131,10 @@ def test_topics_poses_and_depth_factor_reach_the_reader(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "desk", SCENE)
     halved = open_recording(ReplaySettings(path=str(folder), camera=CAMERA, depth_factor=2500.0))[0].depth
     assert halved is not None and np.allclose(halved, 2 * SCENE.metres(0), equal_nan=True)
+    with pytest.raises(DataError, match="has no topic of poses /odom; it has /tf"):
+        open_recording(ReplaySettings(path=str(path), pose_topic="/odom"))
+    with pytest.raises(DataError, match=r"above max_chunk_bytes \(1000\)"):
+        open_recording(ReplaySettings(path=str(path), max_chunk_bytes=1000))
     named = ReplaySettings(path=str(path), colour_topic="/camera/depth/image")
     with pytest.raises(DataError, match="colour image must have one of the encodings"):
         open_recording(named)

@@ -1,0 +1,120 @@
+"""Text lists whose lines begin with a stamp: rgb.txt, depth.txt (`stamp file`), groundtruth.txt (`stamp pose`).
+
+A stamp is in seconds, or in whole nanoseconds of 19 digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError
+from ..poses import Trajectory, checked_numbers
+from ..text import comma_advice, read_text
+
+_NANOSECOND_DIGITS = 19  # of a time since 2001
+_LAST_S = 1e11  # no recording is later: the unit is another one
+_NAMED_LINES = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of rgb.txt or depth.txt: its stamp in seconds and its file."""
+
+    stamp: float
+    file: Path
+
+
+def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
+    """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list.
+
+    DataError where a line is malformed or, unless `missing_ok`, names a file that is not there.
+    """
+    entries = []
+    for number, fields in _lines(path):
+        if len(fields) != 2:
+            raise DataError(f"{path}:{number}: expected 'stamp file', got {len(fields)} fields")
+        file = path.parent / fields[1]
+        if not missing_ok and not file.is_file():
+            raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
+        stamp = _stamp(path, number, fields[0])
+        if not math.isfinite(stamp):
+            raise DataError(f"{path}:{number}: expected finite numbers, got '{fields[0]}'")
+        entries.append(Entry(stamp, file))
+    if not entries:
+        raise DataError(f"{path}: expected lines 'stamp file', got none")
+    return entries
+
+
+def read_trajectory(path: Path, notes: list[str]) -> Trajectory:
+    """Reads `stamp tx ty tz qx qy qz qw` lines in any order; DataError with file and line where one is malformed.
+
+    Lines that are no pose (NaN, a quaternion of another length than 1) or repeat a stamp are left out, with a note.
+    """
+    poses: dict[float, tuple[float, ...]] = {}
+    left_out = []
+    for number, fields in _lines(path):
+        if len(fields) != 8:
+            raise DataError(f"{path}:{number}: expected 'stamp tx ty tz qx qy qz qw', got {len(fields)} fields")
+        stamp, row = _stamp(path, number, fields[0]), [_number(path, number, field) for field in fields[1:]]
+        try:
+            pose = checked_numbers(row)
+        except DataError:
+            pose = None
+        if pose is None or not math.isfinite(stamp) or stamp in poses:
+            left_out.append(str(number))
+        else:
+            poses[stamp] = pose
+    if not poses:
+        raise DataError(f"{path}: expected lines 'stamp tx ty tz qx qy qz qw' with unit quaternions, got none")
+    if left_out:
+        notes.append(
+            f"{path}: {len(left_out)} lines are left out, as no pose or of a stamp that was there before: line "
+            f"{', '.join(left_out[:_NAMED_LINES])}{', ...' * (len(left_out) > _NAMED_LINES)}"
+        )
+    trajectory = Trajectory()
+    for stamp in sorted(poses):
+        trajectory.add(stamp, poses[stamp])
+    return trajectory
+
+
+def out_of_range(source: str, poses: tuple[float, float], frames: Sequence[float]) -> list[str]:
+    """A note where the poses (first and last stamp) and the frames do not overlap in time; else no note."""
+    first, last = min(frames), max(frames)
+    if poses[0] <= last and first <= poses[1]:
+        return []
+    return [
+        f"{source}: no frame has a pose: the poses are from {poses[0]:.3f} to {poses[1]:.3f} s, the frames from "
+        f"{first:.3f} to {last:.3f} s"
+    ]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number from 1, fields) of every line that is neither empty nor a comment."""
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder has rgb.txt and depth.txt") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text, got bytes that are not UTF-8") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if fields := line.split("#")[0].split():
+            yield number, fields
+
+
+def _stamp(path: Path, number: int, text: str) -> float:
+    if text.isdecimal() and len(text) == _NANOSECOND_DIGITS:
+        return int(text) / 10**9
+    stamp = _number(path, number, text)
+    if abs(stamp) > _LAST_S and math.isfinite(stamp):
+        raise DataError(f"{path}:{number}: a stamp must be in seconds, or in nanoseconds of 19 digits, got '{text}'")
+    return stamp
+
+
+def _number(path: Path, number: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DataError(f"{path}:{number}: expected numbers, got '{text[:60]}'{comma_advice(text)}") from error
