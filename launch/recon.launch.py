@@ -22,22 +22,22 @@ EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.top
 PACKAGE = "mono_depth_recon"
 CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
 ARGUMENTS = {  # name: (default, description)
-    "model": ("", "model to run (mono-depth-recon models lists them); empty: what params_file says"),
+    "model": ("", "model to run (mono-depth-recon models lists them); empty: as in params_file"),
     "scale_source": (
         "",
-        f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: what params_file says",
+        f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: as in params_file",
     ),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
     **{
         kind.name: (
             kind.topic,
-            f"{kind.noun} topic for scale_source:={alternatives(names)}; the default is our own cameras'",
+            f"{kind.noun} topic for scale_source:={alternatives(names)}; default: that of rooms_camera and replay",
         )
         for kind, names in EVIDENCE.items()
     },
-    "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as params_file says"),
-    "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as params_file says"),
+    "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as in params_file"),
+    "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as in params_file"),
     "namespace": ("", "namespace of all nodes"),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
@@ -51,7 +51,7 @@ ARGUMENTS = {  # name: (default, description)
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, then what they ask for."""
+    """The arguments, then the nodes that they select."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
@@ -78,7 +78,7 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     params_file = Path(values["params_file"]).expanduser()
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
-    parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
+    parameters: list = [str(params_file)]  # only arguments that are given override the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
     for name, parameter in (
@@ -94,7 +94,7 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     remappings = [*common["remappings"], *((kind.name, values[kind.name]) for kind in EVIDENCE)]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
-    # Without the node the rest is of no use; its own last line says why it ended.
+    # Without the node the rest is useless; the node's last line gives the reason.
     return Node(
         **{**common, "remappings": remappings},
         executable="recon_node",
@@ -115,7 +115,7 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
             "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
             f"bag), got '{source}'"
         )
-    # As the recording was, once and with its clock, or as a camera that goes on.
+    # Once and with the recorded clock, or in a loop as a live camera.
     playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
     playing["path"] = str(recording.resolve())
     return [Node(**common, executable="replay", name="replay", parameters=[playing])]

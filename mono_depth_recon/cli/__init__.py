@@ -16,7 +16,7 @@ _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 141
-    where who reads stdout has gone.
+    where the reader of stdout has gone.
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mono-depth-recon: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush complains
+    except BrokenPipeError:  # as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
         return 141
     return status
 

@@ -104,7 +104,7 @@ def test_a_reference_that_does_not_fit_fails_its_image_alone(
     given = [word for reference in references for word in ("--reference", reference)]
     assert main(["reconstruct", *images, "--output", str(tmp_path), *RELATIVE, *given]) == 1
     first, second, _ = capsys.readouterr().err.splitlines()
-    assert f"a.png: {references[0]} must be a depth image of one channel" in first and "got 3 channels" in first
+    assert f"a.png: {references[0]}: depth must be one channel" in first and "of shape (120, 160, 3)" in first
     assert "b.png: reference depth of 120x160 pixels must have the shape of the image, 160x120" in second
     assert (tmp_path / "c_depth.png").exists()
 
@@ -137,7 +137,7 @@ def test_a_relative_model_without_scale_stops_before_its_weights_are_fetched(
     assert "scale.source" in capsys.readouterr().err
 
 
-def test_sigma_is_written_where_the_model_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sigma_is_written_where_the_model_gives_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The embedded model asked twice; the gate leaves depth of small sigma alone."""
     rng = np.random.default_rng(0)
     image = tmp_path / "a.png"

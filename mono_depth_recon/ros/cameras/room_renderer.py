@@ -53,7 +53,7 @@ class RoomRenderer:
         return sample
 
     def close(self) -> None:
-        """Ends the process, whatever it does, and every `receive`."""
+        """Ends the process at once; every `receive` then fails."""
         self._process.kill()
         self._process.wait()
 
@@ -65,7 +65,7 @@ class FrameSource(Protocol):
         """The next frame, waited for."""
 
     def close(self) -> None:
-        """Ends every `receive`, now and later."""
+        """Makes every `receive` fail, now and later."""
 
 
 class GrowingLoop:

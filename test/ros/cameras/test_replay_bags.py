@@ -140,7 +140,7 @@ def test_a_data_set_without_stamps_is_played_at_a_usual_rate(tmp_path: Path) -> 
     path = write_nyu_csv(tmp_path, ["study_0003"], frames=1, tests=4)
     played = open_playlist(ReplaySettings(path=str(path)))
     assert played.stamps == pytest.approx([0, 1 / 15, 2 / 15, 3 / 15])
-    assert [cue.at for cue in played.cues(loop=False, max_gap=0.0)] == pytest.approx(played.stamps)
+    assert [frame.at for frame in played.schedule(loop=False, max_gap=0.0)] == pytest.approx(played.stamps)
     sample = played.load(2)
     assert sample.stamp == played.stamps[2] and np.array_equal(sample.rgb, colour(2))
     chosen = open_playlist(ReplaySettings(path=str(path), first=1, last=2, loop=True))

@@ -1,4 +1,4 @@
-"""The demo as a user starts it: everything it leaves, what it says, and that nothing stays behind."""
+"""The demo as a user starts it: its files, its output, and that no process stays behind."""
 
 from __future__ import annotations
 
@@ -158,18 +158,18 @@ def test_even_a_killed_demo_leaves_no_process(processes: Processes, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--data", "nowhere"], "demo: nowhere does not exist: expected a TUM folder"),
         (["--output", "/proc/demo"], "demo: cannot make the folder /proc/demo"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_1(
-    processes: Processes, tmp_path: Path, arguments: list[str], complaint: str
+    processes: Processes, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     process = processes.python(*DEMO, *arguments, cwd=tmp_path)
     assert process.wait() == 1
-    assert process.output.startswith(complaint) and process.output.count("\n") == 1
+    assert process.output.startswith(message) and process.output.count("\n") == 1
 
 
 def test_a_child_that_does_not_listen_is_killed(
