@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MonoDepthError
+from ..text import escape_on
 from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
 _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
+    escape_on(sys.stdout, sys.stderr)  # names of files may hold what the terminal's encoding has not
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

@@ -27,6 +27,7 @@ from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
 from ..scale.table import no_metres, source_of
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
+from ..text import encoded
 from .parameters import add_flags, config_of
 
 PARAMETER_FLAGS = (
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     _write(folder, scene, mesh, config, arguments)
     if arguments.overview:
         write_png(folder / "overview.png", _overview(scene, mesh, samples, frame_of, config, arguments))
-    write_atomically(folder / "report.txt", ["\n".join([*lines, ""]).encode()])
+    write_atomically(folder / "report.txt", [encoded("\n".join([*lines, ""]))])
     print("\n".join(lines))
     print(f"written to {folder}")
     return 0

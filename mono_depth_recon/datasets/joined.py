@@ -53,7 +53,7 @@ class _Member:
 
 
 class Joined(Dataset):
-    """The frames of all recordings that a path names (`*` and `?` allowed), rectified; each recording is a scene.
+    """The frames of all recordings that a path names (a pattern unless it exists), rectified; each is a scene.
 
     `opener` opens one of them with `options`; poses are not looked for. An archive is unpacked once, for all processes.
     Raises what `opener` raises, DataError where nothing is found.
@@ -61,7 +61,8 @@ class Joined(Dataset):
 
     def __init__(self, name: str, path: Path, opener: Opener, options: OpenOptions, max_depth: float) -> None:
         super().__init__(name, max_depth, path=path)
-        paths = [Path(found) for found in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [path]
+        wild = glob.has_magic(str(path)) and not path.exists()
+        paths = [Path(found) for found in sorted(glob.glob(str(path)))] if wild else [path]
         if not paths:
             raise DataError(f"{path}: no recording is called like that")
         self._kept: list[Recording] = []  # what they unpacked lives as long as this object

@@ -25,6 +25,7 @@ LAYERS = (
         "once",
         "param",
         "poses",
+        "text",
         "transforms",
         "alignment",
         "scale",

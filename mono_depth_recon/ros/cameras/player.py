@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 
 from ...errors import DataError
 from ...frames import Sample
+from ...text import printable
 from ..conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
 from ..tf_messages import TfPublisher
 
@@ -167,7 +168,7 @@ class Player:
         self._wait(frame)
         if isinstance(error, DataError):
             self._skip()
-            self._node.get_logger().warning(f"frame skipped: {error}", throttle_duration_sec=_WARN_PERIOD_S)
+            self._node.get_logger().warning(printable(f"frame skipped: {error}"), throttle_duration_sec=_WARN_PERIOD_S)
             return
         self._topics.publish_clock(frame.stamp)
         stamp = time_from_seconds(frame.stamp) if self._original else self._node.get_clock().now().to_msg()

@@ -21,6 +21,7 @@ from ...datasets.dataset import Dataset, Recording
 from ...datasets.opening import OpenOptions, open_dataset
 from ...errors import ConfigError, DataError
 from ...frames import Sample
+from ...text import printable
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
 
@@ -166,7 +167,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
 
 def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     for note in recording.notes:
-        node.get_logger().warning(note)
+        node.get_logger().warning(printable(note))
     played = playlist(recording, settings)
     original = settings.stamps == "original"
     own = (recording.frame_id, recording.world_frame) if isinstance(recording, Recording) else ("", "")
@@ -176,7 +177,8 @@ def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(topics.poses_text)
     node.get_logger().info(
-        f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
+        f"ready: {len(played.stamps)} frames of {printable(settings.path)}, speed {settings.rate:g}, on "
+        f"{topics.image.topic_name}"
     )
     player = Player(node, topics, settings.rate, original, _FLUSH_S if settings.wait_subscribers else 0.0)
     player.play(played.schedule(settings.loop, settings.max_gap))

@@ -20,6 +20,7 @@ import numpy as np
 from ...atomic import writable_folder, write_atomically
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
+from ...text import escape_on
 from .demo_pictures import write_pictures
 from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
@@ -179,6 +180,7 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
 
 def main(args: Sequence[str] | None = None) -> int:
     """0 when all files are there; 1 with the reason, 130 or 143 after SIGINT or SIGTERM. No process is left behind."""
+    escape_on(sys.stdout, sys.stderr)
     given, say = _arguments(args), Progress()
     raise_on_signals()
     try:
