@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ...arrays import Rgb
-from ...errors import ModelError
+from ...errors import DataError, ModelError
+from ...photo import read_photo
 from .base import Batch, Network
 
 _MOST = 64  # images, spread evenly over the folder: more change the ranges little and cost time
@@ -55,12 +56,10 @@ def calibration_batches(paths: list[Path], network: Network, shape: tuple[int, .
 
 
 def _read(path: Path) -> Rgb:
-    import cv2
-
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ModelError(f"model.calibration: {path} is not a readable image: remove it")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    try:
+        return read_photo(path)
+    except DataError as error:
+        raise ModelError(f"model.calibration: {path} is not a readable image: remove it") from error
 
 
 def _cut(rgb: Rgb, aspect: float) -> Rgb:
