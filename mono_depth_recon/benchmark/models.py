@@ -31,7 +31,7 @@ from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
-from ..text import encoded
+from ..printing import encoded
 from .machine import commit, device, peak_bytes, versions
 from .scene import room
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic import writable_folder, write_atomically
-from ..text import encoded
+from ..printing import encoded
 from .machine import device, versions
 
 

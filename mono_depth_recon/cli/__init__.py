@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MonoDepthError
-from ..text import escape_on
+from ..printing import escape_on
 from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
 _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)

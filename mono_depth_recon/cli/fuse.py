@@ -25,9 +25,9 @@ from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
+from ..printing import encoded
 from ..scale.table import no_metres, source_of
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
-from ..text import encoded
 from .parameters import add_flags, config_of
 
 PARAMETER_FLAGS = (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import writable_folder, write_atomically
 from ..errors import ConfigError, DataError
-from ..text import encoded
+from ..printing import encoded
 from .tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000

@@ -18,7 +18,7 @@ from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
-from ..text import printable
+from ..printing import printable
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3

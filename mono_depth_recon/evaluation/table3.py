@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..models import declared_output
 from ..models.ensemble import PREFIX
 from ..models.explain import methods_of
-from ..text import encoded
+from ..printing import encoded
 from .ledger import Ledger, Row
 from .plan import EvaluationPlan
 from .run import EvaluationRun

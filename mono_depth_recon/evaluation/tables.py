@@ -14,7 +14,7 @@ from typing import Any
 
 from ..atomic import write_atomically
 from ..metrics.protocols import PROTOCOLS
-from ..text import encoded, encoded_json
+from ..printing import encoded, encoded_json
 from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Rgb
-from ..text import printable
+from ..printing import printable
 from .panels import Panel
 
 _SIZE = (640, 480)

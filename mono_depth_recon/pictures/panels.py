@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Rgb
 from ..atomic import write_atomically
 from ..errors import DataError
-from ..text import printable
+from ..printing import printable
 
 _SAMPLES = 64  # rows and columns sampled for the range of a depth map: all of them would take longer than the colours
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)

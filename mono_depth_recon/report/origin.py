@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..atomic import write_atomically
 from ..benchmark.machine import commit, device, versions
-from ..text import encoded_json
+from ..printing import encoded_json
 
 
 def write_origin(folder: Path, command: Sequence[str]) -> None:

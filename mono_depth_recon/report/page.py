@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ..atomic import writable_folder, write_atomically
-from ..text import encoded
+from ..printing import encoded
 from .curves import over_recordings, paper_figures, robustness, training, uncertainty
 from .frames import frames_of
 from .gallery import make_gallery

@@ -24,7 +24,7 @@ from rclpy.utilities import remove_ros_args
 
 from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
-from ..text import printable
+from ..printing import printable
 from .parameters import descriptor, overrides
 
 S = TypeVar("S")

@@ -7,7 +7,7 @@ import time
 
 from rclpy.node import Node
 
-from ..text import printable
+from ..printing import printable
 
 _REPEAT_S = 5.0
 _AT_ONCE = 10  # different warnings within that time: more are left out of the log, not of /diagnostics

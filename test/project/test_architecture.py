@@ -25,7 +25,7 @@ LAYERS = (
         "once",
         "param",
         "poses",
-        "text",
+        "printing",
         "transforms",
         "alignment",
         "scale",

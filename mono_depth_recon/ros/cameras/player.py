@@ -20,7 +20,7 @@ from std_msgs.msg import Header
 
 from ...errors import DataError
 from ...frames import Sample
-from ...text import printable
+from ...printing import printable
 from ..conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
 from ..tf_messages import TfPublisher
 

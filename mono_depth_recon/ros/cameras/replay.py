@@ -21,7 +21,7 @@ from ...datasets.dataset import Dataset, Recording
 from ...datasets.opening import OpenOptions, open_dataset
 from ...errors import ConfigError, DataError
 from ...frames import Sample
-from ...text import printable
+from ...printing import printable
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
 

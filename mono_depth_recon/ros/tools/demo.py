@@ -20,7 +20,7 @@ import numpy as np
 from ...atomic import writable_folder, write_atomically
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
-from ...text import escape_on
+from ...printing import escape_on
 from .demo_pictures import write_pictures
 from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 

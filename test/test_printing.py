@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from mono_depth_recon.text import encoded, encoded_json, escape_on, printable
+from mono_depth_recon.printing import encoded, encoded_json, escape_on, printable
 
 LATIN_1 = os.fsdecode(b"caf\xe9.png")
 
