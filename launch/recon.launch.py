@@ -16,6 +16,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
+from mono_depth_recon.ros.params_file import warning_of
 from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
@@ -39,9 +40,14 @@ ARGUMENTS = {  # name: (default, description)
     "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as in params_file"),
     "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as in params_file"),
     "namespace": ("", "namespace of all nodes"),
+    "frame_id": (
+        "",
+        "frame of the images of source:=rooms or a recording: two such cameras need two; empty: their own default",
+    ),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
     "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
+    "fixed_frame": ("", "fixed frame of RViz; empty: world_frame, else the frame of the first image"),
     "source": (
         "topics",
         "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
@@ -68,16 +74,19 @@ def _actions(context: LaunchContext) -> list:
         "output": "screen",
         "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
     }
-    actions = [_recon_node(values, use_sim_time, common), *_source(values["source"], use_sim_time, common)]
-    if _flag(values, "rviz"):
-        actions.append(_rviz(values["namespace"], use_sim_time, values["world_frame"]))
-    return actions
-
-
-def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     params_file = Path(values["params_file"]).expanduser()
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
+    warning = warning_of(params_file, "/".join(["", *filter(None, values["namespace"].split("/")), "recon_node"]))
+    actions = [LogInfo(msg=f"warning: {warning}")] if warning else []
+    actions.append(_recon_node(values, params_file, use_sim_time, common))
+    actions += _source(values, use_sim_time, common)
+    if _flag(values, "rviz"):
+        actions.append(_rviz(values, use_sim_time))
+    return actions
+
+
+def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dict) -> Node:
     parameters: list = [str(params_file)]  # only arguments that are given override the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
@@ -104,11 +113,19 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     )
 
 
-def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
+def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
+    source, frame_id = values["source"], values["frame_id"]
     if source == "topics":
+        if frame_id:
+            raise RuntimeError("frame_id is for source:=rooms or a recording: the images of a camera have their own")
         return []
+    frame = {"frame_id": frame_id} if frame_id else {}
     if source == "rooms":
-        return [Node(**common, executable="rooms_camera", name="rooms_camera")]
+        if use_sim_time:
+            raise RuntimeError(
+                "use_sim_time:=true needs a /clock, and source:=rooms follows the machine's: leave use_sim_time out"
+            )
+        return [Node(**common, executable="rooms_camera", name="rooms_camera", parameters=[frame] if frame else [])]
     recording = Path(source).expanduser()
     if not recording.exists():
         raise RuntimeError(
@@ -117,23 +134,26 @@ def _source(source: str, use_sim_time: bool, common: dict) -> list[Node]:
         )
     # Once and with the recorded clock, or in a loop as a live camera.
     playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
-    playing["path"] = str(recording.resolve())
+    playing |= {"path": str(recording.resolve()), **frame}
     return [Node(**common, executable="replay", name="replay", parameters=[playing])]
 
 
-def _rviz(namespace: str, use_sim_time: bool, fixed_frame: str) -> Node | LogInfo:
+def _rviz(values: dict, use_sim_time: bool) -> Node | LogInfo:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
         return LogInfo(msg="rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2")
-    view = ["-d", str(CONFIG / "recon.rviz"), *(["-f", fixed_frame] if fixed_frame else [])]
+    fixed_frame, view = values["fixed_frame"] or values["world_frame"], str(CONFIG / "recon.rviz")
+    program = (
+        {"package": "rviz2", "executable": "rviz2", "arguments": ["-d", view, "-f", fixed_frame]}
+        if fixed_frame
+        else {"package": PACKAGE, "executable": "open_rviz", "arguments": ["--view", view]}  # in the images' frame
+    )
     return Node(
-        package="rviz2",
-        executable="rviz2",
+        **program,
         name="rviz2",
-        namespace=namespace,
+        namespace=values["namespace"],
         output="screen",
-        arguments=view,
         parameters=[{"use_sim_time": use_sim_time}],
     )
 
