@@ -99,7 +99,7 @@ def test_the_installation_is_complete(installation: Installation) -> None:
     assert share >= {"package.xml", "launch/recon.launch.py", "config/recon.yaml", "config/recon.rviz"}
     assert (installation.prefix / "share/ament_index/resource_index/packages/mono_depth_recon").is_file()
     source = ROOT / "mono_depth_recon"
-    kinds = (".py", ".typed", ".json", ".onnx", ".safetensors", ".html", ".css", ".js")
+    kinds = (".py", ".typed", ".json", ".onnx", ".safetensors", ".html", ".j2", ".css", ".js")
     expected = {name for name in files(source) if name.endswith(kinds)}
     assert package_files(installation) == expected
 
