@@ -43,13 +43,13 @@ _INPUT = "image"
 _WAITING_STAMPS = 60  # 2 s of a camera at 30 Hz: most of them hold no more than the image
 _HELD_FRAMES = 16  # a second of them at 15 Hz; one of 640x480 pixels takes 9 MB
 _AS_SHARP = 0.97
-_ATTEMPTS = 5  # a busy node meshes the newest image, and drops that very image before it comes out
+_ATTEMPTS = 5  # a frame that the node has published may be lost on its way, or be none that this observer holds
 _MARKER_S = 10.0  # the marker may come after the service's reply
 _LAST_FRAMES_S = 0.5  # after a measurement: for messages that are still on their way
 _UNKNOWN_FRAME = (
     "no marker came on {topic} within {seconds:g} s, so the frame of the mesh is unknown: see mesh.marker_triangles"
 )
-_OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: let the node keep up with its camera"
+_OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: see whether this machine is overloaded"
 _REPORT_S = 3.0
 _ONLY_WITH_SNAPSHOTS = ("cloud_cleaned.ply", *(f"mesh.{form}" for form in parameter("mesh.format").choices))
 _REPLY = re.compile(r"(?P<path>.+\.\w+): \d+ (vertices|points)")

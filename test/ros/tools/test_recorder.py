@@ -111,7 +111,7 @@ def test_an_image_as_sharp_as_the_sharpest_is_waited_for() -> None:
 class FakeNode:
     """A camera at 10 Hz and a node that answers three of four images after `latency_s`, with its services.
 
-    As recon_node does, save_mesh takes the newest image, which for `unlucky` calls is one that never comes out.
+    save_mesh takes the newest image that comes out; for `unlucky` calls one that never does.
     The marker comes `marker_delay_s` after the reply; None: never.
     """
 
