@@ -16,32 +16,38 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
+from mono_depth_recon.ros.params_file import warning_of
 from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
 PACKAGE = "mono_depth_recon"
 CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
 ARGUMENTS = {  # name: (default, description)
-    "model": ("", "model to run (mono-depth-recon models lists them); empty: what params_file says"),
+    "model": ("", "model to run (mono-depth-recon models lists them); empty: as in params_file"),
     "scale_source": (
         "",
-        f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: what params_file says",
+        f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: as in params_file",
     ),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
     **{
         kind.name: (
             kind.topic,
-            f"{kind.noun} topic for scale_source:={alternatives(names)}; the default is our own cameras'",
+            f"{kind.noun} topic for scale_source:={alternatives(names)}; default: that of rooms_camera and replay",
         )
         for kind, names in EVIDENCE.items()
     },
-    "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as params_file says"),
-    "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as params_file says"),
+    "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as in params_file"),
+    "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as in params_file"),
     "namespace": ("", "namespace of all nodes"),
+    "frame_id": (
+        "",
+        "frame of the images of source:=rooms or a recording: two such cameras need two; empty: their own default",
+    ),
     "params_file": (str(CONFIG / "recon.yaml"), "parameters of recon_node (YAML)"),
     "use_sim_time": ("false", "true: time comes from /clock, which a replayed folder then provides"),
     "rviz": ("false", "true: show image, depth, cloud and mesh in RViz"),
+    "fixed_frame": ("", "fixed frame of RViz; empty: world_frame, else the frame of the first image"),
     "source": (
         "topics",
         "topics: your camera; rooms: the synthetic camera; a path: replays that recording (TUM RGB-D "
@@ -52,7 +58,7 @@ ARGUMENTS = {  # name: (default, description)
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, then what they ask for."""
+    """The arguments, then the nodes that they select."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
@@ -69,17 +75,20 @@ def _actions(context: LaunchContext) -> list:
         "output": "screen",
         "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
     }
-    actions = [_recon_node(values, use_sim_time, common), *_source(values, use_sim_time, common)]
-    if _flag(values, "rviz"):
-        actions.append(_rviz(values["namespace"], use_sim_time, values["world_frame"]))
-    return actions
-
-
-def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     params_file = Path(values["params_file"]).expanduser()
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
-    parameters: list = [str(params_file)]  # what is given here as well, and only that, wins over the file
+    warning = warning_of(params_file, "/".join(["", *filter(None, values["namespace"].split("/")), "recon_node"]))
+    actions = [LogInfo(msg=f"warning: {warning}")] if warning else []
+    actions.append(_recon_node(values, params_file, use_sim_time, common))
+    actions += _source(values, use_sim_time, common)
+    if _flag(values, "rviz"):
+        actions.append(_rviz(values, use_sim_time))
+    return actions
+
+
+def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dict) -> Node:
+    parameters: list = [str(params_file)]  # only arguments that are given override the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
     for name, parameter in (
@@ -95,7 +104,7 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
     remappings = [*common["remappings"], *((kind.name, values[kind.name]) for kind in EVIDENCE)]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
-    # Without the node the rest is of no use; its own last line says why it ended.
+    # Without the node the rest is useless; the node's last line gives the reason.
     return Node(
         **{**common, "remappings": remappings},
         executable="recon_node",
@@ -106,38 +115,48 @@ def _recon_node(values: dict, use_sim_time: bool, common: dict) -> Node:
 
 
 def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
-    source = values["source"]
+    source, frame_id = values["source"], values["frame_id"]
     if source == "topics":
+        if frame_id:
+            raise RuntimeError("frame_id is for source:=rooms or a recording: the images of a camera have their own")
         return []
+    frame = {"frame_id": frame_id} if frame_id else {}
     if source == "rooms":
-        return [Node(**common, executable="rooms_camera", name="rooms_camera")]
+        if use_sim_time:
+            raise RuntimeError(
+                "use_sim_time:=true needs a /clock, and source:=rooms follows the machine's: leave use_sim_time out"
+            )
+        return [Node(**common, executable="rooms_camera", name="rooms_camera", parameters=[frame] if frame else [])]
     recording = Path(source).expanduser()
     if not recording.exists():
         raise RuntimeError(
             "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
             f"bag), got '{source}'"
         )
-    # As the recording was, once and with its clock, or as a camera that goes on.
+    # Once and with the recorded clock, or in a loop as a live camera.
     playing: dict = {"stamps": "original"} if use_sim_time else {"loop": True}
-    playing["path"] = str(recording.resolve())
+    playing |= {"path": str(recording.resolve()), **frame}
     if values["pose_topic"]:
         playing["pose_topic"] = values["pose_topic"]
     return [Node(**common, executable="replay", name="replay", parameters=[playing])]
 
 
-def _rviz(namespace: str, use_sim_time: bool, fixed_frame: str) -> Node | LogInfo:
+def _rviz(values: dict, use_sim_time: bool) -> Node | LogInfo:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
         return LogInfo(msg="rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2")
-    view = ["-d", str(CONFIG / "recon.rviz"), *(["-f", fixed_frame] if fixed_frame else [])]
+    fixed_frame, view = values["fixed_frame"] or values["world_frame"], str(CONFIG / "recon.rviz")
+    program = (
+        {"package": "rviz2", "executable": "rviz2", "arguments": ["-d", view, "-f", fixed_frame]}
+        if fixed_frame
+        else {"package": PACKAGE, "executable": "open_rviz", "arguments": ["--view", view]}  # in the images' frame
+    )
     return Node(
-        package="rviz2",
-        executable="rviz2",
+        **program,
         name="rviz2",
-        namespace=namespace,
+        namespace=values["namespace"],
         output="screen",
-        arguments=view,
         parameters=[{"use_sim_time": use_sim_time}],
     )
 

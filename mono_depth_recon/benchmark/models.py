@@ -31,6 +31,7 @@ from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
+from ..printing import encoded
 from .machine import commit, device, peak_bytes, versions
 from .scene import room
 
@@ -299,7 +300,7 @@ def write_tables(folder: Path, results: Sequence[Result], note: str = "") -> tup
     folder = writable_folder(folder)
     texts = {folder / "models.md": markdown(results, note), folder / "models.csv": csv_text(results)}
     for path, text in texts.items():
-        write_atomically(path, [text.encode()])
+        write_atomically(path, [encoded(text)])
     report, table = texts
     return report, table
 

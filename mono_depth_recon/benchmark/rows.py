@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic import writable_folder, write_atomically
+from ..printing import encoded
 from .machine import device, versions
 
 
@@ -40,7 +41,7 @@ def write_report(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
     folder = writable_folder(folder)
     texts = {folder / "benchmark.md": markdown(rows), folder / "benchmark.csv": csv_text(rows)}
     for path, text in texts.items():
-        write_atomically(path, [text.encode()])
+        write_atomically(path, [encoded(text)])
     report, table = texts
     return report, table
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MonoDepthError
+from ..printing import escape_on
 from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
 _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)
@@ -16,10 +17,11 @@ _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 141
-    where who reads stdout has gone.
+    where the reader of stdout has gone.
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
+    escape_on(sys.stdout, sys.stderr)  # names of files may hold what the terminal's encoding has not
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -29,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mono-depth-recon: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush complains
+    except BrokenPipeError:  # as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
         return 141
     return status
 

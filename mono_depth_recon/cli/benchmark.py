@@ -76,7 +76,7 @@ def _add_models(group: Any) -> None:
     group.add_argument(
         "--random-weights",
         action="store_true",
-        help="random numbers as weights, in the published architecture: speed and memory need no more",
+        help="random numbers as weights, in the published architecture: enough for speed and memory",
     )
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.models and hasattr(arguments, "model.name"):
-        raise ConfigError("--models says which models are measured: leave --model.name out")
+        raise ConfigError("--models selects the models that are measured: leave --model.name out")
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 
@@ -128,7 +128,7 @@ def _run_models(arguments: argparse.Namespace) -> int:
         checkpoints = _random_checkpoints(arguments.models, Path(folder)) if arguments.random_weights else {}
         config = config_of(arguments)
         environment = {}
-        if arguments.random_weights:  # no published weights are read, and nothing of theirs is kept in the user's cache
+        if arguments.random_weights:  # no published weights are read, and nothing goes into the user's cache
             config = with_values(config, {"model.accept_noncommercial": True})
             environment = {"XDG_CACHE_HOME": folder}
         plan = models.Plan(
@@ -158,7 +158,7 @@ def _random_checkpoints(names: Sequence[str], folder: Path) -> dict[str, str]:
 
 
 def _announce(done: int, of: int, case: ModelConfig) -> None:
-    """A progress bar on stderr, where somebody looks at it."""
+    """A progress bar on stderr, if that is a terminal."""
     if sys.stderr.isatty():
         bar = ("#" * round(20 * done / of)).ljust(20, ".")
         text = f"[{bar}] {done}/{of}  {case.name} {case.runtime} {case.precision}"

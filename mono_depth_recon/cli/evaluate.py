@@ -29,8 +29,8 @@ from .table3_costs import costs_of
 
 _DESCRIPTION = """Scores models on TUM folders, their .tgz, ROS 1 and ROS 2 bags, NYU Depth V2 (.mat or csv layout),
 KITTI and folders of image pairs: predictions/, per_frame.csv, summary.json and tables.md in the output folder; with
---with also scores of clouds, robustness, uncertainty and the paper's Table 3 by measurement. What was computed is not
-computed again: run the same command to go on after an interruption, or to score again. docs/evaluation.md defines every
+--with also scores of clouds, robustness, uncertainty and the paper's Table 3 by measurement. Finished work is kept:
+run the same command to continue after an interruption, or to score again. docs/evaluation.md defines every
 figure."""
 
 
@@ -109,7 +109,7 @@ def _add_scoring(parser: Any) -> None:
     parser.add_argument(
         "--baseline-frames",
         metavar="DATA:FIRST:LAST",
-        help="also score the baselines 'constant' and 'mean map', which know the true depth of these "
+        help="also score the baselines 'constant' and 'mean map', made from the true depth of these "
         "frames, by position (in the training part where there is an official split)",
     )
     parser.add_argument(
@@ -196,7 +196,7 @@ def _add_recordings(data: Any) -> None:
         (
             "camera",
             str,
-            "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: as it says",
+            "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: found",
         ),
         ("colour_topic", str, "colour topic of bags; default: found"),
         ("depth_topic", str, "depth topic of bags; default: found"),
@@ -248,7 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace, plan: EvaluationPlan) -> None:
-    """What would go wrong, or do nothing, after hours. Raises ConfigError, DataError for a log."""
+    """Checks first what would fail or have no effect after hours. Raises ConfigError, DataError for a log."""
     if arguments.fine_tuned and "table3" not in arguments.parts:
         raise ConfigError("--fine-tuned is a line of table3: add --with table3")
     check_fine_tuned(plan, arguments.fine_tuned)

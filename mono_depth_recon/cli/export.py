@@ -40,14 +40,14 @@ def add_parser(commands: Any) -> None:
         type=_size,
         default=(640, 480),
         metavar="WxH",
-        help="the camera's image, of which the model makes its input (default: 640x480)",
+        help="size of the camera's image, from which the model makes its input (default: 640x480)",
     )
     add_flags(parser, _FLAGS)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exports, compares the file with float32 torch where ONNX Runtime is installed, and says what came out."""
+    """Exports, compares the file with float32 torch where ONNX Runtime is installed, and prints the result."""
     shape, difference = export(config_of(arguments).model, arguments.output, arguments.image_size)
     print(f"written to {arguments.output}: image {shape} -> depth")
     print(

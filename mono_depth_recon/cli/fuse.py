@@ -26,6 +26,7 @@ from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
+from ..printing import encoded
 from ..scale.table import no_metres, source_of
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
@@ -53,7 +54,7 @@ DATA is a TUM RGB-D folder or its .tgz, a ROS 1 or ROS 2 bag, or room:SEED[:FRAM
 poses are exact (120 frames by default); with --poses odometry also an image folder or another data set of one scene.
 Writes into the output folder, in the world's axes and metres:
   fused_mesh.ply     the mesh (--mesh.format)
-  fused_view_1.png, fused_view_2.png   the mesh for the eye
+  fused_view_1.png, fused_view_2.png   pictures of the mesh
   truth_mesh.ply, truth_view_1.png ... with --truth: the same of the recording's own depth
   report.txt         what was printed
   map.npz            with --save-map: voxels, to be loaded again
@@ -89,7 +90,7 @@ def add_parser(commands: Any) -> None:
         "--camera",
         default="",
         metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
-        help="camera of the recording, where it does not tell it",
+        help="camera of the recording, where it has none of its own",
     )
     parser.add_argument(
         "--pose-topic", default="", metavar="TOPIC", help="topic of a bag that gives the poses; default: chosen"
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.step < 1:
         raise ConfigError(f"--step must be at least 1, got {arguments.step}")
     if arguments.truth and arguments.true_depth:
-        raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of them out")
+        raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of the two out")
     config = _config(arguments)
     samples = _opened(arguments)
     folder = writable_folder(arguments.output)  # before the long work
@@ -138,14 +139,14 @@ def run(arguments: argparse.Namespace) -> int:
     _write(folder, scene, mesh, config, arguments)
     if arguments.overview:
         write_png(folder / "overview.png", _overview(scene, mesh, samples, frame_of, config, arguments))
-    write_atomically(folder / "report.txt", ["\n".join([*lines, ""]).encode()])
+    write_atomically(folder / "report.txt", [encoded("\n".join([*lines, ""]))])
     print("\n".join(lines))
     print(f"written to {folder}")
     return 0
 
 
 def _config(arguments: argparse.Namespace) -> Config:
-    """For measured depth neither parallax nor alignment, unless a flag says otherwise."""
+    """For measured depth neither parallax nor alignment, unless flags set them."""
     config = config_of(arguments)
     if arguments.true_depth and not {"fusion.align", "fusion.parallax"} & vars(arguments).keys():
         return for_measured_depth(config)
@@ -157,7 +158,7 @@ def _opened(arguments: argparse.Namespace) -> _Every:
 
     poses = "" if arguments.poses in POSES else arguments.poses
     if poses and arguments.data.startswith("room:"):
-        raise ConfigError("--poses FILE is for recordings: a synthetic room knows its poses")
+        raise ConfigError("--poses FILE is for recordings: a synthetic room has its own poses")
     need_depth = arguments.truth or arguments.true_depth
     options = OpenOptions(
         arguments.camera,
@@ -218,7 +219,7 @@ def _reconstructor(config: Config) -> DepthReconstructor:
 
 def _nothing_fused(scene: FusedScene) -> str:
     remedy = (
-        "--poses FILE gives poses, --poses odometry makes up for them"
+        "--poses FILE gives poses, --poses odometry estimates them"
         if scene.fusion.counts[NO_POSE]
         else "look at poses, depth and fusion.depth_max"
     )
@@ -271,7 +272,7 @@ def _write(folder: Path, scene: FusedScene, mesh: Mesh, config: Config, argument
 
 
 def _show(done: int, of: int, status: str) -> None:
-    """A progress bar on stderr, where somebody looks at it."""
+    """A progress bar on stderr, if that is a terminal."""
     if sys.stderr.isatty():
         bar = ("#" * round(20 * done / of)).ljust(20, ".")
         print(f"\r[{bar}] {done}/{of}  {status:24}", end="\n" if done == of else "\r", file=sys.stderr, flush=True)

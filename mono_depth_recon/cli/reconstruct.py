@@ -38,7 +38,7 @@ from ..scale.reference import REFERENCE_DEPTH
 from ..scale.table import no_metres, not_needed, source_fitted_to, source_of
 from .parameters import add_flags, config_of
 
-# What a file has no use for stays with the node: topics, rates, publishing.
+# All but what only the node needs: topics, rates, publishing.
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
     "cpu_threads",
@@ -71,8 +71,8 @@ _NEGATIVE = re.compile(r"-\.?\d")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
   _depth.png         16-bit millimetres along the optical axis, 0 = unknown or beyond range
-  _depth_plasma.png  the same for the eye
-  _sigma.png         where the model tells it (--model.uncertainty): standard deviation of depth, 16-bit millimetres
+  _depth_plasma.png  the same in colours
+  _sigma.png         where the model gives it (--model.uncertainty): standard deviation of depth, 16-bit millimetres
   _cloud.ply         every pixel with depth as a coloured point, metres, x right, y down, z forward
   _mesh.ply          the mesh (--mesh.method, --mesh.format)
   _overview.png      all of it in one picture
@@ -281,7 +281,7 @@ def _reconstruct(
         raise DataError(frame.no_metres)
     if frame.sigma is None and reconstructor.config.filter.max_sigma:
         raise ConfigError(
-            f"filter.max_sigma needs sigma, model {reconstructor.model.name} tells none: set model.uncertainty"
+            f"filter.max_sigma needs sigma, model {reconstructor.model.name} gives none: set model.uncertainty"
         )
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)

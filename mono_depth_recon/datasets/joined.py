@@ -59,7 +59,7 @@ class _Member:
 
 
 class Joined(Dataset):
-    """The frames of all recordings that a path names (`*` and `?` allowed), rectified; each recording is a scene.
+    """The frames of all recordings that a path names (a pattern unless it exists), rectified; each is a scene.
 
     `opener` opens one of them with `options`; poses are not read. An archive is unpacked once, for all processes.
     Raises what `opener` raises, DataError where nothing is found.

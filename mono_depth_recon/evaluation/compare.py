@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..atomic import writable_folder, write_atomically
 from ..errors import ConfigError, DataError
+from ..printing import encoded
 from ..text import read_text
 from .tables import FIGURES, HEAD, markdown_table, write_json
 
@@ -150,7 +151,7 @@ def write_comparison(folder: Path, made: Comparison) -> str:
         },
     )
     text = _markdown(made)
-    write_atomically(folder / "comparison.md", [text.encode()])
+    write_atomically(folder / "comparison.md", [encoded(text)])
     return text
 
 

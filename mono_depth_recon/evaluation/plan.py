@@ -18,9 +18,11 @@ from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
+from ..printing import printable
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3
+_ENDINGS = re.compile(r"(\.(tgz|tar|gz|bag|db3|mcap|zstd|mat|csv|txt))+$", re.IGNORECASE)  # of files with recordings
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ def recording_path(text: str) -> Path:
 
 
 def recording_name(path: Path) -> str:
-    """The name of a recording in tables and folders: its file without the ending."""
-    return path.name.split(".")[0] or path.name
+    """The name of a recording in tables and folders: that of its folder, or of its file without the ending."""
+    return printable(_ENDINGS.sub("", path.name) or path.name)
 
 
 def folder_of(label: str) -> str:

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..models import declared_output
 from ..models.ensemble import PREFIX
 from ..models.explain import methods_of
+from ..printing import encoded
 from .ledger import Ledger, Row
 from .plan import EvaluationPlan
 from .run import EvaluationRun
@@ -77,7 +78,7 @@ def table3(run: EvaluationRun, findings: Findings, costs_of: Callable[[Config], 
     costs = _costs(run, costs_of)
     rows = [_row(run, label, findings, costs[label]) for label in labels]
     write_json(run.folder / PART, {"columns": COLUMNS, "rows": rows})
-    write_atomically(run.folder / "table3.md", [markdown(rows).encode()])
+    write_atomically(run.folder / "table3.md", [encoded(markdown(rows))])
     return rows
 
 

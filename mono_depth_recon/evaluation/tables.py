@@ -14,6 +14,7 @@ from typing import Any
 
 from ..atomic import write_atomically
 from ..metrics.protocols import PROTOCOLS
+from ..printing import encoded, encoded_json
 from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
@@ -157,14 +158,14 @@ def _number(value: float) -> str:
 def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
     """Writes per_frame.csv, summary.json and tables.md into `folder`; the summaries. DataError where it cannot."""
     made = summaries(evaluation)
-    write_atomically(folder / "per_frame.csv", [_csv(evaluation.rows).encode()])
+    write_atomically(folder / "per_frame.csv", [encoded(_csv(evaluation.rows))])
     told = {
         "protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
         "notes": evaluation.notes,
         "results": [asdict(each) for each in made],
     }
     write_json(folder / "summary.json", told)
-    write_atomically(folder / "tables.md", [tables(made).encode()])
+    write_atomically(folder / "tables.md", [encoded(tables(made))])
     return made
 
 
@@ -180,7 +181,7 @@ def _csv(rows: Sequence[FrameRow]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """JSON has neither NaN nor infinity: null stands for both. DataError where it cannot be written."""
-    write_atomically(path, [json.dumps(_without_nan(value), indent=1, ensure_ascii=False).encode()])
+    write_atomically(path, [encoded_json(json.dumps(_without_nan(value), indent=1, ensure_ascii=False))])
 
 
 def _without_nan(value: Any) -> Any:

@@ -14,6 +14,7 @@ STL it has no colours. The tests read every format back with trimesh.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,7 @@ def _textured_obj(mesh: Mesh, texture: Texture, library: str) -> list[Chunk]:
     """OBJ text with texture coordinates, whose v grows upwards."""
     uv = np.stack([texture.uv[:, 0], 1 - texture.uv[:, 1]], axis=1)
     return [
-        f"# {_FRAME}\nmtllib {library}\nusemtl photo\n".encode(),
+        b"# %s\nmtllib %s\nusemtl photo\n" % (_FRAME.encode(), os.fsencode(library)),
         _text_rows("v %.5f %.5f %.5f\n", mesh.vertices),
         _text_rows("vt %.6f %.6f\n", uv),
         _text_rows("f %d/%d %d/%d %d/%d\n", np.repeat(mesh.triangles + 1, 2, axis=1)),
@@ -111,8 +112,8 @@ def _textured_obj(mesh: Mesh, texture: Texture, library: str) -> list[Chunk]:
 
 
 def _material(image: str) -> bytes:
-    """Unlit: the light is already in the photo."""
-    return f"newmtl photo\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 0\nmap_Kd {image}\n".encode()
+    """Unlit: the light is already in the photo. The name of a file is bytes: it is not always UTF-8."""
+    return b"newmtl photo\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 0\nmap_Kd %s\n" % os.fsencode(image)
 
 
 def _text_rows(row: str, values: NDArray[Any]) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Rgb
+from ..printing import printable
 from .panels import Panel
 
 _SIZE = (640, 480)
@@ -107,6 +108,7 @@ def _shrunk(rgb: Rgb, size: tuple[int, int]) -> tuple[Rgb, float]:
 def _write(canvas: Rgb, text: str, at: tuple[int, int]) -> None:
     import cv2
 
+    text = printable(text)
     if hasattr(cv2, "FontFace"):  # OpenCV 5 brings real fonts
         cv2.putText(canvas, text, at, _INK, cv2.FontFace("sans"), 16, 400)
     else:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..arrays import Matrix, Rgb
-from ..atomic import partial_suffix, write_atomically
+from ..atomic import write_atomically
 from ..errors import ConfigError, DataError
 from ..mesh.mesh import Mesh
 from .views import View, view_distance, view_mesh
@@ -85,18 +85,17 @@ def _write_gif(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> No
 def _write_mp4(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> None:
     import cv2
 
-    partial = path.with_name(f".{path.stem}{partial_suffix(os.getpid())}.mp4")
-    video = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), _FRAMES_PER_SECOND, size)
-    try:
-        if not video.isOpened():
-            raise ConfigError(f"OpenCV cannot write the video {path}: see that its folder can be written, or use .gif")
-        for picture in pictures:
-            video.write(np.ascontiguousarray(picture[..., ::-1]))
-        video.release()
-        os.replace(partial, path)
-    finally:
-        video.release()
-        partial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_orbit_") as folder:  # OpenCV takes paths of UTF-8 alone
+        film = Path(folder) / "orbit.mp4"
+        video = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"mp4v"), _FRAMES_PER_SECOND, size)
+        try:
+            if not video.isOpened():
+                raise ConfigError(f"this OpenCV cannot write the video {path}: use .gif")
+            for picture in pictures:
+                video.write(np.ascontiguousarray(picture[..., ::-1]))
+        finally:
+            video.release()
+        write_atomically(path, [film.read_bytes()])
 
 
 def _snapped(direction: Matrix) -> Matrix:

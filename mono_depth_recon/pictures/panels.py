@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Rgb
 from ..atomic import write_atomically
 from ..errors import DataError
+from ..printing import printable
 
 _SAMPLES = 64  # rows and columns sampled for the range of a depth map: all of them would take longer than the colours
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)
@@ -211,11 +212,12 @@ def round_steps(near: float, far: float) -> list[float]:
 def _letter(
     canvas: Rgb, text: str, at: tuple[int, int], size: int, color: tuple[int, int, int], bold: bool = False
 ) -> int:
-    """Writes ASCII text with its baseline's left end at `at`, `size` pixels high, and returns the column after it."""
+    """Writes text with its baseline's left end at `at`, `size` pixels high, and returns the column after it."""
     import cv2
 
     if not text:
         return at[0]
+    text = printable(text)
     if hasattr(cv2, "FontFace"):  # OpenCV 5 brings real fonts
         end, _ = cv2.putText(canvas, text, at, color, cv2.FontFace("sans"), size, 600 if bold else 400)
         return int(end[0])

@@ -151,9 +151,17 @@ def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFram
 
 
 def recording_path(results: Results, recording: str) -> Path | None:
-    """Where a recording lay when it was evaluated, None where config.yaml does not say."""
+    """Where a recording lay when it was evaluated, None where config.yaml does not say.
+
+    In results of earlier versions a name ends at its first dot.
+    """
     kept = results.settings.get("kept", {}).get("recordings", {})
-    known = {**{recording_name(Path(path)): path for path in results.settings.get("data", [])}, **kept}
+    data = [Path(path) for path in results.settings.get("data", [])]
+    known = {
+        **{path.name.split(".")[0]: path for path in data},
+        **{recording_name(path): path for path in data},
+        **kept,
+    }
     return Path(known[recording]) if recording in known else None
 
 

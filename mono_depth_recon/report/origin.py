@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..atomic import write_atomically
 from ..benchmark.machine import commit, device, versions
+from ..printing import encoded_json
 
 
 def write_origin(folder: Path, command: Sequence[str]) -> None:
@@ -25,4 +26,4 @@ def write_origin(folder: Path, command: Sequence[str]) -> None:
         "device": device(),
         "libraries": versions(),
     }
-    write_atomically(folder / "origin.json", [json.dumps(origin, indent=1, ensure_ascii=False).encode()])
+    write_atomically(folder / "origin.json", [encoded_json(json.dumps(origin, indent=1, ensure_ascii=False))])

@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ..atomic import writable_folder, write_atomically
+from ..printing import encoded
 from .curves import over_recordings, paper_figures, robustness, training, uncertainty
 from .frames import frames_of
 from .gallery import make_gallery
@@ -28,7 +29,7 @@ def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
     _keep_logs(folder, logs)
     results = read_results(folder)
     path = folder / "report.html"
-    write_atomically(path, [page(results, _sections(results)).encode()])
+    write_atomically(path, [encoded(page(results, _sections(results)))])
     return path
 
 

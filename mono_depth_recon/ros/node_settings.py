@@ -24,6 +24,7 @@ from rclpy.utilities import remove_ros_args
 
 from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
+from ..printing import printable
 from .parameters import descriptor, overrides
 
 S = TypeVar("S")
@@ -52,10 +53,16 @@ def parse_flags(
     for row in rows_of(settings):
         add_flag(parser, row, *([] if row.name == positional else [f"--{row.name.replace('_', '-')}"]), switch=True)
     try:
-        own = remove_ros_args(list(arguments))
+        own = without_ros_arguments(arguments)
     except RuntimeError as error:  # rclpy's RCLInvalidROSArgsError has no public name
         parser.error(str(error).splitlines()[0])
     return vars(parser.parse_args(own[1:]))
+
+
+def without_ros_arguments(arguments: Sequence[str]) -> list[str]:
+    """`arguments` without those of ROS, also where a file's name is not UTF-8. Raises rclpy's RuntimeError."""
+    given = {printable(word): word for word in arguments}
+    return [given[word] for word in remove_ros_args(list(map(printable, arguments)))]
 
 
 def declare_settings(node: Node, settings: type[S], flags: Mapping[str, Value]) -> S:
@@ -69,7 +76,9 @@ def declare_settings(node: Node, settings: type[S], flags: Mapping[str, Value]) 
     for row in rows_of(settings):
         if row.name in given:
             node.undeclare_parameter(row.name)
-        node.declare_parameter(row.name, getattr(made, row.name), _read_only(row), ignore_override=True)
+        value = getattr(made, row.name)
+        shown = printable(value) if isinstance(value, str) else value
+        node.declare_parameter(row.name, shown, _read_only(row), ignore_override=True)
     return made
 
 
@@ -115,7 +124,7 @@ def _plain_node(name: str) -> Any:
 def _context(arguments: Sequence[str]) -> Iterator[None]:
     try:
         # rclpy's own handlers would shut the context down under a thread that is publishing.
-        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=list(map(printable, arguments)), signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # rclpy's classes for this have no public name
         raise ConfigError(f"ROS arguments: {str(error).splitlines()[0]}") from error
     try:

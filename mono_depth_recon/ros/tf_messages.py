@@ -13,7 +13,10 @@ from std_msgs.msg import Header
 from ..arrays import Matrix
 from .conversions import odometry_to_msg
 
-_DEPTH = 100
+_LISTENED = 100
+# A reliable publisher of Fast DDS sends heartbeats along with its samples only near the end of its history: with 100, a
+# lost transform waits seconds for the periodic heartbeat.
+_PUBLISHED = 5
 
 
 def tf_message_type() -> type[Any] | None:
@@ -27,10 +30,10 @@ def tf_message_type() -> type[Any] | None:
 
 
 def tf_qos(fixed: bool) -> QoSProfile:
-    """The QoS that tf2_ros uses: fixed transforms are sent once and kept for late subscribers."""
+    """The QoS of tf2_ros' listener: fixed transforms are sent once and kept for late subscribers."""
     durability = DurabilityPolicy.TRANSIENT_LOCAL if fixed else DurabilityPolicy.VOLATILE
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, durability=durability, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=_LISTENED, durability=durability, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
@@ -51,7 +54,8 @@ class TfPublisher:
         self._message = tf_message_type()
         self.publisher: Publisher[Any] | None = None
         if self._message is not None:
-            self.publisher = node.create_publisher(self._message, "/tf", tf_qos(fixed=False))
+            qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=_PUBLISHED, reliability=ReliabilityPolicy.RELIABLE)
+            self.publisher = node.create_publisher(self._message, "/tf", qos)
 
     @property
     def topic(self) -> str:

@@ -7,6 +7,8 @@ import time
 
 from rclpy.node import Node
 
+from ..printing import printable
+
 _REPEAT_S = 5.0
 _AT_ONCE = 10  # different warnings within that time: more are left out of the log, not of /diagnostics
 
@@ -26,7 +28,7 @@ class ThrottledLog:
             known = text in self._logged
             self._logged.add(text)
         if not known:
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(printable(text))
 
     def warn(self, text: str, kind: str = "") -> None:
         """Logs a text at once, then every few seconds while it is repeated.
@@ -40,4 +42,4 @@ class ThrottledLog:
             if key in recent or len(recent) >= _AT_ONCE:
                 return
             recent[key] = now
-        self._node.get_logger().warning(text)
+        self._node.get_logger().warning(printable(text))

@@ -204,7 +204,7 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
         (["--hfov", "60", "--reference", "a.png", "--reference-per-metre", "0"], "must be positive, got 0"),
         (
             ["--hfov", "60", "--filter.max_sigma", "0.1"],
-            "filter.max_sigma needs sigma, model floor tells none: set model.",
+            "filter.max_sigma needs sigma, model floor gives none: set model.",
         ),
         (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
     ],

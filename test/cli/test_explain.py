@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,13 @@ def test_command_writes_a_picture_of_the_embedded_model(tmp_path: Path, capsys: 
     with pytest.raises(SystemExit):
         main(["explain", str(tmp_path / "seen.png"), "--region", "1,2,3", "--method", "shap"])
     assert "must be x,y,width,height" in capsys.readouterr().err
+
+
+def test_command_takes_an_image_whose_name_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("segmentation_models_pytorch")
+    image = tmp_path / os.fsdecode(b"caf\xe9.png")
+    write_png(image, large_view()[0])
+    command = ["explain", str(image), "--region", "100,50,60,50", "--output", str(tmp_path / "out")]
+    assert main([*command, "--method", "gradcam", "--model.input_size", "128", "--cpu_threads", "1"]) == 0
+    assert "caf\\xe9.png: Grad-CAM" in capsys.readouterr().out
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9_gradcam.png")).stat().st_size > 10_000

@@ -159,7 +159,7 @@ def test_a_room_of_few_frames_is_no_string_of_jumps(tmp_path: Path, capsys: pyte
 
 
 def test_what_lies_outside_a_distorted_image_has_no_depth(recording: Path) -> None:
-    """The same depth as the line makes of the raw image, which knows by itself what the image does not cover."""
+    """The same depth as the pipeline makes of the raw image, where it masks what the image does not cover."""
     reconstructor = DepthReconstructor.from_config(Config())
     camera = PinholeCamera.from_intrinsics(WIDTH, HEIGHT, *INTRINSICS, D=(0.3, 0.0, 0.0, 0.0))
     raw, rectified = (TumFolder(recording, camera, rectified=each)[0] for each in (False, True))

@@ -137,7 +137,7 @@ def test_a_relative_model_without_scale_stops_before_its_weights_are_fetched(
     assert "scale.source" in capsys.readouterr().err
 
 
-def test_sigma_is_written_where_the_model_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sigma_is_written_where_the_model_gives_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The embedded model asked twice; the gate leaves depth of small sigma alone."""
     rng = np.random.default_rng(0)
     image = tmp_path / "a.png"

@@ -26,6 +26,7 @@ LAYERS = (
         "once",
         "param",
         "poses",
+        "printing",
         "text",
         "transforms",
         "alignment",

@@ -17,7 +17,16 @@ from processes import ROOT, Installation, copy_sources, run_checked
 
 import mono_depth_recon
 
-EXECUTABLES = {"recon_node", "rooms_camera", "replay", "recorder", "demo", "evaluate_tum", "mono-depth-recon"}
+EXECUTABLES = {
+    "recon_node",
+    "rooms_camera",
+    "replay",
+    "recorder",
+    "open_rviz",
+    "demo",
+    "evaluate_tum",
+    "mono-depth-recon",
+}
 ROSDEP_KEYS = {
     "jinja2": "python3-jinja2",
     "numpy": "python3-numpy",

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from geometry_msgs.msg import TransformStamped
 from launch_standin import Launched, evaluate
+from nav_msgs.msg import Odometry
 from processes import ROOT, Installation, Process, Processes
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+from tf_standin import tf_message, with_tf
 
 ARGUMENTS = {
     "model",
@@ -26,9 +30,11 @@ ARGUMENTS = {
     "poses",
     "pose_topic",
     "namespace",
+    "frame_id",
     "params_file",
     "use_sim_time",
     "rviz",
+    "fixed_frame",
     "source",
 }
 
@@ -135,6 +141,60 @@ def test_a_folder_is_replayed_as_a_camera_or_with_its_own_clock(installed: Insta
     assert parameters(as_recorded) == {"path": str(tmp_path), "stamps": "original"}
 
 
+def test_two_cameras_of_ours_get_frames_of_their_own(installed: Installation, tmp_path: Path) -> None:
+    for source, executable in (("rooms", "rooms_camera"), (str(tmp_path), "replay")):
+        named = launched(installed, source=source, namespace="left", frame_id="left_camera").nodes
+        assert parameters(named[executable])["frame_id"] == "left_camera"
+        assert "frame_id" not in parameters(named["recon_node"])
+        assert "frame_id" not in parameters(launched(installed, source=source).nodes[executable])
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace", "warned"),
+    [
+        ("recon_node", "", False),
+        ("recon_node", "front", True),
+        ("/front/recon_node", "front", False),
+        ("/**", "/front/", False),
+        ("depth_node", "", True),
+    ],
+)
+def test_a_params_file_that_is_for_another_node_is_warned_of(
+    installed: Installation, tmp_path: Path, section: str, namespace: str, warned: bool
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{section}:\n  ros__parameters: {{max_rate: 5.0}}\n")
+    result = launched(installed, params_file=file, namespace=namespace)
+    node = "/front/recon_node" if namespace else "/recon_node"
+    expected = (
+        f"warning: params_file {file} sets nothing for {node}: its sections are for /{section}; name the section "
+        f"'/**:' or '{node}:'"
+    )
+    assert result.messages == ([expected] if warned else [])
+    assert list(result.nodes) == ["recon_node"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"source": "rooms", "use_sim_time": "true"},
+            "use_sim_time:=true needs a /clock, and source:=rooms follows the machine's: leave use_sim_time out",
+        ),
+        (
+            {"frame_id": "lens"},
+            "frame_id is for source:=rooms or a recording: the images of a camera have their own",
+        ),
+    ],
+)
+def test_arguments_that_do_not_go_together_stop_the_launch_in_one_line(
+    installed: Installation, given: dict[str, str], said: str
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        launched(installed, **given)
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -167,18 +227,60 @@ def test_rviz_that_is_not_installed_is_said_and_aborts_nothing(installed: Instal
     assert result.messages == ["rviz:=true, but rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2"]
 
 
-def test_rviz_shows_the_package_s_view(
-    installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def rviz(installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that stands for rviz2: it prints its arguments and stays until it is stopped."""
     for path in ("share/ament_index/resource_index/packages/rviz2", "lib/rviz2/rviz2"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).touch(mode=0o755)
+    program = tmp_path / "lib/rviz2/rviz2"
+    program.write_text('#!/bin/sh\necho "RViz shows $*"\nexec sleep 1000\n')
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{installed.prefix}:{tmp_path}")
-    command = launched(installed, rviz="true", namespace="front").nodes["rviz2"]
-    assert command[:3] == [str(tmp_path / "lib/rviz2/rviz2"), "-d", str(installed.share / "config" / "recon.rviz")]
-    assert "-f" not in command and remappings(command)["__ns"] == "/front", "the view's topics are relative"
-    command = launched(installed, rviz="true", world_frame="map").nodes["rviz2"]
-    assert command[3:5] == ["-f", "map"], "from where the map stands still"
+    return program
+
+
+@pytest.mark.parametrize(
+    ("given", "frame"),
+    [
+        ({"world_frame": "map"}, "map"),
+        ({"fixed_frame": "base_link"}, "base_link"),
+        ({"world_frame": "map", "fixed_frame": "odom"}, "odom"),
+    ],
+)
+def test_rviz_shows_the_package_s_view_in_the_frame_that_is_given(
+    installed: Installation, rviz: Path, given: dict[str, str], frame: str
+) -> None:
+    command = launched(installed, rviz="true", namespace="front", **given).nodes["rviz2"]
+    assert command[:5] == [str(rviz), "-d", str(installed.share / "config" / "recon.rviz"), "-f", frame]
+    assert remappings(command)["__ns"] == "/front", "the view's topics are relative"
+
+
+@pytest.mark.parametrize("source", ["topics", "rooms"])
+def test_rviz_opens_in_the_frame_of_the_images(
+    installed: Installation, processes: Processes, ros_domain: int, rviz: Path, source: str
+) -> None:
+    """Of your own camera, and of ours: the frame is that of the first image that the node publishes."""
+    command = launched(installed, rviz="true", namespace="front", source=source).nodes["rviz2"]
+    process = processes.start(command)
+    process.wait_for("RViz opens with the first frame on /front/rgb/camera_info")
+    assert "RViz shows" not in process.output
+    with ros_client() as client:
+        infos = client.node.create_publisher(CameraInfo, "/front/rgb/camera_info", 5)
+        info = CameraInfo(header=Header(frame_id="my_lens"))
+        client.repeat(lambda: infos.publish(info), lambda: "RViz shows" in process.output, "RViz to open")
+    shown = process.output.split("RViz shows ")[1].split()
+    assert shown[:4] == ["-d", str(installed.share / "config" / "recon.rviz"), "-f", "my_lens"]
+    assert remappings(shown)["__ns"] == "/front" and "--view" not in shown
+    assert process.stop(signal.SIGINT) == -signal.SIGINT, "RViz gets the signals that end it"
+
+
+def test_rviz_that_waits_for_a_frame_can_be_stopped(
+    installed: Installation, processes: Processes, ros_domain: int, rviz: Path
+) -> None:
+    process = processes.start(launched(installed, rviz="true").nodes["rviz2"])
+    process.wait_for("RViz opens with the first frame")
+    assert process.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in process.output and "RViz shows" not in process.output
 
 
 def test_the_rviz_view_shows_what_the_node_publishes() -> None:
@@ -257,3 +359,31 @@ def test_a_launched_node_refuses_an_unknown_model_in_one_line(
     process = processes.start(launched(installed, model="unetpp_mobil").nodes["recon_node"])
     assert process.wait() == 1
     assert "unetpp_mobil" in process.output and "Traceback" not in process.output
+
+
+def test_two_launched_cameras_do_not_collide_on_tf(
+    installed: Installation, processes: Processes, ros_domain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two rooms: each frame on /tf has the poses of its own camera and no others."""
+    message, names = tf_message(monkeypatch), ("left", "right")
+    with listening((message, "/tf"), *((Odometry, f"/{name}/odometry") for name in names)) as client:
+        started = []
+        for seed, name in enumerate(names):
+            nodes = launched(installed, source="rooms", namespace=name, frame_id=f"{name}_camera").nodes
+            small = {"seed": seed, "length": 4, "width": 64, "height": 48}
+            words = [word for key, value in small.items() for word in ("-p", f"{key}:={value}")]
+            started.append(processes.start([*nodes["rooms_camera"], *words], env=with_tf()))
+        client.wait_until(lambda: all(len(paired(client, name)) > 5 for name in names), "poses of both cameras")
+        for name in names:
+            for transform, odometry in paired(client, name):
+                t, p = transform.transform.translation, odometry.pose.pose.position
+                assert (t.x, t.y, t.z) == (p.x, p.y, p.z)
+    assert_stop(started, signal.SIGINT)
+
+
+def paired(client: RosClient, name: str) -> list[tuple[TransformStamped, Odometry]]:
+    """The transforms of a camera's frame with its odometry of equal stamp."""
+    transforms = [each for msg in client.received["/tf"] for each in msg.transforms]
+    own = {str(each.header.stamp): each for each in transforms if each.child_frame_id == f"{name}_camera"}
+    odometry = {str(msg.header.stamp): msg for msg in client.received[f"/{name}/odometry"]}
+    return [(own[stamp], odometry[stamp]) for stamp in own.keys() & odometry.keys()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ class SqliteBag:
         self.notes: list[str] = []
         self.foreign: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
+        self._database = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, check_same_thread=False)
 
     def entries(self) -> Iterator[Entry]:
         """Every readable message, in the order of recording; the place is its row."""

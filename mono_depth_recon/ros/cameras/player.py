@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 
 from ...errors import DataError
 from ...frames import Sample
+from ...printing import printable
 from ..conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
 from ..tf_messages import TfPublisher
 
@@ -33,7 +34,7 @@ _WARN_PERIOD_S = 5.0
 
 @dataclass(frozen=True)
 class ScheduledFrame:
-    """A frame to come: due `at` seconds after the first at rate 1, `stamp` seconds in the recording's own time.
+    """A frame of a schedule: due `at` seconds after the first at rate 1, `stamp` seconds in the recording's own time.
 
     `load` runs in a thread of its own and raises DataError where the frame is broken.
     """
@@ -44,7 +45,7 @@ class ScheduledFrame:
 
 
 class CameraTopics:
-    """Publishers of one camera: image, camera_info, reference/image, reference/camera_info, odometry; /clock if asked.
+    """Publishers of one camera: image, camera_info, reference/image, reference/camera_info, odometry, perhaps /clock.
 
     Reference depth is 32FC1 metres or 16UC1 millimetres; odometry is the pose of the optical frame in `world_frame`,
     and so is /tf, where tf2_msgs is installed.
@@ -75,12 +76,12 @@ class CameraTopics:
         return self._clock is not None
 
     def publish_clock(self, stamp: float) -> None:
-        """Says on /clock that it is `stamp` seconds."""
+        """Publishes the time `stamp`, seconds, on /clock."""
         if self._clock is not None:
             self._clock.publish(Clock(clock=time_from_seconds(stamp)))
 
     def publish(self, sample: Sample, stamp: Time) -> None:
-        """Sends one frame; camera_info and pose go first, so that they are there when the image comes."""
+        """Sends one frame; camera_info and pose go first, so that they have arrived when the image does."""
         header = Header(stamp=stamp, frame_id=self._frame_id)
         self._info.publish(info_to_msg(sample.camera, header))
         if sample.T_world_camera is not None:
@@ -100,7 +101,7 @@ class CameraTopics:
             time.sleep(_POLL_S)
 
     def flush(self, seconds: float) -> None:
-        """Waits until subscribers have what was published, `seconds` at most. What is unsent at the end is lost."""
+        """Waits at most `seconds` until subscribers have all that was published. What is unsent by then is lost."""
         end = time.monotonic() + seconds
         sent = (self._info, self._odometry, self._tf.publisher, self.image, self._reference_info, self._reference)
         for publisher in (each for each in sent if each is not None):
@@ -111,9 +112,9 @@ class Player:
     """Publishes frames at absolute times, so that nothing drifts; frames that cannot be loaded in time are skipped.
 
     `rate` is the speed. With `original_stamps` a frame keeps its recorded stamp and topics' /clock follows the
-    recording, also between frames; otherwise it is stamped with the node's time when it goes out. The schedule goes on
-    when subscribers have the first frame, `first_s` seconds at most after it: one that has not found its publisher yet
-    would miss what the publisher's short history no longer holds.
+    recording, also between frames; otherwise it is stamped with the node's time when it goes out. The schedule
+    continues when subscribers have the first frame, at most `first_s` seconds after it: a subscriber that has not found
+    its publisher yet would miss what the publisher's short history no longer holds.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Player:
         yield from loading
 
     def _is_late(self, frame: ScheduledFrame, gap: float) -> bool:
-        """Whether the frame after it, a gap later, is due too."""
+        """Whether the next frame, a gap later, is due too."""
         return self._begin is not None and time.monotonic() - self._due(frame, self._begin) > gap / self._rate
 
     def _due(self, frame: ScheduledFrame, begin: float) -> float:
@@ -167,7 +168,7 @@ class Player:
         self._wait(frame)
         if isinstance(error, DataError):
             self._skip()
-            self._node.get_logger().warning(f"frame skipped: {error}", throttle_duration_sec=_WARN_PERIOD_S)
+            self._node.get_logger().warning(printable(f"frame skipped: {error}"), throttle_duration_sec=_WARN_PERIOD_S)
             return
         self._topics.publish_clock(frame.stamp)
         stamp = time_from_seconds(frame.stamp) if self._original else self._node.get_clock().now().to_msg()
@@ -191,7 +192,7 @@ class Player:
 
 
 def time_from_seconds(seconds: float) -> Time:
-    """Seconds since 1970 -> stamp, to the microsecond: what float64 holds of such a number."""
+    """Seconds since 1970 -> stamp, to the microsecond: the precision of float64 at that size."""
     sec, microseconds = divmod(round(seconds * 1e6), 1_000_000)
     return Time(sec=sec, nanosec=microseconds * 1000)
 

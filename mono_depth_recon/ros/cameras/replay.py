@@ -22,13 +22,14 @@ from ...datasets.limits import MAX_CHUNK_BYTES, MAX_UNPACKED_BYTES
 from ...datasets.opening import OpenOptions, open_dataset
 from ...errors import ConfigError, DataError
 from ...frames import Sample
+from ...printing import printable
 from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
 
 _CACHE_BYTES = 512 * 1024**2
 _DEFAULT_GAP_S = 1 / 15
-_FLUSH_S = 5.0  # at most, for subscribers to have what was published
+_FLUSH_S = 5.0  # longest wait for subscribers to receive what was published
 _FRAME_ID = "camera_optical_frame"
 
 
@@ -38,12 +39,12 @@ class ReplaySettings:
 
     path: str = setting("", "a TUM RGB-D folder or its .tgz, a ROS 1 bag, a ROS 2 bag, or another data set")
     rate: float = setting(1.0, "speed; 2 is twice as fast", low=0.01, high=100.0)
-    loop: bool = setting(False, "begin again at the end")
-    start: float = setting(0.0, "what is left out at the beginning", unit="s", low=0.0, high=1e6)
-    duration: float = setting(0.0, "how long is played, in recorded time; 0 = to the end", unit="s", low=0.0, high=1e6)
+    loop: bool = setting(False, "start over at the end")
+    start: float = setting(0.0, "time that is skipped at the beginning", unit="s", low=0.0, high=1e6)
+    duration: float = setting(0.0, "played length in recorded time; 0 = to the end", unit="s", low=0.0, high=1e6)
     stamps: str = setting(
         "now",
-        "now: the time when a frame goes out; original: the recorded time, which /clock follows",
+        "now: the time of publication; original: the recorded time, which /clock follows",
         choices=("now", "original"),
     )
     first: int = setting(0, "first frame by position (of TUM folders: in rgb.txt), from 0", low=0, high=10**9)
@@ -71,7 +72,7 @@ class ReplaySettings:
     max_unpacked_bytes: int = setting(
         MAX_UNPACKED_BYTES, "largest sum of unpacked files of a recording", unit="bytes", low=1, high=2**50
     )
-    wait_subscribers: int = setting(0, "play when so many nodes subscribe to image", low=0, high=1000)
+    wait_subscribers: int = setting(0, "start when this many nodes subscribe to image", low=0, high=1000)
     frame_id: str = setting("", "frame of the images; empty: the bag's own, else camera_optical_frame")
     world_frame: str = setting("", "frame of the poses; empty: the bag's own, else world")
     reference_encoding: str = setting(
@@ -90,7 +91,7 @@ class Playlist:
         """Every frame with its time, the first at 0; pauses above `max_gap` seconds (0 = none) are shortened."""
         gaps = np.diff(self.stamps)
         typical = float(np.median(gaps)) if len(gaps) else _DEFAULT_GAP_S
-        gaps = np.minimum([*gaps, typical], max_gap or np.inf)  # the last one parts two rounds
+        gaps = np.minimum([*gaps, typical], max_gap or np.inf)  # the last one separates two rounds
         starts = np.concatenate([[0.0], np.cumsum(gaps)]).tolist()
         for begin in (k * starts[-1] for k in (count() if loop else (0,))):
             for i, stamp in enumerate(self.stamps):
@@ -118,7 +119,7 @@ def open_recording(settings: ReplaySettings) -> Dataset:
 
 
 def open_playlist(settings: ReplaySettings) -> Playlist:
-    """What the settings choose of the recording that they name. Raises as `open_recording` and `playlist` do."""
+    """The part of the recording that the settings select. Raises as `open_recording` and `playlist` do."""
     return playlist(open_recording(settings), settings)
 
 
@@ -133,13 +134,13 @@ def playlist(recording: Dataset, settings: ReplaySettings) -> Playlist:
 
 
 def _stamps(dataset: Dataset) -> list[float]:
-    """Those of a recording; the frames of other sets follow each other at a usual rate."""
+    """Those of a recording; other data sets get stamps at 15 Hz."""
     stamps = dataset.stamps
     return [i * _DEFAULT_GAP_S for i in range(len(dataset))] if stamps is None else stamps
 
 
 def _frame_bytes(dataset: Dataset, i: int) -> int:
-    """Colour and float32 depth of one frame; those of a set without a camera of its own as large as frame i."""
+    """Colour and float32 depth of one frame; in a data set without one camera, of the size of frame i."""
     camera = dataset.camera if isinstance(dataset, Recording) else dataset[i].camera
     return camera.width * camera.height * 7
 
@@ -155,7 +156,7 @@ def _chosen(recording: Dataset, settings: ReplaySettings) -> list[int]:
     within = [i for i, position in enumerate(positions) if settings.first <= position <= last]
     if not within:
         raise ConfigError(
-            f"first to last must hold a frame, got {settings.first} to {last} of {positions[0]} to {positions[-1]}"
+            f"first to last must contain a frame, got {settings.first} to {last} of {positions[0]} to {positions[-1]}"
         )
     begin = stamps[within[0]] + settings.start
     end = begin + settings.duration if settings.duration else np.inf
@@ -169,7 +170,7 @@ def _chosen(recording: Dataset, settings: ReplaySettings) -> list[int]:
 
 
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
-    """Plays what the settings name to its end. Raises a MonoDepthError where that is impossible."""
+    """Plays the recording of the settings to its end. Raises a MonoDepthError where that is impossible."""
     settings = declare_settings(node, ReplaySettings, flags)
     recording = open_recording(settings)
     try:
@@ -180,7 +181,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
 
 def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     for note in recording.notes:
-        node.get_logger().warning(note)
+        node.get_logger().warning(printable(note))
     played = playlist(recording, settings)
     original = settings.stamps == "original"
     own = (recording.frame_id, recording.world_frame) if isinstance(recording, Recording) else ("", "")
@@ -190,7 +191,8 @@ def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     topics.wait_for_subscribers(settings.wait_subscribers)
     node.get_logger().info(topics.poses_text)
     node.get_logger().info(
-        f"ready: {len(played.stamps)} frames of {settings.path}, speed {settings.rate:g}, on {topics.image.topic_name}"
+        f"ready: {len(played.stamps)} frames of {printable(settings.path)}, speed {settings.rate:g}, on "
+        f"{topics.image.topic_name}"
     )
     player = Player(node, topics, settings.rate, original, _FLUSH_S if settings.wait_subscribers else 0.0)
     player.play(played.schedule(settings.loop, settings.max_gap))

@@ -31,6 +31,7 @@ class RoomRenderer:
 
     def __init__(self, seed: int, width: int, height: int, hfov_deg: float, length: int, rate_hz: float) -> None:
         self._frames, sending = Pipe(duplex=False)
+        self._left = length
         numbers = [sending.fileno(), os.getpid(), seed, width, height, hfov_deg, length, rate_hz]
         # Ctrl-C reaches the whole terminal: the mask, which the child inherits, leaves its end to this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -42,18 +43,26 @@ class RoomRenderer:
             sending.close()
 
     def receive(self) -> Sample:
-        """The next frame, waited for. Raises the MonoDepthError of the renderer, or one where it died."""
+        """The next frame, waited for. Raises the MonoDepthError of the renderer, or one where it died.
+
+        With the last frame the process ends and is reaped: it would stay as a zombie for the life of this one.
+        """
         try:
             frame = self._frames.recv()
         except (EOFError, OSError):
+            self.close()
             raise MonoDepthError("the renderer ended before its loop was complete: see its messages above") from None
+        self._left -= 1
         if isinstance(frame, MonoDepthError):
+            self.close()
             raise frame
+        if not self._left:
+            self.close()
         sample: Sample = frame
         return sample
 
     def close(self) -> None:
-        """Ends the process, whatever it does, and every `receive`."""
+        """Ends the process at once; every `receive` then fails."""
         self._process.kill()
         self._process.wait()
 
@@ -65,7 +74,7 @@ class FrameSource(Protocol):
         """The next frame, waited for."""
 
     def close(self) -> None:
-        """Ends every `receive`, now and later."""
+        """Makes every `receive` fail, now and later."""
 
 
 class GrowingLoop:

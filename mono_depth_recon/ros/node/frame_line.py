@@ -61,6 +61,7 @@ class FrameLine:
         self._waiting: tuple[AnyImage, float, Evidence] | None = None  # for the first camera_info
         self._log = ThrottledLog(node)
         self._inputs = EvidenceInputs(node)
+        self._published: Arrival | None = None  # the newest with depth for subscribers; None while they want none
         self._live = LiveEvaluation()
         self.apply(config)
         self._worker = FrameWorker(self._process, self._refuse, lambda: self._config.max_rate, failed)
@@ -134,8 +135,10 @@ class FrameLine:
         arrival, config = self._newest, self._config
         if arrival is None:
             raise DataError(f"no frame yet: {self.idle_reason()}")
-        frame = arrival.snapshot(config, lambda: self._compute(arrival, _DEPTH, config))
-        return frame, arrival.msg.header
+        # A node that drops frames has most likely dropped the newest: subscribers would never see what was saved.
+        chosen = self._published or arrival
+        frame = chosen.snapshot(config, lambda: self._compute(chosen, _DEPTH, config))
+        return frame, chosen.msg.header
 
     def _on_image(self, msg: AnyImage) -> None:
         waiting = msg, time.monotonic(), self._inputs.pair(msg.header)
@@ -177,12 +180,16 @@ class FrameLine:
     def _wanted_frame(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         if not wanted.depth:  # no model
             return self._compute(arrival, wanted, config)
-        return arrival.frame(config, lambda: self._compute(arrival, wanted, config), wanted.points)
+        frame = arrival.frame(config, lambda: self._compute(arrival, wanted, config), wanted.points)
+        self._published = arrival
+        return frame
 
     def _offer(self, arrival: Arrival, make: Callable[[], Frame]) -> None:
         """Leaves the frame, computed now if nobody needed its depth before, for those who look at some frames."""
         self._mapping.offer(arrival.msg.header, make)
         self._live.offer(arrival.evidence, make, lambda: arrival.view().camera)
+        if self._published is not arrival:  # nobody wants depth any more
+            self._published = None
 
     def _judge(self, frame: Frame, config: Config) -> None:
         """Reports what a frame lacks."""

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
-from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
 from ...config import Config
@@ -26,7 +25,7 @@ from ...pipeline import DepthReconstructor
 from ...scale.table import source_of
 from ..frame_worker import FrameStats
 from ..mapping.mapping import Mapping
-from ..node_settings import run_node
+from ..node_settings import run_node, without_ros_arguments
 from ..parameters import NodeParameters
 from ..publications import Publications
 from .diagnostics import Diagnosis
@@ -226,7 +225,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "mono-depth-recon parameters lists them.",
     )
     try:
-        parser.parse_args(remove_ros_args(arguments)[1:])
+        parser.parse_args(without_ros_arguments(arguments)[1:])
     except RuntimeError as error:  # rclpy's class for this has no public name
         parser.error(str(error).splitlines()[0])
     return run_node("recon_node", ReconNode.wait, arguments, ReconNode, ReconNode.start)

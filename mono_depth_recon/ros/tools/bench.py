@@ -1,4 +1,4 @@
-"""The figures of the live line on this machine: camera, recon_node and observer as separate ROS 2 processes.
+"""The figures of the live pipeline on this machine: camera, recon_node and observer as separate ROS 2 processes.
 
 What needs one process only is measured by `mono-depth-recon benchmark`.
 """
@@ -36,7 +36,7 @@ from .demo_processes import RECON_NODE, RECORDER, ROOMS_CAMERA, Children, Stoppe
 _RATE_HZ = 15.0
 _START_S = 90.0
 _SNAPSHOTS_S = 120.0
-_WARM_UP_S = 60.0  # until allocator and middleware have all they keep
+_WARM_UP_S = 60.0  # until allocator and middleware hold what they keep
 _SAMPLE_S = 0.5
 _TURN_S = 10.0
 _VOXEL_M = 0.02
@@ -98,7 +98,7 @@ def _memory_rows(samples: Sequence[float], frames: int) -> Iterator[Row]:
 
 
 def _record(stage: Path, seconds: float) -> list[float]:
-    """Runs the line for `seconds` and leaves recording.json in `stage`; the node's memory in MiB, twice a second."""
+    """Runs the pipeline for `seconds` and leaves recording.json in `stage`; the node's memory, MiB, twice a second."""
     samples: list[float] = []
     with own_domain() as domain:
         env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}

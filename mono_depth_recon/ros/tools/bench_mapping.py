@@ -1,4 +1,4 @@
-"""What fusion costs the live line on this machine: the same node with fusion off and on, in turns."""
+"""What fusion costs the live pipeline on this machine: the same node with fusion off and on, alternately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARAMETERS = {"fusion.poses": "odometry", "fusion.keyframe_distance": 0.0, "fus
 
 
 def mapping(pairs: int, seconds: float) -> Iterator[Row]:
-    """640x480 at 10 Hz, every frame fused at the default voxels and range, off and on in `pairs` of turns."""
+    """640x480 at 10 Hz, every frame fused at the default voxels and range, off and on alternately, `pairs` times."""
     turns = []
     for pair in range(pairs):  # each in processes of its own: what the middleware does to large messages may change
         with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
@@ -84,5 +84,5 @@ def _measured(stage: Path, off_first: bool, seconds: float) -> list[dict[str, An
 
 
 def say(who: str, line: str) -> None:
-    """What a child says, for who waits."""
+    """Prints a line of a child process to stderr."""
     print(f"  {who}: {line}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The whole line in one command: a camera, recon_node and a recorder as separate ROS 2 processes, then the pictures."""
+"""The whole pipeline in one command: a camera, recon_node and a recorder as separate processes, then the pictures."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import numpy as np
 from ...atomic import writable_folder, write_atomically
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
+from ...printing import escape_on
 from .demo_pictures import write_pictures
 from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
@@ -39,13 +40,13 @@ _START_S = 90.0
 _SNAPSHOTS_S = 180.0
 _SERVICE_S = 100.0
 _TUM = "TUM RGB-D benchmark (Sturm et al., IROS 2012), CC BY 4.0"
-# The stretch of freiburg1_rpy, seconds, that the embedded model was neither trained nor chosen on.
+# The part of freiburg1_rpy, in seconds, that was used neither to train nor to select the embedded model.
 _TEST_STRETCH_S = (1305031246.7, 1305031248.1)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The camera of a run: its module with arguments, and what is said about its frames."""
+    """The camera of a run: its module with arguments, its name, and the credit for its frames."""
 
     module: str
     arguments: list[str]
@@ -76,9 +77,9 @@ def rooms_source() -> Source:
 
 
 def tum_source(folder: Path, camera: str) -> Source:
-    """Frames of a TUM RGB-D folder, in a loop, at most 15 a second; of freiburg1_rpy the test frames alone.
+    """Frames of a TUM RGB-D folder, in a loop, at most 15 a second; of freiburg1_rpy only the test frames.
 
-    Raises DataError where the folder is none, ConfigError or CalibrationError where its camera is unknown.
+    Raises DataError where the folder is no recording, ConfigError or CalibrationError where its camera is unknown.
     """
     from ..cameras.replay import ReplaySettings, open_playlist
 
@@ -94,7 +95,7 @@ def tum_source(folder: Path, camera: str) -> Source:
 
 
 def _chosen_frames(folder: Path) -> tuple[int, int, str]:
-    """First and last position in rgb.txt, and what the embedded model knows of these frames."""
+    """First and last position in rgb.txt, and whether the embedded model was trained on this scene."""
     if "freiburg1_rpy" in folder.name:
         begin, end = _TEST_STRETCH_S
         test = [i for i, entry in enumerate(read_list(folder / "rgb.txt")) if begin <= entry.stamp <= end]
@@ -179,6 +180,7 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
 
 def main(args: Sequence[str] | None = None) -> int:
     """0 when all files are there; 1 with the reason, 130 or 143 after SIGINT or SIGTERM. No process is left behind."""
+    escape_on(sys.stdout, sys.stderr)
     given, say = _arguments(args), Progress()
     raise_on_signals()
     try:

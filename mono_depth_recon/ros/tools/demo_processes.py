@@ -36,7 +36,7 @@ class Child:
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self.is_ready = False  # it has said so
+        self.is_ready = False  # its output says so
         self._log = folder / f"{name}.log"
         self._read = 0
         with self._log.open("wb") as output:
@@ -57,7 +57,7 @@ class Child:
         return self._process.poll()
 
     def new_lines(self) -> list[str]:
-        """What it has said since the last call, whole lines, without the prefix of ROS logs."""
+        """Complete lines of its output since the last call, without the prefix of ROS logs."""
         with self._log.open("rb") as log:
             log.seek(self._read)
             text = log.read()
@@ -67,8 +67,8 @@ class Child:
         self.is_ready |= any(line.startswith("ready") for line in lines)
         return lines
 
-    def obituary(self) -> str:
-        """Why it is no more, with its last lines."""
+    def how_it_ended(self) -> str:
+        """Its exit status or signal, and the last lines of its output."""
         status = self.exit_status or 0
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
@@ -99,7 +99,7 @@ class Children:
         return self._running[-1]
 
     def watch(self, until: Callable[[], bool], what: str, deadline_s: float, quits: Child | None = None) -> None:
-        """Relays what the children say until `until()` holds. Only `quits` may end meanwhile, with status 0.
+        """Relays the children's output until `until()` holds. Only `quits` may end meanwhile, with status 0.
 
         Raises MonoDepthError where another one ends, or at the deadline.
         """
@@ -108,14 +108,14 @@ class Children:
             self.relay()
             for child in self._running:
                 if child.exit_status is not None and (child is not quits or child.exit_status != 0):
-                    raise MonoDepthError(child.obituary())
+                    raise MonoDepthError(child.how_it_ended())
             if time.monotonic() > end:
                 raise MonoDepthError(f"expected {what} within {deadline_s:g} s: see whether this machine is overloaded")
             time.sleep(_POLL_S)
         self.relay()
 
     def relay(self) -> None:
-        """Passes on what the children have said since the last call."""
+        """Passes on the children's output since the last call."""
         for child in self._running:
             for line in child.new_lines():
                 self._say(child.name, line)
@@ -143,7 +143,7 @@ class Children:
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM came; `number` says which."""
+    """SIGINT or SIGTERM came; `number` is the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_NO_CLOCK_S = 60.0  # a message that is older than this was stamped by another clock: its age says nothing
+_NO_CLOCK_S = 60.0  # a message that is older than this was stamped by another clock: its age means nothing
 
 
 @dataclass(frozen=True)

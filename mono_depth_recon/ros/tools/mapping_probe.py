@@ -32,7 +32,7 @@ _COUNTS = ("frames_integrated", "frames_dropped")
 
 @dataclass(frozen=True)
 class MappingProbeSettings:
-    """How long is measured, and where the result goes."""
+    """Length of the measurement, and where the result goes."""
 
     output: str = setting("mapping.json", "file of the result")
     off_first: bool = setting(True, "whether fusion is off in the first of the two turns")
@@ -41,7 +41,7 @@ class MappingProbeSettings:
 
 
 class MappingProbe:
-    """Times images and the clouds that the node makes of them, and reads what it says of its map."""
+    """Times images and the clouds that the node makes of them, and reads the figures of its map."""
 
     def __init__(self, node: Node, target: str) -> None:
         self._node, self._target = node, target
@@ -52,7 +52,7 @@ class MappingProbe:
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
         node.create_subscription(Image, "image", self._on_image, qos)
         node.create_subscription(PointCloud2, "points", self._on_points, qos)
-        node.create_subscription(PointCloud2, "map_points", lambda _: None, qos)  # somebody looks at the map
+        node.create_subscription(PointCloud2, "map_points", lambda _: None, qos)  # stands for a viewer
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
         self._parameters: Any = node.create_client(SetParameters, f"{target}/set_parameters")
 
@@ -97,7 +97,7 @@ class MappingProbe:
             raise DataError(f"{name} was refused: {result.reason}")
 
     def _figures(self, fusing: bool) -> dict[str, dict[str, str]]:
-        """What the next diagnostics say of the node and of its map. Raises DataError where none come."""
+        """The figures of the node and of its map in the next diagnostics. Raises DataError where none come."""
         with self._changed:
             last = self._reports
 

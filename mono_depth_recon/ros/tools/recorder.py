@@ -43,13 +43,13 @@ _INPUT = "image"
 _WAITING_STAMPS = 60  # 2 s of a camera at 30 Hz: most of them hold no more than the image
 _HELD_FRAMES = 16  # a second of them at 15 Hz; one of 640x480 pixels takes 9 MB
 _AS_SHARP = 0.97
-_ATTEMPTS = 5  # a busy node meshes the newest image, and drops that very image before it comes out
+_ATTEMPTS = 5  # a frame that the node has published may be lost on its way, or be none that this observer holds
 _MARKER_S = 10.0  # the marker may come after the service's reply
-_LAST_FRAMES_S = 0.5  # after a measurement: for what is still on its way
+_LAST_FRAMES_S = 0.5  # after a measurement: for messages that are still on their way
 _UNKNOWN_FRAME = (
     "no marker came on {topic} within {seconds:g} s, so the frame of the mesh is unknown: see mesh.marker_triangles"
 )
-_OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: let the node keep up with its camera"
+_OTHER_FRAME = "the mesh was of a frame that did not come out, {count} times: see whether this machine is overloaded"
 _REPORT_S = 3.0
 _ONLY_WITH_SNAPSHOTS = ("cloud_cleaned.ply", *(f"mesh.{form}" for form in parameter("mesh.format").choices))
 _REPLY = re.compile(r"(?P<path>.+\.\w+): \d+ (vertices|points)")
@@ -57,7 +57,7 @@ _REPLY = re.compile(r"(?P<path>.+\.\w+): \d+ (vertices|points)")
 
 @dataclass(frozen=True)
 class RecorderSettings:
-    """How long is measured, and where the files go."""
+    """Length of the measurement, and where the files go."""
 
     output: str = setting("recording", "folder of the files; made where it is missing")
     duration: float = setting(10.0, "length of the measurement", unit="s", low=0.5, high=1e5)
@@ -76,7 +76,7 @@ class RecorderSettings:
 
 
 class Recorder:
-    """Subscribes to `TOPICS`: counts and times every frame, keeps the newest complete one, on request some more."""
+    """Subscribes to `TOPICS`: counts and times every frame, keeps the newest complete one, and on request some more."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -195,7 +195,7 @@ def _sharpness(image: Image) -> float:
 
 
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
-    """Measures, calls the services, writes the files. Raises DataError where something of that is impossible."""
+    """Measures, calls the services, writes the files. Raises DataError where one of these fails."""
     settings = declare_settings(node, RecorderSettings, flags)
     output = writable_folder(Path(settings.output).expanduser())
     for name in _ONLY_WITH_SNAPSHOTS:  # of an earlier run: they would be of another frame
@@ -285,7 +285,7 @@ def _write_frame(frame: Mapping[str, Any], output: Path, cleaned: bool) -> None:
     write_png(output / "depth_plasma.png", image_from_msg(frame["depth/preview"]))
     cloud = cloud_from_organised(points_from_msg(frame["points"]))
     write_cloud(cloud, output / "cloud.ply")
-    if cleaned:  # here: what save_cloud writes is of a later frame than the mesh
+    if cleaned:  # here, since save_cloud writes a later frame than that of the mesh
         write_cloud(clean_cloud(cloud, MeshConfig()), output / "cloud_cleaned.ply")
 
 

@@ -280,6 +280,16 @@ def test_several_recordings_by_one_pattern(tmp_path: Path) -> None:
         Joined("desk", tmp_path / "other*", open_tum, OpenOptions(camera=CAMERA), 10.0)
 
 
+def test_a_path_that_exists_is_no_pattern(tmp_path: Path) -> None:
+    """`desk [2]` as a pattern would be `desk 2`."""
+    for folder, frames in (("desk [2]", 2), ("desk 2", 4)):
+        (tmp_path / folder).mkdir()
+        FORMATS["folder"](tmp_path / folder, Scene(frames=frames))
+    source = Joined("desk", tmp_path / "desk [2]/desk", open_tum, OpenOptions(camera=CAMERA), 10.0)
+    assert len(source) == 2 and "/desk [2]/" in source.origin(0)
+    assert len(Joined("desk", tmp_path / "desk [0-9]/desk", open_tum, OpenOptions(camera=CAMERA), 10.0)) == 4
+
+
 OPENERS = {"folder": open_tum, "tgz": open_tum, "ros1": open_bag, "mcap": open_bag}
 ROOMS = RoomViewOptions(
     rooms=3, frames_per_room=2, first_seed=5, width=32, height=24, min_hfov_deg=50, max_hfov_deg=80, tilt_deg=10

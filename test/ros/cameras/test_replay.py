@@ -190,7 +190,7 @@ def test_a_loop_plays_what_start_first_and_last_choose_until_it_is_stopped(
     client.wait_for("image", 10)
     assert process.stop(signal.SIGINT) == 0
     shown = [folder.index_of(msg) for msg in client.received["image"]]
-    assert shown[0] == 3 and set(shown) <= {3, 4, 5}  # in which order, the cues say
+    assert shown[0] == 3 and set(shown) <= {3, 4, 5}  # their order is tested with the schedule
     assert not process.left_behind()
     assert "Traceback" not in process.output
 
@@ -234,7 +234,7 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (
             ["nowhere"],
@@ -245,11 +245,11 @@ def test_a_folder_of_broken_frames_is_an_error(processes: Processes, ros_domain:
     ],
 )
 def test_a_wrong_setting_is_one_line_and_status_1(
-    processes: Processes, ros_domain: int, arguments: list[str], complaint: str
+    processes: Processes, ros_domain: int, arguments: list[str], message: str
 ) -> None:
     process = processes.python(*REPLAY, *arguments)
     assert process.wait() == 1
-    assert process.output.strip() == complaint
+    assert process.output.strip() == message
 
 
 def test_help_names_every_setting(processes: Processes) -> None:
@@ -260,7 +260,7 @@ def test_help_names_every_setting(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "complaint"),
+    ("changes", "kind", "message"),
     [
         ({"path": ""}, ConfigError, "path must name"),
         ({"start": 5.0}, ConfigError, "start must be at most 0.700 s"),
@@ -273,9 +273,9 @@ def test_help_names_every_setting(processes: Processes) -> None:
     ],
 )
 def test_what_cannot_be_played_says_why(
-    folder: Folder, changes: dict[str, Any], kind: type[MonoDepthError], complaint: str
+    folder: Folder, changes: dict[str, Any], kind: type[MonoDepthError], message: str
 ) -> None:
-    with pytest.raises(kind, match=complaint):
+    with pytest.raises(kind, match=message):
         open_playlist(ReplaySettings(**{"path": str(folder.path), "camera": CAMERA, **changes}))
 
 
@@ -285,14 +285,14 @@ def test_a_loop_that_fits_into_memory_is_read_once(folder: Folder) -> None:
     assert np.array_equal(recording.load(2).rgb, folder.rgb[2])
 
 
-def test_cues_keep_the_recorded_gaps_and_shorten_long_ones() -> None:
+def test_schedules_keep_the_recorded_gaps_and_shorten_long_ones() -> None:
     recording = Playlist([10.0, 10.5, 11.0, 15.0], lambda i: blank(i))
     assert [frame.at for frame in recording.schedule(loop=False, max_gap=0.0)] == [0.0, 0.5, 1.0, 5.0]
     assert [frame.at for frame in recording.schedule(loop=False, max_gap=1.0)] == [0.0, 0.5, 1.0, 2.0]
     endless = recording.schedule(loop=True, max_gap=1.0)
     rounds = [next(endless) for _ in range(9)]
     starts = [frame.at for frame in rounds]
-    assert starts == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.5, 5.0], "the typical gap parts rounds"
+    assert starts == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.5, 5.0], "the typical gap separates rounds"
     assert [frame.stamp for frame in rounds[4:8]] == [10.0, 10.5, 11.0, 15.0]
 
 
@@ -302,9 +302,9 @@ def blank(i: int) -> Sample:
 
 
 class Readers:
-    """The player's clock and its threads that load, simulated: how long something takes, the test says.
+    """The player's clock and its threads that load, simulated: the test sets how long something takes.
 
-    Stands for the module `time` and, called, for ThreadPoolExecutor; `load` of a cue answers a sample and its seconds.
+    Stands for the module `time` and, called, for ThreadPoolExecutor; `load` returns a sample and its seconds.
     """
 
     def __init__(self) -> None:
@@ -420,8 +420,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Player, Stage]]
         )
         stage: Any = Stage(readers, clock, busy_s)
         made = Player(node, stage, original_stamps=True, **settings)
-        cues: Any = (ScheduledFrame(gap * i, float(i), lambda i=i: load(i)) for i in range(count))  # type: ignore[misc]
-        made.play(cues)
+        frames: Any = (ScheduledFrame(gap * i, float(i), lambda i=i: load(i)) for i in range(count))  # type: ignore[misc]
+        made.play(frames)
         return made, stage
 
     return run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,21 @@ def test_a_data_set_without_stamps_is_played_at_a_usual_rate(tmp_path: Path) -> 
     assert sample.stamp == played.stamps[2] and np.array_equal(sample.rgb, colour(2))
     chosen = open_playlist(ReplaySettings(path=str(path), first=1, last=2, loop=True))
     assert len(chosen.stamps) == 2 and chosen.load(0) is chosen.load(0)
+
+
+def test_a_recording_whose_name_is_not_utf_8_is_played(processes: Processes, client: RosClient, tmp_path: Path) -> None:
+    """Its name goes through rclpy's arguments, parameters and log, which take UTF-8 alone."""
+    path = write_folder(tmp_path / "plain", SCENE).rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    process = processes.python(*REPLAY, path, "--camera", CAMERA, *AGAIN, "--ros-args", "-r", "odometry:=moved")
+    client.wait_until(lambda: by_stamp(client, "image").keys() == set(SCENE.stamps_ns), "every frame")
+    assert process.stop() == 0
+    assert f"ready: {SCENE.frames} frames of {tmp_path}/caf\\xe9, speed 1" in process.output
+    assert "Traceback" not in process.output and not client.received["odometry"]
+
+
+def test_a_bag_whose_name_is_not_utf_8_is_opened(tmp_path: Path) -> None:
+    for form in ("ros1", "sqlite3", "mcap"):
+        path = FORMATS[form](tmp_path, SCENE)
+        renamed = path.rename(path.with_name(os.fsdecode(b"caf\xe9") + form + path.suffix))
+        with closing(open_recording(ReplaySettings(path=str(renamed), camera=CAMERA))) as opened:
+            assert np.array_equal(opened[1].rgb, SCENE.rgb[1])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Pipe
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,6 +169,33 @@ def test_the_renderer_sends_the_frames_and_ends_when_it_is_closed(sequence: Room
     with pytest.raises(MonoDepthError, match="renderer ended"):
         for _ in range(500):  # what was under way when it was closed
             renderer.receive()
+
+
+def test_the_renderer_is_reaped_with_its_last_frame(processes: Processes, ros_domain: int) -> None:
+    """A child that ended and is not waited for stays as a zombie."""
+    process = processes.python(*NODE, "--length", "3", "--width", "80", "--height", "60")
+    with ros_client() as client:
+        client.wait_until(lambda: bool(children(process.pid)), "a renderer")
+        process.wait_for("ready: 3 frames rendered")
+        client.wait_until(lambda: not children(process.pid), "the end of the renderer")
+        client.listen(Image, "image")
+        client.wait_for("image", 4)
+    assert process.stop(signal.SIGINT) == 0
+
+
+def children(pid: int) -> list[str]:
+    """The children of a process, zombies too."""
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def test_a_renderer_that_dies_is_reaped() -> None:
+    renderer = RoomRenderer(SEED, WIDTH, HEIGHT, HFOV, 1000, 15.0)
+    renderer.receive()
+    os.kill(renderer._process.pid, signal.SIGKILL)
+    with pytest.raises(MonoDepthError, match="renderer ended"):
+        for _ in range(1000):
+            renderer.receive()
+    assert renderer._process.returncode == -signal.SIGKILL
 
 
 def test_what_goes_wrong_while_rendering_reaches_whoever_wants_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def rows_of(turns: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> dic
 
 
 def test_turns_are_compared_in_pairs_whatever_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that gets slower meanwhile: each pair says the same, the medians of all do not."""
+    """A machine that gets slower meanwhile: each pair gives the same ratio, the medians of all do not."""
     turns = [
         turn(False, 20.0),
         turn(True, 21.0, 98),

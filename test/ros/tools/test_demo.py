@@ -1,4 +1,4 @@
-"""The demo as a user starts it: everything it leaves, what it says, and that nothing stays behind."""
+"""The demo as a user starts it: its files, its output, and that no process stays behind."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from mono_depth_recon.ros.tools import demo_processes
 from mono_depth_recon.ros.tools.demo import FILES, tum_source
 from mono_depth_recon.ros.tools.demo_processes import Children, own_domain
 
-# One frame a second, with which a busy machine keeps up too, and no limit but that of the tests.
+# At its own 15 frames a second, with which a busy machine does not keep up, and no limit but that of the tests.
 PATIENT = f"""
 import sys
 from mono_depth_recon.ros.tools import demo
-demo.RATE_HZ = 1.0
 demo._START_S = demo._SNAPSHOTS_S = demo._SERVICE_S = {DEADLINE_S}
 sys.exit(demo.main())
 """
@@ -158,18 +157,18 @@ def test_even_a_killed_demo_leaves_no_process(processes: Processes, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--data", "nowhere"], "demo: nowhere does not exist: expected a TUM folder"),
         (["--output", "/proc/demo"], "demo: cannot make the folder /proc/demo"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_1(
-    processes: Processes, tmp_path: Path, arguments: list[str], complaint: str
+    processes: Processes, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     process = processes.python(*DEMO, *arguments, cwd=tmp_path)
     assert process.wait() == 1
-    assert process.output.startswith(complaint) and process.output.count("\n") == 1
+    assert process.output.startswith(message) and process.output.count("\n") == 1
 
 
 def test_a_child_that_does_not_listen_is_killed(

@@ -1,4 +1,4 @@
-"""recorder: what it counts, times and writes, against a node under the test's control."""
+"""recorder: what it counts, times and writes, beside a node that the test controls."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_an_image_as_sharp_as_the_sharpest_is_waited_for() -> None:
 class FakeNode:
     """A camera at 10 Hz and a node that answers three of four images after `latency_s`, with its services.
 
-    As recon_node does, save_mesh takes the newest image, which for `unlucky` calls is one that never comes out.
+    save_mesh takes the newest image that comes out; for `unlucky` calls one that never does.
     The marker comes `marker_delay_s` after the reply; None: never.
     """
 
@@ -246,7 +246,7 @@ def test_cloud_and_mesh_are_of_one_frame(
 
 
 def check_mesh(output: Path, number: int, at_least: int) -> int:
-    """The mesh is of the frame `number`, as its stamp says; the attempts, more where a busy machine loses a frame."""
+    """The mesh is of the frame `number`, by its stamp; returns the attempts, more where a frame is lost."""
     results = json.loads((output / "recording.json").read_text())
     assert results["frame"]["stamp"] == results["mesh"]["stamp"]
     assert results["mesh"]["attempts"] >= at_least and results["mesh"]["left_out"] == ""
@@ -272,7 +272,7 @@ def test_a_mesh_of_another_frame_is_left_out_and_said(
 
 
 def check_files(output: Path) -> int:
-    """All of one frame, whose number its depth tells."""
+    """All of one frame, whose number follows from its depth."""
     depth = cv2.imread(str(output / "depth.png"), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == np.uint16 and not depth[:4].any()
     number = int(depth[10, 10]) - 1000

@@ -1,0 +1,50 @@
+"""Text from outside, made fit for every output.
+
+The name of a file is bytes, and Python keeps those that are not UTF-8 as lone surrogates. Neither C++ libraries nor
+UTF-8 take them: OpenCV even ends the process. `printable` and `encoded` write them as escapes, the byte E9 as \\xe9.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+
+_ESCAPED = "mono_depth_recon.escaped"
+
+
+def printable(text: str) -> str:
+    """`text` with an escape in place of each lone surrogate; any other text as it is."""
+    return encoded(text).decode("utf-8")
+
+
+def encoded(text: str) -> bytes:
+    """The UTF-8 of `printable(text)`: for files of text."""
+    return text.encode("utf-8", _ESCAPED)
+
+
+def encoded_json(text: str) -> bytes:
+    """JSON as UTF-8, with JSON's own escapes for lone surrogates: reading it gives the same text again."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def escape_on(*streams: object) -> None:
+    """Makes these text streams write an escape for what their encoding cannot, rather than raise UnicodeEncodeError."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escapes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_escape, error.object[error.start : error.end])), error.end
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # stands for a byte that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+codecs.register_error(_ESCAPED, _escapes)

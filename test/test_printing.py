@@ -1,0 +1,44 @@
+"""Text from outside: what stands for bytes that are not UTF-8 reaches no library and no file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import pytest
+
+from mono_depth_recon.printing import encoded, encoded_json, escape_on, printable
+
+LATIN_1 = os.fsdecode(b"caf\xe9.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("café 日本 \U0001f600\n", "café 日本 \U0001f600\n"),
+        (LATIN_1, "caf\\xe9.png"),
+        ("\udc80\udcff", "\\x80\\xff"),
+        ("a\ud83d and \udc00", "a\\ud83d and \\udc00"),
+    ],
+)
+def test_lone_surrogates_become_escapes_and_all_else_stays(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert encoded(text) == shown.encode()
+
+
+def test_json_keeps_the_text_itself() -> None:
+    made = encoded_json(json.dumps({"path": LATIN_1, "name": "é"}, ensure_ascii=False))
+    assert "é".encode() in made and json.loads(made.decode()) == {"path": LATIN_1, "name": "é"}
+
+
+def test_a_stream_of_any_encoding_takes_any_text() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    with pytest.raises(UnicodeEncodeError):
+        stream.write("é")
+    escape_on(stream, None)
+    stream.write(f"é€\U0001f600 {LATIN_1}")
+    stream.flush()
+    assert written.getvalue() == b"\\xe9\\u20ac\\U0001f600 caf\\xe9.png"
