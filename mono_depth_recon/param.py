@@ -95,7 +95,7 @@ class Parameter:
 
 
 def declared(field: dataclasses.Field[Any], hint: Any, name: str) -> Parameter:
-    """The row of a field whose resolved type is `hint`, under the name that errors shall use."""
+    """The row of a field whose resolved type is `hint`, under the name that errors use."""
     return Parameter(name, hint, field.default, **field.metadata)
 
 
@@ -112,12 +112,12 @@ def nearest(word: str, valid: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: in one line, cut where it is long."""
+    """A value as shown in an error: on one line, shortened if long."""
     return _SHORT.repr(value)
 
 
 class _Short(reprlib.Repr):
-    """Python refuses to write whole numbers of thousands of digits, and nobody reads those of hundreds."""
+    """Python refuses to print integers of thousands of digits, and hundreds are unreadable."""
 
     def __init__(self) -> None:
         super().__init__()

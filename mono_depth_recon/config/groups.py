@@ -209,7 +209,7 @@ class MeshConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All parameters of the node; immutable, so that a frame is processed with one consistent set."""
+    """All parameters of the node; immutable, so that every frame is processed with one consistent set."""
 
     image_transport: str = param(
         "raw",

@@ -1,4 +1,4 @@
-"""Settings and life of the smaller nodes: a dataclass gives command-line flags and ROS parameters."""
+"""Settings and life cycle of the smaller nodes: a dataclass defines command-line flags and ROS parameters."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ setting = partial(param, live=False)
 def parse_flags(
     program: str, description: str, settings: type[Any], arguments: Sequence[str], positional: str = ""
 ) -> dict[str, Value]:
-    """The settings that flags name in `arguments` (program name first, ROS arguments ignored), checked, and no others.
+    """The settings given as flags in `arguments` (program name first, ROS arguments ignored), checked, and no others.
 
-    The setting `positional` is given without a flag. Ends the program on --help (0) and on a mistake (2).
+    The setting `positional` is given without a flag. Ends the program on --help (0) and on a wrong flag (2).
     """
     parser = argparse.ArgumentParser(
         program,
         description=description,
-        epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags win.",
+        epilog="Every setting is also a ROS parameter: --ros-args -p name:=value, with underscores. Flags win.",
     )
     for row in rows_of(settings):
         add_flag(parser, row, *([] if row.name == positional else [f"--{row.name.replace('_', '-')}"]), switch=True)
@@ -134,7 +134,7 @@ def _build(life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None])
 
 
 def _end(node: Node) -> None:
-    _ignore_signals()  # from here on the end is bounded: let it finish
+    _ignore_signals()  # the rest of the shutdown takes bounded time: let it finish
     close = getattr(node, "close", None)
     if close is not None:
         close()
@@ -147,7 +147,7 @@ def _ignore_signals() -> None:
 
 
 def _to_the_end(work: Callable[[], T]) -> T:
-    """Runs `work` in a thread that no signal interrupts: C++ libraries that are being loaded fail in ways of their own.
+    """Runs `work` in a thread that no signal interrupts: an interrupted load of a C++ library fails unpredictably.
 
     KeyboardInterrupt waits for the work to finish; work that takes long ends with the process, which has nothing open.
     """
@@ -175,7 +175,7 @@ def _spinning(executor: SingleThreadedExecutor) -> Iterator[None]:
         finally:
             _ignore_signals()
             end.set_result(None)
-    executor.shutdown(timeout_sec=0)  # nothing runs any more; a coroutine that waits would never end
+    executor.shutdown(timeout_sec=0)  # nothing runs any more; waiting for a coroutine would never end
     spinning.result()
 
 

@@ -1,4 +1,4 @@
-"""Image and camera_info subscriptions: reliability chosen by what publishers offer, cameras paired by stamp."""
+"""Image and camera_info subscriptions: QoS chosen by what publishers offer, cameras paired by stamp."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..messages import camera_of_info
 from .pairing import StampedMessages
 
 _CHECK_PERIOD_S = 0.5
-_PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that comes after its image
-_STEADY = 30  # camera_info in a row: a calibration that has stayed so long is not waited for, should a message be late
+_PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that arrives after its image
+_STEADY = 30  # equal camera_info in a row: after that many, a late message is hardly waited for
 
 
 class AdaptiveSubscription:
@@ -81,7 +81,7 @@ class AdaptiveSubscription:
 
 
 class CameraInfos:
-    """Recent CameraInfo messages, and the camera that the newest of them made; any thread may call.
+    """Recent CameraInfo messages, and the camera made from the newest; any thread may call.
 
     `rectified` as in `camera_of_info`.
     """
@@ -95,30 +95,30 @@ class CameraInfos:
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
 
     def add(self, msg: CameraInfo) -> None:
-        """Keeps the message for the images to come, and for its own."""
+        """Stores the message for its own image and for later ones."""
         calibration = _calibration_key(msg)
         self._equal = self._equal + 1 if calibration == self._newest else 1
         self._newest = calibration
         self._messages.add(msg.header.stamp, msg)
 
     def any(self) -> bool:
-        """True once one has come."""
+        """True once a message has arrived."""
         return self._messages.any()
 
     def patience(self) -> float:
         """How long (s) the camera_info of an image is waited for, which may arrive after it.
 
-        That is shorter where the calibration has not changed for long: the latest then is as good.
+        The wait is shorter if the calibration has not changed for long: the latest message is then as good.
         """
         return _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
 
     def pair(self, stamp: Time) -> Callable[[], CameraInfo]:
-        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest by then."""
+        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest so far."""
         pair = self._messages.pair(stamp)
 
         def message() -> CameraInfo:
             found = pair()
-            assert found is not None, "one has come before the image"
+            assert found is not None, "a message arrived before the image"
             return found[1]
 
         return message
@@ -126,7 +126,7 @@ class CameraInfos:
     def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
         """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
 
-        Raises CalibrationError where the message is no calibration, or one of another image size.
+        Raises CalibrationError if the message is no calibration or is for another image size.
         """
         key = _calibration_key(msg)
         with self._making:

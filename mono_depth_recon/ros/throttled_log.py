@@ -1,4 +1,4 @@
-"""Warnings that would flood the log: once, or again every few seconds while their cause lasts."""
+"""Warnings that would flood the log: logged once, or every few seconds while their cause lasts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from rclpy.node import Node
 
 _REPEAT_S = 5.0
-_AT_ONCE = 10  # different warnings within that time: more are left out of the log, not of /diagnostics
+_AT_ONCE = 10  # different warnings within that time; further ones appear in /diagnostics only
 
 
 class ThrottledLog:
@@ -21,7 +21,7 @@ class ThrottledLog:
         self._logged: set[str] = set()
 
     def once(self, text: str) -> None:
-        """Logs a text as a warning the first time."""
+        """Logs a text as a warning, the first time only."""
         with self._lock:
             known = text in self._logged
             self._logged.add(text)
@@ -29,7 +29,7 @@ class ThrottledLog:
             self._node.get_logger().warning(text)
 
     def warn(self, text: str, kind: str = "") -> None:
-        """Logs a text at once, then every few seconds while it is repeated.
+        """Logs a text immediately, then every few seconds while it is repeated.
 
         Texts that differ do not suppress each other, unless they are of one `kind` (numbers in them may change).
         """

@@ -1,4 +1,4 @@
-"""What the sources are set by: the parameters `scale.*` but the name of the source."""
+"""The settings of the sources: the parameters `scale.*` except the name of the source."""
 
 from __future__ import annotations
 

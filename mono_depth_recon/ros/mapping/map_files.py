@@ -1,4 +1,4 @@
-"""The map as files: what its services do."""
+"""The map as files: the work of its services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .map_process import MapProcess
 
 
 class MapFiles:
-    """Saves, loads and empties the map; every method raises a MonoDepthError whose text is fit for a reply."""
+    """Saves, loads and empties the map; every method may raise a MonoDepthError, whose text becomes the reply."""
 
     def __init__(self, process: MapProcess, figures: MapFigures, config: Callable[[], Config]) -> None:
         self._process, self._figures, self._config = process, figures, config
@@ -32,7 +32,7 @@ class MapFiles:
         return self._write(MapCloudJob(self._config().fusion, path))
 
     def reset(self) -> str:
-        """Begins an empty map."""
+        """Starts an empty map."""
         self._figures.begin_map(self._process.ask(ResetJob(self._config().fusion)))
         return "the map is empty"
 
@@ -45,7 +45,7 @@ class MapFiles:
         return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'"
 
     def load(self) -> str:
-        """Reads `fusion.map_file` in place of the map; where that fails, the map stays."""
+        """Replaces the map by `fusion.map_file`; if that fails, the map stays."""
         settings = self._config().fusion
         if not settings.map_file:
             raise DataError("fusion.map_file must name the map to load, it is empty")

@@ -39,10 +39,10 @@ class Diagnosis:
         map_: MapFigures | None = None,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status, one of the map and one of the evaluation where there are such.
+        """One status of the node, and one each of map and evaluation if these run.
 
-        `idle` says why nothing flows, while nothing does; `source` is the scale source of a relative model, None for a
-        metric one; `evaluation` is what `LiveEvaluation` says.
+        `idle` is the reason reported while no image arrives; `source` is the scale source of a relative model, None for
+        a metric one; `evaluation` holds the values of `LiveEvaluation`.
         """
         level, message = self._judge(stats, idle, map_ is not None)
         values = {
@@ -66,13 +66,13 @@ class Diagnosis:
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
-        others = [] if map_ is None else [self._of_the_map(map_)]
-        others += [] if evaluation is None else [self._of_the_evaluation(evaluation)]
+        others = [] if map_ is None else [self._map_status(map_)]
+        others += [] if evaluation is None else [self._evaluation_status(evaluation)]
         array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
 
-    def _of_the_map(self, figures: MapFigures) -> DiagnosticStatus:
+    def _map_status(self, figures: MapFigures) -> DiagnosticStatus:
         state = figures.state
         faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
         fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._map_seen
@@ -89,7 +89,7 @@ class Diagnosis:
             values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
         )
 
-    def _of_the_evaluation(self, values: dict[str, str]) -> DiagnosticStatus:
+    def _evaluation_status(self, values: dict[str, str]) -> DiagnosticStatus:
         reason, known = values["last_reason"], "abs_rel" in values
         message = f"AbsRel {values['abs_rel']}, delta1 {values['delta1']}" if known else "nothing compared yet"
         return DiagnosticStatus(

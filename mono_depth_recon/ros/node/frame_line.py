@@ -42,7 +42,7 @@ _DEPTH = Wanted(depth=True, points=False)
 class FrameLine:
     """Subscribes, computes in one worker thread, publishes. `close` ends all of it and frees what it kept.
 
-    One immutable configuration goes through all steps of a frame: the one of `apply` when the worker takes it.
+    All steps of a frame use one immutable configuration: the current one when the worker takes the frame.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FrameLine:
         self._node, self._reconstructor, self._publications, self._stats = node, reconstructor, publications, stats
         self._mapping = mapping
         self._newest: Arrival | None = None
-        self._waiting: tuple[AnyImage, float, Evidence] | None = None  # for the first camera_info
+        self._waiting: tuple[AnyImage, float, Evidence] | None = None  # until the first camera_info arrives
         self._log = ThrottledLog(node)
         self._inputs = EvidenceInputs(node)
         self._live = LiveEvaluation()
@@ -80,16 +80,16 @@ class FrameLine:
 
     @property
     def relative(self) -> bool:
-        """Whether the model answers disparity."""
+        """Whether the model predicts disparity."""
         return self._reconstructor.model.output == "relative_disparity"
 
     @property
     def gives_metres(self) -> bool:
-        """Whether frames can have metres: by the model, or by the scale source."""
+        """Whether frames can have metres, from the model or from the scale source."""
         return not self.relative or source_of(self._config.scale).gives_metres
 
     def apply(self, config: Config) -> None:
-        """Follows the parameters, also with subscriptions; to be called where callbacks run."""
+        """Applies changed parameters, including to subscriptions; call it from the thread that runs callbacks."""
         model, source = self._reconstructor.model.name, source_of(config.scale)
         fitted_to = source.needs if self.relative else ()
         compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled else ()
@@ -102,7 +102,7 @@ class FrameLine:
             self._log.once(not_needed(model, source.name))
 
     def close(self) -> None:
-        """Ends subscriptions and worker; the current frame finishes."""
+        """Ends the subscriptions and the worker, after the current frame."""
         self._image_subscription.destroy()
         self._info_subscription.destroy()
         self._inputs.close()
@@ -111,11 +111,11 @@ class FrameLine:
 
     @property
     def evaluation(self) -> dict[str, str] | None:
-        """The entries of /diagnostics about the comparison with reference depth, where there is one."""
+        """The values for /diagnostics of the comparison with reference depth, None while it is off."""
         return self._live.values()
 
     def idle_reason(self) -> str:
-        """Why no image is being processed, as a message."""
+        """Why no image is being processed."""
         if self._waiting is not None:
             return f"images come, but no camera_info on {self._info_subscription.topic} yet"
         if not self._image_subscription.publishers:
@@ -130,7 +130,7 @@ class FrameLine:
             self._log.warn(f"{self.idle_reason()}: remap camera_info, or publish it")
 
     def snapshot(self) -> tuple[Frame, Header]:
-        """The newest image as a Frame, computed now if nobody needed its depth before. Raises DataError."""
+        """The newest image as a Frame, computed now unless its depth exists already. Raises DataError."""
         arrival, config = self._newest, self._config
         if arrival is None:
             raise DataError(f"no frame yet: {self.idle_reason()}")
@@ -139,7 +139,7 @@ class FrameLine:
 
     def _on_image(self, msg: AnyImage) -> None:
         waiting = msg, time.monotonic(), self._inputs.pair(msg.header)
-        if not self._infos.any():  # the first camera_info is waited for
+        if not self._infos.any():  # wait for the first one
             self._stats.count_received(replaced=self._waiting is not None)
             self._waiting = waiting
             return
@@ -152,7 +152,7 @@ class FrameLine:
             self._hand_over(*waiting)
 
     def _hand_over(self, msg: AnyImage, arrived: float, evidence: Evidence) -> bool:
-        """Whether an image that was not processed is replaced."""
+        """Returns whether it replaces an image that was not processed."""
         info = self._infos.pair(msg.header.stamp)
         self._newest = Arrival(msg, arrived, Once(lambda: self._view(msg, info)), evidence)
         return self._worker.put(self._newest)
@@ -180,23 +180,23 @@ class FrameLine:
         return arrival.frame(config, lambda: self._compute(arrival, wanted, config), wanted.points)
 
     def _offer(self, arrival: Arrival, make: Callable[[], Frame]) -> None:
-        """Leaves the frame, computed now if nobody needed its depth before, for those who look at some frames."""
+        """Offers the frame to the map and the live evaluation, which compute it only if they take it."""
         self._mapping.offer(arrival.msg.header, make)
         self._live.offer(arrival.evidence, make, lambda: arrival.view().camera)
 
     def _judge(self, frame: Frame, config: Config) -> None:
-        """Reports what a frame lacks."""
+        """Reports missing depth, metres or sigma."""
         self._stats.scale = frame.scale
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
         if frame.no_metres and source_of(config.scale).gives_metres:
             self._stats.count_without_metres(frame.no_metres)
             self._log.warn(f"frame without metres: {frame.no_metres}")
-        asked = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
-        if asked and frame.depth is not None and frame.sigma is None:
+        wanted = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
+        if wanted and frame.depth is not None and frame.sigma is None:
             self._log.once(
-                f"model {self._reconstructor.model.name} tells no sigma: depth/sigma is silent, the cloud's field "
-                "sigma is NaN and filter.max_sigma drops nothing; set model.uncertainty"
+                f"model {self._reconstructor.model.name} has no sigma: depth/sigma is not published, the cloud's "
+                "field sigma is NaN and filter.max_sigma has no effect; set model.uncertainty"
             )
 
     def _compute(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
@@ -226,7 +226,7 @@ class FrameLine:
         return self._infos.camera(info, width, height)
 
     def _cloud_buffer(self, shape: tuple[int, ...], config: Config) -> Points | None:
-        """Where the points are written at once; a voxel grid does not know its size before."""
+        """The message's buffer for the points; None for a voxel grid, whose size is not known in advance."""
         settings = config.cloud
         if settings.voxel_size:
             return None

@@ -1,6 +1,6 @@
 """recon_node: camera image in, metric depth, coloured cloud and mesh out (a managed node).
 
-configure loads the model, activate starts, deactivate stops computing and frees memory, cleanup drops the model.
+configure loads the model, activate starts, deactivate stops computing and frees memory, cleanup unloads the model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DIAGNOSTICS_PERIOD_S = 1.0
 
 @dataclass(frozen=True)
 class _Configured:
-    """What lives from configure to cleanup."""
+    """What exists from configure to cleanup."""
 
     reconstructor: DepthReconstructor
     publications: Publications
@@ -48,7 +48,7 @@ class _Configured:
 
 
 class ReconNode(LifecycleNode):
-    """The managed node. `failure` holds what ended a transition or the frame worker, None while all is well."""
+    """The managed node. `failure` is the error that ended a transition or a worker, None otherwise."""
 
     def __init__(self) -> None:
         super().__init__("recon_node", automatically_declare_parameters_from_overrides=True)
@@ -68,7 +68,7 @@ class ReconNode(LifecycleNode):
         return self._settings.config
 
     def start(self) -> None:
-        """With `autostart`: configure and activate. Raises the MonoDepthError (or the bug) that ends it early."""
+        """With `autostart`: configures and activates. Raises the error of a transition that failed."""
         if not self.config.autostart:
             return
         self._starting = True
@@ -80,7 +80,7 @@ class ReconNode(LifecycleNode):
             raise self.failure
 
     def wait(self) -> None:
-        """Blocks until the frame worker fails, and raises what it failed with."""
+        """Blocks until a worker fails, and raises its error."""
         self._ended.wait()
         if self.failure is not None:
             raise self.failure
@@ -94,7 +94,7 @@ class ReconNode(LifecycleNode):
             self._configured = None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Loads the model and offers topics and services; a wrong setting is one line and FAILURE."""
+        """Loads the model, creates topics and services; a wrong setting is logged in one line and gives FAILURE."""
         return self._attempt(self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -103,16 +103,16 @@ class ReconNode(LifecycleNode):
         return self._attempt(self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stops computing, ends a snapshot that is being made, frees working memory."""
+        """Stops computing, aborts a snapshot in progress, frees working memory."""
         super().on_deactivate(state)
         return self._attempt(self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Drops model, topics and services."""
+        """Unloads the model, removes topics and services."""
         return self._attempt(self._clean_up)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends everything from whatever state."""
+        """Ends everything, from any state."""
         return self._attempt(self._clean_up)
 
     def _attempt(self, change: Callable[[], None]) -> TransitionCallbackReturn:
@@ -121,13 +121,13 @@ class ReconNode(LifecycleNode):
             change()
         except MonoDepthError as error:
             self.failure = error
-            if not self._starting:  # then it is the last line of the process
+            if not self._starting:  # during the start it becomes the last line of the process
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         finally:
             raised = sys.exc_info()[1]
             if isinstance(raised, Exception) and not isinstance(raised, MonoDepthError):
-                self.failure = raised  # rclpy swallows bugs with their traceback
+                self.failure = raised  # rclpy swallows other errors with their traceback
                 traceback.print_exc()
         return TransitionCallbackReturn.SUCCESS
 
@@ -211,13 +211,13 @@ class ReconNode(LifecycleNode):
         self._diagnostics.publish(report)
 
     def _worker_failed(self, error: BaseException) -> None:
-        """The node without its worker is no node: it ends, so that a supervisor restarts it."""
+        """Without its worker the node is useless: it ends, so that a supervisor restarts it."""
         self.failure = error
         self._ended.set()
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; 1 where it cannot start or its worker failed."""
+    """Runs the node until SIGINT or SIGTERM; 1 if it cannot start or a worker failed."""
     arguments = list(sys.argv if args is None else args)
     parser = argparse.ArgumentParser(
         "recon_node",

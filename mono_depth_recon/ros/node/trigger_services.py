@@ -1,4 +1,4 @@
-"""Services without arguments whose answers take seconds, while the executor stays free."""
+"""Services without arguments whose replies take seconds, without blocking the executor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class TriggerServices:
     def __init__(self, node: LifecycleNode, services: Mapping[str, Callable[[], str]]) -> None:
         self._node = node
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
-        alone = MutuallyExclusiveCallbackGroup()  # in the node's own group a waiting coroutine would hold up all else
+        alone = (
+            MutuallyExclusiveCallbackGroup()
+        )  # in the node's default group a waiting coroutine would block everything else
         self._services = [
             node.create_service(Trigger, name, self._answer(make), callback_group=alone)
             for name, make in services.items()

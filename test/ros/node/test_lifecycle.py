@@ -78,7 +78,7 @@ def test_managed_by_hand(client: RosClient, processes: Processes, rgb: NDArray[n
     assert node.stop() == 0 and "Traceback" not in node.output
 
 
-def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processes) -> None:
+def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Processes) -> None:
     node = start(processes, "autostart:=false", "model.checkpoint:=/nowhere.json", wait_for="")
     assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
     node.wait_for("/nowhere.json cannot be read")
@@ -122,7 +122,7 @@ def test_save_mesh_of_every_method_and_the_cleaned_cloud(
 def test_a_snapshot_needs_no_subscriber_and_lies_in_the_ros_home(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that asks is somebody: the newest image is computed for it, where there is one."""
+    """A service call counts as a subscriber: the newest image is computed for it, if there is one."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
     start(processes, "mesh.method:=grid")
     for service in ("save_mesh", "save_cloud"):

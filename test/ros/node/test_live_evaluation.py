@@ -1,4 +1,4 @@
-"""The node beside a depth camera: what /diagnostics says is what this test computes from the messages."""
+"""Live evaluation: the values in /diagnostics equal those computed here from the messages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_depth_is_compared_with_a_camera_beside_it(client: RosClient, processes:
     assert not evaluation(client)[1]
 
 
-def test_a_missing_depth_camera_is_said(client: RosClient, processes: Processes) -> None:
+def test_a_missing_depth_camera_is_reported(client: RosClient, processes: Processes) -> None:
     node = processes.python(
         "-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", "-p", "evaluation.enabled:=true"
     )

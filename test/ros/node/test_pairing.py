@@ -1,4 +1,4 @@
-"""What belongs to an image is decided when it arrives, and every image is inferred once; from outside, over DDS.
+"""What belongs to an image is decided when it arrives, and every image is inferred once; seen from outside, over DDS.
 
 The node runs models of analytic depth (support/toy_node.py), which log the images that they are shown.
 """
@@ -60,7 +60,7 @@ def value(client: RosClient, key: str, ending: str = "recon_node") -> str:
 
 
 def image(number: int) -> NDArray[np.uint8]:
-    """An image that the log of the model tells apart; of other colours in every pixel."""
+    """A random image whose first value identifies it in the model's log."""
     rgb = np.random.default_rng(number).integers(0, 256, (120, 160, 3), np.uint8)
     rgb[0, 0, 0] = number
     return rgb
@@ -100,7 +100,7 @@ class Rig:
         self._received(self.driver._images)
 
     def next(self) -> None:
-        """From here on another image, 10 s later."""
+        """The following messages are for another image, 10 s later."""
         self._count += 1
 
     def until(self, condition: Callable[[], bool], number: int, what: str, reference: bool = True) -> None:

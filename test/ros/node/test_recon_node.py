@@ -197,7 +197,7 @@ def test_compressed_transport(client: RosClient, processes: Processes, rgb: NDAr
     assert np.array_equal(image_from_msg(client.received["rgb/image_rect"][0]), rgb)
 
 
-def test_a_best_effort_camera_is_heard(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+def test_a_best_effort_camera_is_received(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     """The subscription is reliable where it can be and follows publishers that are not."""
     start(processes)
     client.listen(Image, "depth/image_rect")
@@ -260,7 +260,9 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     assert "Traceback" not in node.output
 
 
-def test_camera_info_of_another_frame_is_said(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+def test_camera_info_of_another_frame_is_reported(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
     node = start(processes)
     client.listen(Image, "depth/image_rect")
     driver = client.camera()
@@ -312,7 +314,7 @@ def test_refuses_to_start_with_one_line(ros_domain: int, processes: Processes, a
 
 
 @pytest.mark.parametrize("words", [["--bogus"], ["--params-file", "/nowhere.yaml"]])
-def test_wrong_ros_arguments_are_said(ros_domain: int, processes: Processes, words: list[str]) -> None:
+def test_wrong_ros_arguments_are_reported(ros_domain: int, processes: Processes, words: list[str]) -> None:
     node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     assert node.wait() == 2
     assert words[-1] in node.output and "Traceback" not in node.output
