@@ -6,7 +6,7 @@ use it.
 """
 
 from ..param import Parameter, Value, nearest, param, rows_of, shown
-from ..scale.table import ScaleConfig
+from ..scale.group import ScaleConfig
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
 from .fusion import FusionConfig, MappingConfig

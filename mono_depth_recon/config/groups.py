@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..param import param
-from ..scale.table import ScaleConfig
+from ..scale.group import ScaleConfig
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
 
@@ -223,7 +223,7 @@ class Config:
     cpu_threads: int = param(0, "CPU threads of the model; 0 = all cores", low=0, high=256, live=False)
     autostart: bool = param(True, "configure and activate on start; false = wait for lifecycle transitions", live=False)
     model: ModelConfig = ModelConfig()
-    scale: ScaleConfig = ScaleConfig()
+    scale: ScaleConfig = ScaleConfig()  # noqa: RUF009 - it is frozen
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
     depth: DepthConfig = DepthConfig()

@@ -6,7 +6,8 @@ from weakref import WeakKeyDictionary
 
 from ..camera import PinholeCamera
 from .base import ScaleSource
-from .table import ScaleConfig, source_of
+from .group import ScaleConfig
+from .table import source_of
 
 
 class CameraScales:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..param import param
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
 from .none import NoScale
 from .reference import ReferenceScale
-from .settings import ScaleSettings
+
+if TYPE_CHECKING:
+    from .group import ScaleConfig
 
 SCALE_SOURCES: dict[str, type[ScaleSource]] = {
     source.name: source
@@ -55,16 +55,6 @@ def parameter_help() -> str:
     """The help of the parameter `scale.source`."""
     sources = [f"{name} ({source.help})" if source.help else name for name, source in SCALE_SOURCES.items()]
     return f"how a relative model gets metres: {', '.join(sources)}; a metric model keeps its own"
-
-
-@dataclass(frozen=True)
-class _SourceChoice:
-    source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
-
-
-@dataclass(frozen=True)
-class ScaleConfig(ScaleSettings, _SourceChoice):
-    """The parameter group `scale`: the source and its settings."""
 
 
 def no_metres(model: str) -> str:
