@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,6 +19,7 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .paths import expanded
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
@@ -273,7 +273,7 @@ def load_mask(path: str) -> Mask:
     """(H, W) bool, true where the grey image at `path` is black: the robot's own body. Raises ConfigError."""
     import cv2
 
-    image = cv2.imread(str(Path(path).expanduser()), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(expanded(path)), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise ConfigError(
             f"camera.mask {path} cannot be read as an image: give a PNG of the camera's size, black where the robot is"

@@ -24,6 +24,7 @@ from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import texture_of
+from ..paths import expanded
 from .process import Job, JobWorker
 
 
@@ -110,10 +111,10 @@ class CloudJob(FileJob):
 def snapshot_folder(settings: MeshConfig) -> Path:
     """`mesh.directory`, or mono_depth_recon in the ROS home (`$ROS_HOME`, else ~/.ros); made if missing.
 
-    Raises DataError if it cannot be written, before seconds are spent on a mesh.
+    Raises ConfigError for an unknown home folder, DataError if it cannot be written: before a mesh is made.
     """
     home = os.environ.get("ROS_HOME") or "~/.ros"
-    return writable_folder(Path(settings.directory or Path(home) / "mono_depth_recon").expanduser().absolute())
+    return writable_folder(expanded(settings.directory or Path(home) / "mono_depth_recon").absolute())
 
 
 def file_stamp() -> str:

@@ -24,6 +24,7 @@ LAYERS = (
         "frames",
         "once",
         "param",
+        "paths",
         "poses",
         "transforms",
         "alignment",

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Rgb
 from ...errors import ModelError
+from ...paths import expanded
 from .base import Batch, Network
 
 _MOST = 64  # images, spread evenly over the folder: more change the ranges little and cost time
@@ -21,7 +22,7 @@ def images_of(folder: str) -> list[Path]:
             "model.precision int8 is calibrated on images: set model.calibration to a folder of some "
             "dozen images that are typical of the camera"
         )
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     found = sorted(file for file in path.glob("*") if file.suffix.lower() in _ENDINGS)
     if not found:
         raise ModelError(f"model.calibration must name a folder of images ({', '.join(_ENDINGS)}), {path} has none")

@@ -10,6 +10,7 @@ from std_msgs.msg import Header
 from ...atomic import unused_path
 from ...config import Config
 from ...errors import DataError
+from ...paths import expanded
 from ...workers.map import LoadMapJob, MapCloudJob, MapMeshJob, MapState, ResetJob, SaveMapJob
 from ...workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
 from .figures import MapFigures
@@ -64,4 +65,4 @@ class MapFiles:
 
 
 def _map_path(name: str) -> Path:
-    return Path(name).expanduser().absolute()
+    return expanded(name).absolute()

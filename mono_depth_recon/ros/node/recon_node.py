@@ -139,7 +139,9 @@ class ReconNode(LifecycleNode):
         reconstructor.warm_up()  # before the node announces itself ready
         publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
         mapping = Mapping(self, publications, lambda: self.config, self._worker_failed)
-        snapshots = SnapshotServices(self, publications, self._newest_frame, mapping, lambda: self.config)
+        snapshots = SnapshotServices(
+            self, publications, self._newest_frame, mapping, lambda: self.config, self._worker_failed
+        )
         model = reconstructor.model
         diagnosis = Diagnosis(self.get_fully_qualified_name(), model.device, model.name)
         self._configured = _Configured(reconstructor, publications, mapping, snapshots, diagnosis)

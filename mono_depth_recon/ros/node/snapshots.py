@@ -23,7 +23,7 @@ NewestFrame = Callable[[], tuple[Frame, Header]]
 class SnapshotServices:
     """Offers save_mesh and save_cloud (std_srvs/Trigger) and the services of `mapping` until `close`.
 
-    `newest()` returns the frame, or raises a MonoDepthError whose text becomes the reply.
+    `newest()` returns the frame, or raises a MonoDepthError whose text becomes the reply; `failed` receives bugs.
     """
 
     def __init__(
@@ -33,11 +33,12 @@ class SnapshotServices:
         newest: NewestFrame,
         mapping: Mapping,
         config: Callable[[], Config],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._publications, self._newest, self._mapping, self._config = publications, newest, mapping, config
         self._worker = SnapshotWorker()
         services = {"save_mesh": self._make_mesh, "save_cloud": self._make_cloud, **mapping.services}
-        self._services = TriggerServices(node, services)
+        self._services = TriggerServices(node, services, failed)
 
     def stop_work(self) -> None:
         """Aborts a snapshot in progress with its worker process; the next call starts a new one."""

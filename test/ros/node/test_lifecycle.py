@@ -13,7 +13,7 @@ import psutil
 import pytest
 from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
-from processes import DEADLINE_S, Process, Processes
+from processes import DEADLINE_S, ROOT, Process, Processes
 from ros_client import RosClient, TestCamera, ros_client
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker
@@ -150,6 +150,25 @@ def test_unwritable_directory_is_a_reply_and_the_node_lives(
     client.forget()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
     assert client.trigger("save_mesh").success
+
+
+def test_an_unknown_home_folder_is_a_reply_and_the_node_lives(client: RosClient, processes: Processes) -> None:
+    node = start(processes, "mesh.directory:=~norobot/x", "fusion.map_file:=~norobot/map.npz", "fusion.enabled:=true")
+    for service in ("save_mesh", "save_cloud", "save_map", "load_map"):
+        reply = client.trigger(service)
+        assert not reply.success and "the home folder of the user 'norobot', which does not exist" in reply.message
+    assert node.running and "Traceback" not in node.output
+
+
+def test_a_bug_in_a_service_is_a_reply_and_ends_the_node_with_its_traceback(
+    client: RosClient, processes: Processes
+) -> None:
+    node = processes.python(ROOT / "test" / "support" / "toy_node.py", env={"TOY_BUG": "three of none"})
+    node.wait_for("ready")
+    reply = client.trigger("save_mesh")
+    assert not reply.success and reply.message.startswith("unexpected ZeroDivisionError: three of none; the node ends")
+    assert node.wait() == 1
+    assert "Traceback" in node.output and "in bug" in node.output and not node.left_behind()
 
 
 def test_frames_flow_while_a_mesh_is_made(
