@@ -10,6 +10,8 @@ from ..scale.group import ScaleConfig
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
 
+_TEXTURED = ("obj", "glb")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -239,3 +241,10 @@ class Config:
                 f"filter.min_range ({self.filter.min_range:g} m) must be below "
                 f"filter.max_range ({self.filter.max_range:g} m)"
             )
+        if self.mesh.texture and self.mesh.format not in _TEXTURED:
+            raise ConfigError(
+                f"mesh.texture needs mesh.format {' or '.join(_TEXTURED)}, got {self.mesh.format}: set both together, "
+                "or mesh.format first"
+            )
+        if self.mesh.texture and self.mesh.source == "fused":
+            raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame or auto")

@@ -101,6 +101,11 @@ class CloudMessage:
         self._msg = PointCloud2(is_bigendian=sys.byteorder == "big", is_dense=False)
         self._points: Points = np.empty((0, 0, 0), np.float32)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the last cloud; 0 before the first."""
+        return self._points.nbytes
+
     def points(self, height: int, width: int, sigma: bool = False) -> Points:
         """(height, width, 4) float32 view of the message's bytes, with the field sigma (height, width, 5)."""
         names = _FIELDS if sigma else _FIELDS[:4]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -51,13 +52,18 @@ class Mailbox(Generic[T]):
 
 @dataclass
 class FrameStats:
-    """Counters and recent timings of the frame path, for /diagnostics; any thread may read a `snapshot`."""
+    """Counters and recent timings of the frame path, for /diagnostics; any thread may read them.
+
+    `busy_since` is when the current frame was taken (time.monotonic), None between frames.
+    """
 
     received: int = 0
     published: int = 0
     dropped: int = 0
     refused: int = 0
     without_metres: int = 0
+    unwanted: int = 0
+    busy_since: float | None = None
     scale: Scale | None = None
     last_error: str = ""
     _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
@@ -91,11 +97,28 @@ class FrameStats:
             self._latencies.append(latency)
             self._steps.append(steps)
 
+    def count_unwanted(self) -> None:
+        """Nothing of a frame has a subscriber."""
+        with self._lock:
+            self.unwanted += 1
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Sets `busy_since` for the time of the context."""
+        self.busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy_since = None
+
     def rate_hz(self) -> float:
-        """Published frames per second over the last two seconds."""
+        """Published frames per second over the last two seconds; of slower ones, by the last interval or the wait."""
         now = time.monotonic()
         with self._lock:
-            return sum(now - t <= 2.0 for t in self._finished) / 2.0
+            recent, last = sum(now - t <= 2.0 for t in self._finished), list(self._finished)[-2:]
+        if recent > 2 or len(last) < 2:
+            return recent / 2.0
+        return 1 / max(last[1] - last[0], now - last[1])
 
     def latency_ms(self, quantile: float) -> float:
         """Quantile (0 to 1) of recent latencies from arrival to publication; NaN when there are none."""

@@ -25,6 +25,7 @@ from rclpy.utilities import remove_ros_args
 from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
 from .parameters import descriptor, overrides
+from .params_files import unmatched_files
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -96,7 +97,7 @@ def run_node(
         signal.signal(each, signal.default_int_handler)
     try:
         with _context(arguments), ExitStack() as life:
-            node, executor = _to_the_end(lambda: _build(life, make or (lambda: _plain_node(name)), prepare))
+            node, executor = _to_the_end(lambda: _build(life, make or (lambda: _plain_node(name)), prepare, arguments))
             with _spinning(executor):
                 serve(node)
     except KeyboardInterrupt:
@@ -124,9 +125,13 @@ def _context(arguments: Sequence[str]) -> Iterator[None]:
         rclpy.try_shutdown()
 
 
-def _build(life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None]) -> tuple[N, SingleThreadedExecutor]:
+def _build(
+    life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None], arguments: Sequence[str]
+) -> tuple[N, SingleThreadedExecutor]:
     node = make()
     life.callback(_end, node)
+    for warning in unmatched_files(arguments, node.get_fully_qualified_name()):
+        node.get_logger().warning(warning)
     prepare(node)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

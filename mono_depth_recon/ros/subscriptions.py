@@ -9,13 +9,14 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
+from rclpy.subscription import Subscription, SubscriptionEventCallbacks
 from sensor_msgs.msg import CameraInfo
 
 from ..camera import PinholeCamera
 from ..errors import CalibrationError
 from ..messages import camera_of_info
 from .pairing import StampedMessages
+from .timers import steady_timer
 
 _CHECK_PERIOD_S = 0.5
 _PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that arrives after its image
@@ -23,10 +24,11 @@ _STEADY = 30  # equal camera_info in a row: after that many, a late message is h
 
 
 class AdaptiveSubscription:
-    """A subscription that stays reliable while every publisher of its topic is, and is best effort otherwise.
+    """A subscription that is reliable while every publisher of its topic is, and best effort otherwise.
 
     A reliable subscription does not match a best-effort publisher; a best-effort one loses most images on
-    default transports. `reliability` is auto, reliable or best_effort.
+    default transports. `reliability` is auto, reliable or best_effort. It is transient local too while every publisher
+    is, and so receives what was published once before it.
     """
 
     def __init__(
@@ -42,13 +44,20 @@ class AdaptiveSubscription:
         self._topic = topic
         self._auto = reliability == "auto"
         self.reliable = reliability != "best_effort"
+        self.latched = False
         self._subscription = self._subscribe()
-        self._timer = node.create_timer(_CHECK_PERIOD_S, self._check) if self._auto else None
+        self._timer = steady_timer(node, _CHECK_PERIOD_S, self._check)
 
     @property
     def topic(self) -> str:
         """The resolved topic name."""
         return str(self._subscription.topic_name)
+
+    @property
+    def type_name(self) -> str:
+        """The message type as ROS writes it: sensor_msgs/msg/Image."""
+        package, kind, *_ = self._type.__module__.split(".")
+        return f"{package}/{kind}/{self._type.__name__}"
 
     @property
     def publishers(self) -> int:
@@ -57,8 +66,7 @@ class AdaptiveSubscription:
 
     def destroy(self) -> None:
         """Ends the subscription."""
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
+        self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self) -> Subscription[Any]:
@@ -67,15 +75,28 @@ class AdaptiveSubscription:
             history=HistoryPolicy.KEEP_LAST,
             depth=self._depth if self.reliable else 5,
             reliability=policy,
-            durability=DurabilityPolicy.VOLATILE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if self.latched else DurabilityPolicy.VOLATILE,
         )
-        return self._node.create_subscription(self._type, self._topic, self._callback, qos)
+        events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
+        return self._node.create_subscription(self._type, self._topic, self._callback, qos, event_callbacks=events)
+
+    def _on_incompatible(self, _: Any) -> None:
+        """In place of rclpy's own line, which is false where the subscription adapts."""
+        if not self._auto and self.reliable:
+            self._node.get_logger().warning(
+                f"a publisher of {self.topic} is best effort, which qos.subscribe=reliable does not receive: "
+                "set qos.subscribe to auto"
+            )
 
     def _check(self) -> None:
-        offers = self._node.get_publishers_info_by_topic(self.topic)
-        reliable = all(offer.qos_profile.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
-        if offers and reliable != self.reliable:
-            self.reliable = reliable
+        offers = [offer.qos_profile for offer in self._node.get_publishers_info_by_topic(self.topic)]
+        if not offers:
+            return
+        reliable = all(offer.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
+        reliable = reliable if self._auto else self.reliable
+        latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+        if (reliable, latched) != (self.reliable, self.latched):
+            self.reliable, self.latched = reliable, latched
             self._node.destroy_subscription(self._subscription)
             self._subscription = self._subscribe()
 

@@ -7,7 +7,7 @@ import time
 
 from rclpy.node import Node
 
-_REPEAT_S = 5.0
+_REPEAT_S, _RARELY_S = 5.0, 60.0
 _AT_ONCE = 10  # different warnings within that time; further ones appear in /diagnostics only
 
 
@@ -17,7 +17,7 @@ class ThrottledLog:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
-        self._warned: dict[str, float] = {}
+        self._silent_until: dict[str, float] = {}
         self._logged: set[str] = set()
 
     def once(self, text: str) -> None:
@@ -33,11 +33,18 @@ class ThrottledLog:
 
         Texts that differ do not suppress each other, unless they are of one `kind` (numbers in them may change).
         """
-        now, key = time.monotonic(), kind or text
+        self._warn(text, kind or text, _REPEAT_S)
+
+    def rarely(self, text: str, kind: str) -> None:
+        """As `warn`, repeated every minute only."""
+        self._warn(text, kind, _RARELY_S)
+
+    def _warn(self, text: str, key: str, repeat_s: float) -> None:
+        now = time.monotonic()
         with self._lock:
-            recent = {old: when for old, when in self._warned.items() if now - when < _REPEAT_S}
-            self._warned = recent
+            recent = {old: until for old, until in self._silent_until.items() if now < until}
+            self._silent_until = recent
             if key in recent or len(recent) >= _AT_ONCE:
                 return
-            recent[key] = now
+            recent[key] = now + repeat_s
         self._node.get_logger().warning(text)

@@ -39,6 +39,7 @@ class MapFiles:
 
     def save(self) -> str:
         """Writes the map to `fusion.map_file`, or to a new file in `mesh.directory`."""
+        self._process.check()  # before a folder is made
         config = self._config()
         named = config.fusion.map_file
         path = _map_path(named) if named else unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}.npz")
@@ -47,6 +48,7 @@ class MapFiles:
 
     def load(self) -> str:
         """Replaces the map by `fusion.map_file`; if that fails, the map stays."""
+        self._process.check()
         settings = self._config().fusion
         if not settings.map_file:
             raise DataError("fusion.map_file must name the map to load, it is empty")

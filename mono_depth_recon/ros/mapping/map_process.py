@@ -43,14 +43,21 @@ class MapProcess:
 
     def ask(self, job: Job) -> Any:
         """Waits for the result. Raises MonoDepthError: that of the job, or if the process died or there is no map."""
+        try:
+            return self._running().submit(job).result()
+        finally:
+            self.notice_death()
+
+    def check(self) -> None:
+        """Raises DataError if there is no map."""
+        self._running()
+
+    def _running(self) -> MapWorker:
         if self._worker is None:
             raise DataError(
                 "there is no map: set fusion.enabled" + ("" if self._active() else " and activate the node")
             )
-        try:
-            return self._worker.submit(job).result()
-        finally:
-            self.notice_death()
+        return self._worker
 
     def ask_until(self, ended: Future[None], job: Job, *arrays: NDArray[Any]) -> Any:
         """As `ask`, with arrays; raises MonoDepthError at once when `ended` is done."""

@@ -22,12 +22,12 @@ from ...config import MappingConfig
 from ...errors import ConfigError, DataError
 from ...transforms import NotYet, frame_name, seconds, transform_of_odometry
 from ..subscriptions import AdaptiveSubscription
+from ..timers import steady_timer
 from .tf import live_tree, transform_source
 
-NO_TF = (
-    "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
-    "poses in fusion.poses"
-)
+_NO_TF = "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
+NO_TF = _NO_TF + "name a topic of poses in fusion.poses"
+_NO_TF_FROM = _NO_TF + "publish poses of '{source}' itself, in the frame '{target}'"
 _TYPES: dict[str, type[Any]] = {
     "nav_msgs/msg/Odometry": Odometry,
     "geometry_msgs/msg/PoseStamped": PoseStamped,
@@ -57,7 +57,7 @@ class Poses:
         if self._tf is None and not self._topic:
             raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
         self._subscription: AdaptiveSubscription | None = None
-        self._looking = node.create_timer(_LOOK_S, self._look) if self._topic else None
+        self._looking = steady_timer(node, _LOOK_S, self._look) if self._topic else None
         self._other_type = ""
         if self._topic:
             self._look()
@@ -120,7 +120,7 @@ class Poses:
             return np.eye(4)
         what = f"{self.text}: " + (f"TF must lead from '{target}' to '{source}': " if self._topic else "")
         if self._tf is None:
-            raise DataError(what + NO_TF)
+            raise DataError(what + _NO_TF_FROM.format(source=source, target=target))
         try:
             return self._tf.pose(target, source, stamp)
         except NotYet:

@@ -34,8 +34,11 @@ from ..subscriptions import AdaptiveSubscription, CameraInfos
 from ..throttled_log import ThrottledLog
 from .arrival import AnyImage, Arrival, RawView
 from .evidence_inputs import EvidenceInputs
+from .large_clouds import warn_of_large_clouds
 from .live_evaluation import LiveEvaluation
+from .missing_inputs import MissingInputs
 
+_SILENCE_S = 1.5
 _DEPTH = Wanted(depth=True, points=False)
 
 
@@ -77,6 +80,7 @@ class FrameLine:
             self._on_image,
             config.qos.subscribe,
         )
+        self._missing = MissingInputs(node, self._image_subscription, self._info_subscription, self._log)
 
     @property
     def relative(self) -> bool:
@@ -115,19 +119,20 @@ class FrameLine:
         return self._live.values()
 
     def idle_reason(self) -> str:
-        """Why no image is being processed."""
+        """Why no image is being processed; empty while images come."""
         if self._waiting is not None:
             return f"images come, but no camera_info on {self._info_subscription.topic} yet"
         if not self._image_subscription.publishers:
             return f"nobody publishes {self._image_subscription.topic}"
         if self._newest is None:
             return f"no image on {self._image_subscription.topic} yet"
-        return f"no image on {self._image_subscription.topic} for {time.monotonic() - self._newest.time:.0f} s"
+        silence = time.monotonic() - self._newest.time
+        return f"no image on {self._image_subscription.topic} for {silence:.0f} s" if silence > _SILENCE_S else ""
 
-    def warn_if_waiting(self) -> None:
-        """Warns every few seconds while camera_info is missing."""
-        if self._waiting is not None:
-            self._log.warn(f"{self.idle_reason()}: remap camera_info, or publish it")
+    def warn_of_problems(self) -> None:
+        """Warns of missing inputs and of clouds that a subscriber cannot take; called every second."""
+        self._missing.check(self._newest is not None or self._waiting is not None, self._waiting is None)
+        warn_of_large_clouds(self._node, self._publications, self._log)
 
     def snapshot(self) -> tuple[Frame, Header]:
         """The newest image as a Frame, computed now unless its depth exists already. Raises DataError."""
@@ -158,21 +163,29 @@ class FrameLine:
         return self._worker.put(self._newest)
 
     def _process(self, arrival: Arrival) -> None:
-        config = self._config
+        with self._stats.working():
+            self._work(arrival, self._config)
+
+    def _work(self, arrival: Arrival, config: Config) -> None:
         source = source_of(config.scale)
         wanted = self._publications.wanted(metres=not self.relative or source.gives_metres)
-        if wanted is None or not wanted.depth:
+        if wanted is not None:
+            frame = self._publish(arrival, wanted, config)
+        else:
+            self._stats.count_unwanted()
+        if wanted is not None and wanted.depth:
+            self._offer(arrival, lambda: frame)
+        else:
             self._offer(arrival, lambda: arrival.frame(config, lambda: self._compute(arrival, _DEPTH, config)))
-        if wanted is None:
-            return
+
+    def _publish(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         frame = self._wanted_frame(arrival, wanted, config)
         started = time.perf_counter()
         self._publications.publish(frame, arrival.msg.header, config)
         frame = replace(frame, timings={**frame.timings, "publish": time.perf_counter() - started})
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
-        if wanted.depth:
-            self._offer(arrival, lambda: frame)
+        return frame
 
     def _wanted_frame(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         if not wanted.depth:  # no model

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ...alignment import on_rectified_grid
 from ...camera import PinholeCamera
 from ...config import LiveEvaluationConfig
-from ...errors import DataError
+from ...errors import MonoDepthError
 from ...frames import Frame
 from ...metrics.live import LiveMeter, compared
 from ...scale.evidence import Evidence
@@ -46,7 +46,7 @@ class LiveEvaluation:
         frame = make()
         try:
             row = compared(frame, on_rectified_grid(evidence.get(REFERENCE_DEPTH), camera()))
-        except DataError as error:
+        except MonoDepthError as error:  # the frame itself is good
             with self._lock:
                 self._missed += 1
                 self._reason = str(error)

@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 from ...config import Config
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
+from ...models import check_name
 from ...pipeline import DepthReconstructor
 from ...scale.table import source_of
 from ..frame_worker import FrameStats
@@ -29,6 +30,7 @@ from ..mapping.mapping import Mapping
 from ..node_settings import run_node
 from ..parameters import NodeParameters
 from ..publications import Publications
+from ..timers import steady_timer
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
 from .snapshots import SnapshotServices
@@ -157,7 +159,7 @@ class ReconNode(LifecycleNode):
         self._line = FrameLine(
             self, reconstructor, publications, self._stats, mapping, self.config, self._worker_failed
         )
-        self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
+        self._timer = steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._report)
         outputs = "depth/image_rect, points and mesh" if self._line.gives_metres else "disparity and depth/preview"
         self.get_logger().info(f"ready: {outputs} are computed while somebody subscribes")
 
@@ -190,7 +192,9 @@ class ReconNode(LifecycleNode):
         return line.snapshot()
 
     def _apply(self, config: Config) -> None:
-        if self._configured is not None:
+        if self._configured is None:
+            check_name(config.model.name)
+        else:
             self._configured.mapping.apply(config)
         if self._line is not None:
             self._line.apply(config)
@@ -198,7 +202,7 @@ class ReconNode(LifecycleNode):
     def _report(self) -> None:
         if self._configured is None or self._line is None:
             return
-        self._line.warn_if_waiting()
+        self._line.warn_of_problems()
         stamp = self.get_clock().now().to_msg()
         source = source_of(self.config.scale) if self._line.relative else None
         mapping = self._configured.mapping

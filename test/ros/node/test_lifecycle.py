@@ -89,6 +89,19 @@ def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Proces
     assert not refused.successful and "cleanup" in refused.reason
 
 
+def test_an_unknown_model_is_refused_before_the_node_is_configured(client: RosClient, processes: Processes) -> None:
+    start(processes, "autostart:=false", wait_for="")
+    for name, said in (
+        ("nosuchmodel", "unknown model 'nosuchmodel'"),
+        ("unetpp_mobil", "did you mean 'unetpp_mobile'?"),
+        ("ensemble:unetpp_mobile+nosuch", "unknown model 'nosuch'"),
+        ("ensemble:unetpp_mobile", "two or more models"),
+    ):
+        refused = client.set_parameter("model.name", name)
+        assert not refused.successful and said in refused.reason, refused.reason
+    assert client.set_parameter("model.name", "midas_small").successful
+
+
 def test_save_mesh_of_every_method_and_the_cleaned_cloud(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
