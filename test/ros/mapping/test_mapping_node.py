@@ -436,6 +436,25 @@ def test_tf_that_is_not_installed_is_one_line(ros_domain: int, processes: Proces
     assert node.running
 
 
+@pytest.mark.skipif(TF_INSTALLED, reason="tf2_msgs is installed")
+def test_a_topic_that_was_given_is_not_asked_for(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    """Poses of the base need TF, which is not installed; the advice is not to name the topic that was named."""
+    with ros_client() as client:
+        robot = Robot(client, rgb)
+        wheels = client.node.create_publisher(Odometry, "wheels", 10)
+        start(processes, "fusion.enabled:=true", "fusion.poses:=wheels")
+        robot.wait_subscribed("wheels")
+
+        def move_and_see() -> None:
+            header = Header(stamp=stamped(1.0), frame_id="odom")
+            wheels.publish(odometry_to_msg(at(0.0), header, "base"))
+            robot.see(1.0)
+
+        advice = f"or publish poses of '{LENS}' itself, in the frame 'base'"
+        client.repeat(move_and_see, lambda: advice in robot.value("last_left_out"), "the advice", rate_hz=1)
+        assert "name a topic" not in robot.value("last_left_out")
+
+
 def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     with ros_client() as client:
         robot = Robot(client, rgb)

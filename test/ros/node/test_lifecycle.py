@@ -99,7 +99,7 @@ def test_an_unknown_model_is_refused_before_the_node_is_configured(client: RosCl
     ):
         refused = client.set_parameter("model.name", name)
         assert not refused.successful and said in refused.reason, refused.reason
-    assert client.set_parameter("model.name", "midas_small").successful
+    assert client.set_parameter("model.name", "depth_anything_v2_small").successful
 
 
 def test_save_mesh_of_every_method_and_the_cleaned_cloud(
@@ -163,6 +163,16 @@ def test_unwritable_directory_is_a_reply_and_the_node_lives(
     client.forget()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
     assert client.trigger("save_mesh").success
+
+
+def test_without_fusion_every_service_of_the_map_says_so(
+    client: RosClient, processes: Processes, tmp_path: Path
+) -> None:
+    start(processes, f"mesh.directory:={tmp_path}/made")
+    for service in ("load_map", "save_map", "reset_map"):
+        reply = client.trigger(service)
+        assert (reply.success, reply.message) == (False, "there is no map: set fusion.enabled")
+    assert not (tmp_path / "made").exists()
 
 
 def test_an_unknown_home_folder_is_a_reply_and_the_node_lives(client: RosClient, processes: Processes) -> None:
