@@ -112,12 +112,12 @@ def nearest(word: str, valid: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: in one line, cut where it is long."""
+    """A value as shown in an error: on one line, shortened if long."""
     return _SHORT.repr(value)
 
 
 class _Short(reprlib.Repr):
-    """Python refuses to print integers of thousands of digits, and nobody reads hundreds."""
+    """Python refuses to print integers of thousands of digits, and hundreds are unreadable."""
 
     def __init__(self) -> None:
         super().__init__()

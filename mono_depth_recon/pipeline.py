@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +19,7 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .paths import expanded
 from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
@@ -274,6 +273,6 @@ def check_rgb(rgb: Rgb) -> None:
 def load_mask(path: str) -> Mask:
     """(H, W) bool, true where the grey image at `path` is black: the robot's own body. Raises ConfigError."""
     try:
-        return read_grey(Path(os.path.expanduser(path))) == 0
+        return read_grey(expanded(path)) == 0
     except DataError as error:
         raise ConfigError(f"camera.mask: {error}: give a PNG of the camera's size, black where the robot is") from error

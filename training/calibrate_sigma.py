@@ -31,6 +31,7 @@ from mono_depth_recon.metrics.sigma import SigmaCalibration, sigma_calibration, 
 from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
+from mono_depth_recon.paths import user_cache
 from mono_depth_recon.text import read_text
 
 from .settings import RoomSettings, load_settings
@@ -137,9 +138,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=Path(__file__).parent / "configs" / "unetpp_mobile.yaml",
         help="settings of the rooms and threads (default: those of the embedded model)",
     )
-    parser.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames"
-    )
+    parser.add_argument("--cache", type=Path, help="folder for prepared frames (default: in the user's cache folder)")
     parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
     return parser.parse_args(argv)
 
@@ -151,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings(arguments.config)
         model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
         fit, report = (
-            room_samples(settings.rooms, seed, arguments.rooms, arguments.cache, settings.threads)
+            room_samples(settings.rooms, seed, arguments.rooms, arguments.cache or user_cache(), settings.threads)
             for seed in (FIT_SEED, REPORT_SEED)
         )
         entry = calibrate(model, fit, report)

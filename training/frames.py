@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import platformdirs
 
 from mono_depth_recon.atomic import writable_folder
 from mono_depth_recon.datasets.dataset import Part
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, Drawn, TolerantFrames
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
+from mono_depth_recon.paths import expanded, user_cache
 
 from .kept_frames import keep
 from .settings import LoaderSettings, RunSettings
@@ -69,7 +69,7 @@ def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
 
 def cache_folder(settings: LoaderSettings) -> Path:
     """Where prepared frames are kept: `loader.cache`, or the user's cache folder."""
-    return Path(settings.cache).expanduser() if settings.cache else platformdirs.user_cache_path("mono_depth_recon")
+    return expanded(settings.cache) if settings.cache else user_cache()
 
 
 def _keep(part: Part, settings: LoaderSettings, processes: int) -> None:

@@ -31,6 +31,7 @@ from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.metrics.depth_map import ALIGNMENTS, depth_metrics
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
+from mono_depth_recon.paths import user_cache
 from mono_depth_recon.text import read_text
 
 from .frame_store import Frames
@@ -147,13 +148,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         required=data is None,
         help="folder that holds tum/ (default: MONO_DEPTH_RECON_DATA)",
     )
-    parser.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "mono_depth_recon", help="folder for prepared frames"
-    )
+    parser.add_argument("--cache", type=Path, help="folder for prepared frames (default: in the user's cache folder)")
     parser.add_argument("--dry", action="store_true", help="print the figures and leave the card as it is")
     arguments = parser.parse_args(argv)
     try:
-        figures = report(arguments.card, load_settings(arguments.config), arguments.data, arguments.cache)
+        cache = arguments.cache or user_cache()
+        figures = report(arguments.card, load_settings(arguments.config), arguments.data, cache)
     except MonoDepthError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Every parameter once, as frozen dataclasses (`groups`, `fusion`, `evaluation`), and the one mechanism of settings.
+"""All parameters, as frozen dataclasses (`groups`, `fusion`, `evaluation`), and the mechanism behind all settings.
 
 `param` declares a field, `Parameter.check` checks a value, `build` makes a dataclass from plain values (YAML, JSON),
 `add_flag` makes a command-line flag. Parameters of the node, settings of nodes, training and data, and model cards all

@@ -1,4 +1,4 @@
-"""The group `evaluation` of the parameters: the running node compared with a depth camera."""
+"""The parameter group `evaluation`: the running node is compared with a depth camera."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from ..param import Parameter, Value
 def add_flag(parser: argparse._ActionsContainer, row: Parameter, *names: str, switch: bool = False) -> None:
     """Adds the flag of `row` under `names` (`--mesh.method`); without names a text is an optional positional argument.
 
-    Its value is checked while the command line is read and stands under the parameter's name; a flag that is not given
-    leaves nothing. A bool is `true` or `false`, or as a `switch` the flag and its `--no-` form.
+    Its value is checked while the command line is parsed and stored under the parameter's name; a flag that is not
+    given stores nothing. A bool is `true` or `false`, or as a `switch` the flag and its `--no-` form.
     """
     options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(row)}
     if switch and row.type is bool:

@@ -12,6 +12,8 @@ from ..scale.table import SCALE_SOURCES, parameter_help
 from .evaluation import LiveEvaluationConfig
 from .fusion import MappingConfig
 
+_TEXTURED = ("obj", "glb")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -224,7 +226,7 @@ class MeshConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All parameters of the node; immutable, so that a frame is processed with one consistent set."""
+    """All parameters of the node; immutable, so that every frame is processed with one consistent set."""
 
     image_transport: str = param(
         "raw",
@@ -254,3 +256,10 @@ class Config:
                 f"filter.min_range ({self.filter.min_range:g} m) must be below "
                 f"filter.max_range ({self.filter.max_range:g} m)"
             )
+        if self.mesh.texture and self.mesh.format not in _TEXTURED:
+            raise ConfigError(
+                f"mesh.texture needs mesh.format {' or '.join(_TEXTURED)}, got {self.mesh.format}: set both together, "
+                "or mesh.format first"
+            )
+        if self.mesh.texture and self.mesh.source == "fused":
+            raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame or auto")

@@ -1,4 +1,4 @@
-"""Trees of plain values from YAML and JSON text; whatever is wrong with a file is one ConfigError."""
+"""Trees of plain values from YAML and JSON text; any fault of a file is one ConfigError."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_yaml(path: Path, what: str) -> Any:
 def read_json(path: Path, what: str, advice: str = "") -> Any:
     """The plain values of a JSON file; errors begin with `what` ('model card') and the path. Raises ConfigError.
 
-    `advice` says what to do where the file cannot be read.
+    `advice` is appended if the file cannot be read.
     """
     text = _read(path, what, advice)
     try:

@@ -1,4 +1,4 @@
-"""Settings dataclasses from trees of plain values, as YAML and JSON give them; every value is checked on the way."""
+"""Settings dataclasses from trees of plain values, as YAML and JSON give them; every value is checked."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
+from ..paths import expanded
 from ..printing import printable
 
 OUTPUTS = ("metric_depth", "relative_disparity")
@@ -77,7 +78,7 @@ class ModelChoice:
         found = []
         for text in given.split(os.pathsep) if given else [name.removeprefix(HF) for name in names]:
             own = EMBEDDED / f"{text}.json"
-            path = own if own.is_file() else Path(text).expanduser()
+            path = own if own.is_file() else expanded(text)
             files = [path, path.with_suffix(".safetensors")] if path.is_file() else sorted(path.glob("*"))
             stats = [(file.name, file.stat()) for file in files if file.is_file()]
             found += [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]

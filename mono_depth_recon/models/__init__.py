@@ -7,7 +7,7 @@ name to a model. Below the table stand two loaders: `canonical` for the U-Net++ 
 """
 
 from .base import DepthModel, ModelSpec, Output
-from .loading import load_model
+from .loading import check_name, load_model
 from .table import MODELS, declared_output
 
-__all__ = ["MODELS", "DepthModel", "ModelSpec", "Output", "declared_output", "load_model"]
+__all__ = ["MODELS", "DepthModel", "ModelSpec", "Output", "check_name", "declared_output", "load_model"]

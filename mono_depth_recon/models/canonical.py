@@ -19,6 +19,7 @@ from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
+from ..paths import expanded
 from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
 from .resampling import normalised
@@ -111,7 +112,7 @@ def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepth
             "--config training/configs/unetpp_resnext50.yaml, then python -m training.export_unetpp) and "
             "set model.checkpoint to the card (.json) that comes out"
         )
-    card = load_card(Path(settings.checkpoint).expanduser())
+    card = load_card(expanded(settings.checkpoint))
     if card.encoder != RESNEXT50:
         raise ModelError(
             f"unetpp_resnext50 needs a card whose encoder is {RESNEXT50}, {card.path} is "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..paths import expanded
 
 CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
@@ -67,10 +68,10 @@ def cache_folder() -> Path:
     environment = os.environ
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environment.get(name):
-            return Path(environment[name]).expanduser()
+            return expanded(environment[name])
     user_cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
     home = environment.get("HF_HOME") or str(Path(user_cache) / "huggingface")
-    return Path(home).expanduser() / "hub"
+    return expanded(home) / "hub"
 
 
 def cached_folder(source: HubSource) -> Path | None:

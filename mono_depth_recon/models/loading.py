@@ -30,14 +30,22 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
         return load_ensemble(member_names(name), settings, threads)
     if name.startswith(HF):
         return load_named(settings, threads, {row.hub.repo.lower(): row for row in CHECKPOINTS.values()})
-    if name not in MODELS:
+    check_name(name)
+    spec = MODELS[name]
+    _check_output(spec, settings.output)
+    return spec.load(settings, threads)
+
+
+def check_name(name: str) -> None:
+    """Raises ModelError for a name that no model can have; whether files of hf:... exist is not looked up."""
+    if name.startswith(PREFIX):
+        for member in member_names(name):
+            check_name(member)
+    elif not name.startswith(HF) and name not in MODELS:
         raise ModelError(
             f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
             f"{HF}<id or folder>, {PREFIX}<a>+<b>)"
         )
-    spec = MODELS[name]
-    _check_output(spec, settings.output)
-    return spec.load(settings, threads)
 
 
 def _check_output(spec: ModelSpec, asked: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from ..config import ModelConfig
+from ..paths import expanded
 from .base import DepthModel, ModelSpec, Output
 from .canonical import load_canonical, load_unetpp_resnext50, write_random_resnext50
 from .hub import HF, HubSource, cached_folder
@@ -28,8 +29,8 @@ _HYPERSIM, _VKITTI = Focal(886.8, 768), Focal(725.0, 375)
 
 
 def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
-    card = Path(settings.checkpoint) if settings.checkpoint else _EMBEDDED_CARD
-    return load_canonical(card.expanduser(), settings, threads)
+    card = expanded(settings.checkpoint) if settings.checkpoint else _EMBEDDED_CARD
+    return load_canonical(card, settings, threads)
 
 
 def _depth_anything(size: str, revision: str, size_mb: float) -> Checkpoint:

@@ -1,6 +1,6 @@
-"""ROS messages <-> arrays, by numpy views: no copy where none is needed.
+"""ROS messages <-> arrays, through numpy views, without needless copies.
 
-Raises DataError or CalibrationError with one line for every malformed message.
+A malformed message raises DataError or CalibrationError with one line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
 
-_FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, float32 one after the other; sigma by parameter
+_FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, consecutive float32; sigma only if cloud.sigma is set
 
 
 def image_from_msg(msg: Image | CompressedImage, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
-    """`rgb_of`, and other encodings than COLOUR_ENCODINGS through cv_bridge where it is installed."""
+    """`rgb_of`; encodings not in COLOUR_ENCODINGS go through cv_bridge if it is installed."""
     raw = isinstance(msg, Image)
     return rgb_of(msg, max_megapixels) if not raw or msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
 
@@ -50,7 +50,7 @@ def _through_cv_bridge(msg: Image) -> Rgb:
 
 
 def nanoseconds(stamp: Time) -> int:
-    """A stamp as one whole number."""
+    """A stamp as an integer number of nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
@@ -72,7 +72,7 @@ def rgb_to_msg(rgb: Rgb, header: Header) -> Image:
 def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid: str = "nan") -> Image:
     """Depth in metres -> 32FC1 (`invalid` nan keeps REP 117; zero: 0 for unknown and beyond range) or 16UC1.
 
-    16UC1 is millimetres, rounded, 0 for what is unknown, beyond range or above 65.535 m.
+    16UC1 is millimetres, rounded, 0 for unknown depth, beyond range or above 65.535 m.
     """
     if encoding == "16UC1":
         millimetres = np.rint(depth * np.float32(MILLIMETRES))
@@ -95,12 +95,17 @@ def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
 class CloudMessage:
     """A PointCloud2 whose bytes are written in place: `points(...)` is filled, then `stamped(header)` published.
 
-    The buffer is reused from frame to frame; publish before the next frame.
+    The buffer is reused for every frame: publish before the next one.
     """
 
     def __init__(self) -> None:
         self._msg = PointCloud2(is_bigendian=sys.byteorder == "big", is_dense=False)
         self._points: Points = np.empty((0, 0, 0), np.float32)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the last cloud; 0 before the first."""
+        return self._points.nbytes
 
     def points(self, height: int, width: int, sigma: bool = False) -> Points:
         """(height, width, 4) float32 view of the message's bytes, with the field sigma (height, width, 5)."""
@@ -117,7 +122,7 @@ class CloudMessage:
         return self._points
 
     def stamped(self, header: Header, points: Points | None = None) -> PointCloud2:
-        """The message with `header` and `points`; those that were written to `self.points(...)` lie there already."""
+        """The message with `header` and `points`; points written to `self.points(...)` are already there."""
         if points is not None and points is not self._points:
             height, width, values = points.shape
             self.points(height, width, sigma=values == len(_FIELDS))[...] = points
@@ -126,7 +131,7 @@ class CloudMessage:
 
 
 def points_to_msg(points: Points, header: Header) -> PointCloud2:
-    """Organised points (H, W, 4), or (H, W, 5) with sigma -> a PointCloud2 of its own."""
+    """Organised points (H, W, 4), or (H, W, 5) with sigma -> a new PointCloud2."""
     return CloudMessage().stamped(header, points)
 
 
@@ -172,7 +177,7 @@ def odometry_to_msg(T_world_camera: Matrix, header: Header, child_frame_id: str)
 
 
 def _quaternion(R: Matrix) -> list[float]:
-    """Unit quaternion x y z w, w >= 0, of a rotation matrix: from its largest component, where rounding hurts least."""
+    """Unit quaternion x y z w, w >= 0, of a rotation matrix: computed from its largest component, for accuracy."""
     x, y, z = np.diag(R)
     squares = np.array([1 + x - y - z, 1 - x + y - z, 1 - x - y + z, 1 + x + y + z])  # 4 times each component's square
     xy, xz, yz = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]

@@ -1,12 +1,13 @@
-"""A thread that takes frames: of those that it cannot keep up with the newest win, and drops are counted."""
+"""A worker thread for frames: when it cannot keep up, the newest frames win and the dropped ones are counted."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -17,23 +18,23 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """`room` slots between two threads; where all are taken `put` pushes out the oldest."""
+    """A queue of `slots` items between two threads; when it is full, `put` displaces the oldest item."""
 
-    def __init__(self, room: int = 1) -> None:
+    def __init__(self, slots: int = 1) -> None:
         self._condition = threading.Condition()
-        self._items: deque[T] = deque(maxlen=room)
+        self._items: deque[T] = deque(maxlen=slots)
         self._closed = False
 
     def put(self, item: T) -> bool:
-        """Leaves `item`; True when it pushed out one that nobody had taken."""
+        """Adds `item`; True when it displaced one that had not been taken."""
         with self._condition:
-            pushed_out = len(self._items) == self._items.maxlen
+            displaced = len(self._items) == self._items.maxlen
             self._items.append(item)
             self._condition.notify()
-        return pushed_out
+        return displaced
 
     def take(self, not_before: float = 0.0) -> T | None:
-        """Waits for the oldest item, but until `not_before` (time.monotonic) at least; None once closed."""
+        """Waits for the oldest item, and at least until `not_before` (time.monotonic); None once closed."""
         with self._condition:
             while not self._closed:
                 wait = not_before - time.monotonic()
@@ -51,13 +52,18 @@ class Mailbox(Generic[T]):
 
 @dataclass
 class FrameStats:
-    """Counters and recent timings of the frame path, for /diagnostics; any thread may read a `snapshot`."""
+    """Counters and recent timings of the frame path, for /diagnostics; any thread may read them.
+
+    `busy_since` is when the current frame was taken (time.monotonic), None between frames.
+    """
 
     received: int = 0
     published: int = 0
     dropped: int = 0
     refused: int = 0
     without_metres: int = 0
+    unwanted: int = 0
+    busy_since: float | None = None
     scale: Scale | None = None
     last_error: str = ""
     _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
@@ -66,7 +72,7 @@ class FrameStats:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_received(self, replaced: bool) -> None:
-        """A message came; `replaced` when it pushed out one that was not processed."""
+        """A message arrived; `replaced` when it displaced one that was not processed."""
         with self._lock:
             self.received += 1
             self.dropped += replaced
@@ -78,33 +84,50 @@ class FrameStats:
             self.last_error = error
 
     def count_without_metres(self, error: str) -> None:
-        """A frame of a relative model has no scale, though a source of it is set."""
+        """A frame of a relative model has no scale although a scale source is set."""
         with self._lock:
             self.without_metres += 1
             self.last_error = error
 
     def count_published(self, latency: float, steps: Mapping[str, float]) -> None:
-        """A frame went out `latency` seconds after it came, spending `steps`."""
+        """A frame was published `latency` seconds after it arrived; `steps` are the seconds of each step."""
         with self._lock:
             self.published += 1
             self._finished.append(time.monotonic())
             self._latencies.append(latency)
             self._steps.append(steps)
 
+    def count_unwanted(self) -> None:
+        """Nothing of a frame has a subscriber."""
+        with self._lock:
+            self.unwanted += 1
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Sets `busy_since` for the time of the context."""
+        self.busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy_since = None
+
     def rate_hz(self) -> float:
-        """Published frames per second over the last two seconds."""
+        """Published frames per second over the last two seconds; of slower ones, by the last interval or the wait."""
         now = time.monotonic()
         with self._lock:
-            return sum(now - t <= 2.0 for t in self._finished) / 2.0
+            recent, last = sum(now - t <= 2.0 for t in self._finished), list(self._finished)[-2:]
+        if recent > 2 or len(last) < 2:
+            return recent / 2.0
+        return 1 / max(last[1] - last[0], now - last[1])
 
     def latency_ms(self, quantile: float) -> float:
-        """Quantile (0 to 1) of recent latencies from arrival to publication; NaN when none."""
+        """Quantile (0 to 1) of recent latencies from arrival to publication; NaN when there are none."""
         with self._lock:
             ordered = sorted(self._latencies)
         return 1e3 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
 
     def steps_ms(self) -> dict[str, float]:
-        """Mean milliseconds of every step over the recent frames, in the order of the frame with most steps."""
+        """Mean milliseconds of every step over the recent frames, in the order of the frame with the most steps."""
         with self._lock:
             recent = sorted(self._steps, key=len, reverse=True)
         names = dict.fromkeys(name for steps in recent for name in steps)
@@ -112,7 +135,7 @@ class FrameStats:
 
 
 class FrameWorker(Generic[T]):
-    """Runs `process(item)` on the newest `room` items in a thread of its own, at most `max_rate()` times a second.
+    """Runs `process(item)` on the newest `slots` items in its own thread, at most `max_rate()` times a second.
 
     A MonoDepthError of `process` goes to `refuse` and the next item is taken. Anything else is a bug:
     the thread ends, and `failed` receives the exception.
@@ -124,16 +147,16 @@ class FrameWorker(Generic[T]):
         refuse: Callable[[MonoDepthError], None],
         max_rate: Callable[[], float],
         failed: Callable[[BaseException], None],
-        room: int = 1,
+        slots: int = 1,
     ) -> None:
         self._process, self._refuse, self._max_rate = process, refuse, max_rate
-        self._mailbox: Mailbox[T] = Mailbox(room)
+        self._mailbox: Mailbox[T] = Mailbox(slots)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="frame_worker")
         self._running = self._pool.submit(self._run)
         self._running.add_done_callback(lambda done: _report(done, failed))
 
     def put(self, item: T) -> bool:
-        """Hands over the newest item; True when it pushed out an unprocessed one."""
+        """Hands over the newest item; True when it displaced an unprocessed one."""
         return self._mailbox.put(item)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Settings and life of the smaller nodes: a dataclass gives command-line flags and ROS parameters."""
+"""Settings and life cycle of the smaller nodes: a dataclass defines command-line flags and ROS parameters."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
 from ..printing import printable
 from .parameters import descriptor, overrides
+from .params_files import unmatched_files
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -41,14 +42,14 @@ setting = partial(param, live=False)
 def parse_flags(
     program: str, description: str, settings: type[Any], arguments: Sequence[str], positional: str = ""
 ) -> dict[str, Value]:
-    """The settings that flags name in `arguments` (program name first, ROS arguments ignored), checked, and no others.
+    """The settings given as flags in `arguments` (program name first, ROS arguments ignored), checked, and no others.
 
-    The setting `positional` is given without a flag. Ends the program on --help (0) and on a mistake (2).
+    The setting `positional` is given without a flag. Ends the program on --help (0) and on a wrong flag (2).
     """
     parser = argparse.ArgumentParser(
         program,
         description=description,
-        epilog="Every setting is a ROS parameter too: --ros-args -p name:=value, with underscores. Flags win.",
+        epilog="Every setting is also a ROS parameter: --ros-args -p name:=value, with underscores. Flags win.",
     )
     for row in rows_of(settings):
         add_flag(parser, row, *([] if row.name == positional else [f"--{row.name.replace('_', '-')}"]), switch=True)
@@ -105,7 +106,7 @@ def run_node(
         signal.signal(each, signal.default_int_handler)
     try:
         with _context(arguments), ExitStack() as life:
-            node, executor = _to_the_end(lambda: _build(life, make or (lambda: _plain_node(name)), prepare))
+            node, executor = _to_the_end(lambda: _build(life, make or (lambda: _plain_node(name)), prepare, arguments))
             with _spinning(executor):
                 serve(node)
     except KeyboardInterrupt:
@@ -133,9 +134,13 @@ def _context(arguments: Sequence[str]) -> Iterator[None]:
         rclpy.try_shutdown()
 
 
-def _build(life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None]) -> tuple[N, SingleThreadedExecutor]:
+def _build(
+    life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None], arguments: Sequence[str]
+) -> tuple[N, SingleThreadedExecutor]:
     node = make()
     life.callback(_end, node)
+    for warning in unmatched_files(arguments, node.get_fully_qualified_name()):
+        node.get_logger().warning(warning)
     prepare(node)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -143,7 +148,7 @@ def _build(life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None])
 
 
 def _end(node: Node) -> None:
-    _ignore_signals()  # from here on the end is bounded: let it finish
+    _ignore_signals()  # the rest of the shutdown takes bounded time: let it finish
     close = getattr(node, "close", None)
     if close is not None:
         close()
@@ -156,7 +161,7 @@ def _ignore_signals() -> None:
 
 
 def _to_the_end(work: Callable[[], T]) -> T:
-    """Runs `work` in a thread that no signal interrupts: C++ libraries that are being loaded fail in ways of their own.
+    """Runs `work` in a thread that no signal interrupts: an interrupted load of a C++ library fails unpredictably.
 
     KeyboardInterrupt waits for the work to finish; work that takes long ends with the process, which has nothing open.
     """
@@ -184,7 +189,7 @@ def _spinning(executor: SingleThreadedExecutor) -> Iterator[None]:
         finally:
             _ignore_signals()
             end.set_result(None)
-    executor.shutdown(timeout_sec=0)  # nothing runs any more; a coroutine that waits would never end
+    executor.shutdown(timeout_sec=0)  # nothing runs any more; waiting for a coroutine would never end
     spinning.result()
 
 

@@ -1,7 +1,7 @@
-"""Messages of another topic beside an image: which one belongs to it is decided once, when the image arrives.
+"""Messages of another topic paired with images: which one belongs to an image is decided once, when it arrives.
 
-An image's own message is the one of its stamp. It may come a moment after the image and is waited for then, where the
-last image had one. Otherwise the image keeps what was there when it arrived: what comes later is for later images.
+An image's own message is the one with its stamp. It may arrive a moment after the image and is then waited for, if the
+previous image had one. Otherwise the image keeps what was there when it arrived: later messages are for later images.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .conversions import nanoseconds
 
 M = TypeVar("M")
 Stamped: TypeAlias = tuple[int, M]  # nanoseconds, message
-# Of the messages that had come when an image of that stamp (ns) arrived: the one it keeps without one of its own.
+# Of the messages received when an image of that stamp (ns) arrived: the one it keeps if it has none of its own.
 Choice: TypeAlias = Callable[[Sequence[Stamped[M]], int], Stamped[M]]
 
 _KEPT = 8
-_OPEN = 8  # images whose own message may still come
+_OPEN = 8  # images whose own message may still arrive
 
 
 @dataclass
@@ -36,8 +36,8 @@ class _Pair(Generic[M]):
 class StampedMessages(Generic[M]):
     """The recent messages of a topic; any thread may call.
 
-    `tolerance_s` is how far apart the stamps of an image and its own message may be; `choose` gives an image without
-    one what it keeps instead; `patience()` is how long (s) the own message is waited for.
+    `tolerance_s` is how far apart the stamps of an image and its own message may be; `choose` picks what an
+    image without one keeps instead; `patience()` is how long (s) the own message is waited for.
     """
 
     def __init__(self, tolerance_s: float, choose: Choice[M], patience: Callable[[], float]) -> None:
@@ -49,11 +49,11 @@ class StampedMessages(Generic[M]):
         self._paired = False  # the last image had a message of its own
 
     def any(self) -> bool:
-        """True once one has come."""
+        """True once a message has arrived."""
         return bool(self._recent)
 
     def add(self, stamp: Time, msg: M) -> None:
-        """Keeps a message, and gives it to the images that it belongs to."""
+        """Stores a message and hands it to the images that it belongs to."""
         arrived = nanoseconds(stamp), msg
         with self._arrived:
             self._recent.append(arrived)
@@ -62,7 +62,7 @@ class StampedMessages(Generic[M]):
             self._arrived.notify_all()
 
     def pair(self, stamp: Time) -> Once[Stamped[M] | None]:
-        """To be called when an image arrives: its message, decided when it is first asked for; None where none came."""
+        """To be called when an image arrives: its message, decided at the first call; None if none has arrived."""
         at = nanoseconds(stamp)
         with self._arrived:
             recent = list(self._recent)

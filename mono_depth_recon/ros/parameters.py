@@ -1,4 +1,4 @@
-"""The table of `config` as ROS parameters: declared with descriptors, checked, changed while the node runs."""
+"""The parameter table of `config` as ROS parameters: declared with descriptors, checked, changed at run time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from ..config import PARAMETERS, Config, Parameter, value_of, with_values
-from ..errors import ConfigError
+from ..errors import ConfigError, MonoDepthError
 
 _ROS_OWN = ("use_sim_time", "start_type_description_service")
 
@@ -21,8 +21,8 @@ class NodeParameters:
 
     The node must be created with `automatically_declare_parameters_from_overrides=True`, so that an unknown
     name in a YAML file or on the command line is a ConfigError and not ignored.
-    `on_change(config)` is called after a change; its ConfigError undoes the change. `settled()` says whether the node
-    is configured, in which state only live parameters may change.
+    `on_change(config)` is called after a change; its MonoDepthError undoes the change. `settled()` tests whether the
+    node is configured; only live parameters may then change.
     """
 
     def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
@@ -44,7 +44,7 @@ class NodeParameters:
                 self._refuse_settled(changes)
                 self.config = with_values(before, changes)
             self._on_change(self.config)
-        except ConfigError as error:
+        except MonoDepthError as error:
             self.config = before
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

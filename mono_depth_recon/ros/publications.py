@@ -1,4 +1,4 @@
-"""What the node publishes of a frame, and who wants it."""
+"""What the node publishes of a frame, and which of it has subscribers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Publications:
     """The node's output topics.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
-    of a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
+    for a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
     are in the frame of the poses.
     """
 
@@ -47,18 +47,18 @@ class Publications:
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
-        """What of the next frame, which has depth in `metres` or not, somebody subscribes to; None for nothing."""
+        """Which parts of the next frame (with or without `metres`) have subscribers; None if none has."""
         points = metres and _subscribed(self.points)
         depth = any(map(_subscribed, (self.preview, self.disparity, *(self._metric if metres else ()))))
         rgb = _subscribed(self.rgb) or _subscribed(self.rgb_info)
         return Wanted(depth=depth, points=points) if depth or rgb else None
 
     def wants_sigma(self) -> bool:
-        """Whether somebody subscribes to depth/sigma."""
+        """Whether depth/sigma has a subscriber."""
         return _subscribed(self.sigma)
 
     def publish(self, frame: Frame, header: Header, config: Config) -> None:
-        """Sends every subscribed part of `frame`, the depth first; points in `cloud.points(...)` without a copy."""
+        """Sends every subscribed part of `frame`, depth first; points in `cloud.points(...)` are not copied."""
         if frame.depth is not None:
             if _subscribed(self.depth):
                 self.depth.publish(depth_to_msg(frame.depth, header, config.depth.encoding, config.depth.invalid))

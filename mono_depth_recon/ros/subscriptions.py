@@ -1,4 +1,4 @@
-"""Image and camera_info subscriptions: reliability chosen by what publishers offer, cameras paired by stamp."""
+"""Image and camera_info subscriptions: QoS chosen by what publishers offer, cameras paired by stamp."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
+from rclpy.subscription import Subscription, SubscriptionEventCallbacks
 from sensor_msgs.msg import CameraInfo
 
 from ..camera import PinholeCamera
 from ..errors import CalibrationError
 from ..messages import camera_of_info
 from .pairing import StampedMessages
+from .timers import steady_timer
 
 _CHECK_PERIOD_S = 0.5
-_PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that comes after its image
-_STEADY = 30  # camera_info in a row: a calibration that has stayed so long is not waited for, should a message be late
+_PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that arrives after its image
+_STEADY = 30  # equal camera_info in a row: after that many, a late message is hardly waited for
 
 
 class AdaptiveSubscription:
-    """A subscription that stays reliable while every publisher of its topic is, and is best effort otherwise.
+    """A subscription that is reliable while every publisher of its topic is, and best effort otherwise.
 
     A reliable subscription does not match a best-effort publisher; a best-effort one loses most images on
-    default transports. `reliability` is auto, reliable or best_effort.
+    default transports. `reliability` is auto, reliable or best_effort. It is transient local too while every publisher
+    is, and so receives what was published once before it.
     """
 
     def __init__(
@@ -42,13 +44,20 @@ class AdaptiveSubscription:
         self._topic = topic
         self._auto = reliability == "auto"
         self.reliable = reliability != "best_effort"
+        self.latched = False
         self._subscription = self._subscribe()
-        self._timer = node.create_timer(_CHECK_PERIOD_S, self._check) if self._auto else None
+        self._timer = steady_timer(node, _CHECK_PERIOD_S, self._check)
 
     @property
     def topic(self) -> str:
         """The resolved topic name."""
         return str(self._subscription.topic_name)
+
+    @property
+    def type_name(self) -> str:
+        """The message type as ROS writes it: sensor_msgs/msg/Image."""
+        package, kind, *_ = self._type.__module__.split(".")
+        return f"{package}/{kind}/{self._type.__name__}"
 
     @property
     def publishers(self) -> int:
@@ -57,8 +66,7 @@ class AdaptiveSubscription:
 
     def destroy(self) -> None:
         """Ends the subscription."""
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
+        self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self) -> Subscription[Any]:
@@ -67,21 +75,34 @@ class AdaptiveSubscription:
             history=HistoryPolicy.KEEP_LAST,
             depth=self._depth if self.reliable else 5,
             reliability=policy,
-            durability=DurabilityPolicy.VOLATILE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if self.latched else DurabilityPolicy.VOLATILE,
         )
-        return self._node.create_subscription(self._type, self._topic, self._callback, qos)
+        events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
+        return self._node.create_subscription(self._type, self._topic, self._callback, qos, event_callbacks=events)
+
+    def _on_incompatible(self, _: Any) -> None:
+        """In place of rclpy's own line, which is false where the subscription adapts."""
+        if not self._auto and self.reliable:
+            self._node.get_logger().warning(
+                f"a publisher of {self.topic} is best effort, which qos.subscribe=reliable does not receive: "
+                "set qos.subscribe to auto"
+            )
 
     def _check(self) -> None:
-        offers = self._node.get_publishers_info_by_topic(self.topic)
-        reliable = all(offer.qos_profile.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
-        if offers and reliable != self.reliable:
-            self.reliable = reliable
+        offers = [offer.qos_profile for offer in self._node.get_publishers_info_by_topic(self.topic)]
+        if not offers:
+            return
+        reliable = all(offer.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
+        reliable = reliable if self._auto else self.reliable
+        latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+        if (reliable, latched) != (self.reliable, self.latched):
+            self.reliable, self.latched = reliable, latched
             self._node.destroy_subscription(self._subscription)
             self._subscription = self._subscribe()
 
 
 class CameraInfos:
-    """Recent CameraInfo messages, and the camera that the newest of them made; any thread may call.
+    """Recent CameraInfo messages, and the camera made from the newest; any thread may call.
 
     `rectified` as in `camera_of_info`.
     """
@@ -95,30 +116,30 @@ class CameraInfos:
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
 
     def add(self, msg: CameraInfo) -> None:
-        """Keeps the message for the images to come, and for its own."""
+        """Stores the message for its own image and for later ones."""
         calibration = _calibration_key(msg)
         self._equal = self._equal + 1 if calibration == self._newest else 1
         self._newest = calibration
         self._messages.add(msg.header.stamp, msg)
 
     def any(self) -> bool:
-        """True once one has come."""
+        """True once a message has arrived."""
         return self._messages.any()
 
     def patience(self) -> float:
         """How long (s) the camera_info of an image is waited for, which may arrive after it.
 
-        That is shorter where the calibration has not changed for long: the latest then is as good.
+        The wait is shorter if the calibration has not changed for long: the latest message is then as good.
         """
         return _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
 
     def pair(self, stamp: Time) -> Callable[[], CameraInfo]:
-        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest by then."""
+        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest so far."""
         pair = self._messages.pair(stamp)
 
         def message() -> CameraInfo:
             found = pair()
-            assert found is not None, "one has come before the image"
+            assert found is not None, "a message arrived before the image"
             return found[1]
 
         return message
@@ -126,7 +147,7 @@ class CameraInfos:
     def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
         """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
 
-        Raises CalibrationError where the message is no calibration, or one of another image size.
+        Raises CalibrationError if the message is no calibration or is for another image size.
         """
         key = _calibration_key(msg)
         with self._making:

@@ -1,4 +1,4 @@
-"""TF as messages, where tf2_msgs is installed: it comes with every ROS 2, and not with the wheels."""
+"""TF as messages, if tf2_msgs is installed: every ROS 2 has it, the wheels do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PUBLISHED = 5
 
 
 def tf_message_type() -> type[Any] | None:
-    """tf2_msgs/TFMessage, None where it is not installed."""
+    """tf2_msgs/TFMessage, or None if it is not installed."""
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError:
@@ -48,7 +48,7 @@ def transform_to_msg(T_parent_child: Matrix, header: Header, child_frame_id: str
 
 
 class TfPublisher:
-    """Publishes /tf; does nothing where tf2_msgs is not installed (`topic` is then empty)."""
+    """Publishes /tf; does nothing if tf2_msgs is not installed (`topic` is then empty)."""
 
     def __init__(self, node: Node) -> None:
         self._message = tf_message_type()
@@ -59,7 +59,7 @@ class TfPublisher:
 
     @property
     def topic(self) -> str:
-        """The resolved name, empty where nothing is published."""
+        """The resolved name, empty if nothing is published."""
         return "" if self.publisher is None else str(self.publisher.topic_name)
 
     def send(self, T_parent_child: Matrix, header: Header, child_frame_id: str) -> None:

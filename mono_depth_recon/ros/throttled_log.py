@@ -1,4 +1,4 @@
-"""Warnings that would flood the log: once, or again every few seconds while their cause lasts."""
+"""Warnings that would flood the log: logged once, or every few seconds while their cause lasts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rclpy.node import Node
 
 from ..printing import printable
 
-_REPEAT_S = 5.0
-_AT_ONCE = 10  # different warnings within that time: more are left out of the log, not of /diagnostics
+_REPEAT_S, _RARELY_S = 5.0, 60.0
+_AT_ONCE = 10  # different warnings within that time; further ones appear in /diagnostics only
 
 
 class ThrottledLog:
@@ -19,11 +19,11 @@ class ThrottledLog:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._lock = threading.Lock()
-        self._warned: dict[str, float] = {}
+        self._silent_until: dict[str, float] = {}
         self._logged: set[str] = set()
 
     def once(self, text: str) -> None:
-        """Logs a text as a warning the first time."""
+        """Logs a text as a warning, the first time only."""
         with self._lock:
             known = text in self._logged
             self._logged.add(text)
@@ -31,15 +31,22 @@ class ThrottledLog:
             self._node.get_logger().warning(printable(text))
 
     def warn(self, text: str, kind: str = "") -> None:
-        """Logs a text at once, then every few seconds while it is repeated.
+        """Logs a text immediately, then every few seconds while it is repeated.
 
         Texts that differ do not suppress each other, unless they are of one `kind` (numbers in them may change).
         """
-        now, key = time.monotonic(), kind or text
+        self._warn(text, kind or text, _REPEAT_S)
+
+    def rarely(self, text: str, kind: str) -> None:
+        """As `warn`, repeated every minute only."""
+        self._warn(text, kind, _RARELY_S)
+
+    def _warn(self, text: str, key: str, repeat_s: float) -> None:
+        now = time.monotonic()
         with self._lock:
-            recent = {old: when for old, when in self._warned.items() if now - when < _REPEAT_S}
-            self._warned = recent
+            recent = {old: until for old, until in self._silent_until.items() if now < until}
+            self._silent_until = recent
             if key in recent or len(recent) >= _AT_ONCE:
                 return
-            recent[key] = now
+            recent[key] = now + repeat_s
         self._node.get_logger().warning(printable(text))

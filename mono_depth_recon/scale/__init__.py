@@ -1,1 +1,1 @@
-"""Where the metres of a relative model come from: one object per source (`table`), fed with `evidence`."""
+"""Where the metres of a relative model come from: one object per source (`table`), which uses `evidence`."""

@@ -1,4 +1,4 @@
-"""What a scale source is: one object per camera that makes metres of relative disparity."""
+"""The interface of scale sources: one object per camera that converts relative disparity to metres."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RelativeView:
-    """What a model saw and what it answered: `rgb` (H, W, 3) and `disparity` (H, W) on the rectified grid.
+    """A model's input and output: `rgb` (H, W, 3) and `disparity` (H, W) on the rectified grid.
 
     The disparity is NaN where depth is never known (the robot's body, what the raw image does not cover). `camera` is
-    that of the raw image, which evidence may be registered to; `camera.rectified` is the one of the grid.
+    that of the raw image, to which evidence may be registered; `camera.rectified` is that of the grid.
     """
 
     rgb: Rgb
@@ -30,10 +30,10 @@ class RelativeView:
 
 
 class ScaleSource(ABC):
-    """A value of the parameter `scale.source`. The class says what it needs, an instance keeps the state of one camera.
+    """A value of the parameter `scale.source`. The class declares its needs; an instance holds the state of a camera.
 
-    `name` is the value; `help` explains it in the help of the parameter; `remedy` completes "set scale.source=<name>"
-    where a model lacks metres. `needs` are the kinds of evidence it asks for: the node subscribes to those alone.
+    `name` is the value; `help` explains it in the parameter's help; `remedy` completes "set scale.source=<name>" if a
+    model lacks metres. `needs` are the kinds of evidence it uses: the node subscribes to those alone.
     """
 
     name: ClassVar[str]
@@ -44,15 +44,15 @@ class ScaleSource(ABC):
 
     @abstractmethod
     def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """The scale of the next image of the camera. Raises DataError where there is none."""
+        """The scale of the next image of the camera. Raises DataError if there is none."""
 
     @staticmethod
     def figures(scale: Scale) -> dict[str, str]:
-        """Keys and values of /diagnostics about the scale of the last frame."""
+        """Keys and values for /diagnostics about the scale of the last frame."""
         return {"scale": f"{scale.scale:.6g}", "shift": f"{scale.shift:.6g}"}
 
     def required(self, evidence: Evidence, kind: Kind[T]) -> T:
-        """The evidence of `kind`. Raises DataError where it was not given, or cannot be obtained for this image."""
+        """The evidence of `kind`. Raises DataError if it was not given or cannot be obtained for this image."""
         if kind not in evidence:
             raise DataError(f"scale.source={self.name} needs {kind.text} beside the image, got none")
         return evidence.get(kind)

@@ -1,4 +1,4 @@
-"""What is known beside an image: a reference depth, points, the direction of gravity ..."""
+"""What is known in addition to an image: a reference depth, points, the direction of gravity ..."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Kind(Generic[T]):
     """A kind of evidence, whose values are of type T.
 
-    `name` identifies it (the node registers the input that obtains it by this name), `noun` is what a message calls the
-    values. `topic` is where the cameras of this package publish it; empty where it is no topic that can be remapped.
+    `name` identifies it (the node registers the input that obtains it by this name), `noun` is the word for its values
+    in messages. `topic` is where the cameras of this package publish it; empty if it is no topic that can be remapped.
     """
 
     name: str
@@ -32,9 +32,9 @@ class Kind(Generic[T]):
 
 
 class Evidence:
-    """What is known beside one image, by kind.
+    """What is known in addition to one image, by kind.
 
-    A value is obtained when it is first asked for, once: it stays, and so does the DataError of one that is missing.
+    A value is obtained once, when first needed; it is kept, and so is the DataError of a missing one.
     Threads may share it.
 
         Evidence({REFERENCE_DEPTH: lambda: depth})
@@ -47,7 +47,7 @@ class Evidence:
         return kind in self._given
 
     def get(self, kind: Kind[T]) -> T:
-        """The value of `kind`. Raises DataError where it is not given, or cannot be obtained for this image."""
+        """The value of `kind`. Raises DataError if it is not given or cannot be obtained for this image."""
         if kind not in self._given:
             raise DataError(f"expected {kind.text} beside the image, got none")
         value: T = self._given[kind]()

@@ -12,7 +12,7 @@ from .base import RelativeView, ScaleSource
 from .evidence import Evidence
 from .settings import ScaleSettings
 
-KEPT_FRAMES = 30  # for so many frames the last fit stands in for one that cannot be made
+KEPT_FRAMES = 30  # the last fit replaces a failed one for at most this many frames
 
 
 class ScaleFilter:
@@ -22,9 +22,9 @@ class ScaleFilter:
         self._last: Scale | None = None
 
     def update(self, measure: Callable[[], Scale], smoothing: float) -> Scale:
-        """The fit that `measure` makes of this frame, `smoothing` (0 to 1) of the last one kept in it.
+        """The fit of this frame by `measure`, blended with the share `smoothing` (0 to 1) of the previous one.
 
-        Where it raises DataError, the last fit is held for KEPT_FRAMES frames, then the error passes on.
+        If `measure` raises DataError, the last fit is held for KEPT_FRAMES frames, then the error passes on.
         """
         last = self._last
         try:
@@ -51,10 +51,10 @@ class FittedScale(ScaleSource):
 
     @abstractmethod
     def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """The scale of this image alone. Raises DataError where it cannot be measured."""
+        """The scale of this image alone. Raises DataError if it cannot be measured."""
 
     def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """`measure`, blended with and held by the last ones (`scale.smoothing`)."""
+        """`measure`, blended with the previous fits (`scale.smoothing`) and held if it fails."""
         return self._filter.update(lambda: self.measure(view, evidence, settings), settings.smoothing)
 
     @staticmethod

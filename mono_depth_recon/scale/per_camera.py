@@ -11,7 +11,7 @@ from .table import source_of
 
 
 class CameraScales:
-    """What was fitted so far, by camera; forgotten with the camera, and with a change of `scale.source`."""
+    """The fits so far, by camera; dropped with the camera and when `scale.source` changes."""
 
     def __init__(self) -> None:
         self._source: type[ScaleSource] | None = None
@@ -20,6 +20,6 @@ class CameraScales:
     def of(self, camera: PinholeCamera, settings: ScaleSettings) -> ScaleSource:
         """The source of `camera` with its state."""
         source = source_of(settings)
-        if source is not self._source:  # what was fitted some time ago must not be blended in later
+        if source is not self._source:  # old fits must not be blended in later
             self._source, self._cameras = source, WeakKeyDictionary()
         return self._cameras.setdefault(camera, source())

@@ -67,7 +67,7 @@ def no_metres(model: str) -> str:
 def not_needed(model: str, source: str) -> str:
     """The message where `scale.source` is set for the metric model called `model`."""
     return (
-        f"scale.source={source} is for models of relative disparity, {model} answers metres, which stay as they are: "
+        f"scale.source={source} is for models of relative disparity, {model} predicts metres, which stay as they are: "
         f"leave scale.source at {NoScale.name}"
     )
 

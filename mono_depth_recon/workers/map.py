@@ -1,7 +1,7 @@
-"""The map of many frames in a process of its own: the jobs that a node submits, and their results.
+"""The map of many frames in its own process: the jobs that a node submits, and their results.
 
-Integration and extraction hold Python's global lock for long; there they delay nothing else. Every job carries the
-parameters of fusion, so that a process that had to be restarted has them.
+Integration and extraction hold Python's global lock for a long time; in their own process they delay nothing else.
+Every job carries the fusion parameters, so that a restarted process has them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UPRIGHT = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], 
 
 @dataclass(frozen=True)
 class MapState:
-    """What became of a frame (`status` and `reason` as in fusion.Outcome) and what the map is now.
+    """The outcome of a frame (`status` and `reason` as in fusion.Outcome) and the current size of the map.
 
     `counts`: frames by status since the start or the last reset. `memory_mib` is that of the whole process.
     """
@@ -86,19 +86,19 @@ class MapJob:
         return None
 
     def lost(self, cause: str) -> str:
-        """The message where the process ended."""
+        """The message if the process ended."""
         return cause if cause.endswith("stopping") else f"{cause}: the map is lost, a new one begins"
 
 
 @dataclass(frozen=True)
 class StillJob(MapJob):
-    """Asks whether the camera has hardly moved since the last fused frame, so that no depth need be computed."""
+    """Tests whether the camera has hardly moved since the last fused frame, so that no depth is needed."""
 
     stamp: float
     T_world_camera: Matrix
 
     def run(self, keeper: MapKeeper) -> MapState | None:
-        """The state, counted as no motion; None where the frame is wanted."""
+        """The state, counted as no motion; None if the frame is wanted."""
         fusion = keeper.fusion(self.settings)
         if not fusion.stands_still(self.stamp, self.T_world_camera):
             return None
@@ -114,22 +114,22 @@ class FuseJob(MapJob):
     T_world_camera: Matrix | None
 
     def run(self, keeper: MapKeeper, rgb: Rgb, depth: Depth, sigma: Depth | None = None) -> MapState:
-        """Fuses rgb (H, W, 3), depth (H, W) and, where known, sigma (H, W), or gives the reason why not."""
+        """Fuses rgb (H, W, 3), depth (H, W) and sigma (H, W) if known, or returns the reason why not."""
         begin = time.perf_counter()
         fusion, pose = keeper.fusion(self.settings), self.T_world_camera
         if pose is None:
             tracked = keeper.odometry.track(rgb, depth, self.camera)
             pose = None if tracked is None else _UPRIGHT @ tracked
         outcome = fusion.add(FusionFrame(rgb, depth, self.camera, self.stamp, pose, sigma))
-        lost = pose is None and "odometry lost track: the frame does not fit to the last one"
+        lost = pose is None and "odometry lost track: the frame does not match the last one"
         return keeper.state(self.settings, outcome.status, lost or outcome.reason, time.perf_counter() - begin)
 
 
 class ResetJob(MapJob):
-    """Empties the map; odometry starts anew."""
+    """Empties the map and restarts odometry."""
 
     def run(self, keeper: MapKeeper) -> MapState:
-        """Forgets everything."""
+        """Drops map and odometry."""
         keeper.fusion(self.settings).reset()
         keeper.odometry = Odometry()
         return keeper.state(self.settings)
@@ -147,7 +147,7 @@ class MapFileJob(MapJob):
         return self.path.parent
 
     def lost(self, cause: str) -> str:
-        """The message where the process ended before the file was complete."""
+        """The message if the process ended before the file was complete."""
         return f"{self.path.name}: {super().lost(cause)}"
 
 
@@ -164,7 +164,7 @@ class LoadMapJob(MapFileJob):
     """Replaces the map by that of a file."""
 
     def run(self, keeper: MapKeeper) -> MapState:
-        """Reads it. Raises DataError, and then keeps the present map."""
+        """Reads it. Raises DataError and then keeps the current map."""
         keeper.fusion(self.settings).load(self.path)
         keeper.odometry = Odometry()
         return keeper.state(self.settings)
@@ -172,7 +172,7 @@ class LoadMapJob(MapFileJob):
 
 @dataclass(frozen=True)
 class MapMeshJob(MapFileJob):
-    """Writes the mesh of the map to `path` (or `path`_2 ... where that exists), in the world."""
+    """Writes the mesh of the map to `path` (or `path`_2 ... if that exists), in the world."""
 
     mesh: MeshConfig
 
@@ -194,7 +194,7 @@ class MapMeshJob(MapFileJob):
 
 
 class MapCloudJob(MapFileJob):
-    """Writes the points of the map's surface to `path` (or `path`_2 ... where that exists), in the world."""
+    """Writes the points of the map's surface to `path` (or `path`_2 ... if that exists), in the world."""
 
     def run(self, keeper: MapKeeper) -> SnapshotResult:
         """Extracts and writes. Raises DataError."""
@@ -264,7 +264,7 @@ def _clustered(mesh: Mesh, size: float) -> Mesh:
 
 
 class MapWorker(JobWorker):
-    """The process of the map, which runs only when a core has nothing else to do: live frames come first."""
+    """The process of the map, which runs only when a core is otherwise idle: live frames come first."""
 
     def __init__(self) -> None:
         super().__init__("map worker", idle=True, holding="mono_depth_recon.workers.map:MapKeeper")

@@ -1,7 +1,7 @@
-"""A worker process for steps that hold Python's global lock for seconds: jobs go in, results come out.
+"""A worker process for steps that hold Python's global lock for seconds: it takes jobs and returns results.
 
 The worker is a fresh interpreter that imports neither ROS nor torch. Arrays travel through anonymous shared memory
-(memfd), which the kernel frees whichever process ends first. Linux only.
+(memfd), which the kernel frees, whichever process ends first. Linux only.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ _Layout = list[tuple[str, tuple[int, ...], int]]  # dtype, shape and offset of e
 
 
 class Job(Protocol):
-    """Work for the process: `run` gets what the worker holds, if anything, followed by the arrays of the call."""
+    """Work for the process: `run` receives what the worker holds, if anything, then the arrays of the call."""
 
     @property
     def folder(self) -> Path | None:
-        """Where it writes files, None for nowhere."""
+        """The folder of the files it writes, None if it writes none."""
 
     @property
     def run(self) -> Any:
-        """The method that does it in the worker; its MonoDepthError is raised at the caller."""
+        """The method that runs in the worker; its MonoDepthError is raised in the caller."""
 
     def lost(self, cause: str) -> str:
-        """The message for the caller where the process ended before the result."""
+        """The message for the caller if the process ended before the result."""
 
 
 class JobWorker:
     """Runs jobs one after another in a process of low priority; a context manager.
 
-    With `idle` it runs only when a core has nothing else to do (sched(7), SCHED_IDLE). The process starts with the
-    first job (or `start`) and ends with `close`, or with this process however that ends.
+    With `idle` it runs only when a core is otherwise idle (sched(7), SCHED_IDLE). The process starts with the
+    first job (or `start`) and ends with `close`, or with this process, however that ends.
     `holding` ('module:class' of this package) is instantiated there once and passed to every job. What it holds is lost
     when the process dies: then the next job fails with that message. Without `holding` a new process takes over.
     `deaths` counts the processes that ended by themselves.
@@ -77,15 +77,15 @@ class JobWorker:
     def submit(self, job: Job, *arrays: NDArray[Any]) -> Future[Any]:
         """Queues a job with its arrays, which must not change before the result is there.
 
-        The future raises the MonoDepthError of the job, or one where the process died or was closed; the next job gets
-        a new process. After `close` the call itself raises MonoDepthError.
+        The future raises the MonoDepthError of the job, or one if the process died or was closed; the next job gets a
+        new process. After `close` the call itself raises MonoDepthError.
         """
         with self._lock:
             self._refuse_when_closed()
             return self._thread.submit(self._run, job, arrays)
 
     def close(self) -> None:
-        """Ends the process at once, with the job it runs; queued jobs fail. Nothing is left behind."""
+        """Ends the process immediately, with its current job; queued jobs fail. Nothing is left behind."""
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -102,7 +102,7 @@ class JobWorker:
         self.close()
 
     def _running(self, job: Job | None) -> _Process:
-        """The process; raises MonoDepthError where it died with what it held for `job`."""
+        """The process; raises MonoDepthError if it died with what it held for `job`."""
         with self._lock:
             self._refuse_when_closed()
             if self._process is not None and not self._process.is_alive():
@@ -167,7 +167,7 @@ class _Process:
         return self._child.poll() is None
 
     def ask(self, job: Job, arrays: Sequence[NDArray[Any]]) -> Any:
-        """Runs `job` in the child; raises EOFError or OSError where that dies."""
+        """Runs `job` in the child; raises EOFError or OSError if the child dies."""
         layout, size = _layout(arrays)
         os.ftruncate(self._memory, max(1, size))
         with mmap.mmap(self._memory, max(1, size)) as shared:
@@ -205,10 +205,10 @@ def _view(shared: mmap.mmap, place: tuple[str, tuple[int, ...], int]) -> NDArray
 
 
 def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int, idle: int) -> None:
-    """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` goes."""
+    """The child's loop: jobs from the file descriptor `pipe`, arrays from `memory`, until `parent` ends."""
     end_with_parent(parent)
     os.nice(niceness)
-    if idle:  # frees its core at once; a merely nice process finishes its time slice, and a frame would wait
+    if idle:  # yields its core immediately; a merely nice process finishes its time slice, and a frame would wait
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     import cv2
     import open3d as o3d

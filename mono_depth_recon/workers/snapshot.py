@@ -1,4 +1,4 @@
-"""Snapshots of one frame, made in a worker process because the slow steps hold Python's global lock for seconds."""
+"""Snapshots of one frame, made in a worker process because slow steps hold Python's global lock for seconds."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import texture_of
+from ..paths import expanded
 from .process import Job, JobWorker
 
 
@@ -44,7 +45,7 @@ class SnapshotResult:
 
 @dataclass(frozen=True)
 class FileJob:
-    """A job that writes the file `path` (or `path`_2 ... where that exists) by the parameters `settings`."""
+    """A job that writes the file `path` (or `path`_2 ... if that exists) with the parameters `settings`."""
 
     settings: MeshConfig
     path: Path
@@ -55,7 +56,7 @@ class FileJob:
         return self.path.parent
 
     def lost(self, cause: str) -> str:
-        """The message where the process ended before the file was made."""
+        """The message if the process ended before the file was written."""
         if cause.endswith("stopping"):
             return f"{self.path.name} was not made: {cause}"
         return (
@@ -110,14 +111,14 @@ class CloudJob(FileJob):
 def snapshot_folder(settings: MeshConfig) -> Path:
     """`mesh.directory`, or mono_depth_recon in the ROS home (`$ROS_HOME`, else ~/.ros); made if missing.
 
-    Raises DataError where it cannot be written: before seconds are spent on a mesh.
+    Raises ConfigError for an unknown home folder, DataError if it cannot be written: before a mesh is made.
     """
     home = os.environ.get("ROS_HOME") or "~/.ros"
-    return writable_folder(Path(settings.directory or Path(home) / "mono_depth_recon").expanduser().absolute())
+    return writable_folder(expanded(settings.directory or Path(home) / "mono_depth_recon").absolute())
 
 
 def file_stamp() -> str:
-    """The present local time for the name of a file."""
+    """The current local time for the name of a file."""
     return time.strftime("%Y%m%d_%H%M%S")
 
 

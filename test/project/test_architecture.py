@@ -25,6 +25,7 @@ LAYERS = (
         "frames",
         "once",
         "param",
+        "paths",
         "poses",
         "printing",
         "text",

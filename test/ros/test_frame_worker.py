@@ -10,8 +10,8 @@ from processes import DEADLINE_S
 from mono_depth_recon.ros.frame_worker import FrameWorker
 
 
-@pytest.mark.parametrize(("room", "taken", "pushed_out"), [(1, [0, 5], 4), (3, [0, 3, 4, 5], 2)])
-def test_the_newest_items_are_kept_and_taken_in_order(room: int, taken: list[int], pushed_out: int) -> None:
+@pytest.mark.parametrize(("slots", "taken", "displaced"), [(1, [0, 5], 4), (3, [0, 3, 4, 5], 2)])
+def test_the_newest_items_are_kept_and_taken_in_order(slots: int, taken: list[int], displaced: int) -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
     seen: list[int] = []
 
@@ -22,7 +22,7 @@ def test_the_newest_items_are_kept_and_taken_in_order(room: int, taken: list[int
         if item == 5:
             ended.set()
 
-    worker = FrameWorker(process, pytest.fail, lambda: 0.0, pytest.fail, room)
+    worker = FrameWorker(process, pytest.fail, lambda: 0.0, pytest.fail, slots)
     assert not worker.put(0)
     assert begun.wait(DEADLINE_S)
     lost = sum(worker.put(item) for item in range(1, 6))
@@ -30,4 +30,4 @@ def test_the_newest_items_are_kept_and_taken_in_order(room: int, taken: list[int
     assert ended.wait(DEADLINE_S)
     worker.close()
     assert seen == taken
-    assert lost == pushed_out
+    assert lost == displaced

@@ -34,7 +34,7 @@ def test_an_image_gets_the_camera_info_of_its_stamp_else_the_latest() -> None:
 
 
 def test_what_comes_after_an_image_is_for_later_ones() -> None:
-    """Whoever asks, and whenever: an image keeps what it had, or gets its own."""
+    """At every call an image keeps the message it had, or gets its own."""
     infos = CameraInfos(rectified=False)
     infos.add(info(1, 300.0))
     without, early = infos.pair(Time(sec=5)), infos.pair(Time(sec=6))

@@ -1,6 +1,7 @@
 """recon_node with models of analytic depth, which log what they are shown, and with the scale source `toy`.
 
-An image whose first value is GATE keeps the model busy until the file that TOY_GATE names exists.
+An image whose first value is GATE keeps the model busy until the file that TOY_GATE names exists. With TOY_BUG set,
+saving a snapshot raises its text as an error of no known kind.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mono_depth_recon.config import Config, ModelConfig
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models.base import View
+from mono_depth_recon.ros.node import snapshots
 from mono_depth_recon.ros.node.evidence_inputs import INPUTS
 from mono_depth_recon.ros.node.recon_node import main
 
@@ -73,7 +75,14 @@ def load(settings: ModelConfig, threads: int) -> FakeModel:
     return LoggedRelativeModel(floor) if settings.name == "relative" else LoggedModel(floor)
 
 
+def bug() -> str:
+    """In place of the name of a snapshot."""
+    raise ZeroDivisionError(os.environ["TOY_BUG"])
+
+
 if __name__ == "__main__":
+    if "TOY_BUG" in os.environ:
+        snapshots.file_stamp = bug
     INPUTS[toy_scale.TOY_SCALE.name] = ToyInput
     pipeline.load_model = load
     sys.exit(main())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...config import build, nearest, param, shown
 from ...errors import ConfigError
+from ...paths import expanded
 from ..kind import SourceSettings
 from ..table import KINDS
 
@@ -29,7 +30,7 @@ class DataSettings:
 
     def file(self, path: str) -> Path:
         """A path of the configuration, `~` and `root` counted."""
-        return Path(self.root).expanduser() / Path(path).expanduser()
+        return expanded(self.root) / expanded(path)
 
 
 def data_settings(tree: object) -> DataSettings:

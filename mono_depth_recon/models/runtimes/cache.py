@@ -20,9 +20,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import platformdirs
-
 from ...errors import ModelError
+from ...paths import user_cache
 
 LIMIT_BYTES = 20_000_000_000
 _RECORD = "entry.json"
@@ -36,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 def cache_folder() -> Path:
     """Where the entries lie."""
-    return platformdirs.user_cache_path("mono_depth_recon") / "runtimes"
+    return user_cache() / "runtimes"
 
 
 def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:

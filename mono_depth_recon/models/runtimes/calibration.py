@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Rgb
 from ...errors import DataError, ModelError
+from ...paths import expanded
 from ...photo import read_photo
 from .base import Batch, Network
 
@@ -22,7 +23,7 @@ def images_of(folder: str) -> list[Path]:
             "model.precision int8 is calibrated on images: set model.calibration to a folder of some "
             "dozen images that are typical of the camera"
         )
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     found = sorted(file for file in path.glob("*") if file.suffix.lower() in _ENDINGS)
     if not found:
         raise ModelError(f"model.calibration must name a folder of images ({', '.join(_ENDINGS)}), {path} has none")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from ...config import ModelConfig
 from ...errors import ModelError
+from ...paths import expanded
 from ..base import Output
 from ..hub import CONFIG, HF, PROCESSOR, WeightFiles, fingerprint, local_files, obtain, parse_source, read_json
 from ..runtimes import Network, open_runtime
@@ -26,7 +27,7 @@ from .model import Parts, TransformerDepthModel, as_batch
 def load_checkpoint(checkpoint: Checkpoint, settings: ModelConfig, threads: int) -> TransformerDepthModel:
     """A row of the table, from `settings.checkpoint` or the hub. Raises ModelError."""
     check_licence(checkpoint, settings)
-    place = Path(settings.checkpoint).expanduser() if settings.checkpoint else obtain(checkpoint.hub, checkpoint.name)
+    place = expanded(settings.checkpoint) if settings.checkpoint else obtain(checkpoint.hub, checkpoint.name)
     files = local_files(place)
     committed = read_json(checkpoint.committed)
     config = read_json(files.config) if files.config else committed["config"]
@@ -83,7 +84,7 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
 def _named_files(settings: ModelConfig, table: Mapping[str, Checkpoint]) -> tuple[WeightFiles, Checkpoint | None, str]:
     """The files that a name hf:... stands for, the row of the table of the same repository, and the revision."""
     text = settings.name.removeprefix(HF)
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     if text and folder.exists():
         return local_files(folder), None, ""
     source = None if text.startswith((".", "/", "~")) else parse_source(text)

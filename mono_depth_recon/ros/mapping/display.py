@@ -1,4 +1,4 @@
-"""The map as topics: points and a thinned mesh, when they are due and somebody subscribes."""
+"""The map as topics: points and a simplified mesh, published when due and subscribed to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_POINTS = 200_000
 
 @dataclass
 class _Shown:
-    """When a topic was published last, of which map, after how many fused frames and to how many subscribers."""
+    """When a topic was last published: the time, the map, its fused frames and the number of subscribers."""
 
     at: float = 0.0
     map_number: int = -1
@@ -30,14 +30,14 @@ class _Shown:
 
 
 class MapDisplay:
-    """Publishes map_points and mesh at their rates while something is new."""
+    """Publishes map_points and mesh at their rates while there is something new."""
 
     def __init__(self, publications: Publications, figures: MapFigures) -> None:
         self._topics, self._figures = publications, figures
         self._points, self._mesh = _Shown(), _Shown()
 
     def publish(self, config: Config, ask: Callable[[Job], Any]) -> None:
-        """Publishes what is due; `ask(job)` gives the answer of the map's process. Raises DataError for no surface."""
+        """Publishes what is due; `ask(job)` runs one in the map's process. Raises DataError if there is no surface."""
         if not self._figures.state.blocks:
             return
         header = self._figures.header
@@ -51,7 +51,7 @@ class MapDisplay:
 
     def _is_due(self, shown: _Shown, rate_hz: float, publisher: Any) -> bool:
         subscribers, now = publisher.get_subscription_count(), time.monotonic()
-        if shown.map_number != self._figures.map_number:  # another map: at once
+        if shown.map_number != self._figures.map_number:  # another map: publish immediately
             shown.at, shown.map_number, shown.what = 0.0, self._figures.map_number, (0, 0)
         what = (self._figures.fused, subscribers)
         if not (rate_hz and subscribers and what != shown.what and now - shown.at >= 1 / rate_hz):

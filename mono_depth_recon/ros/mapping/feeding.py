@@ -1,6 +1,6 @@
-"""Frames on their way into the map: a thread looks up the pose, asks whether the camera has moved, and fuses.
+"""Feeds frames to the map: a thread looks up the pose, checks whether the camera has moved, and fuses.
 
-The frame path does no more than leave a frame in the queue, where the newest few wait.
+The frame path only puts a frame into a queue, which holds the newest few.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .display import MapDisplay
 from .figures import MapFigures
 from .map_process import MapProcess
 
-_WAITING = 4  # frames, while the map is shown or a pose is late
+_WAITING = 4  # frames that wait while the map is published or a pose is late
 VISUAL_FRAME = "visual_odom"
 
 
 class PoseSource(Protocol):
-    """Where the camera was: `ros.mapping.poses.Poses`."""
+    """Poses of the camera: `ros.mapping.poses.Poses`."""
 
     @property
     def world(self) -> str:
@@ -43,7 +43,7 @@ class PoseSource(Protocol):
         """Faulty messages so far."""
 
     def pose(self, header: Header) -> Matrix:
-        """T_world_camera (4, 4) of an image's frame and stamp; DataError where there is none."""
+        """T_world_camera (4, 4) for an image's frame and stamp; DataError if there is none."""
 
     def close(self) -> None:
         """Ends every wait."""
@@ -56,9 +56,9 @@ class _Offer:
 
 
 class Feeding:
-    """Fuses the frames that it is offered until `close`, along `poses`, or by the map's own odometry where None.
+    """Fuses the offered frames until `close`, along `poses`, or by the map's own odometry if None.
 
-    `failed(error)` gets a bug in its thread.
+    `failed(error)` receives an unexpected error of its thread.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Feeding:
         self._thread: FrameWorker[_Offer] = FrameWorker(self._take, self._refuse, lambda: 0.0, failed, _WAITING)
 
     def offer(self, header: Header, make: Callable[[], Frame]) -> None:
-        """Leaves a frame for the map; `make()` gives it with its depth, computed only if the map wants the frame."""
+        """Offers a frame to the map; `make()` returns it with depth and is called only if the map takes the frame."""
         self._figures.offered += 1
         self._figures.dropped += self._thread.put(_Offer(header, make))
 

@@ -1,4 +1,4 @@
-"""What the node knows of its map: counters for /diagnostics, and which map it is."""
+"""What the node knows about its map: counters for /diagnostics, and a number for each new map."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ...workers.map import MapState
 
 @dataclass
 class MapFigures:
-    """What /diagnostics says of the map; frames by what became of them, since the start of the node.
+    """The values of /diagnostics about the map; frames by outcome, since the start of the node.
 
-    `state` is of the map itself: its counts begin again with a reset and with a new worker, and `map_number` counts
-    such beginnings. `header` holds the stamp of the newest frame with a pose and the frame of the map.
+    `state` is that of the map itself: its counts restart with a reset and with a new worker, and `map_number` counts
+    these restarts. `header` holds the stamp of the newest frame with a pose and the frame of the map.
     """
 
     poses: str = ""
@@ -41,5 +41,5 @@ class MapFigures:
         return self.state.counts.get(FUSED, 0)
 
     def begin_map(self, state: MapState) -> None:
-        """Another map takes the place of this one."""
+        """A new map replaces this one."""
         self.state, self.map_number = state, self.map_number + 1

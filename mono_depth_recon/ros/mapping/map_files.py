@@ -1,4 +1,4 @@
-"""The map as files: what its services do."""
+"""The map as files: the work of its services."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from std_msgs.msg import Header
 from ...atomic import unused_path
 from ...config import Config
 from ...errors import DataError
+from ...paths import expanded
 from ...workers.map import LoadMapJob, MapCloudJob, MapMeshJob, MapState, ResetJob, SaveMapJob
 from ...workers.snapshot import SnapshotResult, file_stamp, snapshot_folder
 from .figures import MapFigures
@@ -17,7 +18,7 @@ from .map_process import MapProcess
 
 
 class MapFiles:
-    """Saves, loads and empties the map; every method raises a MonoDepthError whose text is fit for a reply."""
+    """Saves, loads and empties the map; every method may raise a MonoDepthError, whose text becomes the reply."""
 
     def __init__(self, process: MapProcess, figures: MapFigures, config: Callable[[], Config]) -> None:
         self._process, self._figures, self._config = process, figures, config
@@ -32,12 +33,13 @@ class MapFiles:
         return self._write(MapCloudJob(self._config().fusion, path))
 
     def reset(self) -> str:
-        """Begins an empty map."""
+        """Starts an empty map."""
         self._figures.begin_map(self._process.ask(ResetJob(self._config().fusion)))
         return "the map is empty"
 
     def save(self) -> str:
         """Writes the map to `fusion.map_file`, or to a new file in `mesh.directory`."""
+        self._process.check()  # before a folder is made
         config = self._config()
         named = config.fusion.map_file
         path = _map_path(named) if named else unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}.npz")
@@ -45,7 +47,8 @@ class MapFiles:
         return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'"
 
     def load(self) -> str:
-        """Reads `fusion.map_file` in place of the map; where that fails, the map stays."""
+        """Replaces the map by `fusion.map_file`; if that fails, the map stays."""
+        self._process.check()
         settings = self._config().fusion
         if not settings.map_file:
             raise DataError("fusion.map_file must name the map to load, it is empty")
@@ -64,4 +67,4 @@ class MapFiles:
 
 
 def _map_path(name: str) -> Path:
-    return Path(name).expanduser().absolute()
+    return expanded(name).absolute()

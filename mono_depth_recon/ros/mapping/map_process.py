@@ -1,4 +1,4 @@
-"""The process of the map as the node sees it: jobs are submitted, and its end is noticed."""
+"""The map's process as seen by the node: submits jobs and notices when the process dies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _STOPPING = "the node is stopping"
 
 
 class MapProcess:
-    """Starts with the first `start` and lives until `close`; where it dies the map is lost, which `figures` count.
+    """Starts with the first `start` and lives until `close`; if it dies the map is lost, which `figures` count.
 
-    `active()` says whether the node is active, for the message where there is no map.
+    `active()` tests whether the node is active, for the message when there is no map.
     """
 
     def __init__(self, figures: MapFigures, active: Callable[[], bool]) -> None:
@@ -38,19 +38,26 @@ class MapProcess:
             self._worker.close()
 
     def forget(self) -> None:
-        """After `close`, once no other thread asks any more: there is no map."""
+        """After `close`, once no other thread uses it: there is no map."""
         self._worker = None
 
     def ask(self, job: Job) -> Any:
-        """The answer, waited for. Raises MonoDepthError: of the job, where the process died, where there is no map."""
+        """Waits for the result. Raises MonoDepthError: that of the job, or if the process died or there is no map."""
+        try:
+            return self._running().submit(job).result()
+        finally:
+            self.notice_death()
+
+    def check(self) -> None:
+        """Raises DataError if there is no map."""
+        self._running()
+
+    def _running(self) -> MapWorker:
         if self._worker is None:
             raise DataError(
                 "there is no map: set fusion.enabled" + ("" if self._active() else " and activate the node")
             )
-        try:
-            return self._worker.submit(job).result()
-        finally:
-            self.notice_death()
+        return self._worker
 
     def ask_until(self, ended: Future[None], job: Job, *arrays: NDArray[Any]) -> Any:
         """As `ask`, with arrays; raises MonoDepthError at once when `ended` is done."""

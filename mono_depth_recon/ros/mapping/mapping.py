@@ -1,7 +1,7 @@
-"""The node's map of many frames: begins and ends what makes it, and passes requests on.
+"""The node's map of many frames: starts and ends its parts, and forwards requests.
 
-feeding.py brings frames in, map_process.py holds the map in a process of its own, map_files.py saves and loads it,
-display.py publishes it, figures.py counts, poses.py knows where the camera was.
+feeding.py adds frames, map_process.py holds the map in its own process, map_files.py saves and loads it, display.py
+publishes it, figures.py counts, poses.py supplies the camera's poses.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _OWN_POSES = (
 
 
 class Mapping:
-    """Fuses the frames that it is offered while it is active and `fusion.enabled`; the map lives until `close`.
+    """Fuses the offered frames while active and `fusion.enabled`; the map lives until `close`.
 
-    `failed(error)` gets a bug in its thread.
+    `failed(error)` receives an unexpected error of its thread.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Mapping:
 
     @property
     def services(self) -> dict[str, Callable[[], str]]:
-        """What can be asked of the map, by name of the service."""
+        """The map's services, by name."""
         return {"reset_map": self._files.reset, "save_map": self._files.save, "load_map": self._files.load}
 
     @property
@@ -64,12 +64,12 @@ class Mapping:
         return self._feeding is not None
 
     def activate(self, active: bool) -> None:
-        """Frames may come, or end. Raises ConfigError where poses cannot come from where they should."""
+        """Starts or stops taking frames. Raises ConfigError if the configured source of poses is unavailable."""
         self._active = active
         self.apply(self._config())
 
     def apply(self, config: Config) -> None:
-        """Follows `fusion.enabled`; to be called where callbacks run. Raises ConfigError as `activate`."""
+        """Applies `fusion.enabled`; call it from the thread that runs callbacks. Raises ConfigError as `activate`."""
         wanted = self._active and config.fusion.enabled
         if wanted and self._feeding is None:
             self._begin(config)
@@ -77,7 +77,7 @@ class Mapping:
             self._end()
 
     def offer(self, header: Header, make: Callable[[], Frame]) -> None:
-        """Leaves a frame for the map; `make()` gives it with its depth, computed only if the map wants the frame."""
+        """Offers a frame to the map; `make()` returns it with depth and is called only if the map takes the frame."""
         feeding = self._feeding
         if feeding is not None:
             feeding.offer(header, make)

@@ -1,6 +1,6 @@
-"""Where the camera was at an image's stamp: from TF, from a topic of poses, or from both together.
+"""Poses of the camera at an image's stamp: from TF, from a topic of poses, or from both together.
 
-With TF a topic of poses need not be about the camera: TF leads on from the robot's base to the camera's optical frame.
+With TF, a topic of poses need not be the camera's: TF leads from the robot's base to the camera's optical frame.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ...config import MappingConfig
 from ...errors import ConfigError, DataError
 from ...transforms import NotYet, frame_name, seconds, transform_of_odometry
 from ..subscriptions import AdaptiveSubscription
+from ..timers import steady_timer
 from .tf import live_tree, transform_source
 
-NO_TF = (
-    "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or name a topic of "
-    "poses in fusion.poses"
-)
+_NO_TF = "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
+NO_TF = _NO_TF + "name a topic of poses in fusion.poses"
+_NO_TF_FROM = _NO_TF + "publish poses of '{source}' itself, in the frame '{target}'"
 _TYPES: dict[str, type[Any]] = {
     "nav_msgs/msg/Odometry": Odometry,
     "geometry_msgs/msg/PoseStamped": PoseStamped,
     "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
 }
-_CAMERA = "(camera)"  # stands for the camera's frame where the topic gives its pose without naming it
-_PATIENCE_S = 1.0  # a small message beside images of its own process may be lost at first and come with the next
+_CAMERA = "(camera)"  # stands for the camera's frame if the topic gives its pose without naming it
+_PATIENCE_S = 1.0  # a small message may be lost at first among the images of its process and arrive with the next one
 _RETRY_S = 0.02  # while waiting: tf2_ros does not notify of new transforms
 _LOOK_S = 0.5
 
@@ -42,22 +42,22 @@ _LOOK_S = 0.5
 class Poses:
     """Poses of the camera from TF (`fusion.world_frame`) or from the topic `fusion.poses`, until `close`.
 
-    `complain(text)` gets what is wrong with a message. To be made and closed where callbacks run; `pose` is for another
-    thread. Raises ConfigError where TF is needed and not installed.
+    `warn(text)` receives faults of messages. To be constructed and closed in the thread that runs callbacks; `pose` is
+    for another thread. Raises ConfigError if TF is needed and not installed.
     """
 
-    def __init__(self, node: Node, settings: MappingConfig, reliability: str, complain: Callable[[str], None]) -> None:
-        self._node, self._reliability, self._complain = node, reliability, complain
+    def __init__(self, node: Node, settings: MappingConfig, reliability: str, warn: Callable[[str], None]) -> None:
+        self._node, self._reliability, self._warn = node, reliability, warn
         self._topic = node.resolve_topic_name(settings.poses) if settings.poses else ""
         self._world = frame_name(settings.world_frame)
         self._parent, self._child = "", ""  # of the topic's poses, empty until the first
         self._poses, self._changed, self._closing = live_tree(), threading.Condition(), False
         self._refused = 0
-        self._tf = transform_source(node, self._changed, complain)
+        self._tf = transform_source(node, self._changed, warn)
         if self._tf is None and not self._topic:
             raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
         self._subscription: AdaptiveSubscription | None = None
-        self._looking = node.create_timer(_LOOK_S, self._look) if self._topic else None
+        self._looking = steady_timer(node, _LOOK_S, self._look) if self._topic else None
         self._other_type = ""
         if self._topic:
             self._look()
@@ -69,7 +69,7 @@ class Poses:
 
     @property
     def text(self) -> str:
-        """Where they come from, for the log."""
+        """Their source, for the log."""
         return f"topic {self._topic}" if self._topic else f"TF, frame '{self._world}'"
 
     @property
@@ -90,9 +90,9 @@ class Poses:
             self._tf.close()
 
     def pose(self, header: Header) -> Matrix:
-        """T_world_camera (4, 4) of the frame and stamp of an image's header, waited for a moment where it may yet come.
+        """T_world_camera (4, 4) for the frame and stamp of an image's header; waits a moment if it may still arrive.
 
-        Raises DataError saying why there is none.
+        Raises DataError with the reason if there is none.
         """
         camera, end = frame_name(header.frame_id), time.monotonic() + _PATIENCE_S
         with self._changed:
@@ -115,12 +115,12 @@ class Poses:
         return T_world_parent @ self._poses.pose(self._parent, self._child, seconds(stamp)) @ mount
 
     def _by_tf(self, target: str, source: str, stamp: Time) -> Matrix:
-        """The pose of `source` in `target`, of which nothing need be known where they are one frame."""
+        """The pose of `source` in `target`; the identity if they are the same frame, which TF need not know."""
         if target == source:
             return np.eye(4)
         what = f"{self.text}: " + (f"TF must lead from '{target}' to '{source}': " if self._topic else "")
         if self._tf is None:
-            raise DataError(what + NO_TF)
+            raise DataError(what + _NO_TF_FROM.format(source=source, target=target))
         try:
             return self._tf.pose(target, source, stamp)
         except NotYet:
@@ -135,7 +135,7 @@ class Poses:
         return f"no pose on {self._topic} yet{': nobody publishes it' if silent else ''}"
 
     def _look(self) -> None:
-        """Subscribes as soon as a publisher shows the topic's type."""
+        """Subscribes as soon as a publisher makes the topic's type known."""
         offers = self._node.get_publishers_info_by_topic(self._topic)
         kinds = [_TYPES[offer.topic_type] for offer in offers if offer.topic_type in _TYPES]
         self._other_type = offers[0].topic_type if offers and not kinds else ""
@@ -153,5 +153,5 @@ class Poses:
                 self._poses.add(transform)
             except DataError as error:
                 self._refused += 1
-                self._complain(str(error))
+                self._warn(str(error))
             self._changed.notify_all()

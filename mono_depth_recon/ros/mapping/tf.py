@@ -1,4 +1,4 @@
-"""TF as a source of poses: tf2_ros where it is installed; where only tf2_msgs is, its messages and our own tree."""
+"""TF as a source of poses: tf2_ros if it is installed; with tf2_msgs alone, its messages and our own tree."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..tf_messages import tf_message_type, tf_qos
 
 _MAX_GAP_S = 0.5
 _KEEP_S = 10.0  # as tf2 does
-_RESTART_S = 1.0  # a transform older than the newest by less was overtaken on its way; by more, time went back
+_RESTART_S = 1.0  # a transform older than the newest by less was overtaken in transit; by more, time jumped back
 
 
 class TransformSource(Protocol):
-    """Poses of frames in one another at the stamps of images, until `close`; `refused` counts faulty transforms."""
+    """Transforms between frames at the stamps of images, until `close`; `refused` counts faulty ones."""
 
     refused: int
 
@@ -34,30 +34,28 @@ class TransformSource(Protocol):
         """Ends the subscriptions."""
 
 
-def transform_source(
-    node: Node, changed: threading.Condition, complain: Callable[[str], None]
-) -> TransformSource | None:
-    """TF as `node` hears it, None where neither tf2_ros nor tf2_msgs is installed.
+def transform_source(node: Node, changed: threading.Condition, warn: Callable[[str], None]) -> TransformSource | None:
+    """TF as received by `node`, None if neither tf2_ros nor tf2_msgs is installed.
 
-    `changed` guards what our own tree holds and is notified of its news; `complain(text)` gets its faulty transforms.
+    `changed` guards our own tree and is notified of changes; `warn(text)` receives its faulty transforms.
     """
     try:
         import tf2_ros
     except ImportError:
         message = tf_message_type()
-        return None if message is None else TfMessages(node, message, changed, complain)
+        return None if message is None else TfMessages(node, message, changed, warn)
     return Tf2(node, tf2_ros)
 
 
 def live_tree() -> TransformTree:
-    """A tree for transforms that arrive while they are asked for: it interpolates over 0.5 s and keeps 10 s."""
+    """A tree for live transforms: it interpolates over gaps of up to 0.5 s and keeps 10 s."""
     return TransformTree(_MAX_GAP_S, keep_s=_KEEP_S, restart_s=_RESTART_S)
 
 
 class Tf2:
     """TF by tf2_ros, which interpolates between any two transforms of the last 10 s that enclose the stamp.
 
-    tf2 reports faulty transforms itself, in the log; they are not counted here.
+    tf2 logs faulty transforms itself; they are not counted here.
     """
 
     def __init__(self, node: Node, tf2_ros: Any) -> None:
@@ -68,7 +66,7 @@ class Tf2:
         self._last = -1.0
 
     def pose(self, target: str, source: str, stamp: Time) -> Matrix:
-        """See TransformSource. Where the stamp goes back, what tf2 holds is of the future, and is forgotten."""
+        """See TransformSource. If the stamp jumps back, tf2's transforms lie in the future and are cleared."""
         at = seconds(stamp)
         if at < self._last - _RESTART_S:
             self._buffer.clear()
@@ -105,10 +103,10 @@ class TfMessages:
     """TF from its messages, in our own tree."""
 
     def __init__(
-        self, node: Node, message: type[Any], changed: threading.Condition, complain: Callable[[str], None]
+        self, node: Node, message: type[Any], changed: threading.Condition, warn: Callable[[str], None]
     ) -> None:
         self.refused = 0
-        self._node, self._changed, self._complain = node, changed, complain
+        self._node, self._changed, self._warn = node, changed, warn
         self._tree, self._frames = live_tree(), set[str]()
         self._subscriptions = [
             node.create_subscription(message, topic, lambda msg, fixed=fixed: self._take(msg, fixed), tf_qos(fixed))
@@ -116,7 +114,7 @@ class TfMessages:
         ]
 
     def pose(self, target: str, source: str, stamp: Time) -> Matrix:
-        """See TransformSource; to be called with `changed` held. Of moving frames it keeps what such calls need."""
+        """See TransformSource; call it with `changed` held. Moving frames are kept only if such calls need them."""
         self._frames |= {target, source}
         self._tree.follow(*sorted(self._frames))
         return self._tree.pose(target, source, seconds(stamp))
@@ -133,5 +131,5 @@ class TfMessages:
                     self._tree.add(transform)
                 except DataError as error:
                     self.refused += 1
-                    self._complain(str(error))
+                    self._warn(str(error))
             self._changed.notify_all()

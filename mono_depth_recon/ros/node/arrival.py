@@ -1,4 +1,4 @@
-"""An image message as it arrived, with what belongs to it; the map, snapshots and the live evaluation share it."""
+"""An image message with the camera_info and evidence paired with it; map, snapshots and live evaluation share it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RawView:
 
 
 class Arrival:
-    """A message, when it came (`time.monotonic`), its view by the camera_info and the evidence paired with it.
+    """A message, its arrival time (`time.monotonic`), its view by its camera_info, and the evidence paired with it.
 
     Any thread may call.
     """
@@ -40,7 +40,7 @@ class Arrival:
         self._kept: tuple[Frame, Config] | None = None
 
     def frame(self, config: Config, compute: Callable[[], Frame], points: bool = False) -> Frame:
-        """The frame with all maps by `config`, with its points where asked for; computed once for all who ask."""
+        """The frame computed with `config`, with points if `points`; computed once and shared by all callers."""
         with self._lock:
             kept = self._kept
             if kept is None or kept[1] is not config or (points and kept[0].points is None):
@@ -48,7 +48,7 @@ class Arrival:
             return kept[0]
 
     def snapshot(self, config: Config, compute: Callable[[], Frame]) -> Frame:
-        """As `frame`, but one that has depth already is taken whatever its configuration was."""
+        """As `frame`, but a frame that already has depth is reused whatever its configuration."""
         with self._lock:
             kept = self._kept
             if kept is None or (kept[1] is not config and kept[0].depth is None):

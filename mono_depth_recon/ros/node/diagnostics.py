@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
@@ -27,7 +29,7 @@ class Diagnosis:
 
     def __init__(self, name: str, hardware: str, model: str) -> None:
         self._name, self._hardware, self._model = name, hardware, model
-        self._seen = (0, 0, 0, 0)
+        self._seen = (0, 0, 0, 0, 0)
         self._map_seen = (0, 0)
 
     def report(
@@ -39,10 +41,10 @@ class Diagnosis:
         map_: MapFigures | None = None,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status, one of the map and one of the evaluation where there are such.
+        """One status of the node, and one each of map and evaluation if these run.
 
-        `idle` says why nothing flows, while nothing does; `source` is the scale source of a relative model, None for a
-        metric one; `evaluation` is what `LiveEvaluation` says.
+        `idle` is why no image is processed, if so; `source` is the scale source of a relative model, None for
+        a metric one; `evaluation` holds the values of `LiveEvaluation`.
         """
         level, message = self._judge(stats, idle, map_ is not None)
         values = {
@@ -66,13 +68,13 @@ class Diagnosis:
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
-        others = [] if map_ is None else [self._of_the_map(map_)]
-        others += [] if evaluation is None else [self._of_the_evaluation(evaluation)]
+        others = [] if map_ is None else [self._map_status(map_)]
+        others += [] if evaluation is None else [self._evaluation_status(evaluation)]
         array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
 
-    def _of_the_map(self, figures: MapFigures) -> DiagnosticStatus:
+    def _map_status(self, figures: MapFigures) -> DiagnosticStatus:
         state = figures.state
         faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
         fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._map_seen
@@ -89,7 +91,7 @@ class Diagnosis:
             values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
         )
 
-    def _of_the_evaluation(self, values: dict[str, str]) -> DiagnosticStatus:
+    def _evaluation_status(self, values: dict[str, str]) -> DiagnosticStatus:
         reason, known = values["last_reason"], "abs_rel" in values
         message = f"AbsRel {values['abs_rel']}, delta1 {values['delta1']}" if known else "nothing compared yet"
         return DiagnosticStatus(
@@ -101,8 +103,11 @@ class Diagnosis:
         )
 
     def _judge(self, stats: FrameStats, idle: str, mapping: bool) -> tuple[bytes, str]:
-        counts = (stats.received, stats.published, stats.refused, stats.without_metres)
-        received, published, refused, bare = (now - before for now, before in zip(counts, self._seen, strict=True))
+        counts = (stats.received, stats.published, stats.refused, stats.without_metres, stats.unwanted)
+        busy_since = stats.busy_since
+        received, published, refused, bare, unwanted = (
+            now - before for now, before in zip(counts, self._seen, strict=True)
+        )
         self._seen = counts
         if refused and not published:
             return DiagnosticStatus.ERROR, stats.last_error
@@ -112,11 +117,11 @@ class Diagnosis:
             return DiagnosticStatus.WARN, f"{bare} of {received} frames without metres: {stats.last_error}"
         if published:
             return DiagnosticStatus.OK, f"{stats.rate_hz():.1f} Hz, {stats.latency_ms(0.5):.0f} ms"
-        return (
-            (DiagnosticStatus.OK, f"nobody subscribes: {'the map alone' if mapping else 'nothing'} is computed")
-            if received
-            else (DiagnosticStatus.WARN, idle)
-        )
+        if unwanted:
+            return DiagnosticStatus.OK, f"nobody subscribes: {'the map alone' if mapping else 'nothing'} is computed"
+        if busy_since is not None:
+            return DiagnosticStatus.OK, f"computing a frame for {time.monotonic() - busy_since:.1f} s"
+        return (DiagnosticStatus.WARN, idle) if idle else (DiagnosticStatus.OK, "images come")
 
 
 def _map_values(figures: MapFigures) -> dict[str, str]:

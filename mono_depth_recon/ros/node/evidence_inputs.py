@@ -1,4 +1,4 @@
-"""The node's inputs beside image and camera_info: one per kind of evidence, subscribed only while somebody needs it."""
+"""The node's inputs other than image and camera_info: one per kind of evidence, subscribed only while needed."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from .reference_depth import ReferenceDepths
 
 
 class EvidenceInput(Protocol):
-    """Subscribes when it is made, and turns messages into values of its kind of evidence."""
+    """Subscribes on construction and turns messages into values of its kind of evidence."""
 
     def pair(self, header: Header) -> Callable[[], Any]:
-        """To be called when an image with `header` arrives: remembers what belongs to it.
+        """To be called when an image with `header` arrives: selects what belongs to it.
 
-        The function that it returns is called at most once, from any thread, when the value is needed. It may wait a
-        moment for what is late, and raises DataError where there is nothing.
+        The returned function is called at most once, from any thread, when the value is needed. It may wait a moment
+        for a late message, and raises DataError if there is none.
         """
 
     def close(self) -> None:
         """Ends the subscriptions."""
 
 
-# By `Kind.name`. Made, and closed, where callbacks run.
+# By `Kind.name`. Constructed and closed in the thread that runs callbacks.
 INPUTS: dict[str, Callable[[Node, Config], EvidenceInput]] = {
     REFERENCE_DEPTH.name: ReferenceDepths,
 }
 
 
 class EvidenceInputs:
-    """The inputs of the kinds that are needed now."""
+    """The inputs of the kinds currently needed."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._inputs: dict[Kind[Any], EvidenceInput] = {}
 
     def listen(self, kinds: Iterable[Kind[Any]], config: Config) -> None:
-        """Subscribes to what `kinds` need and ends the rest; to be called where timers and callbacks run."""
+        """Subscribes to what `kinds` need and ends the rest; call it from the thread that runs callbacks."""
         wanted = set(kinds)
         for kind in self._inputs.keys() - wanted:
             self._inputs.pop(kind).close()
@@ -50,7 +50,7 @@ class EvidenceInputs:
             self._inputs[kind] = INPUTS[kind.name](self._node, config)
 
     def pair(self, header: Header) -> Evidence:
-        """The evidence of the image with `header`, which has just arrived."""
+        """The evidence for the image with `header`, which has just arrived."""
         return Evidence({kind: each.pair(header) for kind, each in self._inputs.items()})
 
     def close(self) -> None:

@@ -34,15 +34,18 @@ from ..subscriptions import AdaptiveSubscription, CameraInfos
 from ..throttled_log import ThrottledLog
 from .arrival import AnyImage, Arrival, RawView
 from .evidence_inputs import EvidenceInputs
+from .large_clouds import warn_of_large_clouds
 from .live_evaluation import LiveEvaluation
+from .missing_inputs import MissingInputs
 
+_SILENCE_S = 1.5
 _DEPTH = Wanted(depth=True, points=False)
 
 
 class FrameLine:
     """Subscribes, computes in one worker thread, publishes. `close` ends all of it and frees what it kept.
 
-    One immutable configuration goes through all steps of a frame: the one of `apply` when the worker takes it.
+    All steps of a frame use one immutable configuration: the current one when the worker takes the frame.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class FrameLine:
         self._node, self._reconstructor, self._publications, self._stats = node, reconstructor, publications, stats
         self._mapping = mapping
         self._newest: Arrival | None = None
-        self._waiting: tuple[AnyImage, float, Evidence] | None = None  # for the first camera_info
+        self._waiting: tuple[AnyImage, float, Evidence] | None = None  # until the first camera_info arrives
         self._log = ThrottledLog(node)
         self._inputs = EvidenceInputs(node)
         self._published: Arrival | None = None  # the newest with depth for subscribers; None while they want none
@@ -78,19 +81,20 @@ class FrameLine:
             self._on_image,
             config.qos.subscribe,
         )
+        self._missing = MissingInputs(node, self._image_subscription, self._info_subscription, self._log)
 
     @property
     def relative(self) -> bool:
-        """Whether the model answers disparity."""
+        """Whether the model predicts disparity."""
         return self._reconstructor.model.output == "relative_disparity"
 
     @property
     def gives_metres(self) -> bool:
-        """Whether frames can have metres: by the model, or by the scale source."""
+        """Whether frames can have metres, from the model or from the scale source."""
         return not self.relative or source_of(self._config.scale).gives_metres
 
     def apply(self, config: Config) -> None:
-        """Follows the parameters, also with subscriptions; to be called where callbacks run."""
+        """Applies changed parameters, including to subscriptions; call it from the thread that runs callbacks."""
         model, source = self._reconstructor.model.name, source_of(config.scale)
         fitted_to = source.needs if self.relative else ()
         compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled else ()
@@ -103,7 +107,7 @@ class FrameLine:
             self._log.once(not_needed(model, source.name))
 
     def close(self) -> None:
-        """Ends subscriptions and worker; the current frame finishes."""
+        """Ends the subscriptions and the worker, after the current frame."""
         self._image_subscription.destroy()
         self._info_subscription.destroy()
         self._inputs.close()
@@ -112,26 +116,27 @@ class FrameLine:
 
     @property
     def evaluation(self) -> dict[str, str] | None:
-        """The entries of /diagnostics about the comparison with reference depth, where there is one."""
+        """The values for /diagnostics of the comparison with reference depth, None while it is off."""
         return self._live.values()
 
     def idle_reason(self) -> str:
-        """Why no image is being processed, as a message."""
+        """Why no image is being processed; empty while images come."""
         if self._waiting is not None:
             return f"images come, but no camera_info on {self._info_subscription.topic} yet"
         if not self._image_subscription.publishers:
             return f"nobody publishes {self._image_subscription.topic}"
         if self._newest is None:
             return f"no image on {self._image_subscription.topic} yet"
-        return f"no image on {self._image_subscription.topic} for {time.monotonic() - self._newest.time:.0f} s"
+        silence = time.monotonic() - self._newest.time
+        return f"no image on {self._image_subscription.topic} for {silence:.0f} s" if silence > _SILENCE_S else ""
 
-    def warn_if_waiting(self) -> None:
-        """Warns every few seconds while camera_info is missing."""
-        if self._waiting is not None:
-            self._log.warn(f"{self.idle_reason()}: remap camera_info, or publish it")
+    def warn_of_problems(self) -> None:
+        """Warns of missing inputs and of clouds that a subscriber cannot take; called every second."""
+        self._missing.check(self._newest is not None or self._waiting is not None, self._waiting is None)
+        warn_of_large_clouds(self._node, self._publications, self._log)
 
     def snapshot(self) -> tuple[Frame, Header]:
-        """The newest image as a Frame, computed now if nobody needed its depth before. Raises DataError."""
+        """The newest image as a Frame, computed now unless its depth exists already. Raises DataError."""
         arrival, config = self._newest, self._config
         if arrival is None:
             raise DataError(f"no frame yet: {self.idle_reason()}")
@@ -142,7 +147,7 @@ class FrameLine:
 
     def _on_image(self, msg: AnyImage) -> None:
         waiting = msg, time.monotonic(), self._inputs.pair(msg.header)
-        if not self._infos.any():  # the first camera_info is waited for
+        if not self._infos.any():  # wait for the first one
             self._stats.count_received(replaced=self._waiting is not None)
             self._waiting = waiting
             return
@@ -155,27 +160,35 @@ class FrameLine:
             self._hand_over(*waiting)
 
     def _hand_over(self, msg: AnyImage, arrived: float, evidence: Evidence) -> bool:
-        """Whether an image that was not processed is replaced."""
+        """Returns whether it replaces an image that was not processed."""
         info = self._infos.pair(msg.header.stamp)
         self._newest = Arrival(msg, arrived, Once(lambda: self._view(msg, info)), evidence)
         return self._worker.put(self._newest)
 
     def _process(self, arrival: Arrival) -> None:
-        config = self._config
+        with self._stats.working():
+            self._work(arrival, self._config)
+
+    def _work(self, arrival: Arrival, config: Config) -> None:
         source = source_of(config.scale)
         wanted = self._publications.wanted(metres=not self.relative or source.gives_metres)
-        if wanted is None or not wanted.depth:
+        if wanted is not None:
+            frame = self._publish(arrival, wanted, config)
+        else:
+            self._stats.count_unwanted()
+        if wanted is not None and wanted.depth:
+            self._offer(arrival, lambda: frame)
+        else:
             self._offer(arrival, lambda: arrival.frame(config, lambda: self._compute(arrival, _DEPTH, config)))
-        if wanted is None:
-            return
+
+    def _publish(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         frame = self._wanted_frame(arrival, wanted, config)
         started = time.perf_counter()
         self._publications.publish(frame, arrival.msg.header, config)
         frame = replace(frame, timings={**frame.timings, "publish": time.perf_counter() - started})
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
-        if wanted.depth:
-            self._offer(arrival, lambda: frame)
+        return frame
 
     def _wanted_frame(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         if not wanted.depth:  # no model
@@ -185,25 +198,25 @@ class FrameLine:
         return frame
 
     def _offer(self, arrival: Arrival, make: Callable[[], Frame]) -> None:
-        """Leaves the frame, computed now if nobody needed its depth before, for those who look at some frames."""
+        """Offers the frame to the map and the live evaluation, which compute it only if they take it."""
         self._mapping.offer(arrival.msg.header, make)
         self._live.offer(arrival.evidence, make, lambda: arrival.view().camera)
         if self._published is not arrival:  # nobody wants depth any more
             self._published = None
 
     def _judge(self, frame: Frame, config: Config) -> None:
-        """Reports what a frame lacks."""
+        """Reports missing depth, metres or sigma."""
         self._stats.scale = frame.scale
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
         if frame.no_metres and source_of(config.scale).gives_metres:
             self._stats.count_without_metres(frame.no_metres)
             self._log.warn(f"frame without metres: {frame.no_metres}")
-        asked = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
-        if asked and frame.depth is not None and frame.sigma is None:
+        wanted = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
+        if wanted and frame.depth is not None and frame.sigma is None:
             self._log.once(
-                f"model {self._reconstructor.model.name} tells no sigma: depth/sigma is silent, the cloud's field "
-                "sigma is NaN and filter.max_sigma drops nothing; set model.uncertainty"
+                f"model {self._reconstructor.model.name} has no sigma: depth/sigma is not published, the cloud's "
+                "field sigma is NaN and filter.max_sigma has no effect; set model.uncertainty"
             )
 
     def _compute(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
@@ -233,7 +246,7 @@ class FrameLine:
         return self._infos.camera(info, width, height)
 
     def _cloud_buffer(self, shape: tuple[int, ...], config: Config) -> Points | None:
-        """Where the points are written at once; a voxel grid does not know its size before."""
+        """The message's buffer for the points; None for a voxel grid, whose size is not known in advance."""
         settings = config.cloud
         if settings.voxel_size:
             return None

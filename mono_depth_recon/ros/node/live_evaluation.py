@@ -1,4 +1,4 @@
-"""The node beside a depth camera: frames compared with `reference_depth`, figures for /diagnostics."""
+"""Live evaluation: frames are compared with `reference_depth`, the results go to /diagnostics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ...alignment import on_rectified_grid
 from ...camera import PinholeCamera
 from ...config import LiveEvaluationConfig
-from ...errors import DataError
+from ...errors import MonoDepthError
 from ...frames import Frame
 from ...metrics.live import LiveMeter, compared
 from ...scale.evidence import Evidence
@@ -18,7 +18,7 @@ from ...scale.reference import REFERENCE_DEPTH
 
 
 class LiveEvaluation:
-    """Compares at most `evaluation.rate` frames a second; called from the frame worker, read from anywhere."""
+    """Compares at most `evaluation.rate` frames a second; called from the frame worker, read from any thread."""
 
     def __init__(self) -> None:
         self._settings = LiveEvaluationConfig()
@@ -28,14 +28,14 @@ class LiveEvaluation:
         self._missed, self._reason = 0, ""
 
     def apply(self, settings: LiveEvaluationConfig) -> None:
-        """Follows the parameters; another window or a new start begins anew."""
+        """Applies changed parameters; a new window or a restart clears the results."""
         with self._lock:
             if (settings.window, settings.enabled) != (self._settings.window, self._settings.enabled):
                 self._meter, self._missed, self._reason = LiveMeter(settings.window), 0, ""
             self._settings = settings
 
     def offer(self, evidence: Evidence, make: Callable[[], Frame], camera: Callable[[], PinholeCamera]) -> None:
-        """Compares a frame where it is time to; `make` gives it with its depth, `camera` that of its raw image.
+        """Compares a frame when one is due; `make` returns it with depth, `camera` the camera of its raw image.
 
         `evidence` holds the reference depth of the image.
         """
@@ -46,7 +46,7 @@ class LiveEvaluation:
         frame = make()
         try:
             row = compared(frame, on_rectified_grid(evidence.get(REFERENCE_DEPTH), camera()))
-        except DataError as error:
+        except MonoDepthError as error:  # the frame itself is good
             with self._lock:
                 self._missed += 1
                 self._reason = str(error)

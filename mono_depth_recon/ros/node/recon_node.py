@@ -1,6 +1,6 @@
 """recon_node: camera image in, metric depth, coloured cloud and mesh out (a managed node).
 
-configure loads the model, activate starts, deactivate stops computing and frees memory, cleanup drops the model.
+configure loads the model, activate starts, deactivate stops computing and frees memory, cleanup unloads the model.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from ...config import Config
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
+from ...models import check_name
 from ...pipeline import DepthReconstructor
 from ...scale.table import source_of
 from ..frame_worker import FrameStats
@@ -28,6 +29,7 @@ from ..mapping.mapping import Mapping
 from ..node_settings import run_node, without_ros_arguments
 from ..parameters import NodeParameters
 from ..publications import Publications
+from ..timers import steady_timer
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
 from .snapshots import SnapshotServices
@@ -37,7 +39,7 @@ _DIAGNOSTICS_PERIOD_S = 1.0
 
 @dataclass(frozen=True)
 class _Configured:
-    """What lives from configure to cleanup."""
+    """What exists from configure to cleanup."""
 
     reconstructor: DepthReconstructor
     publications: Publications
@@ -47,7 +49,7 @@ class _Configured:
 
 
 class ReconNode(LifecycleNode):
-    """The managed node. `failure` holds what ended a transition or the frame worker, None while all is well."""
+    """The managed node. `failure` is the error that ended a transition or a worker, None otherwise."""
 
     def __init__(self) -> None:
         super().__init__("recon_node", automatically_declare_parameters_from_overrides=True)
@@ -67,7 +69,7 @@ class ReconNode(LifecycleNode):
         return self._settings.config
 
     def start(self) -> None:
-        """With `autostart`: configure and activate. Raises the MonoDepthError (or the bug) that ends it early."""
+        """With `autostart`: configures and activates. Raises the error of a transition that failed."""
         if not self.config.autostart:
             return
         self._starting = True
@@ -79,7 +81,7 @@ class ReconNode(LifecycleNode):
             raise self.failure
 
     def wait(self) -> None:
-        """Blocks until the frame worker fails, and raises what it failed with."""
+        """Blocks until a worker fails, and raises its error."""
         self._ended.wait()
         if self.failure is not None:
             raise self.failure
@@ -93,7 +95,7 @@ class ReconNode(LifecycleNode):
             self._configured = None
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Loads the model and offers topics and services; a wrong setting is one line and FAILURE."""
+        """Loads the model, creates topics and services; a wrong setting is logged in one line and gives FAILURE."""
         return self._attempt(self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -102,16 +104,16 @@ class ReconNode(LifecycleNode):
         return self._attempt(self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stops computing, ends a snapshot that is being made, frees working memory."""
+        """Stops computing, aborts a snapshot in progress, frees working memory."""
         super().on_deactivate(state)
         return self._attempt(self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Drops model, topics and services."""
+        """Unloads the model, removes topics and services."""
         return self._attempt(self._clean_up)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends everything from whatever state."""
+        """Ends everything, from any state."""
         return self._attempt(self._clean_up)
 
     def _attempt(self, change: Callable[[], None]) -> TransitionCallbackReturn:
@@ -120,13 +122,13 @@ class ReconNode(LifecycleNode):
             change()
         except MonoDepthError as error:
             self.failure = error
-            if not self._starting:  # then it is the last line of the process
+            if not self._starting:  # during the start it becomes the last line of the process
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         finally:
             raised = sys.exc_info()[1]
             if isinstance(raised, Exception) and not isinstance(raised, MonoDepthError):
-                self.failure = raised  # rclpy swallows bugs with their traceback
+                self.failure = raised  # rclpy swallows other errors with their traceback
                 traceback.print_exc()
         return TransitionCallbackReturn.SUCCESS
 
@@ -138,7 +140,9 @@ class ReconNode(LifecycleNode):
         reconstructor.warm_up()  # before the node announces itself ready
         publications = Publications(self, config.qos.publish, reconstructor.model.output == "relative_disparity")
         mapping = Mapping(self, publications, lambda: self.config, self._worker_failed)
-        snapshots = SnapshotServices(self, publications, self._newest_frame, mapping, lambda: self.config)
+        snapshots = SnapshotServices(
+            self, publications, self._newest_frame, mapping, lambda: self.config, self._worker_failed
+        )
         model = reconstructor.model
         diagnosis = Diagnosis(self.get_fully_qualified_name(), model.device, model.name)
         self._configured = _Configured(reconstructor, publications, mapping, snapshots, diagnosis)
@@ -154,7 +158,7 @@ class ReconNode(LifecycleNode):
         self._line = FrameLine(
             self, reconstructor, publications, self._stats, mapping, self.config, self._worker_failed
         )
-        self._timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._report)
+        self._timer = steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._report)
         outputs = "depth/image_rect, points and mesh" if self._line.gives_metres else "disparity and depth/preview"
         self.get_logger().info(f"ready: {outputs} are computed while somebody subscribes")
 
@@ -187,7 +191,9 @@ class ReconNode(LifecycleNode):
         return line.snapshot()
 
     def _apply(self, config: Config) -> None:
-        if self._configured is not None:
+        if self._configured is None:
+            check_name(config.model.name)
+        else:
             self._configured.mapping.apply(config)
         if self._line is not None:
             self._line.apply(config)
@@ -195,7 +201,7 @@ class ReconNode(LifecycleNode):
     def _report(self) -> None:
         if self._configured is None or self._line is None:
             return
-        self._line.warn_if_waiting()
+        self._line.warn_of_problems()
         stamp = self.get_clock().now().to_msg()
         source = source_of(self.config.scale) if self._line.relative else None
         mapping = self._configured.mapping
@@ -210,13 +216,13 @@ class ReconNode(LifecycleNode):
         self._diagnostics.publish(report)
 
     def _worker_failed(self, error: BaseException) -> None:
-        """The node without its worker is no node: it ends, so that a supervisor restarts it."""
+        """Without its worker the node is useless: it ends, so that a supervisor restarts it."""
         self.failure = error
         self._ended.set()
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; 1 where it cannot start or its worker failed."""
+    """Runs the node until SIGINT or SIGTERM; 1 if it cannot start or a worker failed."""
     arguments = list(sys.argv if args is None else args)
     parser = argparse.ArgumentParser(
         "recon_node",

@@ -1,4 +1,4 @@
-"""The depth beside the colour image: topic `reference_depth`, the node's input for that kind of evidence.
+"""Topic `reference_depth`: measured depth of the colour image, the node's input for that kind of evidence.
 
 Registered to the colour image and stamped with the same clock: the depth camera's, a projected laser scan, the points
 of a visual SLAM; sparse or dense, at any resolution.
@@ -22,7 +22,7 @@ from ..pairing import StampedMessages
 from ..subscriptions import AdaptiveSubscription
 
 MATCH_S = 0.02  # stamps no farther apart belong together
-MAX_AGE_S = 0.5  # otherwise the nearest one counts that is no farther away
+MAX_AGE_S = 0.5  # otherwise the nearest one is used, if no farther away
 _PATIENCE_S = 0.1
 
 
@@ -39,10 +39,10 @@ class ReferenceDepths:
         )
 
     def pair(self, header: Header) -> Callable[[], Depth]:
-        """To be called when an image arrives: its depth (h, w) in metres, NaN unknown, when it is asked for.
+        """To be called when an image arrives; the returned function gives its depth (h, w) in metres, NaN unknown.
 
-        That is of the message within MATCH_S of the image, else of the nearest one that had come before the image, at
-        most MAX_AGE_S away. Asking raises DataError where nothing is near enough, or the message is no depth image.
+        It uses the message within MATCH_S of the image, else the nearest one that arrived before the image, at most
+        MAX_AGE_S away. It raises DataError if no message is near enough or the message is no depth image.
         """
         pair, stamp = self._messages.pair(header.stamp), nanoseconds(header.stamp)
 

@@ -21,9 +21,9 @@ NewestFrame = Callable[[], tuple[Frame, Header]]
 
 
 class SnapshotServices:
-    """Offers save_mesh and save_cloud (std_srvs/Trigger), and what `mapping` offers, while it lives.
+    """Offers save_mesh and save_cloud (std_srvs/Trigger) and the services of `mapping` until `close`.
 
-    `newest()` gives the frame, or raises a MonoDepthError whose text becomes the reply.
+    `newest()` returns the frame, or raises a MonoDepthError whose text becomes the reply; `failed` receives bugs.
     """
 
     def __init__(
@@ -33,14 +33,15 @@ class SnapshotServices:
         newest: NewestFrame,
         mapping: Mapping,
         config: Callable[[], Config],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self._publications, self._newest, self._mapping, self._config = publications, newest, mapping, config
         self._worker = SnapshotWorker()
         services = {"save_mesh": self._make_mesh, "save_cloud": self._make_cloud, **mapping.services}
-        self._services = TriggerServices(node, services)
+        self._services = TriggerServices(node, services, failed)
 
     def stop_work(self) -> None:
-        """Ends a snapshot that is being made, and the worker process; the next call starts a new one."""
+        """Aborts a snapshot in progress with its worker process; the next call starts a new one."""
         self._worker.close()
         self._worker = SnapshotWorker()
 
@@ -53,7 +54,7 @@ class SnapshotServices:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"mesh_{file_stamp()}.{settings.format}"
-        if _of_the_map(config):
+        if _uses_map(config):
             (result, header), method = self._mapping.save_mesh(path), "fused"
         else:
             (result, header), method = self._run(lambda: MeshJob(settings, path)), settings.method
@@ -65,7 +66,7 @@ class SnapshotServices:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"cloud_{file_stamp()}.ply"
-        if _of_the_map(config):
+        if _uses_map(config):
             result = self._mapping.save_cloud(path)
         else:
             result, _ = self._run(lambda: CloudJob(settings, path))
@@ -79,6 +80,6 @@ class SnapshotServices:
         return self._worker.submit(job(), points).result(), header
 
 
-def _of_the_map(config: Config) -> bool:
-    """Whether snapshots are of the map, by `mesh.source`."""
+def _uses_map(config: Config) -> bool:
+    """Whether `mesh.source` selects the map."""
     return config.mesh.source == "fused" or (config.mesh.source == "auto" and config.fusion.enabled)

@@ -1,12 +1,14 @@
-"""Services without arguments whose answers take seconds, while the executor stays free."""
+"""Services without arguments whose replies take seconds, without blocking the executor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -17,14 +19,18 @@ from ...errors import MonoDepthError
 class TriggerServices:
     """Offers std_srvs/Trigger services by name while it lives; `make()` gives the text of the reply.
 
-    Its MonoDepthError becomes a reply without success. One after another they run in a thread; the callbacks are
-    coroutines that wait for it.
+    An error becomes a reply without success; one that is no MonoDepthError is a bug, which `failed` receives after the
+    reply. The calls run one after another in a thread; the callbacks are coroutines that wait for it.
     """
 
-    def __init__(self, node: LifecycleNode, services: Mapping[str, Callable[[], str]]) -> None:
-        self._node = node
+    def __init__(
+        self, node: LifecycleNode, services: Mapping[str, Callable[[], str]], failed: Callable[[BaseException], None]
+    ) -> None:
+        self._node, self._failed = node, failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
-        alone = MutuallyExclusiveCallbackGroup()  # in the node's own group a waiting coroutine would hold up all else
+        alone = (
+            MutuallyExclusiveCallbackGroup()
+        )  # in the node's default group a waiting coroutine would block everything else
         self._services = [
             node.create_service(Trigger, name, self._answer(make), callback_group=alone)
             for name, make in services.items()
@@ -39,7 +45,7 @@ class TriggerServices:
     def _answer(self, make: Callable[[], str]) -> Callable[..., Any]:
         async def answer(_: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
             outcome = await self._in_thread(make)
-            reply.success, reply.message = outcome or (False, "the node is stopping")
+            reply.success, reply.message = self._reply(outcome)
             if reply.success:
                 self._node.get_logger().info(reply.message)
             else:
@@ -48,19 +54,31 @@ class TriggerServices:
 
         return answer
 
-    def _in_thread(self, make: Callable[[], str]) -> Future[tuple[bool, str]]:
-        executor = self._node.executor
-        if executor is None:
-            raise RuntimeError("services need a node that is spinning")
-        done: Future[tuple[bool, str]] = Future(executor=executor)
+    def _reply(self, outcome: ThreadFuture[str] | None) -> tuple[bool, str]:
+        if outcome is None:
+            return False, "the node is stopping"
+        error = outcome.exception()
+        if error is None:
+            return True, outcome.result()
+        if isinstance(error, MonoDepthError):
+            return False, str(error)
+        self._executor.create_task(self._failed, error)  # runs after this reply is sent
+        return False, f"unexpected {type(error).__name__}: {error}; the node ends, its output has the traceback"
 
-        def work() -> None:
-            try:
-                outcome = True, make()
-            except MonoDepthError as error:
-                outcome = False, str(error)
+    def _in_thread(self, make: Callable[[], str]) -> Future[ThreadFuture[str]]:
+        executor = self._executor
+        done: Future[ThreadFuture[str]] = Future(executor=executor)
+
+        def finish(outcome: ThreadFuture[str]) -> None:
             done.set_result(outcome)
             executor.wake()  # it polls its coroutines only when something happens
 
-        self._thread.submit(work).add_done_callback(lambda finished: finished.result())
+        self._thread.submit(make).add_done_callback(finish)
         return done
+
+    @property
+    def _executor(self) -> Executor:
+        executor = self._node.executor
+        if executor is None:
+            raise RuntimeError("services need a node that is spinning")
+        return executor

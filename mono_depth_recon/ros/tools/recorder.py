@@ -27,6 +27,7 @@ from ...config import MeshConfig, Value, parameter
 from ...errors import DataError
 from ...mesh.files import write_cloud
 from ...messages import depth_of
+from ...paths import expanded
 from ...pictures.panels import write_depth_png, write_png
 from ..conversions import image_from_msg, nanoseconds, points_from_msg
 from ..node_settings import declare_settings, parse_flags, run_node, setting
@@ -197,7 +198,7 @@ def _sharpness(image: Image) -> float:
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
     """Measures, calls the services, writes the files. Raises DataError where one of these fails."""
     settings = declare_settings(node, RecorderSettings, flags)
-    output = writable_folder(Path(settings.output).expanduser())
+    output = writable_folder(expanded(settings.output))
     for name in _ONLY_WITH_SNAPSHOTS:  # of an earlier run: they would be of another frame
         (output / name).unlink(missing_ok=True)
     recorder, say = Recorder(node), node.get_logger().info

@@ -73,6 +73,9 @@ class Process:
             raise answer
         return answer
 
+    def check(self) -> None:
+        """There is a map."""
+
     def ask_until(self, ended: Future[None], job: Any, *arrays: Any) -> Any:
         return self.ask(job)
 

@@ -61,7 +61,7 @@ def stamped(seconds: float) -> Time:
 
 
 class Robot:
-    """A camera with odometry, and what the node says of its map."""
+    """A camera with odometry, and the node's diagnostics of its map."""
 
     def __init__(self, client: RosClient, rgb: NDArray[np.uint8]) -> None:
         self.client, self._camera, self._rgb = client, client.camera(), rgb
@@ -70,14 +70,14 @@ class Robot:
             client.listen(kind, topic)
         client.listen(Marker, "mesh", latched=True)
 
-    def wait_heard(self, *topics: str) -> None:
-        """Waits until the node subscribes: what is said before is lost."""
+    def wait_subscribed(self, *topics: str) -> None:
+        """Waits until the node subscribes: earlier messages are lost."""
         wanted = (*topics, "image", "camera_info")
         self.client.wait_until(
             lambda: all(map(self.client.node.count_subscribers, wanted)), f"a subscription of each of {topics}"
         )
 
-    def tell(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
+    def move(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
         """A pose of the camera."""
         self._odometry.publish(odometry_to_msg(T, Header(stamp=stamped(seconds), frame_id=frame), LENS))
 
@@ -99,30 +99,30 @@ class Robot:
     def drive(self, begin: float, xs: tuple[float, ...]) -> None:
         """Sees from each place, a second apart; the poses come before and after the image."""
         for number, x in enumerate(xs):
-            self.tell(begin + number - 0.1, at(x - 0.02))
-            self.tell(begin + number + 0.1, at(x + 0.02))
+            self.move(begin + number - 0.1, at(x - 0.02))
+            self.move(begin + number + 0.1, at(x + 0.02))
             self.see(begin + number)
             self.shown(begin + number)
 
-    def said(self, key: str) -> str:
+    def value(self, key: str) -> str:
         """A value of the newest diagnostics of the map."""
         arrays = self.client.received["/diagnostics"]
         status = next((s for array in reversed(arrays) for s in array.status if s.name.endswith(": map")), None)
         return "" if status is None else next(pair.value for pair in status.values if pair.key == key)
 
-    def wait_said(self, key: str, value: str) -> None:
-        """Waits until the diagnostics say so."""
-        self.client.wait_until(lambda: self.said(key) == value, f"{key} = {value}, last was '{self.said(key)}'")
+    def wait_value(self, key: str, value: str) -> None:
+        """Waits until the diagnostics have this value."""
+        self.client.wait_until(lambda: self.value(key) == value, f"{key} = {value}, last was '{self.value(key)}'")
 
-    def says(self, key: str) -> int:
+    def next_number(self, key: str) -> int:
         """The number in the next diagnostics."""
         self.client.received["/diagnostics"].clear()
-        self.client.wait_until(lambda: bool(self.said(key)), key)
-        return int(self.said(key))
+        self.client.wait_until(lambda: bool(self.value(key)), key)
+        return int(self.value(key))
 
-    def wait_complaint(self, text: str) -> None:
+    def wait_left_out(self, text: str) -> None:
         """Waits until the last frame that was left out was so for this reason."""
-        self.client.wait_until(lambda: text in self.said("last_left_out"), f"'{text}'")
+        self.client.wait_until(lambda: text in self.value("last_left_out"), f"'{text}'")
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory, rgb: NDArray[np.uint8]) -> I
         with ros_client() as client:
             made = Robot(client, rgb)
             node = start(processes, "fusion.poses:=odometry", f"mesh.directory:={folder}", *SHOWING)
-            made.wait_heard("odometry")
+            made.wait_subscribed("odometry")
             yield made, node, folder
         processes.kill_all()
 
@@ -206,7 +206,7 @@ def test_the_mesh_is_that_of_the_frames_along_the_odometry(
         "worker_restarts": "0",
         "frames_without_pose": "0",
     }.items():
-        robot.wait_said(key, value)
+        robot.wait_value(key, value)
 
 
 def test_one_frame_is_there_on_request(fresh: tuple[Robot, Process, Path]) -> None:
@@ -226,22 +226,22 @@ def test_one_frame_is_there_on_request(fresh: tuple[Robot, Process, Path]) -> No
 def test_poses_that_are_broken_stop_jump_or_go_back_leave_the_map_whole(fresh: tuple[Robot, Process, Path]) -> None:
     robot, node, _ = fresh
     robot.drive(2000.0, (0.0, 0.1))
-    refused, without = robot.says("poses_refused"), robot.says("frames_without_pose")
+    refused, without = robot.next_number("poses_refused"), robot.next_number("frames_without_pose")
     broken = at(0.15)
     broken[0, 3] = np.nan
-    robot.tell(2002.0, broken)
+    robot.move(2002.0, broken)
     robot.see(2002.0)
-    robot.wait_said("poses_refused", str(refused + 1))
-    robot.wait_said("frames_without_pose", str(without + 1))
+    robot.wait_value("poses_refused", str(refused + 1))
+    robot.wait_value("frames_without_pose", str(without + 1))
     node.wait_for("must be finite numbers and a unit quaternion")
-    assert "older than the image" in robot.said("last_left_out")
-    robot.tell(2002.9, at(9.0))
-    robot.tell(2003.1, at(9.0))
+    assert "older than the image" in robot.value("last_left_out")
+    robot.move(2002.9, at(9.0))
+    robot.move(2003.1, at(9.0))
     robot.see(2003.0)
-    robot.wait_said("frames_rejected_by_pose_jump", "1")
-    assert "over fusion.max_speed" in robot.said("last_left_out")
+    robot.wait_value("frames_rejected_by_pose_jump", "1")
+    assert "over fusion.max_speed" in robot.value("last_left_out")
     robot.drive(50.0, (0.05, 0.2))
-    robot.wait_said("frames_integrated", "4")
+    robot.wait_value("frames_integrated", "4")
     assert node.running and "Traceback" not in node.output
 
 
@@ -290,10 +290,10 @@ def test_a_camera_that_stands_still_is_not_fused_again(fresh: tuple[Robot, Proce
     robot, _, _ = fresh
     robot.drive(5000.0, (0.0,))
     for number in range(1, 4):
-        robot.tell(5000.0 + number, at(0.001 * number))
+        robot.move(5000.0 + number, at(0.001 * number))
         robot.see(5000.0 + number)
-        robot.wait_said("frames_standing_still", str(number))
-    robot.wait_said("frames_integrated", "1")
+        robot.wait_value("frames_standing_still", str(number))
+    robot.wait_value("frames_integrated", "1")
 
 
 def test_fusion_pauses_and_goes_on(fresh: tuple[Robot, Process, Path]) -> None:
@@ -304,9 +304,9 @@ def test_fusion_pauses_and_goes_on(fresh: tuple[Robot, Process, Path]) -> None:
     assert robot.client.trigger("save_mesh").success, "the map stays"
     assert robot.client.set_parameter("mesh.source", "auto").successful
     assert robot.client.set_parameter("fusion.enabled", True).successful
-    robot.wait_heard("odometry")
+    robot.wait_subscribed("odometry")
     robot.drive(6005.0, (0.1,))
-    robot.wait_said("frames_integrated", "2")
+    robot.wait_value("frames_integrated", "2")
     refused = robot.client.set_parameter("fusion.voxel_size", 0.1)
     assert not refused.successful and "restart" in refused.reason
 
@@ -317,9 +317,9 @@ def test_the_map_outlives_deactivation(fresh: tuple[Robot, Process, Path]) -> No
     assert robot.client.change_state(Transition.TRANSITION_DEACTIVATE)
     assert robot.client.trigger("save_mesh").success
     assert robot.client.change_state(Transition.TRANSITION_ACTIVATE)
-    robot.wait_heard("odometry")
+    robot.wait_subscribed("odometry")
     robot.drive(6505.0, (0.1,))
-    robot.wait_said("frames_integrated", "2")
+    robot.wait_value("frames_integrated", "2")
 
 
 def test_a_worker_that_dies_is_replaced_and_said(fresh: tuple[Robot, Process, Path]) -> None:
@@ -327,12 +327,12 @@ def test_a_worker_that_dies_is_replaced_and_said(fresh: tuple[Robot, Process, Pa
     robot.drive(7000.0, (0.0,))
     robot.client.wait_for("mesh")  # the last that is asked of the worker for a frame
     os.kill(map_worker(node.pid), signal.SIGKILL)
-    robot.tell(7001.0, at(0.1))
+    robot.move(7001.0, at(0.1))
     robot.see(7001.0)
     node.wait_for("the map worker ended (SIGKILL): the map is lost, a new one begins")
-    robot.wait_said("worker_restarts", "1")
+    robot.wait_value("worker_restarts", "1")
     robot.drive(7002.0, (0.2,))
-    robot.wait_said("frames_integrated", "1")
+    robot.wait_value("frames_integrated", "1")
     assert node.running
 
 
@@ -350,7 +350,7 @@ class TfRobot(Robot):
         msg = self._message(transforms=[transform_to_msg(T, Header(stamp=stamped(seconds), frame_id=parent), child)])
         (self._fixed if fixed else self._moving).publish(msg)
 
-    def tell(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
+    def move(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
         """The camera's pose in odom, as that of the base."""
         self.transform(seconds, frame, "base", T @ np.linalg.inv(MOUNT))
 
@@ -372,18 +372,18 @@ def test_poses_come_from_tf(
     with ros_client() as client:
         robot = TfRobot(client, rgb, monkeypatch)
         start(processes, "fusion.world_frame:=map", f"mesh.directory:={tmp_path}", *SHOWING, env=with_tf(tf2_ros))
-        robot.wait_heard("/tf", "/tf_static")
-        robot.wait_said("poses", "TF, frame 'map'")
+        robot.wait_subscribed("/tf", "/tf_static")
+        robot.wait_value("poses", "TF, frame 'map'")
         robot.see(999.0)
-        robot.wait_said("frames_without_pose", "1")
-        assert "no transform names the frame 'map': none has come yet" in robot.said("last_left_out")
+        robot.wait_value("frames_without_pose", "1")
+        assert "no transform names the frame 'map': none has come yet" in robot.value("last_left_out")
         robot.transform(0.0, "base", LENS, MOUNT, fixed=True)
-        robot.tell(999.0, at(0.0))
-        while "only base" not in robot.said("last_left_out"):
+        robot.move(999.0, at(0.0))
+        while "only base" not in robot.value("last_left_out"):
             robot.see(999.0)
             client.received["/diagnostics"].clear()
             client.wait_for("/diagnostics")
-        assert f"frame 'map', only base, {LENS}, odom" in robot.said("last_left_out")
+        assert f"frame 'map', only base, {LENS}, odom" in robot.value("last_left_out")
         robot.transform(0.0, "map", "odom", ODOM, fixed=True)
         robot.drive(1000.0, (0.0, 0.1))
         here = fused_here(rgb, [ODOM @ at(0.0), ODOM @ at(0.1)])
@@ -394,24 +394,24 @@ def test_poses_come_from_tf(
 def test_odometry_of_the_base_goes_on_by_tf(
     ros_domain: int, processes: Processes, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The topic tells of the base, TF of the way from there to the camera, and of another pose of the base as well."""
+    """The topic has the base's pose, TF the mount of the camera and also another pose of the base."""
     with ros_client() as client:
         robot = TfRobot(client, rgb, monkeypatch)
         publisher = client.node.create_publisher(Odometry, "wheels", 10)
         start(processes, "fusion.poses:=wheels", *SHOWING, env=with_tf())
-        robot.wait_heard("/tf", "/tf_static", "wheels")
+        robot.wait_subscribed("/tf", "/tf_static", "wheels")
 
-        def tell(seconds: float, T: Matrix) -> None:
+        def move_base(seconds: float, T: Matrix) -> None:
             header = Header(stamp=stamped(seconds), frame_id="odom")
             publisher.publish(odometry_to_msg(T @ np.linalg.inv(MOUNT), header, "base"))
 
-        tell(999.0, at(0.0))
+        move_base(999.0, at(0.0))
         robot.see(999.0)
-        robot.wait_said("world_frame", "")
-        robot.wait_complaint(f"TF must lead from 'base' to '{LENS}': no transform names the frame 'base'")
+        robot.wait_value("world_frame", "")
+        robot.wait_left_out(f"TF must lead from 'base' to '{LENS}': no transform names the frame 'base'")
         robot.transform(0.0, "base", LENS, MOUNT, fixed=True)
-        robot.tell(1000.0, at(5.0))
-        tell(1000.0, at(0.1))
+        robot.move(1000.0, at(5.0))
+        move_base(1000.0, at(0.1))
         while not client.received["map_points"]:  # the transform may come after the image, which is then left out
             robot.see(1000.0)
             client.received["/diagnostics"].clear()
@@ -436,13 +436,32 @@ def test_tf_that_is_not_installed_is_one_line(ros_domain: int, processes: Proces
     assert node.running
 
 
+@pytest.mark.skipif(TF_INSTALLED, reason="tf2_msgs is installed")
+def test_a_topic_that_was_given_is_not_asked_for(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+    """Poses of the base need TF, which is not installed; the advice is not to name the topic that was named."""
+    with ros_client() as client:
+        robot = Robot(client, rgb)
+        wheels = client.node.create_publisher(Odometry, "wheels", 10)
+        start(processes, "fusion.enabled:=true", "fusion.poses:=wheels")
+        robot.wait_subscribed("wheels")
+
+        def move_and_see() -> None:
+            header = Header(stamp=stamped(1.0), frame_id="odom")
+            wheels.publish(odometry_to_msg(at(0.0), header, "base"))
+            robot.see(1.0)
+
+        advice = f"or publish poses of '{LENS}' itself, in the frame 'base'"
+        client.repeat(move_and_see, lambda: advice in robot.value("last_left_out"), "the advice", rate_hz=1)
+        assert "name a topic" not in robot.value("last_left_out")
+
+
 def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     with ros_client() as client:
         robot = Robot(client, rgb)
         start(processes, "fusion.enabled:=true", "fusion.poses:=camera_info")
-        robot.wait_heard()
+        robot.wait_subscribed()
         robot.see(1.0)
-        robot.wait_complaint("must be of type nav_msgs/msg/Odometry")
+        robot.wait_left_out("must be of type nav_msgs/msg/Odometry")
 
 
 def test_without_poses_it_follows_its_own_depth_and_says_so(
@@ -452,16 +471,16 @@ def test_without_poses_it_follows_its_own_depth_and_says_so(
         robot = Robot(client, rgb)
         node = start(processes, *SHOWING)
         assert "poses come from RGB-D odometry on the predicted depth, which drifts" in node.output
-        robot.wait_heard()
+        robot.wait_subscribed()
         robot.see(1.0)
         assert robot.shown(1.0).header.frame_id == "visual_odom"
         robot.see(1.1)
-        robot.wait_said("frames_standing_still", "1")
-        assert robot.said("poses") == "RGB-D odometry on the predicted depth, which drifts"
+        robot.wait_value("frames_standing_still", "1")
+        assert robot.value("poses") == "RGB-D odometry on the predicted depth, which drifts"
 
 
 def test_our_own_camera_needs_two_parameters(ros_domain: int, processes: Processes, tmp_path: Path) -> None:
-    """rooms_camera says on /tf where it is: the map lies in the room."""
+    """rooms_camera publishes its pose on /tf: the map lies in the room."""
     flags = ["--seed", "3", "--length", "12", "--width", "160", "--height", "120", "--hfov", "70", "--rate", "5"]
     with ros_client() as client:
         client.listen(PointCloud2, "map_points")

@@ -29,23 +29,23 @@ def stamped(seconds: float) -> Time:
 
 
 class Node:
-    """What a source of transforms wants of a node; `say` is a message on one of its topics."""
+    """What a source of transforms needs of a node; `send` delivers a message on one of its topics."""
 
     def __init__(self, message: type[Any]) -> None:
         self._message = message
-        self.heard: dict[str, Callable[[Any], None]] = {}
+        self.subscribed: dict[str, Callable[[Any], None]] = {}
         self.complaints: list[str] = []
 
     def create_subscription(self, kind: Any, topic: str, callback: Any, qos: Any, **options: Any) -> str:
-        self.heard[topic] = callback
+        self.subscribed[topic] = callback
         return topic
 
     def destroy_subscription(self, topic: str) -> None:
-        self.heard.pop(topic, None)
+        self.subscribed.pop(topic, None)
 
-    def say(self, seconds: float, parent: str, child: str, T: Matrix, fixed: bool = False) -> None:
+    def send(self, seconds: float, parent: str, child: str, T: Matrix, fixed: bool = False) -> None:
         msg = transform_to_msg(T, Header(stamp=stamped(seconds), frame_id=parent), child)
-        self.heard["/tf_static" if fixed else "/tf"](self._message(transforms=[msg]))
+        self.subscribed["/tf_static" if fixed else "/tf"](self._message(transforms=[msg]))
 
 
 @pytest.fixture(params=["tf2_ros", "messages"])
@@ -58,9 +58,9 @@ def tf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple
         tf2_ros(monkeypatch)
     source = transform_source(node, threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
     assert isinstance(source, Tf2 if request.param == "tf2_ros" else TfMessages)
-    node.say(0.0, "base", "camera", MOUNT, fixed=True)
+    node.send(0.0, "base", "camera", MOUNT, fixed=True)
     for step in range(11):
-        node.say(1000 + step / 10, "odom", "base", pose_at(step / 10, 3.0 * step))
+        node.send(1000 + step / 10, "odom", "base", pose_at(step / 10, 3.0 * step))
     return node, source
 
 
@@ -101,7 +101,7 @@ def test_before_any_transform_nothing_is_known(monkeypatch: pytest.MonkeyPatch) 
 
 def test_frames_that_are_not_connected_are_named(tf: tuple[Node, TransformSource]) -> None:
     node, source = tf
-    node.say(0.0, "earth", "tower", pose_at(), fixed=True)
+    node.send(0.0, "earth", "tower", pose_at(), fixed=True)
     with pytest.raises(DataError, match="no transforms lead from 'earth' to 'camera': ") as error:
         source.pose("earth", "camera", stamped(1000.5))
     assert not isinstance(error.value, NotYet)
@@ -112,7 +112,7 @@ def test_a_bag_that_starts_again(tf: tuple[Node, TransformSource]) -> None:
     source.pose("odom", "camera", stamped(1000.5))
     for _ in range(2):
         for stamp in (7.0, 7.1):
-            node.say(stamp, "odom", "base", pose_at(stamp))
+            node.send(stamp, "odom", "base", pose_at(stamp))
         try:
             assert source.pose("odom", "base", stamped(7.05))[0, 3] == pytest.approx(7.05)
         except DataError:  # by then, what had come of the new run was forgotten with the old one
@@ -129,15 +129,15 @@ def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyP
     source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
     broken = pose_at()
     broken[0, 3] = np.nan
-    node.say(1.0, "odom", "base", broken)
+    node.send(1.0, "odom", "base", broken)
     assert source.refused == 1 and "pose of 'base' in 'odom' must be finite" in node.complaints[0]
 
 
 def test_close_ends_the_subscriptions(tf: tuple[Node, TransformSource]) -> None:
     node, source = tf
-    assert node.heard.keys() == {"/tf", "/tf_static"}
+    assert node.subscribed.keys() == {"/tf", "/tf_static"}
     source.close()
-    assert not node.heard
+    assert not node.subscribed
 
 
 def test_a_pose_as_a_transform_message() -> None:

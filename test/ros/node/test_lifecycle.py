@@ -13,7 +13,7 @@ import psutil
 import pytest
 from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
-from processes import DEADLINE_S, Process, Processes
+from processes import DEADLINE_S, ROOT, Process, Processes
 from ros_client import RosClient, TestCamera, ros_client
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker
@@ -78,7 +78,7 @@ def test_managed_by_hand(client: RosClient, processes: Processes, rgb: NDArray[n
     assert node.stop() == 0 and "Traceback" not in node.output
 
 
-def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processes) -> None:
+def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Processes) -> None:
     node = start(processes, "autostart:=false", "model.checkpoint:=/nowhere.json", wait_for="")
     assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
     node.wait_for("/nowhere.json cannot be read")
@@ -87,6 +87,19 @@ def test_a_failed_configure_can_be_mended(client: RosClient, processes: Processe
     assert client.change_state(Transition.TRANSITION_CONFIGURE)
     refused = client.set_parameter("model.checkpoint", "/other.json")
     assert not refused.successful and "cleanup" in refused.reason
+
+
+def test_an_unknown_model_is_refused_before_the_node_is_configured(client: RosClient, processes: Processes) -> None:
+    start(processes, "autostart:=false", wait_for="")
+    for name, said in (
+        ("nosuchmodel", "unknown model 'nosuchmodel'"),
+        ("unetpp_mobil", "did you mean 'unetpp_mobile'?"),
+        ("ensemble:unetpp_mobile+nosuch", "unknown model 'nosuch'"),
+        ("ensemble:unetpp_mobile", "two or more models"),
+    ):
+        refused = client.set_parameter("model.name", name)
+        assert not refused.successful and said in refused.reason, refused.reason
+    assert client.set_parameter("model.name", "depth_anything_v2_small").successful
 
 
 def test_save_mesh_of_every_method_and_the_cleaned_cloud(
@@ -122,7 +135,7 @@ def test_save_mesh_of_every_method_and_the_cleaned_cloud(
 def test_a_snapshot_needs_no_subscriber_and_lies_in_the_ros_home(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that asks is somebody: the newest image is computed for it, where there is one."""
+    """A service call counts as a subscriber: the newest image is computed for it, if there is one."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
     start(processes, "mesh.method:=grid")
     for service in ("save_mesh", "save_cloud"):
@@ -150,6 +163,35 @@ def test_unwritable_directory_is_a_reply_and_the_node_lives(
     client.forget()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
     assert client.trigger("save_mesh").success
+
+
+def test_without_fusion_every_service_of_the_map_says_so(
+    client: RosClient, processes: Processes, tmp_path: Path
+) -> None:
+    start(processes, f"mesh.directory:={tmp_path}/made")
+    for service in ("load_map", "save_map", "reset_map"):
+        reply = client.trigger(service)
+        assert (reply.success, reply.message) == (False, "there is no map: set fusion.enabled")
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_unknown_home_folder_is_a_reply_and_the_node_lives(client: RosClient, processes: Processes) -> None:
+    node = start(processes, "mesh.directory:=~norobot/x", "fusion.map_file:=~norobot/map.npz", "fusion.enabled:=true")
+    for service in ("save_mesh", "save_cloud", "save_map", "load_map"):
+        reply = client.trigger(service)
+        assert not reply.success and "the home folder of the user 'norobot', which does not exist" in reply.message
+    assert node.running and "Traceback" not in node.output
+
+
+def test_a_bug_in_a_service_is_a_reply_and_ends_the_node_with_its_traceback(
+    client: RosClient, processes: Processes
+) -> None:
+    node = processes.python(ROOT / "test" / "support" / "toy_node.py", env={"TOY_BUG": "three of none"})
+    node.wait_for("ready")
+    reply = client.trigger("save_mesh")
+    assert not reply.success and reply.message.startswith("unexpected ZeroDivisionError: three of none; the node ends")
+    assert node.wait() == 1
+    assert "Traceback" in node.output and "in bug" in node.output and not node.left_behind()
 
 
 def test_frames_flow_while_a_mesh_is_made(

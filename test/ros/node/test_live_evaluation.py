@@ -1,4 +1,4 @@
-"""The node beside a depth camera: what /diagnostics says is what this test computes from the messages."""
+"""Live evaluation: the values in /diagnostics equal those computed here from the messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from made_models import picture, pinhole
 from processes import Processes
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import Image
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import LiveEvaluationConfig
+from mono_depth_recon.errors import CalibrationError, DataError, ModelError, MonoDepthError
+from mono_depth_recon.frames import Frame
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.ros.conversions import depth_to_msg
+from mono_depth_recon.ros.node.live_evaluation import LiveEvaluation
+from mono_depth_recon.scale.evidence import Evidence
+from mono_depth_recon.scale.reference import REFERENCE_DEPTH
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 
@@ -76,7 +83,21 @@ def test_depth_is_compared_with_a_camera_beside_it(client: RosClient, processes:
     assert not evaluation(client)[1]
 
 
-def test_a_missing_depth_camera_is_said(client: RosClient, processes: Processes) -> None:
+@pytest.mark.parametrize("error", [DataError("no depth"), CalibrationError("no camera"), ModelError("no model")])
+def test_what_cannot_be_compared_costs_no_frame(error: MonoDepthError) -> None:
+    """The reason is in /diagnostics; the frame is good whatever the reference is."""
+
+    def reference() -> None:
+        raise error
+
+    live = LiveEvaluation()
+    live.apply(LiveEvaluationConfig(enabled=True, rate=0.0))
+    camera = pinhole(64, 48)
+    live.offer(Evidence({REFERENCE_DEPTH: reference}), lambda: Frame(picture(camera), camera), lambda: camera)
+    assert live.values() == {"frames_compared": "0", "frames_not_compared": "1", "last_reason": str(error)}
+
+
+def test_a_missing_depth_camera_is_reported(client: RosClient, processes: Processes) -> None:
     node = processes.python(
         "-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", "-p", "evaluation.enabled:=true"
     )

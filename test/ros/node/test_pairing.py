@@ -1,4 +1,4 @@
-"""What belongs to an image is decided when it arrives, and every image is inferred once; from outside, over DDS.
+"""What belongs to an image is decided when it arrives, and every image is inferred once; seen from outside, over DDS.
 
 The node runs models of analytic depth (support/toy_node.py), which log the images that they are shown.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from made_models import floor
+from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from processes import ROOT, Process, Processes
 from rclpy.duration import Duration
@@ -24,7 +25,7 @@ from std_msgs.msg import Float64, Header
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.messages import depth_of
-from mono_depth_recon.ros.conversions import depth_to_msg, info_to_msg, rgb_to_msg
+from mono_depth_recon.ros.conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60)
 OTHER = PinholeCamera.from_hfov(160, 120, 90)
@@ -60,7 +61,7 @@ def value(client: RosClient, key: str, ending: str = "recon_node") -> str:
 
 
 def image(number: int) -> NDArray[np.uint8]:
-    """An image that the log of the model tells apart; of other colours in every pixel."""
+    """A random image whose first value identifies it in the model's log."""
     rgb = np.random.default_rng(number).integers(0, 256, (120, 160, 3), np.uint8)
     rgb[0, 0, 0] = number
     return rgb
@@ -100,7 +101,7 @@ class Rig:
         self._received(self.driver._images)
 
     def next(self) -> None:
-        """From here on another image, 10 s later."""
+        """The following messages are for another image, 10 s later."""
         self._count += 1
 
     def until(self, condition: Callable[[], bool], number: int, what: str, reference: bool = True) -> None:
@@ -202,6 +203,72 @@ def test_map_and_evaluation_of_an_image_that_waited_take_what_came_with_it(
     )
     assert [f for number, f in predicted(node) if number == 2] == [round(CAMERA.fx)], "once, by its own camera_info"
     assert value(client, "abs_rel", ": evaluation") == "0.0000", "against its own reference"
+
+
+def test_a_frame_that_the_map_takes_late_has_its_own_camera_info_and_reference(
+    client: RosClient, processes: Processes, tmp_path: Path
+) -> None:
+    """While the map's thread is busy, more camera_info and references come than are kept for pairing."""
+    gate = tmp_path / "gate"
+    node = start(
+        processes,
+        gate,
+        **{
+            "model.name": "relative",
+            "scale.source": "reference",
+            "scale.smoothing": 0.0,
+            "filter.edge_threshold": 0.0,
+            "fusion.enabled": "true",
+            "fusion.poses": "odometry",
+            "fusion.parallax": "false",
+            "fusion.align": 0.0,
+            "fusion.max_scale_change": 10.0,
+            "fusion.max_speed": 1000.0,
+            "fusion.voxel_size": 0.05,
+            "mesh.directory": tmp_path,
+        },
+    )
+    rig, poses = Rig(client), client.node.create_publisher(Odometry, "odometry", 2)
+    client.wait_until(lambda: client.node.count_subscribers("odometry") > 0, "a subscription of the poses")
+
+    def pose(x: float) -> None:
+        """The camera stands at x when the next image is taken."""
+        T = np.eye(4)
+        T[0, 3] = x
+        for seconds in (-0.1, 0.1):
+            header = Header(stamp=rig.header(seconds).stamp, frame_id="odom")
+            poses.publish(odometry_to_msg(T, header, "camera_optical_frame"))
+        rig._received(poses)
+
+    def send(number: int, x: float) -> None:
+        rig.next()
+        pose(x)
+        rig.reference(floor(CAMERA))
+        rig.info(CAMERA)
+        rig.image(number)
+
+    while not any(number == GATE for number, _ in predicted(node)):  # a pose may be lost at first
+        send(GATE, 50.0)
+        time.sleep(0.5)
+    send(2, 0.0)
+    for count in range(1, 13):
+        rig.driver.send_info(info_to_msg(OTHER, rig.header(0.01 * count)))
+        rig._references.publish(depth_to_msg(floor(CAMERA) * np.float32(3), rig.header(0.02 + 0.001 * count)))
+        if count % 4 == 0:  # publishers keep five
+            rig._received(rig.driver._infos)
+            rig._received(rig._references)
+    gate.touch()
+    client.wait_until(lambda: any(number == 2 for number, _ in predicted(node)), "the image", DEADLINE_S)
+    assert [f for number, f in predicted(node) if number == 2] == [round(CAMERA.fx)]
+
+    def near() -> NDArray[np.float64]:
+        """Vertices of the map that were seen from x = 0."""
+        reply = client.trigger("save_cloud")
+        found = vertices(Path(reply.message.split(": ")[0])) if reply.success else np.empty((0, 3))
+        return found[found[:, 0] < 25]
+
+    client.repeat(lambda: None, lambda: len(near()) > 100, "the frame in the map", rate_hz=2)
+    assert np.median(near()[:, 1]) == pytest.approx(1.2, abs=0.1), "the floor; 3.6 m with the later reference"
 
 
 def test_map_evaluation_and_snapshots_infer_an_image_once(

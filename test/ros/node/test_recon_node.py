@@ -197,7 +197,7 @@ def test_compressed_transport(client: RosClient, processes: Processes, rgb: NDAr
     assert np.array_equal(image_from_msg(client.received["rgb/image_rect"][0]), rgb)
 
 
-def test_a_best_effort_camera_is_heard(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+def test_a_best_effort_camera_is_received(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     """The subscription is reliable where it can be and follows publishers that are not."""
     start(processes)
     client.listen(Image, "depth/image_rect")
@@ -218,7 +218,9 @@ def test_the_first_camera_info_is_waited_for(client: RosClient, processes: Proce
         headers.append(driver.header())
         driver.send(rgb_to_msg(rgb, headers[-1]))
 
-    client.repeat(send, lambda: "no camera_info on /camera_info yet" in node.output, "the complaint")
+    client.repeat(
+        send, lambda: "images come, but no camera_info: /camera_info is published, but" in node.output, "the warning"
+    )
     assert not client.received["depth/image_rect"]
     driver.send_info(info_to_msg(CAMERA, headers[-1]))
     assert client.wait_for("depth/image_rect").header.stamp == headers[-1].stamp
@@ -260,7 +262,9 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     assert "Traceback" not in node.output
 
 
-def test_camera_info_of_another_frame_is_said(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
+def test_camera_info_of_another_frame_is_reported(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
     node = start(processes)
     client.listen(Image, "depth/image_rect")
     driver = client.camera()
@@ -288,6 +292,12 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
     assert not refused.successful and "did you mean 'poisson'?" in refused.reason
     refused = client.set_parameter("filter.min_range", 50.0)
     assert not refused.successful and "must be below filter.max_range" in refused.reason
+    refused = client.set_parameter("mesh.texture", True)
+    assert not refused.successful and "mesh.texture needs mesh.format obj or glb, got ply" in refused.reason
+    assert client.set_parameter("mesh.format", "glb").successful
+    assert client.set_parameter("mesh.texture", True).successful
+    refused = client.set_parameter("mesh.source", "fused")
+    assert not refused.successful and "mesh.texture is for one frame" in refused.reason
     refused = client.set_parameter("model.name", "other")
     assert not refused.successful and "restart" in refused.reason
     described = client.describe_parameter("filter.max_range")
@@ -299,6 +309,7 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
     [
         (["mesh.metod:=grid"], "unknown parameter 'mesh.metod'; did you mean 'mesh.method'?"),
         (["filter.max_range:=-1.0"], "filter.max_range must be 0.01 to 1000 m, got -1.0"),
+        (["mesh.texture:=true"], "mesh.texture needs mesh.format obj or glb, got ply"),
         (["max_rate:=fast"], "max_rate must be of type float, got 'fast'"),
         (["model.name:=unetpp_mobil"], "did you mean 'unetpp_mobile'?"),
         (["model.checkpoint:=/nowhere/card.json"], "/nowhere/card.json cannot be read"),
@@ -312,7 +323,7 @@ def test_refuses_to_start_with_one_line(ros_domain: int, processes: Processes, a
 
 
 @pytest.mark.parametrize("words", [["--bogus"], ["--params-file", "/nowhere.yaml"]])
-def test_wrong_ros_arguments_are_said(ros_domain: int, processes: Processes, words: list[str]) -> None:
+def test_wrong_ros_arguments_are_reported(ros_domain: int, processes: Processes, words: list[str]) -> None:
     node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
     assert node.wait() == 2
     assert words[-1] in node.output and "Traceback" not in node.output

@@ -333,11 +333,11 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
 
 
 def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    """A metric model that is to be scaled, and sigma of a model that tells none."""
+    """A scale source for a metric model, and sigma of a model that has none."""
     node = start(processes, **{"scale.source": "reference", "cloud.sigma": "true"})
     client.listen(PointCloud2, "points")
     client.camera().stream(rgb, CAMERA, lambda: len(client.received["points"]) >= 5, "clouds")
     assert np.isnan(points_from_msg(client.received["points"][-1])[..., 4]).all()
     assert client.node.count_subscribers("reference_depth") == 0 and client.node.count_publishers("disparity") == 0
     assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_mobile answers") == 1
-    assert node.output.count("model unetpp_mobile tells no sigma") == 1
+    assert node.output.count("model unetpp_mobile has no sigma") == 1

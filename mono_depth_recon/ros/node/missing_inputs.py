@@ -1,0 +1,73 @@
+"""What a running node lacks, as warnings: time, images or camera_info, with the topics that could be meant."""
+
+from __future__ import annotations
+
+import difflib
+import time
+
+from rclpy.clock import ROSClock
+from rclpy.node import Node
+
+from ..subscriptions import AdaptiveSubscription
+from ..throttled_log import ThrottledLog
+
+_AFTER_S = 5.0
+_SHOWN = 5  # topics
+
+
+class MissingInputs:
+    """Warns after 5 s without /clock, images or camera_info, and then rarely; `check` is called about every second."""
+
+    def __init__(
+        self, node: Node, images: AdaptiveSubscription, infos: AdaptiveSubscription, log: ThrottledLog
+    ) -> None:
+        self._node, self._images, self._infos, self._log = node, images, infos, log
+        self._since: dict[str, float] = {}  # when each was first found missing
+
+    def check(self, image_came: bool, info_came: bool) -> None:
+        """Warns of what is missing; with `image_came` and without `info_came` images wait for a camera_info."""
+        if self._lasts("time", self._without_time()):
+            self._log.rarely("use_sim_time is set and no /clock comes: start the simulation, or unset it", "time")
+        if self._lasts("image", not image_came):
+            self._log.rarely(f"no image: {missing_topic(self._node, self._images, 'image')}", "image")
+        if self._lasts("camera_info", image_came and not info_came):
+            text = missing_topic(self._node, self._infos, "camera_info")
+            self._log.rarely(f"images come, but no camera_info: {text}", "camera_info")
+
+    def _lasts(self, what: str, missing: bool) -> bool:
+        now = time.monotonic()
+        since = self._since.setdefault(what, now) if missing else self._since.pop(what, now)
+        return missing and now - since >= _AFTER_S
+
+    def _without_time(self) -> bool:
+        clock = self._node.get_clock()
+        return isinstance(clock, ROSClock) and clock.ros_time_is_active and clock.now().nanoseconds == 0
+
+
+def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> str:
+    """Why `subscription`, of the topic that the node calls `name`, receives nothing, and what to do."""
+    topic, kind = subscription.topic, subscription.type_name
+    others = [offer.topic_type for offer in node.get_publishers_info_by_topic(topic) if offer.topic_type != kind]
+    if others:
+        return f"{topic} is of type {others[0]}, expected {kind}: remap {name}, or set image_transport"
+    if subscription.publishers:
+        return f"{topic} is published, but nothing has come: check the camera, and the network between the machines"
+    compressed = f"{topic}/compressed"
+    if node.count_publishers(compressed):
+        return f"nobody publishes {topic}: set image_transport to compressed for {compressed}"
+    known = topics_of(node, kind)
+    if not known:
+        return f"nobody publishes {topic}, nor any other topic of type {kind}: start the camera, or remap {name}"
+    near = difflib.get_close_matches(topic, known, _SHOWN, cutoff=0.0)
+    return f"nobody publishes {topic}: remap {name} to a topic of type {kind} ({', '.join(near)})"
+
+
+def topics_of(node: Node, kind: str) -> list[str]:
+    """Topics of a message type that another node publishes."""
+    own = (node.get_name(), node.get_namespace())
+    return [
+        topic
+        for topic, kinds in node.get_topic_names_and_types()
+        if kind in kinds
+        and any((o.node_name, o.node_namespace) != own for o in node.get_publishers_info_by_topic(topic))
+    ]
