@@ -26,7 +26,7 @@ from .lookup import signed_distance
 
 _ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels
-_SLACK = 0.05  # of the capacity: so many more blocks are evicted at once, because finding them costs time
+_SLACK = 0.05  # of the capacity: this many more blocks are evicted together, because finding them takes time
 _FORMAT = 1
 
 
@@ -54,7 +54,7 @@ class TsdfMap:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Empties the map."""
         f32 = self._core.float32
         self._grid = self._t.geometry.VoxelBlockGrid(
             tuple(_ATTRIBUTES),
@@ -75,7 +75,7 @@ class TsdfMap:
 
     @property
     def device(self) -> str:
-        """Where the blocks lie: CPU:0, CUDA:0."""
+        """Where the blocks are stored: CPU:0, CUDA:0."""
         return str(self._device)
 
     def integrate(
@@ -274,7 +274,7 @@ class TsdfMap:
             blend_arrays(self._grid, blocks, view, self.voxel_size, cut)
 
     def _pose(self, camera: PinholeCamera, T: Matrix) -> tuple[Any, Any]:
-        """Intrinsic and extrinsic matrix for Open3D, which wants them on the CPU."""
+        """Intrinsic and extrinsic matrix for Open3D, which expects them on the CPU."""
         return self._core.Tensor(camera.K), self._core.Tensor(np.ascontiguousarray(np.linalg.inv(T)))
 
     def _values(self, name: str) -> NDArray[np.float32]:
@@ -287,7 +287,7 @@ class TsdfMap:
         if not self.blocks:
             raise DataError(
                 "expected a map with surfaces, it is empty: no frame has been fused since the start or the "
-                "last reset; see whether poses and depth come"
+                "last reset; check that poses and depth arrive"
             )
 
 

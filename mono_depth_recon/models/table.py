@@ -1,6 +1,6 @@
 """The table of models: a checkpoint of a transformers family is a row of CHECKPOINTS, any other model a row of MODELS.
 
-Each row of MODELS names its loader; those of CHECKPOINTS are added to it, with the families' own.
+Each row of MODELS names its loader; those of CHECKPOINTS are added with the loaders of their families.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def weights_state(spec: ModelSpec) -> str:
 
 
 def declared_output(settings: ModelConfig) -> Output | None:
-    """What the model answers according to table and settings, before anything is loaded; None where neither says."""
+    """What the model predicts according to the table and the settings, before loading; None where neither states it."""
     if settings.name in MODELS:
         return MODELS[settings.name].output
     named = settings.name.startswith(HF) and settings.output != "auto"

@@ -145,7 +145,7 @@ def test_a_fresh_process_says_so_too(tmp_path: Path) -> None:
 
 
 def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port of this machine that nobody listens on."""
+    """A local port on which nothing listens."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)

@@ -270,7 +270,7 @@ def test_the_training_camera_keeps_the_published_metres() -> None:
 
 @pytest.mark.parametrize("name", ["depth_anything_v2_small", "zoedepth_nyu"])
 def test_a_plane_comes_back_to_the_grid_of_the_image_without_the_margin(name: str) -> None:
-    """The network is replaced by one that says the column of each pixel."""
+    """The network is replaced by one that returns the column of each pixel."""
     rule = read_rule(committed(name)["preprocessor"], name)
     columns, rows = rule.network_size(200, 150)
     margin = 30 if name == "zoedepth_nyu" else 0  # int(3 * sqrt(200 / 2))

@@ -174,8 +174,8 @@ def test_bad_samples_are_counted_and_named_until_there_are_too_many(tmp_path: Pa
     bad = replace(good, train=BadDraws(4, 0, 96, 64), bad_minimum=4)
     rows = train(settings, UnetTask(settings, pretrained=False), bad, tmp_path / "few").rows
     assert [row["bad"] for row in rows] == [2, 4]
-    told = (tmp_path / "few" / "bad_samples.txt").read_text()
-    assert "4 of 6 draws" in told and "list.csv:3: cut off" in told  # training and validation
+    shown = (tmp_path / "few" / "bad_samples.txt").read_text()
+    assert "4 of 6 draws" in shown and "list.csv:3: cut off" in shown  # training and validation
     wrong = replace(good, validation={"made": BadDraws(4, 9, 96, 64)}, bad_minimum=4)
     rows = train(settings, UnetTask(settings, pretrained=False), wrong, tmp_path / "validation").rows
     assert [row["bad"] for row in rows] == [2, 4]
@@ -207,7 +207,7 @@ def test_broken_checkpoints_are_one_line(tmp_path: Path) -> None:
     torch.save(3, tmp_path / "b.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "c.ckpt")
     for name, says in (
-        ("a", "is cut off or no checkpoint"),
+        ("a", "is truncated or not a checkpoint"),
         ("b", "holds int"),
         ("c", "holds no network"),
         ("none", "cannot be read"),
@@ -295,7 +295,7 @@ def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> N
                 os.kill(pid, signal.SIGKILL)
     if by == signal.SIGINT:
         words = (tmp_path / "said").read_text()
-        assert "interrupted: --resume goes on after the last whole epoch" in words
+        assert "interrupted: --resume continues after the last whole epoch" in words
         assert "Traceback" not in words, words[-3000:]
 
 
@@ -381,9 +381,9 @@ def test_command_says_in_one_line_what_is_wrong(
     words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--output", str(tmp_path / "run"), f"loader.cache={tmp_path}"]) == 1
-    told = capsys.readouterr()
-    assert says in told.err + told.out
-    assert "Traceback" not in told.err
+    shown = capsys.readouterr()
+    assert says in shown.err + shown.out
+    assert "Traceback" not in shown.err
 
 
 def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,7 +138,7 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report of keys, which `_check` says in one line."""
+    """Without transformers' progress bar and its report of keys, which `_check` puts into one line."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
