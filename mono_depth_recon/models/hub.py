@@ -41,6 +41,12 @@ class HubSource:
         return _COMMIT.fullmatch(self.revision) is not None
 
     @property
+    def text(self) -> str:
+        """'organisation/name@revision' for tables, and why the revision is not a full commit where it is none."""
+        named = f"{self.repo}@{self.revision}"
+        return named if self.is_pinned else f"{named} (not pinned: no public listing showed its full commit)"
+
+    @property
     def fetch_command(self) -> str:
         """The shell command that puts the checkpoint into the cache."""
         return f"hf download {self.repo} --revision {self.revision}"

@@ -59,7 +59,8 @@ def _depth_anything_metric(place: str, size: str, revision: str, size_mb: float)
     )
 
 
-# A revision that is no full commit is one that no public listing showed in full (see hub_configs/).
+# A revision that is no full commit is one that no public listing showed in full: `HubSource.text` says so, and
+# hub_configs/ what else is not verified.
 CHECKPOINTS: dict[str, Checkpoint] = {
     row.name: row
     for row in (
@@ -113,7 +114,7 @@ def hub_spec(row: Checkpoint) -> ModelSpec:
         row.name,
         row.output,
         row.licence,
-        f"{row.hub.repo}@{row.hub.revision}",
+        row.hub.text,
         functools.partial(load_checkpoint, row),
         row.focal_text,
         functools.partial(write_random_weights, row),

@@ -43,7 +43,7 @@ def load_checkpoint(checkpoint: Checkpoint, settings: ModelConfig, threads: int)
         files,
         config,
         read_json(files.processor) if files.processor else committed["preprocessor"],
-        checkpoint.focal,
+        checkpoint.focal if settings.focal_scaling else None,
         checkpoint.hub.revision,
     )
     return _opened(parts, settings, threads)
@@ -76,7 +76,7 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
         files,
         config,
         read_json(files.processor),
-        row.focal if row else None,
+        row.focal if row and settings.focal_scaling else None,
         revision,
     )
     return _opened(parts, settings, threads)
