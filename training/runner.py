@@ -57,7 +57,7 @@ def train(
     module = DepthTraining(settings, task, loading.schedule, data.ledger(), origin.state() if origin else None)
     if not int(os.environ.get("RANK", "0")):
         describe_run(settings, output, origin.text if origin else "")
-        print("\n".join(data.lines), file=sys.stderr)
+        print("\n".join([*data.lines, *_precision_note(settings)]), file=sys.stderr)
     own = [Keeper(output), RunLog(output, loading), Speed(output), Progress(refresh_rate=10)]
     trainer = L.Trainer(
         max_epochs=settings.epochs,
@@ -109,9 +109,13 @@ logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the devices 
 
 
 def _precision(settings: RunSettings) -> Any:
-    if settings.precision != "mixed":
-        return "32-true"
-    return "16-mixed" if torch.cuda.is_available() else "bf16-mixed"
+    return "16-mixed" if settings.precision == "mixed" and torch.cuda.is_available() else "32-true"
+
+
+def _precision_note(settings: RunSettings) -> list[str]:
+    if settings.precision != "mixed" or torch.cuda.is_available():
+        return []
+    return ["precision mixed: no GPU here, this run computes in float32 (bfloat16 can be many times slower on a CPU)"]
 
 
 def _devices(settings: RunSettings) -> dict[str, Any]:

@@ -212,7 +212,7 @@ class RunSettings:
 
     seed: int = param(help="seed of all random numbers", low=0, high=4e9)
     threads: int = param(help="CPU threads of the training process", low=1, high=1024)
-    precision: str = param(help="arithmetic; mixed = float16 on a GPU, bfloat16 on a CPU", choices=PRECISIONS)
+    precision: str = param(help="arithmetic; mixed = float16 on a GPU, float32 on a CPU", choices=PRECISIONS)
     data: dict[str, Any] = param(help="sources of frames, see docs/training_data.md")
     stages: list[Stage] = param(help="one after the other")
     optimizer: OptimizerSettings

@@ -412,6 +412,23 @@ def test_a_start_tells_of_frames_that_are_missing(tmp_path: Path) -> None:
         open_run_data(settings, None)
 
 
+def test_mixed_precision_without_a_gpu_is_float32_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    logs, said = [], []
+    for precision in ("float32", "mixed"):
+        settings = small_settings(precision=precision, stages=[Stage(64, 32, 2, 1)])
+        torch.manual_seed(0)
+        module = train(settings, UnetTask(settings, pretrained=False), made_data(4, 64, 32), tmp_path / precision)
+        assert module.trainer.precision == "32-true"
+        logs.append(_rows(tmp_path / precision / "log.csv"))
+        said.append(capsys.readouterr().err.count("precision mixed: no GPU here, this run computes in float32"))
+    assert said == [0, 1]
+    for name, value in logs[0][0].items():
+        assert logs[1][0][name] == pytest.approx(value, rel=1e-4), name
+
+
 def test_the_small_set_is_read_as_it_was_rendered(tmp_path: Path) -> None:
     source = NyuCsv("small", write_small_set(tmp_path, 2, 2, (64, 48)))
     assert {split: len(frames) for split, frames in source.official().items()} == {"train": 2, "test": 2}
