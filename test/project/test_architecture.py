@@ -25,6 +25,7 @@ LAYERS = (
         "once",
         "param",
         "poses",
+        "registration",
         "transforms",
         "alignment",
         "scale",
