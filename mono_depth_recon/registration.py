@@ -21,8 +21,11 @@ F64 = NDArray[np.float64]
 
 
 def same_grid(a: PinholeCamera, b: PinholeCamera) -> bool:
-    """Whether two cameras at one place see the same in each pixel: equal size, K within half a pixel, equal D."""
-    return a.size == b.size and bool(np.abs(a.K - b.K).max() < _SAME_PX) and _distortion(a) == _distortion(b)
+    """Whether two cameras at one place see the same in each pixel: equal size, and K within half a pixel.
+
+    Lenses are not compared: drivers leave D out of the camera_info of depth that is registered to a raw image.
+    """
+    return a.size == b.size and bool(np.abs(a.K - b.K).max() < _SAME_PX)
 
 
 def register_depth(
@@ -149,7 +152,3 @@ def _rays(camera: PinholeCamera) -> F64:
 
     undistort = cv2.fisheye.undistortPoints if camera.distortion_model == "equidistant" else cv2.undistortPoints
     return np.asarray(undistort(pixels[:, None], camera.K, np.array(camera.D)), np.float64).reshape(-1, 2)
-
-
-def _distortion(camera: PinholeCamera) -> tuple[object, ...]:
-    return (camera.distortion_model, camera.D) if camera.is_distorted else ()
