@@ -14,6 +14,7 @@ from .errors import DataError
 
 _SAME_PX = 0.5  # intrinsics that differ by less show every pixel at the same place
 _REACH = 0.55  # source pixels: half a pixel, and a little, so that curved surfaces have no cracks
+_COARSE_PX = 320  # of `DepthView.on`
 _WIDEST_PX = 8.0  # a source pixel that covers more is seen too obliquely to be filled
 _JUMP = 0.2  # relative difference of neighbouring inverse depths that is an edge, not a slope
 
@@ -60,6 +61,30 @@ def register_depth(
             np.minimum.at(nearest, place[met], metres[met])
     nearest[np.isinf(nearest)] = np.nan
     return nearest.reshape(colour_camera.height, colour_camera.width).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthView:
+    """Depth (h, w) metres as its own `camera` saw it; `T_colour_depth` (4, 4) leads to another camera."""
+
+    depth: Depth
+    camera: PinholeCamera
+    T_colour_depth: Matrix
+
+    def on(self, colour_camera: PinholeCamera) -> Depth:
+        """The depth as the raw image of `colour_camera` sees it, at most 320 pixels wide where it must be registered.
+
+        That is fine enough for a fit or a comparison, and a tenth of the time. Raises DataError as `register_depth`.
+        """
+        if same_grid(self.camera, colour_camera) and np.allclose(self.T_colour_depth, np.eye(4), atol=1e-6):
+            return self.depth
+        step = max(1, round(self.camera.width / _COARSE_PX))
+        thin = np.ascontiguousarray(self.depth[::step, ::step])
+        K = self.camera.K / np.array([[step], [step], [1.0]])  # every step-th pixel, whose centres stay
+        source = PinholeCamera(thin.shape[1], thin.shape[0], K, self.camera.D, self.camera.distortion_model)
+        share = min(1.0, _COARSE_PX / colour_camera.width)
+        target = colour_camera.resized(round(colour_camera.width * share), round(colour_camera.height * share))
+        return register_depth(thin, source, target, self.T_colour_depth)
 
 
 @dataclass(frozen=True, eq=False)
