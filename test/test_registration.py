@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mono_depth_recon.alignment import on_rectified_grid
 from mono_depth_recon.arrays import Depth, Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.registration import register_depth, same_grid
+from mono_depth_recon.registration import DepthView, register_depth, same_grid
 
 DEPTH = PinholeCamera.from_intrinsics(160, 120, 141.3, 140.1, 80.2, 58.9)
 COLOUR = PinholeCamera.from_intrinsics(200, 150, 173.7, 174.9, 101.4, 73.3)
@@ -124,3 +125,21 @@ def test_grids_are_the_same_within_half_a_pixel() -> None:
     far = PinholeCamera.from_intrinsics(160, 120, 146.0, 140.1, 80.0, 58.9)
     assert same_grid(DEPTH, near) and not same_grid(DEPTH, far) and not same_grid(DEPTH, COLOUR)
     assert same_grid(COLOUR, LENS), "the lens is not in the question"
+
+
+def test_a_view_of_another_camera_comes_to_the_rectified_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coarser where it must be registered; as it is where the cameras are the same."""
+    monkeypatch.setattr("mono_depth_recon.registration._COARSE_PX", 80)
+    T = pose()
+    view = DepthView(plane(DEPTH, np.eye(4)), DEPTH, T)
+    coarse = view.on(LENS)
+    assert coarse.shape == (60, 80)
+    known = np.isfinite(coarse)
+    assert known.mean() > 0.5
+    np.testing.assert_allclose(coarse[known], plane(LENS.resized(80, 60), T)[known], rtol=1e-4)
+    full, straight = on_rectified_grid(view, LENS), LENS.rectified
+    known = np.isfinite(full)
+    assert full.shape == (150, 200) and known.mean() > 0.5
+    np.testing.assert_allclose(full[known], plane(straight, T)[known], rtol=0.02)  # nearest of coarse pixels
+    depth = plane(DEPTH, np.eye(4))
+    assert DepthView(depth, DEPTH, np.eye(4)).on(DEPTH) is depth
