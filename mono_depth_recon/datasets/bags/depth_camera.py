@@ -50,7 +50,7 @@ def registration_of(index: BagIndex, colour: Track, depth: Track, max_difference
         return DepthRegistration(own, frames, None)
     apart = f"{depth.channel.topic} is in the frame '{frames[1]}', {colour.channel.topic} in '{frames[0]}'"
     if own is None:
-        raise CalibrationError(f"{apart}, and there is no camera_info beside the depth: {_CURE}")
+        raise CalibrationError(f"{apart}, and there is no camera_info with a calibration beside the depth: {_CURE}")
     tree = _tree(index, frames, max_difference)
     try:
         tree.pose(*frames, depth.stamps_ns[0] / 10**9)
@@ -80,7 +80,7 @@ def _tree(index: BagIndex, frames: tuple[str, str], max_difference: float) -> Tr
 
 
 def _camera(index: BagIndex, images: Track) -> PinholeCamera | None:
-    """The camera of the camera_info beside a topic of images; None where there is none."""
+    """The camera of the camera_info beside a topic of images; None where there is none with a calibration."""
     parts = images.channel.topic.split("/")
     infos = {track.channel.topic: track for track in index.topics((CAMERA_INFO,))}
     for beside in (
@@ -91,7 +91,10 @@ def _camera(index: BagIndex, images: Track) -> PinholeCamera | None:
         info = infos.get("/".join(beside))
         msg = None if info is None else next(_readable(index, info), None)
         if msg is not None:
-            return camera_of_info(msg, "rect" in images.channel.topic.split("/")[-1])
+            try:
+                return camera_of_info(msg, "rect" in images.channel.topic.split("/")[-1])
+            except CalibrationError:  # as good as none: drivers publish zeros
+                return None
     return None
 
 

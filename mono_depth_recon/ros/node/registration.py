@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from ...arrays import Depth, Matrix
 from ...config import Config
-from ...errors import DataError
+from ...errors import CalibrationError, DataError
 from ...messages import camera_of_info, depth_of
 from ...registration import DepthView
 from ...scale.reference import REFERENCE_DEPTH
@@ -56,7 +56,10 @@ class Registration:
                     f"comes on {self._subscription.topic}: remap it to the depth's camera_info, or register the depth"
                 )
             return depth
-        camera = camera_of_info(info, self._rectified)
+        try:
+            camera = camera_of_info(info, self._rectified)
+        except CalibrationError as error:
+            raise DataError(f"{self._subscription.topic}: {error}") from error
         return DepthView(depth, camera, self._transform(msg, frame) if apart else np.eye(4))
 
     def close(self) -> None:

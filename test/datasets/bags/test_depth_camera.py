@@ -75,11 +75,23 @@ def test_depth_of_the_same_frame_and_camera_stays_as_it_is(tmp_path: Path) -> No
         np.testing.assert_array_equal(depth, wall(COLOUR))
 
 
+def test_a_driver_that_knows_no_calibration_of_its_registered_depth(tmp_path: Path) -> None:
+    make = Messages(ROS2)
+    plan = [
+        (stamp, topic, kind, make.info(stamp, (64, 48), (0.0, 0.0, 0.0, 0.0)) if topic == "/depth/camera_info" else msg)
+        for stamp, topic, kind, msg in plan_of(ROS2, frame=OPTICAL, K=COLOUR)
+    ]
+    zero = [msg for _, topic, _, msg in plan if topic == "/depth/camera_info"]
+    for msg in zero:
+        msg.k[:], msg.p[:] = 0, 0
+    np.testing.assert_array_equal(first(write_ros2(tmp_path / "a", plan)).depth, wall(COLOUR))
+
+
 @pytest.mark.parametrize(
     ("left_out", "kind", "reason"),
     [
         ("/tf_static", DataError, "the transform between them is not known"),
-        ("/depth/camera_info", CalibrationError, "there is no camera_info beside the depth"),
+        ("/depth/camera_info", CalibrationError, "there is no camera_info with a calibration beside the depth"),
     ],
 )
 def test_what_is_not_known_is_refused_with_the_reason(
