@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.errors import ConfigError, ModelError
+from mono_depth_recon.models.torch_file import DAMAGE, load_torch_file
 
 from .module import DepthTraining, check_same
 from .settings import RunSettings, plain
@@ -46,10 +46,10 @@ class AtomicFiles(CheckpointIO):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. ModelError where it is missing, truncated or something else."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_torch_file(path)
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror}): name a .ckpt file of a run") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except DAMAGE as error:
         raise ModelError(
             f"checkpoint {path} is truncated or not a checkpoint: take {BEST} or {LAST} of a run"
         ) from error
