@@ -13,6 +13,7 @@ from .arrays import Depth
 from .camera import PinholeCamera
 from .errors import DataError
 from .frames import Scale
+from .registration import DepthView
 
 MIN_PIXELS = 50  # with fewer pixels that have both disparity and reference depth there is no fit
 _MIN_RELIEF = 0.02  # of inverse depth, relative: a flat wall fits any scale
@@ -83,13 +84,16 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     return Scale(scale, shift, float(inliers.mean()))
 
 
-def on_rectified_grid(reference: Depth, camera: PinholeCamera) -> Depth:
+def on_rectified_grid(reference: Depth | DepthView, camera: PinholeCamera) -> Depth:
     """Depth registered to the image of `camera`, at any resolution, moved to the rectified grid, nearest.
 
+    That of another camera is registered first.
     Raises CalibrationError under a rectifying rotation, DataError where the shape cannot be of the same view.
     """
     import cv2
 
+    if isinstance(reference, DepthView):
+        reference = reference.on(camera)
     _check_aspect(reference, camera.height, camera.width)
     if camera.is_rectified:
         return reference

@@ -1,9 +1,9 @@
-"""What each ingredient of the better recipe is worth on synthetic rooms: `python -m training.ablation --output RUNS`.
+"""What each ingredient of the recipe contributes on synthetic rooms: `python -m training.ablation --output RUNS`.
 
 Trains the recipe of training/configs/ablation.yaml whole, and once without each ingredient, for every seed; the same
 command goes on after a stop. RUNS/ablation.md and ablation.csv hold the table: figures of the best epoch on rooms that
 no run trained on. Several processes may share RUNS, each with seeds of its own (`seeds=[1]`, `seeds=[2]`): the command
-with all seeds then only collects. `--quick` sees in some minutes that everything works.
+with all seeds then only collects. `--quick` checks within minutes that everything works.
 """
 
 from __future__ import annotations
@@ -69,17 +69,17 @@ class Scores:
 
 
 def read_plan(path: Path, quick: bool, words: Mapping[str, str]) -> Plan:
-    """The runs that a YAML file describes; `words` change all of them, `seeds` among them which ones there are.
+    """The runs that a YAML file describes; `words` change all of them; `seeds` chooses the seeds.
 
-    What an ingredient takes away is taken last, so that no word brings it back. Raises ConfigError.
+    An ingredient is removed last, so that no word restores it. Raises ConfigError.
     """
     tree = read_tree(path)
     if not isinstance(tree, dict) or set(tree) != _KEYS:
         raise ConfigError(f"{path}: expected the keys {', '.join(sorted(_KEYS))}")
     seeds = _seeds(tree, quick, words)
     recipe = path.with_name(str(tree["recipe"]))
-    whole = overridden(read_tree(recipe), _told(tree["changes"]))
-    whole = overridden(whole, _told(tree["quick"]) if quick else {})
+    whole = overridden(read_tree(recipe), _as_words(tree["changes"]))
+    whole = overridden(whole, _as_words(tree["quick"]) if quick else {})
     whole = overridden(whole, {key: text for key, text in words.items() if key != "seeds"})
     variants = {WHOLE: {}, **{f"without {name}": without for name, without in tree["ingredients"].items()}}
     plan = Plan(
@@ -95,20 +95,20 @@ def read_plan(path: Path, quick: bool, words: Mapping[str, str]) -> Plan:
 def _seeds(tree: dict[str, Any], quick: bool, words: Mapping[str, str]) -> list[int]:
     if "seed" in words:
         raise ConfigError(f"an ablation has several seeds: set them as seeds=[{words['seed']}]")
-    told = {key: text for key, text in words.items() if key == "seeds"}
-    seeds = overridden(tree, told)["seeds"]
+    given = {key: text for key, text in words.items() if key == "seeds"}
+    seeds = overridden(tree, given)["seeds"]
     numbers = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
     if not numbers or not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must be a list of different whole numbers, such as seeds=[1, 2], got {seeds!r}")
-    return seeds[:1] if quick and not told else list(seeds)
+    return seeds[:1] if quick and not given else list(seeds)
 
 
-def _told(changes: Mapping[str, Any]) -> dict[str, str]:
+def _as_words(changes: Mapping[str, Any]) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in changes.items()}  # JSON is YAML
 
 
 def _settings(tree: Any, changes: Mapping[str, Any], recipe: Path) -> Settings:
-    return settings_of(overridden(copy.deepcopy(tree), _told(changes)), recipe, Settings)
+    return settings_of(overridden(copy.deepcopy(tree), _as_words(changes)), recipe, Settings)
 
 
 def _check_ingredients(plan: Plan) -> None:
@@ -126,7 +126,7 @@ def _check_ingredients(plan: Plan) -> None:
 def study(plan: Plan, output: Path, opener: Opener = open_run_data, command: str = "") -> dict[str, Scores]:
     """Trains what is not finished yet; the scores of all variants. Raises MonoDepthError.
 
-    `command` is what the table says it was made by. A seed has a folder of its own with all that its runs write.
+    `command` is named in the table. Each seed has its own folder with everything its runs write.
     """
     runs = {_folder(output, name, settings): (name, settings) for name, settings in plan.runs}
     for folder, (_, settings) in runs.items():  # before any is trained
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=CONFIGS / "ablation.yaml", help="what is trained")
     parser.add_argument(
-        "changes", nargs="*", metavar="KEY=VALUE", help="change a setting of all runs, or which there are: seeds=[1]"
+        "changes", nargs="*", metavar="KEY=VALUE", help="change a setting of all runs, or the seeds: seeds=[1]"
     )
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"), help="folder of the runs and the table")
     parser.add_argument("--quick", action="store_true", help="few rooms, few steps, one seed")

@@ -33,7 +33,7 @@ def augment(sample: Sample, width: int, height: int, settings: AugmentSettings, 
 
 
 def _whole(sample: Sample, width: int, height: int, settings: AugmentSettings, rng: np.random.Generator) -> Sample:
-    """The whole frame, by chance turned in its plane: the corners that come in have no depth."""
+    """The whole frame, sometimes turned in its plane: corners from outside it have no depth."""
     if rng.random() >= settings.rotate:
         return resized(sample, width, height)
     angle = math.radians(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
@@ -153,7 +153,7 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def change_colours(rgb: Rgb, settings: AugmentSettings, rng: np.random.Generator) -> Rgb:
-    """Light (gamma, gain, tint, contrast), grey, blur, motion blur, noise and JPEG, each by its chance and size."""
+    """Light (gamma, gain, tint, contrast), grey, blur, motion blur, noise and JPEG, each with its chance and size."""
     rgb = cv2.LUT(rgb, _curves(settings, rng))
     if rng.random() < settings.grey:
         rgb = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

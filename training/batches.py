@@ -1,4 +1,4 @@
-"""What travels from the loading processes to the network, and what a model must offer to be trained."""
+"""What passes from the loading processes to the network, and what a model must provide to be trained."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Batch:
         return len(self.images)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its tensors on a device; from pinned memory the copy runs beside the computing."""
+        """The batch with its tensors on a device; from pinned memory the copy overlaps with computation."""
         return self._with(*(each.to(device, non_blocking=True) for each in self._tensors()))
 
     def pin_memory(self) -> Batch:
@@ -77,7 +77,7 @@ class Preparation(Protocol):
 
 
 class Task(Protocol):
-    """A model in training. `relative` models say disparity of unknown scale and shift."""
+    """A model in training. `relative` models predict disparity of unknown scale and shift."""
 
     network: Any
     relative: bool

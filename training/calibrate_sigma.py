@@ -1,10 +1,10 @@
-"""Measures how well sigma tells the error on unseen synthetic rooms, and fits what makes sigma of the spread.
+"""Measures how well sigma predicts the error on unseen synthetic rooms, and fits sigma to the spread.
 
 `python -m training.calibrate_sigma mono_depth_recon/models/embedded/unetpp_mobile.json --kind flip`. The fit
 (`SigmaFit`): for each floor the temperature that keeps 68.3 % of the errors on the fit rooms within sigma, and of the
 floors the one of the greatest likelihood (Laplace: errors of depth have long tails). The figures come from other
 rooms. Both sets have seeds that neither training nor the card's other figures use. The card gets the fit and the
-figures under "sigma"; whoever loads the card applies the fit.
+figures under "sigma"; the fit is applied when the card is loaded.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def calibrate(model: Bare, fit: Sequence[Sample], report: Sequence[Sample]) -> d
 def _asked(model: Bare, sample: Sample) -> tuple[Depth, Depth, Depth]:
     prediction = model.predict([(sample.rgb, sample.camera)])[0]
     assert prediction.depth is not None, "the networks of cards are metric"
-    assert prediction.sigma is not None, "the model is wrapped to tell sigma"
+    assert prediction.sigma is not None, "the model is wrapped to estimate sigma"
     assert sample.depth is not None, "rooms have depth"
     return prediction.depth, prediction.sigma, sample.depth
 

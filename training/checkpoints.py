@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.errors import ConfigError, ModelError
+from mono_depth_recon.models.torch_file import DAMAGE, load_torch_file
 
 from .module import DepthTraining, check_same
 from .settings import RunSettings, plain
@@ -44,28 +44,30 @@ class AtomicFiles(CheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU. ModelError where it is missing, cut off or something else."""
+    """The content of a checkpoint, on the CPU. ModelError where it is missing, truncated or something else."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_torch_file(path)
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror}): name a .ckpt file of a run") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"checkpoint {path} is cut off or no checkpoint: take {BEST} or {LAST} of a run") from error
+    except DAMAGE as error:
+        raise ModelError(
+            f"checkpoint {path} is truncated or not a checkpoint: take {BEST} or {LAST} of a run"
+        ) from error
     if not isinstance(content, dict):
         raise ModelError(f"checkpoint {path} holds {type(content).__name__}: take {BEST} or {LAST} of a run")
     return content
 
 
 def check_resumable(path: Path, settings: RunSettings) -> None:
-    """ConfigError where a checkpoint is none of a run with these settings, ModelError where it cannot be read."""
+    """ConfigError where a checkpoint is not of a run with these settings, ModelError where it cannot be read."""
     saved = read_checkpoint(path).get("settings")
     if saved is None:
-        raise ConfigError("the checkpoint is none of this tool: name last.ckpt of a run, or start with --init")
+        raise ConfigError("the checkpoint was not written by this tool: name last.ckpt of a run, or start with --init")
     check_same(saved, plain(settings))
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
-    """The network's weights, averaged where there are such, of a checkpoint or a card (.json). ModelError."""
+    """The network's weights, averaged ones where they exist, of a checkpoint or a card (.json). ModelError."""
     if path.suffix == ".json":
         from mono_depth_recon.models.unetpp import load_unetpp
 
@@ -85,7 +87,7 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
 
 
 def start_from(network: torch.nn.Module, path: Path) -> None:
-    """Gives a network the weights of a checkpoint or card. ModelError where they are those of another one."""
+    """Gives a network the weights of a checkpoint or card. ModelError where they are those of another network."""
     weights, own = weights_of(path), network.state_dict()
     wrong = sorted(
         name
@@ -101,7 +103,7 @@ def start_from(network: torch.nn.Module, path: Path) -> None:
 
 
 class Keeper(Checkpoint):
-    """Writes last.ckpt after every epoch and best.ckpt after the best one of the last resolution; ends patience."""
+    """Writes last.ckpt after every epoch and best.ckpt after the best one of the last resolution; stops stale runs."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
@@ -121,7 +123,7 @@ class Keeper(Checkpoint):
         self._stop(trainer, patience)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """A run that had lost its patience is not taken up again."""
+        """A run that ended for lack of improvement is not resumed."""
         assert isinstance(module, DepthTraining), "runs train nothing else"
         self._stop(trainer, module.settings.validation.patience)
 
@@ -136,7 +138,7 @@ class Keeper(Checkpoint):
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """The state from which a resumed run continues."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -
         help="folder that relative paths start from, unless data.root is set (default: $MONO_DEPTH_RECON_DATA)",
     )
     parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
-    parser.add_argument("--check", action="store_true", help="only read all data and report what is wrong with it")
+    parser.add_argument("--check", action="store_true", help="read all data, report what is wrong with it, and stop")
 
 
 def changes_of(arguments: argparse.Namespace) -> dict[str, str]:

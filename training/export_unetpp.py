@@ -63,7 +63,7 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
 
 
 def training_text(settings: Settings, module: CanonicalDepth, start: str) -> dict[str, Any]:
-    """What the weights were trained on, for the card; `start` says in words where they began."""
+    """What the weights were trained on, for the card; `start` describes the weights that training started from."""
     sources = settings.data.get("sources", [])
     return {
         "parameters": sum(p.numel() for p in module.parameters()),
@@ -91,7 +91,7 @@ def _source_text(source: dict[str, Any], split: str = "train") -> str:
 
 
 def _curve(content: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Loss and AbsRel of the epochs up to the checkpoint; none of a checkpoint that does not keep them."""
+    """Loss and AbsRel of the epochs up to the checkpoint; empty for a checkpoint that does not hold them."""
     return [{name: float(f"{row[name]:.4g}") for name in _CURVE} for row in content.get("rows", []) if _CURVE[0] in row]
 
 

@@ -60,13 +60,13 @@ class Means:
         self._sums: dict[str, list[float]] = {}
 
     def add(self, name: str, value: float, count: int = 1) -> None:
-        """Counts `value` as the mean of `count` samples."""
+        """Adds `value` as the mean of `count` samples."""
         sums = self._sums.setdefault(name, [0.0, 0.0])
         sums[0] += value * count
         sums[1] += count
 
     def take(self) -> Mapping[str, float]:
-        """The means over all processes, by name in order; begins anew."""
+        """The means over all processes, by name in order; clears the sums."""
         mine, self._sums = self._sums, {}
         parts = [mine]
         if torch.distributed.is_initialized():

@@ -2,7 +2,7 @@
 
 Data, losses, logs and words like `optimizer.lr=0.0001` are those of training.train_unetpp. optimizer.backbone_lr is the
 share of the rate that the pretrained backbone learns with, 0 freezes it. RUN/model is a folder that `model.checkpoint`
-takes. Relative models learn with a loss that forgives scale and shift.
+takes. Relative models learn with a scale- and shift-invariant loss.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frames on disk as memory maps, made once: reading one costs no decoding, rectifying or rendering."""
+"""Frames on disk as memory maps, made once: reading a frame needs no decoding, rectifying or rendering."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FrameStore:
             arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS]
             self._errors: dict[str, str] = json.loads((folder / _ERRORS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"frame store {folder} cannot be read ({error}): remove it, it is made again") from error
+            raise DataError(f"frame store {folder} cannot be read ({error}): remove it, and it is rebuilt") from error
         self.rgb, self.depth, self.intrinsics = arrays
 
     def __len__(self) -> int:

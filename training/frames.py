@@ -21,7 +21,7 @@ from .settings import LoaderSettings, RunSettings
 from .sources import made_scene
 
 CHECKED_FRAMES = 4  # of each source, before every training
-SHOWN = 10  # bad frames that are told at the start
+SHOWN = 10  # bad frames that are listed at the start
 
 
 class Draws(Protocol):
@@ -31,12 +31,12 @@ class Draws(Protocol):
         """Draws of one pass over the data."""
 
     def __getitem__(self, key: Any, /) -> Drawn:
-        """The frame of (pass, index), and what was bad on the way to it."""
+        """The frame of (pass, index), and the bad frames that were skipped for it."""
 
 
 @dataclass(frozen=True)
 class RunData:
-    """Training draws and, by name, the validation frames of each source; `lines` tells people what there is."""
+    """Training draws and, by name, the validation frames of each source; `lines` describes them for the log."""
 
     train: Draws
     validation: Mapping[str, Draws]
@@ -50,7 +50,7 @@ class RunData:
 
 
 def open_run_data(settings: RunSettings, output: Path | None) -> RunData:
-    """Opens what `settings.data` names, after a quick check; the split stands in `output`. Raises MonoDepthError."""
+    """Opens what `settings.data` names, after a quick check; writes the split to `output`. Raises MonoDepthError."""
     if output is not None:
         writable_folder(output)
     report = check_data(settings.data, settings.seed, output, CHECKED_FRAMES)

@@ -46,23 +46,23 @@ class KeptFrames(Dataset):
         return self._stores[block][place]
 
     def origin(self, i: int) -> str:
-        """As the source says."""
+        """As in the source."""
         return self._source.origin(i)
 
     def scene(self, i: int) -> str:
-        """As the source says."""
+        """As in the source."""
         return self._source.scene(i)
 
     def files(self, i: int) -> tuple[Path, ...]:
-        """As the source says."""
+        """As in the source."""
         return self._source.files(i)
 
     def shared_files(self) -> tuple[Path, ...]:
-        """As the source says."""
+        """As in the source."""
         return self._source.shared_files()
 
     def per_metre(self, i: int) -> float:
-        """As the source says."""
+        """As in the source."""
         return self._source.per_metre(i)
 
     def __getstate__(self) -> dict[str, object]:
@@ -96,7 +96,7 @@ def _make(part: Part, blocks: Sequence[Sequence[int]], cache: Path, first: int, 
 
 
 def _own_first(blocks: list[list[int]]) -> list[list[int]]:
-    """Processes that torchrun starts begin at places of their own, so that none waits for a block of another's."""
+    """Processes that torchrun starts begin at places of their own, so that none waits for another's block."""
     rank, size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     start = len(blocks) * rank // size
     return [*blocks[start:], *blocks[:start]]
@@ -119,7 +119,7 @@ def _block(source: Dataset, frames: Sequence[int], cache: Path, first: int) -> F
 
 
 def _named(source: Dataset, frames: Sequence[int], first: int) -> tuple[str, dict[str, object]]:
-    """What a block is known by: where its frames stand, its files with size and time, the part's first frame."""
+    """What identifies a block: where its frames stand, its files with size and time, the part's first frame."""
     identity: dict[str, object] = {"origins": [source.origin(i) for i in frames], "first": first}
     files = [*source.shared_files(), *(file for i in frames for file in source.files(i))]
     if files:

@@ -8,13 +8,13 @@ from torch import Tensor
 from .settings import LossSettings
 
 PAPER_DEPTH_M = 10.0  # what the paper's depth is divided by
-_VARIANCE_SHARE = 0.85  # of silog: 1 would forgive any scale (Eigen et al. 2014; the share is that of Lee et al. 2019)
+_VARIANCE_SHARE = 0.85  # of silog: 1 would ignore the scale (Eigen et al. 2014; the share is that of Lee et al. 2019)
 _BEND = 0.2  # share of the largest residual from which berhu is quadratic (Laina et al., 3DV 2016, equation 2)
 _SMALL = 1e-6
 
 
 def metric_loss(metres: Tensor, logs: Tensor, log_target: Tensor, settings: LossSettings) -> Tensor:
-    """The loss of a network that says depth in `metres` and in `logs`; 0 where the batch has no truth at all.
+    """The loss of a predicted depth, given in `metres` and in `logs`; 0 where the batch has no truth at all.
 
     With r = ln d - ln t: "log_l1" mean |r|; "berhu" the same, but (r^2 + c^2) / (2 c) where |r| is over c, a fifth of
     the batch's largest, so that rare far regions count; "silog" sqrt(mean r^2 - 0.85 (mean r)^2). "mse" mean of
@@ -70,7 +70,7 @@ def _gradient_term(residual: Tensor, known: Tensor, settings: LossSettings) -> T
 def gradient_loss(residual: Tensor, known: Tensor, scales: int) -> Tensor:
     """Mean over `scales` of |d residual / dx| + |d residual / dy| between known neighbours 1, 2, 4, ... pixels apart.
 
-    Asks for edges where the truth has them and for smoothness elsewhere (Li and Snavely, MegaDepth, CVPR 2018).
+    Favours edges where the truth has them and smoothness elsewhere (Li and Snavely, MegaDepth, CVPR 2018).
     """
     total = residual.new_zeros(())
     for scale in range(scales):

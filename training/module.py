@@ -1,4 +1,4 @@
-"""The training itself, as a LightningModule: steps, averaged weights, figures of every epoch, what a resume needs."""
+"""The training itself, as a LightningModule: steps, averaged weights, figures of every epoch, state to resume."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class DepthTraining(L.LightningModule):
         return LambdaLR(optimizer, lambda step: rate_share(self.settings, self.schedule, step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch. DataError, naming its files, where it is no number."""
+        """The loss of a batch. DataError, naming its files, where it is not finite."""
         torch.manual_seed(
             (self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size + self.global_rank
         )  # of dropout: a resumed run drops the same
@@ -101,7 +101,7 @@ class DepthTraining(L.LightningModule):
             self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Counts loss and figures of a batch, and its bad samples as training does."""
+        """Adds loss, figures and bad samples of a validation batch."""
         self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.best_weights, batch.images)
         self._means.add("val_loss", float(self.task.loss(values, batch.targets)), len(batch))
@@ -137,7 +137,7 @@ class DepthTraining(L.LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what a resumed run compares and goes on from."""
+        """Adds what a resumed run checks and continues from."""
         checkpoint |= {
             "settings": plain(self.settings),
             "rows": self.rows,
@@ -164,9 +164,9 @@ def check_same(
         key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not key.startswith(_FREE)
     ]
     if differing:
-        told = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in differing[:3])
+        changed = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise ConfigError(f"{holder} a run of other settings: {told}{more}; {advice}")
+        raise ConfigError(f"{holder} a run of other settings: {changed}{more}; {advice}")
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
 
 
 def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
-    """EMA whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
+    """Moving average whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
 
     def average(averaged: Any, current: Any, count: Any) -> None:
         """Moves the averaged tensors on after step `count`."""

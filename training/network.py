@@ -21,7 +21,7 @@ from .settings import LossSettings, NetworkSettings, Settings
 
 
 def card_text(network: NetworkSettings) -> dict[str, Any]:
-    """What a card says about how to run the network (without training, figures and licence)."""
+    """The part of a card that describes how to run the network (without training, figures and licence)."""
     return {
         "format": FORMAT,
         "name": network.name,

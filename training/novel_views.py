@@ -1,9 +1,9 @@
 """New views of a recorded scene: `python -m training.novel_views RECORDING:FIRST:LAST views --views 2000`.
 
-A short recording shows its scene from few places, and a network learns those pictures by heart. Where depth and poses
+A short recording shows its scene from few places, and a network memorises those pictures. Where depth and poses
 are known, the same surfaces can be seen from others: depth is that of the fused frames (TSDF), colour that of the
 recorded frames which see the same point. Writes `FOLDER/rgb/*.jpg`, `FOLDER/depth/*.png` (16 bit, 1/5000 m) and
-`FOLDER/camera.txt`, a source of kind image_folder for every training command. Only FIRST to LAST are looked at.
+`FOLDER/camera.txt`, a source of kind image_folder for every training command. Only frames FIRST to LAST are read.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ViewOptions:
 
     A view is `width` pixels wide and shaped as the recording's. `shift_m` is the standard deviation of each coordinate
     of the place, `tilt_deg` that of the optical axis about the camera's x and y; the roll is any. `coverage` is a share
-    of the pixels. `camera` is that of the recording, where it does not tell it (`OpenOptions`).
+    of the pixels. `camera` is that of the recording, where it contains none (`OpenOptions`).
     """
 
     width: int = 320
@@ -156,7 +156,7 @@ def random_pose(poses: NDArray[np.float64], options: ViewOptions, rng: np.random
 
 
 def write_views(recording: str, folder: Path, count: int, options: ViewOptions) -> str:
-    """Writes `count` new views of a part of a recording; what was done, for people.
+    """Writes `count` new views of a part of a recording; returns a summary.
 
     DataError for frames without depth or pose and where views see too little, ConfigError for a bad count or part.
     """
@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--camera",
         default="",
         metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
-        help="camera of the recording, where it does not tell it",
+        help="camera of the recording, where it contains none",
     )
     given = parser.parse_args(argv)
     options = ViewOptions(given.width, given.shift, given.tilt, given.coverage, given.seed, given.camera)

@@ -1,4 +1,4 @@
-"""Where the weights of a run started, and what must be said of the data behind them."""
+"""What the weights of a run started from, and the attribution that their data requires."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Origin:
 
     @classmethod
     def of_content(cls, checkpoint: Mapping[str, Any]) -> Origin:
-        """What a checkpoint says about itself."""
+        """The origin that a checkpoint records."""
         saved = checkpoint.get("origin") or {}
         return cls(saved.get("text", ""), tuple(saved.get("attribution", ())), saved.get("licence", ""))
 
@@ -67,7 +67,7 @@ class Origin:
 
 
 def rights(data: Mapping[str, Any], encoder: str, origin: Origin) -> dict[str, Any]:
-    """Attribution and licence of weights trained on a section `data`, as far as that and their origin tell."""
+    """Attribution and licence of weights trained on a section `data`, as far as that and their origin show."""
     made = _of_data(data, origin)
     architecture = (
         "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "

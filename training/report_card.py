@@ -1,8 +1,8 @@
-"""Measures a card's weights on frames they never saw and writes the figures into the card, beside two baselines.
+"""Measures a card's weights on unseen frames and writes the figures into the card, beside two baselines.
 
 `python -m training.report_card mono_depth_recon/models/embedded/unetpp_mobile.json --data FOLDER`. The sets are the
 test frames of freiburg1_rpy_part (same scene, unseen frames), freiburg3_cabinet (unseen scene) and synthetic rooms
-of seeds that no training uses. The baselines know the training frames' depth and nothing of the image: "constant"
+of seeds that no training uses. The baselines use the training frames' depth and ignore the image: "constant"
 is its median, "mean depth map" its mean at each pixel.
 """
 
@@ -52,7 +52,7 @@ Predict = Callable[[Sample], Depth]
 
 @dataclass(frozen=True)
 class TestSet:
-    """Frames nobody trained on, and the training frames that the baselines know."""
+    """Frames that were not trained on, and the training frames that the baselines use."""
 
     name: str
     frames: Sequence[Sample]
@@ -131,7 +131,7 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
 
 
 def _known(depth: Depth | None) -> Depth:
-    assert depth is not None, "a metric model and frames with reference answer depth"
+    assert depth is not None, "metric models predict depth and the frames have reference depth"
     return depth
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves for people: settings and commit, log.csv, curves.png, panels of validation depth, speed.csv."""
+"""The records of a run: settings and commit, log.csv, curves.png, panels of validation depth, speed.csv."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class RunLog(Checkpoint):
         self._output, self._loading = output, loading
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Writes the log anew."""
+        """Rewrites the log."""
         assert isinstance(module, DepthTraining), "runs train nothing else"
         if trainer.is_global_zero:
             write_csv(self._output / "log.csv", module.rows)
@@ -137,7 +137,7 @@ def _row(rgb: Rgb, truth: Depth, made: Depth, source: str) -> list[Panel]:
 
 
 class Speed(Callback):
-    """How much of the steps' time went by waiting for data: a row of speed.csv and a TensorBoard curve per epoch."""
+    """The share of the steps' time spent waiting for data: a row of speed.csv and a TensorBoard curve per epoch."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
@@ -146,7 +146,7 @@ class Speed(Callback):
         self._images = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """The state from which a resumed run continues."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

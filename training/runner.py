@@ -37,7 +37,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     origin: Origin | None = None,
 ) -> DepthTraining:
-    """Trains to the end of the last stage, or goes on where last.ckpt in `output` stopped. Raises MonoDepthError.
+    """Trains to the end of the last stage, or continues where last.ckpt in `output` stopped. Raises MonoDepthError.
 
     Under torchrun every process shares each batch (DistributedDataParallel). `output` then holds settings.yaml,
     commit.txt, start.txt (where there is an `origin`), log.csv, speed.csv, curves.png, panels/, tensorboard/,
@@ -57,7 +57,7 @@ def train(
     module = DepthTraining(settings, task, loading.schedule, data.ledger(), origin.state() if origin else None)
     if not int(os.environ.get("RANK", "0")):
         describe_run(settings, output, origin.text if origin else "")
-        print("\n".join(data.lines), file=sys.stderr)
+        print("\n".join([*data.lines, *_precision_note(settings)]), file=sys.stderr)
     own = [Keeper(output), RunLog(output, loading), Speed(output), Progress(refresh_rate=10)]
     trainer = L.Trainer(
         max_epochs=settings.epochs,
@@ -89,12 +89,12 @@ class Progress(TQDMProgressBar):
         return {name: value for name, value in super().get_metrics(trainer, module).items() if name != "v_num"}
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """Ends the bars' line, so that the next one stands by itself; tells how a run that was interrupted goes on."""
+        """Ends the line of the progress bars; after an interruption, prints how to resume."""
         for bar in (self._val_progress_bar, self._train_progress_bar):
             if bar is not None:
                 bar.close()
         if isinstance(exception, KeyboardInterrupt):
-            print("interrupted: --resume goes on after the last whole epoch", file=sys.stderr)
+            print("interrupted: --resume continues after the last whole epoch", file=sys.stderr)
 
 
 _KNOWN = (
@@ -105,13 +105,17 @@ _KNOWN = (
     ".*treespec.*is deprecated.*",
     ".*sync_dist=True.*",
 )  # the figures of an epoch are those of all processes already
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # what devices there are stands in the log anyway
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the devices are in the log anyway
 
 
 def _precision(settings: RunSettings) -> Any:
-    if settings.precision != "mixed":
-        return "32-true"
-    return "16-mixed" if torch.cuda.is_available() else "bf16-mixed"
+    return "16-mixed" if settings.precision == "mixed" and torch.cuda.is_available() else "32-true"
+
+
+def _precision_note(settings: RunSettings) -> list[str]:
+    if settings.precision != "mixed" or torch.cuda.is_available():
+        return []
+    return ["precision mixed: no GPU here, this run computes in float32 (bfloat16 can be many times slower on a CPU)"]
 
 
 def _devices(settings: RunSettings) -> dict[str, Any]:
@@ -122,6 +126,6 @@ def _devices(settings: RunSettings) -> dict[str, Any]:
     if processes == 1:
         return {"accelerator": accelerator, "devices": 1}
     local = int(os.environ["LOCAL_WORLD_SIZE"])
-    unused = isinstance(settings, FinetuneSettings)  # transformers' heads have layers that nothing asks
+    unused = isinstance(settings, FinetuneSettings)  # transformers' heads have unused layers
     strategy = DDPStrategy(process_group_backend="nccl" if gpu else "gloo", find_unused_parameters=unused)
     return {"accelerator": accelerator, "devices": local, "num_nodes": processes // local, "strategy": strategy}

@@ -1,4 +1,4 @@
-"""Every setting of a training run with its limits, read from YAML; what no run can have stops with one line."""
+"""Every setting of a training run with its limits, read from YAML; an invalid one is a line that names it."""
 
 from __future__ import annotations
 
@@ -208,11 +208,11 @@ class ValidationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What any training needs. `data` goes to `mono_depth_recon.datasets.mixture.training_data` as it is."""
+    """Settings of every training. `data` goes to `mono_depth_recon.datasets.mixture.training_data` as it is."""
 
     seed: int = param(help="seed of all random numbers", low=0, high=4e9)
     threads: int = param(help="CPU threads of the training process", low=1, high=1024)
-    precision: str = param(help="arithmetic; mixed = float16 on a GPU, bfloat16 on a CPU", choices=PRECISIONS)
+    precision: str = param(help="arithmetic; mixed = float16 on a GPU, float32 on a CPU", choices=PRECISIONS)
     data: dict[str, Any] = param(help="sources of frames, see docs/training_data.md")
     stages: list[Stage] = param(help="one after the other")
     optimizer: OptimizerSettings
@@ -312,7 +312,7 @@ def plain(settings: RunSettings) -> dict[str, Any]:
 
 
 def _check_multiples(settings: Settings, path: Path) -> None:
-    """ConfigError unless the network can halve all sides as often as it does; only for settings that are read.
+    """ConfigError unless the network can halve all sides as often as it does; only for settings that come from a file.
 
     Runs that code shortens (smoke) may have other sizes.
     """

@@ -38,7 +38,7 @@ def section_kinds(settings: type[Any]) -> dict[str, type[Any]]:
 def override(tree: Any, key: str, text: str, sections: Mapping[str, type[Any]]) -> None:
     """Changes the value of a dotted key in `tree` to the YAML value `text`.
 
-    A key may be new where its section (one of `sections`, or `data`) may have it; others are a ConfigError.
+    A key may be new where its section (one of `sections`, or `data`) allows it; others are a ConfigError.
     """
     value = parse_yaml(text, f"{key}={text}")
     *parents, last = key.split(".")
@@ -77,7 +77,7 @@ def _places(items: list[Any]) -> dict[str, int]:
 
 
 def _number(value: Any) -> Any:
-    """The number that a text is, else the value itself: YAML takes 1e-3 for a word."""
+    """The number that a text is, else the value itself: YAML reads 1e-3 as text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

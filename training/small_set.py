@@ -1,7 +1,7 @@
 """Makes a small training set in the layout of NYU Depth V2: `python -m training.small_set small_data`.
 
 Rendered rooms as `FOLDER/nyu_data/data/nyu2_train.csv` with colour as JPEG and depth as 8-bit PNG (metres / 10 * 255),
-and `nyu2_test.csv` with 16-bit depth in millimetres: enough to try every training command, never for a good model.
+and `nyu2_test.csv` with 16-bit depth in millimetres: enough to try every training command, too little for a good model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .augment import known_depth
 from .command import exit_code
 
 SIZE = (320, 240)  # pixels
-FIRST_SEED = 300_000  # rooms that nothing else shows
+FIRST_SEED = 300_000  # rooms that are used nowhere else
 
 
 def write_small_set(folder: Path, rooms: int, frames: int, size: tuple[int, int] = SIZE) -> Path:

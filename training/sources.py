@@ -1,4 +1,4 @@
-"""Frames by themselves: TUM pairs, synthetic rooms kept in the cache, and made-up scenes that need no data."""
+"""Sources of frames: TUM pairs, synthetic rooms kept in the cache, and made-up scenes that need no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search by Optuna that can be stopped and goes on: SQLite study, progress, a plot and the best values as YAML."""
+"""A search by Optuna that can be stopped and resumed: SQLite study, progress, a plot and the best values as YAML."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Study:
 
     @property
     def finished(self) -> list[FrozenTrial]:
-        """Trials that came to an end, pruned ones too; those that a kill cut off do not count."""
+        """Trials that have ended, including pruned ones; killed ones do not count."""
         return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
     @property
@@ -144,7 +144,7 @@ class Study:
                     bar.set_postfix(best=f"{self.best.value:.4g}")
                 write_atomically(self.output / PLOT, [self._plot()])
         if not self.completed:
-            raise DataError(f"none of {trials} trials came to a value: see {self.output}, or search elsewhere")
+            raise DataError(f"none of {trials} trials gave a value: see {self.output}, or search elsewhere")
         return self.best
 
     @property
@@ -175,10 +175,10 @@ class Study:
             raise optuna.TrialPruned from error
 
 
-def write_best(path: Path, tree: Any, remark: str) -> None:
-    """Writes settings as YAML under a line of remark."""
+def write_best(path: Path, tree: Any, comment: str) -> None:
+    """Writes settings as YAML under a comment line."""
     text = yaml.safe_dump(tree, sort_keys=False)
-    write_atomically(path, [f"# {remark}\n{text}".encode()])
+    write_atomically(path, [f"# {comment}\n{text}".encode()])
 
 
 def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Choice], minimise: bool) -> bytes:
@@ -220,7 +220,7 @@ def draw(trials: Sequence[FrozenTrial], figure_name: str, space: Mapping[str, Ch
 
 
 def log_axis(axes: Axes, decades: float) -> None:
-    """A logarithmic x axis with so few numbers that they stand apart."""
+    """A logarithmic x axis with few enough labels not to overlap."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_xscale("log")

@@ -1,7 +1,7 @@
 """Trains a U-Net++: `python -m training.train_unetpp --config training/configs/metric.yaml --data FOLDER --output RUN`.
 
 Words like `optimizer.lr=0.001 data.sources.0.rooms=20` change single settings. RUN gets settings.yaml (effective) and
-commit.txt, log.csv, speed.csv, curves.png, panels/, tensorboard/, last.ckpt (--resume goes on exactly there) and
+commit.txt, log.csv, speed.csv, curves.png, panels/, tensorboard/, last.ckpt (--resume continues exactly there) and
 best.ckpt. Several processes share each batch under `torchrun --nproc-per-node 2 -m training.train_unetpp ...`.
 """
 
@@ -34,7 +34,7 @@ from .settings import (
 
 
 def smoke_settings(settings: Settings) -> tuple[Settings, RunData]:
-    """A short run of the settings' network on made-up scenes that need no data: the loss must fall by far."""
+    """A short run of the settings' network on made-up scenes that need no data: the loss must fall clearly."""
     changes: dict[str, Any] = {
         "precision": "float32",
         "stages": [Stage(96, 64, 8, 4, 30)],
@@ -57,7 +57,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_run_flags(parser, CONFIGS / "unetpp_mobile.yaml", Path("runs/unetpp_mobile"))
     parser.add_argument("--resume", action="store_true", help=RESUME)
     parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or card (.json)")
-    parser.add_argument("--smoke", action="store_true", help="a short run on made-up scenes, to see that it learns")
+    parser.add_argument("--smoke", action="store_true", help="a short run on made-up scenes, to check that it learns")
     return parser.parse_intermixed_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Depth models of the library transformers in training: how samples reach them, their loss, and how they are saved."""
+"""Depth models of the library transformers in training: how samples are made, their loss, and how they are saved."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TransformerTask:
         return values.clamp(min=_NEAREST).reciprocal() if self._family.inverse else values
 
     def loss(self, values: Tensor, targets: Tensor) -> Tensor:
-        """That of the settings; of relative models the one that forgives scale and shift."""
+        """That of the settings; of relative models the scale- and shift-invariant one."""
         if self.relative:
             return relative_loss(values, targets, self._loss)
         return metric_loss(values, values.clamp(min=_NEAREST).log(), targets, self._loss)

@@ -1,7 +1,7 @@
-"""Searches better settings: `python -m training.tune --config RECIPE.yaml --data DATA --output runs/tune --trials 30`.
+"""Searches settings: `python -m training.tune --config RECIPE.yaml --data DATA --output runs/tune --trials 30`.
 
 Each trial trains the recipe with other values of what --space lets vary; trials that lag behind are stopped early
-(median of the others). The study lies in OUTPUT/study.db: the same command goes on after a stop. OUTPUT/best.yaml is
+(median of the others). The study is stored in OUTPUT/study.db: the same command resumes it. OUTPUT/best.yaml is
 the recipe with the best values, for training.train_unetpp; study.png shows all trials. Of a trial that is not the best
 so far the checkpoints are removed, logs and curves stay. With --clouds the clean-up of clouds is searched instead (edge
 filter, voxel grid, outliers), against 3D figures of the validation frames.
@@ -37,7 +37,7 @@ from .tune_clouds import FIGURES, tune_clouds
 
 
 class Report(Checkpoint):
-    """Tells the study the score of every epoch and ends a trial that lags behind."""
+    """Reports the score of every epoch to the study, and ends a trial that lags behind."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
@@ -76,7 +76,7 @@ def _folder(output: Path, trial: int) -> Path:
 
 
 def _keep_checkpoints(output: Path, best: int | None) -> None:
-    """Removes the checkpoints of all trials but the best, of those too that a kill cut off."""
+    """Removes the checkpoints of all trials but the best, also those of killed trials."""
     for checkpoint in output.glob("trial_*/*.ckpt"):
         if best is None or checkpoint.parent != _folder(output, best):
             checkpoint.unlink()

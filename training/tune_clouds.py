@@ -1,4 +1,4 @@
-"""Searches the clean-up of clouds: edge filter, voxel grid and statistical outliers, against 3D figures."""
+"""Searches for the best clean-up of clouds: edge filter, voxel grid and statistical outliers, against 3D figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KNOWN = (EDGE, "mesh.voxel_size", "mesh.outlier_neighbors", "mesh.outlier_std",
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A frame's depth as the model says it (metres, relative models after the fit), and its true points (N, 3)."""
+    """A frame's predicted depth (metres, relative models after the fit), and its true points (N, 3)."""
 
     depth: Depth
     camera: PinholeCamera
@@ -76,12 +76,12 @@ def tune_clouds(
     if not frames:
         raise DataError("no validation frame has a prediction and true depth to compare")
     best = study.run(lambda trial, values: mean_figure(frames, values, figure, trial), trials)
-    today = mean_figure(frames, defaults(), figure)
-    remark = (
-        f"{figure} {best.value:.4g} on {len(frames)} validation frames of {model}, {today:.4g} by default; "
+    default = mean_figure(frames, defaults(), figure)
+    comment = (
+        f"{figure} {best.value:.4g} on {len(frames)} validation frames of {model}, {default:.4g} by default; "
         "for recon_node: --ros-args --params-file"
     )
-    write_best(output / BEST, {"/**": {"ros__parameters": _nested(best.params)}}, remark)
+    write_best(output / BEST, {"/**": {"ros__parameters": _nested(best.params)}}, comment)
     return output / BEST
 
 

@@ -45,6 +45,12 @@ class ModelConfig:
         high=4096,
         live=False,
     )
+    focal_scaling: bool = param(
+        True,
+        "scale the metres of published models by the camera's focal length over that of their training camera; "
+        "false = the metres of the reference implementation",
+        live=False,
+    )
     runtime: str = param(
         "auto",
         "what runs the model; auto = the fastest runtime whose output agrees with float32 torch on this machine",

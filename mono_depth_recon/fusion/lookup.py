@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .integration import BLOCK
 
 _BITS = 20  # of a block's coordinate in a packed key: maps of 10^6 blocks along an axis
+KEY_LIMIT = (1 << (_BITS - 1)) - 2  # of a block's coordinate, so that its neighbours can be packed too
 
 
 def signed_distance(grid: Any, points: NDArray[np.floating], voxel_size: float, cut: float) -> NDArray[np.float32]:

@@ -6,9 +6,6 @@ own kernel takes no weights per pixel; rendering and extraction are Open3D's. Th
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Depth, Matrix, Rgb
-from ..atomic import write_atomically
 from ..camera import PinholeCamera
 from ..cloud.cloud import Cloud
 from ..errors import ConfigError, DataError
 from ..mesh.mesh import Mesh, with_triangles
 from .integration import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
 from .lookup import signed_distance
+from .map_file import CHANNELS, StoredMap, read_map, write_map
 
-_ATTRIBUTES = {"tsdf": 1, "weight": 1, "color": 3}
 _RAY_CELL = 8  # pixels
-_SLACK = 0.05  # of the capacity: so many more blocks are evicted at once, because finding them costs time
-_FORMAT = 1
+_SLACK = 0.05  # of the capacity: this many more blocks are evicted together, because finding them takes time
 
 
 class TsdfMap:
@@ -54,12 +49,12 @@ class TsdfMap:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Empties the map."""
         f32 = self._core.float32
         self._grid = self._t.geometry.VoxelBlockGrid(
-            tuple(_ATTRIBUTES),
-            (f32,) * len(_ATTRIBUTES),
-            tuple((n,) for n in _ATTRIBUTES.values()),
+            tuple(CHANNELS),
+            (f32,) * len(CHANNELS),
+            tuple((n,) for n in CHANNELS.values()),
             self.voxel_size,
             BLOCK,
             self.max_blocks,
@@ -75,7 +70,7 @@ class TsdfMap:
 
     @property
     def device(self) -> str:
-        """Where the blocks lie: CPU:0, CUDA:0."""
+        """Where the blocks are stored: CPU:0, CUDA:0."""
         return str(self._device)
 
     def integrate(
@@ -163,47 +158,34 @@ class TsdfMap:
         return Cloud(points.point.positions.numpy(), _bytes(points.point.colors.numpy()))
 
     def save(self, path: Path) -> None:
-        """Writes the map (.npz), whole or not at all. Raises DataError for an empty map and as `write_atomically`."""
+        """Writes the map (.npz), whole or not at all. Raises DataError for an empty map and as `write_map`."""
         self._refuse_empty()
-        if path.suffix != ".npz":
-            raise DataError(f"a map is written as .npz, got '{path.name}'")
         active = self._grid.hashmap().active_buf_indices().cpu().numpy().astype(np.int64)
-        arrays = {name: self._values(name)[active] for name in _ATTRIBUTES}
-        keys = self._grid.hashmap().key_tensor().cpu().numpy()[active]
-        text = io.BytesIO()
-        np.savez(
-            text,
-            format=_FORMAT,
-            voxel_size=self.voxel_size,
-            truncation=self.truncation,
-            frames=self.frames,
-            keys=keys,
-            seen=self._seen[active],
-            **arrays,
+        stored = StoredMap(
+            self.voxel_size,
+            self.truncation,
+            self.frames,
+            self._grid.hashmap().key_tensor().cpu().numpy()[active],
+            self._seen[active],
+            *(self._values(name)[active] for name in CHANNELS),
         )
-        write_atomically(path, [text.getvalue()])
+        write_map(path, stored)
 
     @classmethod
     def load(cls, path: Path, max_blocks: int = 20000, device: str = "auto") -> TsdfMap:
-        """The map that `save` wrote. Raises DataError where the file is none, or has more than `max_blocks` blocks."""
-        stored = _read_map(path)
-        if len(stored["keys"]) > max_blocks:
-            raise DataError(
-                f"{path}: the map has {len(stored['keys'])} blocks, over the limit of {max_blocks}: raise "
-                "fusion.max_blocks"
-            )
-        loaded = cls(float(stored["voxel_size"]), float(stored["truncation"]), max_blocks, device)
-        loaded.frames = int(stored["frames"])
+        """The map that `save` wrote. Raises DataError where `read_map` does."""
+        stored = read_map(path, max_blocks)
+        loaded = cls(stored.voxel_size, stored.truncation, max_blocks, device)
+        loaded.frames = stored.frames
         loaded._fill(stored)
         return loaded
 
-    def _fill(self, stored: Mapping[str, NDArray[Any]]) -> None:
-        buffers, _ = self._grid.hashmap().activate(self._tensor(stored["keys"].astype(np.int32)))
+    def _fill(self, stored: StoredMap) -> None:
+        buffers, _ = self._grid.hashmap().activate(self._tensor(stored.keys))
         index = buffers.to(self._core.int64)
-        for name, channels in _ATTRIBUTES.items():
-            values = stored[name].reshape(len(index), BLOCK, BLOCK, BLOCK, channels)
-            self._grid.attribute(name)[index] = self._tensor(values)
-        self._seen[buffers.cpu().numpy()] = stored["seen"]
+        for name in CHANNELS:
+            self._grid.attribute(name)[index] = self._tensor(getattr(stored, name))
+        self._seen[buffers.cpu().numpy()] = stored.seen
 
     def _refined(self, depth: Depth, camera: PinholeCamera, T: Matrix) -> Depth:
         """Rendered depth refined to the surface between the voxels; NaN where that is not known."""
@@ -241,7 +223,7 @@ class TsdfMap:
         return buffers
 
     def _clear(self, buffers: Any) -> None:
-        for name, channels in _ATTRIBUTES.items():  # an evicted block leaves its content in the buffer
+        for name, channels in CHANNELS.items():  # an evicted block leaves its content in the buffer
             zeros = self._core.Tensor.zeros(
                 (len(buffers), BLOCK, BLOCK, BLOCK, channels), self._core.float32, self._device
             )
@@ -274,7 +256,7 @@ class TsdfMap:
             blend_arrays(self._grid, blocks, view, self.voxel_size, cut)
 
     def _pose(self, camera: PinholeCamera, T: Matrix) -> tuple[Any, Any]:
-        """Intrinsic and extrinsic matrix for Open3D, which wants them on the CPU."""
+        """Intrinsic and extrinsic matrix for Open3D, which expects them on the CPU."""
         return self._core.Tensor(camera.K), self._core.Tensor(np.ascontiguousarray(np.linalg.inv(T)))
 
     def _values(self, name: str) -> NDArray[np.float32]:
@@ -287,7 +269,7 @@ class TsdfMap:
         if not self.blocks:
             raise DataError(
                 "expected a map with surfaces, it is empty: no frame has been fused since the start or the "
-                "last reset; see whether poses and depth come"
+                "last reset; check that poses and depth arrive"
             )
 
 
@@ -318,24 +300,3 @@ def _welded(mesh: Mesh) -> Mesh:
     """Without degenerate triangles and unused vertices."""
     a, b, c = mesh.triangles.T
     return with_triangles(mesh, mesh.triangles[(a != b) & (b != c) & (c != a)])
-
-
-def _read_map(path: Path) -> dict[str, NDArray[Any]]:
-    names = ("format", "voxel_size", "truncation", "frames", "keys", "seen", *_ATTRIBUTES)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in names}
-    except OSError as error:
-        raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"map {path} must be a file that save wrote, got another or a damaged one ({error})") from error
-    count = len(stored["keys"])
-    voxels = count * BLOCK**3
-    sound = (
-        stored["keys"].shape == (count, 3)
-        and stored["seen"].shape == (count,)
-        and all(stored[name].size == voxels * channels for name, channels in _ATTRIBUTES.items())
-    )
-    if int(stored["format"]) != _FORMAT or not sound:
-        raise DataError(f"map {path} has format {stored['format']} or arrays that do not fit together: save it again")
-    return stored

@@ -1,4 +1,4 @@
-"""What hangs together: components of a graph, and the small parts of a mesh."""
+"""Connected components of a graph, and the removal of small parts of a mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers of clouds (PLY) and meshes (PLY, OBJ, STL, GLB), all with colours, OBJ and GLB with textures, whole or not.
+"""Writers of clouds (PLY) and meshes (PLY, OBJ, STL, GLB), with colours, OBJ and GLB also with textures, written whole.
 
 Coordinates are metres in the optical frame (x right, y down, z forward). GLB carries the rotation to glTF's
 y-up frame in its node, so that viewers show it upright; the vertices themselves stay in the optical frame.
@@ -133,7 +133,7 @@ def _stl_mesh(mesh: Mesh) -> list[Chunk]:
 
 
 def _glb_mesh(mesh: Mesh, texture: Texture | None = None) -> list[Chunk]:
-    """Binary glTF 2.0, unlit (the light is already in the photo), colours linear as the specification wants them."""
+    """Binary glTF 2.0, unlit (the light is already in the photo), with linear colours as the specification requires."""
     if texture is None:
         colors = np.full((len(mesh.colors), 4), 65535, np.uint16)
         colors[:, :3] = np.rint(65535 * linear_light(mesh.colors))

@@ -59,7 +59,7 @@ def _grid_triangles(depth: NDArray[np.float32], edge_ratio: float) -> NDArray[np
 
 
 def _why_no_grid(depth: NDArray[np.float32]) -> str:
-    """What keeps a depth map (H, W) without a single triangle from having one, and what to do."""
+    """Why a depth map (H, W) gives no triangle, and what to do."""
     height, width = depth.shape
     if not np.isfinite(depth).any():
         return no_depth(depth.size)

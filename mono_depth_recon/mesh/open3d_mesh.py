@@ -1,4 +1,4 @@
-"""Meshes to Open3D and back, and what its surface methods share: normals, and the side that the camera sees."""
+"""Meshes to Open3D and back, and what the surface methods share: normals, and the side that the camera sees."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open3d_mesh(mesh: Mesh) -> o3d.geometry.TriangleMesh:
 
 
 def plain_mesh(surface: o3d.geometry.TriangleMesh) -> Mesh:
-    """Open3D's mesh, with vertex colours, as ours."""
+    """A Mesh from Open3D's, with vertex colours."""
     return Mesh(
         np.asarray(surface.vertices, np.float32),
         np.asarray(surface.triangles, np.int32),
@@ -68,4 +68,4 @@ def _facing_away(surface: o3d.geometry.TriangleMesh) -> Mask:
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     normal = np.cross(b - a, c - a)
     lengths = np.linalg.norm(normal, axis=1) * np.linalg.norm(a, axis=1)
-    return np.einsum("ij,ij->i", normal, a) > _AWAY_COSINE * lengths  # seen from the origin, any corner tells the side
+    return np.einsum("ij,ij->i", normal, a) > _AWAY_COSINE * lengths  # seen from the origin, any corner shows the side

@@ -11,7 +11,7 @@ from ..cloud.neighbours import local_spacing, nearest
 from .mesh import Mesh
 from .open3d_mesh import oriented_cloud, visible_mesh
 
-# A Poisson vertex farther from the data than this many times the local spacing closes a hole that nobody has seen.
+# A Poisson vertex farther from the data than this many times the local spacing closes a hole that was never seen.
 _REACH_SPACINGS = 1.5
 
 
@@ -35,6 +35,6 @@ def mesh_poisson(cloud: Cloud, depth: int, trim_quantile: float, threads: int = 
 def _supported(vertices: NDArray[np.float32], points: NDArray[np.float32]) -> Mask:
     """True where a point lies within reach; the reach grows with the local spacing, as far pixels lie wide apart."""
     spacing = local_spacing(points)
-    low, high = np.quantile(spacing, (0.5, 0.98))  # a lone point has a wide spacing and no right to a wide reach
+    low, high = np.quantile(spacing, (0.5, 0.98))  # isolated points have a wide spacing but must not reach far
     place, distance = nearest(points, vertices, 1)
     return distance[:, 0] <= _REACH_SPACINGS * np.clip(spacing, low, high)[place[:, 0]]

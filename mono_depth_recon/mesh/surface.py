@@ -27,8 +27,8 @@ _SLACK_EDGES = 0.75
 def make_mesh(points: Points, settings: MeshConfig) -> Mesh:
     """The mesh of an organised (H, W, 4) cloud by `settings.method`. Raises DataError where there is no surface.
 
-    poisson and ball_pivoting leave out what lies on a depth edge, that is nearly along the rays: nobody saw a surface
-    there, and they would make a bridge of it.
+    poisson and ball_pivoting leave out what lies on a depth edge, that is nearly along the rays: no surface was seen
+    there, and they would bridge the gap.
     """
     if settings.method == "grid":
         return mesh_grid(points, settings.edge_ratio)

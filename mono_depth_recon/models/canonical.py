@@ -1,4 +1,4 @@
-"""Networks that answer metres of one canonical camera: the U-Net++ family described by a ModelCard.
+"""Networks that predict metres for one canonical camera: the U-Net++ family described by a ModelCard.
 
 The network sees an image resized to the card's input size and predicts the depth that a camera of the canonical
 focal length would see; metres follow by f / f_canonical (the label transform of Metric3D, Yin et al., ICCV 2023).
@@ -61,7 +61,7 @@ class CanonicalDepthModel:
 
     @property
     def sigma_fits(self) -> Mapping[str, SigmaFit]:
-        """What makes sigma of a spread, by kind of uncertainty, from the card."""
+        """How a spread becomes sigma, by kind of uncertainty, from the card."""
         return self.card.sigma_fits
 
     def network_input(self, view: View) -> NDArray[np.float32]:
@@ -122,7 +122,7 @@ def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepth
 
 
 def write_random_resnext50(template: Path, folder: Path) -> Path:
-    """A card of the paper's U-Net++ with random weights in `folder`; what it leaves open is that of card `template`."""
+    """A card of the paper's U-Net++ with random weights in `folder`; everything else is as in the card `template`."""
     import torch
 
     from .unetpp import build_unetpp, write_weights

@@ -1,4 +1,4 @@
-"""The JSON card beside a U-Net++ checkpoint: what the weights are and how images must reach them. No torch here."""
+"""The JSON card beside a U-Net++ checkpoint: what the weights are and how images are prepared. Loads no torch."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ModelCard:
 
 
 def load_card(path: Path | str) -> ModelCard:
-    """Reads and checks a card. ModelError where it is missing, no JSON, of another format, incomplete or wrong."""
+    """Reads and checks a card. ModelError where it is missing, not JSON, of another format, incomplete or wrong."""
     path = Path(path)
     what = "model card"
     try:

@@ -1,7 +1,7 @@
 """Several models as one: `ensemble:<a>+<b>[+...]`, the median of their predictions, and their spread as sigma.
 
 All members are brought to the scale of the first metric one: metric ones by the median of the pixels' ratios, relative
-ones by scale and shift fitted robustly in disparity. Where all are relative the answer is relative disparity, at the
+ones by scale and shift fitted robustly in disparity. Where all are relative the result is relative disparity, at the
 scale of the first.
 """
 
@@ -19,11 +19,11 @@ from .base import DepthModel, Output, View
 from .merging import merged
 
 PREFIX = "ensemble:"
-_FARTHEST = 2.0  # times the farthest depth of the reference: a relative member's answer beyond that counts as that
+_FARTHEST = 2.0  # times the farthest depth of the reference: a relative member's depth is limited to that
 
 
 class Ensemble:
-    """Members run one after the other; the median of their aligned answers and the sample standard deviation.
+    """Members run one after the other; the median of their aligned predictions and the sample standard deviation.
 
     `predict` raises DataError for a frame on which a member cannot be aligned (a flat view, or disparity that grows
     with the distance).
@@ -47,38 +47,38 @@ class Ensemble:
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction with sigma per view."""
-        answers = [member.predict(batch) for member in self.members]
-        return [self._combined([answer[i] for answer in answers]) for i in range(len(batch))]
+        predictions = [member.predict(batch) for member in self.members]
+        return [self._combined([prediction[i] for prediction in predictions]) for i in range(len(batch))]
 
     def release_memory(self) -> None:
         """Of all members."""
         for member in self.members:
             member.release_memory()
 
-    def _combined(self, answers: Sequence[Prediction]) -> Prediction:
-        reference = answers[self._first]
+    def _combined(self, predictions: Sequence[Prediction]) -> Prediction:
+        reference = predictions[self._first]
         values = []
-        for member, answer in zip(self.members, answers, strict=True):
+        for member, prediction in zip(self.members, predictions, strict=True):
             try:
-                values.append(_aligned(answer, reference))
+                values.append(_aligned(prediction, reference))
             except DataError as error:
                 raise DataError(f"{member.name} cannot be aligned to the ensemble: {error}") from error
         stack = np.stack(values)
-        return merged(reference, answers, np.median(stack, axis=0), stack.std(axis=0, ddof=1))
+        return merged(reference, predictions, np.median(stack, axis=0), stack.std(axis=0, ddof=1))
 
 
-def _aligned(answer: Prediction, reference: Prediction) -> Depth:
-    """The answer in the unit and at the scale of the reference."""
-    if answer is reference:
-        return answer.values
-    known = _comparable(answer, reference)
-    if answer.depth is not None:
-        return answer.depth * _ratio(known, answer.depth)
+def _aligned(prediction: Prediction, reference: Prediction) -> Depth:
+    """The prediction in the unit and at the scale of the reference."""
+    if prediction is reference:
+        return prediction.values
+    known = _comparable(prediction, reference)
+    if prediction.depth is not None:
+        return prediction.depth * _ratio(known, prediction.depth)
     if reference.depth is None:
-        return _on_scale_of(answer.values, known)
-    fit = fit_scale(answer.values, known)
+        return _on_scale_of(prediction.values, known)
+    fit = fit_scale(prediction.values, known)
     limit = _FARTHEST * float(np.nanmax(known))
-    return np.minimum(depth_from_disparity(answer.values, fit, limit), np.float32(limit))
+    return np.minimum(depth_from_disparity(prediction.values, fit, limit), np.float32(limit))
 
 
 def _ratio(reference: Depth, depth: Depth) -> np.float32:
@@ -89,14 +89,14 @@ def _ratio(reference: Depth, depth: Depth) -> np.float32:
     return np.float32(np.median(ratios))
 
 
-def _comparable(answer: Prediction, reference: Prediction) -> Depth:
+def _comparable(prediction: Prediction, reference: Prediction) -> Depth:
     """The reference's values, NaN where either prediction is not valid or shows sky."""
     values = reference.values
-    for prediction in (answer, reference):
-        if prediction.valid is not None:
-            values = np.where(prediction.valid, values, np.float32(np.nan))
-        if prediction.sky is not None:
-            values = np.where(prediction.sky, np.float32(np.nan), values)
+    for each in (prediction, reference):
+        if each.valid is not None:
+            values = np.where(each.valid, values, np.float32(np.nan))
+        if each.sky is not None:
+            values = np.where(each.sky, np.float32(np.nan), values)
     return values
 
 

@@ -1,8 +1,8 @@
 """What made a region of an image near or far: Grad-CAM, attention roll-out, or SHAP values of one network.
 
 The number explained is the mean over the region of log depth (of a relative model: of negated disparity), so that
-positive values push the region farther and negative ones nearer. Roll-out has no sign: it gives the share of what the
-region's tokens hold by where it came from. Importing this module loads no torch.
+positive values push the region farther and negative ones nearer. Roll-out has no sign: it gives the share that
+each place contributes to the region's tokens. Importing this module loads no torch.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Question:
 
 
 def _region_on_input(model: _OneNetwork, view: View, region: Region) -> NDArray[np.float32]:
-    """(rows, columns) 0 to 1: the region as the network sees it, by sending it the way that images go."""
+    """(rows, columns) 0 to 1: the region as the network sees it, by passing it through the preprocessing of images."""
     marked = np.zeros_like(view[0])
     marked[region.y : region.y + region.height, region.x : region.x + region.width] = 255
     black, white, seen = (
@@ -237,7 +237,7 @@ def _shap(question: _Question) -> Explanation:
 
 @contextlib.contextmanager
 def _fixed_seed() -> Iterator[None]:
-    """Makes captum, which draws from the global generators of torch and numpy, answer the same every time."""
+    """Makes captum, which draws from the global generators of torch and numpy, give the same result every time."""
     import torch
 
     state = np.random.get_state()  # noqa: NPY002
@@ -277,7 +277,7 @@ def _roll_out(question: _Question) -> Explanation:
 
 
 def rollout(attentions: list[Any]) -> Any:
-    """(tokens, tokens) from one (heads, tokens, tokens) per block, first to last: what each token took from where.
+    """(tokens, tokens) from one (heads, tokens, tokens) per block, first to last: what each token took from each other.
 
     The mean of the heads, half of it from the residual connection; every row sums to 1.
     """

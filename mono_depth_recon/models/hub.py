@@ -1,4 +1,4 @@
-"""Where the weights of a model lie: a local folder or file, or the cache of the Hugging Face hub. No torch here."""
+"""Where the weights of a model lie: a local folder or file, or the cache of the Hugging Face hub. Loads no torch."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class HubSource:
     def is_pinned(self) -> bool:
         """Whether the revision is a full commit."""
         return _COMMIT.fullmatch(self.revision) is not None
+
+    @property
+    def text(self) -> str:
+        """'organisation/name@revision' for tables, and why the revision is not a full commit where it is none."""
+        named = f"{self.repo}@{self.revision}"
+        return named if self.is_pinned else f"{named} (not pinned: no public listing showed its full commit)"
 
     @property
     def fetch_command(self) -> str:
@@ -88,7 +94,7 @@ def cached_folder(source: HubSource) -> Path | None:
         return None
     try:
         return folder if _weights_in(folder) else None
-    except ModelError:  # a download that broke off: the rest is still to be fetched
+    except ModelError:  # an interrupted download: the rest must still be fetched
         return None
 
 
@@ -143,12 +149,12 @@ def _download(source: HubSource) -> Path:
 
 
 def _check_network(constants: Any) -> None:
-    """OSError at once where the hub's server is out of reach: the library tries a pinned commit again for 23 s."""
-    if constants.HF_HUB_OFFLINE:  # the library refuses by itself, at once
+    """OSError immediately where the hub's server is out of reach: the library retries a pinned commit for 23 s."""
+    if constants.HF_HUB_OFFLINE:  # the library itself refuses immediately
         return
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
-    except urllib.error.HTTPError:  # it answers
+    except urllib.error.HTTPError:  # the server responds
         return
     except urllib.error.URLError as error:
         if isinstance(error.reason, (ConnectionError, TimeoutError, socket.gaierror)):

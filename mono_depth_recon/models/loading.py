@@ -1,4 +1,4 @@
-"""From a name to a model that is ready to predict: the one door to every model."""
+"""Loads a model by its name; every model is loaded here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_name(name: str) -> None:
 def _check_output(spec: ModelSpec, asked: str) -> None:
     if asked not in ("auto", spec.output):
         raise ModelError(
-            f"{spec.name} answers {spec.output}, model.output asks for {asked}: leave it at auto; metres "
+            f"{spec.name} predicts {spec.output}, model.output asks for {asked}: leave it at auto; metres "
             "of a relative model come by scale.source"
         )
 

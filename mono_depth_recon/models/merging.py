@@ -1,4 +1,4 @@
-"""Several Predictions of one image as one: what every combination has in common."""
+"""Combines several Predictions of one image into one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 F = TypeVar("F", np.float32, np.float64)
 
 
-def merged(kind: Prediction, answers: Sequence[Prediction], values: Depth, sigma: Depth) -> Prediction:
-    """`values` and `sigma` as a Prediction of the same `kind` (depth or disparity), with what `answers` hold beside.
+def merged(kind: Prediction, predictions: Sequence[Prediction], values: Depth, sigma: Depth) -> Prediction:
+    """`values` and `sigma` as a Prediction like `kind` (depth or disparity), the other fields merged.
 
-    A pixel is valid, or sky, where all answers that have such a mask agree; intrinsics and confidence are the means of
-    those that have them.
+    A pixel is valid, or sky, where all predictions that have such a mask agree; intrinsics and confidence are the means
+    of those that have them.
     """
     return Prediction(
         depth=None if kind.depth is None else values,
         disparity=values if kind.depth is None else None,
         sigma=sigma,
-        valid=_all(answer.valid for answer in answers),
-        sky=_all(answer.sky for answer in answers),
-        intrinsics=_mean(answer.intrinsics for answer in answers),
-        confidence=_mean(answer.confidence for answer in answers),
+        valid=_all(prediction.valid for prediction in predictions),
+        sky=_all(prediction.sky for prediction in predictions),
+        intrinsics=_mean(prediction.intrinsics for prediction in predictions),
+        confidence=_mean(prediction.confidence for prediction in predictions),
     )
 
 

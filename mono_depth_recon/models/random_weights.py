@@ -1,4 +1,4 @@
-"""Checkpoints of random numbers in the published architectures: enough to measure speed and memory, not to see."""
+"""Checkpoints of random numbers in the published architectures: good for measuring speed and memory only."""
 
 from __future__ import annotations
 

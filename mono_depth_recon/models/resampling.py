@@ -1,6 +1,6 @@
 """The resampling kernels that the models were published with, and the way back to the size of the image.
 
-OpenCV's cubic kernel differs from Pillow's by tens of grey levels, so that the published one is used where it is asked.
+OpenCV's cubic kernel differs from Pillow's by tens of grey levels, so each model keeps its published kernel.
 """
 
 from __future__ import annotations

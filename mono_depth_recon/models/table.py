@@ -1,6 +1,6 @@
 """The table of models: a checkpoint of a transformers family is a row of CHECKPOINTS, any other model a row of MODELS.
 
-Each row of MODELS names its loader; those of CHECKPOINTS are added to it, with the families' own.
+Each row of MODELS names its loader; those of CHECKPOINTS are added with the loaders of their families.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _depth_anything_metric(place: str, size: str, revision: str, size_mb: float)
     )
 
 
-# A revision that is no full commit is one that no public listing showed in full (see hub_configs/).
+# A revision that is no full commit is one that no public listing showed in full: `HubSource.text` says so, and
+# hub_configs/ what else is not verified.
 CHECKPOINTS: dict[str, Checkpoint] = {
     row.name: row
     for row in (
@@ -114,7 +115,7 @@ def hub_spec(row: Checkpoint) -> ModelSpec:
         row.name,
         row.output,
         row.licence,
-        f"{row.hub.repo}@{row.hub.revision}",
+        row.hub.text,
         functools.partial(load_checkpoint, row),
         row.focal_text,
         functools.partial(write_random_weights, row),
@@ -160,7 +161,7 @@ def weights_state(spec: ModelSpec) -> str:
 
 
 def declared_output(settings: ModelConfig) -> Output | None:
-    """What the model answers according to table and settings, before anything is loaded; None where neither says."""
+    """What the model predicts according to the table and the settings, before loading; None where neither states it."""
     if settings.name in MODELS:
         return MODELS[settings.name].output
     named = settings.name.startswith(HF) and settings.output != "auto"

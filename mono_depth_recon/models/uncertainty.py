@@ -47,7 +47,7 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
 
 
 def sigma_kinds(model: DepthModel) -> tuple[str, ...]:
-    """The values of `model.uncertainty` that this model can estimate sigma by."""
+    """The values of `model.uncertainty` that are possible with this model."""
     if isinstance(model, Ensemble):
         return ("ensemble",)
     card = getattr(model, "card", None)
@@ -94,8 +94,8 @@ class FlipModel(_Wrapper):
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction with sigma per view."""
-        answers = self.model.predict([view for one in batch for view in (one, mirrored(one))])
-        return [self._combined(answers[i], answers[i + 1]) for i in range(0, len(answers), 2)]
+        predictions = self.model.predict([view for one in batch for view in (one, mirrored(one))])
+        return [self._combined(predictions[i], predictions[i + 1]) for i in range(0, len(predictions), 2)]
 
     def _combined(self, direct: Prediction, of_mirror: Prediction) -> Prediction:
         import cv2
@@ -127,8 +127,8 @@ class McDropoutModel(_Wrapper):
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction with sigma per view."""
-        answers = self.model.predict([view for view in batch for _ in range(self.samples)])
-        return [self._combined(answers[i : i + self.samples]) for i in range(0, len(answers), self.samples)]
+        predictions = self.model.predict([view for view in batch for _ in range(self.samples)])
+        return [self._combined(predictions[i : i + self.samples]) for i in range(0, len(predictions), self.samples)]
 
     def _combined(self, samples: Sequence[Prediction]) -> Prediction:
         values = np.stack([sample.values for sample in samples])

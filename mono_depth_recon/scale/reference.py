@@ -5,13 +5,15 @@ from __future__ import annotations
 from ..alignment import fit_scale, on_rectified_grid
 from ..arrays import Depth
 from ..frames import Scale
+from ..registration import DepthView
 from .base import RelativeView
 from .evidence import Evidence, Kind
 from .fitted import FittedScale
 from .settings import ScaleSettings
 
-# (h, w) float32 metres, NaN unknown: depth registered to the raw image, sparse or dense, at any resolution.
-REFERENCE_DEPTH: Kind[Depth] = Kind("reference_depth", "depth", topic="reference/image")
+# (h, w) float32 metres, NaN unknown: depth registered to the raw image, sparse or dense, at any resolution; or that of
+# another camera.
+REFERENCE_DEPTH: Kind[Depth | DepthView] = Kind("reference_depth", "depth", topic="reference/image")
 
 
 class ReferenceScale(FittedScale):

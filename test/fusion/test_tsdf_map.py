@@ -171,7 +171,7 @@ def test_files_that_are_no_map(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("not a map")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     for name in ("cut", "text", "other"):
-        with pytest.raises(DataError, match="must be a file that save wrote"):
+        with pytest.raises(DataError, match="must be a file that save_map wrote"):
             TsdfMap.load(tmp_path / f"{name}.npz", device="cpu")
     with pytest.raises(DataError, match="cannot be read"):
         TsdfMap.load(tmp_path / "missing.npz", device="cpu")

@@ -125,7 +125,7 @@ def test_specks_go_and_the_largest_part_stays() -> None:
 
 
 def _gradient_frame() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Colour that tells its own pixel, on a slanted plane."""
+    """Colour that encodes its own pixel, on a slanted plane."""
     rgb = np.zeros((60, 80, 3), np.uint8)
     rgb[..., 0], rgb[..., 1] = np.arange(80)[None, :] * 3, np.arange(60)[:, None] * 4
     depth = (2.0 / (1 + 0.2 * CAMERA.rays[0][None, :] * np.ones((60, 1)))).astype(np.float32)

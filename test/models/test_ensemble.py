@@ -74,14 +74,14 @@ def test_members_that_agree_up_to_scale_and_shift_give_the_first_metric_depth_an
 
 
 def test_one_wrong_member_of_three_changes_sigma_and_not_depth() -> None:
-    bent = PLANE.copy()
-    bent[20:40, 30:50] *= 1.5
-    depth, sigma = known(answer(Member(PLANE), Member(bent), Member(PLANE)))
+    warped = PLANE.copy()
+    warped[20:40, 30:50] *= 1.5
+    depth, sigma = known(answer(Member(PLANE), Member(warped), Member(PLANE)))
     np.testing.assert_allclose(depth, PLANE, rtol=1e-5)
     inside = np.zeros(PLANE.shape, bool)
     inside[20:40, 30:50] = True
     assert sigma[inside].min() > 100 * sigma[~inside].max()
-    np.testing.assert_allclose(sigma[inside], np.std([PLANE, bent, PLANE], axis=0, ddof=1)[inside], rtol=1e-4)
+    np.testing.assert_allclose(sigma[inside], np.std([PLANE, warped, PLANE], axis=0, ddof=1)[inside], rtol=1e-4)
 
 
 def test_a_relative_member_is_fitted_past_its_outliers() -> None:

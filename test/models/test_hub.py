@@ -145,7 +145,7 @@ def test_a_fresh_process_says_so_too(tmp_path: Path) -> None:
 
 
 def test_a_server_out_of_reach_is_told_without_trying_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port of this machine that nobody listens on."""
+    """A local port on which nothing listens."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
@@ -232,7 +232,14 @@ def test_every_row_of_the_hub_says_licence_size_and_source() -> None:
         assert spec.focal
         if spec.hub is not None:
             assert spec.size_mb > 1
-            assert spec.source == f"{spec.hub.repo}@{spec.hub.revision}"
+            named = f"{spec.hub.repo}@{spec.hub.revision}"
+            why = "" if spec.hub.is_pinned else " (not pinned: no public listing showed its full commit)"
+            assert spec.source == named + why
+    assert [name for name, spec in MODELS.items() if "not pinned" in spec.source] == [
+        "depth_anything_v2_metric_indoor_base",
+        "depth_anything_v2_metric_indoor_large",
+        "depth_pro",
+    ]
 
 
 def test_whole_and_broken_safetensors_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What models answer beside depth, through flip, dropout, ensembles and the frame path."""
+"""What models predict besides depth, through flip, dropout, ensembles and the frame path."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def values(prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.fl
 
 
 def check_the_rest(prediction: Prediction, shape: tuple[int, ...]) -> None:
-    """What a model answers beside depth has the size of the image, too."""
+    """What a model predicts besides depth has the size of the image, too."""
     for mask in (prediction.valid, prediction.sky):
         assert mask is None or (mask.shape == shape and mask.dtype == bool)
     confidence, K = prediction.confidence, prediction.intrinsics
@@ -134,7 +134,7 @@ def test_the_other_kind_of_output_is_refused(loaded: tuple[ModelConfig, DepthMod
     """A relative model makes no metres by being asked for them."""
     settings, model = loaded
     other = "metric_depth" if model.output == "relative_disparity" else "relative_disparity"
-    with pytest.raises(ModelError, match=f"{settings.name} answers {model.output}, model.output asks for {other}"):
+    with pytest.raises(ModelError, match=f"{settings.name} predicts {model.output}, model.output asks for {other}"):
         load_model(replace(settings, output=other))
     load_model(replace(settings, output=model.output), 1)
 

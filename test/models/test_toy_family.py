@@ -81,8 +81,8 @@ def test_its_folder_is_loaded_by_row_and_by_hf(folder: Path) -> None:
 def test_refusals(folder: Path) -> None:
     assert "model.accept_noncommercial" in refused(ModelConfig(name=TOY))
     assert "holds a model of type 'toy', glpn_nyu is 'glpn'" in refused(settings_of("glpn_nyu", folder))
-    assert f"{TOY} answers metric_depth" in refused(settings_of(TOY, folder, output="relative_disparity"))
-    assert "answers metric_depth" in refused(ModelConfig(name=f"hf:{folder}", output="relative_disparity"))
+    assert f"{TOY} predicts metric_depth" in refused(settings_of(TOY, folder, output="relative_disparity"))
+    assert "predicts metric_depth" in refused(ModelConfig(name=f"hf:{folder}", output="relative_disparity"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"max_depth": 9}))
     assert "says max_depth 9, published is 5" in refused(settings_of(TOY, folder))

@@ -260,6 +260,47 @@ def test_metres_follow_the_focal_length_and_disparity_does_not(folder_of: Callab
         np.testing.assert_allclose(values_of(model, (rgb, narrow)), ratio * values_of(model, (rgb, wide)), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [  # sizes that need no resampling; ZoeDepth adds margins of 43 and 37 pixels
+        ("depth_anything_v2_metric_indoor_small", (686, 518)),
+        ("glpn_nyu", (160, 96)),
+        ("zoedepth_nyu", (426, 310)),
+    ],
+)
+def test_without_focal_scaling_metres_are_those_of_the_reference_pipeline(
+    name: str, image: tuple[int, int], folder_of: Callable[[str], Path]
+) -> None:
+    """transformers' own network and post-processing; its picture `depth` is another thing."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    folder, one = folder_of(name), view(*image, 90)
+    model = loaded(name, folder, focal_scaling=False)
+    theirs = AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        outputs = theirs(pixel_values=torch.from_numpy(model.network_input(one)))
+    sizes = {"source_sizes": [image[::-1]]} if name == "zoedepth_nyu" else {}
+    processor = AutoImageProcessor.from_pretrained(folder)
+    expected = processor.post_process_depth_estimation(outputs, target_sizes=[image[::-1]], **sizes)
+    metres = expected[0]["predicted_depth"].numpy()
+    assert np.ptp(metres) > 0.01 * metres.mean()
+    np.testing.assert_allclose(values_of(model, one), metres, rtol=1e-4)
+    scaled = loaded(name, folder)
+    assert scaled.focal is not None and model.focal is None
+    factor = scaled.focal.scale(one[1], scaled.rule.network_size(*image))
+    assert abs(factor - 1) > 0.2
+    np.testing.assert_allclose(values_of(scaled, one), factor * metres, rtol=1e-4)
+
+
+def test_focal_scaling_is_not_for_models_that_use_the_focal_length_themselves(
+    folder_of: Callable[[str], Path],
+) -> None:
+    one = view(320, 240, 73)
+    found = [values_of(loaded("depth_pro", folder_of("depth_pro"), focal_scaling=on), one) for on in (True, False)]
+    np.testing.assert_array_equal(*found)
+
+
 def test_the_training_camera_keeps_the_published_metres() -> None:
     kinect = PinholeCamera.from_intrinsics(640, 480, 518.9, 519.5, 325.6, 253.7)
     assert Focal(519.2, None).scale(kinect, (640, 480)) == pytest.approx(1, abs=1e-3)
@@ -270,7 +311,7 @@ def test_the_training_camera_keeps_the_published_metres() -> None:
 
 @pytest.mark.parametrize("name", ["depth_anything_v2_small", "zoedepth_nyu"])
 def test_a_plane_comes_back_to_the_grid_of_the_image_without_the_margin(name: str) -> None:
-    """The network is replaced by one that says the column of each pixel."""
+    """The network is replaced by one that returns the column of each pixel."""
     rule = read_rule(committed(name)["preprocessor"], name)
     columns, rows = rule.network_size(200, 150)
     margin = 30 if name == "zoedepth_nyu" else 0  # int(3 * sqrt(200 / 2))

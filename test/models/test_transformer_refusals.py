@@ -117,10 +117,10 @@ def test_a_model_that_brings_its_own_code_is_never_run(folder_of: Callable[[str]
 
 def test_relative_depth_is_refused_where_metres_are_asked(folder_of: Callable[[str], Path]) -> None:
     relative, metric = folder_of("depth_anything_v2_small"), folder_of("depth_anything_v2_metric_indoor_small")
-    assert "answers relative_disparity" in refused(settings_of("midas_dpt_hybrid", relative, output="metric_depth"))
-    assert "answers relative_disparity" in refused(settings_of("depth_anything_v2_metric_indoor_small", relative))
-    assert "answers metric_depth" in refused(settings_of("depth_anything_v2_small", metric))
-    assert "answers relative_disparity" in refused(ModelConfig(name=f"hf:{relative}", output="metric_depth"))
+    assert "predicts relative_disparity" in refused(settings_of("midas_dpt_hybrid", relative, output="metric_depth"))
+    assert "predicts relative_disparity" in refused(settings_of("depth_anything_v2_metric_indoor_small", relative))
+    assert "predicts metric_depth" in refused(settings_of("depth_anything_v2_small", metric))
+    assert "predicts relative_disparity" in refused(ModelConfig(name=f"hf:{relative}", output="metric_depth"))
     assert "set model.output to metric_depth or" in refused(ModelConfig(name=f"hf:{relative}"))
 
 

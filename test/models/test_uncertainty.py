@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class StandIn:
-    """A model that answers `rule(rgb, camera)`; notes the sizes of the batches it was given."""
+    """A model that returns `rule(rgb, camera)`; notes the sizes of the batches it was given."""
 
     device = "none"
     release_memory: Callable[[], None] = staticmethod(lambda: None)
@@ -75,7 +75,7 @@ def test_flip_of_a_mirror_equivariant_model_has_sigma_zero_and_the_same_depth() 
     assert model.batches == [6]
 
 
-def test_flip_gives_mean_and_sample_deviation_of_both_answers() -> None:
+def test_flip_gives_mean_and_sample_deviation_of_both_predictions() -> None:
     def leaning(rgb: np.ndarray, camera: PinholeCamera) -> np.ndarray:
         return np.broadcast_to(2 + np.arange(64) / 64, (48, 64))
 
@@ -121,13 +121,13 @@ def test_mc_dropout_is_mean_and_deviation_of_one_batch_of_samples() -> None:
 @pytest.mark.parametrize("kind", ["flip", "mc_dropout"])
 def test_sigma_carries_temperature_and_floor_of_its_kind(kind: str) -> None:
     settings = ModelConfig(uncertainty=kind, samples=4)
-    answers = []
+    results = []
     for fit in (SigmaFit(), SigmaFit(2.5), SigmaFit(2.0, 0.1)):
         model = StandIn(noisy(0.1), fits={kind: fit, "other": SigmaFit(7.0)}, stochastic=True)
-        answers.append(depth_and_sigma(with_uncertainty(model, settings).predict(views(1))[0]))
-    depth, bare = answers[0]
-    np.testing.assert_allclose(answers[1][1], 2.5 * bare, rtol=1e-6)
-    np.testing.assert_allclose(answers[2][1], 2 * np.sqrt(bare**2 + (0.1 * depth) ** 2), rtol=1e-5)
+        results.append(depth_and_sigma(with_uncertainty(model, settings).predict(views(1))[0]))
+    depth, bare = results[0]
+    np.testing.assert_allclose(results[1][1], 2.5 * bare, rtol=1e-6)
+    np.testing.assert_allclose(results[2][1], 2 * np.sqrt(bare**2 + (0.1 * depth) ** 2), rtol=1e-5)
 
 
 def test_what_is_wrapped_keeps_its_name_output_and_device() -> None:
@@ -222,13 +222,13 @@ def test_mc_dropout_of_a_unetpp_is_near_its_depth_and_comes_out_again_with_a_see
 
     batch = views(2)
     model = load(dropout_card, uncertainty="mc_dropout", samples=64)
-    answers = []
+    results = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        answers.append(depth_and_sigma(model.predict(batch)[1]))
-    np.testing.assert_array_equal(answers[0], answers[1])
-    assert np.abs(answers[0][0] - answers[2][0]).max() > 0
-    depth, sigma = answers[0]
+        results.append(depth_and_sigma(model.predict(batch)[1]))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert np.abs(results[0][0] - results[2][0]).max() > 0
+    depth, sigma = results[0]
     assert (sigma > 0).all()
     exact = load(dropout_card).predict(batch)[1].depth
     assert abs(np.median(depth / exact) - 1) < 0.05

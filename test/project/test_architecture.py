@@ -28,6 +28,7 @@ LAYERS = (
         "paths",
         "poses",
         "printing",
+        "registration",
         "text",
         "transforms",
         "alignment",

@@ -168,7 +168,6 @@ Plan = list[Row]
 def tum_plan(scene: Scene, types: Any, poses: str = "tf") -> Plan:
     """What a bag of TUM holds, in the order of receipt: images, camera_info, transforms (`poses` tf) or odometry."""
     make, plan = Messages(types), []
-    depth_frame = "/openni_depth_optical_frame"
     for i, stamp in enumerate(scene.stamps_ns):
         size, late = (scene.width, scene.height), stamp + scene.late_ns
         plan += [
@@ -179,7 +178,7 @@ def tum_plan(scene: Scene, types: Any, poses: str = "tf") -> Plan:
                 late + 10,
                 "/camera/depth/image",
                 "sensor_msgs/msg/Image",
-                make.image(late, scene.metres(i), "32FC1", depth_frame),
+                make.image(late, scene.metres(i), "32FC1"),
             ),
         ]
         if poses == "tf":

@@ -279,5 +279,5 @@ def test_frames_of_several_sizes_are_no_store(tmp_path: Path) -> None:
 def test_damaged_frame_store_says_so(tmp_path: Path) -> None:
     store = open_or_make(tmp_path, "made", {}, 1, lambda: iter([made_scene(0, 40, 32)]))
     (store.folder / "rgb.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataError, match="it is made again"):
+    with pytest.raises(DataError, match="it is rebuilt"):
         FrameStore(store.folder)

@@ -79,12 +79,12 @@ def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypa
     assert entry["frames"] == 2
     assert entry["coverage_1"] == pytest.approx(ONE_SIGMA, abs=0.02)  # the same frames fitted it
     view = (frames[0].rgb, camera)
-    told = load_model(ModelConfig(checkpoint=str(card), uncertainty="flip"), 1).predict([view])[0]
+    loaded = load_model(ModelConfig(checkpoint=str(card), uncertainty="flip"), 1).predict([view])[0]
     bare = bare_model(card, "flip", 8, 1).predict([view])[0]
     assert bare.sigma is not None
     assert bare.depth is not None
     fit = SigmaFit(entry["temperature"], entry["floor"])
-    np.testing.assert_allclose(told.sigma, fit.sigma(bare.sigma, bare.depth), rtol=1e-3)
+    np.testing.assert_allclose(loaded.sigma, fit.sigma(bare.sigma, bare.depth), rtol=1e-3)
 
 
 def test_a_card_without_dropout_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,8 +174,8 @@ def test_bad_samples_are_counted_and_named_until_there_are_too_many(tmp_path: Pa
     bad = replace(good, train=BadDraws(4, 0, 96, 64), bad_minimum=4)
     rows = train(settings, UnetTask(settings, pretrained=False), bad, tmp_path / "few").rows
     assert [row["bad"] for row in rows] == [2, 4]
-    told = (tmp_path / "few" / "bad_samples.txt").read_text()
-    assert "4 of 6 draws" in told and "list.csv:3: cut off" in told  # training and validation
+    shown = (tmp_path / "few" / "bad_samples.txt").read_text()
+    assert "4 of 6 draws" in shown and "list.csv:3: cut off" in shown  # training and validation
     wrong = replace(good, validation={"made": BadDraws(4, 9, 96, 64)}, bad_minimum=4)
     rows = train(settings, UnetTask(settings, pretrained=False), wrong, tmp_path / "validation").rows
     assert [row["bad"] for row in rows] == [2, 4]
@@ -210,7 +210,7 @@ def test_broken_checkpoints_are_one_line(tmp_path: Path) -> None:
     torch.save(3, tmp_path / "b.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "c.ckpt")
     for name, says in (
-        ("a", "is cut off or no checkpoint"),
+        ("a", "is truncated or not a checkpoint"),
         ("b", "holds int"),
         ("c", "holds no network"),
         ("none", "cannot be read"),
@@ -298,7 +298,7 @@ def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> N
                 os.kill(pid, signal.SIGKILL)
     if by == signal.SIGINT:
         words = (tmp_path / "said").read_text()
-        assert "interrupted: --resume goes on after the last whole epoch" in words
+        assert "interrupted: --resume continues after the last whole epoch" in words
         assert "Traceback" not in words, words[-3000:]
 
 
@@ -384,9 +384,9 @@ def test_command_says_in_one_line_what_is_wrong(
     words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--output", str(tmp_path / "run"), f"loader.cache={tmp_path}"]) == 1
-    told = capsys.readouterr()
-    assert says in told.err + told.out
-    assert "Traceback" not in told.err
+    shown = capsys.readouterr()
+    assert says in shown.err + shown.out
+    assert "Traceback" not in shown.err
 
 
 def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -413,6 +413,23 @@ def test_a_start_tells_of_frames_that_are_missing(tmp_path: Path) -> None:
         depth.write_bytes(depth.read_bytes()[:60])
     with pytest.raises(DataError, match=r"too many bad frames: .*; the first is .*nyu2_train.csv:4"):
         open_run_data(settings, None)
+
+
+def test_mixed_precision_without_a_gpu_is_float32_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    logs, said = [], []
+    for precision in ("float32", "mixed"):
+        settings = small_settings(precision=precision, stages=[Stage(64, 32, 2, 1)])
+        torch.manual_seed(0)
+        module = train(settings, UnetTask(settings, pretrained=False), made_data(4, 64, 32), tmp_path / precision)
+        assert module.trainer.precision == "32-true"
+        logs.append(_rows(tmp_path / precision / "log.csv"))
+        said.append(capsys.readouterr().err.count("precision mixed: no GPU here, this run computes in float32"))
+    assert said == [0, 1]
+    for name, value in logs[0][0].items():
+        assert logs[1][0][name] == pytest.approx(value, rel=1e-4), name
 
 
 def test_the_small_set_is_read_as_it_was_rendered(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_study_without_any_value_says_so(tmp_path: Path) -> None:
     def fails(*_: Any) -> float:
         raise DataError("the loss is nan")
 
-    with pytest.raises(DataError, match="none of 2 trials came to a value"):
+    with pytest.raises(DataError, match="none of 2 trials gave a value"):
         Study(tmp_path, "fails", SPACE, minimise=False, settings=FIXED).run(fails, 2)
 
 

@@ -120,6 +120,11 @@ def test_a_map_goes_to_a_file_and_back(worker: MapWorker, tmp_path: Path) -> Non
     assert worker.submit(LoadMapJob(SETTINGS, saved)).result(DEADLINE_S).blocks == blocks
     with pytest.raises(DataError, match="cannot be read"):
         worker.submit(LoadMapJob(SETTINGS, tmp_path / "none.npz")).result(DEADLINE_S)
+    damaged = bytearray(saved.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    saved.write_bytes(damaged)
+    with pytest.raises(DataError, match="got another or a damaged one"):
+        worker.submit(LoadMapJob(SETTINGS, saved)).result(DEADLINE_S)
     assert worker.submit(ShownPointsJob(SETTINGS, 50)).result(DEADLINE_S) is not None, "the map is still there"
 
 

@@ -24,6 +24,7 @@ from ..kind import DatasetKind, OpenOptions
 from ..limits import MAX_CHUNK_BYTES, Limits
 from ..stamped_lists import out_of_range, read_trajectory
 from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera
+from .depth_camera import DepthRegistration, registration_of
 from .index import CAMERA_INFO, IMAGES, BagIndex, Track, is_bag
 from .poses import BagPoses, FramePoses
 
@@ -68,6 +69,7 @@ class Bag(Recording):
         first = self._first_colour()
         self.frame_id = frame_name(first.header.frame_id)
         self.camera = self._camera(camera, rgb_of(first).shape)
+        self._registration = self._registered(need_depth)
         self._pairs = self._associated()
         self.world_frame = self._chain.root if self._chain is not None else ""
 
@@ -92,6 +94,8 @@ class Bag(Recording):
                 metres = depth_of(self._index.message(self._depth, depth), self.per_metre(index))
                 if self._is_float and self.per_metre(index) != 1:
                     metres /= np.float32(self.per_metre(index))
+                if self._registration is not None:
+                    metres = self._registration(metres, self.camera, stamp)
         except DataError as error:
             raise DataError(f"{self.path}, frame {name}: {error}") from error
         return self.sample(rgb, metres, stamp, name, self._pose(stamp))
@@ -182,6 +186,19 @@ class Bag(Recording):
                 f"of {self.topics[0]} have {shape[1]}x{shape[0]}: give the intrinsics"
             )
         return camera
+
+    def _registered(self, need_depth: bool) -> DepthRegistration | None:
+        """How depth of another camera is registered; depth that cannot be is left out where it is not needed."""
+        if self._depth is None or any(key in self.path.name for key in CAMERAS):  # TUM's depth is registered
+            return None
+        try:
+            return registration_of(self._index, self._colour, self._depth, self.max_difference)
+        except (CalibrationError, DataError) as error:
+            if need_depth:
+                raise type(error)(f"{self.path}: {error}") from error
+            self.notes.append(f"{self.path}: left out: {error}")
+            self._depth = None
+            return None
 
     def _info_topic(self) -> Track | None:
         infos = {t.channel.topic: t for t in self._index.topics((CAMERA_INFO,))}

@@ -1,6 +1,6 @@
 """Synthetic rooms: colour, exact depth and pose of a camera that moves through a procedural room.
 
-Everything follows from the seed, to the byte. A room is joined and lit once (about a second), after that a
+Everything follows from the seed, to the byte. A room is joined and lit once (some seconds), after that a
 frame costs one ray per pixel and some more at edges. The world is z-up, in metres; a corner of the floor is its origin.
 """
 

@@ -48,7 +48,7 @@ class RoomViewOptions:
 
 
 class RoomViews:
-    """The views of one room: `view(i)` renders one. Making the room takes about a second."""
+    """The views of one room: `view(i)` renders one. Making the room takes some seconds."""
 
     def __init__(self, seed: int, options: RoomViewOptions) -> None:
         size = options.width, options.height

@@ -64,7 +64,7 @@ class Runtime(Protocol):
         """(N, 3, rows, columns) -> (N, channels, rows', columns'), a fresh float32 array. Raises ModelError."""
 
     def release_memory(self) -> None:
-        """Gives back working memory until the next run."""
+        """Releases working memory until the next run."""
 
 
 def example_batch(network: Network) -> Batch | None:
@@ -79,7 +79,7 @@ def example_batch(network: Network) -> Batch | None:
 
 
 def relative_difference(got: Batch, expected: Batch) -> float:
-    """Largest absolute difference over the mean magnitude of `expected`: a figure that zeros in it do not blow up."""
+    """Largest absolute difference over the mean magnitude of `expected`: zeros in `expected` do no harm."""
     return float(np.abs(got - expected).max() / max(float(np.abs(expected).mean()), 1e-12))
 
 

@@ -25,7 +25,7 @@ from ...paths import user_cache
 
 LIMIT_BYTES = 20_000_000_000
 _RECORD = "entry.json"
-_FORMAT = "1"  # of the entries; another one makes all of them outdated
+_FORMAT = "1"  # of the entries; a change invalidates all of them
 _PARTIAL = ".partial-"
 _PARTIAL_AGE_S = 86_400  # older ones were left by a process that was killed
 
@@ -39,10 +39,10 @@ def cache_folder() -> Path:
 
 
 def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
-    """The folder of the entry `key`; where there is none, or a broken one, `build(folder)` fills it anew.
+    """The folder of the entry `key`; where it is missing or broken, `build(folder)` fills it.
 
-    The folder's name begins with `name`. The folder appears whole or not at all. What `key`
-    leaves out must not change the result: it needs the versions of libraries. Raises ModelError where the cache cannot
+    The folder's name begins with `name`. The folder appears whole or not at all. Nothing outside `key` may
+    change the result: it must hold the versions of libraries. Raises ModelError where the cache cannot
     be written.
     """
     key = {**key, "format": _FORMAT}
@@ -52,7 +52,7 @@ def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
         with contextlib.suppress(OSError):  # a cache that is shared read-only serves as well, unmarked
             os.utime(folder / _RECORD)
         return folder
-    why = "is broken and made again" if folder.exists() else "is made once for this machine"
+    why = "is broken and is rebuilt" if folder.exists() else "is built once for this machine"
     _log.warning("%s %s; it can take minutes and is kept in %s", name, why, folder.parent)
     try:
         _fill(folder, key, build)
@@ -60,7 +60,7 @@ def cached(name: str, key: Key, build: Callable[[Path], None]) -> Path:
             _evict(keep=folder)
     except OSError as error:
         raise ModelError(
-            f"cannot keep a conversion in {folder.parent} ({error.strerror or error}): make room there, "
+            f"cannot keep a conversion in {folder.parent} ({error.strerror or error}): free some space there, "
             "or let XDG_CACHE_HOME name a folder that can be written"
         ) from error
     return folder

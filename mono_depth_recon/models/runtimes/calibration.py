@@ -32,7 +32,7 @@ def images_of(folder: str) -> list[Path]:
 
 
 def files_key(paths: list[Path]) -> str:
-    """A text that changes with the names and contents of the files, as far as size and modification time show."""
+    """A string that changes with the names and contents of the files, as far as size and modification time show."""
     stats = [(path, path.stat()) for path in paths]
     return " ".join(f"{path.name} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
 

@@ -87,7 +87,7 @@ class CudaRuntime:
         return _Slot(self._forward, shape, self._stream, self._settings.cuda_graphs)
 
     def _smaller(self, shape: tuple[int, ...]) -> str:
-        """What to choose: f16 and a smaller input are tried out here, for the message of an error."""
+        """What to choose: f16 and a smaller input are tried here, for the error message."""
         side = min(shape[2:]) // 2 // _COMMON_MULTIPLE * _COMMON_MULTIPLE or _COMMON_MULTIPLE
         if self._precision == "f32" and _fits(self._module, shape):
             return "model.precision f16 fits"

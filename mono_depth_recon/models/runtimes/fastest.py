@@ -17,7 +17,7 @@ from .base import Batch, Network, Runtime, cpu_name, example_batch, installed, r
 from .cache import cached, versions
 
 BOUNDS = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2}  # largest `relative_difference` from float32 torch, by precision
-_RUNS = 5  # the shortest counts: what else runs on the machine only makes longer
+_RUNS = 5  # the shortest counts: other load on the machine can only add to it
 _FILE = "decision.json"
 
 Open = Callable[[str, Network, ModelConfig, int], Runtime]
@@ -72,7 +72,7 @@ def _measure(
     example: Batch,
     bound: float,
 ) -> list[dict[str, Any]]:
-    """One row per runtime, those within the bound first, by time; the others say their `reason`."""
+    """One row per runtime, those within the bound first, by time; the others have a `reason`."""
     plain = dataclasses.replace(settings, precision="f32", compile=False)
     expected = open_named("torch", network, plain, threads).run(example)
     rows = []
@@ -87,7 +87,7 @@ def _measure(
     rows.sort(key=lambda row: ("reason" in row, row.get("ms", 0.0)))
     if "reason" in rows[0]:
         raise ModelError(
-            f"no runtime runs {network.name} as asked for ({rows[0]['reason']}): "
+            f"no runtime runs {network.name} as requested ({rows[0]['reason']}): "
             "set model.runtime to torch and model.precision to f32"
         )
     return rows

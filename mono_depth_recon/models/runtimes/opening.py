@@ -133,7 +133,7 @@ def _on_gpu(settings: ModelConfig) -> bool:
 
 
 def _driver_sees_gpu() -> bool:
-    """Whether NVIDIA's driver counts a GPU: milliseconds, where asking torch means importing it."""
+    """Whether NVIDIA's driver finds a GPU: takes milliseconds, whereas torch would have to be imported."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:  # no driver

@@ -127,7 +127,7 @@ class OpenVinoRuntime:
             )
         try:
             model = self._core.read_model(path)
-        except RuntimeError as error:  # OpenVINO's answer to a file that is not a model
+        except RuntimeError as error:  # what OpenVINO raises for a file that is not a model
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
             ) from error

@@ -1,4 +1,4 @@
-"""Torch on the CPU; `cuda_runtime` is its sister for GPUs."""
+"""Torch on the CPU; `cuda_runtime` is its counterpart for GPUs."""
 
 from __future__ import annotations
 

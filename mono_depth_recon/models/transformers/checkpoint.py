@@ -1,4 +1,4 @@
-"""One published model of a family: where its weights lie, what its numbers mean, under which licence."""
+"""One published model of a family: where its weights are, what its numbers mean, and its licence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[1] / "hub_configs"
 class Checkpoint:
     """A row of the table: the weights on the hub and the family that they must be of.
 
-    `focal` is the training camera's, None for relative models and where the camera's own is all that counts.
+    `focal` is the training camera's, None for relative models and where only the camera's own matters.
     """
 
     name: str

@@ -10,7 +10,7 @@ from .family import Family
 
 
 class DepthAnything(Family):
-    """A DINOv2 backbone; the configuration says whether the head answers disparity or metres."""
+    """A DINOv2 backbone; the configuration states whether the head predicts disparity or metres."""
 
     def output(self, config: Mapping[str, Any]) -> Output | None:
         """By `depth_estimation_type`, relative where it is missing."""

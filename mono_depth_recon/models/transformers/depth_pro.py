@@ -49,9 +49,9 @@ class DepthProRule(InputRule):
 
 
 class DepthPro(Family):
-    """Inverse depth in units of 1 / (focal length over the image's width): the camera's own focal length makes metres.
+    """Inverse depth in units of 1 / (focal length over the image's width): the camera's own focal length gives metres.
 
-    The network's own estimate of the field of view comes beside it, where the configuration has that part. It runs
+    The network also estimates the field of view, where the configuration has that part. It runs
     one encoder over one small image, where depth runs one over 35 patches and another over the whole.
     """
 
@@ -81,7 +81,7 @@ class DepthPro(Family):
 
     def focal_text(self, focal: Focal | None) -> str:
         """The same for all checkpoints."""
-        return "none: answers inverse depth per focal length, the camera's own makes it metres"
+        return "none: predicts inverse depth per focal length, the camera's own gives metres"
 
     def prepare_training(self, model: Any) -> None:
         """The field of view has no truth in training: that part is left out, in the saved model too."""

@@ -2,7 +2,7 @@
 
 The defaults of `Family` are what most families share; a family is a class that overrides what differs, in a module of
 its own, and a row in `families`. No other code asks which family a model is of. Nothing here loads torch or
-transformers before a method is called that needs them.
+transformers until a method that needs them is called.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Family:
     """One architecture, by the `model_type` of its config.json; `config` below is such a file.
 
     `rule` reads the published preprocessor_config.json; the file's own processor decides, so that families share
-    rules. `inverse`: a metric model that answers inverse depth. `meaning` names the entries of a configuration that
-    say what the numbers mean: with other values the same weights would be another model.
+    rules. `inverse`: a metric model that predicts inverse depth. `meaning` names the entries of a configuration that
+    define what the numbers mean: with other values the same weights would be another model.
     """
 
     rule: ClassVar[type[InputRule]] = InputRule
@@ -65,7 +65,7 @@ class Family:
         self.model_type = model_type
 
     def output(self, config: Mapping[str, Any]) -> Output | None:
-        """What a model of this configuration answers; None where the configuration does not say."""
+        """What a model of this configuration predicts; None where the configuration does not state it."""
         return None
 
     def multiple(self, config: Mapping[str, Any]) -> int:
@@ -90,7 +90,7 @@ class Family:
         return np.maximum(values, np.float32(NEAREST_M))
 
     def focal_text(self, focal: Focal | None) -> str:
-        """How the camera's focal length makes metres of a metric model, for tables."""
+        """How a metric model's metres follow from the camera's focal length, for tables."""
         assert focal is not None, "a metric row names the camera that it was trained on"
         seen = f"in an image of {focal.short_side_px} px" if focal.short_side_px else "at the network's input"
         return f"{focal.focal_px:g} px {seen}: metres are scaled by the camera's own over it"

@@ -1,4 +1,4 @@
-"""From a row of the table, or `hf:<id or folder>`, to a model of transformers on its runtime."""
+"""Loads a model of transformers, from a row of the table or `hf:<id or folder>`, on its runtime."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def load_checkpoint(checkpoint: Checkpoint, settings: ModelConfig, threads: int)
         files,
         config,
         read_json(files.processor) if files.processor else committed["preprocessor"],
-        checkpoint.focal,
+        checkpoint.focal if settings.focal_scaling else None,
         checkpoint.hub.revision,
     )
     return _opened(parts, settings, threads)
 
 
 def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoint]) -> TransformerDepthModel:
-    """The model `hf:<id or folder>` of `settings.name`, an id with @revision if wanted. Raises ModelError.
+    """The model `hf:<id or folder>` of `settings.name`, an id optionally with @revision. Raises ModelError.
 
     `table` holds the rows by repository in lower case, as the hub compares: licence and focal length hold here too.
     """
     if settings.output == "auto":
         raise ModelError(
-            f"{settings.name} does not say what it answers: set model.output to metric_depth or relative_disparity"
+            f"{settings.name} does not state what it predicts: set model.output to metric_depth or relative_disparity"
         )
     if settings.checkpoint:
         raise ModelError(
@@ -66,7 +66,9 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
     files, row, revision = _named_files(settings, table)
     if files.config is None or files.processor is None:
         lacking = PROCESSOR if files.config else CONFIG
-        raise ModelError(f"{files.place} holds no {lacking}, which says how the network is fed: copy the whole model")
+        raise ModelError(
+            f"{files.place} holds no {lacking}, which describes the input of the network: copy the whole model"
+        )
     config = read_json(files.config)
     parts = Parts(
         settings.name,
@@ -75,7 +77,7 @@ def load_named(settings: ModelConfig, threads: int, table: Mapping[str, Checkpoi
         files,
         config,
         read_json(files.processor),
-        row.focal if row else None,
+        row.focal if row and settings.focal_scaling else None,
         revision,
     )
     return _opened(parts, settings, threads)
@@ -157,7 +159,7 @@ def _check_output(parts: Parts) -> None:
     found = parts.family.output(parts.config) or parts.output
     if found != parts.output:
         raise ModelError(
-            f"{parts.files.place} answers {found} by its {CONFIG}, {parts.name} is asked for "
+            f"{parts.files.place} predicts {found} by its {CONFIG}, {parts.name} is asked for "
             f"{parts.output}: name the weights or model.output that fit"
         )
 

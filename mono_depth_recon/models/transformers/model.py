@@ -18,7 +18,7 @@ from ..runtimes import Network, Runtime
 from .family import Channel, Family, Focal
 from .input_rule import InputRule
 
-_MASK = 0.5  # of "valid" and "sky", from which on a pixel counts as such
+_MASK = 0.5  # of "valid" and "sky": pixels count as such from this value on
 
 
 @dataclass(frozen=True)

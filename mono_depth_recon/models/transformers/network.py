@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...errors import ModelError
 from ..hub import WeightFiles
 from ..safetensors_file import read_safetensors
+from ..torch_file import DAMAGE, load_torch_file
 from .family import Family
 
 
@@ -91,7 +92,7 @@ def read_weights(paths: tuple[Path, ...]) -> dict[str, Tensor]:
 
 def _read_torch_file(path: Path) -> dict[str, Tensor]:
     try:
-        tree = torch.load(path, map_location="cpu", weights_only=True)
+        tree = load_torch_file(path)
     except pickle.UnpicklingError as error:
         if path.read_bytes()[:1] not in (b"\x80", b"P"):  # neither a pickle nor a zip archive
             raise ModelError(
@@ -102,7 +103,7 @@ def _read_torch_file(path: Path) -> dict[str, Tensor]:
             f"weights {path} are refused: the pickle wants more than tensors, and could run code. "
             "Convert them to safetensors where you trust them"
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except DAMAGE as error:
         raise ModelError(
             f"weights {path} must be a whole torch file, got {path.stat().st_size} bytes "
             f"({_first_line(error)}): copy the file again"
@@ -138,7 +139,7 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report of keys, which `_check` says in one line."""
+    """Without transformers' progress bar and its report of keys, which `_check` puts into one line."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,7 +1,8 @@
 """Topic `reference_depth`: measured depth of the colour image, the node's input for that kind of evidence.
 
 Registered to the colour image and stamped with the same clock: the depth camera's, a projected laser scan, the points
-of a visual SLAM; sparse or dense, at any resolution.
+of a visual SLAM; sparse or dense, at any resolution. Depth in another frame, or of another K by its camera_info on
+`reference_camera_info`, is registered here, by TF.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from std_msgs.msg import Header
 from ...arrays import Depth
 from ...config import Config
 from ...errors import DataError
-from ...messages import depth_of
+from ...registration import DepthView
 from ...scale.reference import REFERENCE_DEPTH
 from ..conversions import nanoseconds
 from ..pairing import StampedMessages
 from ..subscriptions import AdaptiveSubscription
+from .registration import Registration
 
 MATCH_S = 0.02  # stamps no farther apart belong together
 MAX_AGE_S = 0.5  # otherwise the nearest one is used, if no farther away
@@ -37,8 +39,9 @@ class ReferenceDepths:
         self._subscription = AdaptiveSubscription(
             node, Image, node.resolve_topic_name(REFERENCE_DEPTH.name), self._add, config.qos.subscribe, 5
         )
+        self._registration = Registration(node, config)
 
-    def pair(self, header: Header) -> Callable[[], Depth]:
+    def pair(self, header: Header) -> Callable[[], Depth | DepthView]:
         """To be called when an image arrives; the returned function gives its depth (h, w) in metres, NaN unknown.
 
         It uses the message within MATCH_S of the image, else the nearest one that arrived before the image, at most
@@ -46,7 +49,9 @@ class ReferenceDepths:
         """
         pair, stamp = self._messages.pair(header.stamp), nanoseconds(header.stamp)
 
-        def depth() -> Depth:
+        self._registration.expect(header.frame_id)
+
+        def depth() -> Depth | DepthView:
             found = pair()
             if found is None:
                 raise DataError(self._none())
@@ -56,15 +61,17 @@ class ReferenceDepths:
                     f"reference depth must be stamped within {MAX_AGE_S:g} s of the image, the nearest on "
                     f"{self._subscription.topic} is {apart:.3g} s away: publish it with the stamps of the camera"
                 )
-            return depth_of(found[1])
+            return self._registration.view(found[1], header.frame_id)
 
         return depth
 
     def close(self) -> None:
         """Ends the subscription."""
         self._subscription.destroy()
+        self._registration.close()
 
     def _add(self, msg: Image) -> None:
+        self._registration.seen = msg.header.frame_id
         self._messages.add(msg.header.stamp, msg)
 
     def _none(self) -> str:

@@ -17,8 +17,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from processes import Process, Processes
 from ros_client import RosClient, TestCamera, ros_client
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
+from tf_standin import tf_message, with_tf
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
@@ -27,7 +28,9 @@ from mono_depth_recon.frames import Frame
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.models.transformers.checkpoint import CONFIGS
 from mono_depth_recon.pipeline import DepthReconstructor
-from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, points_from_msg
+from mono_depth_recon.registration import register_depth
+from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, info_to_msg, points_from_msg
+from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 SCALE, SHIFT = 0.05, 0.1  # of the metres that the tests give to the model's disparity
@@ -102,9 +105,9 @@ def expected(rgb: NDArray[np.uint8], **values: object) -> Frame:
     return DepthReconstructor.from_config(with_values(Config(), values)).process(rgb, CAMERA)
 
 
-def start(processes: Processes, **parameters: object) -> Process:
+def start(processes: Processes, env: dict[str, str] | None = None, **parameters: object) -> Process:
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words, env=env)
     node.wait_for("ready")
     return node
 
@@ -341,3 +344,44 @@ def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes
     assert client.node.count_subscribers("reference_depth") == 0 and client.node.count_publishers("disparity") == 0
     assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_mobile answers") == 1
     assert node.output.count("model unetpp_mobile has no sigma") == 1
+
+
+def test_reference_depth_of_another_camera_is_registered_by_tf(
+    client: RosClient,
+    processes: Processes,
+    rgb: NDArray[np.uint8],
+    relative_model: dict[str, str],
+    disparity: Depth,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another frame and K: refused with the reason while its camera_info or the transform is missing."""
+    other, T = PinholeCamera.from_intrinsics(280, 200, 230.0, 232.0, 141.0, 99.0), np.eye(4)
+    T[:3, 3] = -0.08, 0.01, 0.02  # of the depth camera in the colour camera
+    depth = register_depth(made_depth(disparity), CAMERA, other, np.linalg.inv(T))
+    node = start(processes, with_tf(), **relative_model, **{"scale.source": "reference"})
+    client.listen(Image, "depth/image_rect")
+    client.listen(DiagnosticArray, "/diagnostics")
+    images = client.node.create_publisher(Image, "reference_depth", 5)
+    infos = client.node.create_publisher(CameraInfo, "reference_camera_info", 5)
+    fixed = client.node.create_publisher(tf_message(monkeypatch), "/tf_static", tf_qos(True))
+    driver, info = client.camera(), info_to_msg(other, Header(frame_id="depth_optical"))
+
+    def publish() -> None:
+        header = driver.publish(rgb, CAMERA)
+        images.publish(depth_to_msg(depth, Header(frame_id="depth_optical", stamp=header.stamp), "32FC1"))
+
+    def refused(why: str) -> Callable[[], bool]:
+        return lambda: why in node.output
+
+    client.repeat(publish, refused("nothing comes on /reference_camera_info"), "no camera_info")
+    infos.publish(info)
+    client.repeat(lambda: (infos.publish(info), publish()), refused("no transform names the frame"), "no transform")
+    assert not client.received["depth/image_rect"]
+    mount = driver.publish(rgb, CAMERA)
+    fixed.publish(tf_message(monkeypatch)(transforms=[transform_to_msg(T, mount, "depth_optical")]))
+    client.repeat(publish, lambda: len(client.received["depth/image_rect"]) >= 3, "metres")
+    metres = depth_of(client.received["depth/image_rect"][-1])
+    known = np.isfinite(metres)
+    assert known.mean() > 0.3
+    np.testing.assert_allclose(metres[known], made_depth(disparity)[known], rtol=0.03)
+    assert "Traceback" not in node.output

@@ -1,0 +1,141 @@
+"""The file of a map (.npz): everything is read and checked before anything is made of it."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import write_atomically
+from ..config import parameter
+from ..errors import ConfigError, DataError
+from .integration import BLOCK, MAX_WEIGHT
+from .lookup import KEY_LIMIT
+
+FORMAT = 1
+CHANNELS = {"tsdf": 1, "weight": 1, "color": 3}
+_RANGES = {"tsdf": (-1.0, 1.0), "weight": (0.0, MAX_WEIGHT), "color": (0.0, 255.0)}
+_ROUNDING = 1e-4  # relative to the end of a range: weighted means in float32
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMap:
+    """The blocks of a map. `voxel_size` metres; distances are truncated at `truncation` voxels.
+
+    `keys` (B, 3) int32 coordinates of blocks of 8x8x8 voxels; `seen` (B,) int64: the last of `frames` frames that saw
+    each; `tsdf` (-1 to 1), `weight` and `color` (0 to 255): float32, (B, 8, 8, 8, channels).
+    """
+
+    voxel_size: float
+    truncation: float
+    frames: int
+    keys: NDArray[np.int32]
+    seen: NDArray[np.int64]
+    tsdf: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    color: NDArray[np.float32]
+
+
+def write_map(path: Path, stored: StoredMap) -> None:
+    """Writes the map, whole or not at all. Raises DataError for another suffix and as `write_atomically`."""
+    if path.suffix != ".npz":
+        raise DataError(f"a map is written as .npz, got '{path.name}'")
+    text = io.BytesIO()
+    np.savez(text, format=FORMAT, **vars(stored))
+    write_atomically(path, [text.getvalue()])
+
+
+def read_map(path: Path, max_blocks: int) -> StoredMap:
+    """The map that `write_map` wrote. Raises DataError where the file cannot be read, is damaged or another one.
+
+    No length that the file states is used before it is compared with the length of the file; arrays are checked for
+    shape, type, finite values and ranges, keys for repetition. More than `max_blocks` blocks are refused.
+    """
+    arrays = _read_arrays(path)
+    try:
+        stored = _checked(arrays, max_blocks)
+    except (ConfigError, DataError) as error:
+        raise DataError(f"map {path} cannot be used: {error}") from error
+    return stored
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz of stored, not compressed, members; each member's checksum holds."""
+    names = ("format", *(field.name for field in fields(StoredMap)))
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_array(archive, archive.getinfo(f"{name}.npy"), size) for name in names}
+    except OSError as error:
+        raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
+    # what zipfile and numpy raise for damage: RuntimeError stands for encryption and methods that are not supported
+    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"map {path} must be a file that save_map wrote, got another or a damaged one ({error}): save it again"
+        ) from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> NDArray[Any]:
+    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
+        raise ValueError(f"{member.filename} is not stored as it was written")
+    data = bytearray(archive.read(member))
+    text = io.BytesIO(data)
+    if np.lib.format.read_magic(text) != (1, 0):
+        raise ValueError(f"{member.filename} has another version of numpy's format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(text)
+    if dtype.kind not in "fiu" or fortran or math.prod(shape) * dtype.itemsize != len(data) - text.tell():
+        raise ValueError(f"{member.filename} is no array of numbers as long as its shape {shape}")
+    return np.frombuffer(data, dtype, offset=text.tell()).reshape(shape)
+
+
+def _checked(arrays: dict[str, NDArray[Any]], max_blocks: int) -> StoredMap:
+    """The arrays as a map. Raises DataError or ConfigError, which name the array and what is wrong with it."""
+    version = _number(arrays, "format")
+    if version != FORMAT:
+        raise DataError(f"it has format {version:g}, expected {FORMAT}: save it again by this version")
+    count, frames = len(np.atleast_1d(arrays["keys"])), _number(arrays, "frames")
+    if not count or len(np.unique(arrays["keys"], axis=0)) < count:
+        raise DataError(f"keys must be one or more different blocks, got {count}{', some of them equal' * (count > 0)}")
+    if count > max_blocks:
+        raise DataError(f"it has {count} blocks, over the limit of {max_blocks}: raise fusion.max_blocks")
+    if not 0 <= frames < 2**62 or frames != int(frames):
+        raise DataError(f"frames must be a whole number, got {frames:g}")
+    sides = (BLOCK, BLOCK, BLOCK)
+    _check(arrays, "keys", (count, 3), -KEY_LIMIT, KEY_LIMIT, "i")
+    _check(arrays, "seen", (count,), 0, frames, "i")
+    for name, (low, high) in _RANGES.items():
+        slack = _ROUNDING * high
+        _check(arrays, name, (count, *sides, CHANNELS[name]), low - slack, high + slack, "f")
+    return StoredMap(
+        float(parameter("fusion.voxel_size").check(float(_number(arrays, "voxel_size")))),
+        float(parameter("fusion.truncation").check(float(_number(arrays, "truncation")))),
+        int(frames),
+        arrays["keys"].astype(np.int32),
+        arrays["seen"].astype(np.int64),
+        *(np.asarray(arrays[name], np.float32) for name in CHANNELS),
+    )
+
+
+def _number(arrays: dict[str, NDArray[Any]], name: str) -> float:
+    value = arrays[name]
+    if value.shape != ():
+        raise DataError(f"{name} must be one number, got an array of shape {value.shape}")
+    number: float = value.item()
+    return number
+
+
+def _check(
+    arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], low: float, high: float, kind: str
+) -> None:
+    """DataError unless an array has this shape, kind of type and range."""
+    array = arrays[name]
+    if array.shape != shape or array.dtype.kind != kind:
+        raise DataError(f"{name} must be of shape {shape} and type {kind}, got {array.shape} of {array.dtype}")
+    if not (array.min(initial=low) >= low and array.max(initial=low) <= high):  # NaN is in no range
+        raise DataError(f"{name} must be {low:g} to {high:g}, got {array.min():g} to {array.max():g}")
