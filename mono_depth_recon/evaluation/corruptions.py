@@ -1,4 +1,4 @@
-"""Corrupted images: what cameras and radio links do to them, planted objects, and input unlike any training image."""
+"""Corrupted images: damage by cameras and radio links, planted objects, and input unlike any training image."""
 
 from __future__ import annotations
 

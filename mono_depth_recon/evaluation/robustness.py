@@ -1,4 +1,4 @@
-"""How much worse a model becomes with its image: the figures under growing noise, blur, JPEG, darkness, coarseness."""
+"""How much the figures degrade with the image: noise, blur, JPEG, darkness and low resolution, at growing severity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .corruptions import CORRUPTIONS, Corruption, corrupted
 from .ledger import Ledger, Row
 from .predictions import LazyModel
 from .run import EvaluationRun, Meter
-from .scoring import Chunk, ChunkScores, OrderedPool, ToScore, score_chunk
+from .scoring import Chunk, ChunkScores, OrderedPool, UnscoredFrame, score_chunk
 from .tables import mean_of_known
 
 PART = "robustness.json"
@@ -22,7 +22,7 @@ _DEFINITION = {
 
 
 def robustness(run: EvaluationRun) -> list[Row]:
-    """The rows of robustness.json, by recording, model, corruption and severity. Baselines see no image: none."""
+    """The rows of robustness.json, by recording, model, corruption and severity. Baselines have none."""
     ledger = Ledger(run, PART, ("recording", "model", "corruption", "severity"), {"definitions": _DEFINITION})
     cases = [(corruption, severity) for corruption in CORRUPTIONS for severity in range(len(corruption.levels) + 1)]
     todo = [
@@ -61,21 +61,21 @@ def _chunk(
     frames = []
     names, stamps = recording.frame_names(), recording.stamps
     for i, sample in zip(indices, recording.samples(indices), strict=True):
-        unscored = ToScore(names[i], None if stamps is None else stamps[i])
-        frames.append(_to_score(run, model, name, sample, unscored, (corruption, severity, i)))
+        unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
+        frames.append(_with_prediction(run, model, name, sample, unscored, (corruption, severity, i)))
         meter.step(name, f"{model.label}, {corruption.name} {corruption.text(severity)}")
     relative = any(frame.prediction is not None and frame.prediction.depth is None for frame in frames)
     return Chunk(name, model.label, ("affine" if relative else "metric",), frames)
 
 
-def _to_score(
+def _with_prediction(
     run: EvaluationRun,
     model: LazyModel,
     name: str,
     sample: Sample | MonoDepthError,
-    unscored: ToScore,
+    unscored: UnscoredFrame,
     damage: tuple[Corruption, int, int],
-) -> ToScore:
+) -> UnscoredFrame:
     if isinstance(sample, MonoDepthError):
         return replace(unscored, reason=str(sample))
     try:

@@ -1,7 +1,7 @@
-"""Point clouds of single frames against those of the true depth, in float64: how dense, complete, smooth, accurate.
+"""Point clouds of single frames against those of the true depth, in float64: density, smoothness, errors.
 
-The paper names density, completeness and smoothness without defining them; the definitions here are ours, the others
-those of Knapitsch et al. (2017) and, for normals, of Mescheder et al. (CVPR 2019).
+The paper names density, completeness and smoothness without defining them; the definitions here are ours. The others
+are those of Knapitsch et al. (2017) and, for normals, of Mescheder et al. (CVPR 2019).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 RADIUS_M = 0.05
-_PLANE_POINTS = 8  # a neighbourhood of fewer has no plane
+_PLANE_POINTS = 8  # fewer neighbours define no plane
 _NORMAL_NEIGHBOURS = 16
-_SAMPLES = 4000  # points at which density and smoothness are measured, evenly over the cloud
+_SAMPLES = 4000  # points at which density and smoothness are measured, evenly spaced
 _THRESHOLDS_M = (0.02, 0.05, 0.10)
 
 _Points = NDArray[np.float64]
 
 DEFINITIONS = {
-    "density": "points per square metre of surface: median over the points of n / (pi r^2), n the points of the cloud "
-    "within r = 5 cm, the point itself among them",
+    "density": "points per square metre of surface: median over the points of n / (pi r^2), n the points of the "
+    "cloud within r = 5 cm, itself included",
     "completeness": "share of the true points that have a point of the cloud within 5 cm",
-    "smoothness": "metres, 0 is smoothest: median over the points of the distance to the plane of least squares "
-    "through all points within 5 cm",
+    "smoothness": "metres, 0 is smoothest: median over the points of the distance to the least-squares plane through "
+    "all points within 5 cm",
     "accuracy": "metres: mean distance of the points to the nearest true point",
     "completeness_distance": "metres: mean distance of the true points to the nearest point of the cloud",
     "chamfer": "metres: mean of accuracy and completeness_distance",
@@ -37,7 +37,7 @@ DEFINITIONS = {
         for limit in _THRESHOLDS_M
     },
     "normal_consistency": "mean |cosine| between the normals of a point and the nearest of the other cloud, both ways; "
-    "normals of the plane through the 16 nearest points",
+    "normals of the least-squares plane through the 16 nearest points",
 }
 
 

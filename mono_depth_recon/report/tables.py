@@ -1,4 +1,4 @@
-"""Tables of the report: scores by recording and protocol, the paper's beside ours, 3D figures, characteristics."""
+"""Tables of the report: scores by recording and protocol, the paper's figures, 3D figures, characteristics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .templates import joined, render
 
 @dataclass(frozen=True)
 class Column:
-    """A column of figures: its label, what it means, which end is better ('low', 'high', '' for neither)."""
+    """A column of figures: its label, its meaning, and which end is better ('low', 'high', '' for neither)."""
 
     label: str
     help: str
@@ -25,12 +25,12 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """The direction that is better, as a sign."""
+        """An arrow in the better direction."""
         return {"low": "↓", "high": "↑"}.get(self.better, "")
 
     @property
     def title(self) -> str:
-        """What the column means, and the direction that is better in words."""
+        """The meaning of the column, and the better direction in words."""
         return self.help + {"low": " (lower is better)", "high": " (higher is better)"}.get(self.better, "")
 
 
@@ -55,19 +55,19 @@ COLUMNS = {
 }
 COLUMNS_3D = {
     "density": Column("Density /m²", "points per square metre of surface", ""),
-    "completeness": Column("Completeness", "share of the true surface that has a point nearby", "high", True),
+    "completeness": Column("Completeness", "share of the true points with a predicted point within 5 cm", "high", True),
     "smoothness": Column(
         "Roughness m",
         "the paper's surface smoothness: distance to the plane through the points within 5 cm, metres",
         "low",
     ),
-    "accuracy": Column("Accuracy m", "mean distance of made points to the true cloud", "low"),
-    "completeness_distance": Column("Compl. m", "mean distance of true points to the made cloud", "low"),
+    "accuracy": Column("Accuracy m", "mean distance of predicted points to the true cloud", "low"),
+    "completeness_distance": Column("Compl. m", "mean distance of true points to the predicted cloud", "low"),
     "chamfer": Column("Chamfer m", "mean of accuracy and completeness distance", "low"),
     "fscore_2cm": Column("F 2 cm", "F-score at 2 cm", "high"),
     "fscore_5cm": Column("F 5 cm", "F-score at 5 cm", "high"),
     "fscore_10cm": Column("F 10 cm", "F-score at 10 cm", "high"),
-    "normal_consistency": Column("Normals", "mean |cosine| between made and true normals", "high"),
+    "normal_consistency": Column("Normals", "mean |cosine| between predicted and true normals", "high"),
 }
 _HIDDEN = {"pixels", "frames", "scale_trend"}
 
@@ -84,7 +84,7 @@ _PAPER_FIGURES = ("ssim", "mse", "psnr", "r2")
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: values by column, or why there are none; `note` stands after what values there are."""
+    """A row of a table: values by column, or a `note` why there are none; with values, the note follows the name."""
 
     name: str
     values: Mapping[str, float]
@@ -126,7 +126,7 @@ def _failure(row: ScoreRow) -> str:
 def data_table(
     lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model", apart: str = "Baselines"
 ) -> Markup:
-    """A sortable table: models first, baselines apart, the best of the models marked where there is a choice."""
+    """A sortable table: models first, baselines apart, the best of several models marked."""
     models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
     bodies = [{"title": "", "rows": [_row(line, columns, best) for line in models]}]
@@ -143,7 +143,7 @@ def _best(lines: Sequence[Line], name: str, column: Column) -> float:
 
 
 def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -> Tree:
-    """What the template needs of a line; no cells where no figure is known."""
+    """The template's values for a line; no cells if no figure is known."""
     known = any(math.isfinite(value) for value in line.values.values())
     cells = [
         _cell(line.values.get(name, math.nan), column, best.get(name, math.nan)) for name, column in columns.items()
@@ -167,7 +167,7 @@ def _cell(value: float, column: Column, best: float) -> Tree:
 
 
 def paper_table(results: Results, recording: str) -> Markup:
-    """The paper's figures beside ours of the same families, all under `paper`."""
+    """The paper's figures and ours of the same families, all under `paper`."""
     ours = {row.model: row for row in results.of(recording, "paper") if not row.baseline}
     families = []
     for family, stems, values in PAPER:
@@ -181,7 +181,7 @@ def paper_table(results: Results, recording: str) -> Markup:
         ]
         families.append({"name": family, "figures": _decimals(values), "ours": rows})
     caption = (
-        "The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
+        "The paper's Tables 1 and 2 and this evaluation: for orientation, not a comparison. "
         f"{results.protocols.get('paper', '')}"
     )
     labels = [COLUMNS[name].label for name in _PAPER_FIGURES]
@@ -194,7 +194,7 @@ def _decimals(values: Iterable[float]) -> list[str]:
 
 
 def table_3d(results: Results, recording: str) -> list[Markup]:
-    """3D figures before and after clean-up, a table each."""
+    """3D figures before and after clean-up, one table each."""
     rows = results.part_rows("scores_3d", recording)
     made = []
     for cleaned, text in ((False, "As predicted"), (True, "After Open3D's outlier removal and voxel grid")):
@@ -222,7 +222,7 @@ def _compared(results: Results, rows: Sequence[Tree]) -> str:
 
 
 def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
-    """Which models were compared under which protocol, in words; empty where no row says it."""
+    """Which models were compared under which protocol, in words; empty if no row has a protocol."""
     groups: dict[str, list[str]] = {}
     for row in rows:
         if row.get("protocol") and (name := results.label(row["model"])) not in groups.setdefault(row["protocol"], []):
@@ -254,7 +254,7 @@ def characteristics(results: Results, tree: Tree) -> Markup:
         for key, text in columns.items()
     ]
     table = render("characteristics", models=models, rows=rows)
-    return joined([table, definitions(columns, "How each was measured")])
+    return joined([table, definitions(columns, "How each is measured")])
 
 
 def _title(key: str) -> str:
@@ -263,7 +263,7 @@ def _title(key: str) -> str:
 
 
 def definitions(texts: Mapping[str, str], summary: str) -> Markup:
-    """What names mean, folded away."""
+    """A collapsed list of definitions."""
     return render("definitions", texts=texts, summary=summary)
 
 
@@ -272,7 +272,7 @@ def _counted(value: float) -> str:
 
 
 def _characteristic(cell: Tree | str | None) -> tuple[str, str]:
-    """A figure with its unit, and words."""
+    """A figure with its unit, and its text."""
     if not isinstance(cell, dict):
         return "", str(cell or "")
     value, unit, text = cell.get("value"), (cell.get("unit") or "").removeprefix("1"), cell.get("text") or ""
