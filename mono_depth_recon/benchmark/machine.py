@@ -28,19 +28,23 @@ _LIBRARIES = (
 
 def fresh_process(code: str, *arguments: str, timeout_s: float = 120) -> str:
     """The last line that `code` prints in a new interpreter. Raises DataError with its last error line if it fails."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
-        env=environment,
+        env=python_environment(),
     )
     if result.returncode:
         last = (result.stderr.strip() or "it printed nothing").splitlines()[-1]
         raise DataError(f"the fresh process ended with {result.returncode}: {last}")
     return result.stdout.strip().splitlines()[-1]
+
+
+def python_environment() -> dict[str, str]:
+    """The environment of a new interpreter that imports the same modules as this one."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def device() -> str:

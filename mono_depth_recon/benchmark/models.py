@@ -11,7 +11,6 @@ import dataclasses
 import io
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
-from .machine import commit, device, peak_bytes, versions
+from .machine import commit, device, peak_bytes, python_environment, versions
 from .scene import room
 
 LIMIT_S = 1800
@@ -192,7 +191,6 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
         "repeats": plan.repeats,
         "answer": str(answer),
     }
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **plan.environment}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "mono_depth_recon.benchmark.models"],
@@ -201,7 +199,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
             text=True,
             timeout=LIMIT_S,
             check=False,
-            env=environment,
+            env={**python_environment(), **plan.environment},
         )
     except subprocess.TimeoutExpired:
         return Result(case, f"took longer than {LIMIT_S} s")

@@ -34,15 +34,7 @@ class Ledger:
         plan = run.plan
         self.path = run.folder / name
         self._keys = keys
-        asked = {
-            "first": plan.first,
-            "last": plan.last,
-            "stride": plan.stride,
-            "frame": plan.frame,
-            "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
-            "study_frames": plan.study_frames,
-            "baselines": str(plan.baselines),
-        }
+        asked = {**plan.selection, "baselines": str(plan.baselines)}
         self._head = {**(head or {}), "asked": asked}
         self._rows: dict[tuple[Any, ...], Row] = {}
         models = {*also, *(predictor.label for predictor in run.predictors)}

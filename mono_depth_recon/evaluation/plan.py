@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -180,6 +181,18 @@ class EvaluationPlan:
         first, last = self.ranges.get(recording_name(recording.path), (self.first, self.last))
         last = last if last >= 0 else positions[-1]
         return [i for i, position in enumerate(positions) if first <= position <= last][:: self.stride]
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What `chosen` and `studied` depend on, as plain values."""
+        return {
+            "first": self.first,
+            "last": self.last,
+            "stride": self.stride,
+            "frame": self.frame,
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "study_frames": self.study_frames,
+        }
 
     def studied(self, recording: Dataset) -> list[int]:
         """At most `study_frames` of the chosen frames, evenly spaced."""

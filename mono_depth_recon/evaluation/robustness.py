@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
+from ..arrays import Rgb
 from ..errors import MonoDepthError
 from ..frames import Sample
-from .corruptions import CORRUPTIONS, Corruption, corrupted
+from .corruptions import CORRUPTIONS, Corruption
 from .ledger import Ledger, Row
 from .predictions import LazyModel
 from .run import EvaluationRun, Meter
@@ -62,7 +65,8 @@ def _chunk(
     names, stamps = recording.frame_names(), recording.stamps
     for i, sample in zip(indices, recording.samples(indices), strict=True):
         unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
-        frames.append(_with_prediction(run, model, name, sample, unscored, (corruption, severity, i)))
+        corrupt = partial(corruption.apply, severity=severity, seed=i) if severity else None
+        frames.append(_with_prediction(run, model, name, sample, unscored, corrupt))
         meter.step(name, f"{model.label}, {corruption.name} {corruption.text(severity)}")
     relative = any(frame.prediction is not None and frame.prediction.depth is None for frame in frames)
     return Chunk(name, model.label, ("affine" if relative else "metric",), frames)
@@ -74,15 +78,15 @@ def _with_prediction(
     name: str,
     sample: Sample | MonoDepthError,
     unscored: UnscoredFrame,
-    damage: tuple[Corruption, int, int],
+    corrupt: Callable[[Rgb], Rgb] | None,
 ) -> UnscoredFrame:
     if isinstance(sample, MonoDepthError):
         return replace(unscored, reason=str(sample))
     try:
-        if not damage[1]:
+        if corrupt is None:
             prediction = run.prediction(name, unscored.frame, sample, model)[0]
         else:
-            prediction = model.predict(replace(sample, rgb=corrupted(sample.rgb, *damage)))
+            prediction = model.predict(replace(sample, rgb=corrupt(sample.rgb)))
     except MonoDepthError as error:
         return replace(unscored, reason=str(error))
     return replace(unscored, prediction=prediction, truth=sample.depth)

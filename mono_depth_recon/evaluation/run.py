@@ -282,12 +282,7 @@ def _record_settings(path: Path, plan: EvaluationPlan) -> None:
         "data": [str(p) for p in plan.data],
         "models": list(plan.models),
         "protocols": list(plan.protocols),
-        "first": plan.first,
-        "last": plan.last,
-        "stride": plan.stride,
-        "frame": plan.frame,
-        "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
-        "study_frames": plan.study_frames,
+        **plan.selection,
         "baselines": None if plan.baselines is None else {**asdict(plan.baselines), "path": str(plan.baselines.path)},
     }
     kept: dict[str, dict[str, Any]] = {

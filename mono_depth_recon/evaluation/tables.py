@@ -13,25 +13,13 @@ from statistics import fmean
 from typing import Any
 
 from ..atomic import write_atomically
-from ..metrics.protocols import PROTOCOLS
+from ..metrics.figure import figures_of
+from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.sequence import SequenceErrors
 from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
-_SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
-_METRES = (
-    "abs_rel",
-    "sq_rel",
-    "rmse",
-    "rmse_log",
-    "log10",
-    "silog",
-    "delta1",
-    "delta2",
-    "delta3",
-    "edge_accuracy",
-    "edge_completeness",
-)
-FIGURES = tuple(dict.fromkeys((*_METRES, *_SHOWN["paper"])))
+FIGURES = tuple({**DEPTH_FIGURES, **PAPER_FIGURES})
 _OVERVIEW = (
     ("paper", "ssim"),
     ("paper", "r2"),
@@ -44,7 +32,6 @@ _OVERVIEW = (
     ("kitti", "abs_rel"),
     ("kitti", "delta1"),
 )
-_SEQUENCE = ("scale_drift", "flicker")
 
 
 @dataclass(frozen=True)
@@ -138,8 +125,8 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _table(rows: Sequence[Summary], protocol: str) -> str:
-    shown = _SHOWN.get(protocol, _METRES)
-    sequence = () if protocol == "paper" else _SEQUENCE
+    shown = figures_under(protocol)
+    sequence = () if protocol == "paper" else figures_of(SequenceErrors)
     lines = [("model", "frames", "coverage", *shown, *sequence, "failed")]
     for each in rows:
         failed = (f"{each.failed}: {each.reason}" if each.failed else each.reason).replace("|", "/")

@@ -6,12 +6,14 @@ Definitions of Eigen et al. (NIPS 2014), SILog as on KITTI; everything in float6
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
 from ..errors import DataError
+from .figure import Figure
 
 EIGEN_ROWS, EIGEN_COLUMNS = (45, 471), (41, 601)  # of 480 x 640, end excluded
 # Garg et al. (ECCV 2016): first and last row and column of KITTI as shares of height and width, end excluded
@@ -24,22 +26,17 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DepthErrors:
-    """Mean errors of N pixels, d depth and t truth in metres.
+    """Errors over N pixels, d depth and t truth in metres."""
 
-    `abs_rel` |d - t| / t; `sq_rel` (d - t)^2 / t, metres; `rmse` metres; `rmse_log` of ln d - ln t; `log10`
-    |log10 d - log10 t|; `silog` 100 * standard deviation of ln d - ln t; `delta1..3` shares of max(d/t, t/d) below
-    1.25, 1.25^2, 1.25^3.
-    """
-
-    abs_rel: float
-    sq_rel: float
-    rmse: float
-    rmse_log: float
-    log10: float
-    silog: float
-    delta1: float
-    delta2: float
-    delta3: float
+    abs_rel: Annotated[float, Figure("AbsRel", "mean of |d − t| / t", "low")]
+    sq_rel: Annotated[float, Figure("SqRel m", "mean of (d − t)² / t, metres", "low")]
+    rmse: Annotated[float, Figure("RMSE m", "root of the mean of (d − t)², metres", "low")]
+    rmse_log: Annotated[float, Figure("RMSE log", "root of the mean of (ln d − ln t)²", "low")]
+    log10: Annotated[float, Figure("log10", "mean of |log10 d − log10 t|", "low")]
+    silog: Annotated[float, Figure("SILog", "100 times the standard deviation of ln d − ln t", "low")]
+    delta1: Annotated[float, Figure("δ < 1.25", "share of pixels within a factor of 1.25", "high", percent=True)]
+    delta2: Annotated[float, Figure("δ < 1.25²", "share of pixels within a factor of 1.25²", "high", percent=True)]
+    delta3: Annotated[float, Figure("δ < 1.25³", "share of pixels within a factor of 1.25³", "high", percent=True)]
     pixels: int
 
 

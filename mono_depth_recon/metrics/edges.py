@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
+from .figure import Figure
 
 MAX_DISTANCE_PX = 10.0
 _BLUR_PX = 2**0.5
@@ -26,8 +28,12 @@ class EdgeErrors:
     one, each counted as 10 at most. Lower is better for both. `edges`, `true_edges`: numbers of pixels.
     """
 
-    accuracy: float
-    completeness: float
+    accuracy: Annotated[
+        float, Figure("Edge acc. px", "mean distance of predicted boundaries to true ones, pixels", "low")
+    ]
+    completeness: Annotated[
+        float, Figure("Edge compl. px", "mean distance of true boundaries to predicted ones, pixels", "low")
+    ]
     edges: int
     true_edges: int
 

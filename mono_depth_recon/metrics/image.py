@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
 from ..errors import DataError
+from .figure import Figure
 
 SSIM_WINDOW = 7  # pixels, uniform, sample covariance: the defaults of scikit-image
 _K1, _K2 = 0.01, 0.03  # Wang et al., IEEE TIP 2004
@@ -25,11 +27,11 @@ class ImageErrors:
     deviations of the truth from its mean: negative if a constant image would be better, -Inf for a constant truth.
     """
 
-    ssim: float
-    mse: float
-    rmse: float
-    psnr: float
-    r2: float
+    ssim: Annotated[float, Figure("SSIM", "structural similarity, windows of 7 x 7 pixels", "high")]
+    mse: Annotated[float, Figure("MSE", "mean squared error of the scaled maps", "low")]
+    rmse: Annotated[float, Figure("RMSE", "root of the mean squared error of the scaled maps", "low")]
+    psnr: Annotated[float, Figure("PSNR dB", "peak signal-to-noise ratio for a data range of 1", "high")]
+    r2: Annotated[float, Figure("R²", "1 − squared errors / squared deviations from the mean", "high")]
     pixels: int
 
 

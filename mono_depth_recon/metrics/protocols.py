@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from ..arrays import Mask
 from ..errors import DataError
 from ..frames import Prediction
-from .depth import affine_fit, depth_errors, depth_of_affine, eigen_crop, garg_crop
+from .depth import DepthErrors, affine_fit, depth_errors, depth_of_affine, eigen_crop, garg_crop
 from .edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
-from .image import image_errors, min_max_scaled
+from .figure import Figure, figures_of
+from .image import ImageErrors, image_errors, min_max_scaled
 
 
 class InapplicableError(DataError):
@@ -109,8 +110,16 @@ PROTOCOLS = {
         ),
     )
 }
+_EDGE = "edge_"
+PAPER_FIGURES = figures_of(ImageErrors)
+DEPTH_FIGURES = {**figures_of(DepthErrors), **figures_of(EdgeErrors, _EDGE)}
 INDOOR = tuple(name for name in PROTOCOLS if name != "kitti")  # what is scored unless a data set has its own protocol
 _CROPS: dict[str, _Crop] = {"nyu": eigen_crop, "kitti": garg_crop}
+
+
+def figures_under(protocol: str) -> dict[str, Figure]:
+    """The figures of a frame under a protocol, by name."""
+    return PAPER_FIGURES if protocol == "paper" else DEPTH_FIGURES
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ class FrameScorer:
 
     def __init__(self, prediction: Prediction, truth: NDArray[np.floating], flat: bool = False) -> None:
         self._prediction, self._truth, self._flat = prediction, truth, flat
-        self._values = _values(prediction)
+        self._values = prediction.values
         if self._values.shape != truth.shape:
             raise DataError(f"prediction and truth must have one shape, got {self._values.shape} and {truth.shape}")
         self._compared: dict[tuple[_Crop | None, bool, float, float], _Compared] = {}
@@ -165,8 +174,7 @@ class FrameScorer:
         edges = compared.own_edges if scaled else compared.edge_errors(aligned)
         figures = {
             **asdict(depth_errors(depth, compared.truth, logs)),
-            "edge_accuracy": edges.accuracy,
-            "edge_completeness": edges.completeness,
+            **{name: getattr(edges, name.removeprefix(_EDGE)) for name in figures_of(EdgeErrors, _EDGE)},
         }
         return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
 
@@ -257,9 +265,3 @@ def _as_pictures(protocol: Protocol, compared: _Compared) -> FrameScore:
     )
     figures = asdict(image_errors(picture, truth, compared.mask))
     return FrameScore(protocol.name, figures, compared.coverage, picture, compared.mask)
-
-
-def _values(prediction: Prediction) -> NDArray[np.float32]:
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    assert values is not None  # Prediction holds one of them
-    return values

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
+from .figure import Figure
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,13 @@ class SequenceErrors:
     NaN for fewer than two frames. `frames` counted.
     """
 
-    scale_drift: float
+    scale_drift: Annotated[
+        float, Figure("Scale drift", "standard deviation over the frames of ln(median of t / d)", "low")
+    ]
     scale_trend: float
-    flicker: float
+    flicker: Annotated[
+        float, Figure("Flicker", "mean |change of ln d − change of ln t| between consecutive frames", "low")
+    ]
     frames: int
 
 

@@ -208,8 +208,8 @@ def metres(prediction: Prediction, truth: Depth, max_range: float = MAX_DEPTH_M)
 
     Raises DataError if there is nothing to fit or sizes differ.
     """
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    if values is None or values.shape != truth.shape:
+    values = prediction.values
+    if values.shape != truth.shape:
         raise DataError(f"expected a prediction of the truth's size {truth.shape}")
     if prediction.depth is not None:
         return prediction.depth

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ..metrics.protocols import PROTOCOLS
+from ..metrics.figure import Figure, figures_of
+from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.sequence import SequenceErrors
 from .charts import number
 from .results import Results, ScoreRow, Tree, known_figures
 from .templates import joined, render
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of figures: its label, its meaning, and which end is better ('low', 'high', '' for neither)."""
-
-    label: str
-    help: str
-    better: str = ""
-    percent: bool = False
+class Column(Figure):
+    """A column of figures, as the report heads it."""
 
     @property
     def arrow(self) -> str:
@@ -34,25 +30,12 @@ class Column:
         return self.help + {"low": " (lower is better)", "high": " (higher is better)"}.get(self.better, "")
 
 
-COLUMNS = {
-    "ssim": Column("SSIM", "structural similarity, windows of 7 x 7 pixels", "high"),
-    "mse": Column("MSE", "mean squared error of the scaled maps", "low"),
-    "psnr": Column("PSNR dB", "peak signal-to-noise ratio for a data range of 1", "high"),
-    "r2": Column("R²", "1 − squared errors / squared deviations from the mean", "high"),
-    "abs_rel": Column("AbsRel", "mean of |d − t| / t", "low"),
-    "sq_rel": Column("SqRel m", "mean of (d − t)² / t, metres", "low"),
-    "rmse": Column("RMSE", "root of the mean squared error, metres (paper: of the scaled maps)", "low"),
-    "rmse_log": Column("RMSE log", "root of the mean of (ln d − ln t)²", "low"),
-    "log10": Column("log10", "mean of |log10 d − log10 t|", "low"),
-    "silog": Column("SILog", "100 times the standard deviation of ln d − ln t", "low"),
-    "delta1": Column("δ < 1.25", "share of pixels within a factor of 1.25", "high", True),
-    "delta2": Column("δ < 1.25²", "share of pixels within a factor of 1.25²", "high", True),
-    "delta3": Column("δ < 1.25³", "share of pixels within a factor of 1.25³", "high", True),
-    "edge_accuracy": Column("Edge acc. px", "mean distance of predicted boundaries to true ones, pixels", "low"),
-    "edge_completeness": Column("Edge compl. px", "mean distance of true boundaries to predicted ones, pixels", "low"),
-    "scale_drift": Column("Scale drift", "standard deviation over the frames of ln(median of t / d)", "low"),
-    "flicker": Column("Flicker", "mean |change of ln d − change of ln t| between consecutive frames", "low"),
-}
+def columns_of(figures: Mapping[str, Figure]) -> dict[str, Column]:
+    """The columns of figures by name."""
+    return {name: Column(**vars(figure)) for name, figure in figures.items()}
+
+
+COLUMNS = columns_of({**PAPER_FIGURES, **DEPTH_FIGURES, **figures_of(SequenceErrors)})
 COLUMNS_3D = {
     "density": Column("Density /m²", "points per square metre of surface", ""),
     "completeness": Column("Completeness", "share of the true points with a predicted point within 5 cm", "high", True),
@@ -101,7 +84,7 @@ def score_table(results: Results, recording: str, protocol: str) -> Markup:
         Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model, row.failed > 0)
         for row in rows
     ]
-    columns = _columns(lines)
+    columns = _columns(lines, protocol)
     shown = {**columns, "coverage": Column("Coverage", "share of the pixels with truth that were compared", "", True)}
     return data_table(lines, shown, results.protocols.get(protocol, protocol))
 
@@ -111,9 +94,10 @@ def _shown(row: ScoreRow) -> dict[str, float]:
     return {name: value for name, value in values.items() if name not in _HIDDEN}
 
 
-def _columns(lines: Sequence[Line]) -> dict[str, Column]:
+def _columns(lines: Sequence[Line], protocol: str) -> dict[str, Column]:
     present = {name for line in lines for name in line.values} - {"coverage"}
-    named = {name: column for name, column in COLUMNS.items() if name in present}
+    known = columns_of({**figures_under(protocol), **figures_of(SequenceErrors)})
+    named = {name: column for name, column in known.items() if name in present}
     return {**named, **{name: Column(name, name) for name in sorted(present - named.keys())}}
 
 

@@ -16,7 +16,6 @@ from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation.clouds import CloudJob, score_cloud
 from mono_depth_recon.evaluation.corruptions import (
     CORRUPTIONS,
-    corrupted,
     unseen_domains,
     with_noise_patch,
     with_occluder,
@@ -233,10 +232,10 @@ def test_corruptions_grow_and_masks_match_planted_objects() -> None:
     rows_, columns = np.mgrid[:96, :128]
     rgb = np.stack([rows_ * 2, columns, 128 + 40 * np.sin(columns / 3)], axis=-1).astype(np.uint8)
     for each in CORRUPTIONS:
-        off = [np.abs(corrupted(rgb, each, severity).astype(int) - rgb).mean() for severity in range(4)]
+        off = [np.abs(each.apply(rgb, severity).astype(int) - rgb).mean() for severity in range(4)]
         assert off[0] == 0 and off == sorted(off) and len(set(off)) == 4, each.name
-        assert corrupted(rgb, each, 2).shape == rgb.shape and corrupted(rgb, each, 2).dtype == np.uint8
-    assert np.std(corrupted(np.full((200, 200, 3), 128, np.uint8), CORRUPTIONS[0], 2)) == pytest.approx(20, rel=0.02)
+        assert each.apply(rgb, 2).shape == rgb.shape and each.apply(rgb, 2).dtype == np.uint8
+    assert np.std(CORRUPTIONS[0].apply(np.full((200, 200, 3), 128, np.uint8), 2)) == pytest.approx(20, rel=0.02)
     for plant in (with_occluder, with_noise_patch):
         made, inside = plant(rgb, 3)
         assert np.array_equal(made[~inside], rgb[~inside]) and (made[inside] != rgb[inside]).any(axis=1).mean() > 0.9
