@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Depth, Matrix, Points
 from ..camera import PinholeCamera
 from ..cloud.cloud import cloud_from_organised
+from ..cloud.ray_casting import ray_scene
 from ..config import Config
 from ..errors import DataError
 from ..frames import Sample
@@ -73,11 +74,7 @@ def depth_caster(mesh: Mesh) -> Callable[[PinholeCamera, Matrix], Depth]:
     """A function that renders the depth (H, W) of `mesh` for a rectified camera at T_world_camera, NaN for none."""
     import open3d as o3d
 
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
-        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)),
-    )
+    scene = ray_scene(mesh.vertices, mesh.triangles)
 
     def cast(camera: PinholeCamera, T_world_camera: Matrix) -> Depth:
         x, y = camera.rays

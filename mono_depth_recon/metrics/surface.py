@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cloud.neighbours import nearest
+from ..cloud.ray_casting import ray_scene
 from ..errors import DataError
 
 
@@ -86,7 +87,5 @@ def distances(points: NDArray[np.float32], surface: Surface) -> NDArray[np.float
     points, vertices = points.astype(np.float32), surface.vertices.astype(np.float32)
     if not len(surface.triangles):
         return nearest(vertices, points, 1)[1][:, 0]
-    scene = o3d.t.geometry.RaycastingScene()
-    corners = o3d.core.Tensor.from_numpy(np.ascontiguousarray(vertices))
-    scene.add_triangles(corners, o3d.core.Tensor.from_numpy(surface.triangles.astype(np.uint32)))
+    scene = ray_scene(vertices, surface.triangles)
     return np.asarray(scene.compute_distance(o3d.core.Tensor.from_numpy(np.ascontiguousarray(points))).numpy())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..arrays import Mask, Rgb
 from ..cloud.cloud import Cloud
 from ..cloud.neighbours import local_spacing
+from ..cloud.ray_casting import ray_scene
 from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..srgb import linear_light, srgb_bytes
@@ -209,11 +210,7 @@ def _cast(
     v, u = np.mgrid[: camera.height, : camera.width]
     pixel = np.stack([(u - camera.cx) / camera.f, (v - camera.cy) / camera.f, np.ones(u.shape)], axis=-1)
     rays = pixel @ camera.rotation
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
-        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)),
-    )
+    scene = ray_scene(mesh.vertices, mesh.triangles)
     origin = np.broadcast_to(camera.eye, rays.shape)
     both = np.concatenate([origin, rays], axis=-1).astype(np.float32)
     answer = scene.cast_rays(o3d.core.Tensor.from_numpy(both))

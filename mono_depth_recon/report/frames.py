@@ -21,7 +21,7 @@ from ..frames import Prediction, Sample
 from ..metrics.depth import affine_fit, depth_of_affine
 from ..metrics.image import min_max_scaled
 from ..pictures.comparison import relative_error
-from .results import Results
+from .results import Results, lacks_metres
 
 _ORDER_BY = (
     *((protocol, "abs_rel") for protocol in ("affine", "nyu", "kitti", "median", "metric")),
@@ -189,7 +189,7 @@ def _failure(results: Results, recording: str, model: str, frame: str) -> str:
             for row in results.frames
             if (row.recording, row.model, row.frame) == (recording, model, frame)
             and row.reason
-            and "needs metres" not in row.reason
+            and not lacks_metres(row.reason)
         ),
         "",
     )

@@ -134,7 +134,12 @@ def read_results(folder: Path) -> Results:
 
 def needs_metres(row: ScoreRow) -> bool:
     """Whether a row has no figures because its model predicts disparity and the protocol compares metres."""
-    return not row.frames and "needs metres" in row.reason
+    return not row.frames and lacks_metres(row.reason)
+
+
+def lacks_metres(reason: str) -> bool:
+    """Whether the reason of a row is that its model predicts no metres (`metrics.protocols.InapplicableError`)."""
+    return "needs metres" in reason
 
 
 def known(values: Sequence[Any]) -> list[float]:

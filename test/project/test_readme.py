@@ -126,7 +126,9 @@ def test_figures_of_the_embedded_model() -> None:
 def test_models_by_name_exist() -> None:
     names = re.findall(r"`((?:unetpp|midas|depth_anything|glpn|zoedepth)_\w+|depth_pro)`", ALL)
     assert set(names) <= set(MODELS) and len(set(names)) > 5
-    recommended = re.findall(r"`(\w+)`", README.split("choose another model with `model.name`:")[1].split("They need")[0])
+    recommended = re.findall(
+        r"`(\w+)`", README.split("choose another model with `model.name`:")[1].split("They need")[0]
+    )
     assert len(recommended) >= 3 and not [name for name in recommended if MODELS[name].noncommercial]
 
 
