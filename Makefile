@@ -9,15 +9,15 @@ export PYTHON
 .PHONY: help demo check test lint docs coverage bench soak setup-demo setup-test clean distclean
 
 help:
-	@echo 'make demo               camera, node and recorder for some seconds; pictures, cloud and mesh in $(OUTPUT)/'
+	@echo 'make demo               camera, node and recorder for a few seconds; images, cloud and mesh in $(OUTPUT)/'
 	@echo 'make demo DATA=FOLDER   the same on the real frames of a TUM RGB-D folder'
-	@echo 'make check              linters, types and the fast tests: what to run before each commit'
-	@echo 'make test               linters, types, the documentation and all tests (ARGS="-k mesh" picks some, JOBS=4 side by side)'
+	@echo 'make check              linters, types and the fast tests: run before each commit'
+	@echo 'make test               linters, types, the documentation and all tests (ARGS="-k mesh" selects, JOBS=4 runs in parallel)'
 	@echo 'make lint               linters and types only'
 	@echo 'make docs               the documentation as a site in site/, warnings are errors'
-	@echo 'make coverage           all tests with the branches that they reach, as a table and in htmlcov/'
-	@echo 'make bench              the numbers of the README, measured on this machine'
-	@echo 'make soak               the long runs'
+	@echo 'make coverage           all tests with branch coverage, as a table and in htmlcov/'
+	@echo 'make bench              the figures of docs/benchmarks.md, measured on this machine'
+	@echo 'make soak               the long tests'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
 
 setup-demo:

@@ -1,1 +1,1 @@
-"""Measurements of this machine: the frame path, models, fusion, the reading of recordings."""
+"""Measurements on this machine: the frame path, models, fusion, mesh files, reading of recordings."""

@@ -1,7 +1,7 @@
-"""Measurements of the frame path within one process: each proves that its result is right before it is timed.
+"""Measurements of the frame path within one process; each result is checked before it is timed.
 
-The room that everything is measured on is analytic: its depth is known to the last pixel. What goes between
-processes through ROS 2 is measured by the nodes' own benchmark.
+Everything is measured on an analytic room with exact depth. Traffic between processes through ROS 2 is measured by the
+benchmark of the nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LENS = PinholeCamera.from_intrinsics(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2
 
 @dataclass(frozen=True)
 class Settings:
-    """`repeats` of each timing; `config` names the model and its threads (the runtime is gone through)."""
+    """`repeats` of each timing; `config` names the model and its threads (every runtime is measured)."""
 
     config: Config = field(default_factory=Config)
     repeats: int = 50
@@ -49,7 +49,7 @@ def measure(
     only: Sequence[str] = (),
     more: Mapping[str, Measurement] | None = None,
 ) -> Iterator[Row]:
-    """The rows of the measurements (and `more`) named by `only` (all where empty), each as soon as it is there."""
+    """The rows of the measurements (and `more`) named by `only` (all if empty), each as soon as it is measured."""
     known = {**MEASUREMENTS, **(more or {})}
     for name in only or known:
         try:
@@ -59,7 +59,7 @@ def measure(
 
 
 def imports(settings: Settings) -> Iterator[Row]:
-    """The time of `import` in fresh processes, which must leave the heavy libraries alone."""
+    """The time of `import` in fresh processes, which must load no heavy library."""
     for module in ("mono_depth_recon", "mono_depth_recon.pipeline"):
         code = (
             f"import sys, time; start = time.perf_counter(); import {module}; "
@@ -67,7 +67,7 @@ def imports(settings: Settings) -> Iterator[Row]:
         )
         answers = [fresh_process(code).split(" ", 1) for _ in range(5)]
         if answers[0][1] != "[]":
-            raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, it loads {answers[0][1]}")
+            raise DataError(f"import {module} must load none of {', '.join(HEAVY)}, but loads {answers[0][1]}")
         milliseconds = 1e3 * median(float(seconds) for seconds, _ in answers)
         yield Row(f"import {module}", milliseconds, "ms", 300.0, "fresh process")
 
@@ -87,14 +87,14 @@ def start_up(runtime: str, settings: Settings) -> Iterator[Row]:
 
 
 def first_frame(name: str, checkpoint: str, runtime: str) -> None:
-    """What `start_up` times."""
+    """The work that `start_up` times."""
     values = {"model.name": name, "model.checkpoint": checkpoint, "model.runtime": runtime}
     camera = PinholeCamera.from_hfov(640, 480, 60)
     DepthReconstructor.from_config(with_values(Config(), values)).process(room(camera)[1], camera)
 
 
 def clouds(settings: Settings) -> Iterator[Row]:
-    """Depth and colour to the bytes of a 640x480 cloud, as a ratio to copying these bytes."""
+    """Depth and colour to the bytes of a 640x480 cloud, relative to copying these bytes."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     depth, rgb = room(camera)
     depth[100:120, 200:260] = np.nan
@@ -111,7 +111,7 @@ def clouds(settings: Settings) -> Iterator[Row]:
 
 
 def depth_filters(settings: Settings) -> Iterator[Row]:
-    """The filters of every frame, each on its own."""
+    """The filters of every frame."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     depth, _ = room(camera)
     step = depth.copy()
@@ -136,10 +136,10 @@ def frames(runtime: str, settings: Settings) -> Iterator[Row]:
     config = with_values(settings.config, {"model.runtime": runtime})
     reconstructor = DepthReconstructor.from_config(config)
     _, rgb = room(_LENS)
-    out = np.empty((_LENS.height, _LENS.width, 4), np.float32)  # as the node: into the bytes of a message
+    out = np.empty((_LENS.height, _LENS.width, 4), np.float32)  # as in the node: the bytes of a message
     frame = reconstructor.process(rgb, _LENS, out=out)
     if frame.depth is None or frame.points is None:
-        raise DataError(f"the frame path is measured with a metric model, got {reconstructor.model.name}")
+        raise DataError(f"the frame path benchmark needs a metric model, got {reconstructor.model.name}")
     _check_points(frame.points, frame.depth, frame.camera, frame.rgb)
     laps, totals = [], []
     for _ in range(settings.repeats):
@@ -165,14 +165,14 @@ def agreement(settings: Settings) -> Iterator[Row]:
         reconstructor = DepthReconstructor.from_config(with_values(config, {"model.runtime": runtime}))
         depth = reconstructor.process(rgb, camera, Wanted(points=False)).depth
         if depth is None:
-            raise DataError(f"runtimes are compared with a metric model, got {reconstructor.model.name}")
+            raise DataError(f"the comparison of runtimes needs a metric model, got {reconstructor.model.name}")
         depths.append(depth)
     largest = float(np.max(np.abs(depths[0] / depths[1] - 1)))
     yield Row(f"{RUNTIMES[0]} against {RUNTIMES[1]}, largest relative difference", largest, "", 1e-3)
 
 
 def meshes(method: str, settings: Settings) -> Iterator[Row]:
-    """Seconds for the mesh of the room, whose surface must lie on its walls."""
+    """Seconds for the mesh of the room, which must lie on its walls."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     depth, rgb = room(camera)
     points = back_project(depth, camera, rgb)
@@ -198,7 +198,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 
 def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb) -> None:
-    """Compares with the definition in float64; the timing of a wrong result is worth nothing."""
+    """Compares with the definition in float64: a wrong result must not be timed."""
     u, v = np.arange(camera.width), np.arange(camera.height)[:, None]
     z = np.where(np.isfinite(depth), depth, np.nan).astype(np.float64)
     exact = np.stack([(u - camera.cx) * z / camera.fx, (v - camera.cy) * z / camera.fy, z], axis=-1)
@@ -209,7 +209,7 @@ def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb)
 
 
 def medians(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median seconds of each, taken in turns, so that a disturbance meets all of them."""
+    """Median seconds of each function, run in turns so that a disturbance affects all of them."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for taken, function in zip(seconds, functions, strict=True):

@@ -1,6 +1,6 @@
 """Measurements of the reconstruction: integration into the map, its memory, clouds and meshes of a snapshot.
 
-Each proves first that its result is right, on a synthetic room whose depth and poses are exact.
+Each result is checked first, on a synthetic room with exact depth and poses.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from .scene import distance_to_walls, room
 
 _SEED, _FRAMES, _LOOP = 20007, 60, 120
 _PERIOD_MS = 100.0  # 10 Hz
-_ROOMS, _LONG_VIEWS = (20011, 20012, 20013, 20014), 30  # gone through in turns by the long run; frames of each
-_APART_M = 12.0  # their places in the world
-_LONG_FRAMES, _LONG_HZ, _LONG_BLOCKS = 6000, 10.0, 4000  # ten minutes; fewer blocks than the rooms have
-_OFF = 0.05  # relative: a pixel this far from the truth hangs in the air
+_ROOMS, _LONG_VIEWS = (20011, 20012, 20013, 20014), 30  # visited in turn by the long run; frames of each
+_APART_M = 12.0  # distance between them in the world
+_LONG_FRAMES, _LONG_HZ, _LONG_BLOCKS = 6000, 10.0, 4000  # ten minutes; fewer blocks than the rooms need
+_OFF = 0.05  # relative: a pixel this far from the truth is flying
 
 
 @lru_cache(maxsize=1)
 def _sequence() -> tuple[Sample, ...]:
-    """Sixty frames of a synthetic room, 640x480, as a camera in a hand moves in four seconds."""
+    """Sixty frames of a synthetic room, 640x480, from four seconds of a handheld camera."""
     rooms = RoomSequence(_SEED, length=_LOOP)
     return tuple(rooms[number] for number in range(_FRAMES))
 
@@ -50,8 +50,8 @@ def _sequence() -> tuple[Sample, ...]:
 def integration(settings: Settings) -> Iterator[Row]:
     """Time of a keyframe from depth to map, 640x480 in voxels of 2 cm to 5 m, of true and of predicted depth.
 
-    The map of the true depth must show it within 1 %, that of predicted depth must be nearer to it than the predictions
-    are. The model runs before each frame, as in the node.
+    The map of the true depth must match it within 1 %, that of predicted depth must be closer to it than the
+    predictions. The model runs before each frame, as in the node.
     """
     true = Fusion(replace(FusionConfig(), align=0.0, parallax=False))
     taken = [_added(true, sample, _true_depth(sample)) for sample in _sequence()]
@@ -63,7 +63,7 @@ def integration(settings: Settings) -> Iterator[Row]:
         start = time.perf_counter()
         depth = model.process(sample.rgb, sample.camera, Wanted(points=False)).depth
         if depth is None:
-            raise DataError(f"fusion is measured with a metric model, got {model.model.name}")
+            raise DataError(f"the fusion benchmark needs a metric model, got {model.model.name}")
         between = time.perf_counter() - start
         taken.append(_added(fusion, sample, depth))
         errors.append(np.nanmedian(np.abs(depth / _true_depth(sample) - 1)))
@@ -80,7 +80,7 @@ def integration(settings: Settings) -> Iterator[Row]:
 
 
 def _added(fusion: Fusion, sample: Sample, depth: Depth) -> float | None:
-    """Seconds for a keyframe; None for a frame that was none."""
+    """Seconds for a keyframe; None for other frames."""
     frame = FusionFrame(sample.rgb, depth, sample.camera, sample.stamp, sample.T_world_camera)
     start = time.perf_counter()
     outcome = fusion.add(frame)
@@ -114,9 +114,9 @@ def _check_map(fusion: Fusion, error: float) -> None:
 
 
 def long_run(settings: Settings) -> Iterator[Row]:
-    """Ten minutes at 10 Hz through four rooms: blocks and memory of the process stay where they were.
+    """Ten minutes at 10 Hz through four rooms: the number of blocks and the memory of the process must stay constant.
 
-    The frames are rendered once, small, and played again and again: what is measured is the map.
+    The frames are small, rendered once and repeated, so that only the map is measured.
     """
     config = FusionConfig(align=0.0, parallax=False, max_blocks=_LONG_BLOCKS, keyframe_distance=0.0, max_speed=1000.0)
     fusion, camera, frames = Fusion(config), PinholeCamera.from_hfov(160, 120, 62.0), []
@@ -148,11 +148,11 @@ def long_run(settings: Settings) -> Iterator[Row]:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds. Raises DataError where the system does not tell."""
+    """Bytes of resident memory of this process. Raises DataError if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError as error:
-        raise DataError("the memory of the process is read from /proc/self/statm, which this system lacks") from error
+        raise DataError("measuring memory needs /proc/self/statm, which this system lacks") from error
     return pages * 4096
 
 
@@ -166,7 +166,7 @@ def snapshot(settings: Settings) -> Iterator[Row]:
     thinned, _ = voxel_grid(cloud.points, cloud.colors, mesh.voxel_size)
     cubes = np.floor(cloud.points / np.float32(mesh.voxel_size) + np.float32(0.5)).astype(np.int64)
     if len(thinned) != len(np.unique(cubes, axis=0)):
-        raise DataError("the voxel grid must leave one point in each cube that has any")
+        raise DataError("the voxel grid must leave one point in each occupied cube")
     (thinning,) = medians([lambda: voxel_grid(cloud.points, cloud.colors, mesh.voxel_size)], settings.repeats)
     yield Row("voxel grid of 640x480", 1e3 * thinning, "ms", 1000 / 30, f"{len(thinned)} points; 30 Hz")
     for method, off, limit in (("poisson", thinning, 3.0), ("grid", 0.0, 0.3)):
@@ -181,7 +181,7 @@ def snapshot(settings: Settings) -> Iterator[Row]:
 
 
 def flying_pixels(settings: Settings) -> Iterator[Row]:
-    """What `filter.edge_threshold` takes of exact depth that was averaged across edges as a small network does it."""
+    """What `filter.edge_threshold` removes from exact depth that was averaged across edges, as by a small network."""
     flying = good = removed = lost = 0
     for sample in _sequence()[::8]:
         true = _true_depth(sample)
@@ -201,7 +201,7 @@ def flying_pixels(settings: Settings) -> Iterator[Row]:
 
 
 def smeared(depth: Depth) -> Depth:
-    """Depth as a network of half the resolution answers it: averaged and interpolated across edges."""
+    """Depth as a network of half the resolution predicts it: averaged and interpolated across edges."""
     import cv2
 
     height, width = depth.shape

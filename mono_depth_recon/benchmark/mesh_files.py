@@ -1,4 +1,4 @@
-"""How long mesh files take to write and in how much memory, beside trimesh's where that is installed."""
+"""Time and memory to write mesh files, compared with trimesh if it is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CODE = "import sys; from mono_depth_recon.benchmark.mesh_files import write_one
 def mesh_files(_: Settings, side: int = _SIDE) -> Iterator[Row]:
     """Seconds and memory of each format for a mesh of side x side vertices, written in fresh processes.
 
-    Each file is read back first where trimesh is installed; then its own writer is measured too, with the ratio.
+    If trimesh is installed, each file is first read back by it; then its writer is measured too, with the ratio.
     """
     beside = importlib.util.find_spec("trimesh") is not None
     for suffix, textured in _CASES:
@@ -51,25 +51,25 @@ def mesh_files(_: Settings, side: int = _SIDE) -> Iterator[Row]:
 
 
 def _measured(path: Path, side: int, textured: bool, writer: str) -> tuple[float, float]:
-    """Median seconds of writing `path`, and peak megabytes of the process that did."""
+    """Median seconds of writing `path`, and peak megabytes of the writing process."""
     arguments = (writer, str(path), str(side), "texture" if textured else "")
-    told = [json.loads(fresh_process(_CODE, *arguments, timeout_s=600)) for _ in range(_REPEATS)]
-    return median(each["seconds"] for each in told), median(each["bytes"] for each in told) / 1e6
+    measured = [json.loads(fresh_process(_CODE, *arguments, timeout_s=600)) for _ in range(_REPEATS)]
+    return median(each["seconds"] for each in measured), median(each["bytes"] for each in measured) / 1e6
 
 
 def _check(path: Path, side: int) -> None:
-    """Raises DataError where trimesh reads another number of triangles, or other corners, than were written."""
+    """Raises DataError if trimesh reads other triangles or corners than were written."""
     import trimesh
 
     mesh, back = made_mesh(side)[0], trimesh.load_mesh(path, process=False)
-    turned = np.array([1, -1, -1]) if path.suffix == ".glb" else 1  # by its node
+    turned = np.array([1, -1, -1]) if path.suffix == ".glb" else 1  # by the rotation of its node
     same = back.triangles.shape == (len(mesh.triangles), 3, 3)
     if not same or np.abs(back.triangles * turned - mesh.vertices[mesh.triangles]).max() > 1e-5:
         raise DataError(f"{path.name} read back by trimesh is not the mesh that was written")
 
 
 def write_one(writer: str, path: str, side: str, texture: str) -> str:
-    """Writes the mesh once; seconds, and bytes of the process at its peak, as JSON."""
+    """Writes the mesh once; returns seconds and peak bytes of the process as JSON."""
     mesh, picture = made_mesh(int(side))
     write = partial(_write_trimesh, _trimesh()) if writer == "trimesh" else write_mesh
     start = time.perf_counter()
@@ -97,7 +97,7 @@ def _trimesh() -> Any:
     import trimesh
     import trimesh.visual.texture
 
-    PIL.Image.init()  # what is loaded here is not timed
+    PIL.Image.init()  # loads plugins before timing
     return trimesh
 
 

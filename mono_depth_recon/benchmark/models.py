@@ -1,7 +1,7 @@
 """Models x runtimes x precisions x sizes on this machine: each case in a fresh process, against float32 torch.
 
-A case that fails is a row with its reason. Every case answers the same image; its answer is compared with that of
-eager torch in float32 on the same weights and input size before its time counts.
+A case that fails becomes a row with the reason. Every case predicts the same image; its output is compared with that
+of eager torch in float32 with the same weights and input size before its time is accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import dataclasses
 import io
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
-from .machine import commit, device, peak_bytes, versions
+from .machine import commit, device, peak_bytes, python_environment, versions
 from .scene import room
 
 LIMIT_S = 1800
@@ -63,8 +62,8 @@ class Result:
     """One case. `reason` is empty unless it failed; times in seconds, memory in bytes.
 
     `difference` is the largest |a - b| over the largest |b|, `mean_difference` the mean |a - b| over the mean |b|, b
-    the answer of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
-    depth back to the size of the image. Zero where a model has no single runtime (an ensemble, one that tells sigma).
+    the output of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
+    depth back to the size of the image. Zero for a model without a single runtime (an ensemble, one with sigma).
     """
 
     settings: ModelConfig
@@ -85,7 +84,7 @@ class Result:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The columns for people."""
+        """The cells of the Markdown table."""
         settings = self.settings
         head = (settings.name, settings.runtime, settings.precision, self.input_px or _size_text(settings))
         if self.reason:
@@ -111,7 +110,7 @@ class Result:
 class Plan:
     """What is measured: every combination of the lists on top of `config`. `repeats` timed runs per case.
 
-    `checkpoints` maps a model to its folder or card; the others use config.model.checkpoint, or the table's weights.
+    `checkpoints` maps a model to its folder or card; others use config.model.checkpoint or the table's weights.
     `environment` is added to that of the processes.
     """
 
@@ -125,7 +124,7 @@ class Plan:
     environment: dict[str, str] = field(default_factory=dict)
 
     def cases(self) -> list[ModelConfig]:
-        """The cases; before those of one model and size comes its reference, eager torch in float32."""
+        """The cases; those of each model and size begin with their reference, eager torch in float32."""
         found = []
         for name, size in itertools.product(self.models, self.sizes):
             base = dataclasses.replace(
@@ -145,14 +144,14 @@ class Plan:
 
 
 def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None] = lambda *_: None) -> Iterator[Result]:
-    """The result of every case as soon as it is there; `announce(done, of, case)` before each."""
+    """The result of every case as soon as it is measured; `announce(done, of, case)` before each."""
     cases = plan.cases()
     with tempfile.TemporaryDirectory() as folder:
         reference: tuple[Result, Path] | None = None
         for i, case in enumerate(cases):
             announce(i, len(cases), case)
             answer = Path(folder) / f"{i}.npy"
-            if not _is_reference(case):  # conversions and auto's choice: what they take is not the model's
+            if not _is_reference(case):  # conversion and auto's choice are not part of the model's time
                 _in_fresh_process(case, dataclasses.replace(plan, repeats=1), answer)
             result = _in_fresh_process(case, plan, answer)
             if _is_reference(case):
@@ -163,7 +162,7 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
 
 
 def measure_case(config: Config, repeats: int) -> Result:
-    """The one case that `config` describes, without a reference, in a fresh process after one that warms caches."""
+    """The one case that `config` describes, without a reference, in a fresh process after one that fills caches."""
     with tempfile.TemporaryDirectory() as folder:
         answer, plan = Path(folder) / "answer.npy", Plan([config.model.name], config=config, repeats=repeats)
         _in_fresh_process(config.model, dataclasses.replace(plan, repeats=1), answer)
@@ -186,14 +185,13 @@ def _against(result: Result, answer: Path, reference: Result, expected: Path) ->
 
 
 def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
-    """Runs `main` below; what it says last is the result."""
+    """Runs `main` below; its last line is the result."""
     order = {
         "model": dataclasses.asdict(case),
         "threads": plan.config.cpu_threads,
         "repeats": plan.repeats,
         "answer": str(answer),
     }
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **plan.environment}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "mono_depth_recon.benchmark.models"],
@@ -202,23 +200,23 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
             text=True,
             timeout=LIMIT_S,
             check=False,
-            env=environment,
+            env={**python_environment(), **plan.environment},
         )
     except subprocess.TimeoutExpired:
         return Result(case, f"took longer than {LIMIT_S} s")
     if done.returncode:
-        last = (done.stderr.strip() or f"ended with {done.returncode} and said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or f"ended with {done.returncode} and printed nothing").splitlines()[-1]
         return Result(case, last)
     return Result(case, **json.loads(done.stdout.splitlines()[-1]))
 
 
 def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """What the model answers to the benchmark's room at 640x480, and its times and memory (`Result`'s fields)."""
+    """The model's output for the benchmark's room at 640x480, and its times and memory (fields of `Result`)."""
     camera = PinholeCamera.from_hfov(640, 480, 60)
     view = (room(camera)[1], camera)
     answer = model.predict([view])[0].values
     if not np.isfinite(answer).all():
-        raise DataError(f"{model.name} answered values that are not finite")
+        raise DataError(f"{model.name} predicted values that are not finite")
     watch = _RuntimeWatch(model)
     seconds, stages = [], []
     for _ in range(repeats):
@@ -244,7 +242,7 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
 
 
 class _RuntimeWatch:
-    """When the model's runtime last began and ended; a model of several runtimes (an ensemble) has none of its own."""
+    """When the model's runtime last began and ended; empty for models of several runtimes (an ensemble)."""
 
     def __init__(self, model: DepthModel) -> None:
         self.begin, self.end, self.input_px = 0.0, 0.0, ""
@@ -310,7 +308,7 @@ def _size_text(settings: ModelConfig) -> str:
 
 
 def main() -> int:
-    """One case, as `_in_fresh_process` orders it on stdin."""
+    """Measures one case, read from stdin as `_in_fresh_process` writes it."""
     order = json.load(sys.stdin)
     config = with_values(Config(), {f"model.{key}": value for key, value in order["model"].items()})
     try:

@@ -1,4 +1,4 @@
-"""How fast and in how much memory recordings are read: bags made for it, each read in a fresh process."""
+"""Speed and memory of reading recordings: generated bags, each read in a fresh process."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _FORMATS = ("ros1", "ros1-lz4", "ros2-sqlite3", "ros2-mcap")
 
 
 def measure_reading(megabytes: float) -> Iterator[Row]:
-    """Rows for a bag of each format with `megabytes` (1e6) of images of 640x480 at 30 Hz, and its pairs read in order.
+    """Rows for a bag of each format with `megabytes` (1e6) of 640x480 images at 30 Hz, its pairs read in order.
 
-    Opening, which reads the bag once, stands apart. A format that fails is a row with its reason.
+    Opening, which scans the bag once, is a row of its own. A format that fails becomes a row with the reason.
     """
     for form in _FORMATS:
         with tempfile.TemporaryDirectory() as folder:
@@ -40,23 +40,24 @@ def measure_reading(megabytes: float) -> Iterator[Row]:
 
 
 def measure_bag(form: str, path: Path) -> Iterator[Row]:
-    """Rows for one recording. Raises DataError where it cannot be read."""
+    """Rows for one recording. Raises DataError if it cannot be read."""
     code = "import sys; from mono_depth_recon.benchmark.reading import read_all; print(read_all(sys.argv[1]))"
-    told = json.loads(fresh_process(code, str(path), timeout_s=1800))
-    note = f"{told['frames']} frames of 640x480, {told['megabytes']:.0f} MB"
-    yield Row(f"reading {form}: opening / recorded time", told["opening_s"] / told["recorded_s"], "x", note=note)
+    measured = json.loads(fresh_process(code, str(path), timeout_s=1800))
+    note = f"{measured['frames']} frames of 640x480, {measured['megabytes']:.0f} MB"
+    opening = measured["opening_s"] / measured["recorded_s"]
+    yield Row(f"reading {form}: opening / recorded time", opening, "x", note=note)
     yield Row(
         f"reading {form}: reading / recorded time",
-        told["reading_s"] / told["recorded_s"],
+        measured["reading_s"] / measured["recorded_s"],
         "x",
         MOST_OF_REAL_TIME,
-        f"{told['frames'] / told['reading_s']:.0f} frames/s",
+        f"{measured['frames'] / measured['reading_s']:.0f} frames/s",
     )
-    yield Row(f"reading {form}: peak memory", told["peak_bytes"] / 1e6, "MB", MOST_BYTES / 1e6)
+    yield Row(f"reading {form}: peak memory", measured["peak_bytes"] / 1e6, "MB", MOST_BYTES / 1e6)
 
 
 def read_all(path: str) -> str:
-    """Reads every pair once; what it took, as JSON. Raises DataError where a pair is missing."""
+    """Reads every pair once; returns time and memory as JSON. Raises DataError if a pair is missing."""
     begin = time.perf_counter()
     recording = open_dataset(path, OpenOptions(poses="none"))
     opened = time.perf_counter()
@@ -81,9 +82,9 @@ def read_all(path: str) -> str:
 
 
 def write_bag(folder: Path, form: str, frames: int) -> Path:
-    """A bag of the analytic room seen by a camera that turns, with camera_info. DataError for fewer than 2 frames."""
+    """A bag of the analytic room seen by a rotating camera, with camera_info. DataError for fewer than 2 frames."""
     if frames < 2:
-        raise DataError(f"a bag to read needs at least 2 frames, that is {2 * _FRAME_BYTES / 1e6:.1f} MB")
+        raise DataError(f"a bag needs at least 2 frames, that is {2 * _FRAME_BYTES / 1e6:.1f} MB")
     from rosbags.typesys import Stores, get_typestore
 
     ros1 = form.startswith("ros1")
@@ -122,10 +123,10 @@ def _stamp_ns(i: int) -> int:
 
 
 def _messages(types: Mapping[str, Callable[..., Any]], ros1: bool, frames: int) -> Iterator[tuple[Any, Any, Any]]:
-    """Colour, depth and camera_info of every frame: the room with noise, turned by a few columns each time."""
+    """Colour, depth and camera_info of every frame: the room with noise, shifted by a few columns each time."""
     camera, rng = PinholeCamera.from_hfov(640, 480, 60), np.random.default_rng(0)
     depth, rgb = room(camera)
-    rgb = np.clip(rgb + rng.normal(0, 4, rgb.shape), 0, 255).astype(np.uint8)  # no camera compresses like a drawing
+    rgb = np.clip(rgb + rng.normal(0, 4, rgb.shape), 0, 255).astype(np.uint8)  # as hard to compress as a camera's
     depth = depth + rng.normal(0, 0.01, depth.shape).astype(np.float32)
     P = np.hstack([camera.K, np.zeros((3, 1))])
     roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)

@@ -1,4 +1,4 @@
-"""The rows of a benchmark and the files that hold them."""
+"""The rows of a benchmark and the files they are written to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .machine import device, versions
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `value` None: the measurement failed, and `note` says why."""
+    """One figure. `value` None: the measurement failed, for the reason in `note`."""
 
     name: str
     value: float | None
@@ -25,7 +25,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """failed, or ok / over for figures that have a limit."""
+        """failed, or ok / over for figures with a limit."""
         if self.value is None:
             return "failed"
         return "" if self.limit is None else "ok" if self.value <= self.limit else "over"
@@ -47,14 +47,14 @@ def write_report(folder: Path, rows: Sequence[Row]) -> tuple[Path, Path]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table below a line about machine and libraries."""
+    """The rows as a Markdown table, headed by machine and libraries."""
     lines = ["| measurement | median | limit | verdict | note |", "| --- | --- | --- | --- | --- |"]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row.cells) + " |" for row in rows]
     return f"{device()}; {versions()}.\n\n" + "\n".join(lines) + "\n"
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """The rows with full figures, one line each, with machine and libraries on every line."""
+    """The rows with full precision, each with machine and libraries."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("measurement", "value", "unit", "limit", "verdict", "note", "device", "versions"))

@@ -1,4 +1,4 @@
-"""The analytic scene that everything is measured on: a box whose depth is known to the last pixel."""
+"""The analytic scene of all measurements: a box with exact depth."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Models against data sets: what is evaluated, how it is scored, what is written."""
+"""Evaluation of models on data sets: what is evaluated, how it is scored, which files are written."""

@@ -1,4 +1,4 @@
-"""Baselines that know the true depth of training frames and nothing of the image: what a model must beat."""
+"""Baselines that use the true depth of training frames and ignore the image: what a model must beat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Frames(Protocol):
     """Samples by number."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of samples."""
 
     def __getitem__(self, i: int, /) -> Sample:
         """Sample i."""
@@ -51,7 +51,7 @@ class Baseline:
         """Nothing to load."""
 
     def unload(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
     def predict(self, sample: Sample) -> Prediction:
         """The same for every frame."""
@@ -61,14 +61,14 @@ class Baseline:
 def baselines(known: Frames) -> list[Baseline]:
     """`constant`, the median of the frames' true depth, and `mean map`, its mean at each pixel.
 
-    Pixels that no frame knows take the constant. Of more than 400 frames an even choice counts. DataError where no
-    pixel of any frame has depth.
+    Pixels without depth in every frame take the constant. Of more than 400 frames, 400 evenly spaced ones are used.
+    DataError if no frame has depth.
     """
     chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(_MOST_FRAMES, len(known)))]
     stack = _of_one_size([sample.depth for sample in chosen if sample.depth is not None])
     seen = np.isfinite(stack).any(0)
     if not seen.any():
-        raise DataError("the baselines need training frames with true depth, none of them has any")
+        raise DataError("the baselines need training frames with true depth, but none has any")
     constant = float(np.nanmedian(stack))
     mean = np.full(stack.shape[1:], constant, np.float32)
     mean[seen] = np.nanmean(stack[:, seen], axis=0)
@@ -76,7 +76,7 @@ def baselines(known: Frames) -> list[Baseline]:
 
 
 def _of_one_size(depths: Sequence[Depth]) -> NDArray[np.float32]:
-    """(N, H, W) at the size of the first map; others, as KITTI's days have them, are resized (nearest)."""
+    """(N, H, W) at the size of the first map; other sizes (KITTI's differ by date) are resized (nearest)."""
     import cv2
 
     height, width = depths[0].shape if depths else (1, 1)
@@ -85,7 +85,7 @@ def _of_one_size(depths: Sequence[Depth]) -> NDArray[np.float32]:
 
 
 def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline]:
-    """The baselines that know these frames, rectified; positions count in the training part of an official split.
+    """The baselines made from these frames, rectified; positions count in the training part of an official split.
 
     Raises DataError.
     """

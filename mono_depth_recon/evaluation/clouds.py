@@ -1,4 +1,4 @@
-"""Scores of each frame's point cloud against that of the true depth, as it is and cleaned as the paper does."""
+"""Scores of each frame's point cloud against that of the true depth, unchanged and cleaned as in the paper."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ _CLEANED = (False, True)
 
 _Points = NDArray[np.float32]
 _PREAMBLE = {
-    "clouds": "pixels with true depth (0.001 to 10 m), every second row and column, the made cloud where they have a "
-    "prediction; metric models as they are (protocol metric), relative ones after scale and shift (affine)",
+    "clouds": "pixels with true depth (0.001 to 10 m), every second row and column; the predicted cloud where "
+    "they have a prediction; metric models without alignment (protocol metric), relative ones after scale and shift "
+    "(affine)",
     "cleaned": "the cloud after Open3D's voxel grid of 2 cm and statistical outlier removal (20 neighbours, 2 standard "
-    "deviations); the true cloud stays as it is",
+    "deviations); the true cloud is left unchanged",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class CloudJob:
-    """A frame to score: no prediction stands for the true depth itself."""
+    """A frame to score; without a prediction the true depth itself is measured."""
 
     prediction: Prediction | None
     truth: Depth
@@ -52,15 +53,15 @@ class CloudJob:
 
 
 @dataclass(frozen=True)
-class CloudAnswer:
-    """The figures of a frame, as it is and cleaned; `reason` where there are none."""
+class CloudScore:
+    """The figures of a frame by whether its cloud was cleaned; `reason` if there are none."""
 
     figures: dict[bool, dict[str, float]] = field(default_factory=dict)
     protocol: str = ""
     reason: str = ""
 
 
-def score_cloud(job: CloudJob) -> CloudAnswer:
+def score_cloud(job: CloudJob) -> CloudScore:
     """Both clouds of one frame against the true one."""
     relative = job.prediction is not None and job.prediction.depth is None
     name = "" if job.prediction is None else "affine" if relative else "metric"
@@ -68,15 +69,16 @@ def score_cloud(job: CloudJob) -> CloudAnswer:
         depth, truth = job.truth, job.truth
         if job.prediction is not None:
             made = FrameScorer(job.prediction, job.truth, job.flat).score(PROTOCOLS[name])
-            known = truth_mask(job.truth, PROTOCOLS[name].min_range, PROTOCOLS[name].max_range)  # also what is missed
+            # The truth also where the prediction is missing
+            known = truth_mask(job.truth, PROTOCOLS[name].min_range, PROTOCOLS[name].max_range)
             depth, truth = made.aligned.astype(np.float32), np.where(known, job.truth, np.float32(np.nan))
         points, true_points = _points(depth, job.camera), _points(truth, job.camera)
         clouds = {False: points, True: _cleaned(points)}
         if job.prediction is None:
-            return CloudAnswer({cleaned: vars(cloud_texture(each)) for cleaned, each in clouds.items()})
-        return CloudAnswer({cleaned: cloud_figures(each, true_points) for cleaned, each in clouds.items()}, name)
+            return CloudScore({cleaned: vars(cloud_texture(each)) for cleaned, each in clouds.items()})
+        return CloudScore({cleaned: cloud_figures(each, true_points) for cleaned, each in clouds.items()}, name)
     except DataError as error:
-        return CloudAnswer(protocol=name, reason=str(error))
+        return CloudScore(protocol=name, reason=str(error))
 
 
 def _points(depth: Depth, camera: PinholeCamera) -> _Points:
@@ -89,41 +91,41 @@ def _cleaned(points: _Points) -> _Points:
 
 
 def scores_3d(run: EvaluationRun) -> list[Row]:
-    """The rows of scores_3d.json: means over the studied frames by recording, model and whether cleaned."""
+    """The rows of scores_3d.json: means over the studied frames by recording, model and cleaning."""
     ledger = Ledger(
         run, PART, ("recording", "model", "cleaned"), {"definitions": {**_PREAMBLE, **DEFINITIONS}}, (TRUE_DEPTH,)
     )
-    asked: list[tuple[str, Predictor | None]] = [
+    wanted: list[tuple[str, Predictor | None]] = [
         (name, predictor) for predictor in (None, *run.predictors) for name in run.recordings
     ]
     todo = [
         (name, each)
-        for name, each in asked
+        for name, each in wanted
         if not all(ledger.has(recording=name, model=_label(each), cleaned=cleaned) for cleaned in _CLEANED)
     ]
     meter = run.meter(sum(len(run.plan.studied(run.recordings[name])) for name, _ in todo), "clouds")
     waiting = deque[tuple[str, Predictor | None, int]]()
-    answers: list[CloudAnswer] = []
+    scores: list[CloudScore] = []
 
-    def take(made: Sequence[CloudAnswer]) -> None:
-        answers.extend(made)
-        while waiting and len(answers) >= waiting[0][2]:
+    def take(made: Sequence[CloudScore]) -> None:
+        scores.extend(made)
+        while waiting and len(scores) >= waiting[0][2]:
             name, predictor, count = waiting.popleft()
-            _add_rows(ledger, name, predictor, answers[:count])
-            del answers[:count]
+            _add_rows(ledger, name, predictor, scores[:count])
+            del scores[:count]
 
     with OrderedPool(run.plan.workers) as pool:
         for name, predictor in todo:
             waiting.append((name, predictor, len(run.plan.studied(run.recordings[name]))))
             for job in _jobs(run, name, predictor, meter):
-                take(pool.submit(_answer, job))
+                take(pool.submit(_score, job))
         take(pool.finish())
     ledger.write()
     return ledger.rows
 
 
-def _answer(job: CloudJob | str) -> CloudAnswer:
-    return CloudAnswer(reason=job) if isinstance(job, str) else score_cloud(job)
+def _score(job: CloudJob | str) -> CloudScore:
+    return CloudScore(reason=job) if isinstance(job, str) else score_cloud(job)
 
 
 def _label(predictor: Predictor | None) -> str:
@@ -155,21 +157,21 @@ def _job(
     return CloudJob(prediction, sample.depth, sample.camera, predictor is not None and predictor.baseline)
 
 
-def _add_rows(ledger: Ledger, name: str, predictor: Predictor | None, answers: Sequence[CloudAnswer]) -> None:
-    good = [answer for answer in answers if not answer.reason]
+def _add_rows(ledger: Ledger, name: str, predictor: Predictor | None, scores: Sequence[CloudScore]) -> None:
+    good = [score for score in scores if not score.reason]
     for cleaned in _CLEANED:
         names = good[0].figures[cleaned] if good else {}
-        figures = {key: mean_of_known([answer.figures[cleaned][key] for answer in good]) for key in names}
+        figures = {key: mean_of_known([score.figures[cleaned][key] for score in good]) for key in names}
         ledger.add(
             {
                 "recording": name,
                 "model": _label(predictor),
                 "cleaned": cleaned,
-                "protocol": next((answer.protocol for answer in answers if answer.protocol), ""),
+                "protocol": next((score.protocol for score in scores if score.protocol), ""),
                 "baseline": predictor is not None and predictor.baseline,
                 "frames": len(good),
-                "failed": len(answers) - len(good),
-                "reason": next((answer.reason for answer in answers if answer.reason), ""),
+                "failed": len(scores) - len(good),
+                "reason": next((score.reason for score in scores if score.reason), ""),
                 "figures": figures,
             }
         )

@@ -1,4 +1,4 @@
-"""Two results against each other: differences of figures with confidence intervals, from their per_frame.csv."""
+"""Comparison of two results: differences of figures with confidence intervals, from their per_frame.csv."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _Key = tuple[str, str, str]  # recording, protocol, model
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of a model on a recording under a protocol, in two results, over the frames that both have.
+    """One figure of a model on a recording under a protocol in two results, over the frames that both have.
 
-    `a`, `b` means, `difference` b - a with its interval of 95 % from `low` to `high`, NaN where there are too few
-    frames to tell it.
+    `a` and `b` are the means, `difference` is b - a, `low` to `high` its 95 % interval: NaN where there are too few
+    frames to estimate it.
     """
 
     recording: str
@@ -46,13 +46,13 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences of the results in folders `a` and `b`; `block` frames of the bootstrap's blocks."""
+    """All differences between the results in folders `a` and `b`; `block` is the bootstrap's block length in frames."""
 
     a: Path
     b: Path
@@ -61,12 +61,12 @@ class Comparison:
 
 
 def compare(a: Path, b: Path, block: int = 10) -> Comparison:
-    """Compares two results: models of one name, or the two models where each has only one (baselines aside).
+    """Compares two results: models of the same name, or the two models if each result has only one (baselines aside).
 
-    Raises ConfigError for a block below 1, DataError where a folder has no per_frame.csv or nothing in common.
+    Raises ConfigError for a block below 1, DataError if a folder has no per_frame.csv or the two share no frame.
     """
     if block < 1:
-        raise ConfigError(f"a block of the bootstrap has at least 1 frame, got {block}")
+        raise ConfigError(f"a bootstrap block needs at least 1 frame, got {block}")
     first, second = _read(a), _read(b)
     rows = []
     for key, other, label in _pairs(first, second):
@@ -85,7 +85,7 @@ def compare(a: Path, b: Path, block: int = 10) -> Comparison:
 
 
 def _pairs(first: dict[_Key, _Frames], second: dict[_Key, _Frames]) -> list[tuple[_Key, _Key, str]]:
-    """Keys of both that belong together, and what to call the model."""
+    """Keys of both results that correspond, and the label of the model."""
     same = [(key, key, key[2]) for key in first if key in second]
     models = [sorted({key[2] for key in each}) for each in (first, second)]
     own = [[name for name in names if name not in models[1 - i]] for i, names in enumerate(models)]
@@ -106,10 +106,10 @@ def _difference(key: _Key, figure: str, pairs: NDArray[np.float64], block: int) 
 
 
 def block_interval(values: NDArray[np.float64], block: int) -> tuple[float, float]:
-    """Interval of 95 % of the mean of values (N,) of consecutive frames, which are alike: whole blocks are drawn.
+    """95 % interval of the mean of values (N,) of consecutive frames, which are correlated: whole blocks are drawn.
 
-    The circular block bootstrap (Politis and Romano, 1992), percentiles of 2000 resamples, always the same ones. A
-    block has `block` frames, but a third of them at most; NaN for fewer than 3 frames, which tell no spread.
+    The circular block bootstrap (Politis and Romano, 1992): percentiles of 2000 resamples with a fixed seed. A block
+    has `block` frames, at most a third of all; NaN for fewer than 3 frames, which have no spread to estimate.
     """
     count = len(values)
     if count < _LEAST_FRAMES:
@@ -131,7 +131,7 @@ def _read(folder: Path) -> dict[_Key, _Frames]:
                 figures = {name: float(value) for name, value in row.items() if name not in HEAD and value}
                 found.setdefault((row["recording"], row["protocol"], row["model"]), {})[row["frame"]] = figures
     except OSError as error:
-        raise DataError(f"{folder} holds no results: {path.name} cannot be read ({error.strerror})") from error
+        raise DataError(f"{folder} has no results: {path.name} cannot be read ({error.strerror})") from error
     except (KeyError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: expected the rows of an evaluation ({error})") from error
     return found
@@ -175,5 +175,5 @@ def _markdown(made: Comparison) -> str:
     return (
         f"A: {made.a}, B: {made.b}. Means over the frames that both have; intervals by the circular block "
         f"bootstrap ({RESAMPLES} resamples, blocks of {made.block} frames, a third of the frames at most); clear: "
-        f"the interval leaves out 0.\n\n{markdown_table(lines)}"
+        f"the interval excludes 0.\n\n{markdown_table(lines)}"
     )

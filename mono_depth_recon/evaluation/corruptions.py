@@ -1,7 +1,8 @@
-"""Corrupted images: what cameras and radio links do to them, planted objects, and input unlike any training image."""
+"""Corrupted images: damage by cameras and radio links, planted objects, and input unlike any training image."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,52 +13,63 @@ from ..arrays import Mask, Rgb
 
 @dataclass(frozen=True)
 class Corruption:
-    """A kind of corruption at growing severities: `levels`, with the `word` before each in tables."""
+    """A kind of corruption at growing severities: `levels`, with the `word` before each in tables.
+
+    `at_level(rgb, level, seed)` corrupts an image (H, W, 3); the same seed gives the same noise.
+    """
 
     name: str
     word: str
     levels: tuple[float, ...]
+    at_level: Callable[[Rgb, float, int], Rgb]
 
     def text(self, severity: int) -> str:
         """'sigma 20'; severity 0 is 'untouched'."""
         return f"{self.word} {self.levels[severity - 1]:g}" if severity else "untouched"
 
-
-CORRUPTIONS = (
-    Corruption("noise", "sigma", (10, 20, 40)),  # Gaussian, of 255, on every channel
-    Corruption("blur", "sigma px", (1, 2, 4)),
-    Corruption("jpeg", "quality", (50, 20, 8)),
-    Corruption("brightness", "times", (0.6, 0.35, 0.2)),
-    Corruption("resolution", "times", (0.5, 0.25, 0.125)),
-)
-
-
-def corrupted(rgb: Rgb, corruption: Corruption, severity: int, seed: int = 0) -> Rgb:
-    """The image (H, W, 3) at a severity from 1; 0 leaves it as it is. Noise is that of `seed`."""
-    import cv2
-
-    if not severity:
-        return rgb
-    level, size = corruption.levels[severity - 1], (rgb.shape[1], rgb.shape[0])
-    if corruption.name == "noise":
-        return noisy(rgb, level, seed)
-    if corruption.name == "blur":
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), level), np.uint8)
-    if corruption.name == "jpeg":
-        return np.asarray(
-            cv2.imdecode(cv2.imencode(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, int(level)))[1], cv2.IMREAD_COLOR),
-            np.uint8,
-        )
-    if corruption.name == "brightness":
-        return np.rint(rgb * np.float32(level)).astype(np.uint8)
-    small = cv2.resize(rgb, (round(size[0] * level), round(size[1] * level)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    def apply(self, rgb: Rgb, severity: int, seed: int = 0) -> Rgb:
+        """The image (H, W, 3) at a severity from 1; severity 0 returns it unchanged."""
+        return self.at_level(rgb, self.levels[severity - 1], seed) if severity else rgb
 
 
 def noisy(rgb: NDArray[np.uint8], sigma: float, seed: int) -> NDArray[np.uint8]:
-    """Gaussian noise of `sigma` levels on an image of any shape."""
+    """Gaussian noise of `sigma` levels of 255 on every channel of an image of any shape."""
     noise = np.random.default_rng(seed).normal(0, sigma, rgb.shape)
     return np.clip(np.rint(rgb + noise), 0, 255).astype(np.uint8)
+
+
+def _blurred(rgb: Rgb, sigma_px: float, seed: int) -> Rgb:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma_px), np.uint8)
+
+
+def _jpeg(rgb: Rgb, quality: float, seed: int) -> Rgb:
+    import cv2
+
+    data = cv2.imencode(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, int(quality)))[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _darkened(rgb: Rgb, factor: float, seed: int) -> Rgb:
+    return np.rint(rgb * np.float32(factor)).astype(np.uint8)
+
+
+def _coarsened(rgb: Rgb, factor: float, seed: int) -> Rgb:
+    import cv2
+
+    height, width = rgb.shape[:2]
+    small = cv2.resize(rgb, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+CORRUPTIONS = (
+    Corruption("noise", "sigma", (10, 20, 40), noisy),
+    Corruption("blur", "sigma px", (1, 2, 4), _blurred),
+    Corruption("jpeg", "quality", (50, 20, 8), _jpeg),
+    Corruption("brightness", "times", (0.6, 0.35, 0.2), _darkened),
+    Corruption("resolution", "times", (0.5, 0.25, 0.125), _coarsened),
+)
 
 
 def with_occluder(rgb: Rgb, seed: int) -> tuple[Rgb, Mask]:

@@ -1,4 +1,4 @@
-"""The rows of one part of an evaluation, kept in its file as they are made: a killed run goes on behind them."""
+"""The rows of one part of an evaluation, saved as they are made, so that a killed run resumes after them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Ledger:
-    """Rows of `folder/name`, told apart by their fields `keys`; `head` stands before them in the file.
+    """Rows of `folder/name`, identified by their fields `keys`; `head` precedes them in the file.
 
-    `also` names what stands among the models without being one.
+    `also` names entries of the column `model` that are not models.
 
-    Rows of an earlier run count where it asked for the same frames, and where recording and model still take part;
-    those with a reason are made again. Raises DataError where the file is something else.
+    Rows of an earlier run are reused if it had the same frames and their recording and model still take part; failed
+    rows are made again. Raises DataError if the file has other content.
     """
 
     def __init__(
@@ -34,15 +34,7 @@ class Ledger:
         plan = run.plan
         self.path = run.folder / name
         self._keys = keys
-        asked = {
-            "first": plan.first,
-            "last": plan.last,
-            "stride": plan.stride,
-            "frame": plan.frame,
-            "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
-            "study_frames": plan.study_frames,
-            "baselines": str(plan.baselines),
-        }
+        asked = {**plan.selection, "baselines": str(plan.baselines)}
         self._head = {**(head or {}), "asked": asked}
         self._rows: dict[tuple[Any, ...], Row] = {}
         models = {*also, *(predictor.label for predictor in run.predictors)}
@@ -56,16 +48,16 @@ class Ledger:
         return list(self._rows.values())
 
     def has(self, **key: Any) -> bool:
-        """Whether the row is there."""
+        """Whether there is such a row."""
         return self._key(key) in self._rows
 
     def add(self, row: Row) -> None:
-        """Puts a row in, in place of one of the same key, and writes the file."""
+        """Adds a row, replacing one of the same key, and writes the file."""
         self._rows[self._key(row)] = row
         self.write()
 
     def write(self) -> None:
-        """Writes the file. Raises DataError where it cannot."""
+        """Writes the file. Raises DataError if that fails."""
         write_json(self.path, {**self._head, "rows": self.rows})
 
     def _key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""A picture of what fusion brings: the mesh of many frames beside that of one, from the same place."""
+"""A picture of what fusion gains: the mesh of many frames beside that of one, from the same viewpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WIDTH = 1280
 
 @dataclass(frozen=True, eq=False)
 class DepthSource:
-    """Depth called `name` of single frames, and the `mesh` (world) of all of them that `fusion` took."""
+    """A source of depth called `name`: that of single frames, and the `mesh` (world) of all frames in `fusion`."""
 
     name: str
     frame_of: FrameOf
@@ -37,7 +37,7 @@ def fused_overview(
 ) -> Rgb:
     """A picture (H, 1280, 3) uint8 with a row for each source: colour or depth, mesh of one frame, fused mesh.
 
-    The frame is the one that looks most as all of them do; all meshes are drawn from the same place.
+    The frame is the one whose viewing direction is nearest to the mean; all meshes are drawn from the same viewpoint.
     """
     import cv2
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,9 @@ _ENDINGS = re.compile(r"(\.(tgz|tar|gz|bag|db3|mcap|zstd|mat|csv|txt))+$", re.IG
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model of the table, hf:FOLDER or an ensemble, with weights of its own (empty: those of the settings).
+    """A model of the table, hf:FOLDER or an ensemble, with its own weights (empty: those of the settings).
 
-    `output` is what an hf: model answers (empty: as the settings say).
+    `output` is the kind of output of an hf: model (empty: that of the settings).
     """
 
     name: str
@@ -39,7 +40,7 @@ class ModelChoice:
 
     @classmethod
     def parse(cls, text: str) -> ModelChoice:
-        """NAME, NAME=WEIGHTS, or hf:FOLDER=metric_depth and the like, whose weights are its own. Raises ConfigError."""
+        """NAME, NAME=WEIGHTS or, for models with their own weights, hf:FOLDER=metric_depth etc. Raises ConfigError."""
         if text.startswith(HF):
             name, _, output = text.rpartition("=")
             if output in OUTPUTS and name:
@@ -52,7 +53,7 @@ class ModelChoice:
 
     @property
     def label(self) -> str:
-        """The name in tables: which weights it has is part of it, their folder is not."""
+        """The name in tables, with the file name of the weights but not their folder."""
         if self.checkpoint:
             paths = self.checkpoint.split(os.pathsep) if self.name.startswith(PREFIX) else [self.checkpoint]
             return f"{self.name}={'+'.join(Path(path).name.removesuffix('.json') for path in paths)}"
@@ -62,7 +63,7 @@ class ModelChoice:
         return self.name
 
     def config(self, config: Config) -> Config:
-        """`config` for this model alone; model.output is said to hf: models only, the table knows the others'."""
+        """`config` for this model alone; model.output applies to hf: models only, the table has that of the others."""
         output = (self.output or config.model.output) if HF in self.name else "auto"
         return replace(
             config,
@@ -72,7 +73,7 @@ class ModelChoice:
         )
 
     def fingerprint(self, config: Config) -> str:
-        """Names, sizes and times of local files of weights, also the package's own: other weights predict otherwise."""
+        """Names, sizes and times of local weight files, also of the package's own: a change invalidates predictions."""
         given = self.checkpoint or config.model.checkpoint
         names = self.name.removeprefix(PREFIX).split("+") if self.name.startswith(PREFIX) else [self.name]
         found = []
@@ -104,15 +105,15 @@ class PartOfRecording:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is evaluated: every model on every data set, into the folder `output`.
+    """What is evaluated: every model on every data set, with the results in the folder `output`.
 
-    `models` are texts for ModelChoice. `protocols` without any: those of each data set (`protocols_of`). `first` to
+    `models` are texts for ModelChoice. `protocols`, if empty, are those of each data set (`protocols_of`). `first` to
     `last` choose frames by position in the data set (-1: to the end), `stride` every n-th of them; `frame`, a position
-    or a stamp with a point in it, chooses one. `baselines` are those frames whose truth the baselines know. `workers`
-    processes score beside inference (1: within this process), the result is the same. `study_frames` of the chosen
-    frames of a data set, evenly, take part in what is costly. `ranges` are first and last of single data sets, by name.
-    Frames are rectified before the model sees them and truth is moved by the same map, whatever `options.rectified`
-    says.
+    or a stamp with a decimal point, chooses one. `baselines` are the frames from which the baselines are made.
+    `workers` processes score in parallel with inference (1: within this process); the result is the same.
+    `study_frames` evenly spaced ones of the chosen frames of a data set take part in the expensive parts. `ranges` are
+    first and last frame of single data sets, by name. Frames are rectified before inference and the truth by the same
+    map, whatever `options.rectified` is.
     """
 
     data: Sequence[Path]
@@ -133,7 +134,7 @@ class EvaluationPlan:
     def __post_init__(self) -> None:
         unknown = [name for name in self.protocols if name not in PROTOCOLS]
         if unknown:
-            raise ConfigError(f"protocols must be of {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
+            raise ConfigError(f"protocols must be among {', '.join(PROTOCOLS)}, got '{unknown[0]}'")
         numbers = (self.stride, self.workers, self.study_frames)
         if not self.data or not self.models or min(numbers) < 1:
             raise ConfigError("expected recordings, models, and a stride, workers and study frames of at least 1")
@@ -149,7 +150,7 @@ class EvaluationPlan:
             )
         names = [recording_name(path) for path in self.data]
         if len(set(names)) < len(names):
-            raise ConfigError(f"recordings must differ in their names, got {', '.join(names)}")
+            raise ConfigError(f"recordings must have different names, got {', '.join(names)}")
         labels = [choice.label for choice in self.choices]
         if len(set(labels)) < len(labels):
             raise ConfigError(f"models must differ in name or in the name of their weights, got {', '.join(labels)}")
@@ -170,7 +171,7 @@ class EvaluationPlan:
         return (dataset.protocol,) if dataset is not None and dataset.protocol else INDOOR
 
     def chosen(self, recording: Dataset) -> list[int]:
-        """The frames of a data set that take part; none where it has not the one asked for."""
+        """The frames of a data set that take part; none if it lacks the requested one."""
         positions = recording.positions
         if "." in self.frame:
             return [
@@ -184,15 +185,27 @@ class EvaluationPlan:
         last = last if last >= 0 else positions[-1]
         return [i for i, position in enumerate(positions) if first <= position <= last][:: self.stride]
 
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What `chosen` and `studied` depend on, as plain values."""
+        return {
+            "first": self.first,
+            "last": self.last,
+            "stride": self.stride,
+            "frame": self.frame,
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "study_frames": self.study_frames,
+        }
+
     def studied(self, recording: Dataset) -> list[int]:
-        """At most `study_frames` of the chosen frames, evenly."""
+        """At most `study_frames` of the chosen frames, evenly spaced."""
         chosen = self.chosen(recording)
         places = np.linspace(0, len(chosen) - 1, min(len(chosen), self.study_frames))
         return [chosen[round(place)] for place in places]
 
 
 def recording_path(text: str) -> Path:
-    """Where a recording lies, whatever folder a later run starts from; `.` has the name of its folder."""
+    """The absolute path of a recording, so that a later run may start from another folder."""
     return Path(os.path.abspath(text))
 
 

@@ -1,4 +1,4 @@
-"""Where predictions come from: a model that loads when it is needed, and what an earlier run kept on disk."""
+"""Where predictions come from: a model loaded on demand, or files that an earlier run kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODEL_MS = "model_ms"
 
 
 class Predictor(Protocol):
-    """Answers frames: a model or a baseline. `baseline` ones know nothing of the image and are not kept on disk."""
+    """Predicts frames: a model or a baseline. Baselines ignore the image and are not kept on disk."""
 
     label: str
     baseline: bool
@@ -30,16 +30,16 @@ class Predictor(Protocol):
         """Loads what the first prediction needs, so that it is not timed. Raises a MonoDepthError."""
 
     def unload(self) -> None:
-        """Gives memory back until the next prediction."""
+        """Frees memory until the next prediction."""
 
     def predict(self, sample: Sample) -> Prediction:
         """The prediction of one rectified frame. Raises a MonoDepthError."""
 
 
 class LazyModel:
-    """A model that loads when the first prediction is missing; what is wrong with it is said for every frame.
+    """A model that loads when the first missing prediction is needed; if that fails, every frame raises the error.
 
-    `config` is that of all models, `uncertainty` replaces its kind of sigma.
+    `config` is shared by all models; `uncertainty` replaces its kind of sigma.
     """
 
     baseline = False
@@ -69,11 +69,11 @@ class LazyModel:
         self.loaded()
 
     def unload(self) -> None:
-        """Drops the model until it is needed again: several large ones do not fit beside each other."""
+        """Drops the model until it is needed again: several large ones may not fit in memory together."""
         self._model = None
 
     def predict(self, sample: Sample) -> Prediction:
-        """The prediction of one rectified frame. ModelError also for what a runtime raises (memory, a kernel)."""
+        """The prediction of one rectified frame. ModelError also for errors of a runtime (memory, a kernel)."""
         model = self.loaded()
         try:
             return model.predict([(sample.rgb, sample.camera)])[0]
@@ -82,12 +82,12 @@ class LazyModel:
 
 
 def prediction_path(output: Path, recording: str, model: str, frame: str) -> Path:
-    """Where the prediction of a frame (its stamp, as per_frame.csv has it) is kept; those of baselines are not."""
+    """The file of the prediction of a frame (named as in per_frame.csv); baselines have none."""
     return output / "predictions" / recording / folder_of(model) / f"{frame}.npz"
 
 
 def write_prediction(path: Path, prediction: Prediction, milliseconds: float = 0.0) -> None:
-    """Keeps a prediction as .npz with those of depth, disparity and sigma (H, W) float32 that it has; whole or not."""
+    """Writes the fields of a prediction that are not None to an .npz file, atomically, with the time it took."""
     maps: dict[str, Any] = {name: value for name, value in vars(prediction).items() if value is not None}
     stream = io.BytesIO()
     maps[_MODEL_MS] = np.float64(milliseconds)
@@ -96,12 +96,12 @@ def write_prediction(path: Path, prediction: Prediction, milliseconds: float = 0
 
 
 def read_prediction(path: Path) -> Prediction:
-    """A kept prediction. DataError where the file is none."""
+    """A kept prediction. DataError if the file is not one."""
     return read_kept(path)[0]
 
 
 def read_kept(path: Path) -> tuple[Prediction, float]:
-    """A kept prediction and the ms that it took. DataError where the file is none."""
+    """A kept prediction and the ms that it took. DataError if the file is not one."""
     try:
         with np.load(path) as file:
             maps = {name: file[name] for name in file.files}

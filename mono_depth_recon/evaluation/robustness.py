@@ -1,16 +1,19 @@
-"""How much worse a model becomes with its image: the figures under growing noise, blur, JPEG, darkness, coarseness."""
+"""How much the figures degrade with the image: noise, blur, JPEG, darkness and low resolution, at growing severity."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
+from ..arrays import Rgb
 from ..errors import MonoDepthError
 from ..frames import Sample
-from .corruptions import CORRUPTIONS, Corruption, corrupted
+from .corruptions import CORRUPTIONS, Corruption
 from .ledger import Ledger, Row
 from .predictions import LazyModel
 from .run import EvaluationRun, Meter
-from .scoring import Chunk, ChunkScores, OrderedPool, ToScore, score_chunk
+from .scoring import Chunk, ChunkScores, OrderedPool, UnscoredFrame, score_chunk
 from .tables import mean_of_known
 
 PART = "robustness.json"
@@ -22,7 +25,7 @@ _DEFINITION = {
 
 
 def robustness(run: EvaluationRun) -> list[Row]:
-    """The rows of robustness.json, by recording, model, corruption and severity. Baselines see no image: none."""
+    """The rows of robustness.json, by recording, model, corruption and severity. Baselines have none."""
     ledger = Ledger(run, PART, ("recording", "model", "corruption", "severity"), {"definitions": _DEFINITION})
     cases = [(corruption, severity) for corruption in CORRUPTIONS for severity in range(len(corruption.levels) + 1)]
     todo = [
@@ -61,28 +64,29 @@ def _chunk(
     frames = []
     names, stamps = recording.frame_names(), recording.stamps
     for i, sample in zip(indices, recording.samples(indices), strict=True):
-        unscored = ToScore(names[i], None if stamps is None else stamps[i])
-        frames.append(_to_score(run, model, name, sample, unscored, (corruption, severity, i)))
+        unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
+        corrupt = partial(corruption.apply, severity=severity, seed=i) if severity else None
+        frames.append(_with_prediction(run, model, name, sample, unscored, corrupt))
         meter.step(name, f"{model.label}, {corruption.name} {corruption.text(severity)}")
     relative = any(frame.prediction is not None and frame.prediction.depth is None for frame in frames)
     return Chunk(name, model.label, ("affine" if relative else "metric",), frames)
 
 
-def _to_score(
+def _with_prediction(
     run: EvaluationRun,
     model: LazyModel,
     name: str,
     sample: Sample | MonoDepthError,
-    unscored: ToScore,
-    damage: tuple[Corruption, int, int],
-) -> ToScore:
+    unscored: UnscoredFrame,
+    corrupt: Callable[[Rgb], Rgb] | None,
+) -> UnscoredFrame:
     if isinstance(sample, MonoDepthError):
         return replace(unscored, reason=str(sample))
     try:
-        if not damage[1]:
+        if corrupt is None:
             prediction = run.prediction(name, unscored.frame, sample, model)[0]
         else:
-            prediction = model.predict(replace(sample, rgb=corrupted(sample.rgb, *damage)))
+            prediction = model.predict(replace(sample, rgb=corrupt(sample.rgb)))
     except MonoDepthError as error:
         return replace(unscored, reason=str(error))
     return replace(unscored, prediction=prediction, truth=sample.depth)

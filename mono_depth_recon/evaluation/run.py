@@ -1,7 +1,7 @@
 """Models x recordings -> scores: predictions kept on disk, a row per frame, means per model and protocol.
 
-What is in `predictions/` is not computed again: a run that was killed goes on where it stopped, and scoring can be
-repeated without a model. A recording, model or frame that fails is a row with its reason.
+Predictions found in `predictions/` are not computed again: a killed run resumes where it stopped, and scoring can be
+repeated without a model. A recording, model or frame that fails becomes a row with the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..text import read_text
 from .baselines import baselines_of
 from .plan import EvaluationPlan, recording_name
 from .predictions import LazyModel, Predictor, prediction_path, read_kept, read_prediction, write_prediction
-from .scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, ToScore, score_chunk
+from .scoring import CHUNK, Chunk, ChunkScores, FrameRow, OrderedPool, UnscoredFrame, score_chunk
 
 __all__ = [
     "Evaluation",
@@ -43,12 +43,12 @@ __all__ = [
 
 Key = tuple[str, str, str]  # recording, model, protocol
 
-_RECENT = 21  # times that the shown rate is of
+_RECENT = 21  # steps over which the shown rate is averaged
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is: frames done of all, frames per second, seconds left at this rate; `part` of the evaluation."""
+    """Frames done and in total, frames per second, seconds left at this rate, and the `part` of the evaluation."""
 
     done: int
     of: int
@@ -61,14 +61,14 @@ class Progress:
 
 @dataclass
 class Seconds:
-    """Wall time in seconds: `predicting` by models, `preparing` them, `whole` with reading, scoring and keeping."""
+    """Wall time in seconds: `predicting`, `preparing` (loading models), `whole` with reading, scoring, saving."""
 
     predicting: float = 0.0
     preparing: float = 0.0
     whole: float = 0.0
 
     def text(self) -> str:
-        """One line for people, empty where no model ran."""
+        """One line for the screen, empty if no model ran."""
         if not self.predicting:
             return ""
         share = (self.whole - self.preparing - self.predicting) / self.predicting
@@ -80,7 +80,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows, the figures over each sequence, remarks of the recordings, and which of the models are baselines."""
+    """All rows, the figures over each sequence, notes about the recordings, and the names of the baselines."""
 
     rows: list[FrameRow] = field(default_factory=list)
     sequences: dict[Key, SequenceErrors] = field(default_factory=dict)
@@ -90,44 +90,45 @@ class Evaluation:
 
 
 class Meter:
-    """Tells progress through steps of one part of an evaluation; the rate is that of the last steps, because those
-    that an earlier run has kept take no time.
+    """Reports progress through the steps of one part of an evaluation.
+
+    The rate is that of the last steps, because frames kept by an earlier run take no time.
     """
 
-    def __init__(self, tell: Callable[[Progress], None], of: int, part: str = "") -> None:
-        self._tell, self._of, self._part, self._done = tell, of, part, 0
+    def __init__(self, report: Callable[[Progress], None], of: int, part: str = "") -> None:
+        self._report, self._of, self._part, self._done = report, of, part, 0
         self._times = deque([time.monotonic()], maxlen=_RECENT)
 
     def step(self, recording: str, model: str) -> None:
-        """One frame more."""
+        """One more frame is done."""
         self._done += 1
         self._times.append(time.monotonic())
         rate = (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
-        self._tell(Progress(self._done, self._of, rate, (self._of - self._done) / rate, recording, model, self._part))
+        self._report(Progress(self._done, self._of, rate, (self._of - self._done) / rate, recording, model, self._part))
 
 
 class EvaluationRun:
-    """Recordings and models of a plan, opened together; `evaluate` and the studies work on it. Use it by `with`.
+    """The opened recordings and the models of a plan, for `evaluate` and the studies. A context manager.
 
-    Raises ConfigError where the output folder holds results of other settings, DataError where it cannot be written or
-    the baselines cannot be made. What is wrong with a recording is in `failures`.
+    Raises ConfigError if the output folder holds results of other settings, DataError if it cannot be written or
+    the baselines cannot be made. `failures` has the errors of recordings by name.
     """
 
-    def __init__(self, plan: EvaluationPlan, tell: Callable[[Progress], None] = lambda _: None) -> None:
+    def __init__(self, plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda _: None) -> None:
         self.plan = plan
         self.folder = writable_folder(plan.output)
-        _remember(self.folder / "config.yaml", plan)
+        _record_settings(self.folder / "config.yaml", plan)
         self.failures: dict[str, str] = {}
         self.notes: list[str] = []
         self.models = [LazyModel(plan.config, choice) for choice in plan.choices]
         known = [] if plan.baselines is None else baselines_of(plan.baselines, plan.options)
         self.predictors: list[Predictor] = [*known, *self.models]
-        self._tell = tell
+        self._progress = progress
         self.seconds = Seconds()
         self.recordings: dict[str, Dataset] = {}
         with ThreadPoolExecutor(plan.workers) as threads:
             for path, opened in zip(plan.data, threads.map(self._opened, plan.data), strict=True):
-                self._enter(path, opened)
+                self._add(path, opened)
         if not self.recordings and not self.failures:
             raise ConfigError(f"no recording has a frame of stamp {plan.frame}")
 
@@ -140,7 +141,7 @@ class EvaluationRun:
         self.close()
 
     def close(self) -> None:
-        """Gives the recordings back."""
+        """Closes the recordings."""
         for recording in self.recordings.values():
             recording.close()
 
@@ -150,18 +151,18 @@ class EvaluationRun:
         except MonoDepthError as error:
             return error
 
-    def _enter(self, path: Path, opened: Dataset | MonoDepthError) -> None:
+    def _add(self, path: Path, opened: Dataset | MonoDepthError) -> None:
         if isinstance(opened, MonoDepthError):
             self.failures[recording_name(path)] = str(opened)
             return
         self.notes.extend(opened.notes)
-        if "." in self.plan.frame and not self.plan.chosen(opened):  # a stamp is that of one recording
+        if "." in self.plan.frame and not self.plan.chosen(opened):  # a stamp belongs to one recording
             self.notes.append(f"{path}: left out, it has no frame of stamp {self.plan.frame}")
             opened.close()
             return
         if not self.plan.chosen(opened):
             self.failures[recording_name(path)] = (
-                f"{path}: no frame is chosen of positions {opened.positions[0]} to "
+                f"{path}: no frame is selected from positions {opened.positions[0]} to "
                 f"{opened.positions[-1]}{_span(opened)}"
             )
             opened.close()
@@ -170,7 +171,7 @@ class EvaluationRun:
 
     def meter(self, of: int, part: str = "") -> Meter:
         """Progress of a part of `of` steps."""
-        return Meter(self._tell, of, part)
+        return Meter(self._progress, of, part)
 
     def prediction(self, recording: str, frame: str, sample: Sample, predictor: Predictor) -> tuple[Prediction, float]:
         """The kept or new prediction of a frame of a recording, and the ms it took when it was made."""
@@ -201,7 +202,7 @@ class EvaluationRun:
 
 
 def evaluate(plan: EvaluationPlan, progress: Callable[[Progress], None] = lambda _: None) -> Evaluation:
-    """Evaluates all of the plan. Raises as EvaluationRun does."""
+    """Runs the whole plan. Raises as EvaluationRun does."""
     with EvaluationRun(plan, progress) as run:
         return score_run(run)
 
@@ -239,21 +240,21 @@ def _collect(scores: Sequence[ChunkScores], evaluation: Evaluation, meters: dict
 
 def _chunks(run: EvaluationRun, name: str, predictor: Predictor, meter: Meter) -> Iterator[Chunk]:
     """The frames of a recording with their predictions, a few at a time."""
-    recording, frames = run.recordings[name], list[ToScore]()
+    recording, frames = run.recordings[name], list[UnscoredFrame]()
     chosen, names, stamps = run.plan.chosen(recording), recording.frame_names(), recording.stamps
     protocols = run.plan.protocols_of(recording)
     for i, sample in zip(chosen, recording.samples(chosen), strict=True):
-        unscored = ToScore(names[i], None if stamps is None else stamps[i])
-        frames.append(_to_score(run, name, unscored, sample, predictor))
+        unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
+        frames.append(_with_prediction(run, name, unscored, sample, predictor))
         meter.step(name, predictor.label)
         if len(frames) == CHUNK or i == chosen[-1]:
             yield Chunk(name, predictor.label, protocols, frames, flat=predictor.baseline)
             frames = []
 
 
-def _to_score(
-    run: EvaluationRun, name: str, unscored: ToScore, sample: Sample | MonoDepthError, predictor: Predictor
-) -> ToScore:
+def _with_prediction(
+    run: EvaluationRun, name: str, unscored: UnscoredFrame, sample: Sample | MonoDepthError, predictor: Predictor
+) -> UnscoredFrame:
     if isinstance(sample, MonoDepthError):
         return replace(unscored, reason=str(sample))
     try:
@@ -269,8 +270,8 @@ def _span(dataset: Dataset) -> str:
     return "" if stamps is None else f", stamps {stamps[0]:.6f} to {stamps[-1]:.6f}"
 
 
-def _remember(path: Path, plan: EvaluationPlan) -> None:
-    """Writes what the predictions depend on, or checks that it is the same: they may be kept from another run."""
+def _record_settings(path: Path, plan: EvaluationPlan) -> None:
+    """Writes the settings on which predictions depend, after checking that those of an earlier run are the same."""
     import yaml
 
     own = ("name", "checkpoint", "output")  # of each model
@@ -282,12 +283,7 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
         "data": [str(p) for p in plan.data],
         "models": list(plan.models),
         "protocols": list(plan.protocols),
-        "first": plan.first,
-        "last": plan.last,
-        "stride": plan.stride,
-        "frame": plan.frame,
-        "ranges": {name: list(ends) for name, ends in plan.ranges.items()},
-        "study_frames": plan.study_frames,
+        **plan.selection,
         "baselines": None if plan.baselines is None else {**asdict(plan.baselines), "path": str(plan.baselines.path)},
     }
     kept: dict[str, dict[str, Any]] = {
@@ -309,7 +305,7 @@ def _remember(path: Path, plan: EvaluationPlan) -> None:
 def _with_earlier(
     path: Path, settings: dict[str, dict[str, Any]], kept: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """`kept` and what an earlier run has kept beside it. Raises ConfigError where that depends on something else."""
+    """`kept` merged with that of an earlier run. Raises ConfigError if that depends on other settings."""
     import yaml
 
     if not path.is_file():
@@ -324,7 +320,7 @@ def _with_earlier(
     earlier = before.get("kept", {}) if isinstance(before, dict) else {}
     had = {}
     if earlier:
-        options = {**asdict(OpenOptions()), **before.get("options", {})}  # an earlier version has fewer
+        options = {**asdict(OpenOptions()), **before.get("options", {})}  # earlier versions had fewer
         had = {"options": options, "model": before.get("model")}
     clashes = [
         name

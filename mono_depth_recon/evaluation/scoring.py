@@ -1,4 +1,4 @@
-"""Scores of a few frames at a time, within this process or in others beside inference, with the same result."""
+"""Scores a few frames at a time, in this process or in others parallel to inference, with the same result."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ from ..frames import Prediction
 from ..metrics.protocols import PROTOCOLS, FrameScorer, InapplicableError
 from ..metrics.sequence import SequenceMeter
 
-CHUNK = 8  # frames that one process scores before it answers
+CHUNK = 8  # frames per job of a process
 
 
 @dataclass(frozen=True)
 class FrameRow:
     """One frame of one model under one protocol; `reason` is empty unless it has no figures. Times in ms.
 
-    `frame` is its name in the data set (`Dataset.frame_names`).
-    `applies` False: the protocol is not for such a model. `model_ms` is what the model took when the prediction was
-    made, 0 for baselines.
+    `frame` is its name in the data set (`Dataset.frame_names`). `applies` is False if the protocol is not meant for
+    this kind of model. `model_ms` is the time of the prediction when it was made, 0 for baselines.
     """
 
     recording: str
@@ -47,10 +46,10 @@ class FrameRow:
 
 
 @dataclass(frozen=True, eq=False)
-class ToScore:
-    """A frame by its name: prediction and truth (H, W) metres, or the `reason` why there is none.
+class UnscoredFrame:
+    """A frame to score: its name, prediction and truth (H, W) metres, or the `reason` why there is none.
 
-    `stamp` in seconds is None where the frames are no sequence.
+    `stamp` in seconds is None if the frames are not a sequence.
     """
 
     frame: str
@@ -63,18 +62,18 @@ class ToScore:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Consecutive frames of one model on one recording; `flat` as FrameScorer has it."""
+    """Consecutive frames of one model on one recording; `flat` as in FrameScorer."""
 
     recording: str
     model: str
     protocols: Sequence[str]
-    frames: Sequence[ToScore]
+    frames: Sequence[UnscoredFrame]
     flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkScores:
-    """The rows of a chunk, and what its sequence tells by protocol."""
+    """The rows of a chunk, and the meters of its sequence by protocol."""
 
     recording: str
     model: str
@@ -91,7 +90,7 @@ def score_chunk(chunk: Chunk) -> ChunkScores:
     return made
 
 
-def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Iterator[FrameRow]:
+def _rows(chunk: Chunk, frame: UnscoredFrame, meters: dict[str, SequenceMeter]) -> Iterator[FrameRow]:
     def row(protocol: str, figures: dict[str, float], **rest: Any) -> FrameRow:
         return FrameRow(chunk.recording, chunk.model, protocol, frame.frame, figures, **rest)
 
@@ -128,9 +127,9 @@ def _rows(chunk: Chunk, frame: ToScore, meters: dict[str, SequenceMeter]) -> Ite
 
 
 class OrderedPool:
-    """Runs jobs in `workers` spawned processes, or at once where that is 1; results come in the order of the jobs.
+    """Runs jobs in `workers` spawned processes, or in this one if that is 1; results keep the order of the jobs.
 
-    At most two jobs per process wait, so that memory does not grow with their number.
+    At most two jobs per process wait, so that memory does not grow with the number of jobs.
     """
 
     def __init__(self, workers: int) -> None:
@@ -148,28 +147,28 @@ class OrderedPool:
             self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def submit(self, function: Callable[[Any], Any], job: Any) -> list[Any]:
-        """Starts function(job); the results that are due, none or more."""
+        """Starts function(job) and returns the results that are due, possibly none."""
         if self._pool is None:
             return [function(job)]
         try:
             self._pending.append(self._pool.submit(function, job))
         except BrokenProcessPool as error:
-            raise _lost() from error
+            raise _broken_pool() from error
         return [self._next() for _ in range(len(self._pending) - self._limit)]
 
     def finish(self) -> list[Any]:
-        """All results that are left."""
+        """All remaining results."""
         return [self._next() for _ in range(len(self._pending))]
 
     def _next(self) -> Any:
         try:
             return self._pending.popleft().result()
         except BrokenProcessPool as error:
-            raise _lost() from error
+            raise _broken_pool() from error
 
 
-def _lost() -> DataError:
-    return DataError("a scoring process was ended from outside (too little memory?): run again with fewer workers")
+def _broken_pool() -> DataError:
+    return DataError("a scoring process was killed (out of memory?): run again with fewer workers")
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
@@ -177,16 +176,16 @@ def _processes(workers: int) -> ProcessPoolExecutor:
 
 
 def _prepare_process() -> None:
-    """One thread each, Ctrl-C left to the parent, and no life without it."""
+    """One thread each, Ctrl-C is left to the parent, and the process ends with it."""
     import cv2
 
-    cv2.setNumThreads(1)  # processes beside each other gain nothing from threads of their own
+    cv2.setNumThreads(1)  # parallel processes gain nothing from their own threads
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is gone: the pool's processes would wait for work for ever."""
+    """Ends this process when its parent is gone; otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a process of a pool has a parent"
     multiprocessing.connection.wait([parent.sentinel])

@@ -28,7 +28,7 @@ def run_studies(
     fine_tuned: Sequence[Sequence[str]],
     costs_of: Callable[[Config], Costs],
 ) -> list[str]:
-    """Runs the parts, of which table3 needs all others; a line for each row of a model that failed."""
+    """Runs the parts (table3 needs all others); returns a line for each row of a model that failed."""
     wanted = list(PARTS) if "table3" in parts else [name for name in PARTS if name in parts]
     found = {name: PARTS[name](run) for name in wanted}
     if "table3" in wanted:

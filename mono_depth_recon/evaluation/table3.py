@@ -1,4 +1,4 @@
-"""The paper's Table 3, which says in words how models differ, by measured values and stated rules."""
+"""The paper's Table 3, which describes models in words, by measured values and stated rules."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from .tables import Summary, markdown_table, mean_of_known, write_json
 
 PART, COSTS = "table3.json", "costs.json"
 COLUMNS = {
-    "protocol": "of AbsRel, delta1 and clouds below: metric (no alignment) where the model answers metres, else affine "
+    "protocol": "of AbsRel, delta1 and clouds below: metric (no alignment) if the model predicts metres, else affine "
     "(scale and shift of each frame, in disparity); crop none, truth 0.001 to 10 m, mean of the frames' "
     "values",
-    "speed": "median time of a 640x480 frame in a fresh process on this machine",
-    "memory": "peak memory of that process; of a GPU's where it runs there",
-    "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the untouched frames; 1 is unmoved; in "
-    "brackets the second severity of every damage",
-    "generalisation": "worst over best AbsRel of the recordings; 1 is equally good everywhere",
+    "speed": "median time per 640x480 frame in a fresh process on this machine",
+    "memory": "peak memory of that process; GPU memory if it runs there",
+    "noise_resilience": "AbsRel under Gaussian noise of sigma 20 over AbsRel of the original frames; 1 is unaffected; "
+    "in brackets the second severity of every corruption",
+    "generalisation": "worst AbsRel over best AbsRel among the recordings; 1 is equally good everywhere",
     "3d_quality": "F-score at 5 cm of the cleaned clouds, mean over the recordings",
-    "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels as their errors do, and so it is small where all "
-    "errors are alike: see the rank correlation",
+    "uncertainty": "AUSE of its best kind of sigma; 0 orders pixels exactly by their errors, and it is also small if "
+    "all errors are alike: see the rank correlation",
     "anomaly_detection": "area under the ROC curve of that sigma, mean of occluders, noise patches and unseen domains; "
     "0.5 is chance",
-    "interpretability": "ways of `mono-depth-recon explain` to look into it",
-    "fine_tuning": "relative change of AbsRel from the weights before to those after; below 0 is better",
+    "interpretability": "methods of `mono-depth-recon explain` that apply to it",
+    "fine_tuning": "relative change of AbsRel from the weights before fine-tuning to those after; below 0 is better",
     "best_use": "live: at most 100 ms per frame, interactive: 500 ms, else offline; to measure: delta1 of 0.8 in "
-    "the worst recording, for rough distances: 0.5, else, or where a baseline has as much on some "
-    "recording, no more than a look; relative models need reference depth; and of what is more than a "
-    "look: bad light and links where no damage makes AbsRel more than 1.2 times as large, filtering by "
-    "sigma where AUSE is at most 0.3 and the rank correlation is above 0, warning of the unknown where "
-    "anomaly detection is at least 0.75",
+    "the worst recording, for rough distances: 0.5; otherwise, or if a baseline reaches the same on some "
+    "recording, only to look at; relative models need reference depth; and for models that are good for more: "
+    "bad light and bad links if no corruption makes AbsRel more than 1.2 times as large, filtering by sigma if "
+    "AUSE is at most 0.3 and the rank correlation above 0, warning of unknown input if anomaly detection is at "
+    "least 0.75",
 }
 _LIVE_MS, _INTERACTIVE_MS = 100.0, 500.0
 _TO_MEASURE, _ROUGH = 0.8, 0.5
@@ -51,7 +51,7 @@ Cell = dict[str, object]
 
 @dataclass(frozen=True)
 class Costs:
-    """What one frame of a model takes: median seconds, peak bytes of the host and of a GPU; or why it is unknown."""
+    """Cost of one frame of a model: median seconds, peak bytes of host and GPU; or the `reason` why unknown."""
 
     seconds: float = math.nan
     host_bytes: int = 0
@@ -62,7 +62,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the other parts found, over all models."""
+    """The results of the other parts, for all models."""
 
     summaries: Sequence[Summary]
     clouds: Sequence[Row]
@@ -72,7 +72,7 @@ class Findings:
 
 
 def table3(run: EvaluationRun, findings: Findings, costs_of: Callable[[Config], Costs]) -> list[Row]:
-    """The rows of table3.json, one per model; also writes table3.md. ConfigError for a fine-tuned pair of no models."""
+    """The rows of table3.json, one per model; also writes table3.md. ConfigError for unknown fine-tuned models."""
     labels = [choice.label for choice in run.plan.choices]
     check_fine_tuned(run.plan, findings.fine_tuned)
     costs = _costs(run, costs_of)
@@ -83,17 +83,17 @@ def table3(run: EvaluationRun, findings: Findings, costs_of: Callable[[Config], 
 
 
 def check_fine_tuned(plan: EvaluationPlan, pairs: Sequence[Sequence[str]]) -> None:
-    """Raises ConfigError where a pair is not of two models of the plan."""
+    """Raises ConfigError unless every pair names two models of the plan."""
     labels = [choice.label for choice in plan.choices]
     for pair in pairs:
         if unknown := [name for name in pair if name not in labels]:
-            raise ConfigError(f"fine-tuned pairs are of the models {', '.join(labels)}, got '{unknown[0]}'")
+            raise ConfigError(f"fine-tuned pairs must name two of the models {', '.join(labels)}, got '{unknown[0]}'")
         if len(set(pair)) < len(pair):
-            raise ConfigError(f"a fine-tuned pair is of two models, got '{pair[0]}' twice")
+            raise ConfigError(f"a fine-tuned pair must name two models, got '{pair[0]}' twice")
 
 
 def _costs(run: EvaluationRun, costs_of: Callable[[Config], Costs]) -> dict[str, Costs]:
-    """Measured once for a folder of results, by model."""
+    """Costs by model, measured once per folder of results."""
     ledger = Ledger(run, COSTS, ("model",))
     meter = run.meter(len(run.models), "speed and memory")
     for model in run.models:
@@ -123,7 +123,7 @@ def _row(run: EvaluationRun, label: str, findings: Findings, costs: Costs) -> Ro
         "memory": _cell(
             (costs.gpu_bytes or costs.host_bytes) / 2**20 or math.nan,
             "MiB",
-            "of the GPU" if costs.gpu_bytes else "of the host",
+            "GPU" if costs.gpu_bytes else "host",
             costs.reason,
         ),
         "noise_resilience": _noise([each for each in findings.robustness if each["model"] == label]),
@@ -150,7 +150,7 @@ def _cell(value: float, unit: str, text: str = "", reason: str = "") -> Cell:
 
 
 def _protocol(label: str, summaries: Sequence[Summary]) -> str:
-    """metric where the model has figures under it, else affine."""
+    """metric if the model has figures under it, else affine."""
     return "metric" if any(each.frames for each in _of(label, "metric", summaries)) else "affine"
 
 
@@ -209,12 +209,12 @@ def _sigma_cells(rows: Sequence[Row]) -> tuple[Cell, Cell]:
     covered = _mean(row["calibration"]["observed"][at] for row in found)
     areas = {name: _mean(row["anomaly"][name] for row in found) for name in found[0]["anomaly"]}
     rank = _mean(row["rank_correlation"] for row in found)
-    told = (
+    summary = (
         f"{best}: rank correlation with the error {rank:.2f}, covers {covered:.2f} of the errors at nominal 0.70; "
         f"kinds: {', '.join(kinds)}"
     )
     by_kind = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
-    orders = {**_cell(ause[best], "1", told), "orders": rank > 0}
+    orders = {**_cell(ause[best], "1", summary), "orders": rank > 0}
     return orders, _cell(mean_of_known(list(areas.values())), "1", by_kind)
 
 
@@ -226,14 +226,14 @@ def _mean(values: Iterable[float | None]) -> float:
 def _interpretability(name: str) -> Cell:
     methods = methods_of(name)
     if name.startswith(PREFIX):
-        return _cell(0, "ways", "its members, one by one")
-    return _cell(len(methods), "ways", ", ".join(methods))
+        return _cell(0, "methods", "those of its members")
+    return _cell(len(methods), "methods", ", ".join(methods))
 
 
 def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
     pair = next((pair for pair in findings.fine_tuned if label in pair), None)
     if pair is None:
-        return _cell(math.nan, "1", "not measured: name weights before and after by --fine-tuned BEFORE AFTER")
+        return _cell(math.nan, "1", "not measured: give the weights before and after as --fine-tuned BEFORE AFTER")
     before, after = (
         {each.recording: each.figures["abs_rel"] for each in _of(name, protocol, findings.summaries)} for name in pair
     )
@@ -243,7 +243,7 @@ def _fine_tuning(label: str, protocol: str, findings: Findings) -> Cell:
 
 
 def _no_worse_baseline(label: str, protocol: str, summaries: Sequence[Summary]) -> str:
-    """A baseline whose delta1 is at least the model's on some recording, which is named; empty where there is none."""
+    """A baseline (and its recording) whose delta1 is at least that of the model; empty if there is none."""
     own = {each.recording: each.figures.get("delta1", 0.0) for each in _of(label, protocol, summaries)}
     return next(
         (
@@ -258,7 +258,7 @@ def _no_worse_baseline(label: str, protocol: str, summaries: Sequence[Summary]) 
 
 
 def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
-    """Words, by the rules of COLUMNS."""
+    """The recommendation in words, by the rules of COLUMNS."""
     words = []
     if (speed := row["speed"]["value"]) is not None:
         words.append("live" if speed <= _LIVE_MS else "interactive" if speed <= _INTERACTIVE_MS else "offline")
@@ -268,7 +268,7 @@ def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
     if baseline:
         words.append(f"no better than the baseline {baseline}")
     if relative:
-        words.append("beside reference depth")
+        words.append("with reference depth")
     if useful:
         words += [
             text
@@ -277,9 +277,9 @@ def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
                 (
                     row["uncertainty"]["value"],
                     lambda value: value <= _FILTERS and row["uncertainty"]["orders"],
-                    "filtered by its sigma",
+                    "filtering by its sigma",
                 ),
-                (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of the unknown"),
+                (row["anomaly_detection"]["value"], lambda value: value >= _WARNS, "warning of unknown input"),
             )
             if value is not None and holds(value)
         ]
@@ -287,7 +287,7 @@ def _best_use(row: Row, relative: bool, delta1: float, baseline: str) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Models side by side, a line per property, and what the values mean."""
+    """Markdown: models side by side, a line per property, then the definitions."""
     lines = [["property", *(row["model"] for row in rows)]]
     for key in COLUMNS:
         lines.append([key.replace("_", " "), *(_text(row[key]) for row in rows)])

@@ -13,26 +13,14 @@ from statistics import fmean
 from typing import Any
 
 from ..atomic import write_atomically
-from ..metrics.protocols import PROTOCOLS
+from ..metrics.figure import figures_of
+from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.sequence import SequenceErrors
 from ..printing import encoded, encoded_json
 from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
-_SHOWN = {"paper": ("ssim", "mse", "rmse", "psnr", "r2")}
-_METRES = (
-    "abs_rel",
-    "sq_rel",
-    "rmse",
-    "rmse_log",
-    "log10",
-    "silog",
-    "delta1",
-    "delta2",
-    "delta3",
-    "edge_accuracy",
-    "edge_completeness",
-)
-FIGURES = tuple(dict.fromkeys((*_METRES, *_SHOWN["paper"])))
+FIGURES = tuple({**DEPTH_FIGURES, **PAPER_FIGURES})
 _OVERVIEW = (
     ("paper", "ssim"),
     ("paper", "r2"),
@@ -45,16 +33,15 @@ _OVERVIEW = (
     ("kitti", "abs_rel"),
     ("kitti", "delta1"),
 )
-_SEQUENCE = ("scale_drift", "flicker")
 
 
 @dataclass(frozen=True)
 class Summary:
     """Means over the frames of one model on one recording under one protocol.
 
-    `figures` leaves out frames whose value is NaN (no edge, no window); `failed` frames have no figures. `reason` is
-    that of the first frame without them; where the protocol is not for such a model, that is no failure. `model_ms` is
-    the mean over the predictions when they were made, 0 for baselines.
+    `figures` skip frames whose value is NaN (no edge, no window); `failed` frames have no figures. `reason` is that of
+    the first frame without figures; a protocol that is not meant for the model is not a failure. `model_ms` is the mean
+    time of the predictions when they were made, 0 for baselines.
     """
 
     recording: str
@@ -100,13 +87,13 @@ def _summary(key: tuple[str, str, str], rows: Sequence[FrameRow], evaluation: Ev
 
 
 def mean_of_known(values: Sequence[float]) -> float:
-    """The mean of the values that are not NaN; NaN where there is none."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return fmean(known) if known else math.nan
 
 
 def tables(made: Sequence[Summary]) -> str:
-    """Markdown: an overview, then a table per recording and protocol, headed by what the protocol does."""
+    """Markdown: an overview, then a table per recording and protocol, headed by the protocol."""
     parts = [overview(made)]
     for recording in dict.fromkeys(each.recording for each in made):
         for protocol in dict.fromkeys(each.protocol for each in made):
@@ -118,7 +105,7 @@ def tables(made: Sequence[Summary]) -> str:
 
 
 def overview(made: Sequence[Summary]) -> str:
-    """Markdown: a line per recording and model with the figures that people ask for first, each under its protocol."""
+    """Markdown: a line per recording and model with the most common figures, each with its protocol."""
     columns = [(protocol, name) for protocol, name in _OVERVIEW if any(each.protocol == protocol for each in made)]
     by = {(each.recording, each.model, each.protocol): each for each in made}
     lines = [("recording", "model", "frames", *(f"{protocol} {name}" for protocol, name in columns))]
@@ -133,14 +120,14 @@ def overview(made: Sequence[Summary]) -> str:
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells, the first of them the head."""
+    """A table from lines of cells; the first line is the header."""
     rule = ("---",) * len(lines[0])
     return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
 
 
 def _table(rows: Sequence[Summary], protocol: str) -> str:
-    shown = _SHOWN.get(protocol, _METRES)
-    sequence = () if protocol == "paper" else _SEQUENCE
+    shown = figures_under(protocol)
+    sequence = () if protocol == "paper" else figures_of(SequenceErrors)
     lines = [("model", "frames", "coverage", *shown, *sequence, "failed")]
     for each in rows:
         failed = (f"{each.failed}: {each.reason}" if each.failed else each.reason).replace("|", "/")
@@ -156,15 +143,15 @@ def _number(value: float) -> str:
 
 
 def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
-    """Writes per_frame.csv, summary.json and tables.md into `folder`; the summaries. DataError where it cannot."""
+    """Writes per_frame.csv, summary.json and tables.md into `folder`; returns the summaries. Raises DataError."""
     made = summaries(evaluation)
     write_atomically(folder / "per_frame.csv", [encoded(_csv(evaluation.rows))])
-    told = {
+    summary = {
         "protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
         "notes": evaluation.notes,
         "results": [asdict(each) for each in made],
     }
-    write_json(folder / "summary.json", told)
+    write_json(folder / "summary.json", summary)
     write_atomically(folder / "tables.md", [encoded(tables(made))])
     return made
 
@@ -180,7 +167,7 @@ def _csv(rows: Sequence[FrameRow]) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON has neither NaN nor infinity: null stands for both. DataError where it cannot be written."""
+    """Writes JSON, with null for NaN and infinity, which it lacks. DataError if the file cannot be written."""
     write_atomically(path, [encoded_json(json.dumps(_without_nan(value), indent=1, ensure_ascii=False))])
 
 

@@ -1,4 +1,4 @@
-"""What a model's sigma is worth: calibration, sparsification, and whether it finds what no training has shown."""
+"""The quality of a model's sigma: calibration, sparsification, and detection of input unlike the training data."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PLANTED = {"occluder": with_occluder, "noise_patch": with_noise_patch}
 _DEFINITIONS = {
     "error": "|depth - truth| in metres without alignment; of relative models |scale * disparity + shift - 1 / truth| "
     "after least squares, with sigma times scale",
-    "calibration": "share of errors within the central interval of a normal distribution of sigma, per nominal share",
-    "sparsification": "mean error of what is left when a fraction is removed, largest sigma first (by_sigma), largest "
-    "error first (oracle) or by chance (random), as a multiple of the mean of all",
+    "calibration": "share of errors within the central interval of a normal distribution of sigma, by nominal share",
+    "sparsification": "mean error of the remaining pixels when a fraction is removed, largest sigma first (by_sigma), "
+    "largest error first (oracle) or at random (random), as a multiple of the mean of all",
     "ause": "area between by_sigma and oracle; 0 is best",
     "anomaly": "area under the ROC curve of sigma; 0.5 is chance. occluder, noise_patch: pixels of a planted disc or "
     "square of noise against the others of the frame, mean over frames; unseen_domain: mean sigma of the "
@@ -39,7 +39,7 @@ _DEFINITIONS = {
 
 @dataclass
 class _Gathered:
-    """What the frames of one row say, one entry per frame."""
+    """The measurements of one row, one entry per frame."""
 
     observed: list[NDArray[np.float64]] = field(default_factory=list)
     by_sigma: list[NDArray[np.float64]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class _Gathered:
 
 
 def uncertainty(run: EvaluationRun) -> list[Row]:
-    """The rows of uncertainty.json, by recording, model and the kind of sigma that it can tell. Baselines have none."""
+    """The rows of uncertainty.json, by recording, model and kind of sigma. Baselines have none."""
     ledger = Ledger(run, PART, ("recording", "model", "kind"), {"definitions": _DEFINITIONS})
     kinds = {model.label: _kinds(model) for model in run.models}
     frames = sum(len(run.plan.studied(recording)) for recording in run.recordings.values())
@@ -74,7 +74,7 @@ def uncertainty(run: EvaluationRun) -> list[Row]:
 
 
 def _kinds(model: LazyModel) -> tuple[tuple[str, ...], str]:
-    """The kinds of sigma of a model, or why it has none."""
+    """The kinds of sigma of a model, or the reason why it has none."""
     try:
         return sigma_kinds(model.loaded()), ""
     except MonoDepthError as error:
@@ -124,15 +124,15 @@ def _figures(gathered: _Gathered) -> Row:
 
 
 def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) -> None:
-    """Adds what one frame says, all of it or nothing."""
+    """Adds the measurements of one frame, all or none of them."""
     assert sample.depth is not None  # recordings are opened with need_depth
-    clean = _asked(model, sample, seed)
+    clean = _predicted(model, sample, seed)
     error, sigma = frame_errors(clean, sample.depth)
     planted = {}
     for name, plant in _PLANTED.items():
         rgb, inside = plant(sample.rgb, seed)
-        planted[name] = roc_auc(_sigma(_asked(model, replace(sample, rgb=rgb), seed)), inside)
-    strange = [_asked(model, replace(sample, rgb=rgb), seed) for rgb in unseen_domains(sample.rgb, seed)]
+        planted[name] = roc_auc(_sigma(_predicted(model, replace(sample, rgb=rgb), seed)), inside)
+    strange = [_predicted(model, replace(sample, rgb=rgb), seed) for rgb in unseen_domains(sample.rgb, seed)]
     gathered.known.append(float(_sigma(clean).mean()))
     gathered.strange += [float(_sigma(each).mean()) for each in strange]
     for name, area in planted.items():
@@ -149,8 +149,8 @@ def _gather(gathered: _Gathered, sample: Sample, model: LazyModel, seed: int) ->
     gathered.rank.append(spearman(sigma, error))
 
 
-def _asked(model: LazyModel, sample: Sample, seed: int) -> Prediction:
-    """A prediction with sigma; dropout draws the same each time."""
+def _predicted(model: LazyModel, sample: Sample, seed: int) -> Prediction:
+    """A prediction with sigma; dropout uses a fixed seed."""
     if model.config.model.uncertainty == "mc_dropout":
         seed_dropout(seed)
     return model.predict(sample)
@@ -158,14 +158,14 @@ def _asked(model: LazyModel, sample: Sample, seed: int) -> Prediction:
 
 def _sigma(prediction: Prediction) -> Depth:
     if prediction.sigma is None:
-        raise ModelError("expected a prediction with sigma, it has none")
+        raise ModelError("expected a prediction with sigma, got one without")
     return prediction.sigma
 
 
 def frame_errors(prediction: Prediction, truth: Depth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Errors and sigma (N,) where truth lies between 0.001 and 10 m: metres, or of relative models 1 / metres.
 
-    Raises DataError where there is no such pixel or no fit, ModelError where there is no sigma.
+    Raises DataError if there is no such pixel or no fit, ModelError if there is no sigma.
     """
     sigma, mask = _sigma(prediction), truth_mask(truth, *_RANGE_M)
     if prediction.depth is not None:

@@ -1,1 +1,1 @@
-"""Metrics of depth maps, images, clouds, surfaces and sigma; `protocols` says which of them a table holds."""
+"""Metrics of depth maps, images, clouds, surfaces and sigma; `protocols` defines how they are compared."""

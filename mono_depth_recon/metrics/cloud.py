@@ -1,33 +1,33 @@
-"""Point clouds of single frames against those of the true depth, in float64: how dense, complete, smooth, accurate.
+"""Point clouds of single frames against those of the true depth, in float64: density, smoothness, errors.
 
-The paper names density, completeness and smoothness without defining them; the definitions here are ours, the others
-those of Knapitsch et al. (2017) and, for normals, of Mescheder et al. (CVPR 2019).
+The paper names density, completeness and smoothness without defining them; the definitions here are ours. The others
+are those of Knapitsch et al. (2017) and, for normals, of Mescheder et al. (CVPR 2019).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cloud.neighbours import nearest, within
 from ..errors import DataError
 
 RADIUS_M = 0.05
-_PLANE_POINTS = 8  # a neighbourhood of fewer has no plane
+_PLANE_POINTS = 8  # fewer neighbours define no plane
 _NORMAL_NEIGHBOURS = 16
-_SAMPLES = 4000  # points at which density and smoothness are measured, evenly over the cloud
+_SAMPLES = 4000  # points at which density and smoothness are measured, evenly spaced
 _THRESHOLDS_M = (0.02, 0.05, 0.10)
 
 _Points = NDArray[np.float64]
 
 DEFINITIONS = {
-    "density": "points per square metre of surface: median over the points of n / (pi r^2), n the points of the cloud "
-    "within r = 5 cm, the point itself among them",
+    "density": "points per square metre of surface: median over the points of n / (pi r^2), n the points of the "
+    "cloud within r = 5 cm, itself included",
     "completeness": "share of the true points that have a point of the cloud within 5 cm",
-    "smoothness": "metres, 0 is smoothest: median over the points of the distance to the plane of least squares "
-    "through all points within 5 cm",
+    "smoothness": "metres, 0 is smoothest: median over the points of the distance to the least-squares plane through "
+    "all points within 5 cm",
     "accuracy": "metres: mean distance of the points to the nearest true point",
     "completeness_distance": "metres: mean distance of the true points to the nearest point of the cloud",
     "chamfer": "metres: mean of accuracy and completeness_distance",
@@ -37,7 +37,7 @@ DEFINITIONS = {
         for limit in _THRESHOLDS_M
     },
     "normal_consistency": "mean |cosine| between the normals of a point and the nearest of the other cloud, both ways; "
-    "normals of the plane through the 16 nearest points",
+    "normals of the least-squares plane through the 16 nearest points",
 }
 
 
@@ -52,8 +52,8 @@ class Texture:
 def cloud_figures(points: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, float]:
     """All figures of DEFINITIONS for points (N, 3) against true points (M, 3), metres. DataError for too few points."""
     made, true = (_checked(each) for each in (points, truth))
-    to_true, nearest_true = nearest(made, true, 1)
-    to_made, nearest_made = nearest(true, made, 1)
+    nearest_true, to_true = nearest(true, made, 1)
+    nearest_made, to_made = nearest(made, true, 1)
     accuracy, completeness = float(to_true.mean()), float(to_made.mean())
     texture = cloud_texture(made)
     return {
@@ -83,24 +83,10 @@ def cloud_texture(points: NDArray[np.floating]) -> Texture:
     return Texture(density, float(np.median(residuals)) if residuals else float("nan"))
 
 
-def nearest(queries: _Points, points: _Points, count: int) -> tuple[_Points, NDArray[np.int64]]:
-    """Distances (N, count) of queries to their nearest points, nearest first, and the places of these."""
-    found = _search(points, lambda search: search.knn_index()).knn_search(_tensor(queries), count)
-    places: NDArray[np.int64] = found[0].numpy().astype(np.int64)
-    return np.linalg.norm(queries[:, None] - points[places], axis=2), places
-
-
-def within(points: _Points, queries: _Points, radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many points lie within `radius` of each query (N,), and the places of them, one query after another."""
-    search = _search(points, lambda search: search.fixed_radius_index(radius))
-    places, _, splits = search.fixed_radius_search(_tensor(queries), radius, sort=False)
-    return np.diff(splits.numpy()), places.numpy().astype(np.int64)
-
-
 def normals(points: _Points) -> _Points:
     """(N, 3) unit normals of the planes of least squares through the 16 nearest points; either side."""
     count = min(_NORMAL_NEIGHBOURS, len(points))
-    around = points[nearest(points, points, count)[1]]
+    around = points[nearest(points, points, count)[0]]
     around = around - around.mean(axis=1, keepdims=True)
     covariance = np.einsum("nki,nkj->nij", around, around)
     directions: _Points = np.linalg.eigh(covariance)[1][:, :, 0]
@@ -125,17 +111,3 @@ def _checked(points: NDArray[np.floating]) -> _Points:
     if points.ndim != 2 or points.shape[1] != 3 or len(points) < _PLANE_POINTS or not np.isfinite(points).all():
         raise DataError(f"expected a cloud of at least {_PLANE_POINTS} finite points (N, 3), got {points.shape}")
     return points.astype(np.float64)
-
-
-def _search(points: _Points, build: Any) -> Any:
-    import open3d as o3d
-
-    search = o3d.core.nns.NearestNeighborSearch(_tensor(points))
-    build(search)
-    return search
-
-
-def _tensor(points: _Points) -> Any:
-    import open3d as o3d
-
-    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(points))

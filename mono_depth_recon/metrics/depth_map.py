@@ -1,4 +1,4 @@
-"""Metrics of one depth map on a mask, in float64. The caller chooses the alignment; the result names it."""
+"""Metrics of one depth map on a mask, in float64. The caller chooses the alignment, which the result names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DepthMetrics:
 
     `abs_rel` mean |d - t| / t; `rmse` metres; `delta1..3` shares of max(d/t, t/d) < 1.25, 1.25^2, 1.25^3;
     `silog` 100 * standard deviation of ln d - ln t; `pixels` compared; `coverage` share of the pixels with
-    truth that have a prediction: the others do not count in the errors.
+    truth that have a prediction; the others do not enter the errors.
     """
 
     abs_rel: float
@@ -80,7 +80,7 @@ def _compared(
 
 
 def both_known(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask | None) -> tuple[Mask, Mask]:
-    """Where truth is known, and where depth is too. Raises DataError on different shapes and no common pixel."""
+    """Masks of known truth, and of known truth and depth. DataError for different shapes or no common pixel."""
     if depth.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
         shapes = [depth.shape, truth.shape] + ([] if mask is None else [mask.shape])
         raise DataError(f"depth, truth and mask must have one shape, got {', '.join(map(str, shapes))}")
@@ -89,5 +89,5 @@ def both_known(depth: NDArray[np.floating], truth: NDArray[np.floating], mask: M
         known &= mask
     both = known & np.isfinite(depth) & (depth > 0)
     if not both.any():
-        raise DataError(f"no pixel to compare: {int(known.sum())} have truth, none of them a positive finite depth")
+        raise DataError(f"no pixel to compare: {int(known.sum())} have truth, but none of them a positive finite depth")
     return known, both

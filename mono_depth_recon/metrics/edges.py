@@ -1,17 +1,19 @@
-"""Depth boundaries: how near the predicted ones are to the true ones (DBE of iBims-1, Koch et al., ECCVW 2018)."""
+"""Depth boundary errors: distance of predicted from true boundaries (DBE of iBims-1, Koch et al., ECCVW 2018)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
+from .figure import Figure
 
 MAX_DISTANCE_PX = 10.0
 _BLUR_PX = 2**0.5
-# Largest change of ln depth per pixel after the blur; a step of 10 % has 0.028
+# Change of ln depth per pixel after the blur; a step of 10 % has 0.028
 _STRONG, _WEAK = 0.028, 0.014
 _FIXED_POINT = 2.0**14
 _SOBEL_SUM = 8.0
@@ -19,15 +21,19 @@ _SOBEL_SUM = 8.0
 
 @dataclass(frozen=True)
 class EdgeErrors:
-    """Distances between predicted and true depth boundaries, in pixels; NaN where there is nothing to measure.
+    """Distances between predicted and true depth boundaries, in pixels; NaN if there is nothing to measure.
 
     `accuracy` mean distance of the predicted edge pixels to the nearest true one, of those nearer than 10 pixels (the
-    others are no attempt at a true edge); `completeness` mean distance of the true edge pixels to the nearest predicted
-    one, each counted as 10 at most. Smaller is better for both. `edges`, `true_edges`: pixels of each.
+    others do not belong to a true edge); `completeness` mean distance of the true edge pixels to the nearest predicted
+    one, each counted as 10 at most. Lower is better for both. `edges`, `true_edges`: numbers of pixels.
     """
 
-    accuracy: float
-    completeness: float
+    accuracy: Annotated[
+        float, Figure("Edge acc. px", "mean distance of predicted boundaries to true ones, pixels", "low")
+    ]
+    completeness: Annotated[
+        float, Figure("Edge compl. px", "mean distance of true boundaries to predicted ones, pixels", "low")
+    ]
     edges: int
     true_edges: int
 
@@ -69,10 +75,10 @@ def depth_edges(depth: NDArray[np.floating], mask: Mask) -> Mask:
 
 
 class EdgeFinder:
-    """Canny on ln depth, so that a scale does not matter: thin lines at jumps of 10 % and what joins them.
+    """Canny on ln depth, which is independent of scale: thin lines at jumps of 10 % and weaker ones connected to them.
 
-    For maps that share their known pixels (H, W). What is unknown takes the value of the nearest known pixel, so that
-    a hole makes no edge of its own, and edges within 3 pixels of the border of what is known do not count.
+    For maps with the same known pixels (H, W). Unknown pixels take the value of the nearest known pixel, so that
+    holes produce no edges, and edges within 3 pixels of the border of the known region are ignored.
     """
 
     def __init__(self, known: Mask) -> None:
@@ -83,7 +89,7 @@ class EdgeFinder:
         self._inner = cv2.erode(known.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
 
     def edges(self, depth: NDArray[np.floating]) -> Mask:
-        """(H, W) bool; `depth` is finite and positive where it is known."""
+        """(H, W) bool; `depth` is finite and positive in the known pixels."""
         import cv2
 
         if not self._known.any():
@@ -100,7 +106,7 @@ class EdgeFinder:
 
 
 def _nearest_known(known: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Flat places (N,) of the unknown pixels, and of the nearest known pixel of each."""
+    """Flat indices (N,) of the unknown pixels, and of the nearest known pixel of each."""
     import cv2
 
     unknown = np.flatnonzero(~known)
@@ -125,5 +131,5 @@ def _distance(edges: Mask) -> NDArray[np.float32]:
 
 
 def _exact(distances: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distances between pixels are roots of whole numbers: OpenCV's last digit depends on threads and alignment."""
+    """Rounds to roots of integers, as pixel distances are: OpenCV's last digit depends on threads and alignment."""
     return np.sqrt(np.rint(np.square(distances, dtype=np.float64)))

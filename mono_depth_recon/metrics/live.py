@@ -1,4 +1,4 @@
-"""Running figures of frames against the depth of a second sensor, by the metrics of the offline evaluation."""
+"""Running metrics of frames against the depth of a second sensor, as in the offline evaluation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LiveFigures:
     """Figures of one frame, or their means over several.
 
     `abs_rel` and `delta1` under `protocol`: `metric`, or `affine` for a relative model without metres; `scale` and
-    `shift` (1/m) of 1 / truth = scale * x + shift by least squares, x the inverse depth or the disparity, NaN where the
-    view is too flat to determine them. A metric model without error has scale 1 and shift 0.
+    `shift` (1/m) of 1 / truth = scale * x + shift by least squares, x the inverse depth or the disparity, NaN if the
+    view is too flat to determine them. An exact metric model has scale 1 and shift 0.
     """
 
     protocol: str
@@ -33,17 +33,17 @@ class LiveFigures:
 def compared(frame: Frame, reference: Depth) -> LiveFigures:
     """The figures of a frame against `reference` (h, w), metres on its rectified grid at any resolution.
 
-    Raises DataError where too few pixels are known in both, or a disparity cannot be fitted.
+    Raises DataError if too few pixels are known in both, or a disparity cannot be fitted.
     """
     if frame.depth is not None:
         depth, inverse = paired(frame.depth, reference)
         try:
             scale, shift = affine_fit(1 / depth, 1 / inverse)
-        except DataError:  # of a flat view; the errors in metres stand all the same
+        except DataError:  # a flat view; its errors in metres are still valid
             scale, shift = math.nan, math.nan
         errors, protocol = depth_errors(depth, 1 / inverse), "metric"
     else:
-        assert frame.disparity is not None, "a frame that was predicted has either"
+        assert frame.disparity is not None, "a predicted frame has depth or disparity"
         disparity, inverse = paired(frame.disparity, reference)
         scale, shift = affine_fit(disparity, 1 / inverse)
         errors, protocol = depth_errors(depth_of_affine(disparity, scale, shift), 1 / inverse), "affine"
@@ -51,14 +51,14 @@ def compared(frame: Frame, reference: Depth) -> LiveFigures:
 
 
 class LiveMeter:
-    """The last `window` frames; another protocol begins anew."""
+    """Means over the last `window` frames; a change of protocol starts again."""
 
     def __init__(self, window: int) -> None:
         self._rows: deque[LiveFigures] = deque(maxlen=window)
 
     @property
     def frames(self) -> int:
-        """How many frames the means are of."""
+        """The number of frames in the means."""
         return len(self._rows)
 
     def add(self, row: LiveFigures) -> None:

@@ -1,7 +1,7 @@
-"""The protocols by which a prediction is scored; every table names alignment, space, crop, range and averaging.
+"""The protocols by which predictions are scored; every table states alignment, space, crop, range and averaging.
 
-Without these names two tables of depth errors cannot be compared: figures in disparity space differ by a factor of two
-from those in depth space, and an alignment hides an error of scale.
+Without them two tables of depth errors cannot be compared: figures in disparity space differ by a factor of two from
+those in depth space, and an alignment hides an error of scale.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from ..arrays import Mask
 from ..errors import DataError
 from ..frames import Prediction
-from .depth import affine_fit, depth_errors, depth_of_affine, eigen_crop, garg_crop
+from .depth import DepthErrors, affine_fit, depth_errors, depth_of_affine, eigen_crop, garg_crop
 from .edges import EdgeErrors, EdgeFinder, TrueEdges, errors_of_edges
-from .image import image_errors, min_max_scaled
+from .figure import Figure, figures_of
+from .image import ImageErrors, image_errors, min_max_scaled
 
 
 class InapplicableError(DataError):
-    """The protocol does not apply to this kind of model; neither has failed."""
+    """The protocol does not apply to this kind of model; nothing has failed."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How frames are scored. `alignment`, `space`, `crop` and `averaging` are words for tables.
+    """How frames are scored. `alignment`, `space`, `crop` and `averaging` are descriptions for tables.
 
-    Truth outside `min_range` to `max_range` metres does not count; `clamped` predictions are held in that range,
-    otherwise they count as they are.
+    Truth outside `min_range` to `max_range` metres is ignored; predictions are limited to that range if `clamped`.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Protocol:
     clamped: bool
 
     def text(self) -> str:
-        """One line for the head of a table."""
+        """One line above a table."""
         held = ", predictions clamped to it" if self.clamped else ""
         return (
             f"{self.name}: alignment {self.alignment}; space {self.space}; crop {self.crop}; truth "
@@ -110,15 +110,23 @@ PROTOCOLS = {
         ),
     )
 }
+_EDGE = "edge_"
+PAPER_FIGURES = figures_of(ImageErrors)
+DEPTH_FIGURES = {**figures_of(DepthErrors), **figures_of(EdgeErrors, _EDGE)}
 INDOOR = tuple(name for name in PROTOCOLS if name != "kitti")  # what is scored unless a data set has its own protocol
 _CROPS: dict[str, _Crop] = {"nyu": eigen_crop, "kitti": garg_crop}
 
 
+def figures_under(protocol: str) -> dict[str, Figure]:
+    """The figures of a frame under a protocol, by name."""
+    return PAPER_FIGURES if protocol == "paper" else DEPTH_FIGURES
+
+
 @dataclass(frozen=True)
 class FrameScore:
-    """The figures of one frame under one protocol, by name, and the share of the pixels with truth that counted.
+    """The figures of one frame under one protocol, by name, and the share of the pixels with truth that were compared.
 
-    `aligned` (H, W) is the prediction as it was compared: metres, or [0, 1] under `paper`; NaN outside `mask`.
+    `aligned` (H, W) is the prediction as compared: metres, or [0, 1] under `paper`; NaN outside `mask`.
     `log_errors` (N,) is ln depth - ln truth of the pixels of the mask, None under `paper`.
     """
 
@@ -136,15 +144,15 @@ def score(prediction: Prediction, truth: NDArray[np.floating], protocol: Protoco
 
 
 class FrameScorer:
-    """Scores one prediction against truth (H, W) in metres, NaN or 0 unknown, by one protocol after the other.
+    """Scores one prediction against truth (H, W) in metres, NaN or 0 unknown, under several protocols.
 
-    What the protocols share (pixels, logarithms, boundaries of the truth) is computed once. `flat` lets a constant be
-    fitted where a protocol fits scale and shift: it becomes the mean inverse depth. Otherwise that is a DataError.
+    What protocols share (pixels, logarithms, boundaries of the truth) is computed once. With `flat` a constant map can
+    be fitted by scale and shift: it becomes the mean inverse depth. Otherwise that is a DataError.
     """
 
     def __init__(self, prediction: Prediction, truth: NDArray[np.floating], flat: bool = False) -> None:
         self._prediction, self._truth, self._flat = prediction, truth, flat
-        self._values = _values(prediction)
+        self._values = prediction.values
         if self._values.shape != truth.shape:
             raise DataError(f"prediction and truth must have one shape, got {self._values.shape} and {truth.shape}")
         self._compared: dict[tuple[_Crop | None, bool, float, float], _Compared] = {}
@@ -152,7 +160,7 @@ class FrameScorer:
     def score(self, protocol: Protocol) -> FrameScore:
         """The figures under `protocol`.
 
-        Raises DataError where no pixel counts, or the protocol needs metres that a relative model lacks.
+        Raises DataError if no pixel is comparable, InapplicableError if it needs metres that a relative model lacks.
         """
         compared = self._pixels(protocol)
         if protocol.name == "paper":
@@ -166,13 +174,12 @@ class FrameScorer:
         edges = compared.own_edges if scaled else compared.edge_errors(aligned)
         figures = {
             **asdict(depth_errors(depth, compared.truth, logs)),
-            "edge_accuracy": edges.accuracy,
-            "edge_completeness": edges.completeness,
+            **{name: getattr(edges, name.removeprefix(_EDGE)) for name in figures_of(EdgeErrors, _EDGE)},
         }
         return FrameScore(protocol.name, figures, compared.coverage, aligned, compared.mask, logs)
 
     def _pixels(self, protocol: Protocol) -> _Compared:
-        crop, positive = _CROPS.get(protocol.name), protocol.name != "paper"  # paper: whatever the model says
+        crop, positive = _CROPS.get(protocol.name), protocol.name != "paper"  # paper: any finite output
         key = crop, positive, protocol.min_range, protocol.max_range
         if key not in self._compared:
             self._compared[key] = self._select(*key)
@@ -190,8 +197,8 @@ class FrameScorer:
             raise DataError(f"no pixel to compare: none has truth between {low:g} and {high:g} m")
         if not mask.any():
             raise DataError(
-                f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, none "
-                "of them a positive finite prediction"
+                f"no pixel to compare: {int(known.sum())} have truth between {low:g} and {high:g} m, but "
+                "none of them a positive finite prediction"
             )
         return _Compared(
             mask, values[mask].astype(np.float64), truth[mask].astype(np.float64), float(mask.sum() / known.sum())
@@ -207,7 +214,8 @@ class FrameScorer:
             return depth_of_affine(disparity, *affine_fit(disparity, compared.truth))
         if relative:
             raise InapplicableError(
-                f"protocol {protocol.name} needs metres, the model gives relative disparity: see affine, nyu, kitti"
+                f"protocol {protocol.name} needs metres, but the model predicts relative disparity: see "
+                "affine, nyu, kitti"
             )
         if protocol.name == "median":
             return compared.values * (np.median(compared.truth) / np.median(compared.values))
@@ -237,7 +245,7 @@ class _Compared:
 
     @cached_property
     def own_edges(self) -> EdgeErrors:
-        """Of the prediction as it is."""
+        """Of the prediction without alignment."""
         return self.edge_errors(self.on_image(self.values))
 
     def edge_errors(self, depth: NDArray[np.float64]) -> EdgeErrors:
@@ -257,9 +265,3 @@ def _as_pictures(protocol: Protocol, compared: _Compared) -> FrameScore:
     )
     figures = asdict(image_errors(picture, truth, compared.mask))
     return FrameScore(protocol.name, figures, compared.coverage, picture, compared.mask)
-
-
-def _values(prediction: Prediction) -> NDArray[np.float32]:
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    assert values is not None  # Prediction holds one of them
-    return values

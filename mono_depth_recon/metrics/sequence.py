@@ -1,13 +1,15 @@
-"""Errors that only a sequence shows: drift of the scale and flicker of depth."""
+"""Errors over a sequence: drift of the scale and flicker of depth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Mask
+from .figure import Figure
 
 
 @dataclass(frozen=True)
@@ -15,19 +17,23 @@ class SequenceErrors:
     """`scale_drift` standard deviation over frames of ln s, where s = median(truth / depth) of a frame: 0.05 is 5 %.
 
     `scale_trend` slope of ln s over time, per second, by least squares; `flicker` mean over pairs of consecutive frames
-    of the mean over pixels of |change of ln depth - change of ln truth|: what depth changes and the scene does not.
+    of the mean over pixels of |change of ln depth - change of ln truth|: changes of depth that are not in the scene.
     NaN for fewer than two frames. `frames` counted.
     """
 
-    scale_drift: float
+    scale_drift: Annotated[
+        float, Figure("Scale drift", "standard deviation over the frames of ln(median of t / d)", "low")
+    ]
     scale_trend: float
-    flicker: float
+    flicker: Annotated[
+        float, Figure("Flicker", "mean |change of ln d − change of ln t| between consecutive frames", "low")
+    ]
     frames: int
 
 
 @dataclass(frozen=True, eq=False)
 class _LogErrors:
-    """ln depth - ln truth (H, W) of one frame, where its mask says so."""
+    """ln depth - ln truth (H, W) of one frame, within its mask."""
 
     errors: NDArray[np.float64]
     mask: Mask
@@ -35,7 +41,7 @@ class _LogErrors:
 
 
 class SequenceMeter:
-    """Frames one after the other; keeps two of them and a few numbers per frame. `max_gap` seconds end a pair."""
+    """Takes frames in order; keeps two and a few figures of each. Frames more than `max_gap` s apart make no pair."""
 
     def __init__(self, max_gap: float = 1.0) -> None:
         self._max_gap = max_gap
@@ -46,9 +52,9 @@ class SequenceMeter:
         self._last: _LogErrors | None = None
 
     def add(self, depth: NDArray[np.floating], truth: NDArray[np.floating], mask: Mask, stamp: float) -> None:
-        """The next frame: depth and truth (H, W) in metres, compared on `mask`; `stamp` in seconds, growing.
+        """The next frame: depth and truth (H, W) in metres, compared on `mask`; `stamp` in seconds, increasing.
 
-        A frame without a pixel that both know is left out. The camera may move: the truth changes with it.
+        A frame without a common known pixel is skipped. The camera may move: the truth changes with it.
         """
         both = mask & np.isfinite(depth) & (depth > 0) & np.isfinite(truth) & (truth > 0)
         if both.any():
@@ -67,7 +73,7 @@ class SequenceMeter:
         self._first, self._last = self._first or frame, frame
 
     def extend(self, later: SequenceMeter) -> None:
-        """The frames of another meter, which come after those of this one."""
+        """Appends the frames of another meter, which follow those of this one."""
         if later._first is None:
             return
         self._pair(self._last, later._first)

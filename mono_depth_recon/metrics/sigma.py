@@ -1,4 +1,4 @@
-"""How well a predicted sigma matches the error of its depth: calibration, sparsification, detection of anomalies."""
+"""How well predicted sigma matches the error of depth: calibration, sparsification, anomaly detection."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def calibration_curve(
 ) -> NDArray[np.float64]:
     """The shares of errors (N,) within the central intervals of a normal distribution of sigma (N,), for each share.
 
-    An honest sigma answers `nominal`; less is overconfident. DataError for none, or as many of one as of the other.
+    A calibrated sigma gives `nominal`; lower values are overconfident. DataError unless there are as many errors as
+    sigmas, at least one.
     """
     if error.shape != sigma.shape or not error.size:
-        raise DataError(f"expected errors and as many sigmas, got {error.size} and {sigma.size}")
+        raise DataError(f"expected as many errors as sigmas, at least one, got {error.size} and {sigma.size}")
     widths = [NormalDist().inv_cdf((1 + share) / 2) for share in nominal]
     return np.array([np.mean(np.abs(error) <= width * sigma) for width in widths])
 
 
 def roc_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve of scores (N,): the chance that a positive one has the larger score, ties count half.
+    """Area under the ROC curve of scores (N,): the probability that a positive has the larger score, ties half.
 
-    NaN where all or none are positive. By the rank sum of Mann and Whitney (1947), in float64, which their test in
-    scipy is not for float32 scores.
+    NaN if all or none are positive. By the rank sum of Mann and Whitney (1947) in float64; scipy's mannwhitneyu
+    computes in float32 for float32 scores.
     """
     from scipy.stats import rankdata
 
@@ -50,7 +51,7 @@ class SigmaCalibration:
 
     `coverage_1`, `coverage_2` shares of pixels whose error is at most 1 and 2 sigma (normal errors: 0.683, 0.954);
     `spearman` rank correlation of sigma and error; `ause` area between the sparsification curves by sigma and by the
-    error itself (`Sparsification`), 0 for a sigma that orders pixels as their errors do.
+    error itself (`Sparsification`), 0 for a sigma that orders pixels by their errors.
     """
 
     coverage_1: float
@@ -62,9 +63,9 @@ class SigmaCalibration:
 
 @dataclass(frozen=True)
 class Sparsification:
-    """Mean error of what is left after `removed` (shares, from 0), as a multiple of the mean of all: (steps,) each.
+    """Mean error of the pixels that remain after `removed` (shares, from 0), over the mean of all: (steps,).
 
-    `by_sigma` removes the pixels of the largest sigma first, `oracle` those of the largest error (Ilg et al., ECCV
+    `by_sigma` removes the pixels with the largest sigma first, `oracle` those with the largest error (Ilg et al., ECCV
     2018).
     """
 
@@ -84,8 +85,8 @@ def sigma_calibration(
 ) -> SigmaCalibration:
     """Compares sigma with the error of depth, all (H, W) in metres, on `mask` or wherever truth is known.
 
-    No alignment: an error of scale is an error. Raises DataError as `depth_metrics` does, and where sigma is not
-    finite and at least 0 beside a compared depth.
+    No alignment: an error of scale is an error. Raises DataError as `depth_metrics` does, and if sigma is not
+    finite and at least 0 in a compared pixel.
     """
     error, s = sigma_errors(depth, sigma, truth, mask)
     return SigmaCalibration(
@@ -114,7 +115,7 @@ def sparsification(error: NDArray[np.floating], sigma: NDArray[np.floating], ste
     """The two curves over `steps` shares from 0 to 1 - 1 / steps, from errors and sigmas (N,). DataError for none."""
     error, sigma = error.astype(np.float64).ravel(), sigma.ravel()
     if error.size != sigma.size or not error.size:
-        raise DataError(f"expected errors and as many sigmas, got {error.size} and {sigma.size}")
+        raise DataError(f"expected as many errors as sigmas, at least one, got {error.size} and {sigma.size}")
     removed = np.arange(steps) / steps
     left = np.maximum(1, np.rint((1 - removed) * error.size)).astype(np.int64)
     scale = error.mean() or 1.0  # all errors zero: flat curves at zero
@@ -125,9 +126,9 @@ def sparsification(error: NDArray[np.floating], sigma: NDArray[np.floating], ste
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation of two arrays (N,), ties at their mean rank; 0 where one of them is constant."""
+    """Spearman's rank correlation of two arrays (N,), ties at their mean rank; 0 if one of them is constant."""
     from scipy.stats import spearmanr
 
-    if not (np.ptp(a) and np.ptp(b)):  # undefined: scipy warns and answers NaN
+    if not (np.ptp(a) and np.ptp(b)):  # undefined: scipy warns and returns NaN
         return 0.0
     return float(spearmanr(a, b).statistic)

@@ -1,1 +1,1 @@
-"""Depth, clouds and meshes as pictures."""
+"""Images of depth, clouds and meshes."""

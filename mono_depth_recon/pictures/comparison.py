@@ -1,4 +1,4 @@
-"""Pictures that compare models: errors in colours, depth at one common scale, their bars, one sheet per frame."""
+"""Images that compare models: errors in colours, depth on a common scale, colour bars, one sheet per frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..arrays import Depth, Rgb
 from ..errors import DataError
 from .panels import Panel, colorize_depth, compose, depth_limits, depth_panel, panel_with_bar
 
-ERROR_LIMIT = 0.5  # share of the true depth at which the colours of an error end
+ERROR_LIMIT = 0.5  # share of the true depth at which the error colours end
 HEAT_LIMIT = 0.5
 # Blue to red through near-white, even in lightness on both sides and distinct for colour-blind readers.
 _SIGNED = (
@@ -30,14 +30,14 @@ _STOPS = 13
 
 
 def relative_error(depth: Depth, truth: Depth) -> Depth:
-    """(d - t) / t of each pixel (H, W), positive where the depth is too far; NaN where one of them is unknown."""
+    """(d - t) / t of each pixel (H, W), positive where the depth is too far; NaN if one of them is unknown."""
     with np.errstate(invalid="ignore", divide="ignore"):
         error = (depth.astype(np.float32) - truth) / truth
     return np.where(np.isfinite(error) & (truth > 0), error, np.float32(np.nan))
 
 
 def colorize_error(error: Depth, limit: float = ERROR_LIMIT) -> Rgb:
-    """Signed relative errors (H, W) -> (H, W, 3) uint8: blue too near, near-white right, red too far, NaN black.
+    """Signed relative errors (H, W) -> (H, W, 3) uint8: blue too near, near-white correct, red too far, NaN black.
 
     Errors beyond +-`limit` take the end colours. Raises DataError unless `limit` is positive.
     """
@@ -47,7 +47,7 @@ def colorize_error(error: Depth, limit: float = ERROR_LIMIT) -> Rgb:
 
 
 def colorize_heat(size: Depth, limit: float = HEAT_LIMIT) -> Rgb:
-    """Sizes of errors (H, W), 0 to `limit` -> (H, W, 3) uint8: dark small, yellow large (inferno); NaN mid-grey.
+    """Absolute errors (H, W), 0 to `limit` -> (H, W, 3) uint8: dark small, yellow large (inferno); NaN mid-grey.
 
     Raises DataError unless `limit` is positive.
     """
@@ -61,13 +61,13 @@ def colorize_heat(size: Depth, limit: float = HEAT_LIMIT) -> Rgb:
 
 
 def common_limits(truths: Mapping[str, Depth]) -> tuple[float, float]:
-    """(near, far) in metres for all pictures of a recording: the least and the largest limit of the true depths."""
+    """(near, far) in metres for all images of a recording: the smallest and the largest limit of the true depths."""
     limits = [depth_limits(truth) for truth in truths.values()] or [(0.0, 1.0)]
     return min(near for near, _ in limits), max(far for _, far in limits)
 
 
 def depth_stops() -> list[str]:
-    """Colours of depth from near to far for a bar: '#rrggbb', evenly spaced."""
+    """Colours of depth from near to far for a colour bar: '#rrggbb', evenly spaced."""
     return _hex(colorize_depth(_ramp(0.0, 1.0), 0.0, 1.0))
 
 
@@ -90,9 +90,9 @@ def comparison(
     limits: tuple[float, float],
     attribution: str = "",
 ) -> Rgb:
-    """One sheet of a frame, a row for each model: colour, truth, prediction, error; all depth at one scale.
+    """One sheet of a frame, a row for each model: colour, truth, prediction, error; all depth on one scale.
 
-    `depths` are metres (H, W) by model, `notes` what stands beside each caption.
+    `depths` are metres (H, W) by model, `notes` follow their captions.
     """
     ramp = colorize_error(np.linspace(-1, 1, 256, dtype=np.float32)[None], 1.0)[0]
     ticks = [(share, f"{100 * ERROR_LIMIT * (2 * share - 1):+.0f}%") for share in (0, 0.25, 0.75, 1)] + [(0.5, "0")]
@@ -110,7 +110,7 @@ def comparison(
 
 
 def heat_sheet(heats: Mapping[str, Depth], title: str, attribution: str = "") -> Rgb:
-    """Mean errors over a recording (H, W) of every model beside each other, at one scale."""
+    """Mean errors over a recording (H, W) of all models side by side, on one scale."""
     ramp = colorize_heat(np.linspace(0, 1, 256, dtype=np.float32)[None], 1.0)[0]
     ticks = [(share, f"{100 * HEAT_LIMIT * share:.0f}%") for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
     panels = [panel_with_bar(colorize_heat(heat), ramp, ticks, name) for name, heat in heats.items()]
@@ -118,7 +118,7 @@ def heat_sheet(heats: Mapping[str, Depth], title: str, attribution: str = "") ->
 
 
 def webp(image: Rgb, width: int, quality: int = 82) -> bytes:
-    """`image` (H, W, 3) as WebP, at most `width` pixels wide. DataError where this OpenCV cannot."""
+    """`image` (H, W, 3) as WebP, at most `width` pixels wide. DataError if this OpenCV cannot encode it."""
     import cv2
 
     if image.shape[1] > width:
@@ -132,7 +132,7 @@ def webp(image: Rgb, width: int, quality: int = 82) -> bytes:
 
 def _check_limit(limit: float) -> None:
     if not limit > 0:
-        raise DataError(f"the limit of the colours of an error must be positive, got {limit:g}")
+        raise DataError(f"the limit of error colours must be positive, got {limit:g}")
 
 
 def _ramp(low: float, high: float) -> Depth:

@@ -1,4 +1,4 @@
-"""Pictures of explanations: which parts of an image pushed a region nearer or farther."""
+"""Images of explanations: which parts of an image made a region nearer or farther."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .panels import Panel
 
 _SIZE = (640, 480)
 _BAR = 92
-_INNER = (_SIZE[0] - _BAR, _SIZE[1])  # what the image fits into, the bar beside it
+_INNER = (_SIZE[0] - _BAR, _SIZE[1])  # the space of the image, beside the bar
 _WHITE, _INK = (255, 255, 255), (28, 30, 34)
 _NEARER, _FARTHER = (20, 90, 230), (225, 45, 25)
-_PERCENTILE = 99.5  # what lies above takes the end colour
+_PERCENTILE = 99.5  # values above it take the end colour
 _STRONGEST, _WEAK = 0.85, 0.06  # opacity of the strongest value; below this share of it nothing is drawn
 
 
 def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note: str = "") -> Panel:
-    """The image with the region (x, y, width, height in pixels) outlined, where the other panels have theirs."""
+    """The image with the region (x, y, width, height in pixels) outlined, at the same place as in the other panels."""
     picture, scale = _shrunk(rgb, _INNER)
     height, width = picture.shape[:2]
     canvas = np.full((_SIZE[1], _SIZE[0], 3), _WHITE, np.uint8)
@@ -28,7 +28,7 @@ def region_panel(rgb: Rgb, region: tuple[int, int, int, int], caption: str, note
 
 
 def answer_panel(panel: Panel, size: tuple[int, int], region: tuple[int, int, int, int], note: str) -> Panel:
-    """A panel of `panels.depth_panel` of an image of `size` (width, height), the region outlined."""
+    """A panel made by `panels.depth_panel` for an image of `size` (width, height), with the region outlined."""
     scale = min(_INNER[0] / size[0], _INNER[1] / size[1])
     top = _top(max(round(size[1] * scale), 1))
     return Panel(_outlined(panel.image, region, scale, top), panel.caption, note)
@@ -37,9 +37,9 @@ def answer_panel(panel: Panel, size: tuple[int, int], region: tuple[int, int, in
 def influence_panel(
     rgb: Rgb, values: NDArray[np.float32], signed: bool, region: tuple[int, int, int, int], caption: str, note: str = ""
 ) -> Panel:
-    """`values` (H, W) in colours over the greyed image, the region outlined, a bar of the colours beside it.
+    """`values` (H, W) in colours over the greyed image, with the region outlined and a colour bar beside it.
 
-    Signed values: red pushes the region farther, blue nearer, at one scale for both; others from clear to yellow.
+    Signed values: red makes the region farther, blue nearer, on one scale; others range from transparent to yellow.
     """
     import cv2
 
@@ -56,7 +56,7 @@ def influence_panel(
 
 
 def _bar(strip: Rgb, signed: bool) -> None:
-    """Draws the colours from the strongest at the top, with what they mean."""
+    """Draws the colours, the strongest at the top, with their meanings."""
     height = strip.shape[0]
     level = np.linspace(1, -1 if signed else 0, height)[:, None].repeat(20, axis=1)
     strip[:, :20] = _tinted(np.full((height, 20, 3), 160, np.uint8), level, signed)
@@ -66,7 +66,7 @@ def _bar(strip: Rgb, signed: bool) -> None:
 
 
 def _tinted(base: Rgb, level: NDArray[np.floating], signed: bool) -> Rgb:
-    """Colours of `level` (-1 to 1, or 0 to 1) laid over `base`, the more the stronger."""
+    """Colours of `level` (-1 to 1, or 0 to 1) over `base`, with opacity growing with strength."""
     import cv2
 
     strength = np.clip(np.abs(level), 0, 1)
@@ -96,7 +96,7 @@ def _outlined(picture: Rgb, region: tuple[int, int, int, int], scale: float, top
 
 
 def _shrunk(rgb: Rgb, size: tuple[int, int]) -> tuple[Rgb, float]:
-    """The image as large as it fits into `size` (width, height), and the factor."""
+    """The image scaled to fit `size` (width, height), and the factor."""
     import cv2
 
     scale = min(size[0] / rgb.shape[1], size[1] / rgb.shape[0])

@@ -1,4 +1,4 @@
-"""A scene from all around: a mesh of the world turned upright, and an orbit about it as GIF or MP4."""
+"""Orbit videos of a scene: a mesh in the world turned upright, and an orbit around it as GIF or MP4."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .views import View, view_distance, view_mesh
 FORMATS = (".gif", ".mp4")
 _ELEVATION_DEG = 28.0
 _SWING_DEG = 32.0
-_INWARD = 0.5  # length of the mean viewing direction, below which the cameras looked from all around
+_INWARD = 0.5  # length of the mean viewing direction, below which the cameras looked in all directions
 _AXIS_DEG = 35.0
 _FRAMES_PER_SECOND = 15
 
 
 def upright(mesh: Mesh, poses: Sequence[Matrix]) -> Mesh:
-    """A mesh of the world turned for a viewer who looks as the cameras did, level: x right, y down, z forward.
+    """A mesh in the world frame turned for a level viewer who looks as the cameras did: x right, y down, z forward.
 
     Raises DataError without poses.
     """
@@ -37,11 +37,11 @@ def level_axes(poses: Sequence[Matrix]) -> Matrix:
     Raises DataError without poses.
     """
     if not len(poses):
-        raise DataError("expected the pose of a camera to look from, got none")
+        raise DataError("expected at least one camera pose, got none")
     stack = np.stack(poses)
     down = _snapped(stack[:, :3, 1].mean(axis=0))
     forward = stack[:, :3, 2].mean(axis=0)
-    if np.linalg.norm(np.cross(down, forward)) < _INWARD / 2:  # from all around: as the first one looked
+    if np.linalg.norm(np.cross(down, forward)) < _INWARD / 2:  # in all directions: as the first camera
         forward = stack[0, :3, 2]
     right = np.cross(down, forward)
     right /= np.linalg.norm(right)
@@ -49,7 +49,7 @@ def level_axes(poses: Sequence[Matrix]) -> Matrix:
 
 
 def orbit_views(poses: Sequence[Matrix], count: int) -> list[View]:
-    """`count` views of an orbit that closes: once around what cameras saw from all sides, else from side to side."""
+    """`count` views of an orbit that closes: a circle if the cameras looked in all directions, else a swing."""
     around = np.linalg.norm(np.stack(poses)[:, :3, 2].mean(axis=0)[:2]) < _INWARD
     turns = np.arange(count) / count
     azimuths = 360 * turns if around else _SWING_DEG * np.sin(2 * np.pi * turns)
@@ -57,9 +57,9 @@ def orbit_views(poses: Sequence[Matrix], count: int) -> list[View]:
 
 
 def write_orbit(mesh: Mesh, views: Sequence[View], path: Path, size: tuple[int, int] = (480, 360)) -> None:
-    """Draws `mesh` (upright) from `views` at one distance into a .gif or .mp4, 15 pictures a second, whole or not.
+    """Draws `mesh` (upright) from `views` at one distance into a .gif or .mp4 of 15 images a second, atomically.
 
-    Raises ConfigError for another suffix, or where this OpenCV cannot write it.
+    Raises ConfigError for another suffix, or if this OpenCV cannot write it.
     """
     writer = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
     if writer is None:
@@ -72,7 +72,7 @@ def _write_gif(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> No
     import cv2
 
     if not hasattr(cv2, "imencodeanimation"):
-        raise ConfigError(f"OpenCV {cv2.__version__} writes no GIF, 4.12 does: use .mp4")
+        raise ConfigError(f"OpenCV {cv2.__version__} cannot write GIF (4.12 can): use .mp4")
     animation = cv2.Animation()
     animation.frames = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
     animation.durations = np.full(len(animation.frames), 1000 // _FRAMES_PER_SECOND)
@@ -99,7 +99,7 @@ def _write_mp4(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> No
 
 
 def _snapped(direction: Matrix) -> Matrix:
-    """The unit vector of `direction`, or the axis of the world next to it within `_AXIS_DEG`."""
+    """The unit vector of `direction`, or the nearest axis of the world if within `_AXIS_DEG`."""
     unit = direction / max(float(np.linalg.norm(direction)), 1e-9)
     axis = int(np.argmax(np.abs(unit)))
     if abs(unit[axis]) < np.cos(np.radians(_AXIS_DEG)):

@@ -1,4 +1,4 @@
-"""Panels and sheets: depth in colours, PNG files, the overview of a frame. `views` draws clouds and meshes."""
+"""Panels and sheets: depth in colours, PNG files, the overview of a frame. Clouds and meshes are drawn in `views`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..atomic import write_atomically
 from ..errors import DataError
 from ..printing import printable
 
-_SAMPLES = 64  # rows and columns sampled for the range of a depth map: all of them would take longer than the colours
+_SAMPLES = 64  # rows and columns sampled for the range of a depth map; using all would take longer than colouring
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)
 _CELL = (640, 480)
-_BAR = 92  # the bar of metres with its numbers
+_BAR = 92  # the colour bar with its numbers
 _GAP, _EDGE, _CAPTION, _TITLE, _FOOT = 20, 32, 44, 84, 40
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of an overview: `image` (H, W, 3) uint8, a caption, and a note in grey beside it."""
+    """One image of an overview: `image` (H, W, 3) uint8, a caption, and a note in grey beside it."""
 
     image: Rgb
     caption: str
@@ -34,7 +34,7 @@ class Panel:
 def depth_limits(depth: Depth) -> tuple[float, float]:
     """(near, far) in metres: 2nd and 98th percentile of the known depth, from a grid of samples; (0, 1) for none.
 
-    At least 1 mm and 1 % apart, so that rounding does not look like relief.
+    At least 1 mm and 1 % apart, so that rounding errors are not shown as relief.
     """
     near, far = _percentiles(depth)
     return near, max(far, near + max(1e-3, 0.01 * near))
@@ -55,7 +55,7 @@ def _percentiles(values: Depth) -> tuple[float, float]:
 def colorize_depth(depth: Depth, near: float | None = None, far: float | None = None) -> Rgb:
     """Depth (H, W) metres -> (H, W, 3) uint8 in the plasma map: near dark blue, far yellow, NaN black.
 
-    Limits that are not given come from `depth_limits`; what lies outside of them, +Inf too, takes the end colours.
+    Missing limits come from `depth_limits`; values outside of them, including +Inf, take the end colours.
     """
     import cv2
 
@@ -73,7 +73,7 @@ def colorize_depth(depth: Depth, near: float | None = None, far: float | None = 
 
 
 def colorize_disparity(disparity: Depth) -> Rgb:
-    """Relative disparity (H, W) in the colours of depth: near dark blue, far yellow, NaN black; of each image alone."""
+    """Relative disparity (H, W) in the colours of depth: near dark blue, far yellow, NaN black; limits per image."""
     far, near = _percentiles(disparity)
     return colorize_depth((np.float32(near) - disparity) / np.float32((near - far) or 1.0), 0.0, 1.0)
 
@@ -90,7 +90,7 @@ def _plasma() -> NDArray[np.uint8]:
 
 
 def write_png(path: Path, image: Rgb) -> None:
-    """Writes (H, W, 3) uint8 RGB as PNG, whole or not at all. Raises DataError where the folder or the disk refuses."""
+    """Writes (H, W, 3) uint8 RGB as PNG, atomically. Raises DataError if it cannot be written."""
     _write_encoded(path, image[..., ::-1])
 
 
@@ -121,7 +121,7 @@ def overview(
     depth_note: str = "",
     attribution: str = "",
 ) -> Rgb:
-    """One picture of a frame: colour, depth with its bar of metres, the views of cloud and mesh, three in a row."""
+    """One image of a frame: colour, depth with its colour bar, the views of cloud and mesh, three in a row."""
     panels = [Panel(rgb, "Camera image", f"{rgb.shape[1]} x {rgb.shape[0]}"), depth_panel(depth, depth_note)]
     return compose([*panels, *cloud_views, *mesh_views], title, attribution)
 
@@ -129,9 +129,9 @@ def overview(
 def depth_panel(
     depth: Depth, note: str = "", caption: str = "Depth", limits: tuple[float, float] | None = None
 ) -> Panel:
-    """The depth map in colours, with a bar of metres to its right; the note says what is black, where anything is.
+    """The depth map in colours, with a colour bar in metres to its right; the note explains black pixels.
 
-    `limits` (near, far) in metres for pictures that share one scale; by default those of this depth.
+    `limits` (near, far) in metres are for panels that share a scale; by default those of this depth.
     """
     near, far = limits or depth_limits(depth)
     ramp = colorize_depth(np.linspace(near, far, 256, dtype=np.float32)[None], near, far)[0]
@@ -145,7 +145,7 @@ def depth_panel(
 def panel_with_bar(
     picture: Rgb, ramp: NDArray[np.uint8], ticks: Sequence[tuple[float, str]], caption: str, note: str = ""
 ) -> Panel:
-    """A picture with a bar of its colours to its right: `ramp` (N, 3) from low to high, ticks at shares of it."""
+    """An image with a colour bar to its right: `ramp` (N, 3) from low to high, ticks at shares of its height."""
     picture = _resized(picture, (_CELL[0] - _BAR, _CELL[1]))
     height, width = picture.shape[:2]
     canvas = np.full((_CELL[1], width + _BAR, 3), _WHITE, np.uint8)
@@ -171,9 +171,7 @@ def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns:
         row, column = divmod(place, columns)
         x, y = _EDGE + column * (_CELL[0] + _GAP), _TITLE + row * (_CELL[1] + _CAPTION)
         canvas[y : y + _CELL[1], x : x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
-        below = canvas[
-            y + _CELL[1] : y + _CELL[1] + _CAPTION, x : x + _CELL[0]
-        ]  # too long a caption ends with its panel
+        below = canvas[y + _CELL[1] : y + _CELL[1] + _CAPTION, x : x + _CELL[0]]  # cuts off a caption that is too long
         after = _letter(below, panel.caption, (0, 27), 21, _INK, bold=True)
         _letter(below, panel.note, (after + 12, 27), 19, _GREY)
     _letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
@@ -181,7 +179,7 @@ def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns:
 
 
 def _fitted(image: Rgb, size: tuple[int, int], background: tuple[int, int, int]) -> Rgb:
-    """`image` as large as it fits into `size` (width, height), in the middle of `background`."""
+    """`image` scaled to fit `size` (width, height), centred on `background`."""
     image = _resized(image, size)
     height, width = image.shape[:2]
     canvas = np.full((size[1], size[0], 3), background, np.uint8)
@@ -191,7 +189,7 @@ def _fitted(image: Rgb, size: tuple[int, int], background: tuple[int, int, int])
 
 
 def _resized(image: Rgb, size: tuple[int, int]) -> Rgb:
-    """`image` as large as it fits into `size` (width, height), in its own proportions."""
+    """`image` scaled to fit `size` (width, height), keeping its aspect ratio."""
     import cv2
 
     scale = min(size[0] / image.shape[1], size[1] / image.shape[0])

@@ -1,7 +1,7 @@
-"""Pictures of clouds and meshes without a display, a GPU or a window system: ray casting and point splatting.
+"""Images of clouds and meshes without a display, a GPU or a window system: ray casting and point splatting.
 
 Open3D's windows need EGL or X; these views need numpy, and Open3D's ray casting and search. A scene is in the optical
-frame; a view orbits the camera that saw it about the scene's middle.
+frame; a view orbits its camera around the centre of the scene.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..arrays import Mask, Rgb
 from ..cloud.cloud import Cloud
 from ..cloud.neighbours import local_spacing
+from ..cloud.ray_casting import ray_scene
 from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..srgb import linear_light, srgb_bytes
@@ -22,19 +23,19 @@ from ..srgb import linear_light, srgb_bytes
 _SUPERSAMPLING = 2
 _FIELD_OF_VIEW_DEG = 38.0
 _MARGIN = 1.1
-_OUTLYING = 0.01  # share of the points, at each side, that may lie outside of the picture
+_OUTLYING = 0.01  # share of the points, at each side, that may lie outside the image
 _RADIUS_SPACINGS = 0.75
 _RADII_PX = (0.7, 6.0)
 _BACKGROUND = ((250, 251, 253), (222, 227, 234))  # top, bottom
-_LIGHT = np.array([-0.45, -0.75, -0.5]) / np.linalg.norm([-0.45, -0.75, -0.5])  # towards it: left, above, behind us
+_LIGHT = np.array([-0.45, -0.75, -0.5]) / np.linalg.norm([-0.45, -0.75, -0.5])  # towards the lamp, behind the camera
 _AMBIENT, _LAMP = 0.6, 0.55
-_SHEEN = 0.012  # reflected by every surface, so that a black one has a shape too
+_SHEEN = 0.012  # reflected by every surface, so that black ones show their shape
 _EDGE_STRENGTH = 0.35
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the picture is taken from: the seeing camera, moved about the scene's middle.
+    """A viewpoint: the camera, moved around the centre of the scene.
 
     `azimuth_deg` > 0 moves it to the right, `elevation_deg` > 0 up.
     """
@@ -63,10 +64,10 @@ class _Camera:
 def view_cloud(
     cloud: Cloud, view: View, size: tuple[int, int] = (640, 480), scene: NDArray[np.float32] | None = None
 ) -> Rgb:
-    """A picture (height, width, 3) uint8 of the points as discs, shaded where depth jumps (eye-dome lighting).
+    """An image (height, width, 3) uint8 of the points as discs, shaded where depth jumps (eye-dome lighting).
 
-    `size` is (width, height) in pixels; `scene` (N, 3) the points that the view fills the picture with, by default the
-    cloud's: pictures of one scene are taken from one place. Raises DataError for an empty cloud.
+    `size` is (width, height) in pixels; `scene` (N, 3) are the points that the view is fitted to, by default the
+    cloud's, so that several clouds can share a viewpoint. Raises DataError for an empty cloud.
     """
     camera = _placed(cloud.points if scene is None else scene, view, size)
     nearest, depth = _splat(camera, cloud.points)
@@ -82,10 +83,10 @@ def view_mesh(
     distance: float | None = None,
     scene: NDArray[np.float32] | None = None,
 ) -> Rgb:
-    """A picture (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
+    """An image (height, width, 3) uint8 of the mesh in its vertex colours under soft light.
 
-    `size` is (width, height) in pixels. The view fills the picture with `scene` (N, 3), by default the mesh's vertices,
-    or with `distance` (metres) looks at its middle from so far. Raises DataError for a mesh without triangles.
+    `size` is (width, height) in pixels. The view is fitted to `scene` (N, 3), by default the mesh's vertices; with
+    `distance` (metres) it looks at its centre from that distance. Raises DataError for a mesh without triangles.
     """
     if not len(mesh.triangles):
         raise DataError("expected a mesh with triangles to draw, got none")
@@ -102,7 +103,7 @@ def view_mesh(
 
 
 def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
-    """(N, 3) float32 unit normals: the sum of the triangles' normals around each vertex, weighted by their area."""
+    """(N, 3) float32 unit normals: the area-weighted mean of the triangles' normals around each vertex."""
     a, b, c = (mesh.vertices[mesh.triangles[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
     total = np.stack(
@@ -114,14 +115,14 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float32]:
 
 
 def view_distance(mesh: Mesh, views: Sequence[View], size: tuple[int, int] = (640, 480)) -> float:
-    """Metres from the scene's middle at which it fits into the picture of every view."""
+    """Metres from the centre of the scene at which it fits into the image of every view."""
     middle, tangents = np.median(mesh.vertices, axis=0).astype(np.float64), _tangents(size)
     seen = [(mesh.vertices - middle) @ _rotation(view).T for view in views]
     return max(_distance(points, tangents) for points in seen)
 
 
 def _placed(points: NDArray[np.float32], view: View, size: tuple[int, int], distance: float | None = None) -> _Camera:
-    """The camera of a view, at the distance and with the image centre that bring the scene into the picture."""
+    """The camera of a view, with the distance and the image centre that fit the scene into the image."""
     if not len(points):
         raise DataError("expected points to draw, got none")
     width, height = (side * _SUPERSAMPLING for side in size)
@@ -152,7 +153,7 @@ def _rotation(view: View) -> NDArray[np.float64]:
 
 
 def _distance(seen: NDArray[np.float64], tangents: NDArray[np.float64]) -> float:
-    """The shortest distance from the middle at which the scene fits between the tangents, wherever its centre lies."""
+    """The shortest distance from the centre at which the scene fits between the tangents, for any image centre."""
     # A point is inside on the right where x <= t (z + d) + shift, on the left where x >= -t (z + d) + shift;
     # the two sides need d >= ((x - t z) on the right - (x + t z) on the left) / 2t for some shift.
     right = np.quantile(seen[:, :2] - tangents * seen[:, 2:], 1 - _OUTLYING, axis=0)
@@ -167,7 +168,7 @@ def _splat(camera: _Camera, points: NDArray[np.float32]) -> tuple[NDArray[np.int
     front = np.flatnonzero(seen[:, 2] > 1e-3)
     radius = _radii(points)[front] * camera.f / seen[front, 2]
     radius = np.clip(radius, _RADII_PX[0], _RADII_PX[1] * _SUPERSAMPLING)
-    order = np.argsort(-radius)  # a ring of a disc is drawn by the discs that reach it: the first of this order
+    order = np.argsort(-radius)  # the discs that reach a ring are the first in this order
     front, radius = front[order], radius[order]
     x, y, z = seen[front].T
     u, v = camera.f * x / z + camera.cx, camera.f * y / z + camera.cy
@@ -189,12 +190,12 @@ def _splat(camera: _Camera, points: NDArray[np.float32]) -> tuple[NDArray[np.int
 
 
 def _depth_and_index(depth: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Keys whose smallest is the nearest: depth in the upper bits (positive floats sort like integers)."""
+    """Keys of which the smallest is the nearest point: depth in the upper bits (positive floats sort like integers)."""
     return depth.astype(np.float32).view(np.uint32).astype(np.uint64) << np.uint64(32) | index.astype(np.uint64)
 
 
 def _radii(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) metres: discs that reach their neighbours, which leaves holes open; a lone point gets no large one."""
+    """(N,) metres: radii of discs that reach their neighbours and leave holes open; isolated points stay small."""
     spacing = local_spacing(points)
     return np.float32(_RADIUS_SPACINGS) * np.minimum(spacing, 1.5 * np.quantile(spacing, 0.98))
 
@@ -209,11 +210,7 @@ def _cast(
     v, u = np.mgrid[: camera.height, : camera.width]
     pixel = np.stack([(u - camera.cx) / camera.f, (v - camera.cy) / camera.f, np.ones(u.shape)], axis=-1)
     rays = pixel @ camera.rotation
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(np.ascontiguousarray(mesh.vertices)),
-        o3d.core.Tensor.from_numpy(mesh.triangles.astype(np.uint32)),
-    )
+    scene = ray_scene(mesh.vertices, mesh.triangles)
     origin = np.broadcast_to(camera.eye, rays.shape)
     both = np.concatenate([origin, rays], axis=-1).astype(np.float32)
     answer = scene.cast_rays(o3d.core.Tensor.from_numpy(both))
@@ -245,7 +242,7 @@ def _edge_shade(depth: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _finished(linear: NDArray[np.floating], hit: Mask) -> Rgb:
-    """Background behind what was not hit, then down to the picture's size, averaged in linear light."""
+    """Adds the background where nothing was hit and reduces to the image size, averaged in linear light."""
     import cv2
 
     height, width = hit.shape

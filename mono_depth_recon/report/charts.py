@@ -1,4 +1,4 @@
-"""Line charts and scatter plots as SVG that takes its colours from the page: light, dark and print."""
+"""Line charts and scatter plots as SVG with colours from the page's style sheet: light, dark and print."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLORS = 8  # classes s0 to s7 of the style sheet
 
 @dataclass(frozen=True)
 class Series:
-    """A line: values by place on the axis, NaN a gap. `style` is its class: s0 to s7, or 'plain' for a reference."""
+    """A line: y by x, NaN for gaps. `style` is its CSS class: s0 to s7, or 'plain' for a reference."""
 
     name: str
     x: Sequence[float]
@@ -40,7 +40,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """A label and, where they are not round numbers, the ticks: place and text. `least`, `most` hold the ends."""
+    """A label and, unless they are round numbers, the ticks: position and text. `least`, `most` fix the ends."""
 
     label: str
     ticks: Sequence[tuple[float, str]] = ()
@@ -60,9 +60,9 @@ class _Scale:
 
 
 def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup:
-    """A figure with its title as caption; each point tells its value when pointed at. Empty where nothing is known.
+    """A figure with its title as caption; hovering over a point shows its value. Empty if nothing is known.
 
-    Lines that lie beyond `y.most` are named in the caption instead.
+    Lines entirely above `y.most` are named in the caption instead.
     """
     beyond = [line for line in series if y.most is not None and _least(line.y) > y.most]
     series = [line for line in series if line not in beyond]
@@ -74,7 +74,7 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup
     return render(
         "chart",
         title=title,
-        note=breakable(f"beyond the axis: {left_out}") if beyond else "",
+        note=breakable(f"outside the axis: {left_out}") if beyond else "",
         described="; ".join(f"{line.name}: {_span(line.y)}" for line in [*series, *beyond]),
         lines=[_line(line, across, up) for line in series],
         dots="",
@@ -83,9 +83,9 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup
 
 
 def readable_end(series: Sequence[Series]) -> float | None:
-    """Where an axis of errors ends so that one line far above all others does not flatten them; None: at the largest.
+    """The end of an error axis, so that one line far above the others does not flatten them; None: the largest value.
 
-    Four times the median of the lines' medians.
+    The largest value up to four times the median of the lines' medians.
     """
     medians = [median(known) for line in series if (known := [value for value in line.y if math.isfinite(value)])]
     if len(medians) < 2 or max(medians) <= 4 * median(medians):
@@ -97,7 +97,7 @@ def readable_end(series: Sequence[Series]) -> float | None:
 def scatter_chart(
     title: str, x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis, ideal: Series, note: str
 ) -> Markup:
-    """Dots of pixels and the line where they should lie."""
+    """Dots of pixels and the line on which they should lie."""
     across, up = _scales(x_values, y_values, x, y)
     return render(
         "chart",
@@ -116,7 +116,7 @@ def legend(names: Sequence[tuple[str, str]]) -> Markup:
 
 
 def number(value: float) -> str:
-    """Three figures or more, no exponent where that can be read: 0.0155, 0.155, 12.30, 1,240; '–' where unknown."""
+    """Three or more digits, no exponent if readable: 0.0155, 0.155, 12.30, 1,240; '–' if unknown."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -127,7 +127,7 @@ def number(value: float) -> str:
 
 
 def _scales(x_values: Sequence[float], y_values: Sequence[float], x: Axis, y: Axis) -> tuple[_Scale, _Scale]:
-    """From values to places in the chart, across and up."""
+    """Scales from values to positions in the chart, horizontal and vertical."""
     return _scale(x_values, x, _LEFT, _WIDTH - _RIGHT), _scale(y_values, y, _HEIGHT - _BOTTOM, _TOP)
 
 
@@ -143,7 +143,7 @@ def _scale(values: Sequence[float], axis: Axis, start: float, end: float) -> _Sc
 
 
 def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> Tree:
-    """What the template needs of the axes."""
+    """The template's values for the axes."""
     return {
         "frame": _FRAME,
         "x_ticks": [(across(value), text) for value, text in x.ticks or _round(across)],
@@ -158,7 +158,7 @@ def _round(scale: _Scale) -> list[tuple[float, str]]:
 
 
 def _line(line: Series, across: _Scale, up: _Scale) -> Tree:
-    """What the template needs of a line: its path with gaps, and its points with their values."""
+    """The template's values for a line: its path with gaps, and its points with their values."""
     path, pen = [], "M"
     points = []
     for a, b in zip(line.x, line.y, strict=True):

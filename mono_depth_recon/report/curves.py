@@ -1,4 +1,4 @@
-"""Curves of the report: errors over a recording, robustness, uncertainty, training, and what the paper's R2 means."""
+"""Curves of the report: errors over a recording, robustness, uncertainty, training, and the paper's R2."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from .templates import breakable, joined, render
 
 _METRICS = ("loss", "abs_rel", "rmse", "ssim", "psnr", "mse", "r2", "delta1", "silog")
 _UNCERTAINTY = (
-    "Sparsification removes the pixels of the largest sigma first: the nearer its line to the dashed one, "
-    "which knows the error itself, the better sigma orders pixels. Grey is a random order, and the ideal "
+    "Sparsification removes the pixels with the largest sigma first: the closer its line to the dashed one, which "
+    "removes them by the error itself, the better sigma orders pixels. Grey is a random order, and the ideal "
     "calibration."
 )
 _ANOMALIES = {"occluder": "Planted occluder", "noise_patch": "Noise patch", "unseen_domain": "Unseen domain"}
 
 
 def styles(results: Results) -> dict[str, str]:
-    """The class that colours a model in every chart."""
+    """The CSS class of each model in every chart."""
     colored = {model: f"s{i % COLORS}" for i, model in enumerate(results.models)}
     return {**colored, **{name: ("plain", "oracle")[i % 2] for i, name in enumerate(results.baselines)}}
 
 
 def model_legend(results: Results, models: Sequence[str]) -> Markup:
-    """Names of the models that a row of charts shows, beside their colours."""
+    """Names and colours of the models in a row of charts."""
     style = styles(results)
     return legend([(results.label(model), style.get(model, "plain")) for model in models])
 
 
 def _charts(charts: Sequence[Markup], legend: Markup | str = "", rule: str = "") -> Markup:
-    """A row of charts below a rule of how to read them and a legend."""
+    """A row of charts, with an explanation and a legend above."""
     return render("charts", rule=rule, legend=legend, charts=charts)
 
 
 def over_recordings(results: Results) -> Markup:
-    """AbsRel of every frame by its place: a chart for each recording, in metres and after the fit."""
+    """AbsRel of every frame by position: a chart for each recording, in metres and after alignment."""
     charts, shown = [], []
     for recording in results.recordings:
         for protocol in ("metric", "affine"):
@@ -78,7 +78,7 @@ def _named(results: Results, lines: Sequence[Series]) -> list[Series]:
 
 
 def robustness(results: Results) -> Markup:
-    """A chart per recording and corruption: AbsRel over its strength."""
+    """A chart per recording and corruption: AbsRel over severity."""
     made = []
     for recording in results.recordings:
         rows = sorted(results.part_rows("robustness", recording), key=lambda row: str(row["corruption"]))
@@ -97,7 +97,7 @@ def robustness(results: Results) -> Markup:
 
 def _defined(results: Results, part: str) -> Markup | None:
     texts = (results.parts.get(part) or {}).get("definitions")
-    return definitions(texts, "What the figures mean") if texts else None
+    return definitions(texts, "Definitions") if texts else None
 
 
 def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Markup:
@@ -118,7 +118,7 @@ def _robustness_chart(results: Results, kind: str, rows: Sequence[Tree]) -> Mark
     title = "JPEG" if kind == "jpeg" else kind.replace("_", " ").capitalize()
     words = next((str(row["level"]).rpartition(" ")[0] for row in rows if row.get("level") and row["severity"]), "")
     return line_chart(
-        title, lines, Axis(words or "strength", ticks), Axis("AbsRel", least=0.0, most=readable_end(lines))
+        title, lines, Axis(words or "severity", ticks), Axis("AbsRel", least=0.0, most=readable_end(lines))
     )
 
 
@@ -128,7 +128,7 @@ def _level(row: Tree) -> str:
 
 
 def uncertainty(results: Results) -> Markup:
-    """Calibration, sparsification and anomaly detection of models with a sigma; why others have none."""
+    """Calibration, sparsification and anomaly detection of models with sigma; the reason for those without."""
     made = []
     for recording in results.recordings:
         rows = results.part_rows("uncertainty", recording)
@@ -170,7 +170,7 @@ def _calibration(results: Results, rows: Sequence[Tree]) -> Markup:
     return line_chart(
         "Calibration: share of errors inside the interval",
         lines,
-        Axis("said (normal distribution)", least=0.0, most=1.0),
+        Axis("nominal (normal distribution)", least=0.0, most=1.0),
         Axis("observed", least=0.0, most=1.0),
     )
 
@@ -195,7 +195,7 @@ def _sparsification(results: Results, row: Tree) -> Markup:
         f"Sparsification, {name}",
         lines,
         Axis("share of pixels removed", least=0.0, most=1.0),
-        Axis("error that is left", least=0.0),
+        Axis("remaining error", least=0.0),
     )
 
 
@@ -259,7 +259,7 @@ def _words(key: str, metric: str) -> str:
 
 
 def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Markup:
-    """Why relative models have a negative R2 under `paper`: pixels of one frame, as they are and after the fit."""
+    """Why relative models have a negative R2 under `paper`: pixels of one frame, before and after alignment."""
     found = [(each.recording, model, scatter) for each in made for model, scatter in each.scatters.items()]
     if not found:
         return Markup("")
@@ -268,12 +268,12 @@ def paper_figures(results: Results, made: Sequence[RecordingFrames]) -> Markup:
         for recording, model, scatter in found
     ]
     columns = {
-        "paper": Column("R² as the paper compares", "disparity scaled to [0, 1] against depth scaled to [0, 1]"),
-        "affine": Column("R² after the fit", "metres after scale and shift in disparity, against metres"),
+        "paper": Column("R² as in the paper", "disparity scaled to [0, 1] against depth scaled to [0, 1]"),
+        "affine": Column("R² after alignment", "metres after scale and shift in disparity, against metres"),
     }
     table = data_table(rows, columns, "The same predictions of the same frames, compared twice", "Model and recording")
     recording, model, scatter = max(found, key=lambda each: each[2].r2.get("affine", -math.inf))
-    rule = f"Pixels of the first of these frames of {title_of(recording)}; the line is where they should lie."
+    rule = f"Pixels of the first of these frames of {title_of(recording)}; they should lie on the line."
     charts = _charts(_scatters(results.names[model], scatter))
     return joined([table, charts, Markup('<p class="rule">{}</p>').format(rule)])
 
@@ -282,16 +282,16 @@ def _scatters(name: str, scatter: Scatter) -> list[Markup]:
     near, far = float(scatter.truth.min()), float(scatter.truth.max())
     return [
         scatter_chart(
-            f"{name}, as the paper compares",
+            f"{name}, as in the paper",
             scatter.truth.tolist(),
-            scatter.answer.tolist(),
+            scatter.output.tolist(),
             Axis("true depth, m"),
-            Axis("answer scaled to [0, 1]", least=0.0, most=1.0),
+            Axis("output scaled to [0, 1]", least=0.0, most=1.0),
             Series("ideal", (near, far), (0.0, 1.0), "plain", False),
-            f"R² {number(scatter.r2['paper'])}: near pixels have large answers",
+            f"R² {number(scatter.r2['paper'])}: near pixels have large outputs",
         ),
         scatter_chart(
-            f"{name}, after the fit (affine)",
+            f"{name}, after alignment (affine)",
             scatter.truth.tolist(),
             scatter.aligned.tolist(),
             Axis("true depth, m"),

@@ -1,4 +1,4 @@
-"""The frames that a report shows: chosen by a stated rule, read again from recording and kept predictions."""
+"""The frames shown in a report: chosen by a stated rule, read again from recording and kept predictions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ..frames import Prediction, Sample
 from ..metrics.depth import affine_fit, depth_of_affine
 from ..metrics.image import min_max_scaled
 from ..pictures.comparison import relative_error
-from .results import Results
+from .results import Results, lacks_metres
 
 _ORDER_BY = (
     *((protocol, "abs_rel") for protocol in ("affine", "nyu", "kitti", "median", "metric")),
     ("paper", "rmse"),
 )
-_AVERAGED = 40  # frames for the mean errors
+_AVERAGED = 40  # frames in the mean errors
 _SCATTERED = 500
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Frames to show, stamp to the reason ('best', 'frame 3 of 20'), and the rule that chose them, in words."""
+    """Frames to show, name to reason ('best', 'frame 3 of 20'), and the rule that chose them, in words."""
 
     reasons: dict[str, str]
     rule: str
@@ -41,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A chosen frame: metres (H, W) of each model as they are compared, up to `max_range`, or why there are none."""
+    """A chosen frame: metres (H, W) of each model as compared, up to `max_range`, or the reason why there are none."""
 
     name: str
     reason: str
@@ -53,19 +53,19 @@ class ShownFrame:
 
     @property
     def caption(self) -> str:
-        """The stamp, or the frame's place and name in a set without stamps."""
+        """The stamp, or the frame's position and name in a data set without stamps."""
         return f"stamp {self.name} s" if "." in self.name else f"frame {int(self.name)}: {self.sample.name}"
 
 
 @dataclass
 class Scatter:
-    """Pixels of one frame: truth (N,) metres beside disparity as it is, and metres after the fit; R2 of both.
+    """Pixels (N,) of one frame: true metres, disparity scaled to [0, 1], and metres after alignment.
 
-    `r2` are means over `frames` frames: 'paper' as the paper compares, 'affine' the same prediction after the fit.
+    `r2` are means over `frames` frames: 'paper' as in the paper, 'affine' the same predictions after alignment.
     """
 
     truth: NDArray[np.float64]
-    answer: NDArray[np.float64]
+    output: NDArray[np.float64]
     aligned: NDArray[np.float64]
     r2: dict[str, float] = field(default_factory=dict)
     frames: int = 0
@@ -73,7 +73,7 @@ class Scatter:
 
 @dataclass
 class RecordingFrames:
-    """What pictures need of one recording; `failure` says why there are none."""
+    """The frames, mean errors and scatter plots of one recording; `failure` is the reason if there are none."""
 
     recording: str
     shown: list[ShownFrame] = field(default_factory=list)
@@ -130,11 +130,11 @@ def _evenly(frames: Sequence[str], count: int) -> list[str]:
 
 
 def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFrames:
-    """Reads a recording's frames and predictions again; `failure` says why a recording cannot be opened."""
+    """Reads a recording's frames and predictions again; `failure` is the reason if it cannot be opened."""
     made = RecordingFrames(recording)
     path = recording_path(results, recording)
     if path is None:
-        made.failure = "config.yaml does not say where the recording lies"
+        made.failure = "config.yaml has no path of the recording"
         return made
     options = OpenOptions(**{**results.settings.get("options", {}), "rectified": True, "need_depth": True})
     try:
@@ -151,7 +151,7 @@ def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFram
 
 
 def recording_path(results: Results, recording: str) -> Path | None:
-    """Where a recording lay when it was evaluated, None where config.yaml does not say.
+    """The path of a recording when it was evaluated, None if it is not in config.yaml.
 
     In results of earlier versions a name ends at its first dot.
     """
@@ -197,14 +197,14 @@ def _failure(results: Results, recording: str, model: str, frame: str) -> str:
             for row in results.frames
             if (row.recording, row.model, row.frame) == (recording, model, frame)
             and row.reason
-            and "needs metres" not in row.reason
+            and not lacks_metres(row.reason)
         ),
         "",
     )
 
 
 def read_kept(results: Results, recording: str, model: str, frame: str) -> Prediction:
-    """The kept prediction of a frame. Raises DataError where there is none."""
+    """The kept prediction of a frame. Raises DataError if there is none."""
     path = prediction_path(results.folder, recording, model, frame)
     if not path.is_file():
         raise DataError("no prediction was kept")
@@ -212,12 +212,12 @@ def read_kept(results: Results, recording: str, model: str, frame: str) -> Predi
 
 
 def metres(prediction: Prediction, truth: Depth, max_range: float = MAX_DEPTH_M) -> Depth:
-    """(H, W) float32 metres as they are compared: as predicted, or fitted to truth in disparity by least squares.
+    """(H, W) float32 metres as compared: as predicted, or aligned to truth in disparity by least squares.
 
-    Raises DataError where a fit has nothing to fit, or sizes differ.
+    Raises DataError if there is nothing to fit or sizes differ.
     """
-    values = prediction.disparity if prediction.depth is None else prediction.depth
-    if values is None or values.shape != truth.shape:
+    values = prediction.values
+    if values.shape != truth.shape:
         raise DataError(f"expected a prediction of the truth's size {truth.shape}")
     if prediction.depth is not None:
         return prediction.depth
@@ -227,7 +227,7 @@ def metres(prediction: Prediction, truth: Depth, max_range: float = MAX_DEPTH_M)
 
 
 def _average(results: Results, made: RecordingFrames, opened: Dataset) -> None:
-    """Mean |error| of each pixel over evenly spaced frames, and what the paper's scores do to relative models."""
+    """Mean |error| of each pixel over evenly spaced frames, and the scatter plots of relative models."""
     good = {row.frame for row in results.frames if row.recording == made.recording and not row.reason}
     names = opened.frame_names()
     places = [i for i, name in enumerate(names) if name in good]

@@ -1,4 +1,4 @@
-"""Pictures in the report: frames with the predictions of all models, mean errors, views of clouds and meshes."""
+"""Images in the report: frames with the predictions of all models, mean errors, views of clouds and meshes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from .results import Results, Tree
 from .templates import joined, render
 from .views import TRUTH, SceneViews, draw_views, viewer_scene
 
-_WIDTHS = ((110, 640), (260, 480), (10**9, 320))  # up to so many pictures: so many pixels wide
+_WIDTHS = ((110, 640), (260, 480), (10**9, 320))  # (most images, width in pixels)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The parts of the page that hold pictures, empty where there are none; the views by recording."""
+    """The parts of the page with images, empty if there are none; views by recording."""
 
     frames: Markup
     heats: Markup
@@ -50,7 +50,7 @@ class Gallery:
 
 
 def make_gallery(results: Results, made: Sequence[RecordingFrames]) -> Gallery:
-    """Pictures of all recordings for the page; the same go as PNG files into pictures/ of the results."""
+    """Images of all recordings for the page; also writes them as PNG files to pictures/ of the results."""
     folder = writable_folder(results.folder / "pictures")
     pictures = sum(2 + 2 * len(frame.depths) for each in made for frame in each.shown)
     width = next(width for most, width in _WIDTHS if pictures <= most)
@@ -65,7 +65,7 @@ def make_gallery(results: Results, made: Sequence[RecordingFrames]) -> Gallery:
 def _frames(results: Results, made: RecordingFrames, width: int, folder: Path) -> Markup:
     title = title_of(made.recording)
     if not made.shown:
-        reason = f"No pictures: {made.failure or 'no frame has a prediction'}"
+        reason = f"No images: {made.failure or 'no frame has a prediction'}"
         return render("recording", title=title, body=Markup('<p class="missing">{}</p>').format(reason))
     limits = common_limits({frame.name: frame.truth for frame in made.shown})
     middle = _middle(made.shown)
@@ -74,8 +74,8 @@ def _frames(results: Results, made: RecordingFrames, width: int, folder: Path) -
             sheet = _comparison_sheet(results, made.recording, frame, limits)
             write_png(folder / f"{made.recording}_frame_{place}.png", sheet)
     rule = (
-        f"Shown: {made.rule}. Depth has one scale in all pictures of this recording; relative models "
-        "are fitted to the truth by scale and shift in disparity first."
+        f"Shown: {made.rule}. All depth images of this recording share one scale; relative models "
+        "are first aligned to the truth by scale and shift in disparity."
     )
     frames = [{**_frame(results, frame, limits, width), "open": frame is middle} for frame in made.shown]
     return render("frames", recording=made.recording, title=title, rule=rule, bars=_bars(limits), frames=frames)
@@ -113,7 +113,7 @@ def _frame(results: Results, frame: ShownFrame, limits: tuple[float, float], wid
 
 
 def _model_pair(name: str, frame: ShownFrame, depth: Depth, limits: tuple[float, float], width: int) -> list[Tree]:
-    """The prediction and its error."""
+    """The images of a prediction and its error."""
     score = _abs_rel_text(depth, frame.truth)
     made_alt = f"Depth by {name}, {frame.reason}, {score}"
     error_alt = f"Error of {name}, {frame.reason}: blue too near, red too far"
@@ -133,7 +133,7 @@ def _abs_rel_text(depth: Depth, truth: Depth) -> str:
 
 
 def _picture(image: Rgb, kind: str, model: str, alt: str, caption: str, width: int, note: str = "") -> Tree:
-    """What the template needs of a picture, which stands in the page itself."""
+    """The template's values for an image that is embedded in the page."""
     shown = min(width, image.shape[1])
     return {
         "src": _inlined(image, width),
@@ -165,7 +165,7 @@ def _bars(limits: tuple[float, float]) -> list[Tree]:
 
 
 def _bar(label: str, stops: Sequence[str], low: float, high: float, ticks: Iterable[tuple[float, str]]) -> Tree:
-    """A colour bar with its ticks: (value, text)."""
+    """The template's values for a colour bar; ticks are (value, text)."""
     places = [(f"{100 * (value - low) / (high - low):.1f}", text) for value, text in ticks]
     return {"label": label, "stops": stops, "ticks": places}
 

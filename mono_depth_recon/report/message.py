@@ -1,4 +1,4 @@
-"""What the numbers say, in plain words: sentences that follow from the results by fixed rules."""
+"""The results in plain words: sentences derived from them by fixed rules."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CREDITS = {
 
 
 def attribution_of(recordings: Sequence[str]) -> str:
-    """The attribution of the images, where the names of the recordings show that one is due."""
+    """The attribution of the images, if the names of the recordings show that one is due."""
     names = " ".join(recordings).lower()
     credits = [text for word, text in _CREDITS.items() if word in names]
     return f"Images and depth: {'; '.join(credits)}" if credits else ""
 
 
 def headline(results: Results) -> str:
-    """The one sentence above all others."""
+    """The headline of the report."""
     for protocol, words in (
         ("metric", "in metres"),
         ("affine", "with scale and shift fitted"),
@@ -51,7 +51,7 @@ def headline(results: Results) -> str:
 
 
 def _beside(value: float, others: Mapping[str, float], results: Results) -> str:
-    """How an AbsRel stands beside that of the best baseline; empty where there is none."""
+    """An AbsRel compared with that of the best baseline; empty if there is none."""
     if not others:
         return ""
     base = min(others, key=lambda name: others[name])
@@ -63,7 +63,7 @@ def _beside(value: float, others: Mapping[str, float], results: Results) -> str:
 
 
 def _means(results: Results, protocol: str, baseline: bool = False) -> dict[str, float]:
-    """AbsRel of each model, averaged over the recordings, of those that have it on all of them."""
+    """AbsRel of each model that has one on all recordings, averaged over them."""
     values: dict[str, list[float]] = {}
     for recording in results.recordings:
         for row in good_rows(results, recording, protocol, baseline):
@@ -73,7 +73,7 @@ def _means(results: Results, protocol: str, baseline: bool = False) -> dict[str,
 
 
 def good_rows(results: Results, recording: str, protocol: str, baseline: bool = False) -> list[ScoreRow]:
-    """The models, or the baselines, that have an AbsRel there."""
+    """The rows of models, or of baselines, that have an AbsRel."""
     return [
         row
         for row in results.of(recording, protocol)
@@ -93,7 +93,7 @@ def statements(results: Results) -> list[str]:
 
 
 def _of_recording(results: Results, recording: str) -> Iterator[str]:
-    """One paragraph: the best in metres, and the best of shape alone."""
+    """One paragraph: the best model in metres, and the best after alignment."""
     sentences = []
     metric, affine = good_rows(results, recording, "metric"), good_rows(results, recording, "affine")
     if metric:
@@ -106,7 +106,7 @@ def _of_recording(results: Results, recording: str) -> Iterator[str]:
     if affine:
         best = min(affine, key=_abs_rel)
         sentences.append(
-            f"With scale and shift fitted, {results.names[best.model]} has {number(_abs_rel(best))}"
+            f"With scale and shift fitted, {results.names[best.model]} has AbsRel {number(_abs_rel(best))}"
             f"{_against_baseline(results, recording, 'affine', best)}."
         )
     if sentences:
@@ -130,9 +130,9 @@ def _paper(results: Results) -> Iterator[str]:
             worst = min(worst or (r2, row.model), (r2, row.model))
     if worst:
         yield (
-            f"Under the paper's protocol {results.names[worst[1]]} has R² {number(worst[0])}: it answers disparity, "
-            "which grows where depth shrinks, and is compared as it is. That is no error of the model; see the "
-            "paper's numbers below."
+            f"Under the paper's protocol {results.names[worst[1]]} has R² {number(worst[0])}: it predicts disparity, "
+            "which grows as depth shrinks, and is compared without conversion. That is not an error of the model; see "
+            "the paper's numbers below."
         )
 
 
@@ -171,14 +171,14 @@ def _robustness(results: Results) -> Iterator[str]:
 
 
 def _failures(results: Results) -> Iterator[str]:
-    lost = lost_models(results)
-    if lost:
-        yield f"Without any figure: {', '.join(results.names[model] for model in lost)}; the reasons are below."
-    partly = {row.model for row in results.rows if row.failed and row.frames} - set(lost)
+    without = models_without_figures(results)
+    if without:
+        yield f"No figures for {', '.join(results.names[model] for model in without)}; the reasons are below."
+    partly = {row.model for row in results.rows if row.failed and row.frames} - set(without)
     if partly:
         yield f"Failed on some frames: {', '.join(sorted(results.names[model] for model in partly))}; see below."
 
 
-def lost_models(results: Results) -> list[str]:
-    """Models that have no figure anywhere."""
+def models_without_figures(results: Results) -> list[str]:
+    """Models without a single figure."""
     return [model for model in results.models if not any(row.frames for row in results.rows if row.model == model)]

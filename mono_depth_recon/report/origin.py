@@ -1,4 +1,4 @@
-"""Where results come from: command, version, machine and time, kept beside them for the head of the report."""
+"""The origin of results: command, version, machine and time, stored with them for the head of the report."""
 
 from __future__ import annotations
 

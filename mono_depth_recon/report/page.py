@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that holds its pictures, opens offline and makes no request."""
+"""The report of an evaluation: one HTML file with embedded images that works offline and makes no request."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .templates import asset, joined, render
 
 
 def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
-    """Writes report.html and pictures/ of the results in `folder`; the path of the report.
+    """Writes report.html and pictures/ to the results in `folder`; returns the path of the report.
 
-    `logs` are training logs (CSV with a column `epoch` or `step`); they are kept in training_logs/ of the results. A
-    recording that no longer exists has no pictures, and the report says so. Raises DataError where `folder` holds
-    no results, a log cannot be read, or nothing can be written.
+    `logs` are training logs (CSV with a column `epoch` or `step`); they are copied to training_logs/ of the results. A
+    recording that no longer exists has no images, and the report states that. Raises DataError if `folder` has no
+    results, a log cannot be read, or nothing can be written.
     """
     _keep_logs(folder, logs)
     results = read_results(folder)
@@ -45,23 +45,29 @@ def _sections(results: Results) -> list[Section]:
     gallery = make_gallery(results, made)
     curves = over_recordings(results)
     sections = [
-        Section("frames", "Frames", "Frames", "Slide from colour over truth and prediction to error.", gallery.frames),
+        Section(
+            "frames",
+            "Frames",
+            "Frames",
+            "The slider goes from colour through truth and prediction to error.",
+            gallery.frames,
+        ),
         scores(results),
-        Section("errors", "Errors", "Where and when it errs", "", joined([gallery.heats, curves])),
+        Section("errors", "Errors", "Errors by pixel and frame", "", joined([gallery.heats, curves])),
         paper(results, paper_figures(results, made)),
         three_d(results, gallery.views),
         Section(
             "robustness",
             "Robustness",
             "Robustness",
-            "What noise, blur, compression, light and resolution do to the error.",
+            "The effect of noise, blur, compression, brightness and resolution on the error.",
             robustness(results),
         ),
         Section(
             "uncertainty",
             "Uncertainty",
             "Uncertainty",
-            "Whether sigma tells the error, and whether it finds what is not right.",
+            "How well sigma predicts the error, and whether it detects anomalies.",
             uncertainty(results),
         ),
         table_3(results),
@@ -72,7 +78,7 @@ def _sections(results: Results) -> list[Section]:
 
 
 def page(results: Results, sections: Sequence[Section]) -> str:
-    """The whole page: the template with style, scripts and sections in it."""
+    """The whole page: the template filled with style, scripts and sections."""
     return render(
         "page",
         title=f"Depth evaluation: {results.folder.resolve().name}",

@@ -1,4 +1,4 @@
-"""A folder of results as the report reads it: missing parts are None, damaged files are named in errors."""
+"""Reads a folder of results: missing parts are None, errors name damaged files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """Means of one model on one recording under one protocol; NaN where a figure is unknown. `reason` of failures."""
+    """Means of one model on one recording under one protocol; NaN for unknown figures. `reason` of a failure."""
 
     recording: str
     model: str
@@ -37,7 +37,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class FrameFigure:
-    """One value of one frame, for curves over a recording and the choice of frames."""
+    """The figures of one frame, for curves over a recording and the choice of frames."""
 
     recording: str
     model: str
@@ -50,9 +50,9 @@ class FrameFigure:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a folder of results holds. `parts` are the JSON files that not every run writes, None where missing.
+    """The contents of a folder of results. `parts` are the optional JSON files, None if missing.
 
-    `logs` are training logs by name: columns of numbers by their heading.
+    `logs` are training logs by name: columns of numbers by heading.
     """
 
     folder: Path
@@ -66,12 +66,12 @@ class Results:
 
     @cached_property
     def recordings(self) -> list[str]:
-        """Names in the order of the results."""
+        """Names of the recordings, in the order of the results."""
         return list(dict.fromkeys(row.recording for row in self.rows))
 
     @cached_property
     def models(self) -> list[str]:
-        """Names of the models, baselines left out."""
+        """Names of the models without the baselines."""
         return list(dict.fromkeys(row.model for row in self.rows if not row.baseline))
 
     @cached_property
@@ -80,12 +80,12 @@ class Results:
         return list(dict.fromkeys(row.model for row in self.rows if row.baseline))
 
     def label(self, model: str) -> str:
-        """The short name of any model, of one that only a part of the results knows too."""
+        """The short name of any model, also of one that occurs in a part of the results only."""
         return self.names.get(model, model)
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What a model is called in figures: of 'hf:a/b/c' the 'c', where no other is called so."""
+        """Short names of models: 'c' for 'hf:a/b/c' if no other has that name."""
         every = [*self.models, *self.baselines]
         short = {name: name.rstrip("/").rpartition("/")[2] if name.startswith("hf:") else name for name in every}
         taken = list(short.values())
@@ -96,21 +96,21 @@ class Results:
         return [row for row in self.rows if (row.recording, row.protocol) == (recording, protocol)]
 
     def relative(self, model: str) -> bool:
-        """Whether the model answers disparity only, as the protocol `metric` says of it."""
+        """Whether the model predicts disparity only, judged by its row under the protocol `metric`."""
         return any(needs_metres(row) for row in self.rows if row.model == model)
 
     def part_rows(self, part: str, recording: str) -> list[Tree]:
-        """Rows of an optional part for one recording; none where the part is missing."""
+        """Rows of an optional part for one recording; empty if the part is missing."""
         tree = self.parts.get(part) or {}
         return [row for row in tree.get("rows", []) if row.get("recording", recording) == recording]
 
 
 def read_results(folder: Path) -> Results:
-    """What `mono-depth-recon evaluate` left in `folder`. Raises DataError where it holds none, or damaged files."""
+    """The results of `mono-depth-recon evaluate` in `folder`. Raises DataError for none or damaged files."""
     import yaml
 
     if not (folder / "summary.json").is_file():
-        raise DataError(f"{folder} holds no results: expected summary.json, as `mono-depth-recon evaluate` writes it")
+        raise DataError(f"{folder} has no results: expected summary.json, as written by `mono-depth-recon evaluate`")
     summary = _json(folder / "summary.json")
     try:
         rows = [_score_row(row) for row in summary["results"]]
@@ -128,23 +128,28 @@ def read_results(folder: Path) -> Results:
         )
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise DataError(
-            f"{folder}: expected results of `mono-depth-recon evaluate`, they are damaged "
+            f"{folder}: expected results of `mono-depth-recon evaluate`, but they are damaged "
             f"({type(error).__name__}: {error}): evaluate again"
         ) from error
 
 
 def needs_metres(row: ScoreRow) -> bool:
-    """Whether a row has no figures because its model answers disparity and the protocol compares metres."""
-    return not row.frames and "needs metres" in row.reason
+    """Whether a row has no figures because its model predicts disparity and the protocol compares metres."""
+    return not row.frames and lacks_metres(row.reason)
+
+
+def lacks_metres(reason: str) -> bool:
+    """Whether the reason of a row is that its model predicts no metres (`metrics.protocols.InapplicableError`)."""
+    return "needs metres" in reason
 
 
 def known(values: Sequence[Any]) -> list[float]:
-    """Numbers as they are, None as NaN: how JSON stands for it."""
+    """Numbers, with NaN for None, which replaces it in JSON."""
     return [math.nan if value is None else float(value) for value in values]
 
 
 def known_figures(figures: Mapping[str, Any] | None) -> dict[str, float]:
-    """Figures with NaN in place of null."""
+    """Figures, with NaN for null."""
     return {name: math.nan if value is None else float(value) for name, value in (figures or {}).items()}
 
 
@@ -204,7 +209,7 @@ def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
-    """A training log in CSV: numbers by heading, NaN for an empty cell. DataError where it is none."""
+    """A training log in CSV: numbers by heading, NaN for an empty cell. DataError if it is not one."""
     try:
         rows = list(csv.DictReader(read_text(path).splitlines()))
         if not rows:

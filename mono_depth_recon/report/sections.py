@@ -1,4 +1,4 @@
-"""The sections of the report around its pictures and curves: head, tables, failures, what is missing, origin."""
+"""The sections of the report apart from images and curves: head, tables, failures, missing parts, origin."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from statistics import median
 from markupsafe import Markup
 
 from .charts import number
-from .message import attribution_of, good_rows, headline, lost_models, statements, title_of
+from .message import attribution_of, good_rows, headline, models_without_figures, statements, title_of
 from .results import Results, ScoreRow, Tree, needs_metres
 from .tables import characteristics, definitions, paper_table, score_table, table_3d
 from .templates import joined, render
 
-# Optional parts of the report, and the command that makes each.
+# Optional parts of the report, with the command that produces each.
 FLAGS = {
     "scores_3d": ("3D figures", "evaluate --with 3d"),
     "robustness": ("Robustness curves", "evaluate --with robustness"),
@@ -34,7 +34,7 @@ _HEADS = {
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: anchor, name in the navigation, heading, how to read it in a line, what stands in it."""
+    """A part of the page: anchor, name in the navigation, heading, a line of explanation, content."""
 
     anchor: str
     short: str
@@ -78,8 +78,8 @@ def _cards(results: Results) -> list[Tree]:
     cards: list[Tree] = [
         {"value": value, "text": text if value != 1 else text.removesuffix("s"), "bad": False} for value, text in counts
     ]
-    lost = len(lost_models(results))
-    return [*cards, {"value": lost, "text": "without figures", "bad": True}] if lost else cards
+    without = len(models_without_figures(results))
+    return [*cards, {"value": without, "text": "without figures", "bad": True}] if without else cards
 
 
 def _frames(results: Results, recording: str) -> int:
@@ -87,7 +87,7 @@ def _frames(results: Results, recording: str) -> int:
 
 
 def _glance(results: Results, recording: str) -> Tree:
-    """AbsRel of models and baselines as bars, in metres and after the fit."""
+    """AbsRel of models and baselines as bars, in metres and after alignment."""
     groups = []
     for protocol, words in (
         ("metric", "in metres"),
@@ -115,7 +115,7 @@ def _bar(results: Results, row: ScoreRow, end: float) -> Tree:
 
 
 def scores(results: Results) -> Section:
-    """Tables: a group per recording, the protocols as tabs (all of them below each other on paper)."""
+    """Tables: a group per recording with the protocols as tabs (one below the other in print)."""
     recordings = []
     for recording in results.recordings:
         protocols = [name for name in results.protocols if results.of(recording, name)]
@@ -128,21 +128,20 @@ def scores(results: Results) -> Section:
         "scores",
         "Scores",
         "Scores",
-        "Figures of different protocols do not compare: each table says its "
-        "alignment, space, crop, range and averaging. Click a heading to sort; the best model of a column "
-        "is marked.",
+        "Figures under different protocols cannot be compared: each table states its alignment, space, crop, range and "
+        "averaging. Click a heading to sort; the best model of a column is marked.",
         render("scores", recordings=recordings),
     )
 
 
 def _ordered(protocols: Sequence[str]) -> list[str]:
-    """The protocols experts look at first; the paper's last, it has a section of its own."""
+    """The most common protocols first; the paper's last, since it has its own section."""
     first = [name for name in ("metric", "affine", "median", "nyu", "kitti") if name in protocols]
     return [*first, *(name for name in protocols if name not in first)]
 
 
 def paper(results: Results, figures: Markup) -> Section | None:
-    """The paper's tables beside ours, and what its figures mean."""
+    """The paper's tables with ours, and an explanation of its figures."""
     tables = [
         Markup("<h3>{}</h3>{}").format(title_of(recording), paper_table(results, recording))
         for recording in results.recordings
@@ -151,11 +150,10 @@ def paper(results: Results, figures: Markup) -> Section | None:
     if not tables:
         return None
     text = (
-        "The paper scores one TUM image that it does not name, with depth scaled to [0, 1]. MiDaS and Depth "
-        "Anything answer disparity, large where depth is small: scaled to [0, 1] and compared with depth as it is, "
-        "even an exact disparity is worse than a constant picture, whose R² is 0. That is where R² of −2.2 and "
-        "−2.0 come from. After scale and shift are fitted in disparity (affine), the same predictions show what "
-        "they know."
+        "The paper scores one unnamed TUM image, with depth scaled to [0, 1]. MiDaS and Depth Anything predict "
+        "disparity, which is large where depth is small: scaled to [0, 1] and compared directly with depth, even an "
+        "exact disparity is worse than a constant image, whose R² is 0. That explains the R² of −2.2 and −2.0. With "
+        "scale and shift fitted in disparity (affine), the same predictions show their actual accuracy."
     )
     return Section("paper", "Paper", "The paper’s numbers", text, joined([*tables, figures]))
 
@@ -170,7 +168,7 @@ def three_d(results: Results, views: Mapping[str, Markup]) -> Section | None:
     if not groups:
         return None
     texts = (results.parts.get("scores_3d") or {}).get("definitions")
-    defined = definitions(texts, "What the figures mean") if texts else None
+    defined = definitions(texts, "Definitions") if texts else None
     return Section("three-d", "3D", "In three dimensions", "", joined([*groups, defined]))
 
 
@@ -183,19 +181,19 @@ def table_3(results: Results) -> Section | None:
         "table-3",
         "Characteristics",
         "Characteristics",
-        "What the paper's Table 3 says in words, measured.",
+        "The paper's Table 3, which is in words, by measurement.",
         characteristics(results, tree),
     )
 
 
 def notes(results: Results) -> Section | None:
-    """Failures, notes of the recordings, and missing parts with the flag that makes each."""
+    """Failures, notes about the recordings, and missing parts with the command that produces each."""
     body = render("notes", failures=_failures(results), notes=results.notes, missing=_missing(results))
     return Section("notes", "Notes", "Notes", "", body) if body else None
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
-    """What was evaluated, and by what."""
+    """The facts about the evaluation: data, models, version, machine."""
     origin = results.parts.get("origin") or {}
     data = ", ".join(f"{title_of(name)} ({_frames(results, name)} frames)" for name in results.recordings)
     facts = [
@@ -230,13 +228,13 @@ def _model_fact(results: Results, model: str) -> str:
     times = [row.model_ms for row in results.frames if row.model == model and row.model_ms]
     metres = any(row.frames for row in results.rows if row.model == model and row.protocol in ("metric", "median"))
     kind = "relative disparity" if results.relative(model) else "metres" if metres else ""
-    spent = f"{number(median(times))} ms per frame, the median" if times else ""
+    spent = f"median {number(median(times))} ms per frame" if times else ""
     known = ", ".join(filter(None, (kind, spent)))
     return f"{model} ({known})" if known else model
 
 
 def _failures(results: Results) -> list[Tree]:
-    """Every failure once: what failed, where, how often, why. That relative models have no metres is none."""
+    """Every failure once: model, recordings, counts, reason. Missing metres of a relative model are not a failure."""
     groups: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
     for row in results.rows:
         if row.failed and not needs_metres(row):
@@ -254,6 +252,6 @@ def _failures(results: Results) -> list[Tree]:
 
 
 def _missing(results: Results) -> list[tuple[str, str]]:
-    """What the report lacks, and the command that makes it."""
+    """Missing parts of the report, and the command that produces each."""
     parts = {**results.parts, "logs": results.logs or None}
     return [words for part, words in FLAGS.items() if not parts.get(part)]

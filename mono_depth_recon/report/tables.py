@@ -1,4 +1,4 @@
-"""Tables of the report: scores by recording and protocol, the paper's beside ours, 3D figures, characteristics."""
+"""Tables of the report: scores by recording and protocol, the paper's figures, 3D figures, characteristics."""
 
 from __future__ import annotations
 
@@ -8,66 +8,49 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ..metrics.protocols import PROTOCOLS
+from ..metrics.figure import Figure, figures_of
+from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.sequence import SequenceErrors
 from .charts import number
 from .results import Results, ScoreRow, Tree, known_figures
 from .templates import joined, render
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of figures: its label, what it means, which end is better ('low', 'high', '' for neither)."""
-
-    label: str
-    help: str
-    better: str = ""
-    percent: bool = False
+class Column(Figure):
+    """A column of figures, as the report heads it."""
 
     @property
     def arrow(self) -> str:
-        """The direction that is better, as a sign."""
+        """An arrow in the better direction."""
         return {"low": "↓", "high": "↑"}.get(self.better, "")
 
     @property
     def title(self) -> str:
-        """What the column means, and the direction that is better in words."""
+        """The meaning of the column, and the better direction in words."""
         return self.help + {"low": " (lower is better)", "high": " (higher is better)"}.get(self.better, "")
 
 
-COLUMNS = {
-    "ssim": Column("SSIM", "structural similarity, windows of 7 x 7 pixels", "high"),
-    "mse": Column("MSE", "mean squared error of the scaled maps", "low"),
-    "psnr": Column("PSNR dB", "peak signal-to-noise ratio for a data range of 1", "high"),
-    "r2": Column("R²", "1 − squared errors / squared deviations from the mean", "high"),
-    "abs_rel": Column("AbsRel", "mean of |d − t| / t", "low"),
-    "sq_rel": Column("SqRel m", "mean of (d − t)² / t, metres", "low"),
-    "rmse": Column("RMSE", "root of the mean squared error, metres (paper: of the scaled maps)", "low"),
-    "rmse_log": Column("RMSE log", "root of the mean of (ln d − ln t)²", "low"),
-    "log10": Column("log10", "mean of |log10 d − log10 t|", "low"),
-    "silog": Column("SILog", "100 times the standard deviation of ln d − ln t", "low"),
-    "delta1": Column("δ < 1.25", "share of pixels within a factor of 1.25", "high", True),
-    "delta2": Column("δ < 1.25²", "share of pixels within a factor of 1.25²", "high", True),
-    "delta3": Column("δ < 1.25³", "share of pixels within a factor of 1.25³", "high", True),
-    "edge_accuracy": Column("Edge acc. px", "mean distance of predicted boundaries to true ones, pixels", "low"),
-    "edge_completeness": Column("Edge compl. px", "mean distance of true boundaries to predicted ones, pixels", "low"),
-    "scale_drift": Column("Scale drift", "standard deviation over the frames of ln(median of t / d)", "low"),
-    "flicker": Column("Flicker", "mean |change of ln d − change of ln t| between consecutive frames", "low"),
-}
+def columns_of(figures: Mapping[str, Figure]) -> dict[str, Column]:
+    """The columns of figures by name."""
+    return {name: Column(**vars(figure)) for name, figure in figures.items()}
+
+
+COLUMNS = columns_of({**PAPER_FIGURES, **DEPTH_FIGURES, **figures_of(SequenceErrors)})
 COLUMNS_3D = {
     "density": Column("Density /m²", "points per square metre of surface", ""),
-    "completeness": Column("Completeness", "share of the true surface that has a point nearby", "high", True),
+    "completeness": Column("Completeness", "share of the true points with a predicted point within 5 cm", "high", True),
     "smoothness": Column(
         "Roughness m",
         "the paper's surface smoothness: distance to the plane through the points within 5 cm, metres",
         "low",
     ),
-    "accuracy": Column("Accuracy m", "mean distance of made points to the true cloud", "low"),
-    "completeness_distance": Column("Compl. m", "mean distance of true points to the made cloud", "low"),
+    "accuracy": Column("Accuracy m", "mean distance of predicted points to the true cloud", "low"),
+    "completeness_distance": Column("Compl. m", "mean distance of true points to the predicted cloud", "low"),
     "chamfer": Column("Chamfer m", "mean of accuracy and completeness distance", "low"),
     "fscore_2cm": Column("F 2 cm", "F-score at 2 cm", "high"),
     "fscore_5cm": Column("F 5 cm", "F-score at 5 cm", "high"),
     "fscore_10cm": Column("F 10 cm", "F-score at 10 cm", "high"),
-    "normal_consistency": Column("Normals", "mean |cosine| between made and true normals", "high"),
+    "normal_consistency": Column("Normals", "mean |cosine| between predicted and true normals", "high"),
 }
 _HIDDEN = {"pixels", "frames", "scale_trend"}
 
@@ -84,7 +67,7 @@ _PAPER_FIGURES = ("ssim", "mse", "psnr", "r2")
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: values by column, or why there are none; `note` stands after what values there are."""
+    """A row of a table: values by column, or a `note` why there are none; with values, the note follows the name."""
 
     name: str
     values: Mapping[str, float]
@@ -101,7 +84,7 @@ def score_table(results: Results, recording: str, protocol: str) -> Markup:
         Line(results.names[row.model], _shown(row), row.baseline, _failure(row), row.model, row.failed > 0)
         for row in rows
     ]
-    columns = _columns(lines)
+    columns = _columns(lines, protocol)
     shown = {**columns, "coverage": Column("Coverage", "share of the pixels with truth that were compared", "", True)}
     return data_table(lines, shown, results.protocols.get(protocol, protocol))
 
@@ -111,9 +94,10 @@ def _shown(row: ScoreRow) -> dict[str, float]:
     return {name: value for name, value in values.items() if name not in _HIDDEN}
 
 
-def _columns(lines: Sequence[Line]) -> dict[str, Column]:
+def _columns(lines: Sequence[Line], protocol: str) -> dict[str, Column]:
     present = {name for line in lines for name in line.values} - {"coverage"}
-    named = {name: column for name, column in COLUMNS.items() if name in present}
+    known = columns_of({**figures_under(protocol), **figures_of(SequenceErrors)})
+    named = {name: column for name, column in known.items() if name in present}
     return {**named, **{name: Column(name, name) for name in sorted(present - named.keys())}}
 
 
@@ -126,7 +110,7 @@ def _failure(row: ScoreRow) -> str:
 def data_table(
     lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model", apart: str = "Baselines"
 ) -> Markup:
-    """A sortable table: models first, baselines apart, the best of the models marked where there is a choice."""
+    """A sortable table: models first, baselines apart, the best of several models marked."""
     models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
     bodies = [{"title": "", "rows": [_row(line, columns, best) for line in models]}]
@@ -143,7 +127,7 @@ def _best(lines: Sequence[Line], name: str, column: Column) -> float:
 
 
 def _row(line: Line, columns: Mapping[str, Column], best: Mapping[str, float]) -> Tree:
-    """What the template needs of a line; no cells where no figure is known."""
+    """The template's values for a line; no cells if no figure is known."""
     known = any(math.isfinite(value) for value in line.values.values())
     cells = [
         _cell(line.values.get(name, math.nan), column, best.get(name, math.nan)) for name, column in columns.items()
@@ -167,7 +151,7 @@ def _cell(value: float, column: Column, best: float) -> Tree:
 
 
 def paper_table(results: Results, recording: str) -> Markup:
-    """The paper's figures beside ours of the same families, all under `paper`."""
+    """The paper's figures and ours of the same families, all under `paper`."""
     ours = {row.model: row for row in results.of(recording, "paper") if not row.baseline}
     families = []
     for family, stems, values in PAPER:
@@ -181,7 +165,7 @@ def paper_table(results: Results, recording: str) -> Markup:
         ]
         families.append({"name": family, "figures": _decimals(values), "ours": rows})
     caption = (
-        "The paper's Tables 1 and 2 beside this evaluation: for orientation, not a comparison. "
+        "The paper's Tables 1 and 2 and this evaluation: for orientation, not a comparison. "
         f"{results.protocols.get('paper', '')}"
     )
     labels = [COLUMNS[name].label for name in _PAPER_FIGURES]
@@ -194,7 +178,7 @@ def _decimals(values: Iterable[float]) -> list[str]:
 
 
 def table_3d(results: Results, recording: str) -> list[Markup]:
-    """3D figures before and after clean-up, a table each."""
+    """3D figures before and after clean-up, one table each."""
     rows = results.part_rows("scores_3d", recording)
     made = []
     for cleaned, text in ((False, "As predicted"), (True, "After Open3D's outlier removal and voxel grid")):
@@ -222,7 +206,7 @@ def _compared(results: Results, rows: Sequence[Tree]) -> str:
 
 
 def by_protocol(results: Results, rows: Sequence[Tree]) -> str:
-    """Which models were compared under which protocol, in words; empty where no row says it."""
+    """Which models were compared under which protocol, in words; empty if no row has a protocol."""
     groups: dict[str, list[str]] = {}
     for row in rows:
         if row.get("protocol") and (name := results.label(row["model"])) not in groups.setdefault(row["protocol"], []):
@@ -254,7 +238,7 @@ def characteristics(results: Results, tree: Tree) -> Markup:
         for key, text in columns.items()
     ]
     table = render("characteristics", models=models, rows=rows)
-    return joined([table, definitions(columns, "How each was measured")])
+    return joined([table, definitions(columns, "How each is measured")])
 
 
 def _title(key: str) -> str:
@@ -263,7 +247,7 @@ def _title(key: str) -> str:
 
 
 def definitions(texts: Mapping[str, str], summary: str) -> Markup:
-    """What names mean, folded away."""
+    """A collapsed list of definitions."""
     return render("definitions", texts=texts, summary=summary)
 
 
@@ -272,7 +256,7 @@ def _counted(value: float) -> str:
 
 
 def _characteristic(cell: Tree | str | None) -> tuple[str, str]:
-    """A figure with its unit, and words."""
+    """A figure with its unit, and its text."""
     if not isinstance(cell, dict):
         return "", str(cell or "")
     value, unit, text = cell.get("value"), (cell.get("unit") or "").removeprefix("1"), cell.get("text") or ""

@@ -1,4 +1,4 @@
-"""The page's templates (assets/*.html.j2) by Jinja2: every value is escaped, so that no name can break a page."""
+"""The page's templates (assets/*.html.j2) by Jinja2: every value is escaped, so that no name can break the page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ASSETS = "assets"
 
 
 def render(template: str, **values: Any) -> Markup:
-    """The markup of assets/<template>.html.j2 for these values; all but Markup is escaped."""
+    """Renders assets/<template>.html.j2; all values but Markup are escaped."""
     return Markup(_environment().get_template(f"{template}.html.j2").render(values))
 
 
 def joined(parts: Iterable[Markup | None]) -> Markup:
-    """The parts one after another, without those that are None."""
+    """The parts concatenated, without those that are None."""
     return Markup("").join(part for part in parts if part is not None)
 
 
@@ -32,13 +32,13 @@ def breakable(name: str) -> Markup:
 
 
 def asset(name: str) -> str:
-    """The text of a file of assets/."""
+    """The text of a file in assets/."""
     return (files(__package__) / _ASSETS / name).read_text(encoding="utf-8")
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    """Line breaks and indentation of the templates are for their readers: they do not reach the page."""
+    """Line breaks and indentation of the templates are removed from the page."""
     import jinja2
 
     loader = jinja2.FunctionLoader(lambda name: re.sub(r"\n\s*", "", asset(name)))

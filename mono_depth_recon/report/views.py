@@ -1,4 +1,4 @@
-"""Clouds and meshes of one frame for all models from the same viewpoints, and what the page's own viewer needs."""
+"""Clouds and meshes of one frame for all models from the same viewpoints, and the data of the page's 3D viewer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..pictures.views import VIEWS, view_cloud, view_mesh
 from .frames import ShownFrame
 
 TRUTH = "truth"
-_EDGE = 0.08  # relative step of inverse depth that ends a surface
+_EDGE = 0.08  # relative step of inverse depth at which a surface ends
 _MESH_STEP = 0.05
 _DRAWN_STRIDE = 3
 _SIZE = (400, 300)
@@ -31,14 +31,14 @@ _LEVELS = 65535
 
 @dataclass(frozen=True)
 class SceneViews:
-    """Pictures of one frame: (model, 'cloud' or 'mesh', name of the view) -> (H, W, 3); why others are missing."""
+    """Images of one frame: (model, 'cloud' or 'mesh', name of the view) -> (H, W, 3); reasons for missing ones."""
 
     pictures: dict[tuple[str, str, str], Rgb]
     missing: dict[str, str]
 
 
 def draw_views(frame: ShownFrame) -> SceneViews:
-    """Cloud and mesh of the true depth and of every model, seen from the places that suit the true one."""
+    """Cloud and mesh of the true depth and of every model, seen from viewpoints fitted to the true one."""
     pictures: dict[tuple[str, str, str], Rgb] = {}
     missing = dict(frame.missing)
     scene = None
@@ -59,7 +59,7 @@ def draw_views(frame: ShownFrame) -> SceneViews:
 
 
 def _surface(name: str, depth: Depth, max_range: float) -> Depth:
-    """Depth within the range; a model's without what lies in the air at its edges, where measured depth has holes."""
+    """Depth within the range; a model's without flying pixels at edges, where measured depth has holes."""
     kept = np.where((depth > 0) & (depth <= max_range), depth, np.float32(np.nan)).astype(np.float32)
     if name != TRUTH:
         drop(kept, flying_pixels(kept, _EDGE))
@@ -67,9 +67,9 @@ def _surface(name: str, depth: Depth, max_range: float) -> Depth:
 
 
 def viewer_scene(frame: ShownFrame, names: Mapping[str, str], scenes: int = 1) -> dict[str, Any]:
-    """What the viewer in the page draws: a grid of quantised depth for the truth and every model, and the camera.
+    """Data of the page's 3D viewer: a grid of quantised depth for the truth and every model, and the camera.
 
-    Depth is uint16, little-endian, base64: metres = value * step, 0 unknown. `scenes` share the room in the page.
+    Depth is uint16, little-endian, base64: metres = value * step, 0 unknown. `scenes` share the size limit of a page.
     """
     depths = {TRUTH: frame.truth, **frame.depths}
     camera, stride = frame.sample.camera, _stride(frame.truth.shape, len(depths) * scenes)

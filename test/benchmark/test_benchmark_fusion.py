@@ -19,7 +19,7 @@ def frames() -> tuple[Sample, ...]:
     return tuple(sequence[number] for number in range(8))
 
 
-def test_keyframes_and_the_filter_have_figures(frames: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyframes_and_the_filter_are_measured(frames: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark_fusion, "_sequence", lambda: frames)
     rows = list(measure(QUICK, ["fusion", "flying-pixels"], benchmark_fusion.MEASUREMENTS))
     assert [row.name for row in rows] == [

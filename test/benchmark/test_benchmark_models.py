@@ -99,7 +99,7 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert len((tmp_path / "models.csv").read_text().splitlines()) == 3
 
 
-def test_one_way_to_say_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--models", "unetpp_mobile", "--model.name", "glpn_nyu"]) == 1
     assert "leave --model.name out" in capsys.readouterr().err
 

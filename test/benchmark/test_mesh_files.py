@@ -1,4 +1,4 @@
-"""The benchmark of mesh files: every format, beside trimesh, whose file is compared first."""
+"""The benchmark of mesh files: every format, compared with trimesh after checking the file."""
 
 from __future__ import annotations
 

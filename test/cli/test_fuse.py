@@ -145,8 +145,8 @@ def test_predicted_depth_is_compared_with_the_true_one(
     printed = capsys.readouterr().out
     assert "depth: by unetpp_mobile, poses: the recording's" in printed
     assert "fused, against the mesh of the true depth: F-score 0." in printed and "at 5 cm" in printed
-    assert re.search(r"in [1-5] views, against the true depth of each:\n  mesh of the frame alone: F-score", printed)
-    assert "fused mesh from there:   F-score" in printed and "times as near to the truth by Chamfer" in printed
+    assert re.search(r"in [1-5] views, against the true depth of each:\n  mesh of one frame: F-score", printed)
+    assert "fused mesh:        F-score" in printed and "times closer to the truth by Chamfer" in printed
     assert (out / "truth_mesh.ply").exists() and (out / "truth_view_2.png").exists()
     assert cv2.imread(str(out / "overview.png")).shape[1] == 1280
 

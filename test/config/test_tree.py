@@ -1,4 +1,4 @@
-"""Dataclasses of plain values, the text they come from and the flags: what is wrong is one line that names it."""
+"""Dataclasses made from plain values, their text formats and flags: an error is one line that names its place."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ def test_every_kind_of_field() -> None:
         ({"x\ny": 1}, "unknown setting 'x\\ny'"),
     ],
 )
-def test_what_is_wrong_is_one_line(changes: dict[Any, Any], says: str) -> None:
+def test_errors_are_one_line(changes: dict[Any, Any], says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         build(Whole, {"count": 1, **changes}, "a.yaml")
     assert str(raised.value) == f"a.yaml: {says}"
 
 
 @pytest.mark.parametrize("tree", [None, [], 5, "text", BOTTOMLESS])
-def test_what_is_no_table(tree: object) -> None:
+def test_values_that_are_not_a_table(tree: object) -> None:
     with pytest.raises(ConfigError, match=r"a\.yaml: keys must be a table of keys and values, got "):
         build(Whole, tree, "a.yaml", noun="key")
 
@@ -131,7 +131,7 @@ def test_what_is_no_table(tree: object) -> None:
         (None, "settings FILE cannot be read (No such file or directory)"),
     ],
 )
-def test_files_that_are_no_yaml(text: bytes | None, says: str, tmp_path: Path) -> None:
+def test_files_that_are_not_yaml(text: bytes | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     if text is not None:
         path.write_bytes(text)
@@ -158,7 +158,7 @@ def test_yaml_and_json_give_the_same_tree(tmp_path: Path) -> None:
         (["--colour", "blu"], "colour must be one of red, blue, got 'blu'; did you mean 'blue'?"),
     ],
 )
-def test_flags_that_are_wrong(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_flags(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     for row in rows_of(Whole):
         add_flag(parser, row, f"--{row.name}")
@@ -167,7 +167,7 @@ def test_flags_that_are_wrong(flags: list[str], says: str, capsys: pytest.Captur
     assert ended.value.code == 2 and says in capsys.readouterr().err
 
 
-def test_flags_are_named_after_their_parameter_and_say_what_is_valid() -> None:
+def test_flags_are_named_after_their_parameter_and_state_valid_values() -> None:
     parser = argparse.ArgumentParser(prog="made")
     size, odd = rows_of(Part)
     name = next(row for row in rows_of(Whole) if row.name == "name")

@@ -1,4 +1,4 @@
-"""What goes wrong with recordings and models, on the command line: a row with its reason or a warning, no traceback."""
+"""Bad recordings and models on the command line: a row with the reason or a warning, never a traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def no_overlap(folder: Path) -> Path:
 
 
 def wrong_factor(folder: Path) -> Path:
-    """16UC1 in units of 1/5000 m, which bags are not expected to have."""
+    """16UC1 in units of 1/5000 m, which is not the default of bags."""
     return write_ros1(folder / "desk.bag", integers(Scene()))
 
 
@@ -79,7 +79,7 @@ def corrupt_image(folder: Path) -> Path:
         ),
     ],
 )
-def test_what_is_broken_is_a_row_with_its_reason(
+def test_broken_input_is_a_row_with_the_reason(
     make: Callable[[Path], Path],
     model: str,
     scored: int,
@@ -109,7 +109,7 @@ def test_what_is_broken_is_a_row_with_its_reason(
     )
     printed = capsys.readouterr()
     assert status == 1 and says in printed.out and f"| {model} | {scored} |" in printed.out
-    frames = 6 if scored else 1  # a recording that cannot be opened is one row
+    frames = 6 if scored else 1  # a recording that cannot be opened has one row
     assert f"{model} on desk: {frames - scored} of {frames} failed: " in printed.err
     assert "Traceback" not in printed.out + printed.err
 

@@ -1,4 +1,4 @@
-"""NYU Depth V2, KITTI and image folders evaluated by the command, against figures that are computed here anew."""
+"""NYU Depth V2, KITTI and image folders evaluated by the command, against figures computed independently here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def of(rows: list[dict[str, str]], model: str, protocol: str) -> list[dict[str, 
 
 
 def answer(rgb: NDArray[np.uint8]) -> Floats:
-    """What the stand-in `metric_model` says: float32, as models answer."""
+    """The prediction of the stand-in `metric_model`: float32, as of models."""
     return (1 + cv2.blur(rgb.astype(np.float32), (5, 5)).mean(axis=2) / 100).astype(np.float64)
 
 
@@ -133,7 +133,7 @@ def test_image_folders_and_choosing_by_position(tmp_path: Path, models: dict[str
     [row] = evaluated(tmp_path / "one", path, *options, "--frame", "3")
     assert row["frame"] == "000003"
     asked = models["metric_model"].asked
-    evaluated(tmp_path / "out", path, *options)  # goes on: two frames are new
+    evaluated(tmp_path / "out", path, *options)  # resumes: two frames are new
     assert models["metric_model"].asked == asked + 2
 
 
@@ -155,7 +155,7 @@ def test_another_part_of_the_split_is_another_evaluation(
 
 
 @pytest.mark.skipif(not (Path(REAL) / "nyu_depth_v2").is_dir() or not REAL, reason="MONO_DEPTH_RECON_DATA is not set")
-def test_real_frames_of_nyu_against_a_computation_of_their_own(tmp_path: Path, models: dict[str, Model]) -> None:
+def test_real_frames_of_nyu_against_an_independent_computation(tmp_path: Path, models: dict[str, Model]) -> None:
     folder = Path(REAL) / "nyu_depth_v2"
     rows = evaluated(tmp_path / "out", f"{folder}:0:4", "--models", "metric_model", "--protocols", "nyu", "--no-report")
     with (folder / "data/nyu2_test.csv").open() as stream:

@@ -1,4 +1,4 @@
-"""Two results against each other: matching of frames and models, intervals that cover as often as they say."""
+"""Comparison of two results: matching of frames and models, and intervals with the nominal coverage."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_intervals_of_independent_frames_are_those_of_scipy() -> None:
 
 @pytest.mark.slow
 def test_blocks_cover_what_single_frames_do_not() -> None:
-    """Frames that follow each other are alike: an interval of single frames is too narrow."""
+    """Consecutive frames are correlated: an interval from single frames is too narrow."""
     rng, covered = np.random.default_rng(5), {1: 0, 25: 0}
     for _ in range(150):
         noise = rng.normal(size=420)

@@ -59,7 +59,7 @@ def test_every_format_gives_the_same_scores_to_the_last_digit(tmp_path: Path, mo
         np.testing.assert_equal(rows, made["folder"], err_msg=form)  # NaN, of frames without edges, equals NaN
 
 
-def test_predictions_are_kept_and_a_killed_run_goes_on(tmp_path: Path, models: dict[str, Model]) -> None:
+def test_predictions_are_kept_and_a_killed_run_resumes(tmp_path: Path, models: dict[str, Model]) -> None:
     path, output = FORMATS["ros1"](tmp_path, Scene()), tmp_path / "results"
     killed = KeyboardInterrupt()
 
@@ -88,7 +88,7 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path, models: dict[str,
     evaluate(plan(path, output, "metric_model", "relative", protocols=["paper"]))  # more models, fewer protocols
     with pytest.raises(ConfigError, match=r"holds predictions of other settings or data \(see config.yaml\)"):
         evaluate(plan(path, output, "metric_model", options=OpenOptions(camera=CAMERA)))
-    (output / "config.yaml").write_text("models: [metric_model]")  # of an earlier version
+    (output / "config.yaml").write_text("models: [metric_model]")  # as of an earlier version
     with pytest.raises(ConfigError, match=r"see config.yaml"):
         evaluate(plan(path, output, "metric_model"))
 
@@ -120,7 +120,7 @@ def test_failing_frames_models_and_recordings_are_rows_with_their_reasons(
     assert by["desk", "absent", "affine"].reason == "weights of absent are missing: give model.checkpoint"
     assert by["desk", "absent", "affine"].failed == 6
     assert "protocol metric needs metres" in by["desk", "relative", "metric"].reason
-    assert by["desk", "relative", "metric"].failed == 0  # nothing is wrong with either
+    assert by["desk", "relative", "metric"].failed == 0  # not a failure
     assert by["desk", "relative", "affine"].failed == 0
     assert "does not exist" in by["none", "relative", "affine"].reason
 
@@ -157,7 +157,7 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
         {"options": OpenOptions(max_difference=-0.1)},
     ],
 )
-def test_a_plan_that_means_nothing_is_refused(changes: dict[str, Any]) -> None:
+def test_meaningless_plans_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         EvaluationPlan(**{"data": [Path("a")], "models": ["b"], "output": Path("c"), **changes})
 
@@ -196,7 +196,7 @@ def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.Capt
 def test_scoring_in_processes_beside_the_model_gives_the_same_to_the_last_digit(
     tmp_path: Path, models: dict[str, Model]
 ) -> None:
-    path = FORMATS["ros1"](tmp_path, Scene(frames=19))  # three chunks: pairs of frames across their seams count
+    path = FORMATS["ros1"](tmp_path, Scene(frames=19))  # three chunks: pairs of frames across their borders count
     made = {}
     for workers in (1, 3):
         asked = plan(
@@ -254,7 +254,7 @@ def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Mode
     (first / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(ConfigError, match=r"metric_model=one changed"):
         evaluate(asked)
-    for own in ("unetpp_mobile", "ensemble:unetpp_mobile+glpn_nyu"):  # an upgrade brings others
+    for own in ("unetpp_mobile", "ensemble:unetpp_mobile+glpn_nyu"):  # an upgrade may change them
         assert "unetpp_mobile.safetensors" in str(ModelChoice.parse(own).fingerprint(Config()))
     with pytest.raises(ConfigError, match="must differ in name or in the name of their weights"):
         plan(path, tmp_path / "results", f"metric_model={first}", f"metric_model={first}")
@@ -303,7 +303,7 @@ def test_one_common_frame_and_parts_of_recordings(tmp_path: Path, models: dict[s
     with pytest.raises(ConfigError, match="no recording has a frame of stamp 5.0"):
         frames(frame="5.0")
     none = evaluate(plan(path, tmp_path / "none", "metric_model", frame="77"))
-    assert all("no frame is chosen of positions 0 to 5" in row.reason for row in none.rows) and none.rows
+    assert all("no frame is selected from positions 0 to 5" in row.reason for row in none.rows) and none.rows
     with pytest.raises(ConfigError, match="a frame is a position"):
         plan(path, tmp_path / "x", "metric_model", frame="first")
 
@@ -359,12 +359,12 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
     [
         (["--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "add --with table3"),
         (["--with", "table3", "--fine-tuned", "unetpp_mobile", "other"], "of the models unetpp_mobile, got 'other'"),
-        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "of two models"),
+        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "two models"),
         (["--training-log", "absent.csv"], "absent.csv: expected a training log"),
         (["--training-log", "absent.csv", "--no-report"], "leave out --no-report"),
     ],
 )
-def test_what_would_fail_in_the_end_is_refused_at_the_start(
+def test_late_failures_are_refused_at_the_start(
     flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "desk", "--output", str(tmp_path / "results"), *flags]) == 1
@@ -405,7 +405,7 @@ def pool_of(pid: int) -> list[int]:
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             if int(parent) == pid and state != "Z" and b"spawn_main" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
-        except (FileNotFoundError, ProcessLookupError):  # it has ended
+        except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
     return found
 
@@ -427,7 +427,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 
 @pytest.mark.slow
 def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
-    """The pool's processes end with their parent, and the same command goes on from there."""
+    """The pool's processes end with their parent, and the same command resumes the run."""
     path = FORMATS["folder"](tmp_path, Scene(frames=40))
     command = [
         sys.executable,

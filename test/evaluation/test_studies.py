@@ -1,4 +1,4 @@
-"""Clouds, robustness, uncertainty and Table 3 of an evaluation: their files, what is kept of a killed run, failures."""
+"""Clouds, robustness, uncertainty and Table 3 of an evaluation: their files, resuming a killed run, failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation.clouds import CloudJob, score_cloud
 from mono_depth_recon.evaluation.corruptions import (
     CORRUPTIONS,
-    corrupted,
     unseen_domains,
     with_noise_patch,
     with_occluder,
@@ -50,10 +49,10 @@ def study(
     *names: str,
     parts: tuple[str, ...] = ("table3",),
     fine_tuned: tuple[tuple[str, str], ...] = (),
-    tell: Any = lambda _: None,
+    progress: Any = lambda _: None,
     **changes: Any,
 ) -> tuple[list[Summary], list[str]]:
-    with EvaluationRun(plan(path, output, *names, study_frames=2, **changes), tell) as run:
+    with EvaluationRun(plan(path, output, *names, study_frames=2, **changes), progress) as run:
         made = summaries(score_run(run))
         return made, run_studies(run, parts, made, fine_tuned, costs)
 
@@ -65,7 +64,7 @@ def rows(output: Path, name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """All parts of one evaluation, and what it said of failures."""
+    """All parts of one evaluation, and its failure messages."""
     folder = tmp_path_factory.mktemp("whole")
     path = FORMATS["folder"](folder, Scene(frames=3))
     with pytest.MonkeyPatch.context() as patch:
@@ -93,7 +92,7 @@ def test_clouds_of_models_baselines_and_truth_before_and_after_cleaning(whole: t
     assert set(json.loads((whole[0] / "scores_3d.json").read_text())["definitions"]) > set(DEFINITIONS)
 
 
-def test_every_damage_has_a_curve_that_begins_untouched(whole: tuple[Path, list[str]]) -> None:
+def test_every_corruption_has_a_curve_from_severity_0(whole: tuple[Path, list[str]]) -> None:
     found = [row for row in rows(whole[0], "robustness.json") if row["model"] == "metric_model"]
     assert [(row["corruption"], row["severity"]) for row in found] == [
         (each.name, severity) for each in CORRUPTIONS for severity in range(4)
@@ -130,7 +129,7 @@ def test_table_3_has_every_property_of_every_model(whole: tuple[Path, list[str]]
     assert row["generalisation"]["value"] is None and "needs several recordings" in row["generalisation"]["text"]
     assert row["interpretability"]["text"] == "gradcam, shap" and row["best_use"]["text"].startswith("live, ")
     assert "metric AbsRel" in row["fine_tuning"]["text"] or row["fine_tuning"]["value"] is None
-    assert "beside reference depth" in found["relative"]["best_use"]["text"]
+    assert "with reference depth" in found["relative"]["best_use"]["text"]
     assert found["absent"]["speed"]["value"] is None and "missing" in found["absent"]["speed"]["text"]
     assert "--fine-tuned BEFORE AFTER" in found["absent"]["fine_tuning"]["text"]
     assert "flip: rank correlation with the error " in row["uncertainty"]["text"]
@@ -140,7 +139,7 @@ def test_table_3_has_every_property_of_every_model(whole: tuple[Path, list[str]]
 
 
 def test_no_model_is_recommended_that_a_baseline_equals(tmp_path: Path, models: dict[str, Model]) -> None:
-    """The truth of the made scene is far from what the model says: its baselines know it."""
+    """The truth is far from the model's prediction, while the baselines are made from it."""
     path = FORMATS["folder"](tmp_path, Scene(frames=2))
     made, _ = study(path, tmp_path / "results", "metric_model", baselines=PartOfRecording(path, 0, 1))
     delta1 = {each.model: each.figures["delta1"] for each in made if each.protocol == "metric"}
@@ -149,7 +148,7 @@ def test_no_model_is_recommended_that_a_baseline_equals(tmp_path: Path, models: 
     assert told.startswith("live, to look at, no better than the baseline ") and told.endswith(" on desk")
 
 
-def test_figures_that_are_unknown_bear_being_read_back(tmp_path: Path, models: dict[str, Model]) -> None:
+def test_unknown_figures_can_be_read_back(tmp_path: Path, models: dict[str, Model]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=2))
     study(path, tmp_path / "results", "metric_model")
     kept = tmp_path / "results" / "uncertainty.json"
@@ -165,11 +164,11 @@ def test_figures_that_are_unknown_bear_being_read_back(tmp_path: Path, models: d
     )
 
 
-def test_failures_are_told_once_per_part_and_model(whole: tuple[Path, list[str]]) -> None:
+def test_failures_are_reported_once_per_part_and_model(whole: tuple[Path, list[str]]) -> None:
     assert [line.split(": ")[:2] for line in whole[1]] == [[part, "absent on desk"] for part in list(PARTS)[:3]]
 
 
-def test_a_killed_study_goes_on_behind_its_last_row(tmp_path: Path, models: dict[str, Model]) -> None:
+def test_a_killed_study_resumes_after_its_last_row(tmp_path: Path, models: dict[str, Model]) -> None:
     path, output = FORMATS["folder"](tmp_path, Scene(frames=3)), tmp_path / "results"
 
     def kill(at: Progress) -> None:
@@ -177,10 +176,10 @@ def test_a_killed_study_goes_on_behind_its_last_row(tmp_path: Path, models: dict
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(path, output, "metric_model", parts=("robustness",), tell=kill)
+        study(path, output, "metric_model", parts=("robustness",), progress=kill)
     assert len(rows(output, "robustness.json")) == 5
     seen: list[Progress] = []
-    study(path, output, "metric_model", parts=("robustness",), tell=seen.append)
+    study(path, output, "metric_model", parts=("robustness",), progress=seen.append)
     assert next(at.of for at in seen if at.part) == 2 * (4 * len(CORRUPTIONS) - 5)
     whole = rows(output, "robustness.json")
     study(path, tmp_path / "other", "metric_model", parts=("robustness",))
@@ -199,13 +198,13 @@ def test_clouds_in_processes_are_the_same(tmp_path: Path, models: dict[str, Mode
         study(path, tmp_path / str(workers), "metric_model", parts=("3d",), workers=workers)
     assert rows(tmp_path / "1", "scores_3d.json") == rows(tmp_path / "2", "scores_3d.json")
     seen: list[Progress] = []
-    study(path, tmp_path / "1", "metric_model", parts=("3d",), tell=seen.append)
+    study(path, tmp_path / "1", "metric_model", parts=("3d",), progress=seen.append)
     assert not [at for at in seen if at.part]  # all of it is kept
 
 
-def test_fine_tuned_pairs_are_of_the_models(tmp_path: Path, models: dict[str, Model]) -> None:
+def test_fine_tuned_pairs_must_be_models_of_the_plan(tmp_path: Path, models: dict[str, Model]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=1))
-    with pytest.raises(ConfigError, match="fine-tuned pairs are of the models metric_model, got 'other'"):
+    with pytest.raises(ConfigError, match="fine-tuned pairs must name two of the models metric_model, got 'other'"):
         study(path, tmp_path / "results", "metric_model", fine_tuned=(("metric_model", "other"),))
 
 
@@ -229,14 +228,14 @@ def test_a_cloud_of_true_depth_is_perfect_and_too_few_points_are_a_reason() -> N
     assert "at least 50 points" in score_cloud(CloudJob(Prediction(depth=truth), truth, camera)).reason
 
 
-def test_damage_grows_and_planted_things_are_where_they_are_said_to_be() -> None:
+def test_corruptions_grow_and_masks_match_planted_objects() -> None:
     rows_, columns = np.mgrid[:96, :128]
     rgb = np.stack([rows_ * 2, columns, 128 + 40 * np.sin(columns / 3)], axis=-1).astype(np.uint8)
     for each in CORRUPTIONS:
-        off = [np.abs(corrupted(rgb, each, severity).astype(int) - rgb).mean() for severity in range(4)]
+        off = [np.abs(each.apply(rgb, severity).astype(int) - rgb).mean() for severity in range(4)]
         assert off[0] == 0 and off == sorted(off) and len(set(off)) == 4, each.name
-        assert corrupted(rgb, each, 2).shape == rgb.shape and corrupted(rgb, each, 2).dtype == np.uint8
-    assert np.std(corrupted(np.full((200, 200, 3), 128, np.uint8), CORRUPTIONS[0], 2)) == pytest.approx(20, rel=0.02)
+        assert each.apply(rgb, 2).shape == rgb.shape and each.apply(rgb, 2).dtype == np.uint8
+    assert np.std(CORRUPTIONS[0].apply(np.full((200, 200, 3), 128, np.uint8), 2)) == pytest.approx(20, rel=0.02)
     for plant in (with_occluder, with_noise_patch):
         made, inside = plant(rgb, 3)
         assert np.array_equal(made[~inside], rgb[~inside]) and (made[inside] != rgb[inside]).any(axis=1).mean() > 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from processes import DEADLINE_S
 
 from mono_depth_recon.atomic import remove_partial_files, unused_path, writable_folder, write_atomically
 from mono_depth_recon.cloud.cloud import Cloud
+from mono_depth_recon.config import PARAMETERS
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.mesh.files import MESH_WRITERS, TEXTURED, write_cloud, write_mesh
 from mono_depth_recon.mesh.mesh import Mesh
@@ -153,7 +155,7 @@ def _accessor(document: dict[str, Any], binary: bytes, index: int) -> NDArray[An
 
 
 def test_an_unknown_format_names_the_known_ones(mesh: Mesh, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"\.ply, \.obj, \.stl, \.glb, got 'm\.fbx'"):
+    with pytest.raises(DataError, match=re.escape(f"{', '.join(MESH_WRITERS)}, got 'm.fbx'")):
         write_mesh(mesh, tmp_path / "m.fbx")
     with pytest.raises(DataError, match=r"\.ply"):
         write_cloud(Cloud(mesh.vertices, mesh.colors), tmp_path / "c.obj")
@@ -237,3 +239,7 @@ def test_names_do_not_collide_and_leftovers_go(tmp_path: Path) -> None:
     (tmp_path / ".mesh_1.ply.1234.part").write_text("another process")
     remove_partial_files(tmp_path, 123)
     assert sorted(file.name for file in tmp_path.iterdir()) == [".mesh_1.ply.1234.part", "mesh_1.ply"]
+
+
+def test_the_parameter_offers_every_format() -> None:
+    assert PARAMETERS["mesh.format"].choices == tuple(suffix.removeprefix(".") for suffix in MESH_WRITERS)

@@ -1,4 +1,4 @@
-"""Clouds against clouds: analytic truth, and scipy and Open3D's own functions as independent implementations."""
+"""Comparison of clouds: analytic truth, and functions of scipy and Open3D as independent implementations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plane(step: float, z: float = 2.0, side: float = 1.0, noise: float = 0.0) ->
 
 
 def real_clouds(data_folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two real frames, one a little farther away than it is, thinned out."""
+    """Clouds of a real frame, thinned, one scaled slightly farther away."""
     from mono_depth_recon.cloud.back_projection import back_project
     from mono_depth_recon.datasets.tum import TumFolder
 
@@ -83,10 +83,10 @@ def test_random_clouds_agree_with_independent_implementations() -> None:
 
 
 def test_real_clouds_agree_with_independent_implementations(data_folder: Path) -> None:
-    points, truth = (each[:3500] for each in real_clouds(data_folder))  # all of them are looked at
+    points, truth = (each[:3500] for each in real_clouds(data_folder))  # few enough that all are sampled
     made, expected = cloud_figures(points, truth), independent(points, truth)
     for name, value in expected.items():
-        if name != "normal_consistency":  # rows of depth in steps: which of equally near points counts is anybody's
+        if name != "normal_consistency":  # quantised depth: among equally near points any may be chosen
             assert made[name] == pytest.approx(value, rel=1e-6), name
     assert made["normal_consistency"] == pytest.approx(expected["normal_consistency"], rel=1e-3)
 
@@ -121,6 +121,6 @@ def test_normals_of_a_tilted_plane() -> None:
 
 
 @pytest.mark.parametrize("points", [np.zeros((3, 3)), np.zeros((20, 2)), np.full((20, 3), np.nan)])
-def test_what_is_no_cloud_is_refused(points: NDArray[np.float64]) -> None:
+def test_invalid_clouds_are_refused(points: NDArray[np.float64]) -> None:
     with pytest.raises(DataError, match="at least 8 finite points"):
         cloud_figures(points, plane(0.1))

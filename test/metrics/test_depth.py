@@ -172,7 +172,7 @@ def test_the_affine_fit_is_that_of_numpy(seed: int) -> None:
     assert (scale, shift) == pytest.approx(tuple(expected), rel=1e-9)
     exact = affine_fit(3 / truth - 0.2, truth)
     assert depth_of_affine(3 / truth - 0.2, *exact) == pytest.approx(truth, rel=1e-9)
-    assert depth_of_affine(np.array([-5.0]), 1, 0) == pytest.approx([1000])  # held at 1e-3 / m, never negative
+    assert depth_of_affine(np.array([-5.0]), 1, 0) == pytest.approx([1000])  # clamped to 1e-3 / m, never negative
     with pytest.raises(DataError, match="a disparity that varies"):
         affine_fit(np.full(500, 2.0), truth)
     with pytest.raises(DataError, match="at least 10 pixels"):
@@ -222,16 +222,16 @@ def test_range_crop_and_coverage() -> None:
 @pytest.mark.parametrize(
     ("depth", "truth", "says"),
     [
-        (np.full((48, 64), np.nan), np.ones((48, 64)), "3072 have truth between 0.001 and 10 m, none of them"),
+        (np.full((48, 64), np.nan), np.ones((48, 64)), "3072 have truth between 0.001 and 10 m, but none of them"),
         (np.ones((48, 64)), np.full((48, 64), np.nan), "none has truth between 0.001 and 10 m"),
         (np.ones((48, 32)), np.ones((48, 64)), "must have one shape"),
     ],
 )
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_what_cannot_be_scored_says_why(
+def test_input_that_cannot_be_scored_gives_the_reason(
     depth: NDArray[np.float64], truth: NDArray[np.float64], says: str, name: str
 ) -> None:
-    inside = {"nyu": "2408", "kitti": "1652"}.get(name, "3072")  # of the crop
+    inside = {"nyu": "2408", "kitti": "1652"}.get(name, "3072")  # pixels of the crop
     says = says.replace("3072", inside).replace("10 m", f"{PROTOCOLS[name].max_range:g} m")
     with pytest.raises(DataError, match=says):
         score(Prediction(depth=depth.astype(np.float32)), truth, PROTOCOLS[name])
@@ -284,7 +284,7 @@ def test_edges_lie_at_jumps_of_depth_and_a_shift_is_measured_in_pixels() -> None
     edges = depth_edges(boxes(40), mask)
     rows, columns = np.nonzero(edges)
     assert columns.min() in (39, 40) and columns.max() in (79, 80) and rows.min() in (29, 30) and rows.max() in (59, 60)
-    assert np.array_equal(edges, depth_edges(7 * boxes(40), mask))  # of any scale
+    assert np.array_equal(edges, depth_edges(7 * boxes(40), mask))  # at any scale
     same = edge_errors(boxes(40), boxes(40), mask)
     assert (same.accuracy, same.completeness) == (0, 0) and same.edges == same.true_edges > 100
     moved = edge_errors(boxes(44), boxes(40), mask)  # two sides of 30 by 4 pixels, two of 40 hardly

@@ -1,4 +1,4 @@
-"""Depth metrics against scikit-learn and values worked out by hand."""
+"""Depth metrics against scikit-learn and hand-worked values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_float64_inside() -> None:
         (np.ones((2, 2)), np.ones((2, 2)), "affine", "none, median"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(depth: np.ndarray, truth: np.ndarray, alignment: str, says: str) -> None:
+def test_incomparable_input_is_one_line(depth: np.ndarray, truth: np.ndarray, alignment: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         depth_metrics(depth, truth, alignment=alignment)
     assert "\n" not in str(caught.value)
@@ -96,14 +96,14 @@ def test_truth_mask_includes_both_ends() -> None:
 
 
 def _honest(pixels: tuple[int, int] = (200, 300)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth whose errors are normal with exactly the sigma that comes with it."""
+    """Depth with normal errors of exactly the given sigma."""
     rng = np.random.default_rng(3)
     truth = rng.uniform(2, 6, pixels)
     sigma = rng.uniform(0.02, 0.3, pixels)
     return truth + sigma * rng.standard_normal(pixels), sigma, truth
 
 
-def test_an_honest_sigma_covers_what_the_normal_distribution_says() -> None:
+def test_a_calibrated_sigma_has_the_coverage_of_the_normal_distribution() -> None:
     got = sigma_calibration(*_honest())
     assert got.coverage_1 == pytest.approx(stats.norm.cdf(1) - stats.norm.cdf(-1), abs=0.005)
     assert got.coverage_2 == pytest.approx(stats.norm.cdf(2) - stats.norm.cdf(-2), abs=0.005)

@@ -18,7 +18,7 @@ RGB = np.zeros((48, 64, 3), np.uint8)
 
 
 def floor() -> Depth:
-    """A floor that runs away from the camera, 0.5 to 4 m."""
+    """A floor receding from the camera, 0.5 to 4 m."""
     return (1 / np.linspace(0.25, 2.0, 48, dtype=np.float32))[:, None].repeat(64, axis=1)
 
 
@@ -32,7 +32,7 @@ def test_depth_that_is_a_fifth_too_far() -> None:
     assert (found.scale, found.shift) == pytest.approx((1.2, 0), abs=1e-5)
 
 
-def test_a_shift_of_inverse_depth_is_told_apart_from_scale() -> None:
+def test_a_shift_of_inverse_depth_is_distinguished_from_scale() -> None:
     depth = 1 / ((1 / floor() - 0.1) / 0.8)
     found = compared(Frame(RGB, CAMERA, depth=depth), floor())
     assert (found.scale, found.shift) == pytest.approx((0.8, 0.1), abs=1e-5)
@@ -59,14 +59,14 @@ def test_a_flat_wall_has_errors_and_no_scale() -> None:
         compared(Frame(RGB, CAMERA, disparity=wall), wall)
 
 
-def test_what_has_no_common_pixel_is_said() -> None:
+def test_no_common_pixel_is_an_error() -> None:
     depth = floor()
     depth[:] = np.inf
     with pytest.raises(DataError, match="at least 50 pixels"):
         compared(Frame(RGB, CAMERA, depth=depth), floor())
 
 
-def test_means_of_the_last_frames_and_a_new_protocol_begins_anew() -> None:
+def test_means_of_the_last_frames_and_a_new_protocol_starts_again() -> None:
     meter = LiveMeter(2)
     assert meter.means() is None
     for error, scale in ((0.9, 1.0), (0.1, math.nan), (0.3, 3.0)):

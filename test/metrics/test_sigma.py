@@ -10,7 +10,7 @@ from mono_depth_recon.errors import DataError
 from mono_depth_recon.metrics.sigma import NOMINAL, calibration_curve, roc_auc
 
 
-def test_an_honest_sigma_is_on_the_diagonal_and_a_small_one_below() -> None:
+def test_a_calibrated_sigma_is_on_the_diagonal_and_a_small_one_below() -> None:
     rng = np.random.default_rng(0)
     sigma = rng.uniform(0.1, 0.4, 200_000)
     error = np.abs(sigma * rng.standard_normal(sigma.size))
@@ -18,7 +18,7 @@ def test_an_honest_sigma_is_on_the_diagonal_and_a_small_one_below() -> None:
     assert (calibration_curve(error, sigma / 2) < np.array(NOMINAL)).all()
     expected = [np.mean(error / sigma <= stats.norm.ppf((1 + share) / 2)) for share in NOMINAL]
     assert calibration_curve(error, sigma) == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(DataError, match="as many sigmas"):
+    with pytest.raises(DataError, match="as many errors as sigmas"):
         calibration_curve(error, sigma[1:])
 
 

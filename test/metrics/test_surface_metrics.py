@@ -28,7 +28,7 @@ def test_parallel_squares(gap: float, f_score: float) -> None:
 
 
 def test_half_a_surface_is_precise_and_not_complete() -> None:
-    """The left half of a square of 1 m: recall is half of it and the 5 cm that are near enough."""
+    """The left half of a square of 1 m: recall is that half plus the 5 cm within the threshold."""
     half = _square()
     half.vertices[:, 0] *= 0.5
     metrics = surface_metrics(half, _square())

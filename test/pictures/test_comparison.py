@@ -1,4 +1,4 @@
-"""Pictures that compare models: colours of errors, one scale for all, WebP of a size, the sheet of a frame."""
+"""Images that compare models: error colours, a common scale, WebP of limited size, the sheet of a frame."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_errors_are_blue_where_too_near_red_where_too_far_and_black_where_unknow
 
 
 def test_the_colours_of_both_signs_are_equally_light() -> None:
-    """Somebody who sees no hues takes the same size of error from both sides."""
+    """Without hues, errors of equal size look the same on both sides."""
     levels = np.linspace(0.05, 1, 20, dtype=np.float32)
     light = [
         cv2.cvtColor(colorize_error(sign * levels[None], 1.0), cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
@@ -59,7 +59,7 @@ def test_heat_grows_from_dark_to_light_and_unknown_is_grey() -> None:
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
-def test_limits_that_mean_nothing_are_refused(limit: float) -> None:
+def test_meaningless_limits_are_refused(limit: float) -> None:
     with pytest.raises(DataError, match="positive"):
         colorize_error(np.zeros((2, 2), np.float32), limit)
     with pytest.raises(DataError, match="positive"):

@@ -1,4 +1,4 @@
-"""Orbits about a mesh, and worlds stood upright for a viewer."""
+"""Orbits around a mesh, and worlds turned upright."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_up_in_the_world_is_up_in_the_picture() -> None:
     assert axes[2] @ (1, 0, 0) > 0.95, "forward is where the cameras looked, level"
     turned = upright(_tetrahedron(), [_looking((0.0, 1.0, 0.0))])
     np.testing.assert_allclose(turned.vertices, _tetrahedron().vertices @ [[1, 0, 0], [0, 0, 1], [0, -1, 0]], atol=1e-6)
-    with pytest.raises(DataError, match="the pose of a camera"):
+    with pytest.raises(DataError, match="at least one camera pose"):
         level_axes([])
 
 
@@ -53,7 +53,7 @@ def test_an_orbit_goes_around_what_was_seen_from_all_sides() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_an_orbit_is_a_film_of_its_views(suffix: str, tmp_path: Path) -> None:
+def test_an_orbit_is_a_video_of_its_views(suffix: str, tmp_path: Path) -> None:
     import cv2
 
     path = tmp_path / f"orbit{suffix}"
@@ -70,6 +70,6 @@ def test_an_orbit_is_a_film_of_its_views(suffix: str, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_other_films_are_refused(tmp_path: Path) -> None:
+def test_other_video_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.gif or \.mp4"):
         write_orbit(_tetrahedron(), orbit_views([_looking((1.0, 0.0, 0.0))], 4), tmp_path / "orbit.avi")

@@ -1,4 +1,4 @@
-"""Colours of depth, PNG files, and headless views: what they show, checked pixel by pixel where truth is known."""
+"""Colours of depth, PNG files, and headless views: their content, checked by pixel where truth is known."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _wall(depth_m: float = 2.0) -> tuple[Cloud, Mesh]:
 
 
 def _quarters(picture: NDArray[np.uint8]) -> list[list[float]]:
-    """Mean colours about the centres of the four quarters: upper left, upper right, lower left, lower right."""
+    """Mean colours around the centres of the four quarters: upper left, upper right, lower left, lower right."""
     height, width = picture.shape[:2]
     return [
         picture[int(y * height) : int(y * height) + 10, int(x * width) : int(x * width) + 10].mean(axis=(0, 1)).tolist()
@@ -105,16 +105,16 @@ def test_a_view_from_the_front_shows_the_wall_as_it_was_seen(what: str) -> None:
     upper_left, upper_right, lower_left, lower_right = _quarters(picture)
     assert upper_left[0] > 120 > upper_left[2] and upper_right[2] > 120 > upper_right[0]
     assert lower_left[0] < 0.6 * upper_left[0] and lower_right[2] < 0.6 * upper_right[2]
-    assert picture[2, 2].min() > 200  # paper around it
+    assert picture[2, 2].min() > 200  # background around it
     wall = (picture.min(axis=-1) < 120).mean()
     assert 0.6 < wall < 0.98  # fills the picture, and fits into it
 
 
 @pytest.mark.parametrize("view", [FRONT, *VIEWS], ids=lambda view: view.name)
 def test_a_slanted_wall_is_closed_and_its_hole_stays_open(view: View) -> None:
-    """Met by the rays at 11 to 20 degrees, rows lie up to five times as far apart as columns are."""
+    """At ray angles of 11 to 20 degrees, rows are up to five times as far apart as columns."""
     camera = PinholeCamera.from_hfov(320, 240, 50.0)
-    depth = 1.5 / (1 + camera.rays[1] / np.tan(np.radians(15.0)))  # leans towards us with growing y
+    depth = 1.5 / (1 + camera.rays[1] / np.tan(np.radians(15.0)))  # leans towards the camera with growing y
     depth = np.repeat(np.where((depth > 0.7) & (depth < 2), depth, np.nan)[:, None], 320, axis=1).astype(np.float32)
     points = back_project(depth, camera, np.full((240, 320, 3), 60, np.uint8))
     hole = (np.abs(points[..., 0]) < 0.1) & (np.abs(points[..., 2] - 1.2) < 0.15)

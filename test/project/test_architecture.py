@@ -11,9 +11,9 @@ from processes import ROOT
 
 PACKAGE = "mono_depth_recon"
 
-# The folders and files of the package, lowest layer first. What stands in a layer may import the layers below it;
-# within a layer only the ground floor and the pairs of BESIDE may. There is no circle of imports anywhere, between the
-# files of a folder neither. `training` is the top-level folder.
+# The folders and top-level modules of the package (its components), lowest layer first. A component may import those in
+# lower layers; within a layer only the lowest one and the pairs in BESIDE may import each other. There are no import
+# cycles anywhere, not even between the files of a folder. `training` is the top-level folder.
 LAYERS = (
     (
         "arrays",
@@ -104,8 +104,8 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def room_of(path: Path) -> str:
-    """The room of a file: `mesh` for mesh/files.py, `camera` for camera.py, `training` for all of training/."""
+def component_of(path: Path) -> str:
+    """The component of a file: `mesh` for mesh/files.py, `camera` for camera.py, `training` for all of training/."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return "training" if parts[0] == "training" else parts[1]
 
@@ -148,8 +148,8 @@ def module_level(tree: ast.Module) -> Iterator[ast.stmt]:
             pending += statement.body
 
 
-def own_rooms(path: Path) -> Iterator[tuple[str, int]]:
-    """The rooms of this project that a file imports, anywhere in it."""
+def own_components(path: Path) -> Iterator[tuple[str, int]]:
+    """The components that a file imports, anywhere in it."""
     for name, line in imports(parsed(path), path):
         parts = name.split(".")
         if parts[0] == "training":
@@ -162,14 +162,14 @@ def is_module(name: str) -> bool:
     return (ROOT / PACKAGE / f"{name}.py").exists() or (ROOT / PACKAGE / name).is_dir()
 
 
-def layer_of(room: str) -> int:
-    return next((index for index, layer in enumerate(LAYERS) if room in layer), len(LAYERS))
+def layer_of(component: str) -> int:
+    return next((index for index, layer in enumerate(LAYERS) if component in layer), len(LAYERS))
 
 
-def may_import(room: str, other: str) -> bool:
-    if other == room or (room, other) in BESIDE:
+def may_import(component: str, other: str) -> bool:
+    if other == component or (component, other) in BESIDE:
         return True
-    return layer_of(other) < layer_of(room) or layer_of(other) == layer_of(room) == 0
+    return layer_of(other) < layer_of(component) or layer_of(other) == layer_of(component) == 0
 
 
 def module_name(path: Path) -> str:
@@ -191,39 +191,41 @@ def imported_files(path: Path, names: set[str]) -> set[str]:
     return found - packages - {module_name(path)}
 
 
-def test_every_file_has_a_room_in_the_table() -> None:
-    rooms = {room for layer in LAYERS for room in layer} | {"__init__"}
-    assert not [where(path, 1) for path in modules() if room_of(path) not in rooms], "add it to LAYERS"
-    assert not [room for room in rooms - {"__init__", "training"} if not is_module(room)], "LAYERS names what is gone"
+def test_every_file_belongs_to_a_layer() -> None:
+    components = {name for layer in LAYERS for name in layer} | {"__init__"}
+    assert not [where(path, 1) for path in modules() if component_of(path) not in components], "add it to LAYERS"
+    assert not [name for name in components - {"__init__", "training"} if not is_module(name)], (
+        "LAYERS names a missing module"
+    )
 
 
 def test_imports_run_one_way() -> None:
     backwards = [
-        f"{where(path, line)}: {room_of(path)} imports {other}, which stands beside or above it"
+        f"{where(path, line)}: {component_of(path)} imports {other}, which is in the same or a higher layer"
         for path in modules()
-        if room_of(path) != "__init__"
-        for other, line in own_rooms(path)
-        if not may_import(room_of(path), other)
+        if component_of(path) != "__init__"
+        for other, line in own_components(path)
+        if not may_import(component_of(path), other)
     ]
     assert not backwards, "\n".join(backwards)
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    assert not list(own_rooms(ROOT / PACKAGE / "__init__.py"))
+    assert not list(own_components(ROOT / PACKAGE / "__init__.py"))
 
 
-def test_there_is_no_circle_of_imports() -> None:
+def test_there_are_no_import_cycles() -> None:
     paths = {module_name(path): path for path in modules()}
     graph = {name: imported_files(path, set(paths)) for name, path in paths.items()}
     while graph:
         leaves = [name for name, needed in graph.items() if not needed & graph.keys()]
-        assert leaves, f"circles of imports within {circle(graph)}"
+        assert leaves, f"import cycle: {cycle(graph)}"
         for name in leaves:
             del graph[name]
 
 
-def circle(graph: dict[str, set[str]]) -> str:
-    """One circle of a graph in which everything needs something."""
+def cycle(graph: dict[str, set[str]]) -> str:
+    """One cycle of a graph in which every node has a successor."""
     walked = [next(iter(graph))]
     while walked[-1] not in walked[:-1]:
         walked.append(sorted(graph[walked[-1]] & graph.keys())[0])
@@ -235,32 +237,32 @@ def test_torch_stays_in_models_and_training_and_ros_in_ros() -> None:
         f"{where(path, line)} imports {name}"
         for path in modules()
         for name, line in imports(parsed(path), path)
-        if (name.split(".")[0] in ROS and room_of(path) != "ros")
-        or (name.split(".")[0] in TORCH and room_of(path) not in ("models", "training"))
+        if (name.split(".")[0] in ROS and component_of(path) != "ros")
+        or (name.split(".")[0] in TORCH and component_of(path) not in ("models", "training"))
     ]
     assert not strays, "\n".join(strays)
 
 
 def test_heavy_libraries_load_inside_the_functions_that_use_them() -> None:
-    """But for training/, torch in the files of models/ that are about torch, and cv2 beside rclpy in ros/."""
+    """Except in training/, torch in the files of models/ that need it, and cv2 in ros/."""
     exempt = {"models": TORCH, "ros": {"cv2"}, "training": HEAVY}
     eager = [
         f"{where(path, line)} imports {name} at module level: import it where it is used"
         for path in modules()
         for statement in module_level(parsed(path))
         for name, line in imports(statement, path)
-        if name.split(".")[0] in HEAVY - exempt.get(room_of(path), set())
+        if name.split(".")[0] in HEAVY - exempt.get(component_of(path), set())
     ]
     assert not eager, "\n".join(eager)
 
 
-def test_files_and_functions_stay_small_and_have_names_that_say_something() -> None:
+def test_files_and_functions_are_small_and_have_meaningful_names() -> None:
     large = [
-        f"{where(path, 1)}: {lines} lines, it is two rooms"
+        f"{where(path, 1)}: {lines} lines, split it"
         for path in modules()
         if (lines := path.read_text(encoding="utf-8").count("\n")) > 400
     ]
-    vague = [f"{where(path, 1)}: the name says nothing" for path in modules() if path.stem in BANNED_NAMES]
+    vague = [f"{where(path, 1)}: a meaningless name" for path in modules() if path.stem in BANNED_NAMES]
     long = [
         f"{where(path, node.lineno)}: {node.name} has {lines} lines"
         for path in modules()

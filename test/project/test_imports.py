@@ -1,4 +1,4 @@
-"""What importing costs and needs, each in a fresh process."""
+"""The cost and the requirements of imports, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PACKAGE = ROOT / "mono_depth_recon"
 HEAVY = ("torch", "open3d", "rclpy", "transformers", "openvino", "cv2", "matplotlib", "PIL", "scipy", "yaml")
 
 
-def is_room(path: Path) -> bool:
+def is_light(path: Path) -> bool:
     """A module or folder that loads without ROS and without torch."""
     return path.name not in ("ros", "__init__.py") and (path.suffix == ".py" or (path / "__init__.py").exists())
 
 
-def modules_of(room: str) -> list[str]:
-    """All modules of a room but those of models/ that are about torch."""
-    if room == "models" or (PACKAGE / f"{room}.py").exists():
-        return [f"mono_depth_recon.{room}"]
-    paths = sorted((PACKAGE / room).rglob("*.py"))
+def modules_of(component: str) -> list[str]:
+    """All modules of a component except those of models/ that need torch."""
+    if component == "models" or (PACKAGE / f"{component}.py").exists():
+        return [f"mono_depth_recon.{component}"]
+    paths = sorted((PACKAGE / component).rglob("*.py"))
     return [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in paths
@@ -30,7 +30,7 @@ def modules_of(room: str) -> list[str]:
     ]
 
 
-ROOMS = sorted(path.stem for path in PACKAGE.iterdir() if is_room(path))
+COMPONENTS = sorted(path.stem for path in PACKAGE.iterdir() if is_light(path))
 
 
 def fresh(code: str, *arguments: str) -> str:
@@ -46,16 +46,16 @@ def fresh(code: str, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-def test_the_package_alone_loads_nothing_at_all() -> None:
+def test_the_package_itself_loads_nothing() -> None:
     assert fresh("import sys, mono_depth_recon; print('numpy' in sys.modules)") == "False"
 
 
-def test_no_room_loads_a_heavy_library() -> None:
-    """One process for all of them: what one room loads stays loaded."""
+def test_no_component_loads_a_heavy_library() -> None:
+    """One process for all of them: what one component loads stays loaded."""
     code = "; ".join(
         [
             "import sys",
-            *(f"import {module}" for room in ROOMS for module in modules_of(room)),
+            *(f"import {module}" for component in COMPONENTS for module in modules_of(component)),
             f"print([name for name in {HEAVY} if name in sys.modules])",
         ]
     )
@@ -65,22 +65,22 @@ def test_no_room_loads_a_heavy_library() -> None:
 FIRST = """
 import importlib, os, sys, traceback
 import numpy
-for room in sys.argv[1:]:
+for component in sys.argv[1:]:
     child = os.fork()
     if not child:
         try:
-            for module in room.split(","):
+            for module in component.split(","):
                 importlib.import_module(module)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
-        print(room)
+        print(component)
 """
 
 
-def test_every_room_can_be_imported_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room depends on another one having been imported before it: each in a fork of a process with numpy alone."""
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # a fork takes no threads along
-    assert fresh(FIRST, *(",".join(modules_of(room)) for room in ROOMS)) == ""
+def test_every_component_can_be_imported_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No component depends on an earlier import of another: each in a fork of a process with numpy alone."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # a fork has no copies of threads
+    assert fresh(FIRST, *(",".join(modules_of(component)) for component in COMPONENTS)) == ""

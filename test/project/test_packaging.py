@@ -1,4 +1,4 @@
-"""pip and colcon give the same installation; the pins fit the ranges; package.xml says what setup.py says."""
+"""pip and colcon give the same installation; the pins fit the ranges; package.xml agrees with setup.py."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def installation(request: pytest.FixtureRequest) -> Installation:
 
 @pytest.fixture(scope="session")
 def distribution(pip_installation: Installation) -> importlib.metadata.Distribution:
-    """What setup.py declares."""
+    """The metadata declared in setup.py."""
     found = importlib.metadata.distributions(name="mono_depth_recon", path=[str(pip_installation.site_packages)])
     return next(iter(found))
 
@@ -79,7 +79,7 @@ def requirements(distribution: importlib.metadata.Distribution) -> list[Requirem
 
 
 def files(folder: Path) -> set[str]:
-    """Files below a folder, but for byte code and what colcon adds to every package."""
+    """Files below a folder, except byte code and what colcon adds to every package."""
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return {name for name in names if "__pycache__" not in name and not COLCON_OWN.match(name)}
 
@@ -150,7 +150,7 @@ def manifest() -> ElementTree.Element:
 
 
 def test_package_xml_is_a_valid_manifest_for_ament_python() -> None:
-    """catkin_pkg is what colcon reads it with; its complaints are errors here."""
+    """Read with catkin_pkg, as colcon does; its warnings are errors here."""
     from catkin_pkg.package import parse_package
 
     warnings: list[str] = []
@@ -163,7 +163,7 @@ def test_package_xml_is_a_valid_manifest_for_ament_python() -> None:
     assert "Apache License" in (ROOT / "LICENSE").read_text()
 
 
-def test_package_xml_and_setup_say_the_same(distribution: importlib.metadata.Distribution) -> None:
+def test_package_xml_agrees_with_setup(distribution: importlib.metadata.Distribution) -> None:
     metadata = distribution.metadata
     assert manifest().findtext("name") == "mono_depth_recon"
     assert manifest().findtext("version") == metadata["Version"] == mono_depth_recon.__version__
@@ -200,7 +200,7 @@ def test_package_xml_declares_what_the_code_imports_from_ros() -> None:
 
 
 def test_package_xml_declares_what_setup_requires(requirements: list[Requirement]) -> None:
-    """By its rosdep key, where rosdep has one."""
+    """By its rosdep key, if there is one."""
     required = {canonicalize_name(each.name) for each in requirements if each.marker is None}
     assert required - ROSDEP_KEYS.keys() == {"openvino", "safetensors"}
     declared = {element.text for element in manifest().iter("exec_depend")}
@@ -242,7 +242,7 @@ def test_every_requirement_is_pinned_within_its_range(
     extras = ("", *(distribution.metadata.get_all("Provides-Extra") or []))
     for requirement in requirements:
         if not wanted_by(requirement, extras):
-            continue  # of another platform
+            continue  # for another platform
         name = canonicalize_name(requirement.name)
         assert name in pins, f"constraints.txt lacks {name}"
         assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]} is outside of {requirement.specifier}"

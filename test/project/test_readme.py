@@ -1,4 +1,4 @@
-"""README, docs and the files around them say what the code says: tables, figures, commands, links and names."""
+"""README, docs and related files agree with the code: tables, figures, commands, links and names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ALL = "\n".join(text_of(path) for path in TEXTS)
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading, up to the next one of its level or above."""
+    """The text below a heading, up to the next one of its level or above."""
     level = len(heading) - len(heading.lstrip("#"))
     found = re.search(rf"^{re.escape(heading)}$(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None, f"no heading '{heading}'"
@@ -44,13 +44,13 @@ def section(text: str, heading: str) -> str:
 
 
 def first_cells(text: str) -> list[str]:
-    """The names in code of the first column of all tables."""
+    """The code-formatted names in the first column of all tables."""
     cells = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
 def commands(text: str) -> Iterator[str]:
-    """Every line of the shell blocks without its comment, and all code within lines; continued lines are joined."""
+    """Every line of the shell blocks without its comment, and all inline code; continued lines are joined."""
     blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:
         yield from (line.split(" #")[0].strip() for line in block.replace("\\\n", " ").splitlines())
@@ -126,7 +126,9 @@ def test_figures_of_the_embedded_model() -> None:
 def test_models_by_name_exist() -> None:
     names = re.findall(r"`((?:unetpp|midas|depth_anything|glpn|zoedepth)_\w+|depth_pro)`", ALL)
     assert set(names) <= set(MODELS) and len(set(names)) > 5
-    recommended = re.findall(r"`(\w+)`", README.split("choose another model by `model.name`:")[1].split("They need")[0])
+    recommended = re.findall(
+        r"`(\w+)`", README.split("choose another model with `model.name`:")[1].split("They need")[0]
+    )
     assert len(recommended) >= 3 and not [name for name in recommended if MODELS[name].noncommercial]
 
 
@@ -138,7 +140,7 @@ def test_parameter_table() -> None:
 
 
 def test_launch_arguments() -> None:
-    """Those of test_launch, which compares them with the launch file."""
+    """Compared with test_launch, which compares its own with the launch file."""
     declared = re.search(
         r"^ARGUMENTS = (\{.*?^\})", text_of(ROOT / "test/ros/test_launch.py"), re.MULTILINE | re.DOTALL
     )
@@ -168,7 +170,7 @@ def test_subscribed_topics_and_services() -> None:
 
 
 def test_parameters_by_name_exist() -> None:
-    """Of the text, and of `-p name:=value` and `--name` of commands."""
+    """In the text, and in `-p name:=value` and `--name` of commands."""
     groups = {name.split(".")[0] for name in PARAMETERS if "." in name}
     named = set(re.findall(rf"`((?:{'|'.join(groups)})\.\w+)[:` ]", ALL)) - {"model.predict"}
     given = {name for line in COMMANDS for name in re.findall(r"-p (\w[\w.]*):=", line)}
@@ -249,7 +251,7 @@ def test_example_of_the_library(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_links_resolve(path: Path) -> None:
-    """Also on the site, which has the folder docs and nothing else."""
+    """Also on the site, which contains only the folder docs."""
     for target in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
         if target.startswith("https://"):
             continue
@@ -261,7 +263,7 @@ def test_links_resolve(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """Of the headings, as GitHub and the site make them."""
+    """Anchors of the headings, as GitHub and the site make them."""
     text = re.sub(r"^```.*?^```", "", text_of(path), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

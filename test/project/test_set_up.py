@@ -1,4 +1,4 @@
-"""What the set-up does and in which order, on stubs of python, pip, apt-get and make: nothing is installed here."""
+"""The steps of the set-up and their order, with stubs of python, pip, apt-get and make: nothing is installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from processes import DEADLINE_S, ROOT
 
-# Stands for python3 and, copied into .venv, for the environment's python: writes down what it is asked for.
-# What the set-up asks the interpreter itself goes to the real one; whether a library is there, the test decides.
+# A stub of python3 and, copied into .venv, of the environment's python, which records its calls. Questions about the
+# interpreter itself go to the real one; the test decides which libraries are present.
 PYTHON = """#!/bin/bash
 case "$*" in
   "-m venv"*) mkdir -p "${!#}/bin"; cp "$0" "${!#}/bin/python"; echo "$*" >>"$LOG" ;;
@@ -33,7 +33,7 @@ echo "$(basename "$0") $*" >>"$LOG"
 
 @dataclass
 class Machine:
-    """A copy of the files that the set-up reads, with stubs first on PATH."""
+    """A copy of the files that the set-up reads, with the stubs first on PATH."""
 
     root: Path
     stubs: Path
@@ -64,13 +64,13 @@ class Machine:
         )
 
     def add_stub(self, name: str, text: str = RECORD) -> None:
-        """Puts a program in front of the real ones."""
+        """Adds a stub program that precedes the real ones."""
         path = self.stubs / name
         path.write_text(text)
         path.chmod(0o755)
 
     def calls(self) -> list[str]:
-        """What was asked for since the last time."""
+        """The calls recorded since the last time."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink(missing_ok=True)
         return lines
@@ -164,13 +164,13 @@ def test_no_python_is_named_in_one_line(machine: Machine) -> None:
     assert "there is no 'python9'" in result.stderr
 
 
-def test_root_gets_missing_system_packages_installed(machine: Machine) -> None:
+def test_missing_system_packages_are_installed_as_root(machine: Machine) -> None:
     machine.add_stub("id", "#!/bin/bash\necho 0\n")
     assert machine.set_up("demo", MISSING="libusb-1.0-0").returncode == 0
     assert machine.calls()[:2] == ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends libusb-1.0-0"]
 
 
-def test_others_are_told_the_command(machine: Machine) -> None:
+def test_without_root_the_command_is_shown(machine: Machine) -> None:
     machine.add_stub("id", "#!/bin/bash\necho 1000\n")
     result = machine.set_up("demo", MISSING="libusb-1.0-0")
     assert result.returncode == 1
@@ -184,8 +184,8 @@ def test_others_are_told_the_command(machine: Machine) -> None:
 def test_the_tests_get_a_browser_where_one_can_be_installed(
     machine: Machine, user: str, offered: str, installed: bool
 ) -> None:
-    """By root where apt offers it; elsewhere the set-up goes on and says what will skip."""
-    without = machine.root.parent / "bin"  # what this machine has, but for its browser
+    """As root if apt offers one; otherwise the set-up continues and states which tests will skip."""
+    without = machine.root.parent / "bin"  # all programs of this machine except its browser
     without.mkdir()
     for program in Path("/usr/bin").iterdir():
         if not program.name.startswith("chrom"):
@@ -201,7 +201,7 @@ def test_the_tests_get_a_browser_where_one_can_be_installed(
     assert ("the tests of the report in a browser will skip" in result.stdout) is not installed
 
 
-def test_another_processor_without_ros_2_is_told_so(machine: Machine) -> None:
+def test_another_processor_without_ros_2_is_an_error(machine: Machine) -> None:
     machine.add_stub("uname", "#!/bin/bash\necho aarch64\n")
     result = machine.set_up("demo")
     assert result.returncode == 1
@@ -212,7 +212,7 @@ def test_another_processor_without_ros_2_is_told_so(machine: Machine) -> None:
 
 
 def planned(machine: Machine, *arguments: str) -> str:
-    """What make would run."""
+    """The commands make would run."""
     return machine.run(["make", "--dry-run", *arguments]).stdout
 
 

@@ -1,4 +1,4 @@
-"""Workflows, templates, hooks and markers: that what they name exists."""
+"""Everything that workflows, templates, hooks and markers name exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's content against a made folder of results: figures, escaping, missing parts, failures, size."""
+"""The report's content from an artificial folder of results: figures, escaping, missing parts, failures, size."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _EMPTY = {"area", "br", "hr", "img", "input", "link", "meta", "wbr"}
 
 
 class Page(HTMLParser):
-    """A page as a parser sees it: elements, text outside of scripts and styles, and whether tags are closed."""
+    """A page as a parser sees it: elements, text outside scripts and styles, and whether tags are closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Page(HTMLParser):
             self.words.append(data)
 
     def of(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
-        """Attributes of the elements that have the wanted ones."""
+        """Attributes of the elements that have the given ones."""
         return [
             attributes
             for name, attributes in self.tags
@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
 
 def without_recording(folder: Path) -> Path:
-    """The results of a recording that is not where it was: a report of them needs no pictures, which take seconds."""
+    """Results whose recording is gone: their report has no images, which would take seconds."""
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace(RECORDING, f"elsewhere/{RECORDING}"))
     return folder
@@ -139,8 +139,8 @@ def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_n
     ):
         assert part in page.text
     said = " ".join(statements(read))
-    assert "R² −2.100: it answers disparity" in said
-    assert f"Without any figure: {LOST}" in said
+    assert "R² −2.100: it predicts disparity" in said
+    assert f"No figures for {LOST}" in said
     assert "50 % by near_model" not in said and "70 % by <i>far & wide on freiburg1_made" in said
     assert "near_model to noise (sigma 30), AbsRel grows from 0.100 to 0.250" in said
 
@@ -149,7 +149,7 @@ def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_n
     ("model", "baseline", "words"),
     [(0.30, 0.30, "no better than"), (0.40, 0.30, "which is worse than"), (0.15, 0.30, "50 % less error than")],
 )
-def test_the_message_says_how_a_model_stands_beside_a_baseline(
+def test_the_message_compares_a_model_with_a_baseline(
     results: Path, tmp_path: Path, model: float, baseline: float, words: str
 ) -> None:
     changed = shutil.copytree(results, tmp_path / "changed")
@@ -169,7 +169,7 @@ def test_every_table_names_its_protocol_and_failures_are_rows_with_reasons(resul
     for text in read_results(results).protocols.values():
         assert text in page.text
     assert page.text.count(f"6 of 6 frames failed: {REASON}") == 5, "one row of each protocol"
-    assert "needs metres, the model gives relative disparity" in page.text
+    assert "needs metres, but the model predicts relative disparity" in page.text
     assert len(page.of("td", class_="reason")) == 2 + 1, "two protocols, and the model without sigma: no failures"
     assert "nan" not in page.text.lower().split()
 
@@ -189,7 +189,7 @@ def test_the_best_of_the_models_is_marked_and_no_baseline() -> None:
     assert "best" not in data_table(lines[1:2], columns, "one model has no rival").replace("better", "")
 
 
-def test_the_papers_figures_stand_beside_ours_of_the_same_family(results: Path, tmp_path: Path) -> None:
+def test_the_papers_figures_are_shown_with_ours_of_the_same_family(results: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(results, tmp_path / "changed")
     told = json.loads((changed / "summary.json").read_text().replace(METRIC, "unetpp_mobile"))
     (changed / "summary.json").write_text(json.dumps(told))
@@ -213,7 +213,7 @@ def test_frames_are_chosen_by_the_stated_rule(results: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "reasons"), [(1, ["frame 1 of 1"]), (2, ["best", "worst"]), (3, ["median", "worst", "best"])]
 )
-def test_few_frames_are_called_what_they_are(tmp_path: Path, frames: int, reasons: list[str]) -> None:
+def test_labels_of_few_frames(tmp_path: Path, frames: int, reasons: list[str]) -> None:
     read = read_results(write_results_folder(tmp_path, parts=False, frames=frames))
     assert list(choose_frames(read, RECORDING).reasons.values()) == reasons
 
@@ -298,7 +298,7 @@ def test_a_recording_that_is_gone_leaves_tables_and_says_why(results: Path, tmp_
     changed = shutil.copytree(results, tmp_path / "changed")
     shutil.rmtree(changed / "pictures", ignore_errors=True)
     page = Page(write_report(without_recording(changed)).read_text(encoding="utf-8"))
-    assert "No pictures:" in page.text and "does not exist" in page.text
+    assert "No images:" in page.text and "does not exist" in page.text
     assert page.of("section", id="scores") and not page.of("img")
 
 
@@ -340,12 +340,12 @@ def test_the_command_and_a_folder_without_results(
     assert (copy / "training_logs" / "unetpp_log.csv").read_text() == log.read_text()
     assert "unetpp_log" in Page((copy / "report.html").read_text(encoding="utf-8")).text
     assert main(["report", str(tmp_path)]) == 1
-    assert "holds no results" in capsys.readouterr().err
+    assert "has no results" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The files that scoring really writes, by the embedded model."""
+    """The files as written by scoring the embedded model."""
     path, log, output = write_folder(tmp_path / "desk", smooth_scene(2)), tmp_path / "log.csv", tmp_path / "results"
     log.write_text("epoch,loss\n1,0.5\n2,0.4\n")
     status = main(
@@ -379,7 +379,7 @@ def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("text", ["", "step,loss\n", "step,loss\n1,much\n", "step,loss\n1,2,3\n"])
-def test_what_is_no_training_log_is_refused(tmp_path: Path, text: str) -> None:
+def test_other_files_than_training_logs_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(DataError, match="training log"):
         read_log(tmp_path / "log.csv")
@@ -435,7 +435,7 @@ def test_a_line_far_above_the_others_is_named_instead_of_flattening_them() -> No
     ]
     assert readable_end(lines) == pytest.approx(1.06 * 0.2) and readable_end(lines[:2]) is None
     chart = line_chart("Errors", lines, Axis("frame"), Axis("AbsRel", least=0.0, most=readable_end(lines)))
-    assert "beyond the axis: far: 6.000 to 6.500" in chart
+    assert "outside the axis: far: 6.000 to 6.500" in chart
     assert 'class="line s2"' not in chart and chart.count("<circle") == 4
 
 

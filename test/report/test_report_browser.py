@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing asked of a network, no complaint, and everything that can be operated."""
+"""The report in a real browser: no network request, no console error, and all controls work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from mono_depth_recon.report.page import write_report
 
 pytestmark = pytest.mark.skipif(bool(missing_browser()), reason=missing_browser() or "there is one")
 PHONE, DESKTOP = 390, 1440
-# What a WebGL canvas shows can be read only in the frame that draws it: a key makes it draw, then its bright values are
-# summed.
+# A WebGL canvas can be read only in the frame that draws it: a key makes it draw, then its bright values are summed.
 READ_BACK = """new Promise(done => requestAnimationFrame(() => {
   const canvas = document.querySelector('.viewer canvas'), small = document.createElement('canvas');
   canvas.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowUp'}));
@@ -37,13 +36,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of results that have every part."""
+    """The report of results with every part."""
     return write_report(write_results_folder(tmp_path_factory.mktemp("made")))
 
 
 @pytest.fixture
 def page(chromium: Browser, report: Path) -> Browser:
-    """The report, just loaded at desktop width; what was said before is gone."""
+    """The report, freshly loaded at desktop width, with earlier console messages cleared."""
     chromium.complaints()
     chromium.requests()
     chromium.open(report, DESKTOP)
@@ -52,7 +51,7 @@ def page(chromium: Browser, report: Path) -> Browser:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_it_opens_offline_without_a_complaint_and_fits_the_window(
+def test_it_opens_offline_without_errors_and_fits_the_window(
     page: Browser, report: Path, width: int, dark: bool
 ) -> None:
     page.requests()
@@ -66,7 +65,7 @@ def test_it_opens_offline_without_a_complaint_and_fits_the_window(
 
 
 def test_dark_and_light_differ_and_text_stands_out_in_both(page: Browser, report: Path) -> None:
-    """Contrast of text against the page of at least 4.5 (WCAG AA), of soft text and the accent too."""
+    """Contrast of text against the page of at least 4.5 (WCAG AA), also of secondary text and the accent."""
     script = """
       const luminance = color => {
         const context = document.createElement('canvas').getContext('2d');

@@ -1,4 +1,4 @@
-"""A fitted scale over time: blended, held while it cannot be measured, given up in the end."""
+"""A fitted scale over time: smoothed, held while it cannot be measured, and finally dropped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_filter_keeps_its_share_of_the_last_fit() -> None:
     assert running.update(lambda: Scale(0.005, 0.0), 0.0).scale == pytest.approx(0.005)
 
 
-def test_the_last_fit_is_held_for_some_frames_and_then_given_up() -> None:
+def test_the_last_fit_is_held_for_some_frames_and_then_dropped() -> None:
     running, fit = ScaleFilter(), Scale(0.013, 0.07, 1.0)
     with pytest.raises(DataError, match="no reference"):
         running.update(nothing, 0.8)

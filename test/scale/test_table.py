@@ -1,4 +1,4 @@
-"""The table of scale sources: what follows from it, and that another source is one file and one row."""
+"""The table of scale sources: what is derived from it, and that a new source is one file and one row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mono_depth_recon.scale.per_camera import CameraScales
 from mono_depth_recon.scale.reference import REFERENCE_DEPTH
 from mono_depth_recon.scale.table import SCALE_SOURCES, alternatives, no_metres, source_fitted_to, source_of
 
-# In a process of its own, since it adds to the table before the parameters are made of it.
+# In a separate process, since it adds to the table before the parameters are made from it.
 TOY = """
 import sys
 import toy_scale
@@ -54,7 +54,7 @@ sys.exit(main(["reconstruct", "a.png", "--hfov", "60", "--scale.source", "toy"])
 
 
 def test_another_source_is_one_file_and_one_row(tmp_path: Path) -> None:
-    """Parameter, pipeline, messages and command line follow from its row."""
+    """Parameter, pipeline, messages and command line are derived from its row."""
     support = f"{ROOT / 'test' / 'support'}:{ROOT}"
     code = f"import sys; sys.path[:0] = {support.split(':')!r}\n{TOY}"
     result = subprocess.run(
@@ -66,7 +66,7 @@ def test_another_source_is_one_file_and_one_row(tmp_path: Path) -> None:
 
 
 def test_no_other_file_compares_the_names_of_sources() -> None:
-    """What a source is or needs is asked of its class."""
+    """Properties of a source belong to its class."""
     names = [f'"{name}"' for name in SCALE_SOURCES if name != "none"] + ["scale.source =", "scale.source !"]
     strays = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
@@ -79,7 +79,7 @@ def test_no_other_file_compares_the_names_of_sources() -> None:
 
 
 @pytest.mark.parametrize("name", SCALE_SOURCES)
-def test_each_source_says_what_it_is_and_what_it_needs(name: str) -> None:
+def test_each_source_describes_itself_and_its_needs(name: str) -> None:
     source = SCALE_SOURCES[name]
     assert source.name == name and source.__doc__
     assert source.gives_metres == (name != "none")

@@ -1,4 +1,4 @@
-"""Chromium driven through chromedriver by the W3C WebDriver protocol, on nothing but the standard library."""
+"""Chromium driven through chromedriver by the W3C WebDriver protocol, with the standard library only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ARROW_RIGHT, ARROW_LEFT, HOME, END, ENTER = "\ue014", "\ue012", "\ue011", "\ue01
 
 
 class Browser:
-    """A session: pages, scripts, keys, screenshots, and what the page said to the console or asked of a network."""
+    """A session: pages, scripts, keys, screenshots, console messages and network requests."""
 
     def __init__(self, address: str, profile: Path) -> None:
         self._address = address
@@ -48,7 +48,7 @@ class Browser:
         self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 
     def open(self, page: Path, width: int, height: int = 900, dark: bool = False) -> None:
-        """Loads a file in a window of that many CSS pixels, on a screen of one pixel each."""
+        """Loads a file in a window of that size in CSS pixels, at a device pixel ratio of 1."""
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -59,11 +59,11 @@ class Browser:
         self._do("POST", "/url", {"url": page.absolute().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What the body of a JavaScript function returns."""
+        """Runs the body of a JavaScript function and returns its result."""
         return self._do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def wait_for(self, script: str, deadline: float = DEADLINE_S) -> Any:
-        """Runs the script until it returns something true; fails at `deadline` seconds."""
+        """Runs the script until its result is true; fails after `deadline` seconds."""
         end = time.monotonic() + deadline
         while not (found := self.run(script)):
             if time.monotonic() > end:
@@ -72,12 +72,12 @@ class Browser:
         return found
 
     def press(self, keys: str) -> None:
-        """Presses and releases keys one after another in what has the focus."""
+        """Presses and releases keys one after another in the focused element."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._do("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], pointer: str = "touch") -> None:
-        """Moves a finger (or the mouse) that touches the page from one place of the window to another."""
+        """Drags with a finger (or the mouse) from one point of the window to another."""
         moves = [
             {"type": "pointerMove", "x": start[0], "y": start[1], "duration": 0},
             {"type": "pointerDown"},
@@ -121,7 +121,7 @@ class Browser:
         return self._do("POST", "/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def complaints(self) -> list[str]:
-        """What the console says since the last time, warnings and errors."""
+        """Warnings and errors of the console since the last call."""
         return [
             f"{entry['level']}: {entry['message']}"
             for entry in self._do("POST", "/se/log", {"type": "browser"})
@@ -129,7 +129,7 @@ class Browser:
         ]
 
     def requests(self) -> list[str]:
-        """Addresses that pages asked for since the last time."""
+        """Addresses requested by pages since the last call."""
         events = [
             json.loads(entry["message"])["message"] for entry in self._do("POST", "/se/log", {"type": "performance"})
         ]
@@ -158,7 +158,7 @@ class Browser:
 
 
 def missing_browser() -> str:
-    """Why there is no browser to test with; empty where there is."""
+    """The reason why there is no browser for tests; empty if there is one."""
     lacking = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
     return f"no {' and no '.join(lacking)} on PATH (Debian: apt install chromium chromium-driver)" if lacking else ""
 

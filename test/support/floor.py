@@ -1,4 +1,4 @@
-"""A floor, photographed, and models that answer it: what tests of commands reconstruct."""
+"""A photographed floor and models that predict it, for tests of commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTRINSICS = ["--intrinsics", "150", "150", "79.5", "59.5"]
 
 
 class FloorModel:
-    """Answers `floor_depth`."""
+    """Predicts `floor_depth`."""
 
     name, device = "floor", "none"
     output: Output = "metric_depth"
@@ -33,7 +33,7 @@ class FloorModel:
         return [Prediction(depth=floor_depth(camera)) for _, camera in batch]
 
     def release_memory(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 SCALE, SHIFT = 0.02, -0.03
@@ -50,7 +50,7 @@ class RelativeModel(FloorModel):
 
 
 def floor_depth(camera: PinholeCamera) -> Depth:
-    """The plane 0.7 z + y = 1.5 m: a floor seen by a camera that looks down on it."""
+    """The plane 0.7 z + y = 1.5 m: a floor seen by a tilted camera."""
     _, y = camera.rays
     return np.repeat((1.5 / (0.7 + y))[:, None], camera.width, axis=1).astype(np.float32)
 

@@ -21,7 +21,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Launched:
-    """What a launch file comes to: the command line of each node by its name, and what it would log."""
+    """The result of a launch file: the command line of each node by name, and its log messages."""
 
     nodes: dict[str, list[str]]
     messages: list[str]
@@ -40,7 +40,7 @@ def evaluate(launch_file: Path, given: Mapping[str, str]) -> Launched:
         return result
 
 
-# The stand-in: what launch and launch_ros offer, as far as it is used.
+# The stand-in: the parts of launch and launch_ros that are used.
 
 
 @dataclass
@@ -59,7 +59,7 @@ class LaunchDescription:
 
 @dataclass
 class DeclareLaunchArgument:
-    """A launch argument; its default counts where nothing is given."""
+    """A launch argument with an optional default."""
 
     name: str
     default_value: str
@@ -75,7 +75,7 @@ class OpaqueFunction:
 
 @dataclass
 class LogInfo:
-    """A line for the screen."""
+    """A message for the screen."""
 
     msg: str
 
@@ -102,7 +102,7 @@ class Node:
     on_exit: list[Any] = field(default_factory=list)
 
     def command_line(self) -> list[str]:
-        """The words that launch_ros would run, parameters of a dict as -p instead of a temporary file."""
+        """The command line that launch_ros would run, with dict parameters as -p instead of a temporary file."""
         words = [str(executable_path(self.package, self.executable)), *self.arguments, "--ros-args"]
         words += ["-r", f"__node:={self.name}"]
         if self.namespace:
@@ -170,7 +170,7 @@ def _load(launch_file: Path) -> types.ModuleType:
     return module
 
 
-# The real ones, where a ROS 2 is installed.
+# The real ones, if ROS 2 is installed.
 
 
 def _evaluate_for_real(launch_file: Path, given: Mapping[str, str]) -> Launched:

@@ -1,4 +1,4 @@
-"""A made-up evaluation for tests: models that answer by the colours of the image, and plans over small recordings."""
+"""An artificial evaluation for tests: models that derive depth from image colours, and plans over small recordings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BENT = CAMERA + " 0.2 -0.1 0.001 0.002"
 
 
 class Model:
-    """Answers by the colours of the image, so that equal images have equal answers."""
+    """Derives depth from the colours of the image, so that equal images have equal predictions."""
 
     def __init__(self, name: str, tells_sigma: bool = False) -> None:
         self.name, self.asked, self.tells_sigma = name, 0, tells_sigma
@@ -40,12 +40,12 @@ class Model:
         return [Prediction(depth=depth, sigma=self.sigma(depth))]
 
     def sigma(self, values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Larger where it is brighter; None where nobody asks."""
+        """Grows with brightness; None unless requested."""
         return values / 10 if self.tells_sigma else None
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
-    """Puts stand-ins in the place of the table; `absent` cannot be loaded. The models by name, once they are loaded."""
+    """Replaces the table of models by stand-ins (`absent` cannot be loaded); returns the loaded models by name."""
     made: dict[str, Model] = {}
 
     def load(settings: ModelConfig, threads: int) -> Model:

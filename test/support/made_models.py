@@ -1,4 +1,4 @@
-"""Models that answer analytic depth, their cameras and images."""
+"""Models that predict analytic depth, with cameras and images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISTORTION = (0.3, 0.0, 0.0, 0.0)
 
 
 class FakeModel:
-    """Answers `depth_of(camera)` and remembers what it was shown."""
+    """Predicts `depth_of(camera)` and records its inputs."""
 
     name, device = "fake", "none"
     output: Output = "metric_depth"
@@ -34,7 +34,7 @@ class FakeModel:
         return [Prediction(depth=self._depth_of(camera)) for _, camera in batch]
 
     def release_memory(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 class RelativeModel(FakeModel):
@@ -50,7 +50,7 @@ def wall(camera: PinholeCamera) -> Depth:
 
 
 def floor(camera: PinholeCamera) -> Depth:
-    """The floor 1.2 m below a level camera, 60 m away where it cannot be seen."""
+    """The floor 1.2 m below a level camera; 60 m above the horizon."""
     _, y = camera.rays
     depth = 1.2 / np.maximum(y, 1.2 / 60)
     return np.repeat(depth[:, None], camera.width, axis=1).astype(np.float32)
@@ -73,7 +73,7 @@ def reconstructor(model: FakeModel, **values: object) -> DepthReconstructor:
 
 
 def write_mask(path: Path, camera: PinholeCamera) -> str:
-    """White, with a black body in the lower left corner."""
+    """White, with a black region in the lower left corner."""
     image = np.full((camera.height, camera.width), 255, np.uint8)
     image[camera.height // 2 :, : camera.width // 4] = 0
     assert cv2.imwrite(str(path), image)

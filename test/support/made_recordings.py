@@ -1,4 +1,4 @@
-"""One small made-up recording in every format that the readers know; bags are written by the library rosbags."""
+"""One small artificial recording in every supported format; bags are written by the library rosbags."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Scene:
         self.rgb = rng.integers(0, 256, (self.frames, self.height, self.width, 3), np.uint8)
         self.depth = rng.integers(2000, 20000, (self.frames, self.height, self.width)).astype(np.uint16)
         self.depth[:, :4] = 0
-        self.positions = np.rint(rng.normal(size=(self.frames, 3)) * 1024) / 1024  # sums of a few are exact
+        self.positions = np.rint(rng.normal(size=(self.frames, 3)) * 1024) / 1024  # sums of a few of these are exact
 
     def metres(self, i: int) -> NDArray[np.float32]:
-        """Depth of frame i as a 32FC1 bag of TUM has it: NaN where it is missing."""
+        """Depth of frame i as in TUM's 32FC1 bags: NaN where missing."""
         stored = self.depth[i].astype(np.float32)
         return np.where(stored == 0, np.float32(np.nan), stored / np.float32(5000))
 
@@ -91,7 +91,7 @@ def write_archive(path: Path, scene: Scene, folder: Path) -> Path:
 
 
 class Messages:
-    """Makes messages of one generation of ROS."""
+    """Makes messages of ROS 1 or ROS 2."""
 
     def __init__(self, types: Any) -> None:
         self.types = types.types
@@ -166,7 +166,7 @@ Plan = list[Row]
 
 
 def tum_plan(scene: Scene, types: Any, poses: str = "tf") -> Plan:
-    """What a bag of TUM holds, in the order of receipt: images, camera_info, transforms (`poses` tf) or odometry."""
+    """The messages of a TUM bag, in the order of receipt: images, camera_info, transforms (`poses` tf) or odometry."""
     make, plan = Messages(types), []
     for i, stamp in enumerate(scene.stamps_ns):
         size, late = (scene.width, scene.height), stamp + scene.late_ns

@@ -1,4 +1,4 @@
-"""A folder of results as `evaluate` leaves it, small and made up, with every part and every oddity."""
+"""A small artificial folder of results as written by `evaluate`, with every part and special case."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ABS_REL = {METRIC: 0.1, RELATIVE: 0.2, CONSTANT: 0.3}
 
 
 def write_results_folder(folder: Path, parts: bool = True, frames: int = 6) -> Path:
-    """Results of two models that answer, one that does not, and a baseline; a model's name is full of markup."""
+    """Results of two models, one that failed, and a baseline; the name of one model contains markup."""
     recording = write_folder(folder / RECORDING, smooth_scene(frames))
     results = folder / "results" / "made"
     results.mkdir(parents=True)
@@ -85,7 +85,9 @@ def _rows(model: str, baseline: bool = False) -> list[dict[str, Any]]:
     for protocol in INDOOR:
         reason = REASON if model == LOST else ""
         if model == RELATIVE and protocol in ("metric", "median"):
-            reason = f"protocol {protocol} needs metres, the model gives relative disparity: see affine, nyu, kitti"
+            reason = (
+                f"protocol {protocol} needs metres, but the model predicts relative disparity: see affine, nyu, kitti"
+            )
         figures = {"ssim": 0.5, "mse": 0.1, "rmse": 0.3, "psnr": 10.0, "r2": -2.1 if model == RELATIVE else 0.6}
         if protocol != "paper" and not reason:
             figures = {

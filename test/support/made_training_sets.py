@@ -1,4 +1,4 @@
-"""Small training sets with known colour and depth (`colour`, `depth`), in exactly the formats that are published."""
+"""Small training sets with known colour and depth (`colour`, `depth`), in exactly the published formats."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def depth(i: int, width: int = WIDTH, height: int = HEIGHT, far: float = 6.0) ->
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:
-    """An image file; colour is given as RGB."""
+    """Writes an image file; colour is RGB."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
 

@@ -1,4 +1,4 @@
-"""Processes that are gone when a test ends, ROS domains of their own, and installations to try."""
+"""Processes that end with their test, separate ROS domains, and installations of the package."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-DEADLINE_S = 300.0  # of every wait: it ends when its condition holds, and only what hangs ever sees this
+DEADLINE_S = 300.0  # of every wait, which ends when its condition holds: only a hanging test reaches it
 
 
 @contextlib.contextmanager
 def reserved_domain() -> Iterator[int]:
-    """A ROS domain that no other test of this machine has while the context lasts.
+    """A ROS domain that no other test on this machine uses within the context.
 
     An abstract socket per number is the reservation: the kernel drops it with the process, whatever happens.
     """
-    numbers = list(range(1, 102))  # 102 and up meet the ephemeral ports of Linux
+    numbers = list(range(1, 102))  # from 102 they collide with the ephemeral ports of Linux
     random.SystemRandom().shuffle(numbers)
     for number in numbers:
         with socket.socket(socket.AF_UNIX) as reservation:
@@ -61,16 +61,16 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What it has written so far, both streams."""
+        """Its output so far, both streams."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it is still running."""
         return self._popen.poll() is None
 
     def wait_for(self, text: str, deadline: float = DEADLINE_S) -> str:
-        """Waits until `text` is in the output and returns the output; fails at `deadline` seconds or when it ends."""
+        """Waits until `text` is in the output and returns the output; fails after `deadline` seconds or if it ends."""
         end = time.monotonic() + deadline
         while text not in self.output:
             ended = not self.running
@@ -82,7 +82,7 @@ class Process:
         return self.output
 
     def wait(self, deadline: float = DEADLINE_S) -> int:
-        """Waits for the end and returns the exit status; fails at `deadline` seconds."""
+        """Waits for the end and returns the exit status; fails after `deadline` seconds."""
         try:
             return self._popen.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -95,13 +95,13 @@ class Process:
         return self.wait(deadline)
 
     def kill_all(self) -> None:
-        """Ends the process and every child that stayed in its session, without asking."""
+        """Kills the process and every child in its session."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
     def left_behind(self) -> list[str]:
-        """Command lines of the processes that still live in its session."""
+        """Command lines of the processes alive in its session."""
         return [line for pid, line in _session_members(self.pid) if pid != self.pid or self.running]
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ def _session_members(session: int) -> Iterator[tuple[int, str]]:
 
 
 class Processes:
-    """Starts commands and ends whatever is left of them; `start(command)` returns a Process."""
+    """Starts commands and kills those that are left at the end; `start(command)` returns a Process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -147,28 +147,28 @@ class Processes:
 
 @dataclass(frozen=True)
 class Installation:
-    """The package as a user has it: installed into a prefix of its own."""
+    """The package installed into its own prefix, as for a user."""
 
     prefix: Path
 
     @property
     def share(self) -> Path:
-        """Where launch and config lie."""
+        """The folder of launch and config."""
         return self.prefix / "share" / "mono_depth_recon"
 
     @property
     def executables(self) -> Path:
-        """Where `ros2 run` finds the executables."""
+        """The folder of the executables for `ros2 run`."""
         return self.prefix / "lib" / "mono_depth_recon"
 
     @property
     def site_packages(self) -> Path:
-        """Where Python finds the package."""
+        """The folder of the Python package."""
         return next(self.prefix.glob("lib/python3*/site-packages"))
 
     @property
     def env(self) -> dict[str, str]:
-        """What sourcing the installation would set; this interpreter comes first on PATH."""
+        """The environment after sourcing the installation, with this interpreter first on PATH."""
         return {
             "AMENT_PREFIX_PATH": str(self.prefix),
             "PYTHONPATH": str(self.site_packages),
@@ -177,7 +177,7 @@ class Installation:
 
 
 def copy_sources(target: Path) -> Path:
-    """What an installation needs of this tree, without anything built; returns `target`."""
+    """Copies the sources that an installation needs, without build products; returns `target`."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("mono_depth_recon", "launch", "config", "resource"):
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
@@ -204,7 +204,7 @@ def run_checked(command: Sequence[str], folder: Path, deadline: float = DEADLINE
 
 
 def map_worker(node: int) -> int:
-    """The child that holds the map."""
+    """The child process with the map."""
     lists = [threads.read_text() for threads in Path(f"/proc/{node}/task").glob("*/children")]
     for child in " ".join(lists).split():
         if b"workers.map:MapKeeper" in Path(f"/proc/{child}/cmdline").read_bytes():

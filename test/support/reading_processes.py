@@ -1,4 +1,4 @@
-"""What other processes do with a data set in tests; they import it by its name, which modules of tests do not have."""
+"""Functions that tests run on a data set in other processes, which cannot import modules of tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_last(source: Dataset, answers: Connection) -> None:
 
 
 def read_fork_and_read(source: Dataset, answers: Connection) -> None:
-    cv2.setNumThreads(0)  # a fork takes no threads along, and waits for ever for those that OpenCV had
+    cv2.setNumThreads(0)  # a fork has no copies of OpenCV's threads and would wait for them forever
     read_last(source, answers)
     forked = multiprocessing.get_context("fork").Process(target=read_last, args=(source, answers))
     forked.start()

@@ -1,4 +1,4 @@
-"""The test's own end of ROS: a node in this process that talks to the nodes under test over DDS."""
+"""A ROS node in the test process that communicates with the nodes under test over DDS."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from std_srvs.srv import Trigger
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.ros.conversions import info_to_msg, rgb_to_msg
 
-_POLL_S = 0.05  # for conditions that no message tells of
+_POLL_S = 0.05  # for conditions without a message
 
 
 class RosClient:
-    """Publishes images, collects what comes back, calls services; every wait has a deadline."""
+    """Publishes images, collects messages, calls services; every wait has a deadline."""
 
     def __init__(self, node_name: str = "recon_node") -> None:
         self._context = rclpy.Context()
@@ -76,7 +76,7 @@ class RosClient:
         )
 
     def wait_until(self, condition: Callable[[], bool], what: str, deadline: float = DEADLINE_S) -> None:
-        """Waits until `condition` holds, of messages or anything else; fails at the deadline, saying `what` did not."""
+        """Waits until `condition` holds; fails at the deadline with a message that names `what`."""
         end = time.monotonic() + deadline
         with self._arrived:
             while not condition():
@@ -86,7 +86,7 @@ class RosClient:
                 self._arrived.wait(_POLL_S)
 
     def repeat(self, action: Callable[[], Any], until: Callable[[], bool], what: str, rate_hz: float = 10.0) -> None:
-        """Does something at `rate_hz` until a condition holds; fails at the deadline."""
+        """Repeats an action at `rate_hz` until a condition holds; fails at the deadline."""
         end = time.monotonic() + DEADLINE_S
         while not until():
             if time.monotonic() > end:
@@ -96,12 +96,12 @@ class RosClient:
             time.sleep(1 / rate_hz)
 
     def wait_for(self, topic: str, count: int = 1, deadline: float = DEADLINE_S) -> Any:
-        """Waits until `count` messages of `topic` have come and returns the last of those."""
+        """Waits for `count` messages of `topic` and returns the last of them."""
         self.wait_until(lambda: len(self.received[topic]) >= count, f"{count} messages on {topic}", deadline)
         return self.received[topic][count - 1]
 
     def forget(self) -> None:
-        """Empties what was received."""
+        """Clears the received messages."""
         with self._arrived:
             self.received.clear()
             self.times.clear()
@@ -125,19 +125,19 @@ class RosClient:
         return reply
 
     def set_parameter(self, name: str, value: Any) -> SetParametersResult:
-        """What `ros2 param set` does."""
+        """Sets a parameter as `ros2 param set` does."""
         parameter: Parameter = RosParameter(name, value=value).to_parameter_msg()
         request = SetParameters.Request(parameters=[parameter])
         result: SetParametersResult = self.call(SetParameters, f"{self._target}/set_parameters", request).results[0]
         return result
 
     def describe_parameter(self, name: str) -> Any:
-        """What `ros2 param describe` shows."""
+        """Describes a parameter as `ros2 param describe` does."""
         request = DescribeParameters.Request(names=[name])
         return self.call(DescribeParameters, f"{self._target}/describe_parameters", request).descriptors[0]
 
     def change_state(self, transition: int) -> bool:
-        """A lifecycle transition, by its id in lifecycle_msgs/Transition."""
+        """Runs a lifecycle transition, given by its id in lifecycle_msgs/Transition."""
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self.call(ChangeState, f"{self._target}/change_state", request).success)
 
@@ -164,23 +164,23 @@ class TestCamera:
         self._count = 0
 
     def header(self) -> Header:
-        """The next header: stamps grow by a millisecond."""
+        """The next header: stamps increase by a millisecond."""
         self._count += 1
         return Header(frame_id="camera_optical_frame", stamp=Time(sec=100, nanosec=self._count * 1_000_000))
 
     def publish(self, rgb: NDArray[np.uint8], camera: PinholeCamera) -> Header:
-        """One frame; returns its header."""
+        """Publishes one frame; returns its header."""
         header = self.header()
         self.send_info(info_to_msg(camera, header))
         self.send(rgb_to_msg(rgb, header))
         return header
 
     def send(self, msg: Image) -> None:
-        """Any image message."""
+        """Publishes any image message."""
         self._images.publish(msg)
 
     def send_info(self, msg: CameraInfo) -> None:
-        """Any camera_info message."""
+        """Publishes any camera_info message."""
         self._infos.publish(msg)
 
     def stream(

@@ -47,7 +47,7 @@ def settings_of(name: str, folder: Path, **others: Any) -> ModelConfig:
 
 
 def refused(settings: ModelConfig) -> str:
-    """The message of the ModelError that loading or the first prediction ends with; it is one line."""
+    """The one-line message of the ModelError raised by loading or the first prediction."""
     with pytest.raises(ModelError) as raised:
         load_model(settings, 1).predict([(np.zeros((48, 64, 3), np.uint8), PinholeCamera.from_hfov(64, 48, 60))])
     assert "\n" not in str(raised.value)
@@ -63,7 +63,7 @@ def processor_of(name: str) -> Tree:
 
 
 def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
-    """transformers' own module in eval mode, with weights that make its answer vary over the image."""
+    """transformers' own module in eval mode, with weights that make its output vary over the image."""
     import torch
 
     build = row.family.architecture()
@@ -76,7 +76,7 @@ def build_shrunken(row: Checkpoint, seed: int = 0) -> Any:
                 torch.nn.init.xavier_uniform_(parameter)
         for layer in model.modules():
             if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
-                layer.bias.fill_(1.0 if layer.out_channels == 1 else 0.1)  # a last ReLU must not answer zero everywhere
+                layer.bias.fill_(1.0 if layer.out_channels == 1 else 0.1)  # a last ReLU must not output zero everywhere
         if getattr(model, "fov_model", None) is not None:
             model.fov_model.head.layers[-1].bias.fill_(55.0)  # degrees
     return model

@@ -1,4 +1,4 @@
-"""Runs that take a second: the smallest network, made-up scenes of 64x32 pixels."""
+"""Runs that take a second: the smallest network, synthetic scenes of 64x32 pixels."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def small_settings(**changes: Any) -> Settings:
 
 
 def calm(settings: Settings) -> Settings:
-    """The settings without random changes of frames."""
+    """The settings without augmentation."""
     return replace(settings, augment=AugmentSettings())
 
 
 def train_small(settings: Settings, output: Path, **others: Any) -> DepthTraining:
-    """Trains on 8 made-up scenes."""
+    """Trains on 8 synthetic scenes."""
     import torch
 
     torch.manual_seed(settings.seed)

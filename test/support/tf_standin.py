@@ -1,4 +1,4 @@
-"""TF for tests and the nodes that they start: the real packages where they are installed, else stand-ins."""
+"""TF for tests and the nodes they start: the real packages if installed, else stand-ins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TF2_ROS_STANDIN = str(ROOT / "test" / "support" / "tf2_ros_standin")
 
 
 def with_tf(tf2_ros: bool = False) -> dict[str, str]:
-    """What a node's environment needs for tf2_msgs and, where wanted, for tf2_ros."""
+    """Environment variables that give a node tf2_msgs and optionally tf2_ros."""
     wanted = [] if TF_INSTALLED else [_STANDIN]
     wanted += [_TF2_ROS_STANDIN] if tf2_ros and not TF2_ROS_INSTALLED else []
     if not wanted:
@@ -27,7 +27,7 @@ def with_tf(tf2_ros: bool = False) -> dict[str, str]:
 
 
 def tf_message(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
-    """TFMessage in this process; the stand-in's holds exactly one transform."""
+    """TFMessage in this process; the stand-in's has exactly one transform."""
     if not TF_INSTALLED:
         monkeypatch.syspath_prepend(_STANDIN)
     from tf2_msgs.msg import TFMessage

@@ -1,4 +1,4 @@
-"""A family of transformers that the package does not know: one convolution that answers all that a Prediction holds."""
+"""A transformers family unknown to the package: one convolution that predicts every field of a Prediction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mono_depth_recon.models.transformers.family import Channel, Family, Focal
 from mono_depth_recon.models.transformers.input_rule import InputRule
 
 TOY = "toy_small"
-FOCAL_WIDTHS = 0.8  # what it answers as its focal length, over the width of the image
+FOCAL_WIDTHS = 0.8  # its predicted focal length, over the width of the image
 _CONFIG = {"model_type": "toy", "max_depth": 5}
 _PROCESSOR = {"image_processor_type": "ToyImageProcessor"}
 

@@ -1,4 +1,4 @@
-"""recon_node with models of analytic depth, which log what they are shown, and with the scale source `toy`.
+"""recon_node with models of analytic depth, which log their inputs, and with the scale source `toy`.
 
 An image whose first value is GATE keeps the model busy until the file that TOY_GATE names exists. With TOY_BUG set,
 saving a snapshot raises its text as an error of no known kind.
@@ -30,7 +30,7 @@ GATE = 255
 
 
 class LoggedModel(FakeModel):
-    """The floor; each image by its first value and the focal length that it came with."""
+    """Predicts the floor; logs each image by its first value and its focal length."""
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         for rgb, camera in batch:
@@ -45,14 +45,14 @@ class LoggedRelativeModel(LoggedModel, RelativeModel):
 
 
 class ToyInput:
-    """The number of std_msgs/Float64 that came last before the image."""
+    """The last std_msgs/Float64 received before the image."""
 
     def __init__(self, node: Node, config: Config) -> None:
         self._node, self._last = node, None
         self._subscription = node.create_subscription(Float64, toy_scale.TOY_SCALE.name, self._add, 5)
 
     def pair(self, header: Header) -> Callable[[], float]:
-        """The number, when it is asked for."""
+        """The number, read on demand."""
         last = self._last
 
         def number() -> float:
@@ -71,7 +71,7 @@ class ToyInput:
 
 
 def load(settings: ModelConfig, threads: int) -> FakeModel:
-    """The model `relative`, else the metric one."""
+    """Loads the model `relative`, else the metric one."""
     return LoggedRelativeModel(floor) if settings.name == "relative" else LoggedModel(floor)
 
 

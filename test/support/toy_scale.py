@@ -1,4 +1,4 @@
-"""A scale source as another package would add one: a class and a row. To be imported before the configuration.
+"""A scale source as another package would add one: a class and a row. Must be imported before the configuration.
 
 `toy` takes the inverse depth (1/m) of disparity 1 from evidence of its own kind, which is no depth image.
 """

@@ -1,4 +1,4 @@
-"""Poses of a camera that moves and turns in a plane."""
+"""Poses of a camera moving and turning in a plane."""
 
 from __future__ import annotations
 

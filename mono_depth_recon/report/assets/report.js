@@ -8,10 +8,10 @@ const make = (tag, properties = {}, ...children) => {
   return node;
 };
 
-/* A name that may wrap after its underlines, slashes and equals signs. */
+/* A name that may wrap after underscores, slashes and equals signs. */
 const breakable = name => name.split(/(?<=[_/=])/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
 
-/* A row of buttons of which one is pressed. */
+/* A row of buttons, one of them pressed. */
 const segments = (title, names, choose, at = 0) => {
   const buttons = names.map((name, i) => make("button", { type: "button" }, ...breakable(name)));
   const press = i => buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(k === i)));
@@ -20,7 +20,7 @@ const segments = (title, names, choose, at = 0) => {
   return make("fieldset", { className: "segments" }, make("legend", { textContent: title }), ...buttons);
 };
 
-/* Tables: a click on a heading sorts models and baselines each among themselves; the best end comes first. */
+/* Tables: clicking a heading sorts models and baselines separately, best values first. */
 document.querySelectorAll("table.sortable").forEach(table => {
   const heads = [...table.tHead.rows[0].cells];
   const key = (row, column) => {
@@ -81,7 +81,7 @@ document.querySelectorAll("[data-tabs]").forEach((group, index) => {
   show(0);
 });
 
-/* One slider from colour over truth and prediction to error; dragging the picture moves it too. */
+/* One slider from colour through truth and prediction to error; dragging the image moves it too. */
 document.querySelectorAll("[data-explorer]").forEach((box, index) => {
   const frames = [...box.parentElement.querySelectorAll("details.frame")];
   const models = [...new Set([...box.parentElement.querySelectorAll("img[data-kind=prediction]")].map(i => i.dataset.model))];
@@ -143,7 +143,7 @@ document.querySelectorAll("[data-explorer]").forEach((box, index) => {
   draw();
 });
 
-/* The link of the section that is being read. */
+/* Highlights the link of the current section. */
 if ("IntersectionObserver" in window) {
   const links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
   const watch = new IntersectionObserver(entries => entries.forEach(entry => {

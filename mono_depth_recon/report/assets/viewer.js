@@ -1,4 +1,4 @@
-/* Truth and a model side by side in 3D, turned together: depth grids back-projected here, drawn by plain WebGL. */
+/* Truth and a model side by side in 3D, rotated together: depth grids are back-projected and drawn with plain WebGL. */
 (() => {
   const VERTEX = `#version 300 es
   in vec3 place; in vec3 color; uniform mat4 view; uniform float size; out vec3 shade; out vec3 at;

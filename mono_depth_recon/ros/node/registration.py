@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from ...arrays import Depth, Matrix
 from ...config import Config
 from ...errors import CalibrationError, DataError
-from ...messages import camera_of_info, depth_of
+from ...messages import camera_of_info, depth_of, is_rectified
 from ...registration import DepthView
 from ...scale.reference import REFERENCE_DEPTH
 from ...transforms import frame_name
@@ -32,7 +32,7 @@ class Registration:
         self._info: CameraInfo | None = None
         self._transforms: TransformSource | None = None
         self.seen = ""
-        self._rectified = "rect" in node.resolve_topic_name(REFERENCE_DEPTH.name).rsplit("/", 1)[-1]
+        self._rectified = is_rectified(node.resolve_topic_name(REFERENCE_DEPTH.name))
         self._subscription = AdaptiveSubscription(
             node, CameraInfo, node.resolve_topic_name(TOPIC), self._add, config.qos.subscribe
         )
