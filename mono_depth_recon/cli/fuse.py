@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.step < 1:
         raise ConfigError(f"--step must be at least 1, got {arguments.step}")
     if arguments.truth and arguments.true_depth:
-        raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of the two out")
+        raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of them out")
     config = _config(arguments)
     samples = _opened(arguments)
     folder = writable_folder(arguments.output)  # before the long work
