@@ -201,16 +201,8 @@ class Bag(Recording):
             return None
 
     def _info_topic(self) -> Track | None:
-        infos = {t.channel.topic: t for t in self._index.topics((CAMERA_INFO,))}
-        parts = self._colour.channel.topic.split("/")
-        for beside in (  # of /camera/image_raw, /camera/image_raw/compressed, and RealSense's .../Color_0/image/data
-            [*parts[:-1], "camera_info"],
-            [*parts[:-2], "camera_info"],
-            [*parts[:-2], "info", "camera_info"],
-        ):
-            if "/".join(beside) in infos:
-                return infos["/".join(beside)]
-        return next(iter(infos.values())) if len(infos) == 1 else None
+        infos = self._index.topics((CAMERA_INFO,))
+        return self._index.info_beside(self._colour) or (infos[0] if len(infos) == 1 else None)
 
     def _associated(self) -> list[tuple[float, int, int]]:
         colour = [ns / 10**9 for ns in self._colour.stamps_ns]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from ...messages import camera_of_info, is_rectified
 from ...registration import register_depth, same_grid
 from ...transforms import TransformTree, frame_name, transforms_of
 from ..tum import MAX_POSE_GAP_S
-from .index import CAMERA_INFO, TRANSFORMS, BagIndex, Track
+from .index import TRANSFORMS, BagIndex, Track
 
 _CURE = "record the camera_info of the depth and /tf_static, or name depth that is registered to colour as depth topic"
 
@@ -64,12 +62,12 @@ def _tree(index: BagIndex, frames: tuple[str, str], max_difference: float) -> Tr
     tree = TransformTree(MAX_POSE_GAP_S, max_difference)
     tracks = index.topics(TRANSFORMS)
     for track in tracks:
-        for msg in _readable(index, track):
+        for msg in index.readable(track):
             for transform in transforms_of(msg, False):
                 tree.connect(transform.parent, transform.child)
     tree.follow(*frames)
     for track in tracks:
-        for msg in _readable(index, track):
+        for msg in index.readable(track):
             for transform in transforms_of(msg, track.channel.topic.endswith("tf_static")):
                 try:
                     tree.add(transform)
@@ -81,31 +79,16 @@ def _tree(index: BagIndex, frames: tuple[str, str], max_difference: float) -> Tr
 
 def _camera(index: BagIndex, images: Track) -> PinholeCamera | None:
     """The camera of the camera_info beside a topic of images; None where there is none with a calibration."""
-    parts = images.channel.topic.split("/")
-    infos = {track.channel.topic: track for track in index.topics((CAMERA_INFO,))}
-    for beside in (
-        [*parts[:-1], "camera_info"],
-        [*parts[:-2], "camera_info"],
-        [*parts[:-2], "info", "camera_info"],
-    ):
-        info = infos.get("/".join(beside))
-        msg = None if info is None else next(_readable(index, info), None)
-        if msg is not None:
-            try:
-                return camera_of_info(msg, is_rectified(images.channel.topic))
-            except CalibrationError:  # as good as none: drivers publish zeros
-                return None
-    return None
+    info = index.info_beside(images)
+    msg = None if info is None else next(iter(index.readable(info)), None)
+    if msg is None:
+        return None
+    try:
+        return camera_of_info(msg, is_rectified(images.channel.topic))
+    except CalibrationError:  # as good as none: drivers publish zeros
+        return None
 
 
 def _frame(index: BagIndex, images: Track) -> str:
-    msg = next(_readable(index, images), None)
+    msg = next(iter(index.readable(images)), None)
     return "" if msg is None else frame_name(msg.header.frame_id)
-
-
-def _readable(index: BagIndex, track: Track) -> Iterator[Any]:
-    for i in range(len(track)):
-        try:
-            yield index.message(track, i)
-        except DataError:
-            continue

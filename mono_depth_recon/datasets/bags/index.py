@@ -134,6 +134,19 @@ class BagIndex:
         store, place = track.place(index)
         return self._deserialised(track.channel, unpacked_message(self._stores[store].read(place), self._limits))
 
+    def info_beside(self, images: Track) -> Track | None:
+        """The topic of camera_info that belongs to a topic of images by its name, None where there is none."""
+        infos = {track.channel.topic: track for track in self.topics((CAMERA_INFO,))}
+        parts = images.channel.topic.split("/")
+        for beside in (  # of /camera/image_raw, /camera/image_raw/compressed, and RealSense's .../Color_0/image/data
+            [*parts[:-1], "camera_info"],
+            [*parts[:-2], "camera_info"],
+            [*parts[:-2], "info", "camera_info"],
+        ):
+            if "/".join(beside) in infos:
+                return infos["/".join(beside)]
+        return None
+
     def readable(self, track: Track) -> Iterator[Any]:
         """The messages of a topic that can be read, one after the other."""
         for i in range(len(track)):
