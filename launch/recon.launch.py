@@ -16,7 +16,6 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
-from mono_depth_recon.ros.params_file import warning_of
 from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
@@ -78,10 +77,7 @@ def _actions(context: LaunchContext) -> list:
     params_file = Path(values["params_file"]).expanduser()
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
-    warning = warning_of(params_file, "/".join(["", *filter(None, values["namespace"].split("/")), "recon_node"]))
-    actions = [LogInfo(msg=f"warning: {warning}")] if warning else []
-    actions.append(_recon_node(values, params_file, use_sim_time, common))
-    actions += _source(values, use_sim_time, common)
+    actions = [_recon_node(values, params_file, use_sim_time, common), *_source(values, use_sim_time, common)]
     if _flag(values, "rviz"):
         actions.append(_rviz(values, use_sim_time))
     return actions

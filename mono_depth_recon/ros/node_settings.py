@@ -26,7 +26,7 @@ from ..config import Parameter, Value, add_flag, build, param, rows_of
 from ..errors import ConfigError, MonoDepthError
 from ..printing import printable
 from .parameters import descriptor, overrides
-from .params_files import unmatched_files
+from .params_file import unmatched
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -139,7 +139,7 @@ def _build(
 ) -> tuple[N, SingleThreadedExecutor]:
     node = make()
     life.callback(_end, node)
-    for warning in unmatched_files(arguments, node.get_fully_qualified_name()):
+    for warning in unmatched(arguments, node.get_fully_qualified_name()):
         node.get_logger().warning(warning)
     prepare(node)
     executor = SingleThreadedExecutor()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..config.text import read_yaml
@@ -11,6 +12,12 @@ from ..config.text import read_yaml
 _VALUES = "ros__parameters"
 _DEEPEST = 16  # names above the values: through an anchor a YAML table can hold itself
 _WILD = {"*": "/[^/]+", "**": "(/[^/]+)*"}  # one name; any number of names
+
+
+def unmatched(arguments: Sequence[str], node: str) -> Iterator[str]:
+    """`warning_of` every --params-file in `arguments` that sets nothing for `node`."""
+    files = [Path(file) for flag, file in itertools.pairwise(arguments) if flag == "--params-file"]
+    yield from filter(None, (warning_of(file, node) for file in files))
 
 
 def warning_of(path: Path, node: str) -> str:
@@ -22,7 +29,7 @@ def warning_of(path: Path, node: str) -> str:
     if any(is_for(section, node) for section in found):
         return ""
     held = f"its sections are for {', '.join(found)}" if found else f"it has no section with '{_VALUES}:'"
-    return f"params_file {path} sets nothing for {node}: {held}; name the section '/**:' or '{node}:'"
+    return f"params file {path} sets nothing for {node}: {held}; name the section '/**:' or '{node}:'"
 
 
 def sections(tree: object, above: str = "") -> Iterator[str]:

@@ -150,31 +150,6 @@ def test_two_cameras_of_ours_get_frames_of_their_own(installed: Installation, tm
 
 
 @pytest.mark.parametrize(
-    ("section", "namespace", "warned"),
-    [
-        ("recon_node", "", False),
-        ("recon_node", "front", True),
-        ("/front/recon_node", "front", False),
-        ("/**", "/front/", False),
-        ("depth_node", "", True),
-    ],
-)
-def test_a_params_file_that_is_for_another_node_is_warned_of(
-    installed: Installation, tmp_path: Path, section: str, namespace: str, warned: bool
-) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(f"{section}:\n  ros__parameters: {{max_rate: 5.0}}\n")
-    result = launched(installed, params_file=file, namespace=namespace)
-    node = "/front/recon_node" if namespace else "/recon_node"
-    expected = (
-        f"warning: params_file {file} sets nothing for {node}: its sections are for /{section}; name the section "
-        f"'/**:' or '{node}:'"
-    )
-    assert result.messages == ([expected] if warned else [])
-    assert list(result.nodes) == ["recon_node"]
-
-
-@pytest.mark.parametrize(
     ("given", "said"),
     [
         (

@@ -60,7 +60,7 @@ def test_a_file_without_values_says_so(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("recon_node:\n  max_rate: 5.0\n")
     assert warning_of(file, "/recon_node") == (
-        f"params_file {file} sets nothing for /recon_node: it has no section with 'ros__parameters:'; name the section "
+        f"params file {file} sets nothing for /recon_node: it has no section with 'ros__parameters:'; name the section "
         "'/**:' or '/recon_node:'"
     )
     file.write_text("a: [")

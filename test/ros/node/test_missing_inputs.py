@@ -168,5 +168,5 @@ def test_a_params_file_that_sets_nothing_is_said(
     file.write_text(f"{section}:\n  ros__parameters:\n    mesh.method: grid\n", encoding="utf-8")
     node = start(processes, "--params-file", str(file), *(["-r", f"__ns:=/{namespace}"] if namespace else []))
     full = f"/{namespace}/recon_node" if namespace else "/recon_node"
-    warning = f"params file {file} sets nothing for {full}: its sections are /{section.strip('/')}"
+    warning = f"params file {file} sets nothing for {full}: its sections are for /{section.strip('/')}"
     assert (warning in node.output) != matched
