@@ -16,6 +16,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
+from mono_depth_recon.paths import expanded
 from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
@@ -74,7 +75,7 @@ def _actions(context: LaunchContext) -> list:
         "output": "screen",
         "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
     }
-    params_file = Path(values["params_file"]).expanduser()
+    params_file = expanded(values["params_file"])
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
     actions = [_recon_node(values, params_file, use_sim_time, common), *_source(values, use_sim_time, common)]
@@ -123,7 +124,7 @@ def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
                 "use_sim_time:=true needs a /clock, and source:=rooms follows the machine's: leave use_sim_time out"
             )
         return [Node(**common, executable="rooms_camera", name="rooms_camera", parameters=[frame] if frame else [])]
-    recording = Path(source).expanduser()
+    recording = expanded(source)
     if not recording.exists():
         raise RuntimeError(
             "source must be topics, rooms or the path of a recording (TUM RGB-D folder or .tgz, ROS "
