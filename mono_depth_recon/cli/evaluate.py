@@ -11,11 +11,9 @@ from typing import Any
 
 from ..config import parameter
 from ..datasets.dataset import SPLITS
-from ..datasets.kind import OpenOptions
-from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError
 from ..evaluation.compare import compare, write_comparison
-from ..evaluation.plan import PartOfRecording, recording_name, recording_path
+from ..evaluation.plan import PartOfRecording, names_part, recording_name, recording_path
 from ..evaluation.run import EvaluationPlan, EvaluationRun, Progress, score_run
 from ..evaluation.studies import PARTS, run_studies
 from ..evaluation.table3 import check_fine_tuned
@@ -25,6 +23,7 @@ from ..report.origin import write_origin
 from ..report.page import write_report
 from ..report.results import read_log
 from .parameters import add_flags, config_of
+from .recordings import add_data_flags, options_of
 from .table3_costs import costs_of
 
 _DESCRIPTION = """Scores models on TUM folders, their .tgz, ROS 1 and ROS 2 bags, NYU Depth V2 (.mat or csv layout),
@@ -71,7 +70,7 @@ def add_parser(commands: Any) -> None:
     _add_report(parser)
     _add_comparison(parser)
     _add_frames(parser.add_argument_group("frames"))
-    _add_recordings(parser.add_argument_group("data"))
+    add_data_flags(parser.add_argument_group("data"), without=("pose_topic",))
     add_flags(
         parser,
         (
@@ -191,35 +190,6 @@ def _add_frames(frames: Any) -> None:
     )
 
 
-def _add_recordings(data: Any) -> None:
-    for name, kind, text in (
-        (
-            "camera",
-            str,
-            "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: found",
-        ),
-        ("colour_topic", str, "colour topic of bags; default: found"),
-        ("depth_topic", str, "depth topic of bags; default: found"),
-        (
-            "depth_factor",
-            float,
-            "depth units per metre; default: 5000 in TUM folders, 1 in 32FC1 of bags, else 1000",
-        ),
-        ("max_difference", float, "seconds between colour and depth; default: %(default)s"),
-        ("max_chunk_bytes", int, MAX_CHUNK_HELP),
-        ("max_unpacked_bytes", int, MAX_UNPACKED_HELP),
-        ("colour_pattern", str, "image folders: colour images, as '{scene}/rgb/{frame}.png'; default: found"),
-        ("depth_pattern", str, "image folders: depth images, likewise; default: found"),
-    ):
-        data.add_argument(
-            "--" + name.replace("_", "-"),
-            type=kind,
-            default=getattr(OpenOptions(), name),
-            metavar=kind.__name__.upper(),
-            help=text,
-        )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Prints the tables. Returns 1 where a frame, model or recording failed."""
     if arguments.compare:
@@ -270,23 +240,9 @@ def _failed(made: Sequence[Summary]) -> list[str]:
 
 
 def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
-    options = OpenOptions(
-        arguments.camera,
-        arguments.colour_topic,
-        arguments.depth_topic,
-        arguments.depth_factor,
-        arguments.max_difference,
-        poses="none",
-        colour_pattern=arguments.colour_pattern,
-        depth_pattern=arguments.depth_pattern,
-        split=arguments.split,
-        max_chunk_bytes=arguments.max_chunk_bytes,
-        max_unpacked_bytes=arguments.max_unpacked_bytes,
-    )
+    options = options_of(arguments, poses="none", split=arguments.split)
     baselines = PartOfRecording.parse(arguments.baseline_frames) if arguments.baseline_frames else None
-    parts = {
-        text: None if Path(text).exists() or ":" not in text else PartOfRecording.parse(text) for text in arguments.data
-    }
+    parts = {text: PartOfRecording.parse(text) if names_part(text) else None for text in arguments.data}
     data = [part.path if part else recording_path(text) for text, part in parts.items()]
     ranges = {recording_name(part.path): (part.first, part.last) for part in parts.values() if part}
     return EvaluationPlan(

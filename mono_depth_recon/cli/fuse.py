@@ -13,7 +13,7 @@ from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..datasets.dataset import Dataset, Recording
-from ..datasets.limits import MAX_CHUNK_BYTES, MAX_CHUNK_HELP, MAX_UNPACKED_BYTES, MAX_UNPACKED_HELP
+from ..datasets.rooms.source import is_room
 from ..errors import ConfigError, DataError, ModelError
 from ..evaluation.fusion import compare, compare_views
 from ..evaluation.overview import DepthSource, fused_overview
@@ -30,6 +30,7 @@ from ..printing import encoded
 from ..scale.table import no_metres, source_of
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
+from .recordings import add_data_flags, options_of
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -86,19 +87,6 @@ def add_parser(commands: Any) -> None:
         metavar="data|odometry|FILE",
         help="where poses come from; a file is one as TUM's groundtruth.txt (default: data)",
     )
-    parser.add_argument(
-        "--camera",
-        default="",
-        metavar="NAME|'FX FY CX CY [K1 K2 P1 P2 [K3]]'",
-        help="camera of the recording, where it has none of its own",
-    )
-    parser.add_argument(
-        "--pose-topic", default="", metavar="TOPIC", help="topic of a bag that gives the poses; default: chosen"
-    )
-    parser.add_argument("--max-chunk-bytes", type=int, default=MAX_CHUNK_BYTES, metavar="BYTES", help=MAX_CHUNK_HELP)
-    parser.add_argument(
-        "--max-unpacked-bytes", type=int, default=MAX_UNPACKED_BYTES, metavar="BYTES", help=MAX_UNPACKED_HELP
-    )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     parser.add_argument("--true-depth", action="store_true", help="fuse the recording's own depth, without a model")
     parser.add_argument(
@@ -110,6 +98,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--save-map", action="store_true", help="also write the map")
     parser.add_argument("--orbit", choices=("gif", "mp4"), help="also write an orbit about the mesh")
     parser.add_argument("--overview", action="store_true", help="also write a picture of fused beside single frames")
+    add_data_flags(parser.add_argument_group("data"))
     add_flags(parser, PARAMETER_FLAGS)
     parser.set_defaults(run=run)
 
@@ -154,21 +143,12 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _opened(arguments: argparse.Namespace) -> _Every:
-    from ..datasets.opening import OpenOptions, open_dataset
+    from ..datasets.opening import open_dataset
 
     poses = "" if arguments.poses in POSES else arguments.poses
-    if poses and arguments.data.startswith("room:"):
+    if poses and is_room(arguments.data):
         raise ConfigError("--poses FILE is for recordings: a synthetic room has its own poses")
-    need_depth = arguments.truth or arguments.true_depth
-    options = OpenOptions(
-        arguments.camera,
-        rectified=True,
-        need_depth=need_depth,
-        poses=poses,
-        pose_topic=arguments.pose_topic,
-        max_chunk_bytes=arguments.max_chunk_bytes,
-        max_unpacked_bytes=arguments.max_unpacked_bytes,
-    )
+    options = options_of(arguments, rectified=True, need_depth=arguments.truth or arguments.true_depth, poses=poses)
     dataset = open_dataset(arguments.data, options)
     if dataset.stamps is None:
         _check_order(dataset, arguments.poses)

@@ -14,6 +14,7 @@ import numpy as np
 from ..config import Config
 from ..datasets.dataset import Dataset
 from ..datasets.kind import OpenOptions
+from ..datasets.rooms.source import is_room
 from ..errors import ConfigError
 from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
@@ -205,8 +206,13 @@ class EvaluationPlan:
 
 
 def recording_path(text: str) -> Path:
-    """The absolute path of a recording, so that a later run may start from another folder."""
-    return Path(os.path.abspath(text))
+    """The absolute path of a recording, so that a later run may start from another folder; a room keeps its name."""
+    return Path(text if is_room(text) else os.path.abspath(text))
+
+
+def names_part(text: str) -> bool:
+    """Whether a text is RECORDING:FIRST:LAST: neither a file with colons in its name nor room:SEED[:FRAMES]."""
+    return ":" in text and not is_room(text) and not Path(text).exists()
 
 
 def recording_name(path: Path) -> str:

@@ -18,7 +18,7 @@ from ..printing import printable
 _SAMPLES = 64  # rows and columns sampled for the range of a depth map; using all would take longer than colouring
 _WHITE, _INK, _GREY, _PAPER = (255, 255, 255), (28, 30, 34), (110, 115, 122), (238, 240, 243)
 _CELL = (640, 480)
-_BAR = 92  # the colour bar with its numbers
+_BAR = 104  # the colour bar with its numbers
 _GAP, _EDGE, _CAPTION, _TITLE, _FOOT = 20, 32, 44, 84, 40
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mono_depth_recon.evaluation.plan import recording_name
+from mono_depth_recon.cli import main
+from mono_depth_recon.evaluation.plan import PartOfRecording, names_part, recording_name
 from mono_depth_recon.report.frames import recording_path
 from mono_depth_recon.report.results import Results
 
@@ -35,3 +36,20 @@ def test_results_of_earlier_versions_are_found_by_their_names(tmp_path: Path) ->
     results = Results(tmp_path, [], {}, [], {"data": ["/data/v1.0_desk", "/data/room.bag"]}, [])
     assert recording_path(results, "v1") == recording_path(results, "v1.0_desk") == Path("/data/v1.0_desk")
     assert recording_path(results, "room") == Path("/data/room.bag") and recording_path(results, "v2") is None
+
+
+def test_parts_are_distinguished_from_names_with_colons(tmp_path: Path) -> None:
+    (tmp_path / "a:1:2").mkdir()
+    assert names_part("desk:1:2") and not names_part("room:3") and not names_part("room:3:40")
+    assert not names_part(str(tmp_path / "a:1:2")) and not names_part("desk")
+    part = PartOfRecording.parse("room:3:0:2")
+    assert (str(part.path), part.first, part.last) == ("room:3", 0, 2)
+
+
+@pytest.mark.slow
+def test_synthetic_rooms_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--protocols", "metric", "--no-report", "--model.runtime", "openvino", "--output", str(tmp_path)]
+    assert main(["evaluate", "room:3:4", "room:4:0:1", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "### room:3:4" in shown and "### room:4" in shown
+    assert "| unetpp_mobile | 4 | 1 |" in shown and "| unetpp_mobile | 2 | 1 |" in shown

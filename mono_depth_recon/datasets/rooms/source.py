@@ -23,6 +23,11 @@ _ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
 _ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
 
 
+def is_room(text: str) -> bool:
+    """Whether a text names a synthetic room: room:SEED or room:SEED:FRAMES."""
+    return _ROOM.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class RoomViewOptions:
     """How many views of how many rooms, with seeds from `first_seed` on.
@@ -147,7 +152,7 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
 ROOMS = DatasetKind(
     "room:SEED",
     RoomsSettings,
-    lambda path, _: bool(_ROOM.fullmatch(str(path))),
+    lambda path, _: is_room(str(path)),
     _open,
     _of_settings,
 )

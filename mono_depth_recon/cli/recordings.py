@@ -1,0 +1,39 @@
+"""The flags that say how a data set is read, for every command that opens one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..datasets.kind import OpenOptions
+from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
+
+_HELP = {
+    "camera": "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: found",
+    "colour_topic": "colour topic of bags; default: found",
+    "depth_topic": "depth topic of bags; default: found",
+    "pose_topic": "topic of a bag that gives the poses; default: chosen",
+    "depth_factor": "depth units per metre; default: 5000 in TUM folders, 1 in 32FC1 of bags, else 1000",
+    "max_difference": "seconds between colour and depth; default: %(default)s",
+    "max_chunk_bytes": MAX_CHUNK_HELP,
+    "max_unpacked_bytes": MAX_UNPACKED_HELP,
+    "colour_pattern": "image folders: colour images, as '{scene}/rgb/{frame}.png'; default: found",
+    "depth_pattern": "image folders: depth images, likewise; default: found",
+}
+
+
+def add_data_flags(group: Any, without: tuple[str, ...] = ()) -> None:
+    """Adds a flag for each field of OpenOptions that users set, at its default."""
+    for name, text in _HELP.items():
+        if name in without:
+            continue
+        default = getattr(OpenOptions(), name)
+        metavar = "STR" if isinstance(default, str) else type(default).__name__.upper()
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, type=type(default), default=default, metavar=metavar, help=text)
+
+
+def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:
+    """The options that the flags of `add_data_flags` give, and those that the command sets itself."""
+    given = {name: getattr(arguments, name) for name in _HELP if hasattr(arguments, name)}
+    return OpenOptions(**{**given, **fixed})
