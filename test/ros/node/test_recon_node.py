@@ -313,7 +313,7 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
         (["max_rate:=fast"], "max_rate must be of type float, got 'fast'"),
         (["model.name:=unetpp_mobil"], "did you mean 'unetpp_mobile'?"),
         (["model.checkpoint:=/nowhere/card.json"], "/nowhere/card.json cannot be read"),
-        (["camera.mask:=/nowhere.png"], "camera.mask /nowhere.png cannot be read"),
+        (["camera.mask:=/nowhere.png"], "camera.mask: /nowhere.png cannot be read"),
     ],
 )
 def test_refuses_to_start_with_one_line(ros_domain: int, processes: Processes, arguments: list[str], said: str) -> None:
