@@ -71,10 +71,11 @@ class Robot:
         client.listen(Marker, "mesh", latched=True)
 
     def wait_subscribed(self, *topics: str) -> None:
-        """Waits until the node subscribes: earlier messages are lost."""
-        wanted = (*topics, "image", "camera_info")
+        """Waits until the node subscribes, and is known as a publisher: earlier messages are lost."""
+        wanted, node = (*topics, "image", "camera_info"), self.client.node
         self.client.wait_until(
-            lambda: all(map(self.client.node.count_subscribers, wanted)), f"a subscription of each of {topics}"
+            lambda: all(map(node.count_subscribers, wanted)) and node.count_publishers("map_points") > 0,
+            f"a subscription of each of {wanted}, and a publisher of map_points",
         )
 
     def move(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
