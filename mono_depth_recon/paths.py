@@ -1,7 +1,9 @@
-"""Paths that begin with a home folder."""
+"""Paths from outside: home folders, names that are too long, and what is no regular file."""
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 
 from .errors import ConfigError
@@ -19,6 +21,14 @@ def expanded(path: str | Path) -> Path:
         raise ConfigError(
             f"'{path}' begins with the home folder of {whose}: give the path without ~{'' if user else ', or set HOME'}"
         ) from error
+
+
+def regular_file(path: Path) -> Path:
+    """`path`. Raises OSError where it is a device, pipe or socket, whose reading may never end, or cannot be seen."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a folder is an error of its own
+        raise OSError(errno.EINVAL, "expected a regular file, got a device, pipe or socket", str(path))
+    return path
 
 
 def user_cache() -> Path:

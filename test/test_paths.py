@@ -10,11 +10,14 @@ import pytest
 from processes import ROOT
 
 from mono_depth_recon.config import Config, with_values
-from mono_depth_recon.errors import ConfigError
+from mono_depth_recon.datasets.opening import open_dataset
+from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.models import hub
 from mono_depth_recon.models.runtimes import cache
 from mono_depth_recon.paths import expanded, user_cache
+from mono_depth_recon.photo import read_exif, read_photo
 from mono_depth_recon.pipeline import DepthReconstructor, load_mask
+from mono_depth_recon.text import read_text
 from mono_depth_recon.workers.snapshot import snapshot_folder
 
 USER = "norobot"
@@ -82,3 +85,15 @@ def test_only_one_file_expands_home_folders() -> None:
     words = ("expanduser", "Path.home", "user_cache_path")
     found = {str(path.relative_to(ROOT)) for path in files if any(word in path.read_text("utf-8") for word in words)}
     assert found == {os.path.join("mono_depth_recon", "paths.py")}
+
+
+def test_pipes_are_not_opened_as_files(tmp_path: Path) -> None:
+    pipe = tmp_path / "image.png"
+    os.mkfifo(pipe)  # nobody writes: to open it would wait forever
+    for read in (read_photo, read_exif):
+        with pytest.raises(DataError, match="image.png cannot be read: expected a regular file, got a device, pipe"):
+            read(pipe)
+    with pytest.raises(OSError, match="expected a regular file"):
+        read_text(pipe)
+    with pytest.raises(DataError, match="image.png is no recording or other data set"):
+        open_dataset(pipe)
