@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
+from .paths import is_too_long, name_too_long
 
 Chunk: TypeAlias = bytes | NDArray[Any]
 
@@ -26,6 +27,8 @@ def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
     Raises DataError (one line) where the folder cannot be written or the disk is full; nothing partial stays.
     """
     partial = path.with_name(f".{path.name}{partial_suffix(os.getpid())}")
+    if is_too_long(partial):
+        raise DataError(name_too_long(path))
     try:
         _write_synced(partial, chunks)
         os.replace(partial, path)

@@ -27,12 +27,6 @@ _HARMLESS = 1e-6  # difference to a matrix that rounding explains
 _SMALLEST_FOCAL, _LARGEST_NUMBER = 1e-3, 1e9  # pixels; beyond them rays are not finite or not distinct
 _REMAP_SIDE = 32766  # cv2.remap counts pixels in 16 bits
 
-# What a camera from outside may be, as `plausible` has it.
-_FOCAL = 0.05, 100.0  # of the longer side: 169 and 0.6 degrees
-_ASPECT = 4.0  # of the focal lengths; anamorphic lenses and half-height video have 2
-_OTHER_SCALE = 1.35  # by which the image that K fits must differ to be another one
-_SAME_RATIO = 0.05
-
 
 @dataclass(frozen=True, eq=False)
 class PinholeCamera:
@@ -285,46 +279,6 @@ def _rotation(value: ArrayLike | None) -> Matrix | None:
         return None
     if not np.allclose(R @ R.T, np.eye(3), atol=1e-3):
         raise CalibrationError(f"R must be a rotation, got {R.tolist()}")
+    if np.linalg.det(R) < 0:
+        raise CalibrationError(f"R must be a rotation, got a reflection (determinant -1): {R.tolist()}")
     return np.eye(3) if np.allclose(R, np.eye(3), rtol=0, atol=_HARMLESS) else R
-
-
-def plausible(camera: PinholeCamera, origin: str) -> PinholeCamera:
-    """`camera`, if its K and P can belong to an image of its size.
-
-    For numbers from outside; the camera of a crop may be anything. Raises CalibrationError, which begins with `origin`,
-    where focal lengths are absurd, the principal point lies outside the image, or the numbers fit an image of another
-    scale.
-    """
-    for name, M in (("K", camera.K), ("P", camera.P)):
-        oddity = "" if M is None else _oddity(M, camera.width, camera.height)
-        if oddity:
-            raise CalibrationError(f"{origin}: {name} {oddity}")
-    return camera
-
-
-def _oddity(M: Matrix, width: int, height: int) -> str:
-    """What is odd about intrinsics of an image of this size and what to do, empty where nothing is."""
-    fx, fy, cx, cy = (float(value) for value in (M[0, 0], M[1, 1], M[0, 2], M[1, 2]))
-    size, side = f"{width}x{height} pixels", max(width, height)
-    if (fx, fy, cx, cy) == (1, 1, 0, 0):
-        return "must not be the identity, the camera is not calibrated: calibrate it, or use its rectified images and P"
-    if not all(_FOCAL[0] * side <= f <= _FOCAL[1] * side for f in (fx, fy)) or not 1 / _ASPECT <= fx / fy <= _ASPECT:
-        return (
-            f"must have focal lengths of {_FOCAL[0] * side:g} to {_FOCAL[1] * side:g} pixels that are alike, "
-            f"got fx={fx:g} fy={fy:g} for {size}: give them in pixels of this image, with decimal points"
-        )
-    fits_width, fits_height = 2 * cx + 1, 2 * cy + 1
-    if not (0 <= fits_width <= 2 * width and 0 <= fits_height <= 2 * height):
-        return (
-            f"must have its principal point in the image, got ({cx:g}, {cy:g}) for {size}: "
-            "give the intrinsics of this image's size, with decimal points"
-        )
-    scales = fits_width / width, fits_height / height
-    if abs(scales[0] - scales[1]) <= _SAME_RATIO * max(scales) and (
-        min(scales) > _OTHER_SCALE or max(scales) < 1 / _OTHER_SCALE
-    ):
-        return (
-            f"must be that of {size}, but with its principal point ({cx:g}, {cy:g}) it is that of about "
-            f"{fits_width:.0f}x{fits_height:.0f}: give the intrinsics of this image's size"
-        )
-    return ""

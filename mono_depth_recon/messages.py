@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
-from .camera import PinholeCamera, plausible
+from .camera import PinholeCamera
 from .decoding import MAX_MEGAPIXELS, decoded, decoded_rvl, eight_bits
 from .errors import CalibrationError, DataError
+from .plausibility import plausible
 
 MILLIMETRES = 1000.0
 DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")

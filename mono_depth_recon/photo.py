@@ -19,6 +19,7 @@ from .arrays import Depth, Rgb
 from .camera import PinholeCamera
 from .decoding import MAX_MEGAPIXELS, decoded, eight_bits
 from .errors import CalibrationError, DataError
+from .paths import regular_file
 
 # CIPA DCG-001: lenses are equivalent where the angle of view along the diagonal is the same; 36 mm x 24 mm film.
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
@@ -132,7 +133,7 @@ def _exif_bytes(path: Path) -> bytes:
     from PIL.JpegImagePlugin import JpegImageFile
 
     try:
-        with open(path, "rb") as file:
+        with open(regular_file(path), "rb") as file:
             data: bytes = JpegImageFile(file).info.get("exif", b"")
             return data
     except OSError as error:
@@ -155,6 +156,6 @@ def _exif_numbers(data: bytes) -> dict[int, float]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_file(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error

@@ -6,6 +6,8 @@ import codecs
 import re
 from pathlib import Path
 
+from .paths import regular_file
+
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DECIMAL_COMMA = re.compile(r"(?<![\w,.])-?\d+,\d+(?![\w,.])")
 
@@ -15,7 +17,7 @@ def read_text(path: Path) -> str:
 
     Raises OSError, and UnicodeDecodeError where it is neither.
     """
-    data = path.read_bytes()
+    data = regular_file(path).read_bytes()
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mono_depth_recon.camera import DISTORTION_LENGTHS, PinholeCamera, plausible
+from mono_depth_recon.camera import DISTORTION_LENGTHS, PinholeCamera
 from mono_depth_recon.errors import CalibrationError, DataError
+from mono_depth_recon.plausibility import plausible
 
 F32 = NDArray[np.float32]
 K = np.array([[517.3, 0, 318.6], [0, 516.5, 255.3], [0, 0, 1]])
@@ -281,6 +282,9 @@ def test_plausible_cameras_pass(size: tuple[int, int]) -> None:
         ((1070, 1078, 640, 495), "must have its principal point in the image"),
         ((267, 269, 159.5, 119.5), r"must be that of 640x480 pixels, but .* \(159.5, 119.5\) .* about 320x240"),
         ((800, 800, 479.5, 359.5), "must be that of 640x480 pixels, but .* about 960x720"),
+        ((535, 539, 0, 0), r"must have its principal point near the middle of 640x480 pixels, got \(0, 0\)"),
+        ((535, 539, 239, 322), "must be that of 640x480 pixels, but .* turned image: cx and cy are exchanged"),
+        ((700, 700, 479, 268), r"must be that of 640x480 pixels, but .* \(479, 268\) it is that of 960x540"),
     ],
 )
 def test_cameras_that_cannot_be_are_named(numbers: tuple[float, float, float, float], message: str) -> None:
@@ -290,6 +294,47 @@ def test_cameras_that_cannot_be_are_named(numbers: tuple[float, float, float, fl
         with pytest.raises(CalibrationError, match=f"^it: {name} {message}") as caught:
             plausible(made, "it")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "D"),
+    [
+        ("plumb_bob", (1e9, 0, 0, 0)),
+        ("plumb_bob", (-1e9, 0, 0, 0)),
+        ("plumb_bob", (50, -300, 0, 0, 0)),
+        ("plumb_bob", (0, 0, 40, 0)),
+        ("rational_polynomial", (0, 0, 0, 0, 0, -1e6, 0, 0)),
+        ("equidistant", (-1e9, 0, 0, 0)),
+        ("plumb_bob", (1e40, 0, 0, 0)),
+        ("plumb_bob", (-1e308, -1e308, 0, 0, 1e308)),
+    ],
+)
+def test_distortion_that_is_wrong_within_the_image_is_named(model: str, D: tuple[float, ...]) -> None:
+    with pytest.raises(CalibrationError, match=r"^it: D cannot be a lens's, .*: calibrate the camera$"):
+        plausible(camera(D, model), "it")
+
+
+def test_lenses_and_rectified_images_that_exist_pass() -> None:
+    for model, D in (*LENSES, ("plumb_bob", (-0.3, 0.0, 0.0, 0.0)), ("plumb_bob", (0.26, -0.95, -0.005, 0.003, 1.16))):
+        for made in (camera(D, model), camera(D, model, P=new_P())):
+            assert plausible(made, "it") is made
+    fisheye = PinholeCamera.from_intrinsics(848, 800, 286, 286, 424, 400, (-0.008, 0.04, -0.038, 0.006), "equidistant")
+    assert plausible(fisheye, "it") is fisheye
+    for x, y in ((0.25, 0.5), (0.75, 0.5), (0.7, 0.6), (0.3, 0.8)):  # cropped sensors
+        made = PinholeCamera.from_intrinsics(640, 480, 500, 500, x * 639, y * 479)
+        assert plausible(made, "it") is made
+
+
+def test_P_of_another_scale_and_reflections_are_named() -> None:
+    P = K.copy()
+    P[:2, :2] *= 10
+    with pytest.raises(CalibrationError, match=r"^it: P must have focal lengths like those of K, got fx=5173"):
+        plausible(PinholeCamera(640, 480, K, P=P), "it")
+    with pytest.raises(CalibrationError, match="R must be a rotation, got a reflection"):
+        camera(R=np.diag([1.0, 1.0, -1.0]))
+    full_hd = PinholeCamera.from_intrinsics(1280, 960, 1400, 1400, 962, 541)
+    with pytest.raises(CalibrationError, match="must be that of 1280x960 pixels, but .* it is that of 1920x1080"):
+        plausible(full_hd, "it")
 
 
 def test_rays_and_maps_are_finite_for_every_camera_that_can_be_made() -> None:

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 from processes import ROOT
 
+from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, with_values
-from mono_depth_recon.errors import ConfigError
+from mono_depth_recon.datasets.opening import open_dataset
+from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.models import hub
 from mono_depth_recon.models.runtimes import cache
 from mono_depth_recon.paths import expanded, user_cache
+from mono_depth_recon.photo import read_exif, read_photo
 from mono_depth_recon.pipeline import DepthReconstructor, load_mask
+from mono_depth_recon.text import read_text
 from mono_depth_recon.workers.snapshot import snapshot_folder
 
 USER = "norobot"
@@ -82,3 +87,37 @@ def test_only_one_file_expands_home_folders() -> None:
     words = ("expanduser", "Path.home", "user_cache_path")
     found = {str(path.relative_to(ROOT)) for path in files if any(word in path.read_text("utf-8") for word in words)}
     assert found == {os.path.join("mono_depth_recon", "paths.py")}
+
+
+def test_pipes_are_not_opened_as_files(tmp_path: Path) -> None:
+    pipe = tmp_path / "image.png"
+    os.mkfifo(pipe)  # nobody writes: to open it would wait forever
+    for read in (read_photo, read_exif):
+        with pytest.raises(DataError, match="image.png cannot be read: expected a regular file, got a device, pipe"):
+            read(pipe)
+    with pytest.raises(OSError, match="expected a regular file"):
+        read_text(pipe)
+    with pytest.raises(DataError, match="image.png is no recording or other data set"):
+        open_dataset(pipe)
+
+
+def test_names_that_are_too_long_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With every length about the limit: written, or one line; the temporary name is longer than the file's."""
+    for length in (200, *range(236, 260), 480):
+        path = tmp_path / ("x" * (length - 4) + ".npz")
+        try:
+            write_atomically(path, [b"1"])
+        except DataError as error:
+            assert length > 230
+            assert str(error).startswith("the name is too long: 'xxx") and f" has {length} bytes" in str(error)
+        else:
+            assert path.read_bytes() == b"1"
+        assert not list(tmp_path.glob(".*"))
+    name = str(tmp_path / ("é" * 240))
+    for ask in (lambda: expanded(name), lambda: open_dataset(name), lambda: load_mask(name)):
+        with pytest.raises(ConfigError, match="^the name is too long: 'é.* has 480 bytes, .*: choose a shorter one$"):
+            ask()
+    for line in (["fuse", name], ["report", name], ["evaluate", name], ["export", "--output", name]):
+        assert main(line) == 1
+        errors = capsys.readouterr().err
+        assert errors.startswith("mono-depth-recon: error: the name is too long: 'é") and errors.count("\n") == 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .. import __version__
 from ..errors import MonoDepthError
+from ..paths import name_too_long
 from ..printing import escape_on
 from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
@@ -28,12 +31,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MonoDepthError as error:
         print(f"mono-depth-recon: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("mono-depth-recon: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
         return 141
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"mono-depth-recon: error: {name_too_long(Path(error.filename or ''))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mono-depth-recon: stopped", file=sys.stderr)
+        return 130
     return status
 
 

@@ -19,6 +19,7 @@ from ..errors import ModelError
 from ..models import load_model
 from ..models.ensemble import PREFIX
 from ..models.runtimes import difference_of_onnx, export_onnx
+from ..paths import checked
 from .parameters import add_flags, config_of
 
 _FLAGS = ("model.name", "model.checkpoint", "model.output", "model.accept_noncommercial", "model.input_size")
@@ -62,8 +63,9 @@ def export(settings: ModelConfig, path: Path, image_size: tuple[int, int]) -> tu
     """Writes the network of `settings` for images of (width, height) to `path`, whole or not at all.
 
     Returns the input's shape and the file's relative difference from float32 torch, None without ONNX Runtime.
-    Weights over 2 GB lie beside the file, as `<name>.data`. Raises ModelError.
+    Weights over 2 GB lie beside the file, as `<name>.data`. Raises ModelError, ConfigError for a name that is too long.
     """
+    checked(path)  # before the network is made
     if settings.name.startswith(PREFIX):
         raise ModelError(f"{settings.name} is not one network: export its members one by one")
     settings = dataclasses.replace(settings, runtime="torch", device="cpu", precision="f32", uncertainty="none")

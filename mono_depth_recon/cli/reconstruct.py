@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arrays import Rgb
 from ..atomic import writable_folder
-from ..camera import DISTORTION_LENGTHS, PinholeCamera, plausible
+from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..cloud.cloud import Cloud, cloud_from_organised
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
@@ -32,6 +32,7 @@ from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
+from ..plausibility import plausible
 from ..scale.base import ScaleSource
 from ..scale.evidence import NOTHING, Evidence, Kind
 from ..scale.reference import REFERENCE_DEPTH

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import Rgb
-from ..camera import PinholeCamera, plausible
+from ..camera import PinholeCamera
 from ..config import param
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..plausibility import plausible
 from ..text import comma_advice, read_text
 from .dataset import MAX_DEPTH_M, Dataset, Problem, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..camera import PinholeCamera, plausible
+from ..camera import PinholeCamera
 from ..config import param
 from ..errors import DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..plausibility import plausible
 from ..text import read_text
 from .dataset import Dataset, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings

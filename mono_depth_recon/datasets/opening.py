@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..paths import checked
 from .dataset import Dataset
 from .kind import DatasetKind, OpenOptions
 from .table import KINDS
@@ -28,7 +29,7 @@ def open_dataset(path: Path | str, options: OpenOptions | None = None) -> Datase
     Its `notes` name what was unreadable, chosen or suspicious. Raises DataError where the path is of no known kind or
     has no frames, CalibrationError where no camera is known, ConfigError for a part that the split does not have.
     """
-    path, options = Path(path), options or OpenOptions()
+    path, options = checked(Path(path)), options or OpenOptions()
     kind = next((row for row in KINDS.values() if row.recognises(path, options)), None)
     if kind is None:
         what = "is no recording or other data set" if path.exists() else "does not exist"

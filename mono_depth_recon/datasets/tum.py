@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import Rgb
-from ..camera import PinholeCamera, plausible
+from ..camera import PinholeCamera
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
+from ..plausibility import plausible
 from .dataset import Recording
 from .stamped_lists import Entry, out_of_range, read_list, read_trajectory
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..atomic import write_atomically
 from ..config import parameter
 from ..errors import ConfigError, DataError
+from ..paths import regular_file
 from .integration import BLOCK, MAX_WEIGHT
 from .lookup import KEY_LIMIT
 
@@ -69,7 +70,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz of stored, not compressed, members; each member's checksum holds."""
     names = ("format", *(field.name for field in fields(StoredMap)))
     try:
-        size = path.stat().st_size
+        size = regular_file(path).stat().st_size
         with zipfile.ZipFile(path) as archive:
             return {name: _read_array(archive, archive.getinfo(f"{name}.npy"), size) for name in names}
     except OSError as error:
@@ -99,15 +100,10 @@ def _checked(arrays: dict[str, NDArray[Any]], max_blocks: int) -> StoredMap:
     version = _number(arrays, "format")
     if version != FORMAT:
         raise DataError(f"it has format {version:g}, expected {FORMAT}: save it again by this version")
-    count, frames = len(np.atleast_1d(arrays["keys"])), _number(arrays, "frames")
-    if not count or len(np.unique(arrays["keys"], axis=0)) < count:
-        raise DataError(f"keys must be one or more different blocks, got {count}{', some of them equal' * (count > 0)}")
-    if count > max_blocks:
-        raise DataError(f"it has {count} blocks, over the limit of {max_blocks}: raise fusion.max_blocks")
+    count, frames = _checked_keys(arrays, max_blocks), _number(arrays, "frames")
     if not 0 <= frames < 2**62 or frames != int(frames):
         raise DataError(f"frames must be a whole number, got {frames:g}")
     sides = (BLOCK, BLOCK, BLOCK)
-    _check(arrays, "keys", (count, 3), -KEY_LIMIT, KEY_LIMIT, "i")
     _check(arrays, "seen", (count,), 0, frames, "i")
     for name, (low, high) in _RANGES.items():
         slack = _ROUNDING * high
@@ -120,6 +116,18 @@ def _checked(arrays: dict[str, NDArray[Any]], max_blocks: int) -> StoredMap:
         arrays["seen"].astype(np.int64),
         *(np.asarray(arrays[name], np.float32) for name in CHANNELS),
     )
+
+
+def _checked_keys(arrays: dict[str, NDArray[Any]], max_blocks: int) -> int:
+    """The number of blocks; the cheap checks come first, since shape (2**40, 0) is one of an empty file."""
+    keys = arrays["keys"]
+    count = len(keys) if keys.ndim else 1
+    if count > max_blocks:
+        raise DataError(f"it has {count} blocks, over the limit of {max_blocks}: raise fusion.max_blocks")
+    _check(arrays, "keys", (count, 3), -KEY_LIMIT, KEY_LIMIT, "i")
+    if not count or len(np.unique(keys, axis=0)) < count:
+        raise DataError(f"keys must be one or more different blocks, got {count}{', some of them equal' * (count > 0)}")
+    return count
 
 
 def _number(arrays: dict[str, NDArray[Any]], name: str) -> float:

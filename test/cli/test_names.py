@@ -49,6 +49,22 @@ def test_reconstruct_takes_an_image_whose_name_is_not_utf_8(tmp_path: Path, caps
     assert read_photo(tmp_path / "out" / f"{LATIN_1}_overview.png").shape[1] > 1000
 
 
+@pytest.mark.usefixtures("floor_model")
+def test_reconstruct_goes_on_after_an_image_whose_name_is_too_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """244 characters: the image can be read, the files named by it cannot be written."""
+    images = [str(write_photo(tmp_path / f"{stem}.png")) for stem in ("x" * 240, "good")]
+    images.insert(1, str(tmp_path / ("y" * 480)))
+    assert main(["reconstruct", *images, "--output", str(tmp_path / "out"), "--hfov", "60"]) == 1
+    printed = capsys.readouterr()
+    first, second, count = printed.err.splitlines()[-3:]
+    assert first.startswith("[1/3] error: ") and "the name is too long: 'xxx" in first
+    assert second.startswith("[2/3] error: ") and "File name too long" in second
+    assert count == "2 of 3 images failed" and "[3/3]" in printed.out
+    assert {path.name.split("_")[0] for path in (tmp_path / "out").iterdir()} == {"good"}
+
+
 def test_evaluate_takes_a_recording_whose_name_is_not_utf_8(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

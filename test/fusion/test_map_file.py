@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def test_no_flipped_bit_is_an_unknown_error_or_another_map(tmp_path: Path) -> No
         ({"keys": np.zeros((1, 2), np.int32)}, r"keys must be of shape \(1, 3\) and type i, got \(1, 2\)"),
         ({"keys": np.zeros((1, 3), np.float32)}, "keys must be of shape .* got .* float32"),
         ({"keys": np.zeros((0, 3), np.int32)}, "keys must be one or more"),
+        ({"keys": np.int32(0)}, r"keys must be of shape \(1, 3\) and type i, got \(\)"),
+        ({"keys": np.zeros((2**40, 0), np.int32)}, "it has 1099511627776 blocks, over the limit of 10"),
         ({"keys": np.full((1, 3), 2**30, np.int32)}, "keys must be -5.* to 5.*, got 1.*e.09"),
         ({"seen": np.full(1, 4)}, "seen must be 0 to 3, got 4"),
         ({"seen": np.full(2, 1)}, r"seen must be of shape \(1,\)"),
@@ -129,6 +132,17 @@ def test_lengths_that_the_file_states_are_not_believed(tmp_path: Path) -> None:
         packed.writestr("format.npy", bytes(100_000_000))
     with pytest.raises(DataError, match="format.npy is not stored as it was written"):
         read_map(tmp_path / "map.npz", 10)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "map.npz"
+    if kind == "pipe":
+        os.mkfifo(path)  # nobody writes: to open it would wait forever
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="map.npz cannot be read: expected a regular file, got a device, pipe"):
+        read_map(path, 10)
 
 
 def test_a_damaged_file_leaves_the_map_as_it_is(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ LAYERS = (
         "once",
         "param",
         "paths",
+        "plausibility",
         "poses",
         "printing",
         "registration",

@@ -210,6 +210,8 @@ def is_bag(path: Path) -> bool:
     """Whether the path is a bag's file, or a folder with one of ROS 2."""
     if path.is_dir():
         return (path / "metadata.yaml").is_file() or bool(_files_in(path))
+    if not path.is_file():
+        return False
     return is_ros1_bag(path) or is_mcap(path) or is_sqlite(path) or path.name.endswith((".db3.zstd", ".mcap.zstd"))
 
 

@@ -19,7 +19,7 @@ from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import Config, with_values
-from mono_depth_recon.errors import DataError, MonoDepthError
+from mono_depth_recon.errors import ConfigError, DataError, MonoDepthError
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.fusion.fusion import FUSED, MISFIT
 from mono_depth_recon.mesh.mesh import Mesh
@@ -237,6 +237,13 @@ def test_a_map_is_saved_and_loaded_by_name(tmp_path: Path) -> None:
 def test_a_map_to_load_must_be_named() -> None:
     with pytest.raises(DataError, match="fusion.map_file must name the map to load, it is empty"):
         files(Config(), {})[0].load()
+
+
+def test_a_map_file_whose_name_is_too_long_is_the_reply(tmp_path: Path) -> None:
+    made = files(with_values(Config(), {"fusion.map_file": str(tmp_path / ("x" * 480))}), {})[0]
+    for answer in (made.save, made.load):
+        with pytest.raises(ConfigError, match="^the name is too long: 'xxx.* has 480 bytes"):
+            answer()
 
 
 def test_an_empty_map_says_why_no_frame_is_in_it(tmp_path: Path) -> None:
