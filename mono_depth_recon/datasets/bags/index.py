@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
+from ...config import parse_yaml
+from ...errors import ConfigError, DataError
 from ...text import read_text
 from ..limits import Limits, UnpackedFiles
 from .blocks import HEAD_BYTES, Channel, Entry, Place, Store
@@ -32,6 +33,7 @@ POSES = (  # the likeliest first
     "geometry_msgs/msg/PoseWithCovarianceStamped",
     "geometry_msgs/msg/PoseStamped",
 )
+MAYBE_WANTED = POSES[2:]  # a pose of these types may be a wanted one, too
 _WANTED = {*IMAGES, CAMERA_INFO, *TRANSFORMS, *POSES}
 _ZSTD = ".zstd"
 _INFORMATION = "rosbag2_bagfile_information"
@@ -249,14 +251,12 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _named(path: Path, notes: list[str]) -> list[str]:
     """The files that metadata.yaml names; none where the recorder was killed before or while writing it."""
-    import yaml
-
     try:
         text = read_text(path) if path.is_file() else ""
         if not text.strip():
             return []
-        return [Path(name).name for name in yaml.safe_load(text)[_INFORMATION]["relative_file_paths"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        return [Path(name).name for name in parse_yaml(text, "it")[_INFORMATION]["relative_file_paths"]]
+    except (OSError, ConfigError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         notes.append(f"{path}: is not the metadata of a ROS 2 bag ({reason}); all files beside it are read")
         return []
