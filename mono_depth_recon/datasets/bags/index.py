@@ -230,14 +230,14 @@ def bag_files(path: Path, notes: list[str] | None = None) -> list[Path]:
     chosen = [file for file in (found.get(name) or found.get(_other_form(name)) for name in names) if file is not None]
     if names and len(chosen) < len(names):
         notes.append(f"{path}: {len(names) - len(chosen)} of {len(names)} files that metadata.yaml names are missing")
-    reason = "metadata.yaml does not name them"
-    if not chosen:
-        chosen = [file for name, file in found.items() if name.removesuffix(_ZSTD) not in found.keys() - {name}]
-        reason = "the same files are there decompressed"
-    left_out = [name for name, file in found.items() if file not in chosen]
+    candidates = {file.name: file for file in chosen or found.values()}
+    once = [file for name, file in candidates.items() if name.removesuffix(_ZSTD) not in candidates.keys() - {name}]
+    unnamed = chosen and len(once) == len(candidates)
+    reason = "metadata.yaml does not name them" if unnamed else "the same files are there decompressed"
+    left_out = [name for name, file in found.items() if file not in once]
     if left_out:
         notes.append(f"{path}: {len(left_out)} files are not read, {reason}: {', '.join(left_out[:_LISTED])}")
-    return list(dict.fromkeys(chosen))
+    return once
 
 
 def _other_form(name: str) -> str:
