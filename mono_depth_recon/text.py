@@ -10,7 +10,7 @@ from pathlib import Path
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_UNMARKED = {  # which bytes of ASCII text are 0
+_UNMARKED: dict[tuple[bool, ...], str] = {  # in ASCII text the bytes that are 0 give the encoding away
     (False, True, True, True): "UTF-32",
     (True, True, True, False): "UTF-32",
     (False, True, False, True): "UTF-16 without a byte order mark",

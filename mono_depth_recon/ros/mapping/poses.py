@@ -111,6 +111,8 @@ class Poses:
             return self._by_tf(self._world, camera, stamp)
         if not self._child:
             raise NotYet(self._silence())
+        if self._child == _CAMERA and self._parent == camera:
+            raise DataError(f"{self._topic} has poses of the camera in its own frame '{camera}'")
         mount = self._by_tf(self._child, camera, stamp) if self._child != _CAMERA else np.eye(4)
         T_world_parent = self._by_tf(self._world, self._parent, stamp)
         return T_world_parent @ self._poses.pose(self._parent, self._child, seconds(stamp)) @ mount

@@ -480,6 +480,9 @@ def test_transforms_are_poses_unless_of_a_frame_in_itself(
         robot.see(1001.0)
         points = points_from_msg(robot.shown(1001.0))[0, :, :3]
         same_surface(points, fused_here(rgb, [at(0.1)]).cloud().points)
+        publisher.publish(transform_to_msg(at(3.0), Header(stamp=stamped(1002.0), frame_id=LENS), ""))
+        robot.see(1002.0)
+        robot.wait_left_out(f"/vicon has poses of the camera in its own frame '{LENS}'")
 
 
 def test_without_poses_it_follows_its_own_depth_and_says_so(
