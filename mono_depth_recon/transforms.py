@@ -85,8 +85,13 @@ class TransformTree:
             self._choose()
 
     def add(self, transform: Transform) -> None:
-        """Adds a transform. Raises DataError where it is not finite or its quaternion is not of length 1."""
+        """Adds a transform.
+
+        Raises DataError where it is not finite, its quaternion is not of length 1, or a frame is its own parent.
+        """
         child = transform.child
+        if transform.parent == child:
+            raise DataError(f"the pose of '{child}' in '{child}' relates a frame to itself")
         self.connect(transform.parent, child)
         if transform.fixed:
             numbers = _checked(transform)
@@ -111,13 +116,15 @@ class TransformTree:
         """The pose (4, 4) of the frame `source` in `target` at `stamp` seconds.
 
         Raises NotYet where a transform is still older than `stamp`, NoPose where no transforms enclose the stamp
-        closely enough, and DataError where a frame is not known (named, with those that are) or the two are not
-        connected.
+        closely enough, and DataError where a frame is not known (named, with those that are), the two are not
+        connected or the parents of one form a loop.
         """
         for name in (target, source):
             if name not in self._parents and name not in self._parents.values():
                 raise DataError(unknown_frame(name, self.frames))
         up, down = self.line(source), self.line(target)
+        for line in (up, down):
+            self._check_end(line)
         common = next((name for name in up if name in down), None)
         if common is None:
             raise DataError(
@@ -157,6 +164,16 @@ class TransformTree:
         while (parent := self._parents.get(line[-1])) is not None and parent not in line:
             line.append(parent)
         return line
+
+    def check_root(self, frame: str) -> None:
+        """Raises DataError if the parents of `frame` form a loop, so that there is no topmost frame."""
+        self._check_end(self.line(frame))
+
+    def _check_end(self, line: list[str]) -> None:
+        if (again := self._parents.get(line[-1])) is not None:
+            raise DataError(
+                f"no transforms lead from '{line[0]}' to a topmost frame: {' below '.join([*line, again])} is a loop"
+            )
 
     def _choose(self) -> None:
         if not self._followed:

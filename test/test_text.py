@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mono_depth_recon.text import comma_advice, read_text
+from mono_depth_recon.text import comma_advice, read_text, separator_advice
 
 TEXT = "# Größe\n1.5 rgb/1.png\n"
 
@@ -40,3 +40,28 @@ def test_decimal_commas_are_told_from_lists() -> None:
         assert comma_advice(text)
     for text in ("1.5", "525.4,539.2", "525,0,319", "525, 539", "a,b", "rgb/1,5.png"):
         assert not comma_advice(text), text
+
+
+@pytest.mark.parametrize("mark", [True, False])
+@pytest.mark.parametrize(("encoding", "name"), [("utf-32", "UTF-32"), ("utf-16", "UTF-16 without a byte order mark")])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_encodings_that_are_not_read_are_named(
+    tmp_path: Path, encoding: str, name: str, order: str, mark: bool
+) -> None:
+    if encoding == "utf-16" and mark:
+        pytest.skip("that one is read")
+    (tmp_path / "a.txt").write_bytes(("\ufeff" * mark + TEXT).encode(f"{encoding}-{order}"))
+    with pytest.raises(UnicodeDecodeError, match=f"it is {name}: save it as UTF-8"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_a_text_file_has_a_largest_size(tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(256 * 2**20 + 1)  # sparse
+    with pytest.raises(OSError, match="a text file may have at most 256 MiB"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_separators_are_named() -> None:
+    assert "not by ';'" in separator_advice("1,5;2,5;3") and "not by ','" in separator_advice("1.5,2.5,3")
+    assert not separator_advice("1.5 2.5 3") and not separator_advice("1,5 2,5")

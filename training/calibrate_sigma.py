@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
-from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.metrics.sigma import SigmaCalibration, sigma_calibration, sigma_errors
@@ -32,7 +32,6 @@ from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
 from mono_depth_recon.paths import user_cache
-from mono_depth_recon.text import read_text
 
 from .settings import RoomSettings, load_settings
 from .sources import room_store
@@ -164,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.kind == "mc_dropout":
         entry["samples"] = arguments.samples
     if not arguments.dry:
-        text = json.loads(read_text(arguments.card))
+        text = read_json(arguments.card, "model card")
         text["sigma"] = {**text.get("sigma", {}), arguments.kind: entry}
         write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
     print(json.dumps(entry, indent=2))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mono_depth_recon.errors import ModelError
-from mono_depth_recon.text import read_text
+from mono_depth_recon.config import read_json
+from mono_depth_recon.errors import ConfigError, ModelError
 
 from .checkpoints import read_checkpoint
 
@@ -46,8 +45,8 @@ class Origin:
     @classmethod
     def _of_card(cls, path: Path) -> Origin:
         try:
-            card = json.loads(read_text(path))
-        except (OSError, ValueError) as error:
+            card = read_json(path, "model card")
+        except ConfigError as error:
             raise ModelError(f"{path} is no model card: name the .json of a model") from error
         return cls(
             f"the weights of {card.get('name', path.stem)}",

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
-from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.evaluation.baselines import CONSTANT, MEAN_MAP, baselines
@@ -32,7 +32,6 @@ from mono_depth_recon.metrics.depth_map import ALIGNMENTS, depth_metrics
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.paths import user_cache
-from mono_depth_recon.text import read_text
 
 from .frame_store import Frames
 from .settings import Settings, load_settings
@@ -158,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if not arguments.dry:
-        text = json.loads(read_text(arguments.card))
+        text = read_json(arguments.card, "model card")
         write_atomically(arguments.card, [(json.dumps({**text, "figures": figures}, indent=2) + "\n").encode()])
     print(table(figures))
     return 0

@@ -96,8 +96,8 @@ class _LiveConfig:
     )
     poses: str = param(
         "",
-        "topic of poses (nav_msgs/Odometry, geometry_msgs/PoseStamped or PoseWithCovarianceStamped); if this and "
-        "fusion.world_frame are empty, poses come from RGB-D odometry on the predicted depth, which drifts",
+        "topic of poses (nav_msgs/Odometry, geometry_msgs/PoseStamped, PoseWithCovarianceStamped or TransformStamped); "
+        "if this and fusion.world_frame are empty, poses come from RGB-D odometry on the predicted depth, which drifts",
         live=False,
     )
     map_file: str = param(

@@ -6,17 +6,19 @@ A stamp is in seconds, or in whole nanoseconds of 19 digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import DataError
 from ..poses import Trajectory, checked_numbers
-from ..text import comma_advice, read_text
+from ..text import comma_advice, read_text, separator_advice
 
 _NANOSECOND_DIGITS = 19  # of a time since 2001
 _LAST_S = 1e11  # no recording is later: the unit is another one
 _NAMED_LINES = 5
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,24 @@ class Entry:
     file: Path
 
 
-def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
+def read_list(path: Path, notes: list[str], missing_ok: bool = False) -> list[Entry]:
     """Entries of a list file (`stamp file`, `#` comments), in file order; file names are relative to the list.
 
-    DataError where a line is malformed or, unless `missing_ok`, names a file that is not there.
+    DataError where a line is malformed or, unless `missing_ok`, names a file that is not there. A last line that was
+    cut off is left out, with a note.
     """
-    entries = []
-    for number, fields in _lines(path):
-        if len(fields) != 2:
-            raise DataError(f"{path}:{number}: expected 'stamp file', got {len(fields)} fields")
-        file = path.parent / fields[1]
+
+    def entry(number: int, text: str) -> Entry:
+        stamp, name = _fields(path, number, text, "stamp file")
+        file = path.parent / name
         if not missing_ok and not file.is_file():
             raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
-        stamp = _stamp(path, number, fields[0])
-        if not math.isfinite(stamp):
-            raise DataError(f"{path}:{number}: expected finite numbers, got '{fields[0]}'")
-        entries.append(Entry(stamp, file))
+        seconds = _stamp(path, number, stamp)
+        if not math.isfinite(seconds):
+            raise DataError(f"{path}:{number}: expected finite numbers, got '{stamp}'")
+        return Entry(seconds, file)
+
+    entries = [each for _, each in _rows(path, entry, notes)]
     if not entries:
         raise DataError(f"{path}: expected lines 'stamp file', got none")
     return entries
@@ -51,14 +55,17 @@ def read_list(path: Path, missing_ok: bool = False) -> list[Entry]:
 def read_trajectory(path: Path, notes: list[str]) -> Trajectory:
     """Reads `stamp tx ty tz qx qy qz qw` lines in any order; DataError with file and line where one is malformed.
 
-    Lines that are no pose (NaN, a quaternion of another length than 1) or repeat a stamp are left out, with a note.
+    Lines that are no pose (NaN, a quaternion of another length than 1), repeat a stamp or were cut off at the end of
+    the file are left out, with a note.
     """
+
+    def numbers(number: int, text: str) -> tuple[float, list[float]]:
+        stamp, *fields = _fields(path, number, text, "stamp tx ty tz qx qy qz qw")
+        return _stamp(path, number, stamp), [_number(path, number, field) for field in fields]
+
     poses: dict[float, tuple[float, ...]] = {}
     left_out = []
-    for number, fields in _lines(path):
-        if len(fields) != 8:
-            raise DataError(f"{path}:{number}: expected 'stamp tx ty tz qx qy qz qw', got {len(fields)} fields")
-        stamp, row = _stamp(path, number, fields[0]), [_number(path, number, field) for field in fields[1:]]
+    for number, (stamp, row) in _rows(path, numbers, notes):
         try:
             pose = checked_numbers(row)
         except DataError:
@@ -91,17 +98,41 @@ def out_of_range(source: str, poses: tuple[float, float], frames: Sequence[float
     ]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number from 1, fields) of every line that is neither empty nor a comment."""
+def _rows(path: Path, parsed: Callable[[int, str], _Row], notes: list[str]) -> list[tuple[int, _Row]]:
+    """(line number from 1, parsed line) of every line that is neither empty nor a comment.
+
+    A recorder that lost its power leaves half a line, or zeros, at the end: they are left out, with a note.
+    """
+    text = _text(path)
+    whole = text.rstrip("\0")
+    lines = [(number, line) for number, line in enumerate(whole.splitlines(), 1) if line.split("#")[0].strip()]
+    rows = []
+    for number, line in lines:
+        try:
+            rows.append((number, parsed(number, line.split("#")[0])))
+        except DataError:
+            if number != lines[-1][0] or whole.endswith("\n") or not rows:
+                raise
+            notes.append(f"{path}: 1 line is left out, cut off at the end of the file: line {number}")
+    if len(whole) < len(text):
+        notes.append(f"{path}: {text.count(chr(0))} zero bytes at the end of the file are left out")
+    return rows
+
+
+def _fields(path: Path, number: int, text: str, expected: str) -> list[str]:
+    fields, count = text.split(), len(expected.split())
+    if len(fields) != count:
+        raise DataError(f"{path}:{number}: expected '{expected}', got {len(fields)} fields{separator_advice(text)}")
+    return fields
+
+
+def _text(path: Path) -> str:
     try:
-        text = read_text(path)
+        return read_text(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder has rgb.txt and depth.txt") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text, got bytes that are not UTF-8") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if fields := line.split("#")[0].split():
-            yield number, fields
+        raise DataError(f"{path}: expected text, got bytes that are not UTF-8 ({error.reason})") from error
 
 
 def _stamp(path: Path, number: int, text: str) -> float:
@@ -117,4 +148,6 @@ def _number(path: Path, number: int, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise DataError(f"{path}:{number}: expected numbers, got '{text[:60]}'{comma_advice(text)}") from error
+        raise DataError(
+            f"{path}:{number}: expected numbers, got '{text[:60]}'{comma_advice(text) or separator_advice(text)}"
+        ) from error

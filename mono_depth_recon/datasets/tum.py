@@ -81,7 +81,7 @@ class TumFolder(Recording):
         return parse_camera(given, (width, height))
 
     def _entries(self, name: str, partial: bool) -> list[Entry]:
-        entries = read_list(self.path / name, missing_ok=partial)
+        entries = read_list(self.path / name, self.notes, missing_ok=partial)
         there = [entry for entry in entries if not partial or entry.file.is_file()]
         if len(there) < len(entries):
             self.notes.append(f"{self.path}: {len(entries) - len(there)} of {len(entries)} files of {name} are missing")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..errors import DataError
+from ..config import read_json
+from ..errors import ConfigError, DataError
 from .run import EvaluationRun
 from .tables import write_json
 
@@ -68,9 +68,9 @@ def _kept(path: Path, asked: Mapping[str, Any]) -> list[Row]:
     if not path.is_file():
         return []
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path, "rows")
         rows: list[Row] = tree["rows"] if tree.get("asked") == asked else []
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (ConfigError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path}: expected the rows of an earlier run ({error}): delete it to make them again"
         ) from error

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import Any
 
 from ..atomic import writable_folder, write_atomically
+from ..config import read_yaml
 from ..datasets.dataset import Dataset
 from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..metrics.sequence import SequenceErrors, SequenceMeter
-from ..text import read_text
 from .baselines import baselines_of
 from .plan import EvaluationPlan, recording_name
 from .predictions import LazyModel, Predictor, prediction_path, read_kept, read_prediction, write_prediction
@@ -306,13 +306,11 @@ def _with_earlier(
     path: Path, settings: dict[str, dict[str, Any]], kept: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """`kept` merged with that of an earlier run. Raises ConfigError if that depends on other settings."""
-    import yaml
-
     if not path.is_file():
         return kept
     try:
-        before = yaml.safe_load(read_text(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        before = read_yaml(path, "settings")
+    except ConfigError as error:
         text = " ".join(str(error).split())
         raise DataError(
             f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"

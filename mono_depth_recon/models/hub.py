@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..paths import expanded
+from ..text import read_text
 
 CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
@@ -208,10 +209,12 @@ def _shards(index: Path) -> tuple[Path, ...]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. ModelError where the file cannot be read or is something else."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(read_text(path))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise ModelError(f"{path} must be JSON text, got one that is nested too deeply") from error
+    except ValueError as error:
         raise ModelError(f"{path} must be JSON text, got: {error}") from error
     if not isinstance(tree, dict):
         raise ModelError(f"{path} must hold a JSON object, got {type(tree).__name__}")

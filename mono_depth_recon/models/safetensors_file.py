@@ -25,7 +25,7 @@ def check_safetensors(path: Path) -> None:
         ends = [entry["data_offsets"][1] for name, entry in tree.items() if name != "__metadata__"]
     except OSError as error:
         raise ModelError(f"weights {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(path) from error
     if size != 8 + length + max(ends, default=0):
         raise _broken(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..config import read_json, read_yaml
+from ..errors import ConfigError, DataError
 from ..text import read_text
 
 Tree = dict[str, Any]
@@ -107,15 +107,13 @@ class Results:
 
 def read_results(folder: Path) -> Results:
     """The results of `mono-depth-recon evaluate` in `folder`. Raises DataError for none or damaged files."""
-    import yaml
-
     if not (folder / "summary.json").is_file():
         raise DataError(f"{folder} has no results: expected summary.json, as written by `mono-depth-recon evaluate`")
     summary = _json(folder / "summary.json")
     try:
         rows = [_score_row(row) for row in summary["results"]]
         config = folder / "config.yaml"
-        settings = yaml.safe_load(read_text(config)) if config.is_file() else {}
+        settings = read_yaml(config, "settings") if config.is_file() else {}
         return Results(
             folder,
             rows,
@@ -126,7 +124,7 @@ def read_results(folder: Path) -> Results:
             {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},
             _logs(folder),
         )
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise DataError(
             f"{folder}: expected results of `mono-depth-recon evaluate`, but they are damaged "
             f"({type(error).__name__}: {error}): evaluate again"
@@ -176,9 +174,9 @@ def _optional(path: Path) -> Tree | None:
 
 def _json(path: Path) -> Tree:
     try:
-        tree = json.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected JSON ({error}): evaluate again") from error
+        tree = read_json(path, "results")
+    except ConfigError as error:
+        raise DataError(f"{error}: evaluate again") from error
     if not isinstance(tree, dict):
         raise DataError(f"{path}: expected an object, got {type(tree).__name__}: evaluate again")
     return tree

@@ -54,7 +54,7 @@ def test_stamps_of_another_unit_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"rgb\.txt:1: a stamp must be in seconds, or in nanoseconds of 19 digits, got '130"
     ):
-        read_list(tmp_path / "rgb.txt")
+        read_list(tmp_path / "rgb.txt", [])
 
 
 def test_lines_that_are_no_pose_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -115,3 +115,42 @@ def test_the_camera_of_an_image_folder(tmp_path: Path, text: str, says: str) -> 
     else:
         camera = open_dataset(folder, OpenOptions(depth_factor=5000.0))[0].camera
         assert (camera.fx, camera.fy, camera.cx, camera.cy) == (50, 51, 31.5, 23.5)
+
+
+@pytest.mark.parametrize("end", ["1305031103.5 1 2", "1305031103.5 1 2\0\0\0\0", "130503", "\0\0\0\0"])
+def test_what_a_loss_of_power_leaves_at_the_end_is_left_out_and_counted(tmp_path: Path, end: str) -> None:
+    folder = write_folder(tmp_path / "desk", Scene())
+    for name in ("rgb.txt", "groundtruth.txt"):
+        with (folder / name).open("a") as file:
+            file.write(end)
+    dataset = open_dataset(folder, OPTIONS)
+    pose = dataset[5].T_world_camera
+    assert len(dataset) == 6 and pose is not None and np.array_equal(pose[:3, 3], Scene().positions[5])
+    cut = [note for note in dataset.notes if "1 line is left out, cut off at the end of the file: line" in note]
+    zeros = [note for note in dataset.notes if "4 zero bytes at the end of the file are left out" in note]
+    assert (len(cut), len(zeros)) == (2 * (end[0] == "1"), 2 * ("\0" in end)) and len(dataset.notes) == len(cut + zeros)
+
+
+def test_a_malformed_line_that_is_not_the_cut_last_one_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "groundtruth.txt"
+    for text in ("1.0 1 0 0\n2.0 1 0 0 0 0 0 1", "2.0 1 0 0 0 0 0 1\n3.0 1 0 0\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="expected 'stamp tx ty tz qx qy qz qw', got 4 fields$"):
+            read_trajectory(path, [])
+
+
+@pytest.mark.parametrize("separator", [",", ";", ", ", "; "])
+def test_another_separator_is_named(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "groundtruth.txt"
+    path.write_text("1.0 1 0 0 0 0 0 1".replace(" ", separator) + "\n")
+    with pytest.raises(
+        DataError, match=rf"groundtruth\.txt:1: .*separate the fields by spaces, not by '{separator[0]}'"
+    ):
+        read_trajectory(path, [])
+
+
+def test_utf_32_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "groundtruth.txt"
+    path.write_text("1.0 1 0 0 0 0 0 1\n", encoding="utf-32")
+    with pytest.raises(DataError, match=r"not UTF-8 \(it is UTF-32: save it as UTF-8\)"):
+        read_trajectory(path, [])

@@ -96,6 +96,8 @@ def test_folders_that_are_no_model(folder_of: Callable[[str], Path], tmp_path: P
     broken = copied(source, tmp_path / "broken")
     (broken / "config.json").write_text("{")
     assert "must be JSON text" in message("glpn_nyu", broken)
+    (broken / "config.json").write_text("[" * 200_000)
+    assert "config.json must be JSON text, got one that is nested too deeply" in message("glpn_nyu", broken)
     odd = edited(source, tmp_path / "odd", "preprocessor_config.json", image_processor_type="CLIPImageProcessor")
     assert "image processor 'CLIPImageProcessor' is not supported" in message("glpn_nyu", odd)
     types = edited(source, tmp_path / "types", "config.json", hidden_sizes="many")

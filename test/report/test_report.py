@@ -319,6 +319,8 @@ def test_a_damaged_prediction_is_named_in_its_place(tmp_path: Path) -> None:
         ("summary.json", "{}"),
         ("robustness.json", "no"),
         ("config.yaml", "a: ["),
+        ("summary.json", "[" * 200_000),
+        ("config.yaml", "[" * 3000),
     ],
 )
 def test_damaged_results_are_named_in_one_line(results: Path, tmp_path: Path, name: str, text: str) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
+from ...config import parse_yaml
+from ...errors import ConfigError, DataError
 from ...text import read_text
 from ..limits import Limits, UnpackedFiles
 from .blocks import HEAD_BYTES, Channel, Entry, Place, Store
@@ -32,6 +33,7 @@ POSES = (  # the likeliest first
     "geometry_msgs/msg/PoseWithCovarianceStamped",
     "geometry_msgs/msg/PoseStamped",
 )
+MAYBE_WANTED = POSES[2:]  # a pose of these types may be a wanted one, too
 _WANTED = {*IMAGES, CAMERA_INFO, *TRANSFORMS, *POSES}
 _ZSTD = ".zstd"
 _INFORMATION = "rosbag2_bagfile_information"
@@ -230,14 +232,14 @@ def bag_files(path: Path, notes: list[str] | None = None) -> list[Path]:
     chosen = [file for file in (found.get(name) or found.get(_other_form(name)) for name in names) if file is not None]
     if names and len(chosen) < len(names):
         notes.append(f"{path}: {len(names) - len(chosen)} of {len(names)} files that metadata.yaml names are missing")
-    reason = "metadata.yaml does not name them"
-    if not chosen:
-        chosen = [file for name, file in found.items() if name.removesuffix(_ZSTD) not in found.keys() - {name}]
-        reason = "the same files are there decompressed"
-    left_out = [name for name, file in found.items() if file not in chosen]
+    candidates = {file.name: file for file in chosen or found.values()}
+    once = [file for name, file in candidates.items() if name.removesuffix(_ZSTD) not in candidates.keys() - {name}]
+    unnamed = chosen and len(once) == len(candidates)
+    reason = "metadata.yaml does not name them" if unnamed else "the same files are there decompressed"
+    left_out = [name for name, file in found.items() if file not in once]
     if left_out:
         notes.append(f"{path}: {len(left_out)} files are not read, {reason}: {', '.join(left_out[:_LISTED])}")
-    return list(dict.fromkeys(chosen))
+    return once
 
 
 def _other_form(name: str) -> str:
@@ -251,14 +253,12 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _named(path: Path, notes: list[str]) -> list[str]:
     """The files that metadata.yaml names; none where the recorder was killed before or while writing it."""
-    import yaml
-
     try:
         text = read_text(path) if path.is_file() else ""
         if not text.strip():
             return []
-        return [Path(name).name for name in yaml.safe_load(text)[_INFORMATION]["relative_file_paths"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        return [Path(name).name for name in parse_yaml(text, "it")[_INFORMATION]["relative_file_paths"]]
+    except (OSError, ConfigError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         notes.append(f"{path}: is not the metadata of a ROS 2 bag ({reason}); all files beside it are read")
         return []

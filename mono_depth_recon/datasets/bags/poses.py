@@ -12,9 +12,13 @@ from ...errors import DataError
 from ...transforms import NoPose, Transform, TransformTree, transform_of_odometry, transforms_of
 from ..stamped_lists import out_of_range
 from ..tum import MAX_POSE_GAP_S
-from .index import POSES, TRANSFORMS, BagIndex, Track
+from .index import MAYBE_WANTED, POSES, TRANSFORMS, BagIndex, Track
 
-_NO_MEASUREMENT = re.compile(r"goal|target|waypoint|initial_?pose|clicked", re.IGNORECASE)  # poses that somebody wants
+_NO_MEASUREMENT = re.compile(  # poses that somebody wants
+    r"goal|target|waypoint|initial_?pose|clicked|destination|plan(?:n(?:er|ed))?(?![a-z])|set_?point|desired|reference"
+    r"|command|cmd",
+    re.IGNORECASE,
+)
 _TRIED_FRAMES = 100
 
 
@@ -22,15 +26,13 @@ _TRIED_FRAMES = 100
 class FramePoses:
     """Poses of `frame` in `root`, the topmost frame above it, over time.
 
-    `refused` has the reason for each transform that had to be left out; `span` is the first and last stamp of those
-    that count, in seconds.
+    `span` is the first and last stamp of the transforms that count, in seconds.
     """
 
     root: str
     frame: str
     tree: TransformTree
     span: tuple[float, float]
-    refused: tuple[str, ...] = ()
 
     def pose(self, stamp: float) -> Matrix | None:
         """Pose (4, 4) at `stamp` seconds, None where it is not known."""
@@ -41,9 +43,11 @@ class FramePoses:
 
 
 def poses_of(
-    frame: str, transforms: Callable[[], Iterable[Transform]], max_difference: float = 0.02
+    frame: str, transforms: Callable[[], Iterable[Transform]], refused: list[str], max_difference: float = 0.02
 ) -> FramePoses | None:
     """The poses of `frame`, None where no moving transform leads to it.
+
+    `refused` gets the reason for each transform that had to be left out.
 
     `transforms()` is called twice and must give the same ones: first the parents of all frames are read, of which the
     first counts, then what the chain needs, so that a robot's other joints take no memory. Poses are interpolated as
@@ -51,17 +55,21 @@ def poses_of(
     """
     first: dict[str, Transform] = {}
     for transform in transforms():
-        first.setdefault(transform.child, transform)
-    if frame not in first:
-        return None
-    tree, refused, stamps = TransformTree(MAX_POSE_GAP_S, max_difference), [], []
+        if transform.parent != transform.child:
+            first.setdefault(transform.child, transform)
+    tree, stamps = TransformTree(MAX_POSE_GAP_S, max_difference), list[float]()
     for transform in first.values():
         tree.connect(transform.parent, transform.child)
     tree.follow(frame)
+    try:
+        tree.check_root(frame)
+    except DataError as error:
+        refused.append(str(error))
+        return None
     line = tree.line(frame)
     for transform in transforms():
-        known = first[transform.child]
-        if transform.parent == known.parent:
+        known = first.get(transform.child, transform)
+        if transform.parent in (known.parent, transform.child):
             try:
                 tree.add(transform._replace(fixed=known.fixed))
             except DataError as error:
@@ -71,7 +79,7 @@ def poses_of(
     tree.fix_what_never_moved()
     if not tree.moves:
         return None
-    return FramePoses(tree.root(frame), frame, tree, (min(stamps), max(stamps)), tuple(refused))
+    return FramePoses(tree.root(frame), frame, tree, (min(stamps), max(stamps)))
 
 
 class BagPoses:
@@ -89,12 +97,17 @@ class BagPoses:
         """The poses of the topic `name` (`/tf`: of transforms alone), empty: the first that covers frames.
 
         None where nothing leads to the frame. `notes` gets what was chosen among several, what was left out and, where
-        no frame has a pose, both spans. DataError where the named topic is missing or does not lead to the frame.
+        no frame has a pose, both spans. DataError where the named topic is missing or gives no pose of the frame.
         """
         offered = self._offered()
         chains: dict[str, FramePoses] = {}
         for topic in [self._named(name, offered, path)] if name else self._measured(offered):
-            chain = poses_of(self._frame, partial(self._transforms, offered[topic]), self._max_difference)
+            refused: list[str] = []
+            chain = poses_of(self._frame, partial(self._transforms, offered[topic]), refused, self._max_difference)
+            left_out = f"{len(refused)} poses are left out: {refused[0]}" if refused else ""
+            if chain is None and name and refused:
+                raise DataError(f"{path}: {name} gives no pose of the camera's frame '{self._frame}': {left_out}")
+            notes += [f"{path}, {topic}: {left_out}"] if refused else []
             if chain is not None:
                 chains[topic] = chain
                 if self._covers(chain):
@@ -105,7 +118,8 @@ class BagPoses:
             return None
         covering = [topic for topic, chain in chains.items() if self._covers(chain)]
         topic = covering[0] if covering else next(iter(chains))
-        self._note(topic, chains[topic], [each for each in offered if each != topic and not name], path, notes)
+        others = [] if name else [each for each in offered if each != topic]
+        self._note(topic, chains[topic], others, bool(name), path, notes)
         return chains[topic]
 
     def _offered(self) -> dict[str, Track | None]:
@@ -125,11 +139,11 @@ class BagPoses:
         step = max(1, len(self._stamps) // _TRIED_FRAMES)
         return any(chain.pose(stamp) is not None for stamp in self._stamps[::step])
 
-    def _note(self, topic: str, chain: FramePoses, others: list[str], path: str, notes: list[str]) -> None:
+    def _note(self, topic: str, chain: FramePoses, others: list[str], named: bool, path: str, notes: list[str]) -> None:
         if any(each != "/tf" for each in others):
             notes.append(f"{path}: poses are from {topic}; not {', '.join(others)} (pose_topic names another)")
-        if chain.refused:
-            notes.append(f"{path}: {len(chain.refused)} transforms are left out: {chain.refused[0]}")
+        elif not named and topic in {track.channel.topic for track in self._index.topics(MAYBE_WANTED)}:
+            notes.append(f"{path}: poses are from {topic} (pose_topic names another, poses 'none' leaves them out)")
         notes += out_of_range(f"{path}, {topic}", chain.span, self._stamps)
 
     def _transforms(self, topic: Track | None) -> Iterator[Transform]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -32,6 +32,7 @@ _TYPES: dict[str, type[Any]] = {
     "nav_msgs/msg/Odometry": Odometry,
     "geometry_msgs/msg/PoseStamped": PoseStamped,
     "geometry_msgs/msg/PoseWithCovarianceStamped": PoseWithCovarianceStamped,
+    "geometry_msgs/msg/TransformStamped": TransformStamped,
 }
 _CAMERA = "(camera)"  # stands for the camera's frame if the topic gives its pose without naming it
 _PATIENCE_S = 1.0  # a small message may be lost at first among the images of its process and arrive with the next one
@@ -110,6 +111,8 @@ class Poses:
             return self._by_tf(self._world, camera, stamp)
         if not self._child:
             raise NotYet(self._silence())
+        if self._child == _CAMERA and self._parent == camera:
+            raise DataError(f"{self._topic} has poses of the camera in its own frame '{camera}'")
         mount = self._by_tf(self._child, camera, stamp) if self._child != _CAMERA else np.eye(4)
         T_world_parent = self._by_tf(self._world, self._parent, stamp)
         return T_world_parent @ self._poses.pose(self._parent, self._child, seconds(stamp)) @ mount
@@ -131,6 +134,8 @@ class Poses:
     def _silence(self) -> str:
         if self._other_type:
             return f"{self._topic} must be of type {' or '.join(_TYPES)}, it is {self._other_type}"
+        if self._refused:
+            return f"no usable pose on {self._topic} yet: {self._refused} were refused"
         silent = self._node.count_publishers(self._topic) == 0
         return f"no pose on {self._topic} yet{': nobody publishes it' if silent else ''}"
 
@@ -147,11 +152,12 @@ class Poses:
     def _on_pose(self, msg: Any) -> None:
         transform = transform_of_odometry(msg, _CAMERA)
         with self._changed:
-            self._parent, self._child = transform.parent, transform.child
-            self._world = self._world or transform.parent
             try:
                 self._poses.add(transform)
             except DataError as error:
                 self._refused += 1
                 self._warn(str(error))
+            else:
+                self._parent, self._child = transform.parent, transform.child
+                self._world = self._world or transform.parent
             self._changed.notify_all()

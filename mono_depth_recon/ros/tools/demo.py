@@ -98,7 +98,7 @@ def _chosen_frames(folder: Path) -> tuple[int, int, str]:
     """First and last position in rgb.txt, and whether the embedded model was trained on this scene."""
     if "freiburg1_rpy" in folder.name:
         begin, end = _TEST_STRETCH_S
-        test = [i for i, entry in enumerate(read_list(folder / "rgb.txt")) if begin <= entry.stamp <= end]
+        test = [i for i, entry in enumerate(read_list(folder / "rgb.txt", [])) if begin <= entry.stamp <= end]
         if test:
             return test[0], test[-1], ": same scene as in training, unseen frames"
     return 0, -1, ": unseen scene" if "freiburg3_cabinet" in folder.name else ""

@@ -31,7 +31,8 @@ def test_files_that_the_metadata_does_not_name_are_not_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("", ""), ("\n\n", ""), ("a: [", "is not the metadata"), ("3", "is not the m")]
+    ("text", "says"),
+    [("", ""), ("\n\n", ""), ("a: [", "is not the metadata"), ("3", "is not the m"), ("[" * 3000, "nested too deeply")],
 )
 def test_metadata_that_was_never_written_is_as_good_as_none(tmp_path: Path, text: str, says: str) -> None:
     path = FORMATS["sqlite3"](tmp_path, Scene())
@@ -158,3 +159,19 @@ def test_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
     tree = {"sources": [{"kind": "bag", "path": str(path), "split": "time"}]}
     data = open_training_data(tree, 1)
     assert data.train.parts[0].scene(0) == name
+
+
+@pytest.mark.parametrize(
+    "metadata", ["", "rosbag2_bagfile_information: {relative_file_paths: [NAME, NAME.zstd, NAME]}"]
+)
+def test_a_file_beside_its_compressed_form_is_read_once(tmp_path: Path, metadata: str) -> None:
+    scene = Scene()
+    (tmp_path / "packed").mkdir()
+    path = FORMATS["sqlite3_file"](tmp_path / "packed", scene)
+    whole = next(FORMATS["sqlite3"](tmp_path, scene).glob("*.db3"))
+    packed = next(path.glob("*.zstd"))
+    shutil.copy(whole, path / packed.name.removesuffix(".zstd"))
+    (path / "metadata.yaml").write_text(metadata.replace("NAME", packed.name.removesuffix(".zstd")))
+    dataset = open_dataset(path, OpenOptions(camera=CAMERA))
+    assert len(dataset) == scene.frames and len(set(dataset.stamps)) == scene.frames  # type: ignore[attr-defined]
+    assert len(dataset.notes) == 1 and "files are not read" in dataset.notes[0] and packed.name in dataset.notes[0]

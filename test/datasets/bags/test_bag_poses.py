@@ -57,6 +57,7 @@ def position(dataset: Dataset, i: int = 3) -> list[float] | None:
     return None if pose is None else pose[:3, 3].tolist()
 
 
+FRAME = OPTICAL.lstrip("/")
 BARE = tum_plan(SCENE, ROS2, "none")
 POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
 
@@ -70,7 +71,8 @@ def test_every_type_of_pose_that_the_node_reads_is_read(tmp_path: Path, types: A
     plan = [*tum_plan(SCENE, types, "none"), *topic_of_poses("/where", kind, types=types)]
     dataset = open_dataset(write_ros1(tmp_path / "a.bag", plan) if types is ROS1 else write_ros2(tmp_path / "a", plan))
     assert position(dataset) == SCENE.positions[3].tolist() and dataset.world_frame == "map"  # type: ignore[attr-defined]
-    assert dataset.notes == []
+    assert [note for note in dataset.notes if "poses are from /where" not in note] == []
+    assert bool(dataset.notes) == ("Pose" in kind)
 
 
 def test_goals_are_not_poses_of_the_camera(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_poses_of_another_time_name_both_spans_and_give_way_to_those_in_range(tm
     first, last = (SCENE.stamps_ns[i] / 10**9 for i in (0, -1))
     assert position(dataset) is None
     spans = f"the poses are from {first + 1000:.3f} to {last + 1000:.3f} s, the frames from {first:.3f} to {last:.3f} s"
-    assert dataset.notes == [f"{tmp_path / 'a'}, /pose: no frame has a pose: {spans}"]
+    assert dataset.notes[1:] == [f"{tmp_path / 'a'}, /pose: no frame has a pose: {spans}"]
     both = open_dataset(write_ros2(tmp_path / "b", [*BARE, *late, *topic_of_poses("/slam", POSE_STAMPED)]))
     assert position(both) == SCENE.positions[3].tolist() and "poses are from /slam; not /pose" in both.notes[0]
 
@@ -140,7 +142,55 @@ def test_what_is_no_rotation_never_becomes_a_pose(tmp_path: Path, turn: tuple[fl
     assert poses[3] is not None  # 66 ms lie between its neighbours: interpolated
     expected = SCENE.positions[2] + (SCENE.positions[4] - SCENE.positions[2]) / 2
     assert np.allclose(poses[3][:3, 3], expected, atol=1e-4)
-    assert "1 transforms are left out: the pose of 'openni_rgb_optical_frame' in 'odom' must be fin" in dataset.notes[0]
+    assert "1 poses are left out: the pose of 'openni_rgb_optical_frame' in 'odom' must be fin" in dataset.notes[0]
     for _, _, _, msg in plan[len(BARE) :]:
         msg.pose.pose = PoseMessages(ROS2).pose((0, 0, 0), turn)
-    assert position(open_dataset(write_ros2(tmp_path / "b", plan))) is None
+    path = write_ros2(tmp_path / "b", plan)
+    dataset = open_dataset(path)
+    assert position(dataset) is None
+    reason = (
+        "6 poses are left out: the pose of 'openni_rgb_optical_frame' in 'odom' must be finite numbers and a unit q"
+    )
+    assert dataset.notes[0].startswith(f"{path}, /odom: {reason}")
+    with pytest.raises(DataError, match=f"/odom gives no pose of the camera's frame '{FRAME}': {reason}"):
+        open_dataset(path, OpenOptions(pose_topic="/odom"))
+
+
+def test_a_frame_in_itself_is_left_out_and_counted(tmp_path: Path) -> None:
+    make = Messages(ROS2)
+    itself = make.transforms(SCENE.stamps_ns[0], {(OPTICAL, OPTICAL): np.array([0.0, 9.0, 0.0])})
+    plan = [(SCENE.stamps_ns[0], "/tf_static", "tf2_msgs/msg/TFMessage", itself), *tum_plan(SCENE, ROS2)]
+    dataset = open_dataset(write_ros2(tmp_path / "a", plan))
+    assert position(dataset) == SCENE.positions[3].tolist()
+    assert dataset.notes == [
+        f"{tmp_path / 'a'}, /tf: 1 poses are left out: the pose of '{FRAME}' in '{FRAME}' relates a frame to itself"
+    ]
+
+
+def test_transforms_in_a_loop_give_no_poses(tmp_path: Path) -> None:
+    make = Messages(ROS2)
+    plan = [*BARE, *odometry(child=OPTICAL)]
+    for stamp, shift in zip(SCENE.stamps_ns, SCENE.positions, strict=True):
+        plan.append((stamp, "/tf", "tf2_msgs/msg/TFMessage", make.transforms(stamp, {(OPTICAL, "odom"): shift})))
+    dataset = open_dataset(write_ros2(tmp_path / "a", plan))
+    assert position(dataset) is None
+    assert f"{FRAME} below odom below {FRAME} is a loop" in dataset.notes[0]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["/destination", "/plan", "/planner/pose", "/mavros/setpoint_position/local", "/target_pose", "/desired_pose"]
+    + ["/pose_reference", "/command/pose", "/cmd_pose"],
+)
+def test_wanted_poses_are_not_taken(tmp_path: Path, topic: str) -> None:
+    assert position(open_dataset(write_ros2(tmp_path / "a", [*BARE, *topic_of_poses(topic, POSE_STAMPED)]))) is None
+
+
+def test_a_name_that_only_begins_like_a_wanted_pose_is_taken_and_noted(tmp_path: Path) -> None:
+    path = write_ros2(tmp_path / "a", [*BARE, *topic_of_poses("/planar_slam", POSE_STAMPED)])
+    dataset = open_dataset(path)
+    assert position(dataset) == SCENE.positions[3].tolist()
+    assert dataset.notes == [
+        f"{path}: poses are from /planar_slam (pose_topic names another, poses 'none' leaves them out)"
+    ]
+    assert open_dataset(path, OpenOptions(pose_topic="/planar_slam")).notes == []

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
@@ -463,6 +464,26 @@ def test_a_topic_of_another_type_is_said(ros_domain: int, processes: Processes, 
         robot.wait_subscribed()
         robot.see(1.0)
         robot.wait_left_out("must be of type nav_msgs/msg/Odometry")
+
+
+def test_transforms_are_poses_unless_of_a_frame_in_itself(
+    ros_domain: int, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
+    with ros_client() as client:
+        robot = Robot(client, rgb)
+        publisher = client.node.create_publisher(TransformStamped, "vicon", 10)
+        start(processes, "fusion.poses:=vicon", *SHOWING)
+        robot.wait_subscribed("vicon")
+        publisher.publish(transform_to_msg(at(3.0), Header(stamp=stamped(1000.0), frame_id=LENS), LENS))
+        robot.see(1000.0)
+        robot.wait_left_out("no usable pose on /vicon yet: 1 were refused")
+        publisher.publish(transform_to_msg(at(0.1), Header(stamp=stamped(1001.0), frame_id="odom"), LENS))
+        robot.see(1001.0)
+        points = points_from_msg(robot.shown(1001.0))[0, :, :3]
+        same_surface(points, fused_here(rgb, [at(0.1)]).cloud().points)
+        publisher.publish(transform_to_msg(at(3.0), Header(stamp=stamped(1002.0), frame_id=LENS), ""))
+        robot.see(1002.0)
+        robot.wait_left_out(f"/vicon has poses of the camera in its own frame '{LENS}'")
 
 
 def test_without_poses_it_follows_its_own_depth_and_says_so(

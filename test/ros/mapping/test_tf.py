@@ -133,6 +133,15 @@ def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyP
     assert source.refused == 1 and "pose of 'base' in 'odom' must be finite" in node.complaints[0]
 
 
+def test_a_frame_in_itself_is_refused_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tf_message(monkeypatch))
+    source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
+    node.send(0.0, "base", "camera", MOUNT, fixed=True)
+    node.send(0.0, "camera", "camera", pose_at(1.0), fixed=True)
+    assert source.refused == 1 and "'camera' in 'camera' relates a frame to itself" in node.complaints[0]
+    np.testing.assert_allclose(source.pose("base", "camera", stamped(1.0)), MOUNT, atol=1e-12)
+
+
 def test_close_ends_the_subscriptions(tf: tuple[Node, TransformSource]) -> None:
     node, source = tf
     assert node.subscribed.keys() == {"/tf", "/tf_static"}
