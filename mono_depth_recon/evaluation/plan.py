@@ -20,7 +20,7 @@ from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
-from ..paths import expanded
+from ..paths import checked, expanded
 from ..printing import printable
 
 OUTPUTS = ("metric_depth", "relative_disparity")
@@ -207,7 +207,7 @@ class EvaluationPlan:
 
 def recording_path(text: str) -> Path:
     """The absolute path of a recording, so that a later run may start from another folder; a room keeps its name."""
-    return Path(text if is_room(text) else os.path.abspath(text))
+    return Path(text) if is_room(text) else checked(Path(os.path.abspath(text)))
 
 
 def names_part(text: str) -> bool:
