@@ -17,7 +17,8 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutd
 from launch_ros.actions import Node
 
 from mono_depth_recon.paths import expanded
-from mono_depth_recon.scale.table import alternatives, sources_by_kind, sources_with_metres
+from mono_depth_recon.printing import alternatives
+from mono_depth_recon.scale.table import sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
 PACKAGE = "mono_depth_recon"

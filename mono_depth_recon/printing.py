@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Iterable
 
 _ESCAPED = "mono_depth_recon.escaped"
 
@@ -48,3 +49,9 @@ def _escape(character: str) -> str:
 
 
 codecs.register_error(_ESCAPED, _escapes)
+
+
+def alternatives(words: Iterable[str], last: str = " or ") -> str:
+    """The words as an enumeration: 'a, b or c'."""
+    *first, final = words
+    return last.join([*([", ".join(first)] if first else []), final])

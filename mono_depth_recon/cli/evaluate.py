@@ -103,7 +103,7 @@ def _add_scoring(parser: Any) -> None:
         default=[],
         choices=list(PARTS),
         metavar="PART",
-        help=f"also some of {', '.join(PARTS)}; table3 takes in the others (default: none)",
+        help=f"also some of {', '.join(PARTS)}; table3 includes the others (default: none)",
     )
     parser.add_argument(
         "--baseline-frames",
@@ -117,7 +117,7 @@ def _add_scoring(parser: Any) -> None:
         action="append",
         default=[],
         metavar=("BEFORE", "AFTER"),
-        help="two of --models, the second fine-tuned from the first: their difference stands in table3",
+        help="two of --models, the second fine-tuned from the first: table3 reports their difference",
     )
     parser.add_argument(
         "--workers",

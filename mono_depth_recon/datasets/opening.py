@@ -1,4 +1,4 @@
-"""One door to every data set, recognised by what is at its path; `table` lists the kinds."""
+"""The entry point to every data set, recognised by what is at its path; `table` lists the kinds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..paths import checked
+from ..printing import alternatives
 from .dataset import Dataset
 from .kind import DatasetKind, OpenOptions
 from .table import KINDS
@@ -42,8 +43,7 @@ def open_dataset(path: Path | str, options: OpenOptions | None = None) -> Datase
 
 def understood() -> str:
     """What a path may be, in words."""
-    *texts, last = (row.text for row in KINDS.values())
-    return f"{', '.join(texts)}, or {last}"
+    return alternatives([row.text for row in KINDS.values()], ", or ")
 
 
 def _check_options(path: Path, kind: DatasetKind, options: OpenOptions) -> None:
@@ -52,7 +52,7 @@ def _check_options(path: Path, kind: DatasetKind, options: OpenOptions) -> None:
         value = getattr(options, field.name)
         idle = value == field.default or (field.name, value) == ("poses", NO_POSES)
         if not idle and field.name not in (*kind.takes, *_FOR_ALL):
-            takers = " and ".join(row.name for row in KINDS.values() if field.name in row.takes)
+            takers = alternatives([row.name for row in KINDS.values() if field.name in row.takes], " and ")
             raise DataError(
                 f"{path}: {field.name} can be given for data sets of kind {takers} only, this is one of {kind.name}"
             )
@@ -81,7 +81,7 @@ def depth_notes(dataset: Dataset) -> list[str]:
     if low <= median <= high:
         return []
     return [
-        f"{dataset.path}: median depth is {median:.3g} m, which few scenes have ({low:g} to "
+        f"{dataset.path}: median depth is {median:.3g} m, which is rare (usual: {low:g} to "
         f"{high:g} m){_likely(median, dataset)}"
     ]
 

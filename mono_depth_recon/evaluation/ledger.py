@@ -44,7 +44,7 @@ class Ledger:
 
     @property
     def rows(self) -> list[Row]:
-        """All rows."""
+        """The rows read and written so far, in the order of writing."""
         return list(self._rows.values())
 
     def has(self, **key: Any) -> bool:

@@ -150,7 +150,7 @@ class Fusion:
         left_out = [f"{count} {status}" for status, count in sorted(self.counts.items()) if status != FUSED]
         gone = f", {self.map.evicted} blocks left for newer ones" if self.map.evicted else ""
         if self.provisional:
-            gone += f", without {self.provisional} fused before triangulation gave the map its metric scale"
+            gone += f"; {self.provisional} more were dropped, fused before triangulation fixed the scale of the map"
         return (
             f"{self.counts[FUSED]} of {sum(self.counts.values())} frames fused"
             f"{' (' + ', '.join(left_out) + ')' if left_out else ''}, {self.map.blocks} blocks{gone}"

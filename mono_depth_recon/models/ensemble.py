@@ -51,7 +51,7 @@ class Ensemble:
         return [self._combined([prediction[i] for prediction in predictions]) for i in range(len(batch))]
 
     def release_memory(self) -> None:
-        """Of all members."""
+        """Releases the memory of all members."""
         for member in self.members:
             member.release_memory()
 

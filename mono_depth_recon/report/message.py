@@ -42,7 +42,7 @@ def headline(results: Results) -> str:
         if not means:
             continue
         best = min(means, key=lambda model: means[model])
-        verb = "comes closest" if len(means) > 1 else "is measured"
+        verb = "comes closest" if len(means) > 1 else "was scored"
         return (
             f"{results.names[best]} {verb} {words}: {100 * means[best]:.0f} % off on average"
             f"{_beside(means[best], _means(results, protocol, baseline=True), results)}."

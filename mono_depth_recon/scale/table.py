@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+from ..printing import alternatives
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
@@ -70,9 +70,3 @@ def not_needed(model: str, source: str) -> str:
         f"scale.source={source} is for models of relative disparity, {model} predicts metres, which stay as they are: "
         f"leave scale.source at {NoScale.name}"
     )
-
-
-def alternatives(words: Iterable[str], last: str = " or ") -> str:
-    """The words as an enumeration: 'a, b or c'."""
-    *first, final = words
-    return last.join([*([", ".join(first)] if first else []), final])

@@ -1,4 +1,4 @@
-"""One door to every data set: how a path is recognised, which part of it is taken, and what is refused."""
+"""The entry point to every data set: how a path is recognised, which part of it is taken, and what is refused."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_what_is_no_data_set_is_one_line_with_all_that_is_understood(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (OpenOptions(camera=CAMERA), "camera can be given for data sets of kind tum and bag and image_folder only"),
+        (OpenOptions(camera=CAMERA), "camera can be given for data sets of kind tum, bag and image_folder only"),
         (OpenOptions(colour_topic="/x"), "colour_topic can be given for data sets of kind bag only"),
         (OpenOptions(poses="groundtruth.txt"), "poses can be given for data sets of kind tum and bag only"),
     ],

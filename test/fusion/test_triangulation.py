@@ -166,6 +166,9 @@ def test_a_frame_without_triangulated_points_takes_the_metres_of_the_map() -> No
     assert outcome.fit.scale.scale == pytest.approx(1.25, abs=0.05)
     assert np.quantile(np.abs(fusion.mesh().vertices[:, 2] - Z), 0.95) < 0.06
     assert 0 < fusion.provisional < 5
-    assert f", without {fusion.provisional} fused before triangulation gave the map its metric scale" in fusion.report()
+    assert (
+        f"; {fusion.provisional} more were dropped, fused before triangulation fixed the scale of the map"
+        in fusion.report()
+    )
     fusion.reset()
     assert "metric" not in fusion.report()

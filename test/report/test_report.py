@@ -128,7 +128,7 @@ def test_the_head_says_what_was_measured_and_the_main_message_follows_from_the_n
 ) -> None:
     read = read_results(results)
     assert headline(read) == (
-        "near_model is measured in metres: 10 % off on average, 67 % less error than the baseline ‘constant’ (0.300)."
+        "near_model was scored in metres: 10 % off on average, 67 % less error than the baseline ‘constant’ (0.300)."
     )
     assert " ".join(headline(read).split()) in page.text.replace("\u00a0", " ")
     for part in (
@@ -371,7 +371,7 @@ def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.Ca
     )
     assert status == 0 and f"open {output / 'report.html'} in a browser" in capsys.readouterr().out
     page = Page((output / "report.html").read_text(encoding="utf-8"))
-    assert "unetpp_mobile is measured in metres" in page.text.replace("\u200b", "")
+    assert "unetpp_mobile was scored in metres" in page.text.replace("\u200b", "")
     assert "the baseline ‘constant’" in page.text or "the baseline ‘mean map’" in page.text
     told = json.loads((output / "summary.json").read_text())
     row = next(row for row in told["results"] if (row["model"], row["protocol"]) == ("unetpp_mobile", "metric"))

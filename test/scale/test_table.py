@@ -14,11 +14,12 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import PARAMETERS, Config, with_values
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Scale
+from mono_depth_recon.printing import alternatives
 from mono_depth_recon.scale.base import RelativeView
 from mono_depth_recon.scale.evidence import NOTHING, Evidence, Kind
 from mono_depth_recon.scale.per_camera import CameraScales
 from mono_depth_recon.scale.reference import REFERENCE_DEPTH
-from mono_depth_recon.scale.table import SCALE_SOURCES, alternatives, no_metres, source_fitted_to, source_of
+from mono_depth_recon.scale.table import SCALE_SOURCES, no_metres, source_fitted_to, source_of
 
 # In a separate process, since it adds to the table before the parameters are made from it.
 TOY = """

@@ -1,4 +1,4 @@
-"""Depth of a bag that another camera saw than the colour images: registered to them, or refused."""
+"""Depth in a bag that was seen by another camera than the colour images: registered to them, or refused."""
 
 from __future__ import annotations
 

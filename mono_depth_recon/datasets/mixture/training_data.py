@@ -1,4 +1,4 @@
-"""One door to training data: opens the sources of a configuration, splits them and mixes them.
+"""The entry point to training data: opens the sources of a configuration, splits them and mixes them.
 
 data = open_training_data({"root": "/data", "sources": [{"kind": "nyu_csv", "path": "nyu_data"}]}, seed=7)
 sample = data.train[epoch, index]

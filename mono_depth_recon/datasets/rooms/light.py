@@ -1,4 +1,4 @@
-"""Light of the synthetic rooms, baked once per room: direct light with soft shadows, one bounce, contact darkness.
+"""Light of the synthetic rooms, baked once per room: direct light with soft shadows, one bounce, ambient occlusion.
 
 Baking makes a frame cheap (no shadow rays) and the light the same from every view. Samples are interleaved: texels take
 one of 3 x 3 patterns by their place in the map, so that a 3 x 3 blur sums nine times as many directions without noise.
