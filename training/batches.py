@@ -89,8 +89,8 @@ class Task(Protocol):
     def values(self, network: nn.Module, images: Tensor) -> Tensor:
         """(N, 1, H, W) float32 of `network`, which is the task's own or an average of it."""
 
-    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
-        """A number to make small."""
+    def loss(self, values: Tensor, targets: Tensor, images: Tensor | None = None) -> Tensor:
+        """A number to make small; training gives the `images`, which a teacher looks at."""
 
     def depth(self, values: Tensor) -> Tensor:
         """(N, 1, H, W): depth / scale in metres; of relative models disparity."""

@@ -86,6 +86,19 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
     raise ModelError(f"checkpoint {path} holds no network: take {BEST} or {LAST} of a run")
 
 
+def start_from_part(network: torch.nn.Module, path: Path) -> str:
+    """Gives a network those weights of a checkpoint or card whose names and shapes it has; a line that counts them.
+
+    ModelError where no tensor fits.
+    """
+    weights, own = weights_of(path), network.state_dict()
+    fitting = {name: weights[name] for name in own if name in weights and weights[name].shape == own[name].shape}
+    if not fitting:
+        raise ModelError(f"{path} holds another network: none of its {len(weights)} tensors fits one of {len(own)}")
+    network.load_state_dict(fitting, strict=False)
+    return f"{len(fitting)} of {len(own)} tensors start from {path}, the others at random"
+
+
 def start_from(network: torch.nn.Module, path: Path) -> None:
     """Gives a network the weights of a checkpoint or card. ModelError where they are those of another network."""
     weights, own = weights_of(path), network.state_dict()
@@ -97,7 +110,8 @@ def start_from(network: torch.nn.Module, path: Path) -> None:
     if wrong:
         raise ModelError(
             f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
-            f"'{wrong[0]}'; set network.* as in the settings.yaml beside it"
+            f"'{wrong[0]}'; set network.* as in the settings.yaml beside it, or take the "
+            "tensors that fit with --init-part"
         )
     network.load_state_dict(weights)
 

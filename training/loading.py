@@ -73,10 +73,11 @@ class Schedule:
         """The part of each batch of an epoch that process `rank` of `ranks` loads."""
         stage = self.settings.stage_at(epoch)
         first = sum(self.settings.stage_at(e).batch * self.steps(e) for e in range(epoch))
+        before = sum(map(self.steps, range(epoch)))
         for step in range(self.steps(epoch)):
-            start = first + step * stage.batch
+            start, size = first + step * stage.batch, stage.size_at(before + step)
             yield [
-                Draw(*divmod(number, self._draws), stage.width, stage.height)
+                Draw(*divmod(number, self._draws), *size)
                 for number in range(start + rank, start + stage.batch, ranks)
             ]
 

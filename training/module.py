@@ -83,7 +83,7 @@ class DepthTraining(L.LightningModule):
         )  # of dropout: a resumed run drops the same
         self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.network, batch.images)
-        loss = self.task.loss(values, batch.targets)
+        loss = self.task.loss(values, batch.targets, batch.images)
         if not math.isfinite(number := loss.item()):
             raise DataError(
                 f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.models.card import FORMAT, ModelCard
 from mono_depth_recon.models.unetpp import CanonicalDepth, build_unetpp
+from mono_depth_recon.paths import expanded
 
 from .batches import Prepared, log_target
+from .distillation import Teacher
 from .losses import metric_loss
 from .settings import LossSettings, NetworkSettings, Settings
 
@@ -31,6 +35,7 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
             "decoder_channels": network.decoder_channels,
             "dropout": network.dropout,
             "attention": network.attention,
+            "head": network.head,
         },
         "input": {
             "width": network.input_width,
@@ -70,6 +75,7 @@ def build_network(network: NetworkSettings, pretrained: bool = False) -> Canonic
         dropout=network.dropout,
         attention=network.attention,
         form=network.form,
+        head=network.head,
     )
     return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
 
@@ -107,7 +113,11 @@ class UnetTask:
         self.network: CanonicalDepth = build_network(settings.network, pretrained).to(memory_format=torch.channels_last)
         self.prepare = UnetPreparation(settings.network)
         self._loss: LossSettings = settings.loss
+        self._teacher = Teacher(expanded(settings.distill.card), settings.network) if settings.distill.card else None
+        self._teacher_share = settings.distill.weight
         self._halved = settings.precision == "decoder_bfloat16"
+
+        freeze_stages(self.network.network.encoder, settings.optimizer.frozen_stages)
 
     def values(self, network: nn.Module, images: Tensor) -> Tensor:
         """The network's channel (N, 1, H, W) float32; its decoder in bfloat16 where asked.
@@ -122,9 +132,14 @@ class UnetTask:
             decoded = dense.decoder(features)
         return dense.segmentation_head(decoded.float())
 
-    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
-        """The loss of the settings."""
-        return metric_loss(self.network.metres(values), self.network.logs(values), targets, self._loss)
+    def loss(self, values: Tensor, targets: Tensor, images: Tensor | None = None) -> Tensor:
+        """The loss of the settings; in training, which gives the `images`, shared with that against the teacher."""
+        metres, logs = self.network.metres(values), self.network.logs(values)
+        loss = metric_loss(metres, logs, targets, self._loss)
+        if images is None or self._teacher is None:
+            return loss
+        taught = metric_loss(metres, logs, self._teacher.logs(images), replace(self._loss, kind="log_l1"))
+        return (1 - self._teacher_share) * loss + self._teacher_share * taught
 
     def depth(self, values: Tensor) -> Tensor:
         """Canonical metres (N, 1, H, W) within the range."""
@@ -135,6 +150,23 @@ class UnetTask:
         encoder = list(self.network.network.encoder.parameters())
         known = set(map(id, encoder))
         return encoder, [each for each in self.network.parameters() if id(each) not in known]
+
+
+def freeze_stages(encoder: nn.Module, stages: int) -> None:
+    """Lets the first stages of a timm encoder keep their weights: general features, and the dearest to train.
+
+    Their batch statistics still follow the data. ConfigError for an encoder of another library.
+    """
+    if not stages:
+        return
+    known = getattr(getattr(encoder, "model", None), "feature_info", None)
+    if known is None:
+        raise ConfigError("optimizer.frozen_stages needs an encoder of timm (tu-...): set it to 0")
+    last = known.module_name()[stages - 1] + "."
+    names = [name for name, _ in encoder.model.named_parameters()]
+    end = max(i for i, name in enumerate(names) if name.startswith(last))
+    for _, parameter in list(encoder.model.named_parameters())[: end + 1]:
+        parameter.requires_grad_(False)
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from mono_depth_recon.config import build, param, parameter
 from mono_depth_recon.datasets.mixture.settings import data_settings
 from mono_depth_recon.errors import ConfigError
+from mono_depth_recon.models.card import HEADS
 
 from .settings_text import override, read_tree, section_kinds
 
@@ -39,7 +40,7 @@ class NetworkSettings:
     name: str = param(help="name of the model and of its files: letters, digits, _ and -")
     encoder: str = param(help="encoder of segmentation_models_pytorch")
     decoder_channels: list[int] = param(
-        help="channels of the decoder, deepest first", low=1, high=8192, length=HALVINGS
+        help="channels of the decoder, deepest first: 5 of them, or 4 with head half", low=1, high=8192
     )
     input_width: int = _side(help="width of the network's input")
     input_height: int = _side(help="height of the network's input")
@@ -63,6 +64,9 @@ class NetworkSettings:
     )
     attention: str = param("none", "attention of the decoder", choices=ATTENTIONS)
     form: str = param("log", "last channel: log of depth, or linear, 1 at the far end of range_m", choices=FORMS)
+    head: str = param(
+        "full", "full = a decoder up to the input's size; half = to half of it, and sub-pixel convolution", choices=HEADS
+    )
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w-]+", self.name):
@@ -70,6 +74,11 @@ class NetworkSettings:
         near, far = self.range_m
         if not near < far:
             raise ConfigError(f"range_m must be nearest < farthest, got {self.range_m}")
+        wanted = HALVINGS - (self.head == "half")
+        if len(self.decoder_channels) != wanted:
+            raise ConfigError(
+                f"decoder_channels must be {wanted} numbers with head {self.head}, got {len(self.decoder_channels)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -153,14 +162,28 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Some epochs at one resolution."""
+class Size:
+    """The size of a batch's frames."""
 
     width: int = _side(help="width of the frames")
     height: int = _side(help="height of the frames")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs at one resolution, or with batches of several sizes."""
+
+    width: int = _side(help="width of the frames, those of validation too")
+    height: int = _side(help="height of the frames, those of validation too")
     batch: int = _count(help="frames of a batch")
     epochs: int = _count(help="number of epochs")
     steps: int = _count_or_none(0, "batches of an epoch; 0 = as many as show every frame once")
+    sizes: list[Size] = field(default_factory=list)  # which the batches take in turn; none = width x height
+
+    def size_at(self, step: int) -> tuple[int, int]:
+        """(width, height) of the batch that is number `step` of the run."""
+        size = self.sizes[step % len(self.sizes)] if self.sizes else self
+        return size.width, size.height
 
 
 @dataclass(frozen=True)
@@ -180,6 +203,9 @@ class OptimizerSettings:
     backbone_lr: float = param(
         1.0, "learning rate of the encoder or backbone, as a share of lr; 0 = frozen", low=0, high=100
     )
+    frozen_stages: int = param(
+        0, "first stages of a U-Net++'s encoder, those of the highest resolution, that do not learn", low=0, high=HALVINGS
+    )
 
 
 @dataclass(frozen=True)
@@ -192,6 +218,14 @@ class LossSettings:
     kind: str = param("log_l1", "loss of metric models", choices=LOSSES)
     gradient_weight: float = param(0.0, "weight of the gradient term; 0 = without it", low=0, high=1000)
     gradient_scales: int = param(4, "scales of the gradient term, each half as large", low=1, high=10)
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """A teacher, whose depth counts beside the truth, also where nothing is known (Hinton et al., 2015)."""
+
+    card: str = param("", "card (.json) of the teacher; empty = none")
+    weight: float = param(0.5, "share of the loss that compares with the teacher", low=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -240,6 +274,7 @@ class Settings(RunSettings):
     """A run of a U-Net++."""
 
     network: NetworkSettings
+    distill: DistillSettings = field(default_factory=DistillSettings)
 
     @property
     def rooms(self) -> RoomSettings:
@@ -320,6 +355,8 @@ def _check_multiples(settings: Settings, path: Path) -> None:
     sides = {"network.input_width": network.input_width, "network.input_height": network.input_height}
     for i, stage in enumerate(settings.stages):
         sides |= {f"stages.{i}.width": stage.width, f"stages.{i}.height": stage.height}
+        for k, size in enumerate(stage.sizes):
+            sides |= {f"stages.{i}.sizes.{k}.width": size.width, f"stages.{i}.sizes.{k}.height": size.height}
     rules = [
         ("network.multiple", network.multiple, 2**HALVINGS),
         *((key, side, network.multiple) for key, side in sides.items()),

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from .checkpoints import start_from
+from .checkpoints import start_from, start_from_part
 from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, made_data, open_run_data
 from .network import UnetTask
@@ -57,6 +57,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_run_flags(parser, CONFIGS / "unetpp_mobile.yaml", Path("runs/unetpp_mobile"))
     parser.add_argument("--resume", action="store_true", help=RESUME)
     parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or card (.json)")
+    parser.add_argument(
+        "--init-part",
+        action="store_true",
+        help="take from --init what has the name and shape of a tensor of the network; the others start at random",
+    )
     parser.add_argument("--smoke", action="store_true", help="a short run on made-up scenes, to check that it learns")
     return parser.parse_intermixed_args(argv)
 
@@ -72,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
         data = open_run_data(settings, arguments.output)
     torch.manual_seed(settings.seed)
     task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init or arguments.smoke))
-    if arguments.init:
+    if arguments.init and arguments.init_part:
+        print(start_from_part(task.network, arguments.init), file=sys.stderr)
+    elif arguments.init:
         start_from(task.network, arguments.init)
     origin = Origin.of_file(arguments.init) if arguments.init else None
     train(settings, task, data, arguments.output, arguments.resume, origin=origin)

@@ -70,7 +70,7 @@ class TransformerTask:
             values = nn.functional.interpolate(values, images.shape[-2:], mode="bilinear", align_corners=False)
         return values.clamp(min=_NEAREST).reciprocal() if self._family.inverse else values
 
-    def loss(self, values: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, values: Tensor, targets: Tensor, images: Tensor | None = None) -> Tensor:
         """That of the settings; of relative models the scale- and shift-invariant one."""
         if self.relative:
             return relative_loss(values, targets, self._loss)

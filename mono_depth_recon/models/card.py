@@ -18,6 +18,7 @@ from ..config import build, param, read_json, shown
 from ..errors import ConfigError, ModelError
 
 FORMAT = 1
+HEADS = ("full", "half")
 _SMALL, _LARGE = 1e-9, 1_000_000  # no card has numbers beyond these
 
 
@@ -48,7 +49,8 @@ class ModelCard:
     metres of another camera = depth * focal_scale(camera). Its depths lie in `range_m`. `dropout` is the
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
     of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
-    SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range.
+    SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range;
+    `head` "half" ends the decoder at half the input's size, and a sub-pixel convolution doubles it.
     Cards without these keys load.
     """
 
@@ -68,6 +70,7 @@ class ModelCard:
     sigma_fits: Mapping[str, SigmaFit] = field(default_factory=dict)
     attention: str = "none"
     form: str = "log"
+    head: str = "full"
 
     @property
     def fingerprint(self) -> str:
@@ -147,6 +150,7 @@ def _card(path: Path, text: Mapping[str, Any], read: _CardText) -> ModelCard:
         sigma_fits={kind: SigmaFit(fit.temperature, fit.floor) for kind, fit in read.sigma.items()},
         attention=read.architecture.attention,
         form=read.output.form,
+        head=read.architecture.head,
     )
 
 
@@ -157,6 +161,7 @@ class _Architecture:
     decoder_channels: tuple[int, ...] = param(low=1, high=_LARGE)
     dropout: float = param(0.0, low=0, high=0.999)
     attention: str = param("none", choices=("none", "scse"))
+    head: str = param("full", choices=HEADS)
 
     def __post_init__(self) -> None:
         if not self.encoder:

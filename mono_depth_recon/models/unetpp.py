@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from ..config import nearest
@@ -74,13 +75,14 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     """
     import segmentation_models_pytorch as smp
 
+    channels = card.decoder_channels if card.head == "full" else (*card.decoder_channels, card.decoder_channels[-1])
     try:
         network = smp.UnetPlusPlus(
             card.encoder,
             encoder_weights=encoder_weights,
             classes=1,
-            encoder_depth=len(card.decoder_channels),
-            decoder_channels=card.decoder_channels,
+            encoder_depth=len(channels),
+            decoder_channels=channels,
             decoder_attention_type=None if card.attention == "none" else card.attention,
         )
     except OSError as error:  # also what the hub's client raises without a network
@@ -99,9 +101,24 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
             f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
             f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none"
         )
+    if card.head == "half":
+        _end_at_half_size(network, channels[-1])
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m, card.form)
+
+
+def _end_at_half_size(network: nn.Module, channels: int) -> None:
+    """Takes the decoder's last block away; the head makes four pixels of each of its own (Shi et al., CVPR 2016).
+
+    The four start equal, so that the depth starts without a pattern.
+    """
+    network.decoder.blocks[f"x_0_{network.decoder.depth}"] = nn.Identity()
+    head = nn.Conv2d(channels, 4, 3, padding=1)
+    with torch.no_grad():
+        head.weight.copy_(head.weight[:1].clone().expand_as(head.weight))
+        head.bias.zero_()
+    network.segmentation_head = nn.Sequential(head, nn.PixelShuffle(2))
 
 
 def _insert_dropout(decoder: nn.Module, chance: float) -> None:
@@ -109,7 +126,7 @@ def _insert_dropout(decoder: nn.Module, chance: float) -> None:
 
     SMP's blocks end in `attention2`, an identity without attention: the weights keep their names there.
     """
-    *inner, _ = decoder.blocks.values()
+    *inner, _ = (block for block in decoder.blocks.values() if hasattr(block, "attention2"))
     for block in inner:
         attends = any(True for _ in block.attention2.parameters())
         drop = DecoderDropout(chance)
