@@ -1,7 +1,7 @@
 """Makes a card's files from a checkpoint: `python -m training.export_unetpp runs/unetpp/best.ckpt --output FOLDER`.
 
-`model.checkpoint` takes the card (.json) that comes out. Kernels are rounded to float16 once; the safetensors file and
-the ONNX copy hold the same rounded numbers. The figures of the card are written afterwards by `training.report_card`.
+`model.checkpoint` takes the card (.json) that comes out. Kernels are rounded to float16 once; the ONNX file is the
+graph alone and reads the weights from the safetensors file beside it. The figures of the card are written afterwards by `training.report_card`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         write_weights(module, stem.with_suffix(".safetensors"))
         if with_onnx:
             shape = (2, 3, settings.network.input_height, settings.network.input_width)
-            write_onnx(module, shape, stem.with_suffix(".onnx"), settings.network.name, _free_dimensions())
+            onnx, weights = stem.with_suffix(".onnx"), stem.with_suffix(".safetensors")
+            write_onnx(module, shape, onnx, settings.network.name, _free_dimensions(), weights)
         content = read_checkpoint(checkpoint)
         origin = Origin.of_content(content)
         training = training_text(settings, module, start or origin.text) | {"curve": _curve(content)}

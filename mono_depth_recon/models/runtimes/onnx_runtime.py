@@ -24,6 +24,7 @@ from .base import (
     require,
 )
 from .cache import cached, versions
+from .shared_weights import share_weights
 from .torch_runtime import TorchRuntime
 
 OPSET = 18
@@ -151,12 +152,18 @@ def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision:
 
 
 def write_onnx(
-    module: Any, shape: tuple[int, ...], path: Path, name: str, free: Mapping[int, Any] | None = None
+    module: Any,
+    shape: tuple[int, ...],
+    path: Path,
+    name: str,
+    free: Mapping[int, Any] | None = None,
+    weights: Path | None = None,
 ) -> None:
     """Writes a torch module in eval mode as ONNX: input `image` of `shape`, output `depth`.
 
-    `free` are the dimensions of the image that the file leaves open, as torch.export's. Weights over 2 GB lie beside
-    the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises ModelError, which
+    `free` are the dimensions of the image that the file leaves open, as torch.export's. `weights` is a safetensors file
+    of the module in the same folder: the ONNX file then holds the graph alone and reads them there. Otherwise weights
+    over 2 GB lie beside the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises ModelError, which
     calls the module `name`.
     """
     for library in ("torch", "onnx", "onnxscript"):
@@ -177,12 +184,15 @@ def write_onnx(
                 input_names=["image"],
                 output_names=["depth"],
                 dynamic_shapes={"image": dict(free)} if free else None,
+                optimize=weights is None,  # which would fold batch norms into kernels that no file has
             )
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(
             f"torch cannot export {name} to ONNX ({last_line(error)}): set model.runtime to torch"
         ) from error
     _forget_sources(program.model)
+    if weights is not None:
+        share_weights(program.model, weights)
     program.save(path, external_data=size > _ONE_FILE_BYTES)
 
 
