@@ -18,9 +18,10 @@ from std_msgs.msg import Header
 from ...arrays import Points
 from ...camera import PinholeCamera
 from ...config import Config
+from ...decoding import StreamBits
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
-from ...messages import is_rectified
+from ...messages import encoding_of, is_depth, is_rectified
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
 from ...scale.evidence import Evidence
@@ -63,6 +64,7 @@ class FrameLine:
         self._newest: Arrival | None = None
         self._waiting: tuple[AnyImage, float, Evidence] | None = None  # until the first camera_info arrives
         self._log = ThrottledLog(node)
+        self._bits = StreamBits(self._log.once)
         self._inputs = EvidenceInputs(node)
         self._published: Arrival | None = None  # the newest with depth for subscribers; None while they want none
         self._live = LiveEvaluation()
@@ -233,7 +235,12 @@ class FrameLine:
 
     def _view(self, msg: AnyImage, info: Callable[[], CameraInfo]) -> RawView:
         started = time.perf_counter()
-        rgb = image_from_msg(msg, self._config.camera.max_megapixels)
+        topic = self._image_subscription.topic
+        if is_depth(msg, topic):
+            self._log.once(
+                f"{topic} looks like depth ({encoding_of(msg)}) and is taken as grey: remap image to a colour camera"
+            )
+        rgb = image_from_msg(msg, self._config.camera.max_megapixels, self._bits)
         camera = self._camera(msg, info(), rgb.shape[1], rgb.shape[0])
         return RawView(rgb, camera, time.perf_counter() - started)
 
