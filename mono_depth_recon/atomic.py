@@ -18,7 +18,7 @@ from .paths import is_too_long, name_too_long
 Chunk: TypeAlias = bytes | NDArray[Any]
 
 # Error numbers for a disk, a quota or a file-size limit that has been reached.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
@@ -79,7 +79,7 @@ def _write_synced(path: Path, chunks: Sequence[Chunk]) -> None:
 
 
 def _reason(path: Path, chunks: Sequence[Chunk], error: OSError) -> str:
-    if error.errno not in _FULL:
+    if error.errno not in FULL:
         return f"cannot write {path}: {error.strerror}; choose a folder that exists and can be written"
     needed = sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks)
     free = shutil.disk_usage(path.parent).free

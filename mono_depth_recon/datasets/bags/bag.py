@@ -14,7 +14,7 @@ from ...arrays import Matrix, Rgb
 from ...camera import PinholeCamera
 from ...config import param
 from ...decoding import StreamBits
-from ...errors import CalibrationError, ConfigError, DataError
+from ...errors import CalibrationError, ConfigError, DataError, MonoDepthError
 from ...frames import Sample
 from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
@@ -65,7 +65,15 @@ class Bag(Recording):
         self._poses, self._pose_topic = poses, pose_topic
         self._index = BagIndex(self.path, limits or Limits())
         self.notes = self._index.notes
-        self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+        try:
+            self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+            self._find(camera, depth_factor, need_depth)
+        except MonoDepthError:
+            self.close()  # at once: what was unpacked may be large
+            raise
+
+    def _find(self, camera: PinholeCamera | str | None, depth_factor: float, need_depth: bool) -> None:
+        """Camera, pairs, poses and bits of the chosen topics."""
         self._per_metre = depth_factor or (1.0 if self._is_float else MILLIMETRES)
         first = self._first_colour()
         self.frame_id = frame_name(first.header.frame_id)
