@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar, overload
@@ -267,11 +268,8 @@ class Recording(Dataset):
                 continue
             if not bits.bits and not is_uniform:  # a black one may have 16 bits
                 break
-        bits.say = self._note
+        bits.say = partial(_note, self.notes, self.path)  # not of self: its files go with the last reference to it
         return bits
-
-    def _note(self, text: str) -> None:
-        self.notes.append(f"{self.path}: {text}")
 
     def sample(self, rgb: Rgb, depth: Depth | None, stamp: float, name: str, pose: Matrix | None) -> Sample:
         """The sample of a raw pair, rectified if required; DataError where a size differs from the camera's."""
@@ -286,6 +284,10 @@ class Recording(Dataset):
             depth = None if depth is None else camera.rectify_depth(depth)
             rgb, camera = camera.rectify(rgb), camera.rectified
         return Sample(rgb, camera, depth, stamp, name, pose)
+
+
+def _note(notes: list[str], path: Path, text: str) -> None:
+    notes.append(f"{path}: {text}")
 
 
 class PerProcess(Generic[T]):

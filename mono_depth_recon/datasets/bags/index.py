@@ -270,4 +270,4 @@ def _natural(name: str) -> tuple[int, str]:
     """bag_10 after bag_9."""
     stem = name.removesuffix(_ZSTD).rpartition(".")[0]
     digits = stem.rpartition("_")[2]
-    return (int(digits) if digits.isdigit() else 0), name
+    return (int(digits) if digits.isdecimal() else 0), name
