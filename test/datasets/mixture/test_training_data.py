@@ -383,3 +383,8 @@ def test_a_scene_that_a_split_file_cannot_hold_is_refused(tmp_path: Path, name: 
     with pytest.raises(DataError, match=r"splits\.txt: cannot hold the name '.*\\x.*': rename it") as caught:
         splits.write("made")
     assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_blanks_around_the_fields_of_a_split_file_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "splits.txt").write_text("\ufeff  # by hand\r\n train\tmine\troom 1  \r\n\r\n", encoding="utf-8")
+    assert SplitFile(tmp_path / "splits.txt").scenes == {"mine": {"room 1": "train"}}
