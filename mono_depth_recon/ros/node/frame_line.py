@@ -241,8 +241,8 @@ class FrameLine:
     def _camera(self, msg: AnyImage, info: CameraInfo, width: int, height: int) -> PinholeCamera:
         if msg.header.frame_id.startswith("/"):
             self._log.once(
-                f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its pose "
-                f"is that of '{frame_name(msg.header.frame_id)}', outputs keep the slash; let the driver drop it"
+                f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its "
+                f"pose is that of '{frame_name(msg.header.frame_id)}', outputs keep the slash; let the driver drop it"
             )
         if frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
             self._log.warn(
