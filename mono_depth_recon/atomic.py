@@ -61,6 +61,15 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Raises DataError where `writable_folder` would refuse `folder`; makes nothing."""
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        raise DataError(f"cannot make the folder {folder}: {nearest} is not a folder; choose a writable one")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise DataError(f"cannot write into the folder {nearest}: change its permissions or choose another one")
+
+
 def unused_path(path: Path) -> Path:
     """`path`, or the first of `name_2`, `name_3` ... that does not exist."""
     candidate, number = path, 2

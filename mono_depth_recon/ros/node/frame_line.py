@@ -27,6 +27,7 @@ from ...pipeline import DepthReconstructor, Wanted
 from ...scale.evidence import Evidence
 from ...scale.reference import REFERENCE_DEPTH
 from ...scale.table import no_metres, not_needed, source_of
+from ...transforms import frame_name
 from ..conversions import image_from_msg
 from ..frame_worker import FrameStats, FrameWorker
 from ..mapping.mapping import Mapping
@@ -245,7 +246,12 @@ class FrameLine:
         return RawView(rgb, camera, time.perf_counter() - started)
 
     def _camera(self, msg: AnyImage, info: CameraInfo, width: int, height: int) -> PinholeCamera:
-        if info.header.frame_id != msg.header.frame_id:
+        if msg.header.frame_id.startswith("/"):
+            self._log.once(
+                f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its "
+                f"pose is that of '{frame_name(msg.header.frame_id)}', outputs keep the slash; let the driver drop it"
+            )
+        if frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
             self._log.warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{msg.header.frame_id}': "
                 "the image's is used; let the driver publish equal ones"
