@@ -38,6 +38,10 @@ ARGUMENTS = {  # name: (default, description)
         )
         for kind, names in EVIDENCE.items()
     },
+    "reference_camera_info": (
+        "reference_camera_info",
+        "camera_info topic of reference_depth, where that is not registered to the image",
+    ),
     "world_frame": ("", "fuse the frames into one map in this frame of TF; empty: as in params_file"),
     "poses": ("", "fuse the frames along this topic of poses (odometry); empty: as in params_file"),
     "namespace": ("", "namespace of all nodes"),
@@ -99,7 +103,8 @@ def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dic
             parameters.append({parameter: values[name]})
     if values["world_frame"] or values["poses"]:
         parameters.append({"fusion.enabled": True})
-    remappings = [*common["remappings"], *((kind.name, values[kind.name]) for kind in EVIDENCE)]
+    topics = [*(kind.name for kind in EVIDENCE), "reference_camera_info"]
+    remappings = [*common["remappings"], *((topic, values[topic]) for topic in topics if values[topic] != topic)]
     if values["image"] != "image":  # a rule for image does not reach the topic below it
         remappings.append(("image/compressed", f"{values['image']}/compressed"))
     # Without the node the rest is useless; the node's last line gives the reason.

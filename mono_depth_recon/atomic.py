@@ -18,7 +18,7 @@ from .paths import is_too_long, name_too_long
 Chunk: TypeAlias = bytes | NDArray[Any]
 
 # Error numbers for a disk, a quota or a file-size limit that has been reached.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
@@ -61,6 +61,15 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Raises DataError where `writable_folder` would refuse `folder`; makes nothing."""
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        raise DataError(f"cannot make the folder {folder}: {nearest} is not a folder; choose a writable one")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise DataError(f"cannot write into the folder {nearest}: change its permissions or choose another one")
+
+
 def unused_path(path: Path) -> Path:
     """`path`, or the first of `name_2`, `name_3` ... that does not exist."""
     candidate, number = path, 2
@@ -79,7 +88,7 @@ def _write_synced(path: Path, chunks: Sequence[Chunk]) -> None:
 
 
 def _reason(path: Path, chunks: Sequence[Chunk], error: OSError) -> str:
-    if error.errno not in _FULL:
+    if error.errno not in FULL:
         return f"cannot write {path}: {error.strerror}; choose a folder that exists and can be written"
     needed = sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks)
     free = shutil.disk_usage(path.parent).free

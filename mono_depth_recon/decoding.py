@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,7 @@ _TIFF_FIELDS = {3: "H", 4: "I", 16: "Q"}
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _RVL_NIBBLES = 11  # of a value of 32 bits
 
 
@@ -58,19 +60,52 @@ def check_size(width: int, height: int, name: str, max_megapixels: float = MAX_M
         )
 
 
-def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """uint8 pixels as they are; the upper 8 bits of uint16 ones, which count as 8, 10, 12, 14 or 16 bits.
+@dataclass
+class StreamBits:
+    """How many bits the 16-bit images of one stream have: the most that any of them needed so far, 0 before the first.
 
-    That depth is the smallest that holds the largest value: cameras of 12 bits publish mono16 with values to 4095.
-    Raises DataError for other types.
+    One scale for the stream, so that its brightness does not change with the brightest pixel. It can only grow; `say`
+    gets a line each time it does. Any thread may use it.
+    """
+
+    say: Callable[[str], None] | None = None
+    _seen: set[int] = field(default_factory=set)
+
+    @property
+    def bits(self) -> int:
+        """8, 10, 12, 14 or 16; 0 while no image of 16 bits has had a value above 0."""
+        return max(self._seen, default=0)
+
+    def holding(self, largest: int) -> int:
+        """The bits of the stream, now that an image with this largest value belongs to it."""
+        before, needed = self.bits, bits_of(largest)
+        if largest > 0:
+            self._seen.add(needed)
+        if self.say is not None and 0 < before < needed:
+            self.say(
+                f"16-bit images have values up to {largest}: they count as {needed} bits from here on; those before "
+                f"counted as {before} and are {1 << needed - before} times brighter"
+            )
+        return max(before, needed)
+
+
+def bits_of(largest: int) -> int:
+    """The smallest of 8, 10, 12, 14 and 16 bits that hold a value: cameras of 12 bits publish mono16 up to 4095."""
+    return next(bits for bits in (8, 10, 12, 14, 16) if largest < 1 << bits)
+
+
+def eight_bits(pixels: NDArray[Any], stream: StreamBits | None = None) -> NDArray[np.uint8]:
+    """uint8 pixels as they are; the upper 8 of the bits of uint16 ones, which are `bits_of` their largest value.
+
+    Images of a `stream` have its bits. Raises DataError for other types.
     """
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype != np.uint16:
         raise DataError(f"a colour image must have 8 or 16 bits a channel, got {pixels.dtype}: convert it")
     largest = int(pixels.max(initial=0))
-    shift = next(bits for bits in (0, 2, 4, 6, 8) if largest < 256 << bits)
-    return (pixels >> shift).astype(np.uint8)
+    bits = bits_of(largest) if stream is None else stream.holding(largest)
+    return (pixels >> bits - 8).astype(np.uint8)
 
 
 def stated_size(data: bytes) -> _Size:
@@ -103,6 +138,12 @@ def _jpeg_size(data: bytes) -> _Size:
 def _png_size(data: bytes) -> _Size:
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
+
+
+def is_grey_png_of_16_bits(data: Any) -> bool:
+    """Whether encoded bytes begin as a PNG with one channel of 16 bits."""
+    head = bytes(data[:26])
+    return head.startswith(_PNG) and head[24:] == b"\x10\0"  # IHDR: bit depth, colour type
 
 
 def _bmp_size(data: bytes) -> _Size:
@@ -147,7 +188,7 @@ def _pnm_size(data: bytes) -> _Size:
 
 _READERS: dict[bytes, Callable[[bytes], _Size]] = {
     b"\xff\xd8": _jpeg_size,
-    b"\x89PNG\r\n\x1a\n": _png_size,
+    _PNG: _png_size,
     b"RIFF": _webp_size,
     b"BM": _bmp_size,
     b"II*\0": _tiff_size,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
-from .decoding import MAX_MEGAPIXELS, decoded, decoded_rvl, eight_bits
+from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, decoded_rvl, eight_bits, is_grey_png_of_16_bits
 from .errors import CalibrationError, DataError
 from .plausibility import plausible
 
@@ -47,6 +47,8 @@ _COLOUR: dict[str, tuple[str, int, str]] = {
     "bayer_grbg16": ("u2", 1, "COLOR_BayerGB2RGB"),
 }
 COLOUR_ENCODINGS = tuple(_COLOUR)
+BAYER_ENCODINGS = tuple(name for name in _COLOUR if name.startswith("bayer"))
+_NOT_DEPTH = ("ir", "thermal", "amplitude", "intensity", "confidence", "rgb", "color", "colour", "mono", "grey", "gray")
 _DEPTH_HEADER = struct.Struct("<iff")  # compressed_depth_image_transport: format, quantisation a and b
 
 
@@ -58,39 +60,68 @@ def encoding_of(msg: Any) -> str:
 def is_rectified(topic: str) -> bool:
     """Whether the name of an image topic says that its images are rectified.
 
-    image_proc and drivers use image_rect, image_rect_color, rect/image, rectified ..., with a transport after it.
+    image_proc and drivers use image_rect, image_rect_color, imageRect, rect/image, rectified ..., with a transport
+    after it. not_rectified and the like say the opposite.
     """
-    return not {"rect", "rectified"}.isdisjoint(re.split("[/_]", topic.lower()))
+    words = _words(topic)
+    return any(
+        word in ("rect", "rectified") and before not in ("not", "no", "non", "un")
+        for before, word in zip(["", *words], words, strict=False)
+    )
 
 
 def is_depth(msg: Any, topic: str) -> bool:
-    """Whether an Image or CompressedImage holds depth; mono16 does if the topic's name says so."""
-    encoding, _, stored = encoding_of(msg).partition(";")
-    if "compressedDepth" in stored or encoding.strip() in DEPTH_ENCODINGS[:2]:
+    """Whether an Image or CompressedImage holds depth, by its encoding and the name of its topic.
+
+    compressedDepth and 32FC1 are depth. One channel of 16 bits is also how drivers send infrared: 16UC1 is depth
+    unless the name says infrared or colour, mono16 and an unnamed PNG (format "png") are where it says depth.
+    """
+    encoding, _, stored = (part.strip() for part in encoding_of(msg).partition(";"))
+    if "compressedDepth" in stored or encoding == "32FC1":
         return True
-    return encoding.strip() == "mono16" and "depth" in topic.lower()
+    if encoding == "16UC1":
+        return _named_depth(topic) is not False
+    unnamed = not hasattr(msg, "encoding") and not stored and encoding in ("", "png")
+    is_16_bits = encoding == "mono16" or (unnamed and is_grey_png_of_16_bits(msg.data))
+    return is_16_bits and _named_depth(topic) is True
 
 
-def rgb_of(msg: Any, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
+def _named_depth(topic: str) -> bool | None:
+    """Whether the last part of a topic's name that says what its images are says depth; None where none does."""
+    for part in reversed(topic.split("/")):
+        words = _words(part)
+        if any(word.startswith("depth") for word in words):  # also aligned_depth_to_color
+            return True
+        if any(word in _NOT_DEPTH or word.startswith("infra") for word in words):
+            return False
+    return None
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in snake_case, camelCase or CAPITALS, in small letters and without numbers."""
+    return [word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+
+
+def rgb_of(msg: Any, max_megapixels: float = MAX_MEGAPIXELS, stream: StreamBits | None = None) -> Rgb:
     """Colour (H, W, 3) uint8 RGB of an Image, for rgb8 a view of its data, or of a CompressedImage (JPEG, PNG).
 
-    Honours step and is_bigendian; 16 bits become 8 by `decoding.eight_bits`. A compressed image may have at most
-    `max_megapixels`.
+    Honours step and is_bigendian; 16 bits become 8 by `decoding.eight_bits`, as one image of `stream` where it is
+    given. A compressed image may have at most `max_megapixels`.
     """
     import cv2
 
     if not hasattr(msg, "encoding"):
-        return _compressed_rgb(msg, max_megapixels)
+        return _compressed_rgb(msg, max_megapixels, stream)
     if msg.encoding not in _COLOUR:
         raise DataError(f"colour image must have one of the encodings {', '.join(_COLOUR)}, got '{msg.encoding}'")
     kind, channels, conversion = _COLOUR[msg.encoding]
     if channels == 2 and msg.width % 2:
         raise DataError(f"{msg.encoding} image must have an even width, got {msg.width}")
-    pixels = eight_bits(_pixels(msg, np.dtype(kind), channels))
+    pixels = eight_bits(_pixels(msg, np.dtype(kind), channels), stream)
     return cv2.cvtColor(pixels, getattr(cv2, conversion)) if conversion else pixels
 
 
-def _compressed_rgb(msg: Any, max_megapixels: float) -> Rgb:
+def _compressed_rgb(msg: Any, max_megapixels: float, stream: StreamBits | None) -> Rgb:
     """By `format` as image_transport writes it, "<encoding>; jpeg|png compressed <stored encoding>".
 
     Grey and Bayer images are stored with one channel. image_transport's own subscriber takes the decoded channels of
@@ -100,11 +131,15 @@ def _compressed_rgb(msg: Any, max_megapixels: float) -> Rgb:
 
     encoding, _, stored = msg.format.partition(";")
     image = decoded(msg.data, cv2.IMREAD_UNCHANGED, f"compressed image of format '{msg.format}'", max_megapixels)
-    pixels = eight_bits(image)
+    pixels = eight_bits(image, stream)
     encoding = encoding.strip()
     if pixels.ndim == 2:
-        conversion = _COLOUR[encoding][2] if encoding in _COLOUR and "bayer" in encoding else "COLOR_GRAY2RGB"
-        return cv2.cvtColor(pixels, getattr(cv2, conversion))
+        is_mosaic = "bayer" in encoding.lower()
+        if is_mosaic and encoding not in _COLOUR:
+            raise DataError(
+                f"Bayer images must have one of the encodings {', '.join(BAYER_ENCODINGS)}, got '{encoding}'"
+            )
+        return cv2.cvtColor(pixels, getattr(cv2, _COLOUR[encoding][2] if is_mosaic else "COLOR_GRAY2RGB"))
     pixels = np.ascontiguousarray(pixels[..., :3])
     if encoding.startswith(("rgb", "bgr")) and "compressed" in stored and "compressed bgr" not in stored:
         return pixels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
-from .decoding import MAX_MEGAPIXELS, decoded, eight_bits
+from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, eight_bits
 from .errors import CalibrationError, DataError
 from .paths import regular_file
 
@@ -35,16 +35,16 @@ _READ = (_FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _PIXEL_X, _PIXEL_Y, _PLANE_X_RESOLUT
 _NO_FOCAL = "give the camera with --intrinsics FX FY CX CY or --hfov DEGREES"
 
 
-def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
+def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS, stream: StreamBits | None = None) -> Rgb:
     """The JPEG, PNG, TIFF, WebP, BMP or PNM image as (H, W, 3) uint8 RGB, upright. Raises DataError.
 
-    Of more than 8 bits by `decoding.eight_bits`.
+    Of more than 8 bits by `decoding.eight_bits`, as one of a `stream` where it is given.
     """
     import cv2
 
     image = decoded(_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, str(path), max_megapixels)
     try:
-        return cv2.cvtColor(eight_bits(image), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(eight_bits(image, stream), cv2.COLOR_BGR2RGB)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterable
 
 _ESCAPED = "mono_depth_recon.escaped"
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
 
 def printable(text: str) -> str:
     """`text` with an escape in place of each lone surrogate; any other text as it is."""
     return encoded(text).decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """`printable(text)` with escapes for line breaks and other control characters: for names within a line."""
+    return _CONTROL.sub(lambda match: _escape(match[0]), printable(text))
 
 
 def encoded(text: str) -> bytes:

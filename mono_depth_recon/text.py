@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import errno
+import io
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from .paths import regular_file
@@ -35,6 +38,25 @@ def read_text(path: Path) -> str:
         raise UnicodeDecodeError("utf-8", data[:4], 0, len(data[:4]), f"it is {other}: save it as UTF-8")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def csv_rows(path: Path, columns: Collection[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV file by its heading; lines without text are left out.
+
+    Raises OSError, UnicodeDecodeError, and ValueError (one line) where one of `columns` is missing or a row has more or
+    fewer fields than the heading.
+    """
+    reader = csv.reader(io.StringIO(read_text(path)))
+    try:
+        heading, *rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))] or [(1, [])]
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+    if missing := [name for name in columns if name not in heading[1]]:
+        raise ValueError(f"no column '{missing[0]}' in the heading '{','.join(heading[1])[:60]}'")
+    for line, row in rows:
+        if len(row) != len(heading[1]):
+            raise ValueError(f"line {line}: {len(row)} fields, the heading has {len(heading[1])}")
+    return [dict(zip(heading[1], row, strict=True)) for _, row in rows]
 
 
 def _other_encoding(data: bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 from encoded import depth_with_holes, png_of, rvl_of
 from PIL import Image
 
-from mono_depth_recon.decoding import decoded, decoded_rvl, eight_bits, stated_size
+from mono_depth_recon.decoding import StreamBits, decoded, decoded_rvl, eight_bits, stated_size
 from mono_depth_recon.errors import ConfigError, DataError, ModelError
 from mono_depth_recon.models.runtimes import calibration
 from mono_depth_recon.photo import read_depth, read_exif, read_grey, read_photo
@@ -159,6 +159,31 @@ def test_eight_bits_stay_and_other_types_are_refused(tmp_path: Path) -> None:
 def test_a_photo_of_twelve_bits_is_not_black(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 2048, 4095]], np.uint16))
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png")[0, :, 0], [0, 128, 255])
+
+
+def test_a_stream_keeps_its_brightness() -> None:
+    """An image with a maximum of 900 alone counts as 10 bits."""
+    said: list[str] = []
+    stream = StreamBits(said.append)
+    for largest in (4000, 1900, 900, 0, 4000):
+        got = eight_bits(np.array([[160 * (largest > 0), largest]], np.uint16), stream)
+        assert got.tolist() == [[10 * (largest > 0), largest >> 4]]
+    assert not said and stream.bits == 12
+    single = eight_bits(np.array([[160, 900]], np.uint16))
+    assert single.tolist() == [[40, 225]]
+
+
+def test_a_stream_that_starts_in_the_dark_says_once_that_its_scale_changes() -> None:
+    said: list[str] = []
+    stream = StreamBits(said.append)
+    first = [eight_bits(np.full((1, 2), value, np.uint16), stream)[0, 0] for value in (0, 300, 4000, 300, 4095)]
+    assert first == [0, 75, 250, 18, 255]
+    assert said == [
+        "16-bit images have values up to 4000: they count as 12 bits from here on; those before counted as 10 and are "
+        "4 times brighter"
+    ]
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert eight_bits(grey, stream) is grey
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])

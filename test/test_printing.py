@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from mono_depth_recon.printing import encoded, encoded_json, escape_on, printable
+from mono_depth_recon.printing import encoded, encoded_json, escape_on, one_line, printable
 
 LATIN_1 = os.fsdecode(b"caf\xe9.png")
 
@@ -26,6 +26,12 @@ LATIN_1 = os.fsdecode(b"caf\xe9.png")
 def test_lone_surrogates_become_escapes_and_all_else_stays(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert encoded(text) == shown.encode()
+
+
+def test_a_name_stays_within_its_line() -> None:
+    assert one_line("a\nb\rc\td\x00\x85\u2028\u2029 é日\udce9") == r"a\x0ab\x0dc\x09d\x00\x85\u2028\u2029 é日\xe9"
+    name = "plain [2] #1 | é.png"
+    assert one_line(name) == name
 
 
 def test_json_keeps_the_text_itself() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 import pytest
 
-from mono_depth_recon.text import comma_advice, read_text, separator_advice
+from mono_depth_recon.text import comma_advice, csv_rows, read_text, separator_advice
 
 TEXT = "# Größe\n1.5 rgb/1.png\n"
 
@@ -65,3 +66,32 @@ def test_a_text_file_has_a_largest_size(tmp_path: Path) -> None:
 def test_separators_are_named() -> None:
     assert "not by ';'" in separator_advice("1,5;2,5;3") and "not by ','" in separator_advice("1.5,2.5,3")
     assert not separator_advice("1.5 2.5 3") and not separator_advice("1,5 2,5")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name,value\na,1\n"b\n\u2028c",2\n',
+        'name,value\r\na,1\r\n"b\r\n\u2028c",2',
+        '\ufeff\n  \nname,value\na,1\n\n"b\n\u2028c",2\n \n',
+    ],
+)
+def test_rows_of_a_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    rows = [{"name": "a", "value": "1"}, {"name": "b\n\u2028c", "value": "2"}]
+    assert csv_rows(tmp_path / "a.csv", ("value",)) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no column 'value' in the heading ''"),
+        ("name;value\na;1\n", "no column 'value' in the heading 'name;value'"),
+        ("name,value\na,1,5\n", "line 2: 3 fields, the heading has 2"),
+        ("name,value\n\na,1\n\0\0\0", "line 4: 1 fields, the heading has 2"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        csv_rows(tmp_path / "a.csv", ("value",))

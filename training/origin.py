@@ -46,6 +46,8 @@ class Origin:
     def _of_card(cls, path: Path) -> Origin:
         try:
             card = read_json(path, "model card")
+            if not isinstance(card, dict):
+                raise ConfigError(f"it holds {type(card).__name__}")
         except ConfigError as error:
             raise ModelError(f"{path} is no model card: name the .json of a model") from error
         return cls(

@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import MonoDepthError
 from ..paths import name_too_long
-from ..printing import escape_on
+from ..printing import escape_on, one_line
 from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
 _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except MonoDepthError as error:
-        print(f"mono-depth-recon: error: {error}", file=sys.stderr)
+        print(f"mono-depth-recon: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails

@@ -21,7 +21,7 @@ from ..cloud.cloud import Cloud, cloud_from_organised
 from ..config import PARAMETERS, Config, with_values
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
-from ..mesh.files import write_cloud, write_mesh
+from ..mesh.files import check_textured_obj, write_cloud, write_mesh
 from ..mesh.finish import finish_mesh
 from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
@@ -33,6 +33,7 @@ from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, wri
 from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
 from ..plausibility import plausible
+from ..printing import one_line
 from ..scale.base import ScaleSource
 from ..scale.evidence import NOTHING, Evidence, Kind
 from ..scale.reference import REFERENCE_DEPTH
@@ -178,11 +179,10 @@ def run(arguments: argparse.Namespace) -> int:
         label = f"[{number}/{len(arguments.images)}]"
         try:
             reference = arguments.reference[number - 1] if arguments.reference else None
-            print(
-                label, _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments), flush=True
-            )
+            done = _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments)
+            print(label, one_line(done), flush=True)
         except MonoDepthError as error:
-            print(label, f"error: {_named(error, path)}", file=sys.stderr, flush=True)
+            print(label, f"error: {one_line(_named(error, path))}", file=sys.stderr, flush=True)
             failed += 1
     if failed:
         print(f"{failed} of {len(arguments.images)} images failed", file=sys.stderr)
@@ -272,12 +272,14 @@ def _reconstruct(
     arguments: argparse.Namespace,
 ) -> str:
     """Writes everything of one image and returns its line."""
-    start = time.perf_counter()
+    start, settings = time.perf_counter(), reconstructor.config.mesh
+    if settings.texture and settings.format == "obj" and not arguments.no_mesh:
+        check_textured_obj(_file(base, "mesh.obj"))  # before anything is written
     rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
     evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
     frame = reconstructor.process(rgb, camera, evidence=evidence)
-    depth, points, settings = frame.depth, frame.points, reconstructor.config.mesh
+    depth, points = frame.depth, frame.points
     if depth is None:
         raise DataError(frame.no_metres)
     if frame.sigma is None and reconstructor.config.filter.max_sigma:

@@ -8,13 +8,14 @@ use it.
 from ..param import Parameter, Value, nearest, param, rows_of, shown
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
-from .fusion import FusionConfig, MappingConfig
+from .fusion import MAP_SUFFIX, FusionConfig, MappingConfig
 from .groups import CameraConfig, CloudConfig, Config, DepthConfig, FilterConfig, MeshConfig, ModelConfig, QosConfig
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
 from .tree import build
 
 __all__ = [
+    "MAP_SUFFIX",
     "OFFLINE_FUSION",
     "PARAMETERS",
     "CameraConfig",

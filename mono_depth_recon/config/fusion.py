@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..param import param
 
+MAP_SUFFIX = ".npz"
+
 
 @dataclass(frozen=True)
 class FusionConfig:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..decoding import MAX_MEGAPIXELS
 from ..errors import ConfigError
-from ..param import param
+from ..param import param, shown
 from ..scale.settings import ScaleSettings
 from ..scale.table import SCALE_SOURCES, parameter_help
+from ..transforms import frame_name
 from .evaluation import LiveEvaluationConfig
-from .fusion import MappingConfig
+from .fusion import MAP_SUFFIX, MappingConfig
 
 _TEXTURED = ("obj", "glb")
 
@@ -269,3 +271,7 @@ class Config:
             )
         if self.mesh.texture and self.mesh.source == "fused":
             raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame or auto")
+        if self.fusion.map_file and Path(self.fusion.map_file).suffix != MAP_SUFFIX:
+            raise ConfigError(f"fusion.map_file must end in {MAP_SUFFIX}, got {shown(self.fusion.map_file)}")
+        if self.fusion.world_frame and not frame_name(self.fusion.world_frame):
+            raise ConfigError(f"fusion.world_frame must be the name of a frame, got {shown(self.fusion.world_frame)}")

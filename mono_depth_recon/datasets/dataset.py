@@ -8,16 +8,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar, overload
 
+import numpy as np
+
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
+from ..decoding import StreamBits
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Sample
 
 SPLITS = ("train", "validation", "test")
+_LOOKED_AT = 8  # frames of a recording
 MAX_DEPTH_M = 10.0  # how far depth cameras and rooms reach
 
 T = TypeVar("T")
@@ -249,6 +254,23 @@ class Recording(Dataset):
         """What opens the same frames in another process as long as this object lives; None: open the path again."""
         return None
 
+    def bits_of_some(self, colour: Callable[[int, StreamBits], Rgb]) -> StreamBits:
+        """The bits of colour images of 16 bits by frames spread over the recording, whichever is asked for first.
+
+        Of images of 8 bits one is read by `colour`. What cannot be read is reported when its frame is asked for.
+        Frames that need more bits later are noted.
+        """
+        bits = StreamBits()
+        for i in dict.fromkeys(np.linspace(0, len(self) - 1, _LOOKED_AT).astype(int).tolist()):
+            try:
+                is_uniform = not np.ptp(colour(i, bits))
+            except DataError:
+                continue
+            if not bits.bits and not is_uniform:  # a black one may have 16 bits
+                break
+        bits.say = partial(_note, self.notes, self.path)  # not of self: its files go with the last reference to it
+        return bits
+
     def sample(self, rgb: Rgb, depth: Depth | None, stamp: float, name: str, pose: Matrix | None) -> Sample:
         """The sample of a raw pair, rectified if required; DataError where a size differs from the camera's."""
         camera = self.camera
@@ -262,6 +284,10 @@ class Recording(Dataset):
             depth = None if depth is None else camera.rectify_depth(depth)
             rgb, camera = camera.rectify(rgb), camera.rectified
         return Sample(rgb, camera, depth, stamp, name, pose)
+
+
+def _note(notes: list[str], path: Path, text: str) -> None:
+    notes.append(f"{path}: {text}")
 
 
 class PerProcess(Generic[T]):

@@ -118,7 +118,8 @@ class ImageFolder(Dataset):
             raise CalibrationError(f"{file} cannot be read as the text of a camera ({error})") from error
         if advice := comma_advice(text):
             raise CalibrationError(f"{file}: expected numbers, got '{' '.join(text.split())[:60]}'{advice}")
-        rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
+        lines = [line.split("#")[0].replace(",", " ").split() for line in text.splitlines()]
+        rows = [words for words in lines if words]
         if len(rows) in (3, 4) and all(len(row) >= 3 for row in rows):
             return _camera_of_matrix(file, rows, size)
         try:

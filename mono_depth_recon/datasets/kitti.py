@@ -21,7 +21,7 @@ from ..errors import DataError
 from ..frames import Sample
 from ..photo import read_depth, read_photo
 from ..plausibility import plausible
-from ..text import read_text
+from ..text import comma_advice, read_text
 from .dataset import Dataset, paired
 from .kind import WHOLE, DatasetKind, OpenOptions, SourceSettings
 
@@ -31,6 +31,7 @@ _RATE_HZ = 10.0
 _FOLDERS = ("train", "val")  # of the annotated depth
 _CAMERAS = {"left": ("02",), "right": ("03",), "both": ("02", "03")}
 _SIDES = {"l": "02", "r": "03"}  # in lists
+_FRAME = re.compile(r"[0-9]{1,10}")
 _DRIVE = re.compile(r"(\d{4}_\d{2}_\d{2})_drive_\d{4}_sync")
 
 
@@ -164,12 +165,13 @@ def _numbers(file: Path, values: Mapping[str, tuple[int, list[str]]], key: str, 
     if key not in values:
         raise DataError(f"{file}: expected a line '{key}:', got none: take calib_cam_to_cam.txt of the raw recordings")
     line, words = values[key]
+    text = " ".join(words)
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         numbers = []
     if len(numbers) != count or not np.isfinite(numbers).all():
-        raise DataError(f"{file}:{line}: {key} must be {count} finite numbers, got '{' '.join(words)[:60]}'")
+        raise DataError(f"{file}:{line}: {key} must be {count} finite numbers, got '{text[:60]}'{comma_advice(text)}")
     return numbers
 
 
@@ -177,13 +179,14 @@ def read_list(file: Path) -> list[KittiFrame]:
     """The images of a list; DataError with file and line where one is malformed.
 
     A line is `DATE/DRIVE_sync/image_02/data/NUMBER.png [depth file or None] [focal length]`, or
-    `DATE/DRIVE_sync FRAME l|r`. The second and third field of the first form are not needed.
+    `DATE/DRIVE_sync FRAME l|r`, without what follows a #. The second and third field of the first form are not needed.
     """
     try:
         lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error}): expected a list of KITTI images") from error
-    frames = [_listed(file, number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = [(number, line.split("#")[0].split()) for number, line in enumerate(lines, 1)]
+    frames = [_listed(file, number, fields) for number, fields in rows if fields]
     if not frames:
         raise DataError(f"{file}: expected lines 'DATE/DRIVE_sync/image_02/data/NUMBER.png ...', got none")
     return frames
@@ -195,9 +198,9 @@ def _listed(file: Path, line: int, fields: list[str]) -> KittiFrame:
     if _DRIVE.fullmatch(drive):
         if len(parts) == 5 and parts[2][:6] == "image_" and parts[2][6:] in _SIDES.values():
             number = parts[4].split(".")[0]
-            if number.isdigit():
+            if _FRAME.fullmatch(number):
                 return KittiFrame(drive, parts[2][6:], number, "", f"{file}:{line}")
-        elif len(parts) == 2 and len(fields) == 3 and fields[1].isdigit() and fields[2] in _SIDES:
+        elif len(parts) == 2 and len(fields) == 3 and _FRAME.fullmatch(fields[1]) and fields[2] in _SIDES:
             return KittiFrame(drive, _SIDES[fields[2]], f"{int(fields[1]):010d}", "", f"{file}:{line}")
     raise DataError(
         f"{file}:{line}: expected 'DATE/DRIVE_sync/image_02/data/NUMBER.png ...' or 'DATE/DRIVE_sync FRAME "

@@ -71,6 +71,7 @@ class TumFolder(Recording):
             )
         if self.trajectory is not None:
             self.notes += out_of_range(str(truth), self.trajectory.span, self.stamps)
+        self.bits = self.bits_of_some(lambda i, bits: read_photo(self.files(i)[0], stream=bits))
 
     def _camera(self, given: PinholeCamera | str | None) -> PinholeCamera:
         if isinstance(given, PinholeCamera):
@@ -119,7 +120,7 @@ class TumFolder(Recording):
         metres = read_depth(depth.file, self.per_metre(index))
         trajectory = self.trajectory
         pose = None if trajectory is None else trajectory.pose(colour.stamp, MAX_POSE_GAP_S, self.max_difference)
-        return self.sample(read_photo(colour.file), metres, colour.stamp, colour.file.name, pose)
+        return self.sample(read_photo(colour.file, stream=self.bits), metres, colour.stamp, colour.file.name, pose)
 
 
 def camera_of_name(name: str) -> PinholeCamera:

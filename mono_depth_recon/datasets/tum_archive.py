@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import shutil
 import tarfile
 import tempfile
 import weakref
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ..camera import PinholeCamera
 from ..config import param
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, MonoDepthError
 from .bags.index import is_bag
 from .dataset import Dataset, Recording
 from .joined import RecordingSettings, joined
@@ -34,6 +33,7 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LARGEST_EXTENSION = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 class TumArchive(TumFolder):
@@ -56,15 +56,15 @@ class TumArchive(TumFolder):
         archive = Path(path)
         self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._close = weakref.finalize(self, self._temporary.cleanup)
-        try:
-            problem = _unpack(archive, Path(self._temporary.name), limits or Limits())
-        except DataError:
-            self._close()  # at once: what was unpacked may be large
-            raise
-        self.folder = folder = self._folder(archive, problem)
         if not camera and any(key in archive.name for key in CAMERAS):
             camera = camera_of_name(archive.name)
-        super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
+        try:
+            problem = _unpack(archive, Path(self._temporary.name), limits or Limits())
+            self.folder = folder = self._folder(archive, problem)
+            super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
+        except MonoDepthError:
+            self._close()  # at once: what was unpacked may be large
+            raise
         if problem:
             self.notes.insert(0, f"{archive}: {problem}; the part before it is used")
         self.path, self.name = archive, archive.name
@@ -124,7 +124,7 @@ def _unpack(path: Path, target: Path, limits: Limits) -> str:
             for member in archive:
                 unpacked.add(max(member.size, 0))  # PAX may give any number
                 if member.isfile() and _is_wanted(PurePosixPath(member.name)):
-                    _write(archive, member, target)
+                    _write(archive, member, target, unpacked)
     except _DAMAGED as error:
         return f"the archive breaks off ({error})"
     return ""
@@ -136,16 +136,17 @@ def _is_wanted(name: PurePosixPath) -> bool:
     return name.name in _LISTS or name.parent.name in _IMAGES
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Writes one file, under another name until it is whole."""
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, unpacked: UnpackedFiles) -> None:
+    """Writes one file, under another name until it is whole. DataError where the disk does not take it."""
     source = archive.extractfile(member)
     if source is None:
         return
     file = target / member.name
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".part")
-    with source, partial.open("wb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
+    with source, partial.open("wb", buffering=0) as out:
+        while piece := source.read(_PIECE_BYTES):
+            unpacked.write(out, piece)
     partial.rename(file)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ..atomic import writable_folder, write_atomically
 from ..errors import ConfigError, DataError
 from ..printing import encoded
-from ..text import read_text
+from ..text import csv_rows
 from .tables import FIGURES, HEAD, markdown_table, write_json
 
 RESAMPLES = 2000
@@ -124,7 +123,7 @@ def block_interval(values: NDArray[np.float64], block: int) -> tuple[float, floa
 def _read(folder: Path) -> dict[_Key, _Frames]:
     path = folder / "per_frame.csv"
     try:
-        rows = list(csv.DictReader(read_text(path).splitlines()))
+        rows = csv_rows(path, HEAD)
         found: dict[_Key, _Frames] = {}
         for row in rows:
             if not row["reason"]:
@@ -132,7 +131,7 @@ def _read(folder: Path) -> dict[_Key, _Frames]:
                 found.setdefault((row["recording"], row["protocol"], row["model"]), {})[row["frame"]] = figures
     except OSError as error:
         raise DataError(f"{folder} has no results: {path.name} cannot be read ({error.strerror})") from error
-    except (KeyError, ValueError, csv.Error) as error:
+    except ValueError as error:
         raise DataError(f"{path}: expected the rows of an evaluation ({error})") from error
     return found
 

@@ -21,7 +21,7 @@ from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.table import EMBEDDED
 from ..paths import checked, expanded
-from ..printing import printable
+from ..printing import one_line
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3
@@ -99,7 +99,7 @@ class PartOfRecording:
     def parse(cls, text: str) -> PartOfRecording:
         """RECORDING:FIRST:LAST. Raises ConfigError."""
         path, *ends = text.rsplit(":", 2)
-        if len(ends) != 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[1]):
+        if len(ends) != 2 or not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
             raise ConfigError(f"a part of a recording is RECORDING:FIRST:LAST by position, got '{text}'")
         return cls(recording_path(path), int(ends[0]), int(ends[1]))
 
@@ -217,7 +217,7 @@ def names_part(text: str) -> bool:
 
 def recording_name(path: Path) -> str:
     """The name of a recording in tables and folders: that of its folder, or of its file without the ending."""
-    return printable(_ENDINGS.sub("", path.name) or path.name)
+    return one_line(_ENDINGS.sub("", path.name) or path.name)
 
 
 def folder_of(label: str) -> str:

@@ -16,7 +16,7 @@ from ..atomic import write_atomically
 from ..metrics.figure import figures_of
 from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
 from ..metrics.sequence import SequenceErrors
-from ..printing import encoded, encoded_json
+from ..printing import encoded, encoded_json, one_line
 from .run import Evaluation, FrameRow
 
 HEAD = ("recording", "model", "protocol", "frame", "coverage", "model_ms", "score_ms", "reason")
@@ -120,9 +120,10 @@ def overview(made: Sequence[Summary]) -> str:
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """A table from lines of cells; the first line is the header."""
+    """A table from lines of cells; the first line is the header. A | within a cell is escaped."""
     rule = ("---",) * len(lines[0])
-    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
+    rows = ([one_line(cell).replace("|", r"\|") for cell in line] for line in (lines[0], rule, *lines[1:]))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _table(rows: Sequence[Summary], protocol: str) -> str:
@@ -130,7 +131,7 @@ def _table(rows: Sequence[Summary], protocol: str) -> str:
     sequence = () if protocol == "paper" else figures_of(SequenceErrors)
     lines = [("model", "frames", "coverage", *shown, *sequence, "failed")]
     for each in rows:
-        failed = (f"{each.failed}: {each.reason}" if each.failed else each.reason).replace("|", "/")
+        failed = f"{each.failed}: {each.reason}" if each.failed else each.reason
         cells = [each.figures.get(name, math.nan) for name in shown] + [
             each.sequence.get(name, math.nan) for name in sequence
         ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import write_atomically
-from ..config import parameter
+from ..config import MAP_SUFFIX, parameter
 from ..errors import ConfigError, DataError
 from ..paths import regular_file
 from .integration import BLOCK, MAX_WEIGHT
@@ -45,8 +45,8 @@ class StoredMap:
 
 def write_map(path: Path, stored: StoredMap) -> None:
     """Writes the map, whole or not at all. Raises DataError for another suffix and as `write_atomically`."""
-    if path.suffix != ".npz":
-        raise DataError(f"a map is written as .npz, got '{path.name}'")
+    if path.suffix != MAP_SUFFIX:
+        raise DataError(f"a map is written as {MAP_SUFFIX}, got '{path.name}'")
     text = io.BytesIO()
     np.savez(text, format=FORMAT, **vars(stored))
     write_atomically(path, [text.getvalue()])

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..atomic import Chunk, write_atomically
 from ..cloud.cloud import Cloud
 from ..errors import DataError
+from ..printing import one_line, printable
 from ..srgb import linear_light
 from .mesh import Mesh
 from .texture import Texture
@@ -59,11 +60,21 @@ def write_mesh(mesh: Mesh, path: Path, texture: Texture | None = None) -> None:
     elif suffix == ".glb":
         write_atomically(path, _glb_mesh(mesh, texture))
     elif suffix == ".obj":
+        check_textured_obj(path)
         write_atomically(path.with_suffix(".jpg"), [texture.jpeg()])
         write_atomically(path.with_suffix(".mtl"), [_material(path.with_suffix(".jpg").name)])
         write_atomically(path, _textured_obj(mesh, texture, path.with_suffix(".mtl").name))
     else:
         raise DataError(f"a texture goes into {' or '.join(TEXTURED)}, got '{path.name}': set mesh.texture=false")
+
+
+def check_textured_obj(path: Path) -> None:
+    """Raises DataError for the name of a textured OBJ that its lines mtllib and map_Kd cannot hold."""
+    if one_line(path.name) != printable(path.name) or path.name != path.name.lstrip():
+        raise DataError(
+            f"a textured OBJ names its files in lines of text, which cannot hold '{one_line(path.name)}': rename it "
+            "(no line break or control character, no blank in front), or set mesh.format=glb"
+        )
 
 
 def _ply_mesh(mesh: Mesh) -> list[Chunk]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..config import read_json, read_yaml
 from ..errors import ConfigError, DataError
-from ..text import read_text
+from ..text import csv_rows
 
 Tree = dict[str, Any]
 _OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")
@@ -112,14 +111,12 @@ def read_results(folder: Path) -> Results:
     summary = _json(folder / "summary.json")
     try:
         rows = [_score_row(row) for row in summary["results"]]
-        config = folder / "config.yaml"
-        settings = read_yaml(config, "settings") if config.is_file() else {}
         return Results(
             folder,
             rows,
             dict(summary.get("protocols", {})),
             list(summary.get("notes", [])),
-            settings,
+            _settings(folder / "config.yaml"),
             _per_frame(folder / "per_frame.csv"),
             {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},
             _logs(folder),
@@ -129,6 +126,13 @@ def read_results(folder: Path) -> Results:
             f"{folder}: expected results of `mono-depth-recon evaluate`, but they are damaged "
             f"({type(error).__name__}: {error}): evaluate again"
         ) from error
+
+
+def _settings(path: Path) -> Tree:
+    tree = read_yaml(path, "settings") if path.is_file() else {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold names and values, got {type(tree).__name__}")
+    return tree
 
 
 def needs_metres(row: ScoreRow) -> bool:
@@ -185,9 +189,9 @@ def _json(path: Path) -> Tree:
 def _per_frame(path: Path) -> list[FrameFigure]:
     if not path.is_file():
         return []
-    heads = {"recording", "model", "protocol", "frame", "reason"}
-    apart = heads | {"coverage", "model_ms", "score_ms", "baseline", "pixels"}
-    with path.open(newline="", encoding="utf-8") as stream:
+    heads = ("recording", "model", "protocol", "frame", "reason")
+    apart = {*heads, "coverage", "model_ms", "score_ms", "baseline", "pixels"}
+    try:
         return [
             FrameFigure(
                 row["recording"],
@@ -198,8 +202,10 @@ def _per_frame(path: Path) -> list[FrameFigure]:
                 row["reason"],
                 float(row.get("model_ms") or 0),
             )
-            for row in csv.DictReader(stream)
+            for row in csv_rows(path, heads)
         ]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected the rows of an evaluation ({error}): evaluate again") from error
 
 
 def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:
@@ -209,9 +215,9 @@ def _logs(folder: Path) -> dict[str, dict[str, list[float]]]:
 def read_log(path: Path) -> dict[str, list[float]]:
     """A training log in CSV: numbers by heading, NaN for an empty cell. DataError if it is not one."""
     try:
-        rows = list(csv.DictReader(read_text(path).splitlines()))
+        rows = csv_rows(path)
         if not rows:
             raise ValueError("no rows")
         return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a training log, CSV with a heading and numbers ({error})") from error

@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
-from ..decoding import MAX_MEGAPIXELS
+from ..decoding import MAX_MEGAPIXELS, StreamBits
 from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
@@ -28,10 +28,14 @@ from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, consecutive float32; sigma only if cloud.sigma is set
 
 
-def image_from_msg(msg: Image | CompressedImage, max_megapixels: float = MAX_MEGAPIXELS) -> Rgb:
+def image_from_msg(
+    msg: Image | CompressedImage, max_megapixels: float = MAX_MEGAPIXELS, stream: StreamBits | None = None
+) -> Rgb:
     """`rgb_of`; encodings not in COLOUR_ENCODINGS go through cv_bridge if it is installed."""
     raw = isinstance(msg, Image)
-    return rgb_of(msg, max_megapixels) if not raw or msg.encoding in COLOUR_ENCODINGS else _through_cv_bridge(msg)
+    if raw and msg.encoding not in COLOUR_ENCODINGS:
+        return _through_cv_bridge(msg)
+    return rgb_of(msg, max_megapixels, stream)
 
 
 def _through_cv_bridge(msg: Image) -> Rgb:

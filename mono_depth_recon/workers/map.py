@@ -87,7 +87,8 @@ class MapJob:
 
     def lost(self, cause: str) -> str:
         """The message if the process ended."""
-        return cause if cause.endswith("stopping") else f"{cause}: the map is lost, a new one begins"
+        lost = "the map is lost, a new one begins; load_map brings back what save_map wrote (fusion.map_file)"
+        return cause if cause.endswith("stopping") else f"{cause}: {lost}"
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,13 @@ class MapWorker(JobWorker):
 
     def __init__(self) -> None:
         super().__init__("map worker", idle=True, holding="mono_depth_recon.workers.map:MapKeeper")
+
+
+def check_device(settings: FusionConfig) -> None:
+    """Raises ConfigError where `fusion.device` is cuda and missing; Open3D is asked in a process that ends."""
+    if settings.device == "cuda":
+        with MapWorker() as worker:
+            worker.submit(ResetJob(settings)).result()
 
 
 def _resident_mib() -> float:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import remove_partial_files
-from ..child_process import end_with_parent
+from ..child_process import end_with_parent, reap_at_end
 from ..errors import MonoDepthError
 
 _ALIGNMENT = 64
@@ -44,7 +45,7 @@ class Job(Protocol):
 
     @property
     def run(self) -> Any:
-        """The method that runs in the worker; its MonoDepthError is raised in the caller."""
+        """The method that runs in the worker; its errors are raised in the caller, as MonoDepthError."""
 
     def lost(self, cause: str) -> str:
         """The message for the caller if the process ended before the result."""
@@ -57,6 +58,7 @@ class JobWorker:
     first job (or `start`) and ends with `close`, or with this process, however that ends.
     `holding` ('module:class' of this package) is instantiated there once and passed to every job. What it holds is lost
     when the process dies: then the next job fails with that message. Without `holding` a new process takes over.
+    A bug in a job does not end the process: its traceback is printed, and the job fails with a MonoDepthError.
     `deaths` counts the processes that ended by themselves.
     """
 
@@ -158,6 +160,7 @@ class _Process:
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
         child_pipe.close()
+        reap_at_end(self._child)
 
     @property
     def pid(self) -> int:
@@ -216,13 +219,13 @@ def serve(holding: str, pipe: int, memory: int, parent: int, niceness: int, idle
     cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))  # OpenCV's own threads ignore the variable
     o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)
     held = [_made(holding)] if holding else []
-    with Connection(pipe) as connection:
+    with Connection(pipe) as connection, ThreadPoolExecutor(1) as thread:
         while True:
             try:
                 job, layout = connection.recv()
             except EOFError:
                 return
-            connection.send(_outcome(job, held, memory, layout))
+            connection.send(_outcome(job, held, memory, layout, thread))
 
 
 def _made(holding: str) -> Any:
@@ -230,16 +233,23 @@ def _made(holding: str) -> Any:
     return getattr(import_module(module), name)()
 
 
-def _outcome(job: Job, held: Sequence[Any], memory: int, layout: _Layout) -> Any:
+def _outcome(job: Job, held: Sequence[Any], memory: int, layout: _Layout, thread: ThreadPoolExecutor) -> Any:
     size = os.fstat(memory).st_size
     arrays = []
     if layout:
         with mmap.mmap(memory, size, access=mmap.ACCESS_READ) as shared:
             arrays = [_view(shared, place).copy() for place in layout]  # a mapping closes only without views
-    try:
-        return job.run(*held, *arrays)
-    except MonoDepthError as error:
+    done = thread.submit(job.run, *held, *arrays)  # what this process holds outlives every error of a job
+    error = done.exception()
+    if error is None:
+        return done.result()
+    if isinstance(error, MonoDepthError):
         return error
+    traceback.print_exception(error)
+    return MonoDepthError(
+        f"unexpected {type(error).__name__}: {error}; this is a bug, the output has the traceback; the "
+        f"{type(job).__name__} was left out, nothing else is lost"
+    )
 
 
 def _block_interrupts() -> None:

@@ -292,6 +292,8 @@ def parse(*flags: str) -> Config:
 def another_value(row: Parameter) -> Value:
     if isinstance(row.default, bool):
         return not row.default
+    if row.name == "fusion.map_file":
+        return "map.npz"
     if isinstance(row.default, str) or row.low is None or row.high is None:
         return row.choices[-2] if row.choices[-1:] == (row.default,) else row.choices[-1] if row.choices else "text"
     end = row.low if row.default > row.low else row.high

@@ -50,6 +50,18 @@ def test_reconstruct_takes_an_image_whose_name_is_not_utf_8(tmp_path: Path, caps
 
 
 @pytest.mark.usefixtures("floor_model")
+def test_reconstruct_refuses_a_name_that_an_obj_cannot_hold_before_it_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_photo(tmp_path / "two\nlines.png")
+    flags = ["--hfov", "60", "--mesh.format", "obj", "--mesh.texture", "true", "--mesh.method", "grid"]
+    assert main(["reconstruct", str(image), "--output", str(tmp_path / "out"), *flags]) == 1
+    said = capsys.readouterr().err.splitlines()[-2]
+    assert said.startswith("[1/1] error: ") and said.endswith("or set mesh.format=glb") and r"two\x0alines_mesh" in said
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.usefixtures("floor_model")
 def test_reconstruct_goes_on_after_an_image_whose_name_is_too_long(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

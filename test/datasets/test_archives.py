@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+from io import FileIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_recordings import CAMERA, FORMATS, Scene
@@ -16,7 +20,7 @@ from processes import DEADLINE_S
 
 from mono_depth_recon.datasets import limits
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
-from mono_depth_recon.errors import DataError
+from mono_depth_recon.errors import CalibrationError, ConfigError, DataError
 
 
 @pytest.fixture
@@ -54,11 +58,60 @@ def test_limits_are_of_all_files_and_of_the_disk(
     with pytest.raises(DataError, match=r"more than max_unpacked_bytes \(50000\)"):
         open_dataset(path, OpenOptions(camera=CAMERA, max_unpacked_bytes=50_000))
     assert not list(temporary.iterdir())
-    monkeypatch.setattr(limits, "KEPT_FREE_BYTES", 2**62)
-    with pytest.raises(DataError, match="unpacking needs more space in .* than the .* bytes that are free"):
-        open_dataset(path, OpenOptions(camera=CAMERA))
-    monkeypatch.undo()
+    with monkeypatch.context() as full:
+        disk = SimpleNamespace(total=100 << 30, free=(5 << 30) + 1000)
+        full.setattr(limits.shutil, "disk_usage", lambda _: disk)
+        with pytest.raises(DataError) as caught:
+            open_dataset(path, OpenOptions(camera=CAMERA))
+        said = (
+            rf"needs \d+ more bytes in {temporary}\S*, where {disk.free} are free, of which {5 << 30} are kept: unpack"
+        )
+        assert re.search(said, str(caught.value))
+        assert not list(temporary.iterdir())
     assert len(open_dataset(path, OpenOptions(camera=CAMERA, max_unpacked_bytes=500_000))) == 6
+
+
+def test_a_share_of_the_disk_stays_free() -> None:
+    assert [limits.kept_free(gigabytes << 30) >> 20 for gigabytes in (1, 10, 100, 4000)] == [256, 512, 5120, 8192]
+
+
+def test_a_disk_that_fills_while_unpacking_is_no_damaged_archive(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The space was there when it was asked for; what was unpacked until then goes at once."""
+    path = FORMATS["tgz"](tmp_path, Scene())
+    writes = iter([None] * 8)
+
+    def write(unpacked: limits.UnpackedFiles, out: FileIO, data: bytes) -> None:
+        whole(unpacked, out if next(writes, "full") is None else Full(), data)
+
+    class Full(io.RawIOBase):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    whole = limits.UnpackedFiles.write
+    monkeypatch.setattr(limits.UnpackedFiles, "write", write)
+    with pytest.raises(DataError, match=r"desk\.tgz: cannot be unpacked to .*\(No space left on device\): free some"):
+        open_dataset(path, OpenOptions(camera=CAMERA))
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("form", ["tgz", "sqlite3_file"])
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (OpenOptions(camera="freiburg7"), ConfigError),
+        (OpenOptions(camera="5 5 3000 3000"), CalibrationError),
+        (OpenOptions(camera=CAMERA, max_difference=1e-6), DataError),
+    ],
+)
+def test_a_recording_that_is_refused_after_unpacking_leaves_nothing(
+    tmp_path: Path, temporary: Path, options: OpenOptions, error: type[Exception], form: str
+) -> None:
+    path = FORMATS[form](tmp_path, Scene())
+    with pytest.raises(error) as kept:  # which keeps the frames of the call
+        open_dataset(path, options)
+    assert not list(temporary.iterdir()), kept
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "long name"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from made_recordings import HEIGHT, WIDTH, Scene, write_folder
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.tum import TumFolder, associate, camera_of_name, parse_camera
@@ -220,3 +222,19 @@ def test_a_camera_that_cannot_be_is_named(text: str, error: type[Exception], mes
     with pytest.raises(error, match=message) as caught:
         parse_camera(text, (640, 480))
     assert "\n" not in str(caught.value)
+
+
+def test_infrared_of_16_bits_keeps_its_brightness(tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "desk", Scene())
+    for file, largest in zip(sorted((path / "rgb").iterdir()), (300, 4000, 1900, 4000, 900, 4000), strict=True):
+        pixels = np.full((HEIGHT, WIDTH), largest, np.uint16)
+        pixels[0, 0] = 160
+        cv2.imwrite(str(file), pixels)
+    desk = TumFolder(path, PinholeCamera.from_hfov(WIDTH, HEIGHT, 60))
+    assert [desk[i].rgb[0, 0, 0] for i in range(6)] == [10] * 6
+    assert pickle.loads(pickle.dumps(desk)).bits.bits == 12
+    assert not desk.notes
+    cv2.imwrite(str(desk.files(3)[0]), np.full((HEIGHT, WIDTH), 60_000, np.uint16))
+    desk[3]
+    (note,) = desk.notes
+    assert note.startswith(f"{path}: 16-bit images have values up to 60000: they count as 16 bits from here on")

@@ -9,6 +9,7 @@ import pytest
 
 from mono_depth_recon.cli import main
 from mono_depth_recon.evaluation.plan import PartOfRecording, names_part, recording_name
+from mono_depth_recon.evaluation.tables import markdown_table
 from mono_depth_recon.report.frames import recording_path
 from mono_depth_recon.report.results import Results
 
@@ -25,10 +26,15 @@ from mono_depth_recon.report.results import Results
         ("nyu_depth_v2_labeled.mat", "nyu_depth_v2_labeled"),
         (".bag", ".bag"),
         (os.fsdecode(b"caf\xe9.bag"), "caf\\xe9"),
+        ("two\nlines.bag", "two\\x0alines"),
     ],
 )
 def test_a_recording_has_the_name_of_its_file_without_the_ending(file: str, name: str) -> None:
     assert recording_name(Path("data") / file) == name
+
+
+def test_a_table_holds_any_text_in_its_cells() -> None:
+    assert markdown_table([("a|b", "c\nd")]) == "| a\\|b | c\\x0ad |\n| --- | --- |\n"
 
 
 def test_results_of_earlier_versions_are_found_by_their_names(tmp_path: Path) -> None:

@@ -102,6 +102,37 @@ def test_trimesh_reads_texture_and_coordinates(suffix: str, mesh: Mesh, tmp_path
     np.testing.assert_allclose(back.visual.uv[back.faces], (uv * [1, -1] + [0, 1])[mesh.triangles], atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["a b", "a  b", "a #b", "#a", "a ", "a\\b", "-o a", "é", "a'\"b"])
+def test_trimesh_finds_the_texture_of_any_name_that_is_written(name: str, mesh: Mesh, tmp_path: Path) -> None:
+    import trimesh
+
+    write_mesh(mesh, tmp_path / f"{name}.obj", Texture(np.full((8, 9, 3), 77, np.uint8), np.zeros((4, 2), np.float32)))
+    material = trimesh.load_mesh(tmp_path / f"{name}.obj", process=False).visual.material
+    np.testing.assert_allclose(np.asarray(material.image), np.full((8, 9, 3), 77), atol=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb", r"a\x0ab"),
+        ("a\\\nb", r"a\\x0ab"),
+        ("a\rb", r"a\x0db"),
+        ("a\x85b", r"a\x85b"),
+        ("a\u2028b", r"a\u2028b"),
+        (" a", " a"),
+    ],
+)
+def test_a_name_that_a_line_cannot_hold_is_refused_before_anything_is_written(
+    name: str, shown: str, mesh: Mesh, tmp_path: Path
+) -> None:
+    texture = Texture(np.zeros((8, 8, 3), np.uint8), np.zeros((4, 2), np.float32))
+    with pytest.raises(DataError, match=re.escape(f"cannot hold '{shown}.obj': rename it")) as caught:
+        write_mesh(mesh, tmp_path / f"{name}.obj", texture)
+    assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.iterdir())
+    write_mesh(mesh, tmp_path / f"{name}.obj")
+    write_mesh(mesh, tmp_path / f"{name}.glb", texture)
+
+
 def test_stl_holds_the_corners_unit_normals_and_colours(mesh: Mesh, tmp_path: Path) -> None:
     write_mesh(mesh, tmp_path / "m.stl")
     data = (tmp_path / "m.stl").read_bytes()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from mono_depth_recon import messages
+from mono_depth_recon.decoding import StreamBits
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.ros import conversions as c
 
@@ -97,10 +98,73 @@ def test_twelve_bits_in_mono16_are_not_black() -> None:
         ("mono8; jpeg compressed ", "/camera/depth/image/compressed", False),
         ("rgb8; jpeg compressed bgr8", "/depth_camera/rgb/image/compressed", False),
         ("jpeg", "/camera/depth/image/compressed", False),
+        ("png", "/camera/depth/image/compressed", False),  # without a picture
+        ("16UC1; png compressed ", "/camera/infra1/image_rect_raw/compressed", False),
+        ("16UC1; png compressed ", "/device_0/sensor_0/Infrared_1/image/data", False),
+        ("16UC1; png compressed ", "/depth_camera/ir/image_raw/compressed", False),
+        ("16UC1; png compressed ", "/ir_camera/depth/image_raw/compressed", True),
+        ("16UC1; png compressed ", "/camera/aligned_depth_to_infra1/image_raw/compressed", True),
+        ("16UC1; png compressed ", "/first/image/compressed", True),
+        ("mono16; png compressed ", "/depth_camera/rgb/image/compressed", False),
+        ("mono16; png compressed ", "/camera/DepthImage", True),
     ],
 )
 def test_which_compressed_images_hold_depth(form: str, topic: str, depth: bool) -> None:
     assert messages.is_depth(CompressedImage(format=form), topic) == depth
+
+
+@pytest.mark.parametrize(
+    ("pixels", "topic", "depth"),
+    [
+        (np.full((4, 4), 1000, np.uint16), "/camera/depth/image", True),
+        (np.full((4, 4), 1000, np.uint16), "/camera/aligned_depth_to_color/image_raw", True),
+        (np.full((4, 4), 1000, np.uint16), "/camera/infra1/image", False),
+        (np.full((4, 4), 1000, np.uint16), "/camera/image", False),
+        (np.full((4, 4), 100, np.uint8), "/camera/depth/image", False),
+        (np.full((4, 4, 3), 100, np.uint8), "/camera/depth/image", False),
+        (np.full((4, 4, 3), 1000, np.uint16), "/camera/depth/image", False),
+    ],
+)
+def test_a_png_without_an_encoding_is_depth_by_its_pixels_and_topic(
+    pixels: NDArray[np.generic], topic: str, depth: bool
+) -> None:
+    for form in ("png", "", "png; "):
+        msg = compressed(pixels, form)
+        assert messages.is_depth(msg, topic) == depth
+        if depth:
+            assert (messages.depth_of(msg) == 1).all()
+        else:
+            assert messages.rgb_of(msg).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("topic", ["/camera/infra1/image_rect_raw", "/camera/depth/image_rect_raw"])
+def test_raw_images_follow_the_same_rule(topic: str) -> None:
+    for encoding in ("16UC1", "mono16"):
+        assert messages.is_depth(raw(np.zeros((2, 2), np.uint16), encoding), topic) == ("depth" in topic)
+
+
+@pytest.mark.parametrize("name", ["BAYER_RGGB8", "bayer_xyz8", "BayerRG8"])
+def test_an_unknown_mosaic_is_one_clear_line_and_not_grey(name: str) -> None:
+    """Names are compared as sensor_msgs does, capitals included."""
+    pixels = np.zeros((4, 4), np.uint8)
+    image = Image(height=4, width=4, encoding=name, step=4, data=array("B", bytes(16)))
+    for msg in (
+        compressed(pixels, f"{name}; png compressed "),
+        compressed(pixels, f"{name}; jpeg compressed ", ".jpg"),
+    ):
+        with pytest.raises(DataError, match=f"^Bayer images must have one of .*bayer_rggb8, .*, got '{name}'$"):
+            messages.rgb_of(msg)
+    with pytest.raises(DataError, match=f"must have one of the encodings .*bayer_rggb8, .* got '{name}'$"):
+        messages.rgb_of(image)
+
+
+def test_images_of_one_stream_share_their_scale() -> None:
+    stream = StreamBits()
+    for largest in (4000, 1900, 900):
+        pixels = np.full((2, 2), 160, np.uint16)
+        pixels[0, 0] = largest
+        for msg in (raw(pixels, "mono16"), compressed(pixels, "mono16; png compressed ")):
+            assert c.image_from_msg(msg, stream=stream)[1, 1, 0] == 10
 
 
 @pytest.mark.parametrize(
@@ -115,6 +179,19 @@ def test_which_compressed_images_hold_depth(form: str, topic: str, depth: bool) 
         ("/camera/infra1/image_rect_raw", True),
         ("/left/image_rectified", True),
         ("image_rect", True),
+        ("/cam/imageRect", True),
+        ("/cam/IMAGE_RECT", True),
+        ("left/image_rect_raw", True),
+        ("/rectified", True),
+        ("/cam/rect2/image", True),
+        ("/cam/not_rectified/image", False),
+        ("/cam/non_rect/image", False),
+        ("/cam/unrectified/image", False),
+        ("/cam/unRectified/image", False),
+        ("/cam/image_not_rectified", False),
+        ("/cam/image_unrect", False),
+        ("/not/rectified/image", False),
+        ("/cam/not_rectified/image_rect", True),
         ("/camera/image_direct", False),
         ("/camera/image_raw/compressed", False),
         ("/correct/image", False),

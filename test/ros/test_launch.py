@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,24 +20,6 @@ from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from tf_standin import tf_message, with_tf
-
-ARGUMENTS = {
-    "model",
-    "scale_source",
-    "image",
-    "camera_info",
-    "reference_depth",
-    "world_frame",
-    "poses",
-    "pose_topic",
-    "namespace",
-    "frame_id",
-    "params_file",
-    "use_sim_time",
-    "rviz",
-    "fixed_frame",
-    "source",
-}
 
 
 @pytest.fixture
@@ -71,8 +54,10 @@ def parameters(command: list[str]) -> dict[str, object]:
 
 def test_every_argument_is_declared_with_what_it_does(installed: Installation) -> None:
     result = launched(installed)
-    assert result.arguments.keys() == ARGUMENTS
     assert all(result.arguments.values())
+    table = (ROOT / "docs" / "node.md").read_text().partition("| argument |")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", "\n".join(row.split(" | ")[0] for row in table.splitlines()[2:]))
+    assert sorted(named) == sorted(result.arguments), "each has its row in the docs"
 
 
 def test_by_default_the_node_alone_starts_with_the_package_s_parameters(installed: Installation) -> None:
@@ -118,6 +103,9 @@ def test_a_relative_model_needs_but_its_name_and_the_source_of_its_scale(install
     assert "reference/image" in published
     command = launched(installed, reference_depth="/depth_camera/depth").nodes["recon_node"]
     assert remappings(command)["reference_depth"] == "/depth_camera/depth"
+    assert "reference_camera_info" not in remappings(command)
+    command = launched(installed, reference_camera_info="/depth_camera/camera_info").nodes["recon_node"]
+    assert remappings(command)["reference_camera_info"] == "/depth_camera/camera_info"
 
 
 def test_a_camera_of_ours_publishes_where_the_node_listens(installed: Installation, tmp_path: Path) -> None:

@@ -145,9 +145,11 @@ class RosClient:
         """The lifecycle state's name."""
         return str(self.call(GetState, f"{self._target}/get_state", GetState.Request()).current_state.label)
 
-    def camera(self, image_topic: str = "image", info_topic: str = "camera_info", reliable: bool = True) -> TestCamera:
-        """A camera driver on these topics."""
-        return TestCamera(self, image_topic, info_topic, reliable)
+    def camera(
+        self, image_topic: str = "image", info_topic: str = "camera_info", reliable: bool = True, depth: int = 5
+    ) -> TestCamera:
+        """A camera driver on these topics; its publishers keep `depth` messages."""
+        return TestCamera(self, image_topic, info_topic, reliable, depth)
 
 
 class TestCamera:
@@ -155,9 +157,9 @@ class TestCamera:
 
     __test__ = False
 
-    def __init__(self, client: RosClient, image_topic: str, info_topic: str, reliable: bool) -> None:
+    def __init__(self, client: RosClient, image_topic: str, info_topic: str, reliable: bool, depth: int) -> None:
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        qos = QoSProfile(depth=5, reliability=policy)
+        qos = QoSProfile(depth=depth, reliability=policy)
         self._client = client
         self._images = client.node.create_publisher(Image, image_topic, qos)
         self._infos = client.node.create_publisher(CameraInfo, info_topic, qos)

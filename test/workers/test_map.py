@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,13 +150,28 @@ def test_thinning_keeps_a_plane_a_plane_and_its_normals() -> None:
     assert np.ptp(thin.vertices[:, 0]) > 0.65
 
 
-def test_a_worker_that_dies_loses_the_map_and_says_so(tmp_path: Path) -> None:
+def test_a_bug_in_a_job_keeps_the_map_and_a_worker_that_dies_loses_it_and_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with MapWorker() as worker:
         _fuse(worker, 0.0, 0.0)
+        before = worker.submit(ShownPointsJob(SETTINGS, 10**6)).result(DEADLINE_S)
+        job = FuseJob(SETTINGS, 1.0, CAMERA, _at(0.1))
+        with pytest.raises(MonoDepthError, match=r"^unexpected \w+: .*; this is a bug, .* the FuseJob was left out"):
+            worker.submit(job, RGB, np.ones((3, 3, 3), np.float32)).result(DEADLINE_S)
+        printed = capfd.readouterr().err
+        assert "Traceback" in printed and "in run" in printed, printed
+        after = worker.submit(ShownPointsJob(SETTINGS, 10**6)).result(DEADLINE_S)
+        np.testing.assert_array_equal(*(np.sort(each.points, axis=0) for each in (after, before)))
+        assert worker.deaths == 0
         pid = worker.start().result(DEADLINE_S)
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(MonoDepthError, match=r"map worker ended \(SIGKILL\): the map is lost, a new one begins"):
+        end = time.monotonic() + DEADLINE_S
+        while os.path.exists(f"/proc/{pid}"):
+            assert time.monotonic() < end, "the ended process stays as a zombie until the next job"
+            time.sleep(0.01)
+        said = r"map worker ended \(SIGKILL\): the map is lost, a new one begins; load_map brings back"
+        with pytest.raises(MonoDepthError, match=said):
             _fuse(worker, 0.1, 0.1)
         assert worker.deaths == 1
         with pytest.raises(DataError, match="it is empty"):

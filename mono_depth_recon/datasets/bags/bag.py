@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Matrix
+from ...arrays import Matrix, Rgb
 from ...camera import PinholeCamera
 from ...config import param
-from ...errors import CalibrationError, ConfigError, DataError
+from ...decoding import StreamBits
+from ...errors import CalibrationError, ConfigError, DataError, MonoDepthError
 from ...frames import Sample
 from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
@@ -64,13 +65,22 @@ class Bag(Recording):
         self._poses, self._pose_topic = poses, pose_topic
         self._index = BagIndex(self.path, limits or Limits())
         self.notes = self._index.notes
-        self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+        try:
+            self._colour, self._depth = self._choose_topics(colour_topic, depth_topic, need_depth)
+            self._find(camera, depth_factor, need_depth)
+        except MonoDepthError:
+            self.close()  # at once: what was unpacked may be large
+            raise
+
+    def _find(self, camera: PinholeCamera | str | None, depth_factor: float, need_depth: bool) -> None:
+        """Camera, pairs, poses and bits of the chosen topics."""
         self._per_metre = depth_factor or (1.0 if self._is_float else MILLIMETRES)
         first = self._first_colour()
         self.frame_id = frame_name(first.header.frame_id)
         self.camera = self._camera(camera, rgb_of(first).shape)
         self._registration = self._registered(need_depth)
         self._pairs = self._associated()
+        self.bits = self.bits_of_some(self._rgb)
         self.world_frame = self._chain.root if self._chain is not None else ""
 
     @property
@@ -85,10 +95,10 @@ class Bag(Recording):
 
     def read(self, index: int) -> Sample:
         """Pair `index`. DataError where one of its messages is damaged or of another size than the camera."""
-        stamp, colour, depth = self._pairs[index]
+        stamp, _, depth = self._pairs[index]
         name = f"{stamp:.6f}"
         try:
-            rgb = np.require(rgb_of(self._index.message(self._colour, colour)), requirements=["O", "W"])
+            rgb = np.require(self._rgb(index, self.bits), requirements=["O", "W"])
             metres = None
             if self._depth is not None:
                 metres = depth_of(self._index.message(self._depth, depth), self.per_metre(index))
@@ -99,6 +109,9 @@ class Bag(Recording):
         except DataError as error:
             raise DataError(f"{self.path}, frame {name}: {error}") from error
         return self.sample(rgb, metres, stamp, name, self._pose(stamp))
+
+    def _rgb(self, index: int, bits: StreamBits) -> Rgb:
+        return rgb_of(self._index.message(self._colour, self._pairs[index][1]), stream=bits)
 
     @property
     def _is_float(self) -> bool:

@@ -112,7 +112,7 @@ def unpack_file(source: Path, target: Path, unpacked: UnpackedFiles) -> str:
     DataError where it is larger than `unpacked` allows.
     """
     made = _decompressor("zstd")
-    with source.open("rb") as packed, target.open("wb") as out:
+    with source.open("rb") as packed, target.open("wb", buffering=0) as out:
         while piece := packed.read(PIECE_BYTES):
             while True:
                 try:
@@ -120,7 +120,7 @@ def unpack_file(source: Path, target: Path, unpacked: UnpackedFiles) -> str:
                 except _codec_errors() as error:
                     return f"has damaged zstd data ({error})"
                 unpacked.add(len(data))
-                out.write(data)
+                unpacked.write(out, data)
                 if made.eof:
                     return ""
                 if made.needs_input:

@@ -84,12 +84,14 @@ class BagIndex:
             for file in bag_files(path, self.notes):
                 self._stores.append(self._open(file, unpacked))
                 self._scan(len(self._stores) - 1)
+            if not self.tracks:
+                reason = "; ".join(self.problems) or "it is empty, or has other topics only"
+                raise DataError(
+                    f"{path}: no message of an image, camera_info, transform or odometry can be read: {reason}"
+                )
         except DataError:
             self._close()  # at once: what was unpacked may be large
             raise
-        if not self.tracks:
-            reason = "; ".join(self.problems) or "it is empty, or has other topics only"
-            raise DataError(f"{path}: no message of an image, camera_info, transform or odometry can be read: {reason}")
 
     @property
     def problems(self) -> list[str]:
@@ -268,4 +270,4 @@ def _natural(name: str) -> tuple[int, str]:
     """bag_10 after bag_9."""
     stem = name.removesuffix(_ZSTD).rpartition(".")[0]
     digits = stem.rpartition("_")[2]
-    return (int(digits) if digits.isdigit() else 0), name
+    return (int(digits) if digits.isdecimal() else 0), name

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...atomic import writable_folder, write_atomically
 from ...errors import ConfigError, DataError
+from ...printing import encoded, one_line
 from ...text import read_text
 from ..dataset import SPLITS, Dataset, Part
 from ..joined import RecordingSettings
@@ -42,9 +43,9 @@ class SplitFile:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read ({error}): expected a split file") from error
         for number, line in enumerate(lines, 1):
-            if not line.strip() or line.startswith("#"):
+            if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            fields = line.split("\t")
+            fields = [field.strip() for field in line.split("\t")]
             if len(fields) != 3 or fields[0] not in SPLITS:
                 raise DataError(
                     f"{path}:{number}: expected '{'|'.join(SPLITS)}<tab>source<tab>scene', got '{line[:80]}'"
@@ -83,6 +84,12 @@ class SplitFile:
                 for scene in sorted(scenes)
                 if scenes[scene] == split
             ]
+        for name in (*self.scenes, *(scene for scenes in self.scenes.values() for scene in scenes)):
+            if one_line(name) != name or name.strip() != name:
+                raise DataError(
+                    f"{self.path}: cannot hold the name '{one_line(name)}': rename it (UTF-8, one line, no blank at "
+                    "its ends)"
+                )
         writable_folder(self.path.parent)
         write_atomically(self.path, ["\n".join([*lines, ""]).encode()])
         self._changed = False
@@ -103,7 +110,7 @@ def split_scenes(counts: Mapping[str, int], shares: Shares, seed: int, name: str
     total = sum(counts.values())
     missing = {split: share * total for split, share in zip(SPLITS, shares, strict=True) if share > 0}
     scenes = sorted(counts)
-    np.random.default_rng((seed, zlib.crc32(name.encode()))).shuffle(scenes)
+    np.random.default_rng((seed, zlib.crc32(encoded(name)))).shuffle(scenes)
     chosen: dict[str, str] = {}
     for left, scene in zip(range(len(scenes), 0, -1), scenes, strict=True):
         without = [split for split in wanted if split not in chosen.values()]

@@ -115,7 +115,7 @@ def read_pairs(file: Path) -> list[Pair]:
     rows: list[tuple[int, list[str]]] = []
     try:
         reader = csv.reader(read_text(file).splitlines())
-        rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
+        rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read ({error}): expected lines 'colour,depth'") from error
     for line, row in rows:

@@ -10,6 +10,7 @@ from itertools import count
 from rclpy.node import Node
 
 from ...config import Value
+from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import CameraTopics, Player, ScheduledFrame
 from .room_renderer import GrowingLoop, RoomRenderer
@@ -36,7 +37,7 @@ class RoomsCameraSettings:
 def serve(node: Node, flags: Mapping[str, Value]) -> None:
     """Publishes until the program is stopped."""
     settings = declare_settings(node, RoomsCameraSettings, flags)
-    topics = CameraTopics(node, settings.frame_id, settings.reference_encoding)
+    topics = CameraTopics(node, frame_name(settings.frame_id), settings.reference_encoding)
     node.get_logger().info(topics.poses_text)
 
     def progress(done: int) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from std_msgs.msg import Header
 
-from ...atomic import unused_path
-from ...config import Config
+from ...atomic import unused_path, writable_folder
+from ...config import MAP_SUFFIX, Config
 from ...errors import DataError
 from ...paths import expanded
 from ...workers.map import LoadMapJob, MapCloudJob, MapMeshJob, MapState, ResetJob, SaveMapJob
@@ -42,7 +42,11 @@ class MapFiles:
         self._process.check()  # before a folder is made
         config = self._config()
         named = config.fusion.map_file
-        path = _map_path(named) if named else unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}.npz")
+        if named:
+            path = _map_path(named)
+            writable_folder(path.parent)
+        else:
+            path = unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}{MAP_SUFFIX}")
         self._figures.state = self._process.ask(SaveMapJob(config.fusion, path))
         return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'"
 

@@ -18,14 +18,16 @@ from std_msgs.msg import Header
 from ...arrays import Points
 from ...camera import PinholeCamera
 from ...config import Config
+from ...decoding import StreamBits
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
-from ...messages import is_rectified
+from ...messages import encoding_of, is_depth, is_rectified
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
 from ...scale.evidence import Evidence
 from ...scale.reference import REFERENCE_DEPTH
 from ...scale.table import no_metres, not_needed, source_of
+from ...transforms import frame_name
 from ..conversions import image_from_msg
 from ..frame_worker import FrameStats, FrameWorker
 from ..mapping.mapping import Mapping
@@ -63,6 +65,7 @@ class FrameLine:
         self._newest: Arrival | None = None
         self._waiting: tuple[AnyImage, float, Evidence] | None = None  # until the first camera_info arrives
         self._log = ThrottledLog(node)
+        self._bits = StreamBits(self._log.once)
         self._inputs = EvidenceInputs(node)
         self._published: Arrival | None = None  # the newest with depth for subscribers; None while they want none
         self._live = LiveEvaluation()
@@ -233,12 +236,22 @@ class FrameLine:
 
     def _view(self, msg: AnyImage, info: Callable[[], CameraInfo]) -> RawView:
         started = time.perf_counter()
-        rgb = image_from_msg(msg, self._config.camera.max_megapixels)
+        topic = self._image_subscription.topic
+        if is_depth(msg, topic):
+            self._log.once(
+                f"{topic} looks like depth ({encoding_of(msg)}) and is taken as grey: remap image to a colour camera"
+            )
+        rgb = image_from_msg(msg, self._config.camera.max_megapixels, self._bits)
         camera = self._camera(msg, info(), rgb.shape[1], rgb.shape[0])
         return RawView(rgb, camera, time.perf_counter() - started)
 
     def _camera(self, msg: AnyImage, info: CameraInfo, width: int, height: int) -> PinholeCamera:
-        if info.header.frame_id != msg.header.frame_id:
+        if msg.header.frame_id.startswith("/"):
+            self._log.once(
+                f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its "
+                f"pose is that of '{frame_name(msg.header.frame_id)}', outputs keep the slash; let the driver drop it"
+            )
+        if frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
             self._log.warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{msg.header.frame_id}': "
                 "the image's is used; let the driver publish equal ones"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from contextlib import suppress
 
 from rclpy.clock import ROSClock
 from rclpy.node import Node
@@ -63,11 +64,11 @@ def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> 
 
 
 def topics_of(node: Node, kind: str) -> list[str]:
-    """Topics of a message type that another node publishes."""
+    """Topics of a message type that another node publishes, by their own names: remappings of `node` do not count."""
     own = (node.get_name(), node.get_namespace())
-    return [
-        topic
-        for topic, kinds in node.get_topic_names_and_types()
-        if kind in kinds
-        and any((o.node_name, o.node_namespace) != own for o in node.get_publishers_info_by_topic(topic))
-    ]
+    found: set[str] = set()
+    for other in node.get_node_names_and_namespaces():
+        if other != own:
+            with suppress(RuntimeError):  # it has ended; the class of rclpy has no public name
+                found |= {topic for topic, kinds in node.get_publisher_names_and_types_by_node(*other) if kind in kinds}
+    return sorted(found)

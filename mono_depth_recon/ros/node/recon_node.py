@@ -32,6 +32,7 @@ from ..publications import Publications
 from ..timers import steady_timer
 from .diagnostics import Diagnosis
 from .frame_line import FrameLine
+from .settings_check import check_at_configure, check_places
 from .snapshots import SnapshotServices
 
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -134,6 +135,7 @@ class ReconNode(LifecycleNode):
 
     def _configure(self) -> None:
         config, started = self.config, time.monotonic()
+        check_at_configure(self, config)
         weights = f" from {config.model.checkpoint}" if config.model.checkpoint else ""
         self.get_logger().info(f"loading {config.model.name}{weights}")
         reconstructor = DepthReconstructor.from_config(config)
@@ -191,6 +193,7 @@ class ReconNode(LifecycleNode):
         return line.snapshot()
 
     def _apply(self, config: Config) -> None:
+        check_places(config)
         if self._configured is None:
             check_name(config.model.name)
         else:

@@ -48,11 +48,12 @@ class Registration:
         Raises DataError, with what to do, where it is in another frame and its camera or the transform is not known.
         """
         depth, info = depth_of(msg), self._info
-        apart = _differ(msg.header.frame_id, frame)
+        frame, own = frame_name(frame), frame_name(msg.header.frame_id)
+        apart = _differ(own, frame)
         if info is None:
             if apart:
                 raise DataError(
-                    f"reference depth is in the frame '{msg.header.frame_id}', the image in '{frame}', and nothing "
+                    f"reference depth is in the frame '{own}', the image in '{frame}', and nothing "
                     f"comes on {self._subscription.topic}: remap it to the depth's camera_info, or register the depth"
                 )
             return depth

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ...config import Value
 from ...errors import DataError
+from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 
 
@@ -48,7 +49,7 @@ class Opener:
 
     def _take(self, msg: CameraInfo) -> None:
         if not self._came.is_set():
-            self._frame = msg.header.frame_id
+            self._frame = frame_name(msg.header.frame_id)
             self._came.set()
 
 

@@ -91,3 +91,50 @@ def test_a_given_camera_counts_instead(tmp_path: Path) -> None:
     plan = with_topic(encoded_plan(Scene(), ROS2, "bgr8", "16UC1"), "/cam/image_raw", k=np.eye(3).ravel())
     path = write_ros2(tmp_path / "bag", plan)
     assert open_dataset(path, OpenOptions(camera="60 60 31.5 23.5")).camera.fx == 60
+
+
+@pytest.mark.parametrize("form", ["mono16", "mono16; png compressed "])
+def test_a_recording_of_16_bits_keeps_its_brightness(tmp_path: Path, form: str) -> None:
+    """The first frame is dark, every frame has the same grey in a corner, and the order of reading does not matter."""
+    make, rows = Messages(ROS1), []
+    maxima = iter((300, 4000, 1900, 4000, 900, 4000))
+    for stamp, topic, kind, msg in encoded_plan(Scene(), ROS1, "mono8", "16UC1"):
+        if topic == "/cam/image_raw":
+            pixels = np.full((48, 64), next(maxima), np.uint16)
+            pixels[0, 0] = 160
+            packed = cv2.imencode(".png", pixels)[1].tobytes()
+            if form == "mono16":
+                msg = make.image(stamp, pixels, form)
+            else:
+                msg, kind = make.compressed(stamp, packed, form), "sensor_msgs/msg/CompressedImage"
+        rows.append((stamp, topic, kind, msg))
+    bag = open_dataset(write_ros1(tmp_path / "bag.bag", rows))
+    assert [bag[i].rgb[0, 0, 0] for i in range(6)] == [10] * 6
+    assert not bag.notes
+
+
+def test_infrared_in_16uc1_is_no_depth(tmp_path: Path) -> None:
+    make, rows = Messages(ROS1), []
+    for row in encoded_plan(Scene(), ROS1, "bgr8", "16UC1"):
+        msg = make.image(row[0], np.full((48, 64), 700, np.uint16), "16UC1")
+        rows += [row, (row[0], "/cam/aligned/infra1/image_raw", "sensor_msgs/msg/Image", msg)]
+    assert open_dataset(write_ros1(tmp_path / "bag.bag", rows)).topics == ("/cam/image_raw", "/cam/depth/image_raw")
+
+
+def test_depth_in_a_png_without_an_encoding_is_found(tmp_path: Path) -> None:
+    make, rows, scene = Messages(ROS1), [], Scene()
+    for stamp, topic, kind, msg in encoded_plan(scene, ROS1, "png", "16UC1"):
+        if topic == "/cam/depth/image_raw":
+            data = cv2.imencode(".png", np.full((48, 64), 1500, np.uint16))[1].tobytes()
+            topic, kind, msg = (
+                topic + "/compressed",
+                "sensor_msgs/msg/CompressedImage",
+                make.compressed(stamp, data, "png"),
+            )
+        elif kind.endswith("CompressedImage"):
+            msg = replace(msg, format="png")
+        rows.append((stamp, topic, kind, msg))
+    bag = open_dataset(write_ros1(tmp_path / "bag.bag", rows))
+    assert bag.topics == ("/cam/image_raw/compressed", "/cam/depth/image_raw/compressed")
+    depth = bag[0].depth
+    assert depth is not None and (depth == 1.5).all()

@@ -34,7 +34,7 @@ from mono_depth_recon.datasets.dataset import Dataset
 from mono_depth_recon.datasets.image_folder import ImageFolder
 from mono_depth_recon.datasets.joined import Joined
 from mono_depth_recon.datasets.kitti import KittiDepth, read_list
-from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv, read_pairs
 from mono_depth_recon.datasets.nyu.mat import NyuMat
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.datasets.rooms.source import ManyRooms, RoomViewOptions
@@ -85,7 +85,7 @@ def test_kitti_camera_is_that_of_the_rectified_left_image(kitti_set: tuple[Path,
     ],
 )
 def test_kitti_lists_in_both_forms(kitti_set: tuple[Path, Path], tmp_path: Path, line: str) -> None:
-    (tmp_path / "train.txt").write_text("\n".join(line.format(number=n) for n in (6, 3, 7)) + "\n")
+    (tmp_path / "train.txt").write_text("\n".join(line.format(number=n) for n in (6, 3, 7)) + "\n # an end\n\n")
     (tmp_path / "test.txt").write_text("2011_09_29/2011_09_29_drive_0026_sync 5 l\n")
     source = KittiDepth("kitti", *kitti_set, lists={"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"})
     assert source.official() == {"train": [0, 1], "test": [2]}
@@ -125,6 +125,9 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
     calibration.write_text(text.replace("7.215377e+01 0.0", "seventy 0.0", 1))
     with pytest.raises(DataError, match=r"calib_cam_to_cam\.txt:6: P_rect_02 must be 12 finite numbers"):
         source[0]
+    calibration.write_text(text.replace("7.215377e+01 0.0", "72,15377 0.0", 1))
+    with pytest.raises(DataError, match=r"txt:6: P_rect_02 must be 12 finite .*: write decimal points, not commas"):
+        KittiDepth("kitti", raw, annotated)[0]
     calibration.write_text(text.replace("S_rect_02: 1.240000e+02", "S_rect_02: 1.250000e+02"))
     with pytest.raises(DataError, match=r"0000000005\.png: colour has 124x37 pixels, expected 125x37"):
         source[0]
@@ -149,6 +152,8 @@ def test_kitti_names_what_is_wrong(tmp_path: Path) -> None:
         "2011_09_26_drive_0001_sync 5 l",
         "2011_09_26/2011_09_26_drive_0001_sync five l",
         "2011_09_26/2011_09_26_drive_0001_sync 5 m",
+        "2011_09_26/2011_09_26_drive_0001_sync ² l",
+        "2011_09_26/2011_09_26_drive_0001_sync/image_02/data/².png",
         "2011_09_26/2011_09_26_drive_0001_sync/image_07/data/1.png x",
     ],
 )
@@ -156,6 +161,15 @@ def test_malformed_lines_of_kitti_lists_are_named(tmp_path: Path, line: str) -> 
     (tmp_path / "list.txt").write_text(f"2011_09_26/2011_09_26_drive_0001_sync 5 l\n{line}\n")
     with pytest.raises(DataError, match=r"list\.txt:2: expected 'DATE"):
         read_list(tmp_path / "list.txt")
+
+
+def test_blank_lines_of_nyu_lists_are_no_pairs(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.csv").write_text(" \n\na.png,b.png\r\n \t\n")
+    assert [(pair.line, pair.colour.name, pair.depth.name) for pair in read_pairs(tmp_path / "list.csv")] == [
+        (3, "a.png", "b.png")
+    ]
 
 
 # Folders of image pairs
@@ -206,7 +220,13 @@ def test_distorted_pairs_are_rectified(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["60 61 31.5 23.5\n", "60 0 31.5\n0 61 23.5\n0 0 1\n", "60,0,31.5,0\n0,61,23.5,0\n0,0,1,0\n0,0,0,1\n"]
+    "text",
+    [
+        "60 61 31.5 23.5\n",
+        "# fx fy cx cy\r\n\t60\t61 31.5 23.5 # px\r\n",
+        "60 0 31.5\n0 61 23.5\n0 0 1\n",
+        "60,0,31.5,0\n0,61,23.5,0\n0,0,1,0\n0,0,0,1\n",
+    ],
 )
 def test_intrinsics_from_a_file_of_the_scene(tmp_path: Path, text: str) -> None:
     write_pairs(tmp_path, ["hall", "attic"], frames=1)

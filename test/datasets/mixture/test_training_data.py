@@ -26,7 +26,7 @@ from mono_depth_recon.datasets.dataset import Dataset, Part, Problem
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.datasets.mixture.mixture import Mixture
 from mono_depth_recon.datasets.mixture.settings import DataSettings, data_settings
-from mono_depth_recon.datasets.mixture.splits import parse_positions, parse_shares, split_scenes
+from mono_depth_recon.datasets.mixture.splits import SplitFile, parse_positions, parse_shares, split_scenes
 from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger, TolerantFrames
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.datasets.table import KINDS
@@ -374,3 +374,17 @@ def test_all_of_it_can_be_pickled_for_workers(pairs: Path) -> None:
     copy = pickle.loads(pickle.dumps(data))
     np.testing.assert_array_equal(copy.train[1, 5].rgb, data.train[1, 5].rgb)
     np.testing.assert_array_equal(copy.validation["image_folder"][0].rgb, data.validation["image_folder"][0].rgb)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\tb", "caf\udce9"])
+def test_a_scene_that_a_split_file_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    splits = SplitFile(tmp_path / "splits.txt")
+    splits.of(Numbered(name, 40), range(40), (0.5, 0.25, 0.25), 0)
+    with pytest.raises(DataError, match=r"splits\.txt: cannot hold the name '.*\\x.*': rename it") as caught:
+        splits.write("made")
+    assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_blanks_around_the_fields_of_a_split_file_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "splits.txt").write_text("\ufeff  # by hand\r\n train\tmine\troom 1  \r\n\r\n", encoding="utf-8")
+    assert SplitFile(tmp_path / "splits.txt").scenes == {"mine": {"room 1": "train"}}

@@ -240,7 +240,7 @@ def test_a_map_to_load_must_be_named() -> None:
 
 
 def test_a_map_file_whose_name_is_too_long_is_the_reply(tmp_path: Path) -> None:
-    made = files(with_values(Config(), {"fusion.map_file": str(tmp_path / ("x" * 480))}), {})[0]
+    made = files(with_values(Config(), {"fusion.map_file": str(tmp_path / ("x" * 476 + ".npz"))}), {})[0]
     for answer in (made.save, made.load):
         with pytest.raises(ConfigError, match="^the name is too long: 'xxx.* has 480 bytes"):
             answer()

@@ -79,7 +79,23 @@ def test_managed_by_hand(client: RosClient, processes: Processes, rgb: NDArray[n
 
 
 def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Processes) -> None:
-    node = start(processes, "autostart:=false", "model.checkpoint:=/nowhere.json", wait_for="")
+    import open3d as o3d
+
+    node = start(
+        processes, "autostart:=false", "model.checkpoint:=/nowhere.json", "mesh.directory:=~norobot/x", wait_for=""
+    )
+    assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
+    node.wait_for("the home folder of the user 'norobot', which does not exist")
+    assert client.set_parameter("mesh.directory", "").successful
+    if not o3d.core.cuda.is_available():
+        assert client.set_parameter("fusion.device", "cuda").successful
+        assert not client.change_state(Transition.TRANSITION_CONFIGURE)
+        node.wait_for("fusion.device=cuda needs a CUDA device")
+        assert client.set_parameter("fusion.device", "auto").successful
+    assert client.set_parameter("fusion.poses", "my odometry").successful
+    assert not client.change_state(Transition.TRANSITION_CONFIGURE)
+    node.wait_for("fusion.poses must be a topic, got 'my odometry'")
+    assert client.set_parameter("fusion.poses", "").successful
     assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
     node.wait_for("/nowhere.json cannot be read")
     assert "loading unetpp_mobile from /nowhere.json" in node.output
@@ -87,6 +103,9 @@ def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Proces
     assert client.change_state(Transition.TRANSITION_CONFIGURE)
     refused = client.set_parameter("model.checkpoint", "/other.json")
     assert not refused.successful and "cleanup" in refused.reason
+    refused = client.set_parameter("fusion.map_file", "map.npy")
+    assert not refused.successful and refused.reason == "fusion.map_file must end in .npz, got 'map.npy'"
+    assert "Traceback" not in node.output
 
 
 def test_an_unknown_model_is_refused_before_the_node_is_configured(client: RosClient, processes: Processes) -> None:
@@ -154,11 +173,15 @@ def test_a_snapshot_needs_no_subscriber_and_lies_in_the_ros_home(
 def test_unwritable_directory_is_a_reply_and_the_node_lives(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    (tmp_path / "file").touch()
     start(processes, f"mesh.directory:={tmp_path}/file/below", "mesh.method:=grid")
+    (tmp_path / "file").touch()
     driver = feed(client, rgb)
     reply = client.trigger("save_mesh")
     assert not reply.success and f"{tmp_path}/file/below" in reply.message and "\n" not in reply.message
+    refused = client.set_parameter("mesh.directory", f"{tmp_path}/file")
+    assert not refused.successful and refused.reason.startswith(
+        f"mesh.directory: cannot make the folder {tmp_path}/file: "
+    )
     assert client.set_parameter("mesh.directory", f"{tmp_path}/good").successful
     client.forget()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["points"]), "frames after the failure")
@@ -173,14 +196,6 @@ def test_without_fusion_every_service_of_the_map_says_so(
         reply = client.trigger(service)
         assert (reply.success, reply.message) == (False, "there is no map: set fusion.enabled")
     assert not (tmp_path / "made").exists()
-
-
-def test_an_unknown_home_folder_is_a_reply_and_the_node_lives(client: RosClient, processes: Processes) -> None:
-    node = start(processes, "mesh.directory:=~norobot/x", "fusion.map_file:=~norobot/map.npz", "fusion.enabled:=true")
-    for service in ("save_mesh", "save_cloud", "save_map", "load_map"):
-        reply = client.trigger(service)
-        assert not reply.success and "the home folder of the user 'norobot', which does not exist" in reply.message
-    assert node.running and "Traceback" not in node.output
 
 
 def test_a_bug_in_a_service_is_a_reply_and_ends_the_node_with_its_traceback(

@@ -105,7 +105,7 @@ def test_a_best_effort_subscriber_of_large_clouds_is_named_once(client: RosClien
     ("kind", "topic", "said"),
     [
         (None, "", "nobody publishes /cam/image, nor any other topic of type sensor_msgs/msg/Image: start the camera"),
-        (Image, "/cam/image_raw", "remap image to a topic of type sensor_msgs/msg/Image (/cam/image_raw)"),
+        (Image, "/image", "remap image to a topic of type sensor_msgs/msg/Image (/image)"),  # which the node remaps
         (CompressedImage, "/cam/image/compressed", "set image_transport to compressed for /cam/image/compressed"),
         (CameraInfo, "/cam/image", "/cam/image is of type sensor_msgs/msg/CameraInfo, expected sensor_msgs/msg/Image"),
         (Image, "/cam/image", "/cam/image is published, but nothing has come"),

@@ -77,8 +77,9 @@ class Rig:
     """A camera and a depth camera; each message is received before the next is sent."""
 
     def __init__(self, client: RosClient) -> None:
-        self._client, self.driver = client, client.camera()
-        self._references = client.node.create_publisher(Image, "reference_depth", 5)
+        # A full history sends a heartbeat with every message; otherwise its acknowledgement takes up to 3 s.
+        self._client, self.driver = client, client.camera(depth=1)
+        self._references = client.node.create_publisher(Image, "reference_depth", 1)
         self._count = 0
 
     def header(self, seconds: float = 0.0) -> Header:

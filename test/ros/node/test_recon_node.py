@@ -93,6 +93,23 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     assert parts["depth/preview"].encoding == "rgb8" and parts["depth/preview"].width == 320
     for topic in ("depth/camera_info", "rgb/camera_info"):
         assert np.array_equal(np.reshape(parts[topic].k, (3, 3)), CAMERA.K)
+    for largest in (4000, 900):  # one scale for the stream: 900 alone would count as 10 bits
+        pixels = np.full((CAMERA.height, CAMERA.width), largest, np.uint16)
+        pixels[0, 0] = 160
+        header = driver.header()
+        driver.send_info(info_to_msg(CAMERA, header))
+        driver.send(
+            Image(
+                header=header,
+                height=CAMERA.height,
+                width=CAMERA.width,
+                encoding="mono16",
+                step=2 * CAMERA.width,
+                data=array("B", pixels.tobytes()),
+            )
+        )
+        client.wait_until(lambda s=header.stamp: client.received["rgb/image_rect"][-1].header.stamp == s, "mono16")
+        assert image_from_msg(client.received["rgb/image_rect"][-1])[0, 0].tolist() == [10, 10, 10]
 
 
 def test_intrinsics_are_live(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:

@@ -25,12 +25,15 @@ from mono_depth_recon.ros.tools.demo_processes import Children, own_domain
 
 # At its own 15 frames a second, with which a busy machine does not keep up, and no limit but that of the tests.
 PATIENT = f"""
-import sys
+import dataclasses, sys
 from mono_depth_recon.ros.tools import demo
 demo._START_S = demo._SNAPSHOTS_S = demo._SERVICE_S = {DEADLINE_S}
+rooms, more = demo.rooms_source(), sys.argv.pop(1).split()
+demo.rooms_source = lambda: dataclasses.replace(rooms, arguments=[*rooms.arguments, *more])
 sys.exit(demo.main())
 """
-DEMO = ("-c", PATIENT)
+DEMO = ("-c", PATIENT, "")
+SMALL = ("-c", PATIENT, "--length 4 --width 320 --height 240")  # frames of the room, which take long to render
 MARK = "MONO_DEPTH_RECON_DEMO_TEST"
 
 
@@ -60,11 +63,11 @@ def _processes_with(mark: str) -> Iterator[tuple[int, str]]:
             continue
 
 
-def check_output(folder: Path, process: Process) -> None:
+def check_output(folder: Path, process: Process, shape: tuple[int, int] = (480, 640)) -> None:
     """Files, their sizes and what they say about one frame."""
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     rgb, depth = (cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED) for name in ("rgb.png", "depth.png"))
-    assert rgb.shape == (480, 640, 3) and depth.shape == (480, 640) and depth.dtype == np.uint16
+    assert rgb.shape == (*shape, 3) and depth.shape == shape and depth.dtype == np.uint16
     assert (depth > 0).mean() > 0.5
     assert _elements(folder / "cloud.ply")["vertex"] == (depth > 0).sum()
     mesh = _elements(folder / "mesh.ply")
@@ -101,9 +104,9 @@ def _elements(ply: Path) -> dict[str, int]:
 def test_the_demo_of_the_synthetic_camera(processes: Processes, tmp_path: Path, marked: Marked) -> None:
     """The slowest test: a room is rendered, frames flow, a mesh is made, all is drawn."""
     output = tmp_path / "demo"
-    process = processes.python(*DEMO, "--output", output, "--seconds", "3")
+    process = processes.python(*SMALL, "--output", output, "--seconds", "1")
     assert process.wait() == 0, process.output
-    check_output(output, process)
+    check_output(output, process, (240, 320))
     assert not marked()
 
 
@@ -114,7 +117,7 @@ def test_the_demo_on_real_frames_shows_test_frames_only(
     source = tum_source(folder, "")
     assert source.arguments[1:6] == ["--loop", "--first", "121", "--last", "140"]
     assert "CC BY 4.0" in source.attribution and "unseen frames" in source.attribution
-    process = processes.python(*DEMO, "--output", output, "--seconds", "3", "--data", folder)
+    process = processes.python(*DEMO, "--output", output, "--seconds", "1", "--data", folder)
     assert process.wait() == 0, process.output
     check_output(output, process)
     assert "20 frames of rgbd_dataset_freiburg1_rpy_part" in process.output

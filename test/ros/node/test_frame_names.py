@@ -1,0 +1,46 @@
+"""A leading slash of a frame_id, as ROS 1 wrote it: the same frame, said once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros.conversions import depth_to_msg
+from mono_depth_recon.ros.node.frame_line import FrameLine
+from mono_depth_recon.ros.node.registration import Registration
+
+
+def said(image: str, info: str) -> list[str]:
+    """What the node warns of, for these frames."""
+    warned: list[str] = []
+    log = SimpleNamespace(once=warned.append, warn=warned.append)
+    line: Any = SimpleNamespace(_log=log, _infos=SimpleNamespace(camera=lambda *_: None))
+    FrameLine._camera(line, Image(header=Header(frame_id=image)), CameraInfo(header=Header(frame_id=info)), 4, 3)
+    return warned
+
+
+def test_a_slash_is_no_other_frame_and_said() -> None:
+    assert said("lens", "lens") == [] == said("lens", "/lens")
+    slash = said("/lens", "lens")
+    assert len(slash) == 1 and slash[0].startswith("frame_id '/lens' of the image begins with a slash")
+    assert said("/lens", "/lens") == slash
+    assert [text.partition(":")[0] for text in said("lens", "other")] == [
+        "camera_info has frame_id 'other', the image 'lens'"
+    ]
+
+
+def test_reference_depth_of_the_same_frame_is_registered() -> None:
+    depth = np.ones((3, 4), np.float32)
+    registration: Any = SimpleNamespace(_info=None, _subscription=SimpleNamespace(topic="/reference_camera_info"))
+    for own, image in (("/lens", "lens"), ("lens", "/lens"), ("/lens", "/lens")):
+        np.testing.assert_array_equal(
+            Registration.view(registration, depth_to_msg(depth, Header(frame_id=own)), image), depth
+        )
+    with pytest.raises(DataError, match="reference depth is in the frame 'ir', the image in 'lens'"):
+        Registration.view(registration, depth_to_msg(depth, Header(frame_id="/ir")), "/lens")
