@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def test_cards_name_the_package_that_the_encoder_started_from(tmp_path: Path) ->
         with pytest.raises(ModelError, match=f"holds another network: .*set network.* as in .*{where}$") as caught:
             start_from(build_network(unlike.network), start)
         assert "\n" not in str(caught.value)
+        wrong, names = map(int, re.findall(r"(\d+) of (\d+) tensors", str(caught.value))[0])
+        assert 0 < wrong <= names
     card["architecture"]["encoder"] = "tu-mobilenetv3_small_050"
     path.write_text(json.dumps(card))
     with pytest.raises(ModelError, match="of another architecture than card") as caught:
