@@ -21,8 +21,9 @@ from mono_depth_recon.datasets.mixture.tolerant import Drawn
 from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 
-from .augment import augment, random_view, resized, seen_by
+from .augment import augment, resized, seen_by
 from .batches import Loaded, Preparation, collate
+from .changes import random_view
 from .frames import Draws, RunData
 from .settings import AugmentSettings, RunSettings, Stage
 
