@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .device_jpeg import compressed
+from .device_jpeg import compressed, constant
 from .recipes import Group, RecipeBatch
 
 _WORD = 0xFFFFFFFF
@@ -116,7 +116,7 @@ def _recoloured(images: Tensor, batch: RecipeBatch) -> Tensor:
     """`training.augment.change_colours` of a batch."""
     levels = images.to(torch.int64).flatten(2)
     images = batch.curves.gather(2, levels).view(images.shape).float()
-    luma = (images * images.new_tensor((0.299, 0.587, 0.114))[:, None, None]).sum(1, keepdim=True).round()
+    luma = (images * constant((0.299, 0.587, 0.114), images.device)[:, None, None]).sum(1, keepdim=True).round()
     images = torch.where(batch.grey[:, None, None, None], luma, images)
     for some, change in ((batch.blur, _blurred), (batch.motion, _moved)):
         if len(some):

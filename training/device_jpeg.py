@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,25 +38,31 @@ def compressed(images: Tensor, quality: Tensor) -> Tensor:
     """Images (N, 3, H, W), whole numbers 0 to 255 as float32, after coding at `quality` (N,) and decoding."""
     high, wide = images.shape[-2:]
     whole = functional.pad(images, (0, -wide % _BLOCK, 0, -high % _BLOCK), mode="replicate")
-    ycc = _mixed(whole, _TO_YCC, images)
+    ycc = _mixed(whole, _TO_YCC)
     ycc[:, 1:] += 128
     luma, chroma = ycc[:, :1].round(), functional.avg_pool2d(ycc[:, 1:].round(), 2).round()
     luma = _coded(luma, _LUMA, quality)
     chroma = _finer(_coded(chroma, _CHROMA, quality)) - 128
-    decoded = _mixed(torch.cat((luma, chroma), 1), _FROM_YCC, images).round().clamp(0, 255)
+    decoded = _mixed(torch.cat((luma, chroma), 1), _FROM_YCC).round().clamp(0, 255)
     return decoded[..., :high, :wide]
 
 
-def _mixed(images: Tensor, rows: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+@cache
+def constant(values: Any, device: torch.device) -> Tensor:
+    """Tuples of numbers as a float32 tensor that stays on its device: to send it anew would wait for all work there."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def _mixed(images: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     """Channels (N, 3, H, W) mixed by a matrix."""
-    return torch.einsum("dc,nchw->ndhw", like.new_tensor(rows), images)
+    return torch.einsum("dc,nchw->ndhw", constant(rows, images.device), images)
 
 
 def _coded(planes: Tensor, table: tuple[tuple[int, ...], ...], quality: Tensor) -> Tensor:
     """Planes (N, C, H, W) whose 8x8 cosine coefficients are rounded to steps of the table at a quality."""
     n, channels, high, wide = planes.shape
     share = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)[:, None, None]
-    steps = ((planes.new_tensor(table) * share + 50) / 100).floor().clamp(1, 255).view(n, 1, 1, 8, 1, 8)
+    steps = ((constant(table, planes.device) * share + 50) / 100).floor().clamp(1, 255).view(n, 1, 1, 8, 1, 8)
     basis = _cosines(planes)
     blocks = planes.view(n, channels, high // 8, 8, wide // 8, 8) - 128
     waves = torch.einsum("ui,ncyixj,vj->ncyuxv", basis, blocks, basis)
