@@ -67,12 +67,18 @@ def train(
         log_every_n_steps=10,
         **computation(settings),
     )
-    use_gpu_well()
+    fit(trainer, module, loading, last if resume else None)
+    return module
+
+
+def fit(trainer: L.Trainer, module: DepthTraining, loading: FrameLoading, checkpoint: Path | None = None) -> None:
+    """Runs a trainer that was made with `computation`, without the warnings that are known to mean nothing here."""
+    torch.backends.cudnn.benchmark = torch.cuda.is_available()  # convolutions are chosen by timing them
+    torch.utils.deterministic.fill_uninitialized_memory = not torch.cuda.is_available()  # takes time for each tensor
     with warnings.catch_warnings():
         for message in _KNOWN:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, datamodule=loading, ckpt_path=str(last) if resume else None)
-    return module
+        trainer.fit(module, datamodule=loading, ckpt_path=str(checkpoint) if checkpoint else None)
 
 
 def computation(settings: RunSettings) -> dict[str, Any]:
@@ -87,12 +93,6 @@ def computation(settings: RunSettings) -> dict[str, Any]:
         "enable_model_summary": False,
         **_devices(settings),
     }
-
-
-def use_gpu_well() -> None:
-    """After a Trainer is made: convolutions chosen by timing, and no memory filled before its use."""
-    torch.backends.cudnn.benchmark = torch.cuda.is_available()
-    torch.utils.deterministic.fill_uninitialized_memory = not torch.cuda.is_available()
 
 
 class Progress(TQDMProgressBar):
