@@ -32,13 +32,12 @@ class Bank:
 @torch.no_grad()
 def changed_batch(batch: RecipeBatch, banks: Sequence[Bank]) -> tuple[Tensor, Tensor]:
     """Images (N, 3, H, W) and depth (N, 1, H, W) float32 metres, NaN unknown, of recipes on the banks' device."""
-    device = batch.flip.device
-    images = torch.empty(len(batch), 3, batch.height, batch.width, device=device)
-    depth = torch.empty(len(batch), 1, batch.height, batch.width, device=device)
+    colours, depths = [], []
     for group in batch.groups:
         rgb, metres, rows = _frames(group, banks)
-        images.index_copy_(0, group.at, _colour_at(group, rgb, batch.width, batch.height))
-        depth.index_copy_(0, group.at, _depth_at(group, metres, rows, batch.width, batch.height))
+        colours.append(_colour_at(group, rgb, batch.width, batch.height))
+        depths.append(_depth_at(group, metres, rows, batch.width, batch.height))
+    images, depth = (torch.cat(each).index_select(0, batch.order) for each in (colours, depths))
     flip = batch.flip[:, None, None, None]
     images, depth = torch.where(flip, images.flip(-1), images), torch.where(flip, depth.flip(-1), depth)
     return _recoloured(images, batch), depth
@@ -47,7 +46,7 @@ def changed_batch(batch: RecipeBatch, banks: Sequence[Bank]) -> tuple[Tensor, Te
 def _frames(group: Group, banks: Sequence[Bank]) -> tuple[Tensor, Tensor, Tensor]:
     """Colours (n, 3, H, W) of the group's samples, and all depth maps with the rows of the samples in them."""
     if group.rgb is not None and group.depth is not None:
-        return group.rgb.permute(0, 3, 1, 2), group.depth, torch.arange(len(group.at), device=group.at.device)
+        return group.rgb.permute(0, 3, 1, 2), group.depth, torch.arange(len(group.rgb), device=group.rgb.device)
     bank = banks[group.bank]
     return bank.rgb.index_select(0, group.rows), bank.depth, group.rows
 
@@ -120,14 +119,13 @@ def _recoloured(images: Tensor, batch: RecipeBatch) -> Tensor:
     images = torch.where(batch.grey[:, None, None, None], luma, images)
     for some, change in ((batch.blur, _blurred), (batch.motion, _moved)):
         if len(some):
-            images.index_copy_(0, some.at, change(images[some.at], some.amount).round().clamp(0, 255))
+            images = some.put(images, change(some.take(images), some.amount).round().clamp(0, 255))
     if len(some := batch.noise):
-        chosen = images[some.at]
+        chosen = some.take(images)
         grain = normal(some.seeds, chosen[0].numel()).view(chosen.shape)
-        chosen = (chosen + grain * some.amount[:, None, None, None]).clamp(0, 255).floor()
-        images.index_copy_(0, some.at, chosen)
+        images = some.put(images, (chosen + grain * some.amount[:, None, None, None]).clamp(0, 255).floor())
     if len(some := batch.jpeg):
-        images.index_copy_(0, some.at, compressed(images[some.at], some.amount))
+        images = some.put(images, compressed(some.take(images), some.amount))
     return images
 
 

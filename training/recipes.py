@@ -79,7 +79,7 @@ def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 @dataclass
 class Group(Moving):
-    """Samples whose frames lie together and have one size; `at` (n,) are their places in the batch.
+    """Samples whose frames lie together and have one size, one after the other.
 
     The frames are `rows` (n,) of bank number `bank`, or without one `rgb` (n, H, W, 3) and `depth` (n, H, W).
     Rows `window` (n, 4) of x, y, width, height are resampled to `sizes` (n, 2) width, height, at most `largest`.
@@ -88,7 +88,6 @@ class Group(Moving):
     linear in (column, row, 1).
     """
 
-    at: Tensor
     bank: int
     rows: Tensor
     rgb: Tensor | None
@@ -103,26 +102,40 @@ class Group(Moving):
 
 @dataclass
 class Some(Moving):
-    """Samples that have a change, `at` (n,) in the batch, and its sizes, one row each."""
+    """Samples that have a change, `at` (n,) in the batch, and its sizes, one row each.
+
+    `order` (N,) takes each sample of a batch from the row of the batch and these samples, changed, behind it.
+    """
 
     at: Tensor
+    order: Tensor
     amount: Tensor
     seeds: Tensor
 
     def __len__(self) -> int:
         return len(self.at)
 
+    def take(self, images: Tensor) -> Tensor:
+        """These of a batch's images."""
+        return images.index_select(0, self.at)
+
+    def put(self, images: Tensor, changed: Tensor) -> Tensor:
+        """The batch's images with these changed: a selection, which stays fast where torch must be deterministic."""
+        return torch.cat((images, changed)).index_select(0, self.order)
+
 
 @dataclass
 class RecipeBatch(Moving):
     """Recipes of one size as arrays. `curves` (N, 3, 256) uint8, `flip` and `grey` (N,) bool, `scales` (N,).
 
-    `blur` has kernels (n, K), `motion` (n, K, K), `noise` levels and seeds (n,), `jpeg` qualities (n,).
+    `order` (N,) takes each sample from the groups, one behind the other. `blur` has kernels (n, K), `motion`
+    (n, K, K), `noise` levels and seeds (n,), `jpeg` qualities (n,).
     """
 
     width: int
     height: int
     groups: list[Group]
+    order: Tensor
     flip: Tensor
     curves: Tensor
     grey: Tensor
@@ -142,9 +155,11 @@ def collate_recipes(recipes: Sequence[Recipe]) -> RecipeBatch:
     """Recipes of one size as a batch."""
     colours = [each.changes.colours for each in recipes]
     seeds = [each.seed for each in recipes]
+    places = _grouped(recipes)
     return RecipeBatch(
         *recipes[0].changes.camera.size,
-        _groups(recipes),
+        [_group([recipes[place] for place in at]) for at in places],
+        torch.from_numpy(np.argsort([place for at in places for place in at])),
         torch.tensor([each.changes.flip for each in recipes]),
         torch.from_numpy(np.stack([each.curves[:, 0].T for each in colours])),
         torch.tensor([each.grey for each in colours]),
@@ -160,12 +175,15 @@ def collate_recipes(recipes: Sequence[Recipe]) -> RecipeBatch:
 
 def _some(amounts: Sequence[NDArray[np.float32] | None], seeds: Sequence[int] = ()) -> Some:
     """Those that are not None; kernels are padded with zeros, in the middle of the largest."""
+    order = torch.arange(len(amounts))
     at = [place for place, amount in enumerate(amounts) if amount is not None]
     chosen = [amount for amount in amounts if amount is not None]
+    order[at] = len(amounts) + torch.arange(len(at))
     side = max((amount.shape[0] for amount in chosen if amount.ndim), default=0)
     padded = [np.pad(amount, (side - amount.shape[0]) // 2) if amount.ndim else amount for amount in chosen]
     return Some(
         torch.tensor(at, dtype=torch.int64),
+        order,
         torch.from_numpy(np.stack(padded)) if padded else torch.empty(0),
         torch.tensor([seeds[place] for place in at] if seeds else [], dtype=torch.int64),
     )
@@ -178,23 +196,23 @@ def _blur_kernel(sigma: float) -> NDArray[np.float32]:
     return (curve / curve.sum()).astype(np.float32)
 
 
-def _groups(recipes: Sequence[Recipe]) -> list[Group]:
+def _grouped(recipes: Sequence[Recipe]) -> list[list[int]]:
+    """Places in the batch of each group."""
     places: dict[tuple[object, ...], list[int]] = {}
     for place, each in enumerate(recipes):
         bank = each.frame.bank if isinstance(each.frame, Held) else -1
         key = (bank, each.camera.size, isinstance(each.changes.geometry, Turned))
         places.setdefault(key, []).append(place)
-    return [_group(at, [recipes[place] for place in at]) for at in places.values()]
+    return list(places.values())
 
 
-def _group(at: list[int], recipes: Sequence[Recipe]) -> Group:
+def _group(recipes: Sequence[Recipe]) -> Group:
     held = [each.frame for each in recipes if isinstance(each.frame, Held)]
     sent = [each.frame for each in recipes if isinstance(each.frame, Delivered)]
     rows = [_turned(each.camera, each.changes.geometry) for each in recipes]
     sizes = np.array([row.size for row in rows])
     width, height = sizes.max(axis=0)
     return Group(
-        torch.tensor(at),
         held[0].bank if held else -1,
         torch.tensor([each.row for each in held], dtype=torch.int64),
         torch.from_numpy(np.stack([each.rgb for each in sent])) if sent else None,

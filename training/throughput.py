@@ -22,6 +22,8 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from mono_depth_recon.errors import ConfigError
+
 from .batches import Batch
 from .command import CONFIGS, add_data_flags, changes_of, exit_code
 from .frames import RunData, open_run_data
@@ -32,6 +34,7 @@ from .runner import computation, fit
 from .settings import Settings, load_settings
 
 WARM_UP = 5  # steps that are not counted: kernels are chosen, loading processes start
+LONGEST_S = 3600
 STEPS = 10**6  # of an epoch: more than are made
 
 
@@ -137,7 +140,7 @@ class MeasuredLoading(FrameLoading):
         batch = next(itertools.islice(batches, WARM_UP - 1, None))
         begin, count = Mark(device), 0
         stop = time.perf_counter() + seconds
-        while time.perf_counter() < stop:
+        while not count or time.perf_counter() < stop:
             count += len(next(batches))
         return Rate(count, Mark(device).since(begin)), batch
 
@@ -216,6 +219,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> str:
     """What the command line asks for. Raises MonoDepthError."""
+    if not 0 <= arguments.seconds <= LONGEST_S:
+        raise ConfigError(f"--seconds must be 0 to {LONGEST_S}, got {arguments.seconds:g}")
     settings = load_settings(arguments.config, changes_of(arguments))
     start_processes(settings)
     return measure(settings, open_run_data(settings, None), arguments.seconds)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -19,6 +21,7 @@ pytest.importorskip("lightning")
 
 from made_training_sets import write_nyu_csv  # noqa: E402
 from small_training import small_settings, train_small  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from mono_depth_recon.datasets.dataset import Part  # noqa: E402
 from mono_depth_recon.datasets.mixture.mixture import Mixture  # noqa: E402
@@ -37,10 +40,13 @@ from training.frames import made_data  # noqa: E402
 from training.kept_frames import keep  # noqa: E402
 from training.late import LateNumbers  # noqa: E402
 from training.loading import Draw, FrameLoading, TrainingFrames, TrainingRecipes  # noqa: E402
+from training.losses import metric_loss  # noqa: E402
 from training.network import UnetPreparation  # noqa: E402
 from training.recipes import Delivered, Held, Recipe, collate_recipes  # noqa: E402
 from training.settings import AugmentSettings, LoaderSettings, Stage  # noqa: E402
 from training.sources import made_scene  # noqa: E402
+from training.throughput import WARM_UP, Meter, measure  # noqa: E402
+from training.throughput import main as throughput_main  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -183,6 +189,45 @@ def test_held_frames_give_the_batches_of_delivered_ones_and_bad_ones_are_named(t
         assert torch.equal(got.nan_to_num(-1), expected.nan_to_num(-1))
 
 
+class _Reads(TorchDispatchMode):
+    """Counts operations, and those for whose result the CPU would wait for a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.waits = 0, set[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        if func.overloadpacket._qualified_op_name in _WAITING:
+            self.waits.add(str(func))
+        return func(*args, **kwargs or {})
+
+
+_WAITING = {f"aten::{name}" for name in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique2")}
+
+
+def test_no_number_is_read_back_and_no_frame_has_launches_of_its_own(tmp_path: Path) -> None:
+    settings = small_settings()
+    always = replace(settings.augment, grey=0.5, blur=0.5, motion=0.5, noise=0.5, jpeg=0.5, full_frame=0.5)
+    draws, prepare = _kept_draws(tmp_path), UnetPreparation(settings.network)
+    banks, held, _ = hold(draws.frames.parts, CPU, 10**9)
+    recipes = TrainingRecipes(draws, prepare, always, 3, held)
+    network = torch.nn.Conv2d(3, 1, 1)
+    average = MovingAverage(network, 0.9)
+    average.update_parameters(network)
+    counts = []
+    for size in (12, 24, 48):  # the first makes what stays on the device
+        batch = collate_recipes([recipes[Draw(*divmod(place, len(draws)), 64, 32)] for place in range(size)])
+        with _Reads() as reads:
+            images, targets = prepare.on_device(*changed_batch(batch, banks), batch.scales)
+            logs = network(images)
+            metric_loss(logs.exp(), logs, targets, settings.loss).backward()
+            average.update_parameters(network)
+        assert not reads.waits
+        counts.append(reads.count)
+    assert counts[1] == counts[2]
+
+
 def test_frames_that_do_not_fit_are_left_to_the_loading_processes(tmp_path: Path) -> None:
     parts = _kept_draws(tmp_path).frames.parts
     (size,) = parts[0].source.sizes()
@@ -278,3 +323,38 @@ def test_moving_average_grows_its_memory_and_can_be_taken_up() -> None:
             each.update_parameters(network)
             assert each.module.weight.item() == pytest.approx(expected)
     assert int(average.n_averaged) == 4
+
+
+def test_throughput_is_measured_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = small_settings(loader=LoaderSettings(workers=0, device_frames="always"))
+    lines = measure(settings, made_data(8, 96, 64), 0.0).splitlines()
+    assert lines[0] == "32x32, batches of 2, decoder_bfloat16, on 1 CPU threads"
+    number = r"\s+([\d.]+)"
+    for line, pattern in zip(
+        lines[1:],
+        (
+            f"augmentation alone{number} images/s",
+            f"step alone{number} images/s",
+            f"whole{number} images/s, the device waits{number}%",
+            f"first step after{number} s",
+        ),
+        strict=True,
+    ):
+        found = re.fullmatch(pattern, line)
+        assert found and all(float(each) > 0 for each in found.groups()), line
+    assert throughput_main(["--seconds", "nan"]) == 1
+    assert capsys.readouterr().err.endswith("--seconds must be 0 to 3600, got nan\n")
+
+
+def test_a_rate_counts_the_images_after_the_warm_up_and_the_gaps_between_steps() -> None:
+    """By a clock of its own: a batch of 4 comes 1 s after a step ends, and takes 3 s."""
+    meter, trainer = Meter(0.0), SimpleNamespace(should_stop=False)
+    clock = iter(range(10**6))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.throughput.time.perf_counter", lambda: float(next(clock)))
+        for _ in range(WARM_UP + 6):
+            meter.begin()
+            meter.on_train_batch_end(trainer, None, None, range(4), 0)  # type: ignore[arg-type]
+    rate = meter.rate()
+    assert trainer.should_stop and rate.images == 4 * 6
+    assert 0 < rate.waited < rate.seconds
