@@ -57,8 +57,8 @@ def _colour_at(group: Group, rgb: Tensor, width: int, height: int) -> Tensor:
     across = resampling(group.window[:, 0], group.window[:, 2], group.sizes[:, 0], rgb.shape[3], columns)
     down = resampling(group.window[:, 1], group.window[:, 3], group.sizes[:, 1], rgb.shape[2], rows)
     exact = torch.float16 if rgb.is_cuda else torch.float32  # 11 bits of 8-bit levels
-    small = down[:, None].to(exact) @ rgb.to(exact) @ across[:, None].transpose(2, 3).to(exact)
-    small = small.float().round().clamp(0, 255)
+    narrow = (rgb.to(exact).flatten(1, 2) @ across.mT.to(exact)).unflatten(1, rgb.shape[1:3])
+    small = (down[:, None].to(exact) @ narrow).float().round().clamp(0, 255)
     if group.small_maps is None:
         return small
     x, y = _mapped(group.small_maps, width, height)

@@ -92,22 +92,20 @@ def part_bytes(part: Part, height: int, width: int) -> int:
 
 
 def _filled(part: Part, bank: Bank, number: int, first: int) -> HeldPart:
-    """Reads the frames of a part into rows of a bank, several at a time; a bad one leaves its row as it is."""
+    """Reads the frames of a part into rows of a bank, several at a time; the row of a bad one is black."""
     cameras: list[PinholeCamera | None] = [None] * len(part)
     problems = [""] * len(part)
+    height, width = bank.depth.shape[1:]
     for start, chunk in _chunks(part, lambda i: read_source(part, i)):
-        for i, (_, problem) in enumerate(chunk, start):
-            problems[i] = problem
-        good = {i: source for i, (source, _) in enumerate(chunk, start) if source is not None}
-        for i, (_, camera) in good.items():
-            cameras[i] = camera
-        frames = [frame for frame, _ in good.values() if isinstance(frame, Delivered)]
-        if frames:
-            rows = torch.tensor([first + i for i in good], device=bank.rgb.device)
-            rgb = torch.from_numpy(np.stack([frame.rgb for frame in frames])).to(bank.rgb.device)
-            bank.rgb.index_copy_(0, rows, rgb.permute(0, 3, 1, 2))
-            depth = torch.from_numpy(np.stack([frame.depth for frame in frames])).to(bank.depth.device)
-            bank.depth.index_copy_(0, rows, depth)
+        rgb = np.zeros((len(chunk), height, width, 3), np.uint8)
+        depth = np.zeros((len(chunk), height, width), np.float16)
+        for place, (source, problem) in enumerate(chunk):
+            problems[start + place] = problem
+            if source is not None and isinstance(source[0], Delivered):
+                rgb[place], depth[place], cameras[start + place] = source[0].rgb, source[0].depth, source[1]
+        rows = slice(first + start, first + start + len(chunk))
+        bank.rgb[rows] = torch.from_numpy(rgb).to(bank.rgb.device).permute(0, 3, 1, 2)
+        bank.depth[rows] = torch.from_numpy(depth).to(bank.depth.device)
     return HeldPart(number, first, cameras, problems)
 
 

@@ -127,7 +127,7 @@ class UnetTask:
         The encoder's depthwise kernels are faster in float32 on CPUs, and for the head 8 bits are too few.
         """
         dense: Any = network.network
-        if self._bfloat16 and torch.is_autocast_enabled(images.device.type):
+        if self._bfloat16 and images.is_cuda and torch.is_autocast_enabled():
             decoded = dense.decoder(dense.encoder(images))
             with torch.autocast(images.device.type, enabled=False):
                 return dense.segmentation_head(decoded.float())

@@ -248,6 +248,16 @@ def test_a_run_that_augments_on_its_device_resumes_exactly(tmp_path: Path) -> No
     assert whole.rows == resumed.rows
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("precision", ["float32", "mixed", "mixed_bfloat16"])
+def test_a_run_on_a_gpu_learns(tmp_path: Path, precision: str) -> None:
+    settings = small_settings(precision=precision, stages=[Stage(64, 32, 8, 4, 20)], loader=LoaderSettings(workers=1))
+    rows = train_small(settings, tmp_path).rows
+    assert all(np.isfinite([row["train_loss"], row["val_loss"]]).all() for row in rows)
+    assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
+
+
 class _Stop(Exception):
     """Ends a run."""
 
