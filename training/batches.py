@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.datasets.dataset import Problem
 from mono_depth_recon.frames import Sample
 
@@ -76,6 +77,17 @@ class Preparation(Protocol):
         """The arrays of an augmented sample."""
 
 
+@runtime_checkable
+class DevicePreparation(Preparation, Protocol):
+    """One that can also prepare a whole batch on its device."""
+
+    def scale(self, camera: PinholeCamera, /) -> float:
+        """`Prepared.scale` of a sample of that camera."""
+
+    def on_device(self, rgb: Tensor, depth: Tensor, scales: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Images and targets of a Batch: of rgb (N, 3, H, W) 0 to 255 and depth (N, 1, H, W) metres, NaN unknown."""
+
+
 class Task(Protocol):
     """A model in training. `relative` models predict disparity of unknown scale and shift."""
 
@@ -105,6 +117,12 @@ def log_target(sample: Sample, scale: float) -> NDArray[np.float32]:
         target = np.log(known_depth(sample) / np.float32(scale)).astype(np.float32)
     target[~np.isfinite(target)] = np.nan
     return target[None]
+
+
+def log_targets(depth: Tensor, scales: Tensor) -> Tensor:
+    """`log_target` of a batch: depth (N, 1, H, W), scales (N,)."""
+    target = torch.log(depth / scales[:, None, None, None])
+    return torch.where(torch.isfinite(target), target, torch.nan)
 
 
 def collate(loaded: Sequence[Loaded]) -> Batch:

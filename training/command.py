@@ -32,8 +32,8 @@ def exit_code(run: Callable[[], object]) -> int:
     return 0
 
 
-def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -> None:
-    """The flags of every command that trains."""
+def add_data_flags(parser: argparse.ArgumentParser, config: Path) -> None:
+    """The flags of every command that takes settings and data."""
     data = os.environ.get("MONO_DEPTH_RECON_DATA", "")
     parser.add_argument("--config", type=Path, default=config, help=f"settings (default: {config.name})")
     parser.add_argument(
@@ -44,6 +44,11 @@ def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -
         default=data,
         help="folder that relative paths start from, unless data.root is set (default: $MONO_DEPTH_RECON_DATA)",
     )
+
+
+def add_run_flags(parser: argparse.ArgumentParser, config: Path, output: Path) -> None:
+    """The flags of every command that trains."""
+    add_data_flags(parser, config)
     parser.add_argument("--output", type=Path, default=output, help=f"folder of this run (default: {output})")
     parser.add_argument("--check", action="store_true", help="read all data, report what is wrong with it, and stop")
 

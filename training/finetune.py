@@ -18,6 +18,7 @@ import torch
 from .checkpoints import BEST, start_from
 from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, open_run_data
+from .loading import start_processes
 from .runner import train
 from .settings import FinetuneSettings, load_run
 from .transformer_task import TransformerTask
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> Path | int:
     settings = load_run(arguments.config, FinetuneSettings, changes_of(arguments))
     if arguments.check:
         return check(settings)
+    start_processes(settings)
     return finetune(settings, open_run_data(settings, arguments.output), arguments.output, arguments.resume)
 
 

@@ -40,10 +40,17 @@ class KeptFrames(Dataset):
 
     def read(self, i: int) -> Sample:
         """Frame i, from its store."""
+        block, place = self._place[i]
+        return self._opened()[block][place]
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """(height, width) of the kept frames, pixels."""
+        return {store.rgb.shape[1:3] for store in self._opened()}
+
+    def _opened(self) -> list[FrameStore]:
         if not self._stores:
             self._stores = [FrameStore(folder) for folder in self._folders]
-        block, place = self._place[i]
-        return self._stores[block][place]
+        return self._stores
 
     def origin(self, i: int) -> str:
         """As in the source."""

@@ -6,9 +6,11 @@ Every batch is a function of (seed, draw), so that a resumed run and any number 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -17,13 +19,19 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mono_depth_recon.datasets.mixture.tolerant import Drawn
+from mono_depth_recon.datasets.dataset import Part, Problem
+from mono_depth_recon.datasets.mixture.mixture import Mixture
+from mono_depth_recon.datasets.mixture.tolerant import Drawn, TolerantFrames
 from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 
-from .augment import augment, random_view, resized, seen_by
-from .batches import Loaded, Preparation, collate
+from .augment import augment, resized, seen_by
+from .batches import Batch, DevicePreparation, Loaded, Preparation, collate
+from .changes import draw_changes, random_view
+from .device_augment import Bank, changed_batch
+from .device_frames import HeldPart, Source, delivered, free_memory, hold, read_source
 from .frames import Draws, RunData
+from .recipes import Recipe, RecipeBatch, collate_recipes
 from .settings import AugmentSettings, RunSettings, Stage
 
 TURNED = "_turned"
@@ -109,6 +117,38 @@ class TrainingFrames(Dataset[Loaded]):
         return _loaded(drawn, sample, "", self._prepare)
 
 
+class TrainingRecipes(Dataset[Recipe]):
+    """The same draws for a device that augments: what changes, and the frame or its place on the device; by Draw."""
+
+    def __init__(
+        self,
+        draws: Draws,
+        prepare: DevicePreparation,
+        augmentation: AugmentSettings,
+        seed: int,
+        held: Mapping[str, HeldPart],
+    ) -> None:
+        self._draws, self._prepare, self._augmentation, self._seed = draws, prepare, augmentation, seed
+        self._held = held
+
+    def __getitem__(self, draw: Draw) -> Recipe:
+        (frame, camera), origin, bad = self._drawn((draw.turn, draw.place))
+        rng = np.random.default_rng((self._seed, draw.turn, draw.place))
+        changes = draw_changes(camera, draw.width, draw.height, self._augmentation, rng)
+        noise_seed = int(rng.integers(2**62))
+        return Recipe(frame, camera, changes, self._prepare.scale(changes.camera), noise_seed, origin, bad)
+
+    def _drawn(self, key: tuple[int, int]) -> tuple[Source, str, tuple[Problem, ...]]:
+        if isinstance(self._draws, TolerantFrames):
+            return self._draws.first_good(key, self._read)
+        drawn = self._draws[key]
+        return delivered(drawn.sample), drawn.origin, drawn.bad
+
+    def _read(self, part: Part, i: int) -> tuple[Source | None, str]:
+        held = self._held.get(part.name)
+        return read_source(part, i) if held is None else held.read(i)
+
+
 class ValidationFrames(Dataset[Loaded]):
     """Frames as they are, and views of them turned as augmentation turns them, always the same; by View."""
 
@@ -150,11 +190,12 @@ class FrameLoading(L.LightningDataModule):
         super().__init__()
         self.settings, self.frames = settings, data
         self.schedule = Schedule(settings, len(data.train))
-        self._training = TrainingFrames(data.train, prepare, settings.augment, settings.seed)
+        self._prepare = prepare
+        self._banks: list[Bank] = []
         self.validation = ValidationFrames(data.validation, prepare, settings.augment)
-        self._loader: DataLoader[Loaded] | None = None
+        self._loader: DataLoader[Any] | None = None
 
-    def train_dataloader(self) -> DataLoader[Loaded]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the current epoch; the loading processes stay from epoch to epoch."""
         assert self.trainer is not None, "Lightning asks for loaders while it trains"
         if self._loader is None:
@@ -162,7 +203,7 @@ class FrameLoading(L.LightningDataModule):
             if any(stage.batch % ranks for stage in self.settings.stages):
                 raise ConfigError(f"stages.batch is shared by {ranks} processes: each must be a multiple of {ranks}")
             sampler = EpochBatches(self.schedule, self.trainer.global_rank, ranks)
-            self._loader = self._new(self._training, sampler, persistent=True)
+            self._loader = self._new(*self._training(), sampler, persistent=True)
         batches = self._loader.batch_sampler
         assert isinstance(batches, EpochBatches), "the loader was made here"
         batches.epoch = self.trainer.current_epoch
@@ -175,9 +216,39 @@ class FrameLoading(L.LightningDataModule):
         views = validation_views(self.frames.validation, self.settings, stage)
         mine = views[self.trainer.global_rank :: self.trainer.world_size]
         size = max(1, stage.batch // self.trainer.world_size)
-        return self._new(self.validation, [mine[i : i + size] for i in range(0, len(mine), size)], persistent=False)
+        batches = [mine[i : i + size] for i in range(0, len(mine), size)]
+        return self._new(self.validation, collate, batches, persistent=False)
 
-    def _new(self, frames: Dataset[Loaded], batches: object, persistent: bool) -> DataLoader[Loaded]:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """A batch of recipes, on the device, as the Batch that they make."""
+        return self.made(batch) if isinstance(batch, RecipeBatch) else batch
+
+    def made(self, batch: RecipeBatch) -> Batch:
+        """The images and targets of recipes on the device."""
+        assert isinstance(self._prepare, DevicePreparation), "others are given no recipes"
+        rgb, depth = changed_batch(batch, self._banks)
+        images, targets = self._prepare.on_device(rgb, depth, batch.scales)
+        return Batch(images, targets, batch.scales, batch.origins, [""] * len(batch), batch.bad)
+
+    def _training(self) -> tuple[Dataset[Any], Callable[[Any], Any]]:
+        """What loads training frames for the trainer's device, and what makes batches of them; says what lies there."""
+        assert self.trainer is not None, "Lightning asks for loaders while it trains"
+        device, wanted = self.trainer.strategy.root_device, self.settings.loader.device_frames
+        chosen = self.frames.train, self._prepare, self.settings.augment, self.settings.seed
+        if wanted == "never" or (wanted == "auto" and device.type == "cpu"):
+            return TrainingFrames(*chosen), collate
+        if not isinstance(self._prepare, DevicePreparation):
+            if wanted == "always":
+                raise ConfigError("loader.device_frames must be auto or never: this model's images are made on the CPU")
+            return TrainingFrames(*chosen), collate
+        self._banks, held, line = hold(_parts(self.frames.train), device, free_memory(device))
+        if not self.trainer.global_rank:
+            print(line, file=sys.stderr)
+        return TrainingRecipes(chosen[0], self._prepare, *chosen[2:], held), collate_recipes
+
+    def _new(
+        self, frames: Dataset[Any], together: Callable[[Any], Any], batches: object, persistent: bool
+    ) -> DataLoader[Any]:
         import torch
 
         workers = self.settings.loader.workers
@@ -185,12 +256,24 @@ class FrameLoading(L.LightningDataModule):
             frames,
             batch_sampler=batches,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=together,
             persistent_workers=persistent and workers > 0,
             worker_init_fn=_begin,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=_processes() if workers else None,
         )
+
+
+def _parts(draws: Draws) -> list[Part]:
+    mixture = draws.frames if isinstance(draws, TolerantFrames) else None
+    return mixture.parts if isinstance(mixture, Mixture) else []
+
+
+def start_processes(settings: RunSettings) -> None:
+    """Starts the server of the loading processes, whose libraries load while the training opens its data."""
+    if settings.loader.workers:
+        _processes()
+        multiprocessing.forkserver.ensure_running()
 
 
 def _processes() -> Any:

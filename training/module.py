@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mono_depth_recon.datasets.mixture.tolerant import BadSampleLedger
 from mono_depth_recon.errors import ConfigError, DataError
 
+from .averaging import MovingAverage
 from .batches import Batch, Task
 from .figures import Means, frame_figures, in_metres
+from .late import LateNumbers
 from .loading import Schedule
 from .settings import RunSettings, plain
 
 Row = dict[str, float]
 _FREE = ("threads", "loader.", "data.root", "validation.panels")  # may change when a run resumes
 _NAMED = 8  # files in a message
-_FIGURES_EVERY = 5  # batches: figures are made on the CPU while a GPU waits
+_FIGURES_EVERY = 5  # batches: figures are made on the CPU
 
 
 class DepthTraining(L.LightningModule):
@@ -46,10 +48,12 @@ class DepthTraining(L.LightningModule):
         self.network = task.network
         self.rows: list[Row] = []
         self._means = Means()
+        self._late = LateNumbers()
         backbone, _ = task.parts()
         for parameter in backbone:
             parameter.requires_grad_(settings.optimizer.backbone_lr > 0)
-        self.averaged = _averaged(self.network, settings.optimizer.ema_decay)
+        decay = settings.optimizer.ema_decay
+        self.averaged = MovingAverage(self.network, decay) if decay else None
 
     @property
     def best_weights(self) -> nn.Module:
@@ -65,7 +69,7 @@ class DepthTraining(L.LightningModule):
             for part, share in zip(self.task.parts(), shares, strict=True)
             if share
         ]
-        fused = self.settings.precision != "mixed"  # a fused step unscales gradients itself: they could not be clipped
+        fused = self.settings.precision != "mixed" or not chosen.clip_norm  # it unscales gradients, too late to clip
         optimizer = torch.optim.AdamW(groups, weight_decay=chosen.weight_decay, fused=fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
 
@@ -77,23 +81,34 @@ class DepthTraining(L.LightningModule):
         return LambdaLR(optimizer, lambda step: rate_share(self.settings, self.schedule, step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch. DataError, naming its files, where it is not finite."""
+        """The loss of a batch. DataError, naming its files, where it is not finite: on a GPU one step later."""
         torch.manual_seed(
             (self.settings.seed * 1_000_003 + self.global_step) * self.trainer.world_size + self.global_rank
         )  # of dropout: a resumed run drops the same
         self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.network, batch.images)
         loss = self.task.loss(values, batch.targets, batch.images)
-        if not math.isfinite(number := loss.item()):
-            raise DataError(
-                f"the loss of step {self.global_step} is {number}: look at {_few(batch.origins)}; if these "
-                "are right, lower optimizer.lr or set optimizer.clip_norm"
-            )
-        self._means.add("train_loss", number, len(batch))
+        shown = []
         if batch_idx % _FIGURES_EVERY == 0:
-            self._add("train_", values[:1], batch)
+            shown = [self.task.depth(values[:1].detach()), batch.targets[:1], batch.scales[:1]]
+        self._late.give([loss.detach(), *shown], partial(self._account, self.global_step, batch.origins))
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
+
+    def _account(self, step: int, origins: Sequence[str], loss: Tensor, *shown: Tensor) -> None:
+        """Counts the loss of a step and the figures of what is shown of it."""
+        if not math.isfinite(number := loss.item()):
+            raise DataError(
+                f"the loss of step {step} is {number}: look at {_few(origins)}; if these "
+                "are right, lower optimizer.lr or set optimizer.clip_norm"
+            )
+        self._means.add("train_loss", number, len(origins))
+        if shown:
+            self._add("train_", *shown)
+
+    def on_validation_epoch_start(self) -> None:
+        """The last step counts before its weights are used."""
+        self._late.flush()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Moves the averaged weights on."""
@@ -105,23 +120,24 @@ class DepthTraining(L.LightningModule):
         self.ledger.add(len(batch), batch.bad)
         values = self.task.values(self.best_weights, batch.images)
         self._means.add("val_loss", float(self.task.loss(values, batch.targets)), len(batch))
-        self._add("val_", values, batch, by_source=True)
+        self._add("val_", self.task.depth(values), batch.targets, batch.scales, batch.sources)
 
-    def _add(self, prefix: str, values: Tensor, batch: Batch, by_source: bool = False) -> None:
-        """Counts the figures of the images that `values` are of: the first ones of the batch."""
-        rows = zip(self.task.depth(values), batch.targets, batch.scales.tolist(), batch.sources, strict=False)
-        for depth, target, scale, source in rows:
+    def _add(self, prefix: str, depths: Tensor, targets: Tensor, scales: Tensor, sources: Sequence[str] = ()) -> None:
+        """Counts the figures of images, where they have them also by their source."""
+        names = sources or [""] * len(depths)
+        for depth, target, scale, source in zip(depths, targets, scales.tolist(), names, strict=True):
             try:
                 figures = frame_figures(*in_metres(depth, target, scale, self.task.relative))
             except DataError:  # of a relative model: constant, or a frame with hardly any truth
                 continue
             for name, value in figures.items():
                 self._means.add(prefix + name, value)
-            if by_source and figures:
+            if source and figures:
                 self._means.add(f"{source}_abs_rel", figures["abs_rel"])
 
     def on_train_epoch_end(self) -> None:
         """Adds the row of the epoch: the columns of the paper's Figure 11 first."""
+        self._late.flush()
         means = dict(self._means.take())
         by_source = {name: value for name, value in means.items() if not name.startswith(("train_", "val_"))}
         if not by_source:
@@ -189,24 +205,6 @@ def rate_share(settings: RunSettings, schedule: Schedule, step: int) -> float:
     last = schedule.last_stage_steps
     done = max(0, step - (schedule.total_steps - last))
     return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done / last)))
-
-
-def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-    averaged = AveragedModel(network, multi_avg_fn=_averaging(decay), use_buffers=True)
-    averaged.requires_grad_(False)
-    return averaged
-
-
-def _averaging(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Moving average whose memory grows with the number of steps up to `decay`, so that it forgets the random start."""
-
-    def average(averaged: Any, current: Any, count: Any) -> None:
-        """Moves the averaged tensors on after step `count`."""
-        get_ema_multi_avg_fn(min(decay, (1 + float(count)) / (10 + float(count))))(averaged, current, count)
-
-    return average
 
 
 def _few(names: Sequence[str]) -> str:

@@ -18,7 +18,8 @@ from mono_depth_recon.models.card import FORMAT, ModelCard
 from mono_depth_recon.models.unetpp import CanonicalDepth, build_unetpp
 from mono_depth_recon.paths import expanded
 
-from .batches import Prepared, log_target
+from .batches import Prepared, log_target, log_targets
+from .device_jpeg import constant
 from .distillation import Teacher
 from .losses import metric_loss
 from .settings import LossSettings, NetworkSettings, Settings
@@ -90,8 +91,18 @@ class UnetPreparation:
     def __call__(self, sample: Sample) -> Prepared:
         """Image (3, H, W) = (rgb / 255 - mean) / std and the log of canonical depth."""
         image = ((sample.rgb.astype(np.float32) / 255 - self._mean) / self._std).transpose(2, 0, 1)
-        scale = canonical_scale(sample.camera, self.network)
+        scale = self.scale(sample.camera)
         return Prepared(np.ascontiguousarray(image, np.float32), log_target(sample, scale), scale)
+
+    def scale(self, camera: PinholeCamera) -> float:
+        """Metres per canonical metre."""
+        return canonical_scale(camera, self.network)
+
+    def on_device(self, rgb: Tensor, depth: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of a batch on its device."""
+        mean, std = (constant(tuple(each), rgb.device) for each in (self.network.mean, self.network.std))
+        images = (rgb / 255 - mean[:, None, None]) / std[:, None, None]
+        return images.contiguous(memory_format=torch.channels_last), log_targets(depth, scales)
 
 
 def canonical_scale(camera: PinholeCamera, network: NetworkSettings) -> float:
@@ -116,15 +127,20 @@ class UnetTask:
         self._teacher = Teacher(expanded(settings.distill.card), settings.network) if settings.distill.card else None
         self._teacher_share = settings.distill.weight
         self._halved = settings.precision == "decoder_bfloat16"
+        self._bfloat16 = settings.precision == "mixed_bfloat16"
 
         freeze_stages(self.network.network.encoder, settings.optimizer.frozen_stages)
 
     def values(self, network: nn.Module, images: Tensor) -> Tensor:
-        """The network's channel (N, 1, H, W) float32; its decoder in bfloat16 where asked.
+        """The network's channel (N, 1, H, W) float32; its decoder, or all but its head, in bfloat16 where asked.
 
         The encoder's depthwise kernels are faster in float32 on CPUs, and for the head 8 bits are too few.
         """
         dense: Any = network.network
+        if self._bfloat16 and images.is_cuda and torch.is_autocast_enabled():
+            decoded = dense.decoder(dense.encoder(images))
+            with torch.autocast(images.device.type, enabled=False):
+                return dense.segmentation_head(decoded.float())
         if not self._halved:
             return dense(images).float()
         features = dense.encoder(images)

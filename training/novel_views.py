@@ -32,7 +32,8 @@ from mono_depth_recon.evaluation.plan import PartOfRecording
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.fusion.tsdf_map import TsdfMap
 
-from .augment import known_depth, rotation_about_axis
+from .augment import known_depth
+from .changes import rotation_about_axis
 from .command import exit_code
 
 Pixels = TypeVar("Pixels", Rgb, Depth)

@@ -65,20 +65,34 @@ def train(
         plugins=[AtomicFiles()],
         logger=TensorBoardLogger(output, name="", version="tensorboard"),
         log_every_n_steps=10,
-        precision=_precision(settings),
-        gradient_clip_val=settings.optimizer.clip_norm or None,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        deterministic="warn",
-        enable_model_summary=False,
-        **_devices(settings),
+        **computation(settings),
     )
+    fit(trainer, module, loading, last if resume else None)
+    return module
+
+
+def fit(trainer: L.Trainer, module: DepthTraining, loading: FrameLoading, checkpoint: Path | None = None) -> None:
+    """Runs a trainer that was made with `computation`, without the warnings that are known to mean nothing here."""
+    torch.backends.cudnn.benchmark = torch.cuda.is_available()  # convolutions are chosen by timing them
+    torch.utils.deterministic.fill_uninitialized_memory = not torch.cuda.is_available()  # takes time for each tensor
     with warnings.catch_warnings():
         for message in _KNOWN:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, datamodule=loading, ckpt_path=str(last) if resume else None)
-    return module
+        trainer.fit(module, datamodule=loading, ckpt_path=str(checkpoint) if checkpoint else None)
+
+
+def computation(settings: RunSettings) -> dict[str, Any]:
+    """Lightning's arguments for how a step computes, and where."""
+    return {
+        "precision": _precision(settings),
+        "gradient_clip_val": settings.optimizer.clip_norm or None,
+        "num_sanity_val_steps": 0,
+        "reload_dataloaders_every_n_epochs": 1,
+        "use_distributed_sampler": False,
+        "deterministic": "warn",
+        "enable_model_summary": False,
+        **_devices(settings),
+    }
 
 
 class Progress(TQDMProgressBar):
@@ -109,13 +123,18 @@ logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the devices 
 
 
 def _precision(settings: RunSettings) -> Any:
-    return "16-mixed" if settings.precision == "mixed" and torch.cuda.is_available() else "32-true"
+    if not torch.cuda.is_available():
+        return "32-true"
+    return {"mixed": "16-mixed", "mixed_bfloat16": "bf16-mixed"}.get(settings.precision, "32-true")
 
 
 def _precision_note(settings: RunSettings) -> list[str]:
-    if settings.precision != "mixed" or torch.cuda.is_available():
+    if not settings.precision.startswith("mixed") or torch.cuda.is_available():
         return []
-    return ["precision mixed: no GPU here, this run computes in float32 (bfloat16 can be many times slower on a CPU)"]
+    return [
+        f"precision {settings.precision}: no GPU here, this run computes in float32 "
+        "(bfloat16 can be many times slower on a CPU)"
+    ]
 
 
 def _devices(settings: RunSettings) -> dict[str, Any]:

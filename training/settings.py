@@ -18,7 +18,7 @@ from mono_depth_recon.models.card import HEADS
 from .settings_text import override, read_tree, section_kinds
 
 T = TypeVar("T")
-PRECISIONS = ("float32", "decoder_bfloat16", "mixed")
+PRECISIONS = ("float32", "decoder_bfloat16", "mixed", "mixed_bfloat16")
 SCHEDULES = ("warmup_cosine", "onecycle")
 LOSSES = ("log_l1", "berhu", "silog", "mse")
 FORMS = ("log", "linear")
@@ -128,6 +128,12 @@ class LoaderSettings:
         "sources of at most this many frames are kept prepared in the cache, rendered ones always",
         low=0,
         high=10**9,
+    )
+    device_frames: str = param(
+        "auto",
+        "always = frames are kept, where they fit, and augmented on the device that trains, never = by the loading "
+        "processes, auto = always on a GPU, never on a CPU",
+        choices=("auto", "always", "never"),
     )
 
 
@@ -248,7 +254,7 @@ class RunSettings:
 
     seed: int = param(help="seed of all random numbers", low=0, high=4e9)
     threads: int = param(help="CPU threads of the training process", low=1, high=1024)
-    precision: str = param(help="arithmetic; mixed = float16 on a GPU, float32 on a CPU", choices=PRECISIONS)
+    precision: str = param(help="arithmetic; mixed ones have 16 bits on a GPU, on a CPU float32", choices=PRECISIONS)
     data: dict[str, Any] = param(help="sources of frames, see docs/training_data.md")
     stages: list[Stage] = param(help="one after the other")
     optimizer: OptimizerSettings

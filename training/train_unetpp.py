@@ -19,6 +19,7 @@ import torch
 from .checkpoints import start_from, start_from_part
 from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, made_data, open_run_data
+from .loading import start_processes
 from .network import UnetTask
 from .origin import Origin
 from .runner import train
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.smoke:
         settings, data = smoke_settings(settings)
     else:
+        start_processes(settings)
         data = open_run_data(settings, arguments.output)
     torch.manual_seed(settings.seed)
     task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init))

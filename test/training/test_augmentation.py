@@ -21,12 +21,15 @@ from training.augment import (  # noqa: E402
     augment,
     change_colours,
     mirrored,
+    resized,
+    seen_by,
+)
+from training.changes import (  # noqa: E402
+    draw_colours,
     motion_kernel,
     random_view,
-    resized,
     rotation_about_axis,
     rotation_to_axis,
-    seen_by,
 )
 from training.frame_store import FrameStore, open_or_make  # noqa: E402
 from training.losses import gradient_loss, metric_loss, relative_loss  # noqa: E402
@@ -130,7 +133,7 @@ def test_augmentation_is_a_function_of_its_seed() -> None:
 def test_colour_changes_keep_shape_and_type_and_do_change() -> None:
     rgb = made_scene(1, 96, 64).rgb
     always = dataclasses.replace(SETTINGS.augment, grey=1.0, blur=1.0, motion=1.0, noise=1.0, jpeg=1.0)
-    changed = change_colours(rgb, always, np.random.default_rng(0))
+    changed = change_colours(rgb, draw_colours(96, 64, always, np.random.default_rng(0)))
     assert (changed.shape, changed.dtype) == (rgb.shape, np.uint8)
     assert not np.array_equal(changed, rgb)
 

@@ -16,7 +16,8 @@ from mono_depth_recon.config import Parameter, rows_of
 from mono_depth_recon.datasets.mixture.training_data import open_training_data
 from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Sample
-from training.augment import change_colours, random_view, random_window
+from training.augment import changed
+from training.changes import Changes, draw_colours, random_view, random_window
 from training.settings import AugmentSettings, FinetuneSettings, RunSettings, Settings, load_run
 from training.settings_text import read_tree, section_kinds
 from training.sources import made_scene
@@ -45,7 +46,7 @@ BAD = [  # key, value on the command line, what the line says
     ("seed", "1.5", "seed must be of type int, got 1.5"),
     ("seed", "2020-13-45", "must be YAML, got: month must be in 1..12"),
     ("threads", "0", "threads must be 1 to 1024, got 0"),
-    ("precision", "float3", "precision must be one of float32, decoder_bfloat16, mixed, got 'float3'; did you mean"),
+    ("precision", "float3", "mixed, mixed_bfloat16, got 'float3'; did you mean"),
     ("data", "5", "data must be a table of keys and values, got 5"),
     ("loader", "3", "loader must be a table of keys and values, got 3"),
     ("loader", "{worker: 1}", "unknown setting 'loader.worker'; did you mean 'workers'?"),
@@ -163,9 +164,10 @@ def test_frames_can_be_changed_at_both_ends_of_the_limits(end: str) -> None:
     chances = dict.fromkeys(("roll", "grey", "blur", "motion", "noise", "jpeg"), 1.0)
     settings, rng = AugmentSettings(**{**ends, **chances}), np.random.default_rng(1)
     sample: Sample = made_scene(1, 96, 64)
-    window = random_window(sample, 1.5, settings, rng)
+    window = random_window(sample.camera, 48, 32, settings, rng)
     view, _ = random_view(sample.camera, 64, 32, settings, rng)
-    assert change_colours(window.rgb, settings, rng).shape == window.rgb.shape
+    changes = Changes(window, flip=True, colours=draw_colours(48, 32, settings, rng))
+    assert changed(sample, changes).rgb.shape == (32, 48, 3)
     assert view.size == (64, 32) and np.isfinite(view.K).all()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,6 +18,7 @@ _ATTEMPTS = 20
 _TAIL_BYTES = 4096  # some programs append a little after the end of an image
 
 Key_contra = TypeVar("Key_contra", contravariant=True)
+Read = TypeVar("Read")
 
 
 class Places(Protocol[Key_contra]):
@@ -53,11 +54,20 @@ class TolerantFrames(Generic[Key_contra]):
         return len(self.frames)
 
     def __getitem__(self, key: Key_contra) -> Drawn:
+        return Drawn(*self.first_good(key, lambda part, i: read_checked(part.source, part.frames[i])))
+
+    def first_good(
+        self, key: Key_contra, read: Callable[[Part, int], tuple[Read | None, str]]
+    ) -> tuple[Read, str, tuple[Problem, ...]]:
+        """What `read` makes of the first good frame at the key, its origin, and the bad ones before it.
+
+        `read` gives None where frame i of a part cannot be read, and what is wrong with it (empty: nothing).
+        """
         bad: list[Problem] = []
         for (part, i), _ in zip(self.frames.places(key), range(_ATTEMPTS), strict=False):
-            sample, problem = read_checked(part.source, part.frames[i])
-            if sample is not None and not problem:
-                return Drawn(sample, part.origin(i), tuple(bad))
+            made, problem = read(part, i)
+            if made is not None and not problem:
+                return made, part.origin(i), tuple(bad)
             bad.append(Problem(part.origin(i), problem))
         raise DataError(f"{len(bad)} samples in a row are bad, the last is {bad[-1]}: run the check of the data")
 
