@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mono_depth_recon.errors import ModelError
-from mono_depth_recon.models.unetpp import load_unetpp
 from mono_depth_recon.models.card import load_card
+from mono_depth_recon.models.unetpp import load_unetpp
 
 from .settings import NetworkSettings
 

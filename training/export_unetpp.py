@@ -1,7 +1,8 @@
 """Makes a card's files from a checkpoint: `python -m training.export_unetpp runs/unetpp/best.ckpt --output FOLDER`.
 
 `model.checkpoint` takes the card (.json) that comes out. Kernels are rounded to float16 once; the ONNX file is the
-graph alone and reads the weights from the safetensors file beside it. The figures of the card are written afterwards by `training.report_card`.
+graph alone and reads the weights from the safetensors file beside it. The figures of the card are written afterwards by
+`training.report_card`.
 """
 
 from __future__ import annotations

@@ -85,8 +85,7 @@ class Schedule:
         for step in range(self.steps(epoch)):
             start, size = first + step * stage.batch, stage.size_at(before + step)
             yield [
-                Draw(*divmod(number, self._draws), *size)
-                for number in range(start + rank, start + stage.batch, ranks)
+                Draw(*divmod(number, self._draws), *size) for number in range(start + rank, start + stage.batch, ranks)
             ]
 
 

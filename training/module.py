@@ -50,8 +50,9 @@ class DepthTraining(L.LightningModule):
         self._means = Means()
         self._late = LateNumbers()
         backbone, _ = task.parts()
-        for parameter in backbone:
-            parameter.requires_grad_(settings.optimizer.backbone_lr > 0)
+        if not settings.optimizer.backbone_lr:
+            for parameter in backbone:
+                parameter.requires_grad_(False)
         decay = settings.optimizer.ema_decay
         self.averaged = MovingAverage(self.network, decay) if decay else None
 

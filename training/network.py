@@ -178,11 +178,14 @@ def freeze_stages(encoder: nn.Module, stages: int) -> None:
     known = getattr(getattr(encoder, "model", None), "feature_info", None)
     if known is None:
         raise ConfigError("optimizer.frozen_stages needs an encoder of timm (tu-...): set it to 0")
-    last = known.module_name()[stages - 1] + "."
-    names = [name for name, _ in encoder.model.named_parameters()]
-    end = max(i for i, name in enumerate(names) if name.startswith(last))
-    for _, parameter in list(encoder.model.named_parameters())[: end + 1]:
-        parameter.requires_grad_(False)
+    last, reached = known.module_name()[stages - 1], False
+    for name, part in encoder.model.named_modules():
+        inside = name == last or name.startswith(f"{last}.")
+        if reached and not inside:
+            return
+        reached = inside
+        for parameter in part.parameters(recurse=False):
+            parameter.requires_grad_(False)
 
 
 def _three(values: list[float]) -> tuple[float, float, float]:

@@ -67,7 +67,9 @@ class NetworkSettings:
     attention: str = param("none", "attention of the decoder", choices=ATTENTIONS)
     form: str = param("log", "last channel: log of depth, or linear, 1 at the far end of range_m", choices=FORMS)
     head: str = param(
-        "full", "full = a decoder up to the input's size; half = to half of it, and sub-pixel convolution", choices=HEADS
+        "full",
+        "full = a decoder up to the input's size; half = to half of it, and sub-pixel convolution",
+        choices=HEADS,
     )
 
     def __post_init__(self) -> None:
@@ -186,7 +188,7 @@ class Stage:
     batch: int = _count(help="frames of a batch")
     epochs: int = _count(help="number of epochs")
     steps: int = _count_or_none(0, "batches of an epoch; 0 = as many as show every frame once")
-    sizes: list[Size] = field(default_factory=list)  # which the batches take in turn; none = width x height
+    sizes: tuple[Size, ...] = ()  # which the batches take in turn; none = width x height
 
     def size_at(self, step: int) -> tuple[int, int]:
         """(width, height) of the batch that is number `step` of the run."""
@@ -212,7 +214,10 @@ class OptimizerSettings:
         1.0, "learning rate of the encoder or backbone, as a share of lr; 0 = frozen", low=0, high=100
     )
     frozen_stages: int = param(
-        0, "first stages of a U-Net++'s encoder, those of the highest resolution, that do not learn", low=0, high=HALVINGS
+        0,
+        "first stages of a U-Net++'s encoder, those of the highest resolution, that do not learn",
+        low=0,
+        high=HALVINGS,
     )
 
 

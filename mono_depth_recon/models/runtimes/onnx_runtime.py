@@ -163,8 +163,8 @@ def write_onnx(
 
     `free` are the dimensions of the image that the file leaves open, as torch.export's. `weights` is a safetensors file
     of the module in the same folder: the ONNX file then holds the graph alone and reads them there. Otherwise weights
-    over 2 GB lie beside the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises ModelError, which
-    calls the module `name`.
+    over 2 GB lie beside the file, as `<name>.data`. Nothing in the files identifies the machine that wrote them. Raises
+    ModelError, which calls the module `name`.
     """
     for library in ("torch", "onnx", "onnxscript"):
         require(library, f"exporting {name} to ONNX")

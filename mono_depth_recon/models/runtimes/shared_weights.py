@@ -35,8 +35,8 @@ def share_weights(model: Any, weights: Path) -> None:
         if kind == "F32":
             value.const_value = tensor
             continue
-        stored = ir.Value(name=f"{name}.half", type=ir.TensorType(kinds[kind]), shape=tensor.shape, const_value=tensor)
-        tensor.name = stored.name
+        tensor.name = f"{name}.half"
+        stored = ir.Value(name=tensor.name, type=ir.TensorType(kinds[kind]), shape=tensor.shape, const_value=tensor)
         cast = ir.Node("", "Cast", [stored], [ir.AttrInt64("to", int(ir.DataType.FLOAT))])
         cast.outputs[0].name, cast.outputs[0].shape, cast.outputs[0].type = f"{name}.single", value.shape, value.type
         value.replace_all_uses_with(cast.outputs[0])
