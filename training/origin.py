@@ -13,14 +13,20 @@ from mono_depth_recon.models.encoder_weights import attribution_of
 
 from .checkpoints import read_checkpoint
 
-_TUM = "rgbd_dataset_freiburg"
-_TUM_ATTRIBUTION = (
-    "TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
-    "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0"
-)
-_TUM_LICENCE = (
-    "Apache-2.0 for the code; the weights are partly derived from images of the TUM RGB-D benchmark "
-    "(CC BY 4.0): keep the attribution"
+# Words in the path or kind of a source, what to cite for it, and what its licence asks of the weights
+_KNOWN_DATA = (
+    (
+        ("rgbd_dataset_freiburg",),
+        "TUM RGB-D benchmark: J. Sturm, N. Engelhard, F. Endres, W. Burgard, D. Cremers, "
+        "A Benchmark for the Evaluation of RGB-D SLAM Systems, IROS 2012; CC BY 4.0",
+        "images of the TUM RGB-D benchmark (CC BY 4.0)",
+    ),
+    (
+        ("nyu_csv", "nyu_mat"),
+        "NYU Depth V2: N. Silberman, D. Hoiem, P. Kohli, R. Fergus, Indoor Segmentation and Support Inference from "
+        "RGBD Images, ECCV 2012; research data",
+        "NYU Depth V2 (research data, no open licence)",
+    ),
 )
 
 
@@ -86,7 +92,12 @@ def _trained(settings: Mapping[str, Any], origin: Origin) -> Origin:
     network = settings.get("network", {})
     began = () if origin.text else attribution_of(network.get("encoder", ""), network.get("encoder_weights", "none"))
     attribution = (*origin.attribution, *began)
-    if not any(_TUM in str(source.get("path", "")) for source in settings.get("data", {}).get("sources", [])):
+    sources = settings.get("data", {}).get("sources", [])
+    words = " ".join(f"{source.get('kind', '')} {source.get('path', '')}" for source in sources)
+    used = [(cited, part) for marks, cited, part in _KNOWN_DATA if any(mark in words for mark in marks)]
+    if not used:
         return Origin(origin.text, attribution, origin.licence)
-    others = [text for text in attribution if text != _TUM_ATTRIBUTION]
-    return Origin(origin.text, (_TUM_ATTRIBUTION, *others), _TUM_LICENCE)
+    before = [(cited, part) for _, cited, part in _KNOWN_DATA if cited in origin.attribution]
+    derived = " and ".join(dict.fromkeys(part for _, part in [*before, *used]))
+    licence = f"Apache-2.0 for the code; the weights are partly derived from {derived}: keep the attribution"
+    return Origin(origin.text, tuple(dict.fromkeys([*(cited for cited, _ in used), *attribution])), licence)

@@ -1,8 +1,9 @@
 """Measures a card's weights on unseen frames and writes the figures into the card, beside two baselines.
 
 `python -m training.report_card mono_depth_recon/models/embedded/unetpp_mobile.json --data FOLDER`. The sets are the
-test frames of freiburg1_rpy_part (same scene, unseen frames), freiburg3_cabinet (unseen scene) and synthetic rooms
-of seeds that no training uses. The baselines use the training frames' depth and ignore the image: "constant"
+test frames of freiburg1_rpy_part (same scene, unseen frames), freiburg3_cabinet (unseen scene), synthetic rooms
+of seeds that no training uses and, for a recipe that learns from NYU Depth V2, the official test part of that. The
+baselines use the training frames' depth and ignore the image: "constant"
 is its median, "mean depth map" its mean at each pixel.
 """
 
@@ -24,6 +25,8 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig, read_json
+from mono_depth_recon.datasets.dataset import Part
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv, NyuCsvSettings
 from mono_depth_recon.datasets.tum import TumFolder
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.evaluation.baselines import CONSTANT, MEAN_MAP, baselines
@@ -86,7 +89,7 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
     rooms = dataclasses.replace(settings.rooms, width=640, height=480, frames_per_room=TEST_ROOM_FRAMES)
     unseen = room_store(rooms, TEST_ROOM_SEED, TEST_ROOMS, cache, settings.threads)
     room_known = room_store(settings.rooms, settings.rooms.first_seed, settings.rooms.rooms, cache, settings.threads)
-    return [
+    sets = [
         TestSet(f"freiburg1_rpy_part, positions {first} to {last} (same scene, unseen frames)", chosen, tum_known),
         TestSet("freiburg3_cabinet (unseen scene)", list(cabinet), tum_known),
         TestSet(
@@ -96,6 +99,17 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
             room_known,
         ),
     ]
+    return [*sets, *_nyu_set(settings, data)]
+
+
+def _nyu_set(settings: Settings, data: Path) -> list[TestSet]:
+    """The official test part of a recipe's first source of NYU Depth V2, for one that has it."""
+    source = next((each for each in settings.data["sources"] if each["kind"] == NyuCsvSettings.kind), None)
+    if source is None:
+        return []
+    frames = NyuCsv("nyu", data / source["path"], mask_border=True)
+    parts = {split: Part(frames, split, chosen) for split, chosen in frames.official().items()}
+    return [TestSet("NYU Depth V2, official test part", parts["test"], parts["train"])]
 
 
 def score(pairs: Sequence[tuple[Depth, Depth]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ class ModelConfig:
     """Which model runs, with which weights, on which runtime."""
 
     name: str = param(
-        "unetpp_mobile",
+        "unetpp_lite",
         "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, or ensemble:A+B",
         live=False,
     )

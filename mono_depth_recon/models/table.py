@@ -20,17 +20,31 @@ from .transformers.family import Focal
 from .transformers.loading import load_checkpoint
 
 EMBEDDED = Path(__file__).parent / "embedded"
-_EMBEDDED_CARD = EMBEDDED / "unetpp_mobile.json"
+_LITE, _MOBILE = (EMBEDDED / f"{name}.json" for name in ("unetpp_lite", "unetpp_mobile"))
 
+_CANONICAL = "that of its card: metres are scaled by the camera's own over it"
 _NONCOMMERCIAL = "CC-BY-NC-4.0"
 # Horizontal and vertical mean of the training cameras: NYU Depth V2's Kinect, Hypersim, Virtual KITTI 2.
 _NYU, _NYU_WHOLE = Focal(519.2, None), Focal(519.2, 480)
 _HYPERSIM, _VKITTI = Focal(886.8, 768), Focal(725.0, 375)
 
 
-def _load_unetpp_mobile(settings: ModelConfig, threads: int) -> DepthModel:
-    card = expanded(settings.checkpoint) if settings.checkpoint else _EMBEDDED_CARD
-    return load_canonical(card, settings, threads)
+def _load_embedded(card: Path, settings: ModelConfig, threads: int) -> DepthModel:
+    return load_canonical(expanded(settings.checkpoint) if settings.checkpoint else card, settings, threads)
+
+
+def _embedded(card: Path, size_mb: float, licence: str) -> ModelSpec:
+    """The row of a card in the package."""
+    return ModelSpec(
+        card.stem,
+        "metric_depth",
+        licence,
+        "embedded",
+        functools.partial(_load_embedded, card),
+        _CANONICAL,
+        lambda folder: card,
+        size_mb,
+    )
 
 
 def _depth_anything(size: str, revision: str, size_mb: float) -> Checkpoint:
@@ -125,20 +139,11 @@ def hub_spec(row: Checkpoint) -> ModelSpec:
     )
 
 
-_CANONICAL = "that of its card: metres are scaled by the camera's own over it"
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec(
-            "unetpp_mobile",
-            "metric_depth",
-            "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)",
-            "embedded",
-            _load_unetpp_mobile,
-            _CANONICAL,
-            lambda folder: _EMBEDDED_CARD,
-            3.1,
-        ),
+        _embedded(_LITE, 10.9, "Apache-2.0 (trained partly on NYU Depth V2 and CC BY 4.0 data, see its card)"),
+        _embedded(_MOBILE, 3.1, "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)"),
         ModelSpec(
             "unetpp_resnext50",
             "metric_depth",
@@ -146,7 +151,7 @@ MODELS: dict[str, ModelSpec] = {
             "to be trained",
             load_unetpp_resnext50,
             _CANONICAL,
-            functools.partial(write_random_resnext50, _EMBEDDED_CARD),
+            functools.partial(write_random_resnext50, _MOBILE),
         ),
         *(hub_spec(row) for row in CHECKPOINTS.values()),
     )

@@ -143,7 +143,7 @@ def test_predicted_depth_is_compared_with_the_true_one(
     out = tmp_path / "out"
     assert _run(recording, "--output", out, "--truth", "--overview") == 0
     printed = capsys.readouterr().out
-    assert "depth: by unetpp_mobile, poses: the recording's" in printed
+    assert "depth: by unetpp_lite, poses: the recording's" in printed
     assert "fused, against the mesh of the true depth: F-score 0." in printed and "at 5 cm" in printed
     assert re.search(r"in [1-5] views, against the true depth of each:\n  mesh of one frame: F-score", printed)
     assert "fused mesh:        F-score" in printed and "times closer to the truth by Chamfer" in printed

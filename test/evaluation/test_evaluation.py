@@ -181,7 +181,7 @@ def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.Capt
     )
     printed = capsys.readouterr()
     assert status == 0, printed.err
-    assert "| unetpp_mobile | 2 |" in printed.out and "*paper: alignment" in printed.out
+    assert "| unetpp_lite | 2 |" in printed.out and "*paper: alignment" in printed.out
     assert "2/2 frames" in printed.err and "s left" in printed.err
     assert {p.name for p in (tmp_path / "results").iterdir()} == {
         "predictions",
@@ -346,7 +346,7 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
     overview, table = (
         [line.split(" | ") for line in part.splitlines() if line.startswith("| ")] for part in printed.out.split("###")
     )
-    names = ["constant", "mean map", "unetpp_mobile"]
+    names = ["constant", "mean map", "unetpp_lite"]
     assert overview[0][2:] == ["frames", "metric abs_rel", "metric delta1 |"]
     assert [line[:3] for line in overview[2:]] == [["| desk", name, "2"] for name in names]
     assert [line[:2] for line in table[2:]] == [[f"| {name}", "2"] for name in names]
@@ -358,9 +358,9 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "add --with table3"),
-        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "other"], "of the models unetpp_mobile, got 'other'"),
-        (["--with", "table3", "--fine-tuned", "unetpp_mobile", "unetpp_mobile"], "two models"),
+        (["--fine-tuned", "unetpp_lite", "unetpp_lite"], "add --with table3"),
+        (["--with", "table3", "--fine-tuned", "unetpp_lite", "other"], "of the models unetpp_lite, got 'other'"),
+        (["--with", "table3", "--fine-tuned", "unetpp_lite", "unetpp_lite"], "two models"),
         (["--training-log", "absent.csv"], "absent.csv: expected a training log"),
         (["--training-log", "absent.csv", "--no-report"], "leave out --no-report"),
     ],
@@ -451,7 +451,7 @@ def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
         pool = pool_of(run.pid)
         run.kill()
     assert pool and wait_until(lambda: not any(map(is_alive, pool)))
-    kept = len(list((tmp_path / "results/predictions/desk/unetpp_mobile").glob("*.npz")))
+    kept = len(list((tmp_path / "results/predictions/desk/unetpp_lite").glob("*.npz")))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0 and "40/40 frames" in done.stderr and 1 <= kept <= 40, done.stderr
 

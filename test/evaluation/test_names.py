@@ -58,4 +58,4 @@ def test_synthetic_rooms_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["evaluate", "room:3:4", "room:4:0:1", *flags]) == 0
     shown = capsys.readouterr().out
     assert "### room:3:4" in shown and "### room:4" in shown
-    assert "| unetpp_mobile | 4 | 1 |" in shown and "| unetpp_mobile | 2 | 1 |" in shown
+    assert "| unetpp_lite | 4 | 1 |" in shown and "| unetpp_lite | 2 | 1 |" in shown

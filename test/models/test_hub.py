@@ -196,7 +196,7 @@ def test_a_repository_of_something_else_is_named_before_its_weights_are_fetched(
 
 
 def test_the_column_of_the_table(cache: Path) -> None:
-    assert weights_state(MODELS["unetpp_mobile"]) == "in the package"
+    assert weights_state(MODELS["unetpp_lite"]) == "in the package"
     assert weights_state(MODELS["unetpp_resnext50"]) == "to be trained"
     assert weights_state(MODELS["glpn_nyu"]) == "not cached"
     row = CHECKPOINTS["glpn_nyu"]

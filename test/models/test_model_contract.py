@@ -47,7 +47,7 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mod
         checkpoint: Path | str = ""
         if name in CHECKPOINTS and name != TOY:
             checkpoint = write_shrunken(name, folder)
-        elif name != "unetpp_mobile":
+        elif MODELS[name].source != "embedded":
             checkpoint = write_random_weights(name, folder)
         return ModelConfig(
             name=name,

@@ -374,10 +374,10 @@ def test_evaluate_writes_the_report_at_its_end(tmp_path: Path, capsys: pytest.Ca
     )
     assert status == 0 and f"open {output / 'report.html'} in a browser" in capsys.readouterr().out
     page = Page((output / "report.html").read_text(encoding="utf-8"))
-    assert "unetpp_mobile was scored in metres" in page.text.replace("\u200b", "")
+    assert "unetpp_lite was scored in metres" in page.text.replace("\u200b", "")
     assert "the baseline ‘constant’" in page.text or "the baseline ‘mean map’" in page.text
     told = json.loads((output / "summary.json").read_text())
-    row = next(row for row in told["results"] if (row["model"], row["protocol"]) == ("unetpp_mobile", "metric"))
+    row = next(row for row in told["results"] if (row["model"], row["protocol"]) == ("unetpp_lite", "metric"))
     assert number(row["figures"]["abs_rel"]) in page.text and "CC BY 4.0" not in page.text
     assert [attributes["data-kind"] for attributes in page.of("img") if "data-kind" in attributes].count("error") == 2
     assert page.of("section", id="training") and not page.of("section", id="paper")

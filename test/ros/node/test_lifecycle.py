@@ -98,7 +98,7 @@ def test_a_failed_configure_can_be_repeated(client: RosClient, processes: Proces
     assert client.set_parameter("fusion.poses", "").successful
     assert not client.change_state(Transition.TRANSITION_CONFIGURE) and client.state() == "unconfigured"
     node.wait_for("/nowhere.json cannot be read")
-    assert "loading unetpp_mobile from /nowhere.json" in node.output
+    assert "loading unetpp_lite from /nowhere.json" in node.output
     assert client.set_parameter("model.checkpoint", "").successful
     assert client.change_state(Transition.TRANSITION_CONFIGURE)
     refused = client.set_parameter("model.checkpoint", "/other.json")
@@ -238,7 +238,7 @@ def test_signal_while_the_model_loads(
     ros_domain: int, processes: Processes, sent: signal.Signals, delay: float
 ) -> None:
     """At different places of the loading; on a slow machine at others."""
-    node = start(processes, wait_for="loading unetpp_mobile")
+    node = start(processes, wait_for="loading unetpp_lite")
     time.sleep(delay)
     assert node.stop(sent) == 0
     assert not node.left_behind() and "Traceback" not in node.output

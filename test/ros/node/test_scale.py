@@ -342,8 +342,8 @@ def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes
     client.camera().stream(rgb, CAMERA, lambda: len(client.received["points"]) >= 5, "clouds")
     assert np.isnan(points_from_msg(client.received["points"][-1])[..., 4]).all()
     assert client.node.count_subscribers("reference_depth") == 0 and client.node.count_publishers("disparity") == 0
-    assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_mobile predicts") == 1
-    assert node.output.count("model unetpp_mobile has no sigma") == 1
+    assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_lite predicts") == 1
+    assert node.output.count("model unetpp_lite has no sigma") == 1
 
 
 def test_reference_depth_of_another_camera_is_registered_by_tf(
