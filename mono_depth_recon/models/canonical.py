@@ -90,7 +90,7 @@ class CanonicalDepthModel:
         import cv2
 
         full = cv2.resize(depth, camera.size, interpolation=cv2.INTER_LINEAR)
-        full *= self.card.focal_scale(camera)
+        full *= self.card.focal_scale(camera, self._short_side)
         return full
 
 

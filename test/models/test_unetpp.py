@@ -291,3 +291,13 @@ def test_unknown_encoder(tmp_path: Path, encoder: str, says: str) -> None:
     with pytest.raises(ModelError, match=f"cannot build encoder '{encoder}'.*{says}") as caught:
         build_unetpp(load_card(_write(tmp_path / "card.json", architecture__encoder=encoder)))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_metres_at_another_input_size_follow_the_exponent_of_the_card(tmp_path: Path) -> None:
+    camera = PinholeCamera.from_intrinsics(640, 480, 500, 500, 320, 240)
+    plain = load_card(_write(tmp_path / "plain.json"))
+    fitted = load_card(_write(tmp_path / "fitted.json", output__size_exponent=0.5))
+    assert plain.focal_scale(camera, 128) == plain.focal_scale(camera) == fitted.focal_scale(camera)
+    columns, rows = fitted.input_size(640, 480, 128)
+    ratio = (columns * rows / np.prod(fitted.input_size(640, 480))) ** 0.25
+    assert fitted.focal_scale(camera, 128) == pytest.approx(ratio * plain.focal_scale(camera))
