@@ -84,8 +84,7 @@ class _Builder:
     def _items(self, row: Parameter, value: object) -> Iterable[Any]:
         kinds = typing.get_args(row.type)
         length = row.length or (len(kinds) if typing.get_origin(row.type) is tuple and ... not in kinds else 0)
-        empty = isinstance(value, list | tuple) and not value and row.default == ()
-        if not empty and (not isinstance(value, list | tuple) or not value or length not in (0, len(value))):
+        if not isinstance(value, list | tuple) or not (value or row.default == ()) or length not in (0, len(value)):
             raise self._error(row.name, f"a list of {length or 'one or more'}", value)
         return [self._value(replace(row, name=f"{row.name}.{i}", type=kinds[0]), item) for i, item in enumerate(value)]
 

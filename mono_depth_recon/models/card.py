@@ -50,7 +50,8 @@ class ModelCard:
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
     of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
     SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range;
-    `size_exponent`: see `focal_scale`; `head` "half" ends the decoder at half the input's size, and a sub-pixel convolution doubles it.
+    `size_exponent`: see `focal_scale`; `head` "half" ends the decoder at half the input's size, and a sub-pixel
+    convolution doubles it.
     Cards without these keys load.
     """
 

@@ -1,4 +1,4 @@
-"""What makes a network small and accurate: a teacher, sizes in turn, frozen stages, a half-size head, a partial start."""
+"""What makes a network small, accurate: a teacher, sizes in turn, frozen parts, a half-size head, a partial start."""
 
 from __future__ import annotations
 
