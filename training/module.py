@@ -187,7 +187,7 @@ def check_same(
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, (Mapping, list)):
+    if not isinstance(tree, (Mapping, list, tuple)):
         return {prefix.removesuffix("."): tree}
     children = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
     flat: dict[str, Any] = {}

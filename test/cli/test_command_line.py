@@ -192,7 +192,7 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
         ),
         (
             ["--hfov", "60", "--scale.source", "fixed"],
-            "scale.source=fixed is for models of relative disparity, unetpp_m",
+            "scale.source=fixed is for models of relative disparity, unetpp_l",
         ),
         (["--hfov", "60", "--reference", "a.png"], "scale.source=reference is for models of relative disparity, unet"),
         (

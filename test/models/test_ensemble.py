@@ -158,15 +158,15 @@ def test_members_are_loaded_with_their_own_name_and_checkpoint(loaded: list[Mode
 
 def test_an_ensemble_by_name_is_loaded_with_its_members(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    for suffix in (".json", ".onnx"):
-        shutil.copy((EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path / f"copy{suffix}")
+    for suffix in (".json", ".onnx", ".safetensors"):  # under their names: the ONNX file reads its weights there
+        shutil.copy((EMBEDDED / "unetpp_mobile.json").with_suffix(suffix), tmp_path)
     settings = ModelConfig(
         name="ensemble:unetpp_mobile+unetpp_mobile",
         uncertainty="ensemble",
         runtime="openvino",
-        checkpoint=f"{os.pathsep}{tmp_path / 'copy.json'}",
+        checkpoint=f"{os.pathsep}{tmp_path / 'unetpp_mobile.json'}",
     )
-    single = loading.load_model(ModelConfig(runtime="openvino"), 1).predict([VIEW])[0].depth
+    single = loading.load_model(ModelConfig(name="unetpp_mobile", runtime="openvino"), 1).predict([VIEW])[0].depth
     depth, sigma = known(loading.load_model(settings, 1).predict([VIEW])[0])
     np.testing.assert_allclose(depth, single, rtol=1e-5)
     assert sigma.max() < 1e-5

@@ -60,8 +60,8 @@ def test_seeds_of_the_sets_are_nobody_elses() -> None:
 
 def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for suffix in (".json", ".safetensors", ".onnx"):
-        (tmp_path / f"own{suffix}").write_bytes((EMBEDDED / f"unetpp_mobile{suffix}").read_bytes())
-    card = tmp_path / "own.json"
+        (tmp_path / f"unetpp_mobile{suffix}").write_bytes((EMBEDDED / f"unetpp_mobile{suffix}").read_bytes())
+    card = tmp_path / "unetpp_mobile.json"
     text = json.loads(card.read_text())
     text["sigma"] = {"flip": {"temperature": 99.0, "floor": 0.5}}  # of an earlier run: must not enter the new fit
     card.write_text(json.dumps(text))

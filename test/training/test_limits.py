@@ -83,7 +83,7 @@ BAD = [  # key, value on the command line, what the line says
         "network.name must be letters, digits, _ or -, as files are named after it, got 'a/b'",
     ),
     ("network.name", "''", "network.name must be letters, digits, _ or -, as files are named after it, got ''"),
-    ("network.decoder_channels", "[16]", "network.decoder_channels must be a list of 5, got [16]"),
+    ("network.decoder_channels", "[16]", "network.decoder_channels must be 5 numbers with head full, got 1"),
     ("network.decoder_channels", "[16, 16, 0, 16, 16]", "network.decoder_channels.2 must be 1 to 8192, got 0"),
     ("network.input_width", "100", "network.input_width must be a multiple of 32, got 100"),
     ("network.input_height", "-32", "network.input_height must be 8 to 8192 px, got -32"),

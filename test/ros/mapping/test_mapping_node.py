@@ -279,8 +279,8 @@ def test_a_map_is_saved_and_loaded_again(fresh: tuple[Robot, Process, Path]) -> 
 def test_a_folder_that_refuses_is_an_error_in_the_reply(fresh: tuple[Robot, Process, Path]) -> None:
     robot, node, folder = fresh
     robot.drive(4000.0, (0.0,))
-    (folder / "file").write_text("no folder")
     assert robot.client.set_parameter("mesh.directory", str(folder / "file" / "below")).successful
+    (folder / "file").write_text("no folder, though it could have become one when the parameter was set")
     for service in ("save_mesh", "save_cloud", "save_map"):
         reply = robot.client.trigger(service)
         assert not reply.success and "cannot make the folder" in reply.message
