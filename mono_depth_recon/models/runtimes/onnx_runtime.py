@@ -130,7 +130,8 @@ class OnnxRuntime:
             session = onnxruntime.InferenceSession(path, self._options, providers=self._providers)
         except (errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail) as error:
             raise ModelError(
-                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
+                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
+                "again, or keep its .safetensors beside it under the name it had"
             ) from error
         used = session.get_providers()[0].removesuffix("ExecutionProvider")
         if self._must_be_gpu and used == "CPU":

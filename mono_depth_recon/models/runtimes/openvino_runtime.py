@@ -129,7 +129,8 @@ class OpenVinoRuntime:
             model = self._core.read_model(path)
         except RuntimeError as error:  # what OpenVINO raises for a file that is not a model
             raise ModelError(
-                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint again"
+                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
+                "again, or keep its .safetensors beside it under the name it had"
             ) from error
         channels = self._network.channels
         if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
