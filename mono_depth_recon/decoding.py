@@ -210,6 +210,8 @@ def decoded_rvl(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS) 
         raise DataError(f"{name} must begin with width and height, got {len(data)} bytes of RVL")
     width, height = struct.unpack_from("<II", data)
     check_size(width, height, name, max_megapixels)
+    if not width or not height:
+        raise DataError(f"{name} must have pixels, got {width}x{height}")
     values = _rvl_values(np.frombuffer(data, "<u4", len(data) // 4 - 2, 8))
     differences = (values >> 1) ^ -(values & 1)
     image, known = np.zeros(width * height, np.int64), np.zeros(width * height, np.bool_)

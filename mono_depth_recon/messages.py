@@ -6,6 +6,7 @@ CalibrationError with one line.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import sys
@@ -48,7 +49,11 @@ _COLOUR: dict[str, tuple[str, int, str]] = {
 }
 COLOUR_ENCODINGS = tuple(_COLOUR)
 BAYER_ENCODINGS = tuple(name for name in _COLOUR if name.startswith("bayer"))
-_NOT_DEPTH = ("ir", "thermal", "amplitude", "intensity", "confidence", "rgb", "color", "colour", "mono", "grey", "gray")
+_OF_DEPTH = ("confidence", "amplitude")  # of a depth camera, whatever its name
+_NOT_DEPTH = (
+    *("ir", "nir", "swir", "lwir", "thermal", "intensity", "reflectivity", "rgb", "color", "colour", "mono", "grey"),
+    "gray",
+)
 _DEPTH_HEADER = struct.Struct("<iff")  # compressed_depth_image_transport: format, quantisation a and b
 
 
@@ -61,35 +66,44 @@ def is_rectified(topic: str) -> bool:
     """Whether the name of an image topic says that its images are rectified.
 
     image_proc and drivers use image_rect, image_rect_color, imageRect, rect/image, rectified ..., with a transport
-    after it. not_rectified and the like say the opposite.
+    after it. not_rectified and the like say the opposite. Of several the last counts: image_raw below /rect is raw.
     """
     words = _words(topic)
-    return any(
-        word in ("rect", "rectified") and before not in ("not", "no", "non", "un")
-        for before, word in zip(["", *words], words, strict=False)
-    )
+    for before, word in reversed(list(zip(["", *words], words, strict=False))):
+        if word in ("rect", "rectified"):
+            return before not in ("not", "no", "non", "un")
+        if word == "raw" and before != "rect":
+            return False
+    return False
 
 
 def is_depth(msg: Any, topic: str) -> bool:
     """Whether an Image or CompressedImage holds depth, by its encoding and the name of its topic.
 
-    compressedDepth and 32FC1 are depth. One channel of 16 bits is also how drivers send infrared: 16UC1 is depth
-    unless the name says infrared or colour, mono16 and an unnamed PNG (format "png") are where it says depth.
+    compressedDepth is depth. Infrared and confidence come in the same encodings: 32FC1 and 16UC1 are depth unless the
+    name says one of these or colour, mono16 and an unnamed PNG (format "png") are where it says depth.
     """
     encoding, _, stored = (part.strip() for part in encoding_of(msg).partition(";"))
-    if "compressedDepth" in stored or encoding == "32FC1":
+    if _is_framed(stored):
         return True
-    if encoding == "16UC1":
+    if encoding in ("16UC1", "32FC1"):
         return _named_depth(topic) is not False
     unnamed = not hasattr(msg, "encoding") and not stored and encoding in ("", "png")
     is_16_bits = encoding == "mono16" or (unnamed and is_grey_png_of_16_bits(msg.data))
     return is_16_bits and _named_depth(topic) is True
 
 
+def _is_framed(stored: str) -> bool:
+    """Whether the second part of a CompressedImage's format is that of compressed_depth_image_transport."""
+    return "compresseddepth" in stored.lower()
+
+
 def _named_depth(topic: str) -> bool | None:
     """Whether the last part of a topic's name that says what its images are says depth; None where none does."""
     for part in reversed(topic.split("/")):
         words = _words(part)
+        if not set(_OF_DEPTH).isdisjoint(words):
+            return False
         if any(word.startswith("depth") for word in words):  # also aligned_depth_to_color
             return True
         if any(word in _NOT_DEPTH or word.startswith("infra") for word in words):
@@ -174,11 +188,11 @@ def _compressed_depth(data: bytes, form: str, max_megapixels: float) -> NDArray[
     import cv2
 
     encoding, _, stored = form.partition(";")
-    name, framed = f"compressed depth of format '{form}'", "compressedDepth" in stored
+    name, framed = f"compressed depth of format '{form}'", _is_framed(stored)
     if framed and len(data) < _DEPTH_HEADER.size:
         raise DataError(f"compressed depth must have a header of 12 bytes, got {len(data)} bytes in all")
     body = data[_DEPTH_HEADER.size :] if framed else data
-    if framed and "rvl" in stored:
+    if framed and "rvl" in stored.lower():
         image: NDArray[Any] = decoded_rvl(body, name, max_megapixels)
     else:
         image = decoded(body, cv2.IMREAD_UNCHANGED, name, max_megapixels)
@@ -187,6 +201,8 @@ def _compressed_depth(data: bytes, form: str, max_megapixels: float) -> NDArray[
     if not (framed and encoding.strip() == "32FC1"):
         return image
     _, a, b = _DEPTH_HEADER.unpack_from(data)
+    if not (math.isfinite(a) and math.isfinite(b)):
+        raise DataError(f"{name} must have a finite quantisation in its header, got {a:g} and {b:g}")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         metres = np.float32(a) / (image.astype(np.float32) - np.float32(b))
     return np.where(image > 0, metres, np.float32(0))

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mono_depth_recon.atomic import writable_folder
+from mono_depth_recon.models.card import sha256_of
 from mono_depth_recon.models.runtimes.onnx_runtime import write_onnx
 from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_weights
 
@@ -53,6 +54,7 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         training = training_text(settings, module, start or origin.text) | {"curve": _curve(content)}
         text = {
             **card_text(settings.network),
+            "weights_sha256": sha256_of(stem.with_suffix(".safetensors")),
             "training": training,
             "figures": [],
             **rights(plain(settings), origin),

@@ -50,4 +50,4 @@ def _read(path: Path, what: str, advice: str = "") -> str:
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read ({error.strerror}){': ' * bool(advice)}{advice}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} {path} must be UTF-8 text, got: {error}") from error
+        raise ConfigError(f"{what} {path} must be UTF-8 text, got: {error}{': ' * bool(advice)}{advice}") from error

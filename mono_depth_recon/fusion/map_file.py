@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,7 +77,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
     # what zipfile and numpy raise for damage: RuntimeError stands for encryption and methods that are not supported
-    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile) as error:
         raise DataError(
             f"map {path} must be a file that save_map wrote, got another or a damaged one ({error}): save it again"
         ) from error

@@ -97,6 +97,7 @@ class CanonicalDepthModel:
 def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> CanonicalDepthModel:
     """The network of a card on the runtime that `settings` name. Raises ModelError."""
     card = load_card(card_path)
+    card.check_weights()
     network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
     return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
 
@@ -130,6 +131,7 @@ def write_random_resnext50(template: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text: dict[str, Any] = json.loads(template.read_text(encoding="utf-8")) | {"name": "unetpp_resnext50"}
     text["architecture"] = text["architecture"] | _PAPER
+    del text["weights_sha256"]
     text["input"] = text["input"] | {"width": 640, "height": 480}
     path = folder / "unetpp_resnext50.json"
     path.write_text(json.dumps(text), encoding="utf-8")

@@ -50,8 +50,8 @@ class ModelCard:
     chance that a channel of the decoder is dropped in training and for mc_dropout; `sigma_fits` maps a kind
     of uncertainty to what `training.calibrate_sigma` found for its sigma; `attention` of the decoder is "none" or
     SMP's "scse"; `form` is the meaning of the last channel: "log" of depth, or "linear", 1 at the far end of the range;
-    `size_exponent`: see `focal_scale`; `head` "half" ends the decoder at half the input's size, and a sub-pixel
-    convolution doubles it.
+    `head` "half" ends the decoder at half the input's size, and a sub-pixel convolution doubles it; `size_exponent` is
+    explained at `focal_scale`, `weights_sha256` is that of the safetensors file.
     Cards without these keys load.
     """
 
@@ -73,6 +73,7 @@ class ModelCard:
     form: str = "log"
     head: str = "full"
     size_exponent: float = 0.0
+    weights_sha256: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -92,6 +93,24 @@ class ModelCard:
     def onnx_path(self) -> Path:
         """The ONNX copy of the weights beside the card."""
         return self.path.with_suffix(".onnx")
+
+    def check_weights(self) -> None:
+        """ModelError where the safetensors file is there and not the one that the card was written for.
+
+        Some runtimes compute with damaged weights and make NaN look like depth. A card without checksum passes.
+        """
+        path = self.weights_path
+        if not self.weights_sha256 or not path.is_file():
+            return
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise ModelError(f"weights {path} cannot be read: {error.strerror}") from error
+        if found != self.weights_sha256:
+            raise ModelError(
+                f"weights {path} are not those of card {self.path.name}, they are cut off, changed or of another model "
+                "(SHA-256): copy both files again"
+            )
 
     def input_size(self, width: int, height: int, short_side: int = 0) -> tuple[int, int]:
         """(columns, rows) of the network's input for an image of width x height pixels, with the image's aspect.
@@ -119,6 +138,11 @@ class ModelCard:
 
     def _nearest(self, side: float) -> int:
         return max(1, round(side / self.multiple)) * self.multiple
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_card(path: Path | str) -> ModelCard:
@@ -155,6 +179,7 @@ def _card(path: Path, text: Mapping[str, Any], read: _CardText) -> ModelCard:
         form=read.output.form,
         head=read.architecture.head,
         size_exponent=read.output.size_exponent,
+        weights_sha256=read.weights_sha256,
     )
 
 
@@ -216,6 +241,7 @@ class _CardText:
     canonical_focal_px: float = param(unit="px", low=_SMALL, high=_LARGE)
     range_m: tuple[float, float] = param(unit="m", low=_SMALL, high=_LARGE)
     sigma: Mapping[str, _Sigma] = field(default_factory=dict)
+    weights_sha256: str = param("")
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
 
@@ -18,17 +18,22 @@ def check_safetensors(path: Path) -> None:
     """ModelError unless header and size of the file agree (https://github.com/huggingface/safetensors, Format)."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = file.read(min(length, _LONGEST_HEADER))
-        tree = json.loads(header)
-        ends = [entry["data_offsets"][1] for name, entry in tree.items() if name != "__metadata__"]
+        start, entries = read_header(path)
+        ends = [entry["data_offsets"][1] for entry in entries.values()]
     except OSError as error:
         raise ModelError(f"weights {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(path) from error
-    if size != 8 + length + max(ends, default=0):
+    if size != start + max(ends, default=0):
         raise _broken(path)
+
+
+def read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the data begin in bytes, and by tensor `dtype`, `shape` and `data_offsets` (begin and end from there)."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        tree = json.loads(file.read(min(length, _LONGEST_HEADER)))
+    return 8 + length, {name: entry for name, entry in tree.items() if name != "__metadata__"}
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.rooms.room import RoomSequence
 from mono_depth_recon.datasets.tum import TumFolder
+from mono_depth_recon.errors import ModelError
 from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.card import ModelCard, load_card
 from mono_depth_recon.models.loading import load_model
@@ -182,3 +185,32 @@ def test_figures_of_the_card_come_out_again_on_unseen_desk_frames(card: ModelCar
 
 def test_card_is_plain_json_text() -> None:
     assert json.loads(CARD.read_text(encoding="utf-8")) == dict(load_card(CARD).text)
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_other_weights_than_those_of_the_card_are_refused_by_every_runtime(path: Path, tmp_path: Path) -> None:
+    """OpenVINO would compute with damaged ones, and its activations make numbers of NaN."""
+    for suffix in (".json", ".onnx", ".safetensors"):
+        shutil.copy(path.with_suffix(suffix), tmp_path)
+    copy, weights = tmp_path / path.name, (tmp_path / path.name).with_suffix(".safetensors")
+    whole = weights.read_bytes()
+    middle = len(whole) // 2
+    settings = ModelConfig(name=path.stem, checkpoint=str(copy), runtime="openvino")
+    load_model(settings, 1)
+    for damaged in (whole[:middle] + b"\xff" * 64 + whole[middle + 64 :], whole[:-1000], b""):
+        weights.write_bytes(damaged)
+        for runtime in ("auto", "openvino", "onnxruntime", "torch"):
+            with pytest.raises(ModelError, match=rf"weights .*{path.stem}\.safetensors are not those of card"):
+                load_model(replace(settings, runtime=runtime), 1)
+    weights.unlink()
+    for runtime in ("openvino", "onnxruntime", "torch"):
+        with pytest.raises(ModelError, match=rf"{path.stem}\.safetensors"):
+            load_model(replace(settings, runtime=runtime), 1)
+    weights.write_bytes(whole)
+    copy.with_suffix(".onnx").write_bytes(b"")
+    for runtime in ("openvino", "onnxruntime"):
+        pytest.importorskip(runtime)
+        with pytest.raises(ModelError, match=r"\.onnx is not a complete ONNX model"):
+            load_model(replace(settings, runtime=runtime), 1)
+    with pytest.raises(ModelError, match="must be UTF-8 text, .*: name the .json beside the weights"):
+        load_model(replace(settings, checkpoint=str(weights)), 1)

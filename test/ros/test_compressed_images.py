@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from array import array
 
@@ -197,6 +198,8 @@ def test_images_of_one_stream_share_their_scale() -> None:
         ("/correct/image", False),
         ("/rectangle/image_unrectified", False),
         ("/camera/image", False),
+        ("/robot_rect/cam/image_raw", False),
+        ("/rect/image_raw/compressed", False),
     ],
 )
 def test_which_topics_are_rectified(topic: str, rectified: bool) -> None:
@@ -244,3 +247,29 @@ def test_a_compressed_image_that_claims_too_much_is_one_line() -> None:
             read(msg)
     with pytest.raises(DataError, match="more than 4000 megapixels"):
         messages.rgb_of(CompressedImage(format="png", data=array("B", png_of(70_000, 70_000))), 4000.0)
+
+
+@pytest.mark.parametrize(
+    "topic", ["/cam/depth_confidence", "/nir/image", "/lwir/image", "/camera/reflectivity", "/depth/amplitude"]
+)
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_maps_beside_depth_are_no_depth(topic: str, encoding: str) -> None:
+    kind = np.uint16 if encoding == "16UC1" else np.float32
+    assert not messages.is_depth(raw(np.zeros((2, 2), kind), encoding), topic)
+    assert messages.is_depth(raw(np.zeros((2, 2), kind), encoding), "/camera/image")
+
+
+def test_compressed_depth_that_cannot_be_is_one_line() -> None:
+    for size in ((0, 0), (4, 0)):
+        data = array("B", bytes(12) + struct.pack("<II", *size))
+        with pytest.raises(DataError, match="must have pixels, got"):
+            messages.depth_of(CompressedImage(format="16UC1; compressedDepth rvl", data=data))
+    body = cv2.imencode(".png", np.full((2, 2), 7, np.uint16))[1].tobytes()
+    data = array("B", struct.pack("<iff", 1, math.nan, 1.0) + body)
+    with pytest.raises(DataError, match="must have a finite quantisation in its header, got nan and 1"):
+        messages.depth_of(CompressedImage(format="32FC1; compressedDepth png", data=data))
+    for form in ("16UC1; compresseddepth png", "16UC1;compressedDepth PNG"):
+        msg = CompressedImage(format=form, data=array("B", bytes(12) + body))
+        assert messages.is_depth(msg, "/a") and (messages.depth_of(msg) == np.float32(0.007)).all()
+    rvl = array("B", bytes(12) + rvl_of(np.full((2, 2), 7, np.uint16)))
+    assert messages.depth_of(CompressedImage(format="16UC1;compressedDepth RVL", data=rvl)).shape == (2, 2)

@@ -124,11 +124,10 @@ class OnnxRuntime:
 
     def _opened(self, path: Path) -> Any:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         try:
             session = onnxruntime.InferenceSession(path, self._options, providers=self._providers)
-        except (errors.NoSuchFile, errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail) as error:
+        except _refusals() as error:
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
                 "again, or keep its .safetensors beside it under the name it had"
@@ -141,6 +140,16 @@ class OnnxRuntime:
             )
         self.device = f"onnxruntime {used} {self._precision}"
         return session
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a file that is no model, or one that it cannot run."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    return (
+        *(errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf, errors.NoModel),
+        *(errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException),
+    )
 
 
 def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision: str = "f32") -> None:

@@ -6,9 +6,10 @@ safetensors stores raw little-endian tensors one after the other: the graph can 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from ..safetensors_file import read_header
 
 _SHARED_BYTES = 256  # smaller tensors stay in the graph
 _FOLDED_BYTES = 64  # constants of shapes and limits are folded, weights are not
@@ -25,18 +26,18 @@ def share_weights(model: Any, weights: Path) -> None:
 
     kinds = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT}
     graph = model.graph
-    for name, (kind, shape, offset, length) in _places(weights).items():
-        value = graph.initializers.get(name)
-        if value is None or kind not in kinds or length < _SHARED_BYTES:
+    start, entries = read_header(weights)
+    for name, entry in entries.items():
+        value, kind, (begin, end) = graph.initializers.get(name), kinds.get(entry["dtype"]), entry["data_offsets"]
+        if value is None or kind is None or end - begin < _SHARED_BYTES:
             continue
-        tensor = ir.ExternalTensor(
-            weights.name, offset, length, kinds[kind], shape=ir.Shape(shape), name=name, base_dir=str(weights.parent)
-        )
-        if kind == "F32":
+        place, shape, folder = start + begin, ir.Shape(entry["shape"]), str(weights.parent)
+        tensor = ir.ExternalTensor(weights.name, place, end - begin, kind, shape=shape, name=name, base_dir=folder)
+        if kind == ir.DataType.FLOAT:
             value.const_value = tensor
             continue
         tensor.name = f"{name}.half"
-        stored = ir.Value(name=tensor.name, type=ir.TensorType(kinds[kind]), shape=tensor.shape, const_value=tensor)
+        stored = ir.Value(name=tensor.name, type=ir.TensorType(kind), shape=tensor.shape, const_value=tensor)
         cast = ir.Node("", "Cast", [stored], [ir.AttrInt64("to", int(ir.DataType.FLOAT))])
         cast.outputs[0].name, cast.outputs[0].shape, cast.outputs[0].type = f"{name}.single", value.shape, value.type
         value.replace_all_uses_with(cast.outputs[0])
@@ -47,20 +48,3 @@ def share_weights(model: Any, weights: Path) -> None:
     for node in graph:
         for output in node.outputs:
             output.shape = output.type = None  # longer than the graph, and every runtime infers them
-
-
-def _places(weights: Path) -> dict[str, tuple[str, list[int], int, int]]:
-    """Kind, shape, offset and length in bytes of each tensor of a safetensors file."""
-    with weights.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-    start = 8 + size
-    return {
-        name: (entry["dtype"], entry["shape"], start + entry["data_offsets"][0], _length(entry["data_offsets"]))
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
-
-
-def _length(offsets: list[int]) -> int:
-    return offsets[1] - offsets[0]
