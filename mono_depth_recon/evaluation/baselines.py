@@ -85,10 +85,12 @@ def _of_one_size(depths: Sequence[Depth]) -> NDArray[np.float32]:
 
 
 def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline]:
-    """The baselines made from these frames, rectified; positions count in the training part of an official split.
+    """The baselines made from these frames. Raises DataError."""
+    return baselines(training_samples(frames, options))
 
-    Raises DataError.
-    """
+
+def training_samples(frames: PartOfRecording, options: OpenOptions) -> list[Sample]:
+    """The frames, rectified, with true depth; positions count in the training part of an official split. DataError."""
     recording = _training_frames(frames, replace(options, rectified=True, need_depth=True))
     try:
         chosen = [i for i, position in enumerate(recording.positions) if frames.first <= position <= frames.last]
@@ -97,7 +99,7 @@ def baselines_of(frames: PartOfRecording, options: OpenOptions) -> list[Baseline
                 f"{frames.path}: no frame stands at positions {frames.first} to {frames.last}, the last is "
                 f"at {recording.positions[-1]}"
             )
-        return baselines([recording[i] for i in chosen])
+        return [recording[i] for i in chosen]
     finally:
         recording.close()
 

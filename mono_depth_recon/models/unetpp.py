@@ -69,6 +69,19 @@ class DecoderDropout(nn.Module):
         return nn.functional.dropout2d(features, self.chance)
 
 
+class Binomial(nn.Module):
+    """Blurs one channel (N, 1, H, W) with weights 1 2 1 in both directions; the border is repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", torch.outer(row, row)[None, None], persistent=False)  # no part of the weights
+
+    def forward(self, channel: Tensor) -> Tensor:
+        """The channel, blurred, of the same size."""
+        return nn.functional.conv2d(nn.functional.pad(channel, (1, 1, 1, 1), mode="replicate"), self.kernel)
+
+
 def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> CanonicalDepth:
     """The architecture of the card; random weights, but for an encoder of published `encoder_weights` ("imagenet").
 
@@ -116,14 +129,14 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
 def _end_at_half_size(network: nn.Module, channels: int) -> None:
     """Takes the decoder's last block away; the head makes four pixels of each of its own (Shi et al., CVPR 2016).
 
-    The four start equal, so that the depth starts without a pattern.
+    The four start equal, and a blur takes away what pattern they learn: it would cut combs into edges of the cloud.
     """
     network.decoder.blocks[f"x_0_{network.decoder.depth}"] = nn.Identity()
     head = nn.Conv2d(channels, 4, 3, padding=1)
     with torch.no_grad():
         head.weight.copy_(head.weight[:1].clone().expand_as(head.weight))
         head.bias.zero_()
-    network.segmentation_head = nn.Sequential(head, nn.PixelShuffle(2))
+    network.segmentation_head = nn.Sequential(head, nn.PixelShuffle(2), Binomial())
 
 
 def _insert_dropout(decoder: nn.Module, chance: float) -> None:
