@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mono_depth_recon.errors import ModelError
-from mono_depth_recon.models.card import load_card
+from mono_depth_recon.models.card import ModelCard, load_card
 from mono_depth_recon.models.unetpp import load_unetpp
 
 from .settings import NetworkSettings
@@ -27,8 +27,7 @@ class Teacher:
             )
         self._network = load_unetpp(card_path).requires_grad_(False).to(memory_format=torch.channels_last)
         self._student, self._mean, self._std = student, _row(card.mean), _row(card.std)
-        own = student.canonical_focal_px / math.sqrt(student.input_width * student.input_height)
-        self._shift = math.log(own * math.sqrt(card.input_width * card.input_height) / card.canonical_focal_px)
+        self._card = card
 
     @torch.no_grad()
     def logs(self, images: Tensor) -> Tensor:
@@ -37,7 +36,20 @@ class Teacher:
         mean, std = (_row(each).to(images) for each in (self._student.mean, self._student.std))
         rgb = images * std + mean
         channel = network.network((rgb - self._mean.to(images)) / self._std.to(images))
-        return network.logs(channel.float()).clamp(network.log_near, network.log_far) + self._shift
+        size = images.shape[-1], images.shape[-2]
+        shift = math.log(metres_per_px(*size, self._card) / metres_per_px(*size, self._student))
+        return network.logs(channel.float()).clamp(network.log_near, network.log_far) + shift
+
+
+def metres_per_px(width: int, height: int, network: NetworkSettings | ModelCard) -> float:
+    """Metres per canonical metre and pixel of focal length, of images of a size.
+
+    `size_exponent` 0 keeps the target of a view at any size of its image: the canonical focal length shrinks with it.
+    With 1 the canonical focal length is the same number of pixels everywhere, so that the target is what a convolution
+    can see: a thing of so many pixels.
+    """
+    size = math.sqrt(width * height / (network.input_width * network.input_height))
+    return size ** (network.size_exponent - 1) / network.canonical_focal_px
 
 
 def _row(values: list[float] | tuple[float, ...]) -> Tensor:

@@ -20,7 +20,7 @@ from mono_depth_recon.paths import expanded
 
 from .batches import Prepared, log_target, log_targets
 from .device_jpeg import constant
-from .distillation import Teacher
+from .distillation import Teacher, metres_per_px
 from .losses import metric_loss
 from .settings import LossSettings, NetworkSettings, Settings
 
@@ -49,6 +49,7 @@ def card_text(network: NetworkSettings) -> dict[str, Any]:
             "kind": "metric_depth",
             "form": network.form,
             "rule": "metres = output * sqrt(fx * fy) / canonical_focal_px, fx and fy in pixels of the input",
+            "size_exponent": network.size_exponent,
         },
         "canonical_focal_px": network.canonical_focal_px,
         "range_m": network.range_m,
@@ -77,6 +78,7 @@ def build_network(network: NetworkSettings, pretrained: bool = False) -> Canonic
         attention=network.attention,
         form=network.form,
         head=network.head,
+        size_exponent=network.size_exponent,
     )
     return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
 
@@ -106,13 +108,8 @@ class UnetPreparation:
 
 
 def canonical_scale(camera: PinholeCamera, network: NetworkSettings) -> float:
-    """Metres of this camera per metre of the canonical one.
-
-    At the card's input size this is focal length / canonical focal length. In stages of lower resolution the
-    canonical focal length shrinks with the image, so that a view keeps its target through all stages.
-    """
-    area = camera.width * camera.height / (network.input_width * network.input_height)
-    return math.sqrt(camera.fx * camera.fy / area) / network.canonical_focal_px
+    """Metres of this camera, whose images are the network's input, per metre of the canonical one."""
+    return math.sqrt(camera.fx * camera.fy) * metres_per_px(camera.width, camera.height, network)
 
 
 class UnetTask:

@@ -65,6 +65,13 @@ class NetworkSettings:
         "segmentation_models_pytorch publishes them",
     )
     attention: str = param("none", "attention of the decoder", choices=ATTENTIONS)
+    size_exponent: float = param(
+        0.0,
+        "0 = a view has one target at every size of its image; 1 = focal lengths count in pixels of the image, as a "
+        "convolution sees it",
+        low=-4,
+        high=4,
+    )
     form: str = param("log", "last channel: log of depth, or linear, 1 at the far end of range_m", choices=FORMS)
     head: str = param(
         "full",
