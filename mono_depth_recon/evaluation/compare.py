@@ -20,7 +20,7 @@ RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percentiles
 _LEAST_FRAMES = 3
 
-_Frames = dict[str, dict[str, float]]  # frame -> figure -> value
+_Frames = dict[float, dict[str, float]]  # frame -> figure -> value
 _Key = tuple[str, str, str]  # recording, protocol, model
 
 
@@ -69,7 +69,7 @@ def compare(a: Path, b: Path, block: int = 10) -> Comparison:
     first, second = _read(a), _read(b)
     rows = []
     for key, other, label in _pairs(first, second):
-        common = sorted(first[key].keys() & second[other].keys(), key=float)
+        common = sorted(first[key].keys() & second[other].keys())
         names = [name for name in FIGURES if any(name in first[key][frame] for frame in common)]
         for name in names:
             pairs = np.array(
@@ -128,7 +128,7 @@ def _read(folder: Path) -> dict[_Key, _Frames]:
         for row in rows:
             if not row["reason"]:
                 figures = {name: float(value) for name, value in row.items() if name not in HEAD and value}
-                found.setdefault((row["recording"], row["protocol"], row["model"]), {})[row["frame"]] = figures
+                found.setdefault((row["recording"], row["protocol"], row["model"]), {})[float(row["frame"])] = figures
     except OSError as error:
         raise DataError(f"{folder} has no results: {path.name} cannot be read ({error.strerror})") from error
     except ValueError as error:

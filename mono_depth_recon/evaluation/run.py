@@ -308,18 +308,7 @@ def _with_earlier(
     """`kept` merged with that of an earlier run. Raises ConfigError if that depends on other settings."""
     if not path.is_file():
         return kept
-    try:
-        before = read_yaml(path, "settings")
-    except ConfigError as error:
-        text = " ".join(str(error).split())
-        raise DataError(
-            f"{path} cannot be read as the settings of an earlier run ({text}): choose another folder"
-        ) from error
-    earlier = before.get("kept", {}) if isinstance(before, dict) else {}
-    had = {}
-    if earlier:
-        options = {**asdict(OpenOptions()), **before.get("options", {})}  # earlier versions had fewer
-        had = {"options": options, "model": before.get("model")}
+    earlier, had = _read_earlier(path)
     clashes = [
         name
         for group, known in kept.items()
@@ -332,3 +321,24 @@ def _with_earlier(
             f"{path.parent} holds predictions of other settings or data{what} (see {path.name}): choose another folder"
         )
     return {group: {**earlier.get(group, {}), **known} for group, known in kept.items()}
+
+
+def _read_earlier(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What an earlier run kept, by group, and the settings it depended on; nothing where it kept nothing."""
+    try:
+        before = read_yaml(path, "settings")
+        if not isinstance(before, dict) or not before.get("kept"):
+            return {}, {}
+        kept, options = (_mapping(before.get(name, {}), name) for name in ("kept", "options"))
+        groups = {name: _mapping(group, f"kept.{name}") for name, group in kept.items()}
+    except ConfigError as error:
+        raise DataError(
+            f"{path} cannot be read as the settings of an earlier run ({' '.join(str(error).split())}): choose another folder"
+        ) from error
+    return groups, {"options": {**asdict(OpenOptions()), **options}, "model": before.get("model")}  # had fewer options
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} must be a mapping, got {type(value).__name__}")
+    return value

@@ -51,6 +51,10 @@ def test_the_one_model_of_each_is_compared_also_under_different_names(tmp_path: 
         compare(a, tmp_path / "nothing")
     with pytest.raises(ConfigError, match="at least 1 frame"):
         compare(a, b, 0)
+    for name, frame in (("words", {"first": 0.1}), ("word", {"1.0": "much"})):
+        words = write_csv(tmp_path / name, name, frame)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match=r"per_frame.csv: expected the rows of an evaluation \(could not convert"):
+            compare(a, words)
 
 
 def test_intervals_of_independent_frames_are_those_of_scipy() -> None:

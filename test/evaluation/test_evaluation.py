@@ -95,7 +95,7 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path, models: dict[str,
 
 def test_damaged_settings_of_an_earlier_run_are_named(tmp_path: Path, models: dict[str, Model]) -> None:
     path = FORMATS["folder"](tmp_path, Scene(frames=1))
-    for text in ("kept: [", "[" * 3000):
+    for text in ("kept: [", "[" * 3000, "kept: 5", "kept: {models: [a]}", "kept: {models: {a: 1}}\noptions: 3"):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(DataError, match="config.yaml cannot be read as the settings of an earlier run"):
             evaluate(plan(path, tmp_path, "metric_model"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,11 @@ def test_canonical_target_is_the_same_for_every_stage_and_lens() -> None:
     assert prepared.scale == pytest.approx(scales[0])
     assert prepared.image.shape == (3, 256, 320)
     assert prepared.target == pytest.approx(math.log(3.0 / scales[0]), rel=1e-6)
+    pixels = replace(network, size_exponent=1.0)  # the focal length in pixels of the image, at any size
+    sizes = [camera.resized(w, h) for w, h in ((160, 128), (320, 256), (288, 160))]
+    assert [canonical_scale(each, pixels) for each in sizes] == pytest.approx(
+        [math.sqrt(each.fx * each.fy) / network.canonical_focal_px for each in sizes]
+    )
 
 
 def _loss(guess: torch.Tensor, target: torch.Tensor, kind: str = "log_l1", weight: float = 0.0) -> torch.Tensor:

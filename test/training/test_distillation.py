@@ -40,20 +40,25 @@ def _card(folder: Path, network: NetworkSettings) -> Path:
     return folder / "teacher.json"
 
 
+def _row(values: list[float]) -> torch.Tensor:
+    return torch.tensor(values)[None, :, None, None]
+
+
 def test_a_teacher_sees_the_students_images_and_answers_in_its_camera(tmp_path: Path) -> None:
     """A teacher of another normalisation and canonical camera: its own metres of the same view, as any runtime says."""
     student = replace(small_settings().network, dropout=0.0)
     other = replace(student, mean=[0.2, 0.4, 0.6], std=[0.5, 0.25, 1.0], canonical_focal_px=99.0, input_width=128)
     card = _card(tmp_path, other)
     rgb = torch.rand(2, 3, 32, 64)
-    mean, std = (torch.tensor(each)[None, :, None, None] for each in (student.mean, student.std))
-    logs = Teacher(card, student).logs((rgb - mean) / std)
-    mean, std = (torch.tensor(each)[None, :, None, None] for each in (other.mean, other.std))
+    logs = Teacher(card, student).logs((rgb - _row(student.mean)) / _row(student.std))
     with torch.inference_mode():
-        own = load_unetpp(card)((rgb - mean) / std)
+        own = load_unetpp(card)((rgb - _row(other.mean)) / _row(other.std))
     # metres = canonical * f / focal, both at the card's area: the same metres of one camera
     same = own / 99.0 * math.sqrt(128 * 32) * student.canonical_focal_px / math.sqrt(64 * 32)
     assert torch.allclose(logs.exp(), same, rtol=1e-4)
+    pixels = replace(student, size_exponent=1.0)  # metres = canonical * f / focal, f in pixels of the images
+    logs = Teacher(card, pixels).logs((rgb - _row(student.mean)) / _row(student.std))
+    assert torch.allclose(logs.exp(), own / 99.0 * math.sqrt(128 * 32 / (64 * 32)) * pixels.canonical_focal_px, rtol=1e-4)
     with pytest.raises(ModelError, match=r"a teacher needs the student's multiple 32 and form linear, got 32 and log"):
         Teacher(card, replace(student, form="linear"))
 
