@@ -3,8 +3,9 @@
 `python -m training.calibrate_sigma mono_depth_recon/models/embedded/unetpp_mobile.json --kind flip`. The fit
 (`SigmaFit`): for each floor the temperature that keeps 68.3 % of the errors on the fit rooms within sigma, and of the
 floors the one of the greatest likelihood (Laplace: errors of depth have long tails). The figures come from other
-rooms. Both sets have seeds that neither training nor the card's other figures use. The card gets the fit and the
-figures under "sigma"; the fit is applied when the card is loaded.
+rooms. Both sets have seeds that neither training nor the card's other figures use. `--frames RECORDING:FIRST:LAST` are real
+frames that validate: the first half counts in the fit as much as the rooms, the second has figures of its own.
+The card gets the fit and the figures under "sigma"; the fit is applied when the card is loaded.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig, read_json
-from mono_depth_recon.errors import MonoDepthError
+from mono_depth_recon.datasets.opening import OpenOptions
+from mono_depth_recon.evaluation.baselines import training_samples
+from mono_depth_recon.evaluation.plan import PartOfRecording
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.metrics.sigma import SigmaCalibration, sigma_calibration, sigma_errors
 from mono_depth_recon.models.canonical import load_canonical
@@ -33,6 +36,7 @@ from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
 from mono_depth_recon.paths import user_cache
 
+from .command import exit_code
 from .settings import RoomSettings, load_settings
 from .sources import room_store
 
@@ -68,10 +72,27 @@ def _negative_log_likelihood(error: Values, sigma: Values) -> float:
     return float(np.mean(np.log(2 * scale) + error / scale))
 
 
-def calibrate(model: Bare, fit: Sequence[Sample], report: Sequence[Sample]) -> dict[str, Any]:
-    """The card's entry of one kind of uncertainty: its fit, and means over the report frames with and without it."""
-    found = fit_sigma(*np.concatenate([_compared(model, sample) for sample in tqdm(fit, "fit")], axis=1))
+def calibrate(
+    model: Bare, fit: Sequence[Sequence[Sample]], reports: Mapping[str, Sequence[Sample]]
+) -> tuple[SigmaFit, dict[str, dict[str, Any]]]:
+    """The fit to sets of frames, each of which counts the same, and the figures of the sets of `reports` by name."""
+    found = fit_sigma(*_balanced([_values(model, frames) for frames in fit]))
     found = SigmaFit(round(found.temperature, 3), found.floor)
+    return found, {name: _figures(model, found, frames) for name, frames in reports.items()}
+
+
+def _values(model: Bare, frames: Sequence[Sample]) -> Values:
+    return np.concatenate([_compared(model, sample) for sample in tqdm(frames, "fit")], axis=1)
+
+
+def _balanced(sets: Sequence[Values]) -> Values:
+    """(3, N): as many pixels of each set, drawn at random from the larger ones."""
+    least, rng = min(each.shape[1] for each in sets), np.random.default_rng(0)
+    return np.concatenate([each[:, rng.permutation(each.shape[1])[:least]] for each in sets], axis=1)
+
+
+def _figures(model: Bare, found: SigmaFit, report: Sequence[Sample]) -> dict[str, Any]:
+    """Means over the frames with the fit and, as "bare_spread", without it."""
     rows: dict[str, list[SigmaCalibration]] = {"spread": [], "sigma": []}
     for sample in tqdm(report, "report"):
         depth, spread, truth = _asked(model, sample)
@@ -81,13 +102,7 @@ def calibrate(model: Bare, fit: Sequence[Sample], report: Sequence[Sample]) -> d
         name: {key: round(float(np.mean([getattr(row, key) for row in frames])), 4) for key in FIGURES}
         for name, frames in rows.items()
     }
-    return {
-        "temperature": found.temperature,
-        "floor": found.floor,
-        **means["sigma"],
-        "bare_spread": means["spread"],
-        "frames": len(report),
-    }
+    return {**means["sigma"], "bare_spread": means["spread"], "frames": len(report)}
 
 
 def _asked(model: Bare, sample: Sample) -> tuple[Depth, Depth, Depth]:
@@ -130,6 +145,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("card", type=Path, help="the card (.json), its weights beside it")
     parser.add_argument("--kind", choices=KINDS, default="flip", help="uncertainty to calibrate (default: flip)")
     parser.add_argument("--samples", type=int, default=8, help="of mc_dropout (default: 8)")
+    parser.add_argument("--frames", help="RECORDING:FIRST:LAST, real frames that validate, never test frames")
     parser.add_argument("--rooms", type=int, default=16, help="rooms of each set (default: 16)")
     parser.add_argument(
         "--config",
@@ -145,17 +161,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; expected failures end in one line."""
     arguments = parse(argv)
-    try:
-        settings = load_settings(arguments.config)
-        model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
-        fit, report = (
-            room_samples(settings.rooms, seed, arguments.rooms, arguments.cache or user_cache(), settings.threads)
-            for seed in (FIT_SEED, REPORT_SEED)
-        )
-        entry = calibrate(model, fit, report)
-    except MonoDepthError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return exit_code(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """What the command line asks for; the card's entry. Raises MonoDepthError."""
+    settings = load_settings(arguments.config)
+    model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
+    fit, report = (
+        room_samples(settings.rooms, seed, arguments.rooms, arguments.cache or user_cache(), settings.threads)
+        for seed in (FIT_SEED, REPORT_SEED)
+    )
+    sets, reports = [fit], {"rooms": report}
+    if arguments.frames:
+        real = training_samples(PartOfRecording.parse(arguments.frames), OpenOptions())
+        sets.append(real[: len(real) // 2])
+        reports["frames"] = real[len(real) // 2 :]
+    found, figures = calibrate(model, sets, reports)
+    entry = {"temperature": found.temperature, "floor": found.floor, **figures["rooms"]}
+    if "frames" in figures:
+        entry["real"] = {**figures["frames"], "fitted_to": f"{len(sets[1])} real frames too, the first half"}
     entry["rooms"] = (
         f"{arguments.rooms} to fit (seeds from {FIT_SEED}), {arguments.rooms} to report (seeds from "
         f"{REPORT_SEED}), {FRAMES_PER_ROOM} views each, 640x480"
@@ -166,8 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = read_json(arguments.card, "model card")
         text["sigma"] = {**text.get("sigma", {}), arguments.kind: entry}
         write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
-    print(json.dumps(entry, indent=2))
-    return 0
+    return json.dumps(entry, indent=2)
 
 
 if __name__ == "__main__":

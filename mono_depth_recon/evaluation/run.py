@@ -332,8 +332,9 @@ def _read_earlier(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]
         kept, options = (_mapping(before.get(name, {}), name) for name in ("kept", "options"))
         groups = {name: _mapping(group, f"kept.{name}") for name, group in kept.items()}
     except ConfigError as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} cannot be read as the settings of an earlier run ({' '.join(str(error).split())}): choose another folder"
+            f"{path} cannot be read as the settings of an earlier run ({reason}): choose another folder"
         ) from error
     return groups, {"options": {**asdict(OpenOptions()), **options}, "model": before.get("model")}  # had fewer options
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_training_sets import write_nyu_csv
 from processes import ROOT
 
 pytest.importorskip("torch")
@@ -18,7 +19,7 @@ from mono_depth_recon.frames import Sample
 from mono_depth_recon.models import load_model
 from mono_depth_recon.models.card import SigmaFit, load_card
 from mono_depth_recon.models.table import EMBEDDED
-from training.calibrate_sigma import FIT_SEED, ONE_SIGMA, REPORT_SEED, bare_model, fit_sigma, main
+from training.calibrate_sigma import FIT_SEED, ONE_SIGMA, REPORT_SEED, _balanced, bare_model, fit_sigma, main
 from training.settings import load_settings
 
 
@@ -85,8 +86,20 @@ def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypa
     assert bare.depth is not None
     fit = SigmaFit(entry["temperature"], entry["floor"])
     np.testing.assert_allclose(loaded.sigma, fit.sigma(bare.sigma, bare.depth), rtol=1e-3)
+    part = f"{write_nyu_csv(tmp_path / 'nyu', ['a_0001'], 4)}:0:3"
+    assert main([str(card), "--rooms", "1", "--frames", part]) == 0
+    entry = json.loads(card.read_text())["sigma"]["flip"]
+    assert entry["real"]["frames"] == 2 and 0 < entry["real"]["coverage_1"] < entry["real"]["coverage_2"] <= 1
+    assert main([str(card), "--rooms", "1", "--frames", "nowhere:0:1"]) == 1
 
 
 def test_a_card_without_dropout_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(EMBEDDED / "unetpp_mobile.json"), "--kind", "mc_dropout", "--dry"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_sets_of_different_size_count_the_same() -> None:
+    few, many = np.full((3, 10), 1, np.float32), np.arange(3 * 1000, dtype=np.float32).reshape(3, 1000) + 2
+    both = _balanced([few, many])
+    assert both.shape == (3, 20) and (both == 1).sum() == 30
+    assert ((both[1:, 10:] - both[:-1, 10:]) == 1000).all()  # a pixel's three values stay together

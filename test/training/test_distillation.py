@@ -58,7 +58,9 @@ def test_a_teacher_sees_the_students_images_and_answers_in_its_camera(tmp_path: 
     assert torch.allclose(logs.exp(), same, rtol=1e-4)
     pixels = replace(student, size_exponent=1.0)  # metres = canonical * f / focal, f in pixels of the images
     logs = Teacher(card, pixels).logs((rgb - _row(student.mean)) / _row(student.std))
-    assert torch.allclose(logs.exp(), own / 99.0 * math.sqrt(128 * 32 / (64 * 32)) * pixels.canonical_focal_px, rtol=1e-4)
+    assert torch.allclose(
+        logs.exp(), own / 99.0 * math.sqrt(128 * 32 / (64 * 32)) * pixels.canonical_focal_px, rtol=1e-4
+    )
     with pytest.raises(ModelError, match=r"a teacher needs the student's multiple 32 and form linear, got 32 and log"):
         Teacher(card, replace(student, form="linear"))
 
