@@ -3,8 +3,8 @@
 `python -m training.calibrate_sigma mono_depth_recon/models/embedded/unetpp_mobile.json --kind flip`. The fit
 (`SigmaFit`): for each floor the temperature that keeps 68.3 % of the errors on the fit rooms within sigma, and of the
 floors the one of the greatest likelihood (Laplace: errors of depth have long tails). The figures come from other
-rooms. Both sets have seeds that neither training nor the card's other figures use. `--frames RECORDING:FIRST:LAST` are real
-frames that validate: the first half counts in the fit as much as the rooms, the second has figures of its own.
+rooms. Both sets have seeds that neither training nor the card's other figures use. `--frames RECORDING:FIRST:LAST`
+are real frames that validate: the first half counts in the fit as much as the rooms, the second has figures of its own.
 The card gets the fit and the figures under "sigma"; the fit is applied when the card is loaded.
 """
 
