@@ -66,6 +66,12 @@ class TransformTree:
         """Whether any pose changes over time: fixed mounts alone say nothing about a moving camera."""
         return bool(self._moving)
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last stamp of all that moves, in seconds; something must."""
+        spans = [trajectory.span for trajectory in self._moving.values() if len(trajectory)]
+        return min(first for first, _ in spans), max(last for _, last in spans)
+
     def root(self, frame: str) -> str:
         """The topmost frame above `frame`."""
         return self.line(frame)[-1]
@@ -103,6 +109,20 @@ class TransformTree:
             if trajectory.newest is not None and trajectory.newest - transform.stamp >= self._restart_s:
                 trajectory.clear()
             trajectory.add(transform.stamp, numbers)
+
+    def add_recorded(self, transforms: Iterable[Transform]) -> list[str]:
+        """Adds the transforms of a recording, in which they need not be in the order of their stamps.
+
+        Returns the reason for each that had to be left out (`add`).
+        """
+        refused = []
+        needed = (each for each in transforms if self._needed is None or each.child in self._needed)
+        for transform in sorted(needed, key=lambda each: each.stamp):
+            try:
+                self.add(transform)
+            except DataError as error:
+                refused.append(str(error))
+        return refused
 
     def fix_what_never_moved(self) -> None:
         """Treats moving transforms that never changed as fixed: for a recording that was read to its end."""

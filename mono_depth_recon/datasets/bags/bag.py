@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ...config import param
 from ...decoding import StreamBits
 from ...errors import CalibrationError, ConfigError, DataError, MonoDepthError
 from ...frames import Sample
-from ...messages import MILLIMETRES, camera_of_info, depth_of, encoding_of, is_depth, is_rectified, rgb_of
+from ...messages import MILLIMETRES, depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
 from ...transforms import frame_name
 from ..dataset import Dataset, Recording
@@ -25,7 +26,7 @@ from ..kind import DatasetKind, OpenOptions
 from ..limits import MAX_CHUNK_BYTES, Limits
 from ..stamped_lists import out_of_range, read_trajectory
 from ..tum import CAMERAS, MAX_POSE_GAP_S, NO_POSES, associate, camera_of_name, parse_camera
-from .depth_camera import DepthRegistration, registration_of
+from .depth_camera import DepthRegistration, first_camera, registration_of
 from .index import CAMERA_INFO, IMAGES, BagIndex, Track, is_bag
 from .poses import BagPoses, FramePoses
 
@@ -124,11 +125,18 @@ class Bag(Recording):
     def _choose_topics(self, colour: str, depth: str, need_depth: bool) -> tuple[Track, Track | None]:
         images = self._index.topics(IMAGES)
         kinds = {track.channel.topic: self._is_depth(track) for track in images}
-        chosen = self._topic("colour", colour, [t for t in images if not kinds[t.channel.topic]], _colour_rank)
-        depths = [t for t in images if kinds[t.channel.topic]]
+        colours, depths = ([t for t in images if kinds[t.channel.topic] is kind] for kind in (False, True))
+        names = [depth] if depth else [t.channel.topic for t in depths]
+        chosen = self._topic("colour", colour, colours, lambda t: (_colour_rank(t), _shared(t.channel.topic, names)))
         if not depths and not depth and not need_depth:
             return chosen, None
-        return chosen, self._topic("depth", depth, depths, _depth_rank)
+        own, others = [chosen.channel.topic], [t.channel.topic for t in colours]
+
+        def rank(track: Track) -> tuple[bool, int, int]:  # depth of another camera comes last
+            shared = _shared(track.channel.topic, own)
+            return _shared(track.channel.topic, others) <= shared, _depth_rank(track), shared
+
+        return chosen, self._topic("depth", depth, depths, rank)
 
     def _topic(self, what: str, name: str, candidates: list[Track], rank: Any) -> Track:
         listed = ", ".join(f"{t.channel.topic} ({self._encoding(t)})" for t in self._index.topics(IMAGES)) or "none"
@@ -161,8 +169,8 @@ class Bag(Recording):
             return f"unreadable: {error}"
 
     def _readable(self, track: Track) -> Any:
-        """The first message that can be read, None where none can."""
-        return next(self._index.readable(track), None)
+        """The first message that can be read and is not empty, else that can be read, None where none can."""
+        return self._index.picture(track) or next(self._index.readable(track), None)
 
     def _first_colour(self) -> Any:
         """The first colour message whose picture is whole."""
@@ -189,7 +197,7 @@ class Bag(Recording):
                 f"{self.path}: has no camera_info for {self.topics[0]} and its name none of "
                 f"{', '.join(CAMERAS)}: give the camera's intrinsics"
             )
-        camera = camera_of_info(self._index.message(topic, 0), is_rectified(self._colour.channel.topic))
+        camera = self._recorded_camera(topic)
         if preset and (camera.fx, camera.fy, camera.cx, camera.cy) == _FACTORY and not camera.is_distorted:
             self.notes.append(f"{self.path}: camera_info has the factory defaults, the calibration of {preset} is used")
             return camera_of_name(self.path.name)
@@ -197,6 +205,21 @@ class Bag(Recording):
             raise CalibrationError(
                 f"{self.path}: camera_info is of {camera.width}x{camera.height} pixels, the images "
                 f"of {self.topics[0]} have {shape[1]}x{shape[0]}: give the intrinsics"
+            )
+        return camera
+
+    def _recorded_camera(self, topic: Track) -> PinholeCamera:
+        """The first calibration of camera_info, with a note where another one follows."""
+        name = f"{self.path}, {topic.channel.topic}"
+        try:
+            camera, other = first_camera(self._index, topic, is_rectified(self.topics[0]))
+        except (CalibrationError, DataError) as error:
+            raise type(error)(f"{name}: {error}") from error
+        if other is not None:
+            self.notes.append(
+                f"{name}: the calibration changes within the bag (fx {camera.fx:g}, later {other.fx:g}, "
+                f"{camera.width}x{camera.height}, later {other.width}x{other.height} pixels); all frames get "
+                "the first: cut the bag there"
             )
         return camera
 
@@ -257,6 +280,13 @@ class Bag(Recording):
             return None
         found = BagPoses(self._index, self.frame_id, self.stamps, self.max_difference)
         return found.chosen(self._pose_topic, str(self.path), self.notes)
+
+
+def _shared(topic: str, others: Iterable[str]) -> int:
+    """How many leading words a topic shares at most with others: those of its camera, in the habit of drivers."""
+    words = topic.split("/")
+    pairs = (zip(words, other.split("/"), strict=False) for other in others)
+    return max((sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], each)) for each in pairs), default=0)
 
 
 def _colour_rank(track: Track) -> int:

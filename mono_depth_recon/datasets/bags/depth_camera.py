@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -11,10 +13,11 @@ from ...camera import PinholeCamera
 from ...errors import CalibrationError, DataError
 from ...messages import camera_of_info, is_rectified
 from ...registration import register_depth, same_grid
-from ...transforms import TransformTree, frame_name, transforms_of
+from ...transforms import TransformTree, frame_name
 from ..tum import MAX_POSE_GAP_S
-from .index import TRANSFORMS, BagIndex, Track
+from .index import BagIndex, Track
 
+_LOOKED_AT = 32  # messages of camera_info
 _CURE = "record the camera_info of the depth and /tf_static, or name depth that is registered to colour as depth topic"
 
 
@@ -60,19 +63,10 @@ def registration_of(index: BagIndex, colour: Track, depth: Track, max_difference
 def _tree(index: BagIndex, frames: tuple[str, str], max_difference: float) -> TransformTree:
     """The transforms between two frames; those that never change count for all time."""
     tree = TransformTree(MAX_POSE_GAP_S, max_difference)
-    tracks = index.topics(TRANSFORMS)
-    for track in tracks:
-        for msg in index.readable(track):
-            for transform in transforms_of(msg, False):
-                tree.connect(transform.parent, transform.child)
+    for transform in index.transforms():
+        tree.connect(transform.parent, transform.child)
     tree.follow(*frames)
-    for track in tracks:
-        for msg in index.readable(track):
-            for transform in transforms_of(msg, track.channel.topic.endswith("tf_static")):
-                try:
-                    tree.add(transform)
-                except DataError:  # counted with the poses of the camera, which read the same messages
-                    continue
+    tree.add_recorded(index.transforms())  # what is refused is counted with the camera's poses, of the same messages
     tree.fix_what_never_moved()
     return tree
 
@@ -80,15 +74,36 @@ def _tree(index: BagIndex, frames: tuple[str, str], max_difference: float) -> Tr
 def _camera(index: BagIndex, images: Track) -> PinholeCamera | None:
     """The camera of the camera_info beside a topic of images; None where there is none with a calibration."""
     info = index.info_beside(images)
-    msg = None if info is None else next(iter(index.readable(info)), None)
-    if msg is None:
+    if info is None:
         return None
     try:
-        return camera_of_info(msg, is_rectified(images.channel.topic))
-    except CalibrationError:  # as good as none: drivers publish zeros
+        return first_camera(index, info, is_rectified(images.channel.topic))[0]
+    except (CalibrationError, DataError):  # as good as none: drivers publish zeros
         return None
+
+
+def first_camera(index: BagIndex, info: Track, rectified: bool) -> tuple[PinholeCamera, PinholeCamera | None]:
+    """The first calibration of a topic of camera_info, and another one that follows; None where it looks constant.
+
+    A few messages are looked at, and all where these have none: drivers begin with zeros. Raises what the first has to
+    say where none is a calibration.
+    """
+    few = np.unique(np.linspace(0, len(info) - 1, _LOOKED_AT).astype(int)).tolist()
+    found = [*_cameras(index, info, rectified, few)]
+    found = found or [*islice(_cameras(index, info, rectified, range(len(info))), 1)]
+    if not found:
+        return camera_of_info(index.message(info, 0), rectified), None  # raises
+    return found[0], next((each for each in found if not same_grid(each, found[0])), None)
+
+
+def _cameras(index: BagIndex, info: Track, rectified: bool, chosen: Iterable[int]) -> Iterator[PinholeCamera]:
+    for i in chosen:
+        try:
+            yield camera_of_info(index.message(info, i), rectified)
+        except (CalibrationError, DataError):
+            continue
 
 
 def _frame(index: BagIndex, images: Track) -> str:
-    msg = next(iter(index.readable(images)), None)
+    msg = index.picture(images)
     return "" if msg is None else frame_name(msg.header.frame_id)

@@ -17,6 +17,7 @@ from typing import Any
 from ...config import parse_yaml
 from ...errors import ConfigError, DataError
 from ...text import read_text
+from ...transforms import Transform, transforms_of
 from ..limits import Limits, UnpackedFiles
 from .blocks import HEAD_BYTES, Channel, Entry, Place, Store
 from .codecs import is_zstd, message_head, needs_library, unpack_file, unpacked_message
@@ -153,12 +154,31 @@ class BagIndex:
 
     def readable(self, track: Track) -> Iterator[Any]:
         """The messages of a topic that can be read, one after the other."""
-        for i in range(len(track)):
+        return (msg for _, msg in self.stamped(track))
+
+    def stamped(self, track: Track) -> Iterator[tuple[float, Any]]:
+        """The messages of a topic that can be read, with their `Track.stamps_ns` in seconds."""
+        for i, stamp_ns in enumerate(track.stamps_ns):
             try:
                 msg = self.message(track, i)
             except DataError:
                 continue
-            yield msg
+            yield stamp_ns / 10**9, msg
+
+    def transforms(self) -> Iterator[Transform]:
+        """The transforms of all topics; moving ones without a stamp have the time of receipt."""
+        for track in self.topics(TRANSFORMS):
+            fixed = track.channel.topic.endswith("tf_static")
+            for received, msg in self.stamped(track):
+                for each in transforms_of(msg, fixed):
+                    yield each if each.stamp or fixed else each._replace(stamp=received)
+
+    def picture(self, track: Track) -> Any:
+        """The first message of a topic of images that can be read and holds data: drivers start with empty ones.
+
+        None where there is none.
+        """
+        return next((msg for msg in self.readable(track) if len(msg.data)), None)
 
     def _deserialised(self, channel: Channel, data: bytes) -> Any:
         from rosbags.serde import SerdeError
@@ -205,8 +225,9 @@ def _stamp_ns(entry: Entry, store: Store) -> int:
     head = message_head(store.read(entry.place), HEAD_BYTES) if is_zstd(entry.head) else entry.head
     if len(head) < 12:
         return 0
-    swapped = entry.channel.encoding == "cdr" and head[1] == 0  # big-endian CDR
-    sec, nanosec = struct.unpack_from(">II" if swapped else "<II", head, 4)
+    ros2 = entry.channel.encoding == "cdr"  # where seconds have a sign
+    swapped = ros2 and head[1] == 0  # big-endian CDR
+    sec, nanosec = struct.unpack_from(f"{'>' if swapped else '<'}{'i' if ros2 else 'I'}I", head, 4)
     return int(sec) * 10**9 + int(nanosec)
 
 

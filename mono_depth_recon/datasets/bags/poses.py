@@ -9,7 +9,7 @@ from functools import partial
 
 from ...arrays import Matrix
 from ...errors import DataError
-from ...transforms import NoPose, Transform, TransformTree, transform_of_odometry, transforms_of
+from ...transforms import NoPose, Transform, TransformTree, transform_of_odometry
 from ..stamped_lists import out_of_range
 from ..tum import MAX_POSE_GAP_S
 from .index import MAYBE_WANTED, POSES, TRANSFORMS, BagIndex, Track
@@ -57,7 +57,7 @@ def poses_of(
     for transform in transforms():
         if transform.parent != transform.child:
             first.setdefault(transform.child, transform)
-    tree, stamps = TransformTree(MAX_POSE_GAP_S, max_difference), list[float]()
+    tree = TransformTree(MAX_POSE_GAP_S, max_difference)
     for transform in first.values():
         tree.connect(transform.parent, transform.child)
     tree.follow(frame)
@@ -66,20 +66,15 @@ def poses_of(
     except DataError as error:
         refused.append(str(error))
         return None
-    line = tree.line(frame)
-    for transform in transforms():
-        known = first.get(transform.child, transform)
-        if transform.parent in (known.parent, transform.child):
-            try:
-                tree.add(transform._replace(fixed=known.fixed))
-            except DataError as error:
-                refused.append(str(error))
-            else:
-                stamps += [transform.stamp] if transform.child in line and not known.fixed else []
-    tree.fix_what_never_moved()
+    known = ((first.get(each.child, each), each) for each in transforms())
+    refused += tree.add_recorded(
+        each._replace(fixed=its.fixed) for its, each in known if each.parent in (its.parent, each.child)
+    )
     if not tree.moves:
         return None
-    return FramePoses(tree.root(frame), frame, tree, (min(stamps), max(stamps)))
+    span = tree.span
+    tree.fix_what_never_moved()
+    return FramePoses(tree.root(frame), frame, tree, span) if tree.moves else None
 
 
 class BagPoses:
@@ -144,17 +139,25 @@ class BagPoses:
             notes.append(f"{path}: poses are from {topic}; not {', '.join(others)} (pose_topic names another)")
         elif not named and topic in {track.channel.topic for track in self._index.topics(MAYBE_WANTED)}:
             notes.append(f"{path}: poses are from {topic} (pose_topic names another, poses 'none' leaves them out)")
+        if self._names_no_child(topic):
+            notes.append(
+                f"{path}, {topic}: its child_frame_id is empty: its poses are taken for those of the camera's frame "
+                f"'{self._frame}'"
+            )
         notes += out_of_range(f"{path}, {topic}", chain.span, self._stamps)
+
+    def _names_no_child(self, topic: str) -> bool:
+        """Whether a topic whose messages have a child frame leaves it empty."""
+        track = next((each for each in self._topics if each.channel.topic == topic), None)
+        first = None if track is None else next(self._index.readable(track), None)
+        return first is not None and not getattr(first, "child_frame_id", "unknown")
 
     def _transforms(self, topic: Track | None) -> Iterator[Transform]:
         """Those of the topic, then those of /tf and /tf_static about other frames."""
         own = set()
         if topic is not None:
-            for msg in self._index.readable(topic):
-                transform = transform_of_odometry(msg, self._frame)
+            for stamp, msg in self._index.stamped(topic):
+                transform = transform_of_odometry(msg, self._frame)._replace(stamp=stamp)
                 own.add(transform.child)
                 yield transform
-        for track in self._index.topics(TRANSFORMS):
-            fixed = track.channel.topic.endswith("tf_static")
-            for msg in self._index.readable(track):
-                yield from (each for each in transforms_of(msg, fixed) if each.child not in own)
+        yield from (each for each in self._index.transforms() if each.child not in own)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_recordings import CAMERA, FORMATS, ROS1, ROS2, Messages, Scene, tum_plan, write_ros1, write_ros2
+from made_recordings import CAMERA, FORMATS, INTRINSICS, ROS1, ROS2, Messages, Scene, tum_plan, write_ros1, write_ros2
 
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
-from mono_depth_recon.errors import DataError
+from mono_depth_recon.errors import CalibrationError, DataError
 
 
 def test_files_that_the_metadata_does_not_name_are_not_read(tmp_path: Path) -> None:
@@ -175,3 +175,64 @@ def test_a_file_beside_its_compressed_form_is_read_once(tmp_path: Path, metadata
     dataset = open_dataset(path, OpenOptions(camera=CAMERA))
     assert len(dataset) == scene.frames and len(set(dataset.stamps)) == scene.frames  # type: ignore[attr-defined]
     assert len(dataset.notes) == 1 and "files are not read" in dataset.notes[0] and packed.name in dataset.notes[0]
+
+
+INFO, IMAGE = "sensor_msgs/msg/CameraInfo", "sensor_msgs/msg/Image"
+
+
+def test_colour_and_depth_are_of_one_camera(tmp_path: Path) -> None:
+    """A camera at the back that has no depth, and one in front: the same frame_id by careless drivers."""
+    scene, make = Scene(), Messages(ROS2)
+    plan = [(at, topic.replace("/camera/", "/front/"), kind, msg) for at, topic, kind, msg in tum_plan(scene, ROS2)]
+    for stamp in scene.stamps_ns:
+        back = make.image(stamp, np.zeros_like(scene.rgb[0]), "rgb8")
+        plan.append((stamp, "/back/rgb/image_color", IMAGE, back))
+        plan.append((stamp, "/back/rgb/camera_info", INFO, make.info(stamp, (scene.width, scene.height))))
+    assert open_dataset(write_ros2(tmp_path / "a", plan)).topics == ("/front/rgb/image_color", "/front/depth/image")  # type: ignore[attr-defined]
+    more = [
+        (stamp, "/back/depth_registered/image", IMAGE, make.image(stamp, scene.metres(i) * 9, "32FC1"))
+        for i, stamp in enumerate(scene.stamps_ns)
+    ]
+    for colour, depth in (("/front/rgb/image_color", "/front/depth/image"), ("/back/rgb/image_color", more[0][1])):
+        both = open_dataset(write_ros2(tmp_path / colour[1:5], [*plan, *more]), OpenOptions(colour_topic=colour))
+        assert both.topics == (colour, depth)  # type: ignore[attr-defined]
+
+
+def test_calibrations_of_zeros_before_the_first_are_passed_over(tmp_path: Path) -> None:
+    scene = Scene()
+    plan = tum_plan(scene, ROS2)
+    for _, _, _, msg in [row for row in plan if row[1] == "/camera/rgb/camera_info"][:3]:
+        msg.k[:] = 0
+        msg.p[:] = 0
+    dataset = open_dataset(write_ros2(tmp_path / "a", plan))
+    assert (dataset.camera.fx, dataset.camera.cy) == (INTRINSICS[0], INTRINSICS[3]) and dataset.notes == []  # type: ignore[attr-defined]
+    for _, _, _, msg in [row for row in plan if row[1] == "/camera/rgb/camera_info"]:
+        msg.k[:] = 0
+        msg.p[:] = 0
+    path = write_ros2(tmp_path / "b", plan)
+    with pytest.raises(CalibrationError, match=f"^{path}, /camera/rgb/camera_info: "):
+        open_dataset(path)
+
+
+def test_a_calibration_that_changes_is_said(tmp_path: Path) -> None:
+    plan = tum_plan(Scene(), ROS2)
+    for _, _, _, msg in [row for row in plan if row[1] == "/camera/rgb/camera_info"][3:]:
+        msg.k[[0, 4]] *= 2
+        msg.p[[0, 5]] *= 2
+    path = write_ros2(tmp_path / "a", plan)
+    dataset = open_dataset(path)
+    assert dataset.camera.fx == INTRINSICS[0]  # type: ignore[attr-defined]
+    says = (
+        "the calibration changes within the bag (fx 50, later 100, 64x48, later 64x48 pixels); all frames get the first"
+    )
+    assert [note for note in dataset.notes if says in note and "/camera/rgb/camera_info" in note]
+
+
+def test_an_empty_first_image_says_nothing_about_its_topic(tmp_path: Path) -> None:
+    scene, make = Scene(), Messages(ROS2)
+    empty = make.image(scene.stamps_ns[0] - 10**6, np.zeros((1, 1), np.uint8), "")
+    empty.height, empty.width, empty.step, empty.data = 0, 0, 0, np.zeros(0, np.uint8)
+    plan = [*((1, topic, IMAGE, empty) for topic in ("/camera/rgb/image_color", "/camera/depth/image"))]
+    dataset = open_dataset(write_ros2(tmp_path / "a", [*plan, *tum_plan(scene, ROS2)]))
+    assert dataset.topics == ("/camera/rgb/image_color", "/camera/depth/image")  # type: ignore[attr-defined]
+    assert np.array_equal(dataset[3].rgb, scene.rgb[2])

@@ -194,3 +194,43 @@ def test_a_name_that_only_begins_like_a_wanted_pose_is_taken_and_noted(tmp_path:
         f"{path}: poses are from /planar_slam (pose_topic names another, poses 'none' leaves them out)"
     ]
     assert open_dataset(path, OpenOptions(pose_topic="/planar_slam")).notes == []
+
+
+def test_transforms_count_by_their_stamps_in_whatever_order_they_were_recorded(tmp_path: Path) -> None:
+    plan = tum_plan(SCENE, ROS2)
+    moving = [row for row in plan if row[1] == "/tf"]
+    turned = [(row[0], *other[1:]) for row, other in zip(moving, reversed(moving), strict=True)]
+    in_order, backwards = (
+        open_dataset(write_ros2(tmp_path / name, [*(row for row in plan if row[1] != "/tf"), *rows]))
+        for name, rows in (("a", moving), ("b", turned))
+    )
+    assert [position(backwards, i) for i in range(6)] == [position(in_order, i) for i in range(6)]
+    assert position(backwards) == SCENE.positions[3].tolist() and backwards.notes == []
+
+
+@pytest.mark.parametrize("kind", ["odometry", "transforms"])
+def test_recorders_without_stamps_give_poses_by_the_time_of_receipt(tmp_path: Path, kind: str) -> None:
+    plan = [*tum_plan(SCENE, ROS2, "none"), *odometry()] if kind == "odometry" else tum_plan(SCENE, ROS2)
+    for _, topic, _, msg in plan:
+        for header in [each.header for each in msg.transforms] if topic.startswith("/tf") else [msg.header]:
+            header.stamp.sec = header.stamp.nanosec = 0
+    dataset = open_dataset(write_ros2(tmp_path / "a", plan))
+    found = [position(dataset, i) for i in range(6)]  # images and poses were received some ns apart
+    assert np.allclose(np.array(found), SCENE.positions, atol=1e-4)
+
+
+def test_stamps_before_1970_are_one_time_for_images_and_poses(tmp_path: Path) -> None:
+    early = Scene(first_ns=-(10**10))
+    plan = [(received + 10**12, *rest) for received, *rest in tum_plan(early, ROS2)]
+    dataset = open_dataset(write_ros2(tmp_path / "a", plan))  # type: ignore[arg-type]
+    assert dataset[3].stamp == early.stamps_ns[3] / 10**9 < 0
+    assert position(dataset) == early.positions[3].tolist()
+
+
+def test_odometry_that_names_no_child_is_said_to_be_the_cameras(tmp_path: Path) -> None:
+    path = write_ros2(tmp_path / "a", [*BARE, *odometry(child="")])
+    dataset = open_dataset(path)
+    assert position(dataset) == SCENE.positions[3].tolist()
+    assert dataset.notes == [
+        f"{path}, /odom: its child_frame_id is empty: its poses are taken for those of the camera's frame '{FRAME}'"
+    ]
