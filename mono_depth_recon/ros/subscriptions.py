@@ -28,7 +28,7 @@ class AdaptiveSubscription:
 
     A reliable subscription does not match a best-effort publisher; a best-effort one loses most images on
     default transports. `reliability` is auto, reliable or best_effort. It is transient local too while every publisher
-    is, and so receives what was published once before it.
+    is, and so receives what was published once before it; where only some are, a second subscription receives that.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class AdaptiveSubscription:
         self._auto = reliability == "auto"
         self.reliable = reliability != "best_effort"
         self.latched = False
-        self._subscription = self._subscribe()
+        self._subscription = self._subscribe(self._callback, False)
+        self._past: Subscription[Any] | None = None
+        self._past_came = False
         self._timer = steady_timer(node, _CHECK_PERIOD_S, self._check)
 
     @property
@@ -68,17 +70,18 @@ class AdaptiveSubscription:
         """Ends the subscription."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
+        self._follow_past(False)
 
-    def _subscribe(self) -> Subscription[Any]:
+    def _subscribe(self, callback: Callable[[Any], None], latched: bool) -> Subscription[Any]:
         policy = ReliabilityPolicy.RELIABLE if self.reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=self._depth if self.reliable else 5,
             reliability=policy,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if self.latched else DurabilityPolicy.VOLATILE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
-        return self._node.create_subscription(self._type, self._topic, self._callback, qos, event_callbacks=events)
+        return self._node.create_subscription(self._type, self._topic, callback, qos, event_callbacks=events)
 
     def _on_incompatible(self, _: Any) -> None:
         """In place of rclpy's own line, which is false where the subscription adapts."""
@@ -94,11 +97,25 @@ class AdaptiveSubscription:
             return
         reliable = all(offer.reliability != ReliabilityPolicy.BEST_EFFORT for offer in offers)
         reliable = reliable if self._auto else self.reliable
-        latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
-        if (reliable, latched) != (self.reliable, self.latched):
-            self.reliable, self.latched = reliable, latched
+        kept = [offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers]
+        if (reliable, all(kept)) != (self.reliable, self.latched):
+            self.reliable, self.latched = reliable, all(kept)
             self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe()
+            self._subscription = self._subscribe(self._callback, self.latched)
+        self._follow_past(any(kept) and not self.latched)
+
+    def _follow_past(self, wanted: bool) -> None:
+        """Subscribes to what some publishers keep; what they publish from now on comes by the other subscription."""
+        if wanted and self._past is None:
+            self._past = self._subscribe(self._on_past, True)
+        elif not wanted and self._past is not None:
+            self._node.destroy_subscription(self._past)
+            self._past = None
+
+    def _on_past(self, msg: Any) -> None:
+        if not self._past_came:
+            self._past_came = True
+            self._callback(msg)
 
 
 class CameraInfos:

@@ -251,6 +251,11 @@ class FrameLine:
                 f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its "
                 f"pose is that of '{frame_name(msg.header.frame_id)}', outputs keep the slash; let the driver drop it"
             )
+        if not msg.header.frame_id:
+            self._log.once(
+                "the image has no frame_id, and so have the outputs: TF, RViz and the map cannot place them; let the "
+                "driver set the camera's optical frame"
+            )
         if frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
             self._log.warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{msg.header.frame_id}': "

@@ -56,6 +56,9 @@ def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> 
     compressed = f"{topic}/compressed"
     if node.count_publishers(compressed):
         return f"nobody publishes {topic}: set image_transport to compressed for {compressed}"
+    raw = topic.removesuffix("/compressed")
+    if raw != topic and node.count_publishers(raw):
+        return f"nobody publishes {topic}: set image_transport to raw for {raw}"
     known = topics_of(node, kind)
     if not known:
         return f"nobody publishes {topic}, nor any other topic of type {kind}: start the camera, or remap {name}"

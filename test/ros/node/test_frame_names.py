@@ -1,4 +1,4 @@
-"""A leading slash of a frame_id, as ROS 1 wrote it: the same frame, said once."""
+"""What the node says of frame_ids (a leading slash, none at all) and of depth where a colour image belongs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from mono_depth_recon.config import Config
+from mono_depth_recon.decoding import StreamBits
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.ros.conversions import depth_to_msg
 from mono_depth_recon.ros.node.frame_line import FrameLine
@@ -33,6 +35,37 @@ def test_a_slash_is_no_other_frame_and_said() -> None:
     assert [text.partition(":")[0] for text in said("lens", "other")] == [
         "camera_info has frame_id 'other', the image 'lens'"
     ]
+
+
+def test_an_image_without_a_frame_is_said() -> None:
+    (text,) = said("", "")
+    assert text.startswith("the image has no frame_id, and so have the outputs")
+
+
+@pytest.mark.parametrize(
+    ("topic", "encoding", "warned"),
+    [
+        ("/camera/depth/image_raw", "mono16", True),
+        ("/camera/aligned_depth_to_color/image", "16UC1", True),
+        ("/camera/color/image_raw", "rgb8", False),
+        ("/camera/infra1/image_rect_raw", "mono16", False),
+    ],
+)
+def test_depth_as_the_image_is_named_and_taken_as_grey(topic: str, encoding: str, warned: bool) -> None:
+    warnings: list[str] = []
+    line: Any = SimpleNamespace(
+        _log=SimpleNamespace(once=warnings.append),
+        _image_subscription=SimpleNamespace(topic=topic),
+        _config=Config(),
+        _bits=StreamBits(),
+        _camera=lambda *_: None,
+    )
+    pixels = {"rgb8": np.full((3, 4, 3), 90, np.uint8)}.get(encoding, np.full((3, 4), 1000, np.uint16))
+    msg = Image(height=3, width=4, encoding=encoding, step=pixels[0].nbytes, data=pixels.tobytes())
+    assert FrameLine._view(line, msg, CameraInfo).rgb.shape == (3, 4, 3)
+    assert [text.partition(": ")[0] for text in warnings] == [
+        f"{topic} looks like depth ({encoding}) and is taken as grey"
+    ] * warned
 
 
 def test_reference_depth_of_the_same_frame_is_registered() -> None:

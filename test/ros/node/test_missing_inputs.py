@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.ros.conversions import info_to_msg, rgb_to_msg
+from mono_depth_recon.ros.node.missing_inputs import missing_topic
+from mono_depth_recon.ros.subscriptions import AdaptiveSubscription
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60)
 RGB = np.full((120, 160, 3), 100, np.uint8)
@@ -52,11 +54,13 @@ def test_with_system_time_no_clock_is_missed(client: RosClient, processes: Proce
     assert "/clock" not in node.output
 
 
-def test_a_latched_camera_info_is_received(client: RosClient, processes: Processes) -> None:
-    """Published once, before the node starts, as calibrations often are."""
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_latched_camera_info_is_received(client: RosClient, processes: Processes, others: int) -> None:
+    """Published once, before the node starts, as calibrations often are; also beside a publisher that keeps nothing."""
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     infos = client.node.create_publisher(CameraInfo, "camera_info", latched)
     driver = client.camera(info_topic="unused")
+    assert all(client.node.create_publisher(CameraInfo, "camera_info", 1) for _ in range(others))
     infos.publish(info_to_msg(CAMERA, driver.header()))
     start(processes)
     client.listen(Image, "depth/image_rect")
@@ -119,6 +123,13 @@ def test_no_camera_is_said_with_the_topics_that_could_be_meant(
     assert "no image: " in node.wait_for(said)
     assert node.output.count("no image: ") == 1, "and then rarely"
     assert publisher is None or client.node.destroy_publisher(publisher)
+
+
+def test_a_raw_image_is_named_where_a_compressed_one_is_expected(client: RosClient) -> None:
+    client.node.create_publisher(Image, "/front/image", 1)
+    expected = AdaptiveSubscription(client.node, CompressedImage, "/front/image/compressed", print, "auto")
+    said = missing_topic(client.node, expected, "image")
+    assert said == "nobody publishes /front/image/compressed: set image_transport to raw for /front/image"
 
 
 def test_a_slow_model_is_not_called_idle(client: RosClient, processes: Processes, tmp_path: Path) -> None:
