@@ -266,8 +266,8 @@ class Config:
             )
         if self.mesh.texture and self.mesh.format not in _TEXTURED:
             raise ConfigError(
-                f"mesh.texture needs mesh.format {' or '.join(_TEXTURED)}, got {self.mesh.format}: set both together, "
-                "or mesh.format first"
+                f"mesh.texture needs mesh.format {' or '.join(_TEXTURED)}, got {self.mesh.format}: change the other "
+                "of the two first (ros2 param load sets one after the other), or both with set_parameters_atomically"
             )
         if self.mesh.texture and self.mesh.source == "fused":
             raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame or auto")
