@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .. import __version__
@@ -19,12 +21,31 @@ _COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark,
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 141
-    where the reader of stdout has gone.
+    """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 143
+    after SIGTERM, 141 where the reader of stdout has gone.
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
     escape_on(sys.stdout, sys.stderr)  # names of files may hold what the terminal's encoding has not
+    with _ended_cleanly():
+        return _main(argv)
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """SIGTERM ends the command with 143 as an exception does, so that unpacked files and processes do not stay."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

@@ -203,7 +203,8 @@ def _nothing_fused(scene: FusedScene) -> str:
         if scene.fusion.counts[NO_POSE]
         else "look at poses, depth and fusion.depth_max"
     )
-    return f"expected frames for a map, got none: {scene.fusion.report()}; {remedy}"
+    notes = "".join(f"; {note}" for note in _notes(scene)[:1])
+    return f"expected frames for a map, got none: {scene.fusion.report()}; {remedy}{notes}"
 
 
 def _notes(scene: FusedScene) -> list[str]:

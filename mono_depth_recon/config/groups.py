@@ -258,6 +258,11 @@ class Config:
     fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen
     evaluation: LiveEvaluationConfig = LiveEvaluationConfig()  # noqa: RUF009
 
+    @property
+    def mesh_of_map(self) -> bool:
+        """Whether `mesh.source` selects the map."""
+        return self.mesh.source == "fused" or (self.mesh.source == "auto" and self.fusion.enabled)
+
     def __post_init__(self) -> None:
         if self.filter.min_range >= self.filter.max_range:
             raise ConfigError(
@@ -269,8 +274,8 @@ class Config:
                 f"mesh.texture needs mesh.format {' or '.join(_TEXTURED)}, got {self.mesh.format}: change the other "
                 "of the two first (ros2 param load sets one after the other), or both with set_parameters_atomically"
             )
-        if self.mesh.texture and self.mesh.source == "fused":
-            raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame or auto")
+        if self.mesh.texture and self.mesh_of_map:
+            raise ConfigError("mesh.texture is for one frame, the map has none: set mesh.source to frame")
         if self.fusion.map_file and Path(self.fusion.map_file).suffix != MAP_SUFFIX:
             raise ConfigError(f"fusion.map_file must end in {MAP_SUFFIX}, got {shown(self.fusion.map_file)}")
         if self.fusion.world_frame and not frame_name(self.fusion.world_frame):

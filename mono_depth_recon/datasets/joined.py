@@ -14,7 +14,7 @@ from ..config import param
 from ..errors import DataError
 from ..frames import Sample
 from .dataset import Dataset, PerProcess, Recording
-from .kind import WHOLE, OpenOptions, SourceSettings
+from .kind import MAX_DEPTH_FACTOR, MAX_DIFFERENCE_S, WHOLE, OpenOptions, SourceSettings
 from .limits import MAX_UNPACKED_BYTES
 from .tum import NO_POSES
 
@@ -36,9 +36,9 @@ class RecordingSettings(SourceSettings):
     test: str = param("", "likewise")
     camera: str = param("", "preset or 'fx fy cx cy [k1 k2 p1 p2 [k3]]', pixels; empty = that of the recording")
     depth_factor: float = param(
-        0.0, "depth units per metre; 0 = 5000 (TUM), 1000 (16UC1), 1 (32FC1)", low=0.0, high=1e6
+        0.0, "depth units per metre; 0 = 5000 (TUM), 1000 (16UC1), 1 (32FC1)", low=0.0, high=MAX_DEPTH_FACTOR
     )
-    max_difference: float = param(0.02, "between colour and depth", unit="s", low=0.0, high=10.0)
+    max_difference: float = param(0.02, "between colour and depth", unit="s", low=0.0, high=MAX_DIFFERENCE_S)
     max_depth: float = param(10.0, "farthest depth there can be", unit="m", low=0.1, high=1000.0)
     max_unpacked_bytes: int = param(
         MAX_UNPACKED_BYTES, "unpacked files of a compressed recording", unit="bytes", low=1, high=2**50

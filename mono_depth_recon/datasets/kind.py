@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..config import param
+from ..errors import ConfigError
 from .dataset import Dataset
 from .limits import MAX_CHUNK_BYTES, MAX_UNPACKED_BYTES, Limits
 
+MAX_DEPTH_FACTOR, MAX_DIFFERENCE_S = 1e6, 10.0
 WHOLE = ("train", "validation", "test")  # of `split`: the whole source goes there
 
 
@@ -42,6 +44,11 @@ class OpenOptions:
     pose_topic: str = ""
     max_chunk_bytes: int = MAX_CHUNK_BYTES
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+
+    def __post_init__(self) -> None:
+        for name, high in (("depth_factor", MAX_DEPTH_FACTOR), ("max_difference", MAX_DIFFERENCE_S)):
+            if not 0 <= (value := getattr(self, name)) <= high:
+                raise ConfigError(f"{name} must be 0 to {high:g}, got {value:g}")
 
     @property
     def limits(self) -> Limits:

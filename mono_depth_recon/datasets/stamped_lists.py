@@ -130,7 +130,8 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): a TUM folder has rgb.txt and depth.txt") from error
+        belongs = ": a TUM folder has rgb.txt and depth.txt" if path.name in ("rgb.txt", "depth.txt") else ""
+        raise DataError(f"{path} cannot be read ({error.strerror}){belongs}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text, got bytes that are not UTF-8 ({error.reason})") from error
 

@@ -163,6 +163,8 @@ class Fusion:
             pose = checked_pose(frame.T_world_camera)
         except DataError as error:
             return Outcome(BAD_POSE, str(error))
+        if float(np.abs(pose[:3, 3]).max()) + self.settings.depth_max > self.map.reach_m:
+            return Outcome(BAD_POSE, self._far(pose))
         if jump := self._jump(frame.stamp, pose):
             return Outcome(JUMP, jump)
         if not self.wants(pose):
@@ -196,6 +198,13 @@ class Fusion:
         if view is not None and outcome.status == FUSED:
             self._triangulator.keep(view)
         return outcome
+
+    def _far(self, pose: Matrix) -> str:
+        return (
+            f"a pose must be within {self.map.reach_m:.3g} m of the world's origin, beyond which float32 is too coarse "
+            f"for voxels of {self.settings.voxel_size:g} m, got {np.abs(pose[:3, 3]).max():.3g} m: give poses in a "
+            "local frame (map, odom), not those of a map projection"
+        )
 
     def _jump(self, stamp: float, pose: Matrix) -> str:
         """What is impossible about the motion since the last frame; empty where it is plausible."""

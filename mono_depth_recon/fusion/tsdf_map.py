@@ -18,7 +18,7 @@ from ..cloud.cloud import Cloud
 from ..errors import ConfigError, DataError
 from ..mesh.mesh import Mesh, with_triangles
 from .integration import BLOCK, NEAREST_M, FrameView, blend_arrays, blend_tensors
-from .lookup import signed_distance
+from .lookup import KEY_LIMIT, signed_distance
 from .map_file import CHANNELS, StoredMap, read_map, write_map
 
 _RAY_CELL = 8  # pixels
@@ -67,6 +67,14 @@ class TsdfMap:
     def blocks(self) -> int:
         """Blocks in the map."""
         return int(self._grid.hashmap().size())
+
+    @property
+    def reach_m(self) -> float:
+        """How far from the origin a surface may lie: in float32 it is within an eighth of a voxel there.
+
+        Map projections (UTM) and earth-centred coordinates lie far beyond.
+        """
+        return min(self.voxel_size * 2.0**21, self.voxel_size * BLOCK * KEY_LIMIT)
 
     @property
     def device(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -256,6 +259,23 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", interrupted)
     assert main(["parameters", "--table"]) == 130
     assert capsys.readouterr().err == "mono-depth-recon: stopped\n"
+
+
+def test_sigterm_ends_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command holds is given back: here a temporary folder."""
+    before, folders = signal.getsignal(signal.SIGTERM), list[Path]()
+
+    def stopped() -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            folders.append(Path(folder))
+            os.kill(os.getpid(), signal.SIGTERM)
+            return ""
+
+    monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(["parameters", "--table"])
+    assert ended.value.code == 143 and not folders[0].exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

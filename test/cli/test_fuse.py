@@ -208,7 +208,9 @@ def test_the_topic_of_poses_and_the_limits_of_a_bag_are_flags(
         (("--truth", "--true-depth"), "leave one of them out"),
         (("--true-depth", "--step", "0"), "--step must be at least 1"),
         (("--true-depth", "--fusion.depth_max", "0.5"), "got none: 0 of 5 frames fused (4 no depth, 1 no pose)"),
-        (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read"),
+        (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read (No such file or directory)\n"),
+        (("--true-depth", "--depth-factor", "-1"), "depth_factor must be 0 to 1e+06, got -1"),
+        (("--true-depth", "--max-difference", "nan"), "max_difference must be 0 to 10, got nan"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
@@ -230,6 +232,10 @@ def test_a_recording_without_poses_or_valid_depth(tmp_path: Path, capsys: pytest
     assert _run(bare, "--output", tmp_path / "out", "--true-depth") == 1
     said = capsys.readouterr().err
     assert "5 no pose" in said and "--poses" in said
+    colour = ("--depth-topic", "/camera/rgb/image_color")
+    assert _run(bare, "--output", tmp_path / "out", "--true-depth", *colour) == 1
+    said = capsys.readouterr().err
+    assert "0 of 0 frames fused" in said and "; left out: " in said and "must be 32FC1" in said
     scene.depth[:] = 0
     assert _run(_tum(tmp_path, scene), "--output", tmp_path / "out", "--true-depth") == 1
     assert "5 no depth" in capsys.readouterr().err

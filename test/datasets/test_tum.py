@@ -156,7 +156,7 @@ def test_malformed_lists_name_file_and_line(tmp_path: Path, file: str, text: str
 
 
 def test_missing_lists_say_what_a_folder_holds(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rgb\.txt cannot be read .* has rgb\.txt and depth\.txt"):
+    with pytest.raises(DataError, match=r"rgb\.txt cannot be read .* has rgb\.txt and depth\.txt$"):
         TumFolder(tmp_path, CAMERA)
     (tmp_path / "rgb.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8"):

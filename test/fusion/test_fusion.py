@@ -77,6 +77,18 @@ def test_faulty_frames_are_named_counted_and_leave_no_trace() -> None:
     np.testing.assert_array_equal(np.unique(fusion.mesh().vertices, axis=0), before)
 
 
+@pytest.mark.parametrize("far", [5.4e6, 1e9, 1e30])
+def test_poses_of_a_map_projection_are_refused_not_rounded(far: float) -> None:
+    fusion = Fusion(SETTINGS)
+    outcome = fusion.add(_frame(0.0, pose_at(far)))
+    assert outcome.status == BAD_POSE and f"got {far:.3g} m: give poses in a local frame" in outcome.reason
+    reach = fusion.map.reach_m
+    assert np.spacing(np.float32(reach)) <= SETTINGS.voxel_size / 4 and reach > 80_000
+    near = Fusion(replace(SETTINGS, depth_max=3.0))
+    assert near.add(_frame(0.0, pose_at(reach - 3.1), np.full((72, 96), 2, np.float32))).status == FUSED
+    assert np.ptp(near.mesh().vertices[:, 0]) > 1
+
+
 def test_a_pose_that_jumps_is_left_out_and_time_that_goes_back_is_not_a_jump() -> None:
     fusion = Fusion(SETTINGS)
     assert fusion.add(_frame(10.0, pose_at())).status == FUSED

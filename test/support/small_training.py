@@ -18,6 +18,7 @@ SMALL_NETWORK = (
     "network.encoder=tu-mobilenetv3_small_050",
     "network.encoder_weights=none",
     "network.decoder_channels=[8, 8, 8, 8, 8]",
+    "network.head=full",
 )  # on a command line
 
 
@@ -27,7 +28,10 @@ def small_settings(**changes: Any) -> Settings:
     network = replace(
         settings.network,
         encoder="tu-mobilenetv3_small_050",
+        encoder_weights="none",
         decoder_channels=[8, 8, 8, 8, 8],
+        head="full",
+        size_exponent=0.0,
         input_width=64,
         input_height=32,
         dropout=0.3,

@@ -183,11 +183,11 @@ def test_settings_that_are_left_out_change_nothing() -> None:
 def test_canonical_target_is_the_same_for_every_stage_and_lens() -> None:
     camera = PinholeCamera.from_hfov(640, 512, 60)
     sample = Sample(np.zeros((512, 640, 3), np.uint8), camera, np.full((512, 640), 3.0, np.float32))
-    scales = [canonical_scale(camera.resized(w, h), SETTINGS.network) for w, h in ((160, 128), (320, 256), (640, 512))]
-    network = SETTINGS.network
+    network = replace(SETTINGS.network, size_exponent=0.0)
+    scales = [canonical_scale(camera.resized(w, h), network) for w, h in ((160, 128), (320, 256), (640, 512))]
     input_focal = camera.fx * math.sqrt(network.input_width * network.input_height / (640 * 512))
     assert scales == pytest.approx([input_focal / network.canonical_focal_px] * 3)
-    prepared = UnetPreparation(SETTINGS.network)(resized(sample, 320, 256))
+    prepared = UnetPreparation(network)(resized(sample, 320, 256))
     assert prepared.scale == pytest.approx(scales[0])
     assert prepared.image.shape == (3, 256, 320)
     assert prepared.target == pytest.approx(math.log(3.0 / scales[0]), rel=1e-6)

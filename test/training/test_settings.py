@@ -38,7 +38,7 @@ from training.sources import room_store, tum_store  # noqa: E402
 from training.train_unetpp import main  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-RECIPES = ("unetpp_mobile", "unetpp_resnext50", "paper_nyu", "metric")
+RECIPES = ("unetpp_mobile", "unetpp_lite", "unetpp_resnext50", "paper_nyu", "metric")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -145,7 +145,7 @@ def test_sections_that_a_file_leaves_out_can_be_set() -> None:
 
 def test_what_other_commands_read_of_the_embedded_recipe() -> None:
     settings = load_settings(MOBILE)
-    assert settings.rooms == RoomSettings(240, 24, 1200, 320, 256, [45.0, 95.0], 20.0)
+    assert settings.rooms == RoomSettings(120, 32, 1200, 320, 256, [45.0, 95.0], 20.0)
     assert settings.tum.train == [0, 100]
     with pytest.raises(ConfigError, match="one of kind tum, these settings have none"):
         _ = load_settings(MOBILE.with_name("paper_nyu.yaml")).tum

@@ -130,6 +130,8 @@ class Bag(Recording):
         chosen = self._topic("colour", colour, colours, lambda t: (_colour_rank(t), _shared(t.channel.topic, names)))
         if not depths and not depth and not need_depth:
             return chosen, None
+        if kinds.get(colour):
+            self.notes.append(f"{self.path}: colour is {colour}, which holds depth ({self._encoding(chosen)})")
         own, others = [chosen.channel.topic], [t.channel.topic for t in colours]
 
         def rank(track: Track) -> tuple[bool, int, int]:  # depth of another camera comes last

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import time
 from contextlib import suppress
+from time import monotonic
 
 from rclpy.clock import ROSClock
 from rclpy.node import Node
@@ -13,6 +13,7 @@ from ..subscriptions import AdaptiveSubscription
 from ..throttled_log import ThrottledLog
 
 _AFTER_S = 5.0
+_GHOST_S = 30.0  # a process that was killed stays in the graph for up to 20 s
 _SHOWN = 5  # topics
 
 
@@ -29,20 +30,29 @@ class MissingInputs:
         """Warns of what is missing; with `image_came` and without `info_came` images wait for a camera_info."""
         if self._lasts("time", self._without_time()):
             self._log.rarely("use_sim_time is set and no /clock comes: start the simulation, or unset it", "time")
+        if self._lasts("name", self._has_namesake(), _GHOST_S):
+            self._log.rarely(
+                f"another node is called {self._node.get_fully_qualified_name()} too: services and parameters reach "
+                "either; give one of them another name (-r __node:=NAME)",
+                "name",
+            )
         if self._lasts("image", not image_came):
             self._log.rarely(f"no image: {missing_topic(self._node, self._images, 'image')}", "image")
         if self._lasts("camera_info", image_came and not info_came):
             text = missing_topic(self._node, self._infos, "camera_info")
             self._log.rarely(f"images come, but no camera_info: {text}", "camera_info")
 
-    def _lasts(self, what: str, missing: bool) -> bool:
-        now = time.monotonic()
+    def _lasts(self, what: str, missing: bool, after_s: float = _AFTER_S) -> bool:
+        now = monotonic()
         since = self._since.setdefault(what, now) if missing else self._since.pop(what, now)
-        return missing and now - since >= _AFTER_S
+        return missing and now - since >= after_s
 
     def _without_time(self) -> bool:
         clock = self._node.get_clock()
         return isinstance(clock, ROSClock) and clock.ros_time_is_active and clock.now().nanoseconds == 0
+
+    def _has_namesake(self) -> bool:
+        return self._node.get_node_names_and_namespaces().count((self._node.get_name(), self._node.get_namespace())) > 1
 
 
 def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> str:

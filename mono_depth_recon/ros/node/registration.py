@@ -19,6 +19,7 @@ from ..mapping.tf import TransformSource, transform_source
 from ..subscriptions import AdaptiveSubscription
 
 TOPIC = "reference_camera_info"
+_FAR_M = 200.0  # a median that no depth camera has, and far below that of near depth in millimetres
 
 
 class Registration:
@@ -48,6 +49,11 @@ class Registration:
         Raises DataError, with what to do, where it is in another frame and its camera or the transform is not known.
         """
         depth, info = depth_of(msg), self._info
+        if msg.encoding == "32FC1" and (median := _median(depth)) > _FAR_M:
+            raise DataError(
+                f"reference depth in 32FC1 must be metres, got a median of {median:g}, as of millimetres: let its "
+                "publisher divide by 1000, or send 16UC1"
+            )
         frame, own = frame_name(frame), frame_name(msg.header.frame_id)
         apart = _differ(own, frame)
         if info is None:
@@ -84,6 +90,11 @@ class Registration:
             )
         with self._changed:
             return self._transforms.pose(*names, msg.header.stamp)
+
+
+def _median(depth: Depth) -> float:
+    known = depth[np.isfinite(depth)]
+    return float(np.median(known)) if known.size else 0.0
 
 
 def _differ(depth_frame: str, frame: str) -> bool:

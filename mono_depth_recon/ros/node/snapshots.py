@@ -54,7 +54,7 @@ class SnapshotServices:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"mesh_{file_stamp()}.{settings.format}"
-        if _uses_map(config):
+        if config.mesh_of_map:
             (result, header), method = self._mapping.save_mesh(path), "fused"
         else:
             (result, header), method = self._run(lambda: MeshJob(settings, path)), settings.method
@@ -66,7 +66,7 @@ class SnapshotServices:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"cloud_{file_stamp()}.ply"
-        if _uses_map(config):
+        if config.mesh_of_map:
             result = self._mapping.save_cloud(path)
         else:
             result, _ = self._run(lambda: CloudJob(settings, path))
@@ -78,8 +78,3 @@ class SnapshotServices:
             raise DataError(frame.no_metres)
         points = back_project(frame.depth, frame.camera, frame.rgb)
         return self._worker.submit(job(), points).result(), header
-
-
-def _uses_map(config: Config) -> bool:
-    """Whether `mesh.source` selects the map."""
-    return config.mesh.source == "fused" or (config.mesh.source == "auto" and config.fusion.enabled)

@@ -164,6 +164,8 @@ def test_topics_are_found_by_type_or_named(tmp_path: Path) -> None:
         path, OpenOptions(colour_topic="/camera/ir/image_raw", depth_topic="/camera/depth/image", camera=CAMERA)
     )
     assert np.array_equal(named[0].rgb[..., 1], scene.rgb[0, ..., 0])
+    depth = open_dataset(path, OpenOptions(colour_topic="/aligned_depth/image_raw", camera=CAMERA))
+    assert any("colour is /aligned_depth/image_raw, which holds depth (16UC1)" in note for note in depth.notes)
     with pytest.raises(DataError, match=r"no image topic /front; its image topics: /aligned_depth/image_raw \(16UC1\)"):
         open_dataset(path, OpenOptions(colour_topic="/front"))
 

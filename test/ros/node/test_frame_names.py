@@ -75,5 +75,7 @@ def test_reference_depth_of_the_same_frame_is_registered() -> None:
         np.testing.assert_array_equal(
             Registration.view(registration, depth_to_msg(depth, Header(frame_id=own)), image), depth
         )
+    with pytest.raises(DataError, match="32FC1 must be metres, got a median of 1000, as of millimetres"):
+        Registration.view(registration, depth_to_msg(depth * 1000, Header(frame_id="lens")), "lens")
     with pytest.raises(DataError, match="reference depth is in the frame 'ir', the image in 'lens'"):
         Registration.view(registration, depth_to_msg(depth, Header(frame_id="/ir")), "/lens")

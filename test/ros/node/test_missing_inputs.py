@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from processes import ROOT, Process, Processes
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -15,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.ros.conversions import info_to_msg, rgb_to_msg
+from mono_depth_recon.ros.node import missing_inputs
 from mono_depth_recon.ros.node.missing_inputs import missing_topic
 from mono_depth_recon.ros.subscriptions import AdaptiveSubscription
 
@@ -130,6 +134,23 @@ def test_a_raw_image_is_named_where_a_compressed_one_is_expected(client: RosClie
     expected = AdaptiveSubscription(client.node, CompressedImage, "/front/image/compressed", print, "auto")
     said = missing_topic(client.node, expected, "image")
     assert said == "nobody publishes /front/image/compressed: set image_transport to raw for /front/image"
+
+
+def test_another_node_of_the_same_name_is_said_once_it_is_no_ghost(
+    client: RosClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, said = [0.0], list[str]()
+    monkeypatch.setattr(missing_inputs, "monotonic", lambda: now[0])
+    images, infos = (AdaptiveSubscription(client.node, CameraInfo, name, print, "auto") for name in ("a", "b"))
+    log: Any = SimpleNamespace(rarely=lambda text, _: said.append(text))
+    inputs = missing_inputs.MissingInputs(client.node, images, infos, log)
+    twin = rclpy.create_node(client.node.get_name(), context=client.node.context)
+    client.wait_until(inputs._has_namesake, "the other node")
+    for now[0], expected in ((0.0, 0), (20.0, 0), (31.0, 1)):
+        inputs.check(True, True)
+        assert len(said) == expected
+    assert said[0].startswith("another node is called /test_client too")
+    twin.destroy_node()
 
 
 def test_a_slow_model_is_not_called_idle(client: RosClient, processes: Processes, tmp_path: Path) -> None:

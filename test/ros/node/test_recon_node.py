@@ -315,6 +315,8 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
     assert client.set_parameter("mesh.texture", True).successful
     refused = client.set_parameter("mesh.source", "fused")
     assert not refused.successful and "mesh.texture is for one frame" in refused.reason
+    refused = client.set_parameter("fusion.enabled", True)  # whose map mesh.source auto selects
+    assert not refused.successful and "the map has none: set mesh.source to frame" in refused.reason
     refused = client.set_parameter("model.name", "other")
     assert not refused.successful and "restart" in refused.reason
     described = client.describe_parameter("filter.max_range")
