@@ -36,7 +36,7 @@ LAYERS = (
         "scale",
         "config",
     ),
-    ("cloud", "filters", "messages", "photo", "srgb"),
+    ("calibration", "cloud", "filters", "messages", "photo", "srgb"),
     ("datasets", "mesh", "metrics", "models"),
     ("fusion", "pictures", "workers"),
     ("pipeline",),
