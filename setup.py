@@ -14,6 +14,7 @@ EXECUTABLES = {
     "rooms_camera": "mono_depth_recon.ros.cameras.rooms_camera:main",
     "replay": "mono_depth_recon.ros.cameras.replay:main",
     "recorder": "mono_depth_recon.ros.tools.recorder:main",
+    "calibrate_camera": "mono_depth_recon.ros.tools.calibrate_camera:main",
     "open_rviz": "mono_depth_recon.ros.tools.open_rviz:main",
     "demo": "mono_depth_recon.ros.tools.demo:main",
     "evaluate_tum": "mono_depth_recon.cli.evaluate:main",

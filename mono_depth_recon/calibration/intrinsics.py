@@ -67,6 +67,18 @@ def calibrate(views: Mapping[str, Sighting], size: tuple[int, int], model: str =
     return replace(made, notes=_weaknesses(made, list(used.values()), size, tilts))
 
 
+def summary(made: Calibration) -> list[str]:
+    """What a calibration found, in lines."""
+    camera = made.camera
+    lines = [f"{name}: left out, {error:.2f} px off" for name, error in made.left_out.items()]
+    lines += [
+        f"{len(made.errors_px)} views, corners {made.rms_px:.3f} px off (root mean square)",
+        f"fx {camera.fx:.2f} fy {camera.fy:.2f} cx {camera.cx:.2f} cy {camera.cy:.2f} px, {camera.distortion_model} "
+        + " ".join(f"{value:.5g}" for value in camera.D),
+    ]
+    return [*lines, *(f"look: {note}" for note in made.notes)]
+
+
 def _solved(
     views: Mapping[str, Sighting], size: tuple[int, int], model: str
 ) -> tuple[PinholeCamera, dict[str, float], list[float]]:

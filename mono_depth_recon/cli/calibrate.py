@@ -13,7 +13,7 @@ from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..calibration.board import DICTIONARY, Board, Sighting
 from ..calibration.camera_file import write_camera
-from ..calibration.intrinsics import LEAST_VIEWS, MODELS, Calibration, calibrate
+from ..calibration.intrinsics import LEAST_VIEWS, MODELS, calibrate, summary
 from ..errors import CalibrationError, DataError
 from ..photo import read_photo
 from ..pictures.calibration import calibration_picture
@@ -69,18 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join([*lines, *summary(made)]))
     print(f"written to {arguments.output}, with the picture {picture}")
     return 0
-
-
-def summary(made: Calibration) -> list[str]:
-    """What a calibration found, in lines."""
-    camera = made.camera
-    lines = [f"{name}: left out, {error:.2f} px off" for name, error in made.left_out.items()]
-    lines += [
-        f"{len(made.errors_px)} views, corners {made.rms_px:.3f} px off (root mean square)",
-        f"fx {camera.fx:.2f} fy {camera.fy:.2f} cx {camera.cx:.2f} cy {camera.cy:.2f} px, {camera.distortion_model} "
-        + " ".join(f"{value:.5g}" for value in camera.D),
-    ]
-    return [*lines, *(f"look: {note}" for note in made.notes)]
 
 
 def _sightings(paths: list[Path], board: Board) -> tuple[dict[str, Sighting], Rgb, list[str]]:

@@ -22,6 +22,7 @@ EXECUTABLES = {
     "rooms_camera",
     "replay",
     "recorder",
+    "calibrate_camera",
     "open_rviz",
     "demo",
     "evaluate_tum",
