@@ -13,6 +13,7 @@ from ..scale.table import SCALE_SOURCES, parameter_help
 from ..transforms import frame_name
 from .evaluation import LiveEvaluationConfig
 from .fusion import MAP_SUFFIX, MappingConfig
+from .navigation import SafeConfig
 
 _TEXTURED = ("obj", "glb")
 
@@ -254,6 +255,7 @@ class Config:
     depth: DepthConfig = DepthConfig()
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
+    safe: SafeConfig = SafeConfig()  # noqa: RUF009
     mesh: MeshConfig = MeshConfig()
     fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen
     evaluation: LiveEvaluationConfig = LiveEvaluationConfig()  # noqa: RUF009

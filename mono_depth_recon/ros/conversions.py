@@ -14,12 +14,13 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
+from ..cloud.obstacles import PlanarScan
 from ..decoding import MAX_MEGAPIXELS, StreamBits
 from ..errors import DataError
 from ..mesh.mesh import Mesh
@@ -137,6 +138,26 @@ class CloudMessage:
 def points_to_msg(points: Points, header: Header) -> PointCloud2:
     """Organised points (H, W, 4), or (H, W, 5) with sigma -> a new PointCloud2."""
     return CloudMessage().stamped(header, points)
+
+
+def xyz_to_msg(points: NDArray[np.float32], header: Header) -> PointCloud2:
+    """Points (N, 3) -> an unorganised PointCloud2 with the fields x y z."""
+    msg = PointCloud2(header=header, height=1, width=len(points), is_bigendian=sys.byteorder == "big", is_dense=True)
+    msg.fields = [
+        PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate(_FIELDS[:3])
+    ]
+    msg.point_step, msg.row_step = 12, 12 * len(points)
+    msg.data.frombytes(np.ascontiguousarray(points, np.float32).reshape(-1).view(np.uint8))
+    return msg
+
+
+def scan_to_msg(scan: PlanarScan, header: Header, scan_time: float) -> LaserScan:
+    """A scan in the frame of `header` -> LaserScan; `scan_time` is the seconds since the last one."""
+    msg = LaserScan(header=header, angle_min=scan.angle_min, angle_increment=scan.increment, scan_time=scan_time)
+    msg.angle_max = scan.angle_min + (len(scan.ranges) - 1) * scan.increment
+    msg.range_min, msg.range_max = scan.range_min, scan.range_max
+    msg.ranges = array("f", scan.ranges.tobytes())
+    return msg
 
 
 def points_from_msg(msg: PointCloud2) -> Points:

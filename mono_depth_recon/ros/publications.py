@@ -6,7 +6,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
@@ -23,7 +23,7 @@ class Publications:
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
     for a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
-    are in the frame of the poses.
+    are in the frame of the poses. points_safe and scan (in the robot's base frame) are published by `Navigation`.
     """
 
     def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
@@ -36,13 +36,15 @@ class Publications:
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
+        self.points_safe = node.create_lifecycle_publisher(PointCloud2, "points_safe", qos)
+        self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
         self.map_points = node.create_lifecycle_publisher(
             PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
-        self._metric = (self.depth, self.depth_info, self.sigma, self.points)
+        self._metric = (self.depth, self.depth_info, self.sigma, self.points, self.points_safe, self.scan)
         self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh, self.map_points)
         self.cloud = CloudMessage()
 
@@ -56,6 +58,10 @@ class Publications:
     def wants_sigma(self) -> bool:
         """Whether depth/sigma has a subscriber."""
         return _subscribed(self.sigma)
+
+    def wants_navigation(self) -> tuple[bool, bool]:
+        """Whether points_safe has a subscriber, and whether scan has."""
+        return _subscribed(self.points_safe), _subscribed(self.scan)
 
     def publish(self, frame: Frame, header: Header, config: Config) -> None:
         """Sends every subscribed part of `frame`, depth first; points in `cloud.points(...)` are not copied."""
