@@ -9,7 +9,17 @@ from ..param import Parameter, Value, nearest, param, rows_of, shown
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
 from .fusion import MAP_SUFFIX, FusionConfig, MappingConfig
-from .groups import CameraConfig, CloudConfig, Config, DepthConfig, FilterConfig, MeshConfig, ModelConfig, QosConfig
+from .groups import (
+    CameraConfig,
+    CloudConfig,
+    CompressionConfig,
+    Config,
+    DepthConfig,
+    FilterConfig,
+    MeshConfig,
+    ModelConfig,
+    QosConfig,
+)
 from .navigation import SafeConfig
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
@@ -21,6 +31,7 @@ __all__ = [
     "PARAMETERS",
     "CameraConfig",
     "CloudConfig",
+    "CompressionConfig",
     "Config",
     "DepthConfig",
     "FilterConfig",

@@ -143,6 +143,16 @@ class DepthConfig:
 
 
 @dataclass(frozen=True)
+class CompressionConfig:
+    """The compressed topics, published as image_transport does."""
+
+    depth: str = param("png", "depth/image_rect/compressedDepth: png, or rvl, which is faster", choices=("png", "rvl"))
+    rgb: str = param("jpeg", "rgb/image_rect/compressed: jpeg, or png, which is lossless", choices=("jpeg", "png"))
+    jpeg_quality: int = param(95, "quality of jpeg; smaller images with a smaller one", low=1, high=100)
+    png_level: int = param(1, "compression of png; slower and little smaller with a larger one", low=0, high=9)
+
+
+@dataclass(frozen=True)
 class FilterConfig:
     """What is removed from the depth map."""
 
@@ -253,6 +263,7 @@ class Config:
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
     depth: DepthConfig = DepthConfig()
+    compression: CompressionConfig = CompressionConfig()
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
     safe: SafeConfig = SafeConfig()  # noqa: RUF009

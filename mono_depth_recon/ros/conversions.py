@@ -21,10 +21,12 @@ from visualization_msgs.msg import Marker
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
 from ..cloud.obstacles import PlanarScan
+from ..config import CompressionConfig, Config
 from ..decoding import MAX_MEGAPIXELS, StreamBits
+from ..encoding import compressed_depth, compressed_rgb, millimetres
 from ..errors import DataError
 from ..mesh.mesh import Mesh
-from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
+from ..messages import COLOUR_ENCODINGS, rgb_of
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, consecutive float32; sigma only if cloud.sigma is set
 
@@ -80,13 +82,33 @@ def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid:
     16UC1 is millimetres, rounded, 0 for unknown depth, beyond range or above 65.535 m.
     """
     if encoding == "16UC1":
-        millimetres = np.rint(depth * np.float32(MILLIMETRES))
-        with np.errstate(invalid="ignore"):
-            millimetres[~(millimetres <= 65535)] = 0
-        return _image_msg(millimetres.astype(np.uint16), encoding, header)
+        return _image_msg(millimetres(depth), encoding, header)
     if invalid == "zero":
         depth = np.where(np.isfinite(depth), depth, np.float32(0))
     return _image_msg(depth, encoding, header)
+
+
+def compressed_depth_to_msg(depth: Depth, header: Header, config: Config) -> CompressedImage:
+    """Depth in metres -> CompressedImage as compressed_depth_image_transport publishes it, within `filter`'s range.
+
+    Of `depth.encoding`; unknown depth and depth beyond range are 0.
+    """
+    near, far = config.filter.min_range or config.filter.max_range / 100, config.filter.max_range
+    settings = config.compression
+    form, data = compressed_depth(depth, config.depth.encoding, settings.depth, near, far, settings.png_level)
+    return _compressed_msg(form, data, header)
+
+
+def compressed_rgb_to_msg(rgb: Rgb, header: Header, settings: CompressionConfig) -> CompressedImage:
+    """(H, W, 3) uint8 -> CompressedImage as compressed_image_transport publishes it."""
+    form, data = compressed_rgb(rgb, settings.rgb, settings.jpeg_quality, settings.png_level)
+    return _compressed_msg(form, data, header)
+
+
+def _compressed_msg(form: str, data: bytes, header: Header) -> CompressedImage:
+    msg = CompressedImage(header=header, format=form)
+    msg.data.frombytes(data)
+    return msg
 
 
 def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
