@@ -18,7 +18,11 @@ class SafeConfig:
     )
     stride: int = param(2, "use every n-th row and column of the depth", unit="px", low=1, high=64)
     max_range: float = param(
-        5.0, "points at a larger horizontal distance are left out; range_max of scan", unit="m", low=0.1, high=1000.0
+        5.0,
+        "points at a larger horizontal distance are left out; range_max of scan, which is at most filter.max_range",
+        unit="m",
+        low=0.1,
+        high=1000.0,
     )
     min_height: float = param(0.0, "lower points are left out", unit="m", low=-1000.0, high=1000.0)
     max_height: float = param(2.0, "higher points are left out: the robot's height", unit="m", low=-1000.0, high=1000.0)

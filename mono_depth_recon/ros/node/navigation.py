@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from ...arrays import Depth
 from ...cloud.obstacles import planar_scan, safe_points, surroundings
-from ...config import Config
+from ...config import Config, SafeConfig
 from ...errors import DataError, MonoDepthError
 from ...filters import drop, flying_pixels
 from ...frames import Frame
@@ -90,7 +90,7 @@ class Navigation:
             self._tf = None
 
     def _take(self, offer: _Offer) -> None:
-        settings, camera_frame = offer.config.safe, frame_name(offer.header.frame_id)
+        settings, camera_frame = safe_settings(offer.config), frame_name(offer.header.frame_id)
         base, tf = frame_name(settings.base_frame), self._tf
         if tf is None:
             return
@@ -128,6 +128,11 @@ class Navigation:
                 "(robot_state_publisher, static_transform_publisher)",
                 "navigation",
             )
+
+
+def safe_settings(config: Config) -> SafeConfig:
+    """The group `safe`, its range limited to that of the depth: farther away nothing is known to be free."""
+    return replace(config.safe, max_range=min(config.safe.max_range, config.filter.max_range))
 
 
 def trusted_depth(frame: Frame, config: Config) -> Depth:

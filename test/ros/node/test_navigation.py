@@ -167,6 +167,16 @@ def test_tf_that_is_not_installed_is_said_once_and_is_no_error(monkeypatch: pyte
     assert not fed.topics.clouds
 
 
+def test_nothing_is_free_beyond_the_range_of_the_depth(fed: Fed) -> None:
+    """A wall at 2 m, of which only is known that it is beyond 1.5 m."""
+    fed.node.send(0.0, "base_link", "lens", LEVEL, fixed=True)
+    beyond = np.full((60, 80), np.inf, np.float32)
+    fed.offer(1000.0, beyond, with_values(CONFIG, {"filter.max_range": 1.5}))
+    fed.wait(lambda: bool(fed.topics.scans))
+    assert fed.topics.scans[0].range_max == 1.5 and np.isposinf(fed.topics.scans[0].ranges).any()
+    assert fed.topics.clouds[0].width == 0 and len(fed.topics.clouds[0].data) == 0
+
+
 def test_edges_sigma_and_confidence_are_judged() -> None:
     step = wall()
     step[:, 40:], step[:10] = 3.0, np.inf
