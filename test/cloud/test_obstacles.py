@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from mono_depth_recon.arrays import Depth, Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.obstacles import PlanarScan, planar_scan, safe_points, strided, surroundings
 from mono_depth_recon.config import SafeConfig
+from mono_depth_recon.datasets.opening import open_dataset
 from mono_depth_recon.errors import DataError
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 70.0)
@@ -250,3 +254,25 @@ def test_a_camera_that_looks_back_scans_across_pi() -> None:
     angles = angles_of(scan)
     assert angles[0] < np.pi < angles[-1] < 2 * np.pi
     assert scan.ranges[np.argmin(np.abs(angles - np.pi))] == pytest.approx(2.0, abs=2e-3)
+
+
+def test_the_costmap_of_a_recording_has_the_obstacles_that_its_depth_has(tum_folder: Callable[[str], Path]) -> None:
+    """Cells of 5 cm with an obstacle, by points_safe and from all pixels in homogeneous coordinates."""
+    recording = open_dataset(tum_folder("rgbd_dataset_freiburg3_cabinet_keyframes"))
+    settings = SafeConfig(stride=1, max_range=3.0, min_height=0.1, max_height=1.2, voxel_size=0.0)
+    for number in range(0, len(recording), len(recording) // 3):
+        sample = recording.read(number)
+        assert sample.depth is not None and sample.T_world_camera is not None
+        T = np.array(sample.T_world_camera)
+        T[:2, 3] = 0.0  # a base on the floor below the camera
+        found = in_base(safe_points(surroundings(sample.depth, sample.camera, T, settings), 0.0), T)
+        v, u = np.nonzero(np.isfinite(sample.depth))
+        pixels = np.stack([u, v, np.ones_like(u)]) * sample.depth[v, u].astype(np.float64)
+        x, y, z = T[:3] @ np.vstack([np.linalg.inv(sample.camera.K) @ pixels, np.ones(len(u))])
+        reach = np.hypot(x, y)
+        standing = (reach <= 3.0) & (z >= 0.1) & (z <= 1.2) & (np.abs(z) > 0.05 + 0.05 * reach)
+        expected, cells = (
+            {tuple(cell) for cell in np.floor(places / 0.05).astype(int).tolist()}
+            for places in (np.stack([x, y], 1)[standing], found[:, :2])
+        )
+        assert len(expected) > 100 and len(cells ^ expected) <= 0.01 * len(expected)
