@@ -86,8 +86,8 @@ class Frame:
 
     `depth` is None where a relative model has no way to metres, and `no_metres` is the reason; its `disparity` stays
     beside the depth that `scale` makes of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
-    unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by `cloud.voxel_size`. `timings`
-    are seconds per step, in order.
+    unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by `cloud.voxel_size`.
+    `confidence` is the prediction's. `timings` are seconds per step, in order.
     """
 
     rgb: Rgb
@@ -95,6 +95,7 @@ class Frame:
     depth: Depth | None = None
     disparity: Depth | None = None
     sigma: Depth | None = None
+    confidence: Depth | None = None
     points: Points | None = None
     scale: Scale | None = None
     no_metres: str = ""

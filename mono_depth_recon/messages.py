@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
 from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, decoded_rvl, eight_bits, is_grey_png_of_16_bits
+from .encoding import MILLIMETRES
 from .errors import CalibrationError, DataError
 from .plausibility import plausible
 
-MILLIMETRES = 1000.0
 DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 # encoding -> (type, channels, conversion to RGB in OpenCV, which names a Bayer pattern by its second row)
 _COLOUR: dict[str, tuple[str, int, str]] = {

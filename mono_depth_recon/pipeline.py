@@ -147,7 +147,9 @@ class DepthReconstructor:
         if points is not None and config.cloud.voxel_size:
             points = thinned(points, config.cloud.voxel_size)
         watch.lap("cloud")
-        return Frame(rgb, camera, depth, metres.disparity, sigma, points, metres.scale, timings=watch.laps)
+        return Frame(
+            rgb, camera, depth, metres.disparity, sigma, prediction.confidence, points, metres.scale, timings=watch.laps
+        )
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
         if camera.is_rectified:

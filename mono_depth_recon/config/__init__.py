@@ -1,4 +1,4 @@
-"""All parameters, as frozen dataclasses (`groups`, `fusion`, `evaluation`), and the mechanism behind all settings.
+"""All parameters, as frozen dataclasses (`groups` and the files beside it), and the mechanism behind all settings.
 
 `param` declares a field, `Parameter.check` checks a value, `build` makes a dataclass from plain values (YAML, JSON),
 `add_flag` makes a command-line flag. Parameters of the node, settings of nodes, training and data, and model cards all
@@ -9,7 +9,18 @@ from ..param import Parameter, Value, nearest, param, rows_of, shown
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
 from .fusion import MAP_SUFFIX, FusionConfig, MappingConfig
-from .groups import CameraConfig, CloudConfig, Config, DepthConfig, FilterConfig, MeshConfig, ModelConfig, QosConfig
+from .groups import (
+    CameraConfig,
+    CloudConfig,
+    CompressionConfig,
+    Config,
+    DepthConfig,
+    FilterConfig,
+    MeshConfig,
+    ModelConfig,
+    QosConfig,
+)
+from .navigation import SafeConfig
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
 from .tree import build
@@ -20,6 +31,7 @@ __all__ = [
     "PARAMETERS",
     "CameraConfig",
     "CloudConfig",
+    "CompressionConfig",
     "Config",
     "DepthConfig",
     "FilterConfig",
@@ -30,6 +42,7 @@ __all__ = [
     "ModelConfig",
     "Parameter",
     "QosConfig",
+    "SafeConfig",
     "ScaleConfig",
     "Value",
     "add_flag",

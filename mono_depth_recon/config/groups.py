@@ -13,6 +13,7 @@ from ..scale.table import SCALE_SOURCES, parameter_help
 from ..transforms import frame_name
 from .evaluation import LiveEvaluationConfig
 from .fusion import MAP_SUFFIX, MappingConfig
+from .navigation import SafeConfig
 
 _TEXTURED = ("obj", "glb")
 
@@ -142,6 +143,16 @@ class DepthConfig:
 
 
 @dataclass(frozen=True)
+class CompressionConfig:
+    """The compressed topics, published as image_transport does."""
+
+    depth: str = param("png", "depth/image_rect/compressedDepth: png, or rvl, which is faster", choices=("png", "rvl"))
+    rgb: str = param("jpeg", "rgb/image_rect/compressed: jpeg, or png, which is lossless", choices=("jpeg", "png"))
+    jpeg_quality: int = param(95, "quality of jpeg; smaller images with a smaller one", low=1, high=100)
+    png_level: int = param(1, "compression of png; slower and little smaller with a larger one", low=0, high=9)
+
+
+@dataclass(frozen=True)
 class FilterConfig:
     """What is removed from the depth map."""
 
@@ -252,8 +263,10 @@ class Config:
     camera: CameraConfig = CameraConfig()
     qos: QosConfig = QosConfig()
     depth: DepthConfig = DepthConfig()
+    compression: CompressionConfig = CompressionConfig()
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
+    safe: SafeConfig = SafeConfig()  # noqa: RUF009
     mesh: MeshConfig = MeshConfig()
     fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen
     evaluation: LiveEvaluationConfig = LiveEvaluationConfig()  # noqa: RUF009

@@ -14,16 +14,19 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
 from ..arrays import Depth, Matrix, Points, Rgb
 from ..camera import PinholeCamera
+from ..cloud.obstacles import PlanarScan
+from ..config import CompressionConfig, Config
 from ..decoding import MAX_MEGAPIXELS, StreamBits
+from ..encoding import compressed_depth, compressed_rgb, millimetres
 from ..errors import DataError
 from ..mesh.mesh import Mesh
-from ..messages import COLOUR_ENCODINGS, MILLIMETRES, rgb_of
+from ..messages import COLOUR_ENCODINGS, rgb_of
 
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, consecutive float32; sigma only if cloud.sigma is set
 
@@ -79,13 +82,33 @@ def depth_to_msg(depth: Depth, header: Header, encoding: str = "32FC1", invalid:
     16UC1 is millimetres, rounded, 0 for unknown depth, beyond range or above 65.535 m.
     """
     if encoding == "16UC1":
-        millimetres = np.rint(depth * np.float32(MILLIMETRES))
-        with np.errstate(invalid="ignore"):
-            millimetres[~(millimetres <= 65535)] = 0
-        return _image_msg(millimetres.astype(np.uint16), encoding, header)
+        return _image_msg(millimetres(depth), encoding, header)
     if invalid == "zero":
         depth = np.where(np.isfinite(depth), depth, np.float32(0))
     return _image_msg(depth, encoding, header)
+
+
+def compressed_depth_to_msg(depth: Depth, header: Header, config: Config) -> CompressedImage:
+    """Depth in metres -> CompressedImage as compressed_depth_image_transport publishes it, within `filter`'s range.
+
+    Of `depth.encoding`; unknown depth and depth beyond range are 0.
+    """
+    near, far = config.filter.min_range or config.filter.max_range / 100, config.filter.max_range
+    settings = config.compression
+    form, data = compressed_depth(depth, config.depth.encoding, settings.depth, near, far, settings.png_level)
+    return _compressed_msg(form, data, header)
+
+
+def compressed_rgb_to_msg(rgb: Rgb, header: Header, settings: CompressionConfig) -> CompressedImage:
+    """(H, W, 3) uint8 -> CompressedImage as compressed_image_transport publishes it."""
+    form, data = compressed_rgb(rgb, settings.rgb, settings.jpeg_quality, settings.png_level)
+    return _compressed_msg(form, data, header)
+
+
+def _compressed_msg(form: str, data: bytes, header: Header) -> CompressedImage:
+    msg = CompressedImage(header=header, format=form)
+    msg.data.frombytes(data)
+    return msg
 
 
 def _image_msg(image: NDArray[Any], encoding: str, header: Header) -> Image:
@@ -137,6 +160,26 @@ class CloudMessage:
 def points_to_msg(points: Points, header: Header) -> PointCloud2:
     """Organised points (H, W, 4), or (H, W, 5) with sigma -> a new PointCloud2."""
     return CloudMessage().stamped(header, points)
+
+
+def xyz_to_msg(points: NDArray[np.float32], header: Header) -> PointCloud2:
+    """Points (N, 3) -> an unorganised PointCloud2 with the fields x y z."""
+    msg = PointCloud2(header=header, height=1, width=len(points), is_bigendian=sys.byteorder == "big", is_dense=True)
+    msg.fields = [
+        PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate(_FIELDS[:3])
+    ]
+    msg.point_step, msg.row_step = 12, 12 * len(points)
+    msg.data.frombytes(np.ascontiguousarray(points, np.float32).reshape(-1).view(np.uint8))
+    return msg
+
+
+def scan_to_msg(scan: PlanarScan, header: Header, scan_time: float) -> LaserScan:
+    """A scan in the frame of `header` -> LaserScan; `scan_time` is the seconds since the last one."""
+    msg = LaserScan(header=header, angle_min=scan.angle_min, angle_increment=scan.increment, scan_time=scan_time)
+    msg.angle_max = scan.angle_min + (len(scan.ranges) - 1) * scan.increment
+    msg.range_min, msg.range_max = scan.range_min, scan.range_max
+    msg.ranges = array("f", scan.ranges.tobytes())
+    return msg
 
 
 def points_from_msg(msg: PointCloud2) -> Points:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
@@ -15,47 +15,67 @@ from ..config import Config
 from ..frames import Frame
 from ..pictures.panels import colorize_depth, colorize_disparity
 from ..pipeline import Wanted
-from .conversions import CloudMessage, depth_to_msg, info_to_msg, rgb_to_msg
+from .conversions import (
+    CloudMessage,
+    compressed_depth_to_msg,
+    compressed_rgb_to_msg,
+    depth_to_msg,
+    info_to_msg,
+    rgb_to_msg,
+)
 
 
 class Publications:
     """The node's output topics.
 
-    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
-    for a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
-    are in the frame of the poses.
+    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
+    depth/sigma, points, mesh; for a relative model also disparity. Stamp and frame_id are the colour image's;
+    map_points, and the mesh of the map, are in the frame of the poses. points_safe and scan (in the robot's base frame)
+    are published by `Navigation`.
     """
 
     def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
         qos = _qos(5, reliability)
         self.depth = node.create_lifecycle_publisher(Image, "depth/image_rect", qos)
         self.depth_info = node.create_lifecycle_publisher(CameraInfo, "depth/camera_info", qos)
+        self.depth_compressed = node.create_lifecycle_publisher(
+            CompressedImage, "depth/image_rect/compressedDepth", qos
+        )
         self.preview = node.create_lifecycle_publisher(Image, "depth/preview", qos)
         self.sigma = node.create_lifecycle_publisher(Image, "depth/sigma", qos)
         self.disparity = node.create_lifecycle_publisher(Image, "disparity", qos) if relative else None
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
+        self.rgb_compressed = node.create_lifecycle_publisher(CompressedImage, "rgb/image_rect/compressed", qos)
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
+        self.points_safe = node.create_lifecycle_publisher(PointCloud2, "points_safe", qos)
+        self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
         self.map_points = node.create_lifecycle_publisher(
             PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
-        self._metric = (self.depth, self.depth_info, self.sigma, self.points)
-        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh, self.map_points)
+        depth = (self.depth, self.depth_info, self.depth_compressed)
+        self._metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
+        self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
+        self._all = (*self._metric, *self._colour, self.preview, self.disparity, self.mesh, self.map_points)
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
         """Which parts of the next frame (with or without `metres`) have subscribers; None if none has."""
         points = metres and _subscribed(self.points)
         depth = any(map(_subscribed, (self.preview, self.disparity, *(self._metric if metres else ()))))
-        rgb = _subscribed(self.rgb) or _subscribed(self.rgb_info)
+        rgb = any(map(_subscribed, self._colour))
         return Wanted(depth=depth, points=points) if depth or rgb else None
 
     def wants_sigma(self) -> bool:
         """Whether depth/sigma has a subscriber."""
         return _subscribed(self.sigma)
+
+    def wants_navigation(self) -> tuple[bool, bool]:
+        """Whether points_safe has a subscriber, and whether scan has."""
+        return _subscribed(self.points_safe), _subscribed(self.scan)
 
     def publish(self, frame: Frame, header: Header, config: Config) -> None:
         """Sends every subscribed part of `frame`, depth first; points in `cloud.points(...)` are not copied."""
@@ -76,6 +96,10 @@ class Publications:
             self.rgb_info.publish(info_to_msg(frame.camera, header))
         if _subscribed(self.preview) and (preview := _preview(frame)) is not None:
             self.preview.publish(rgb_to_msg(preview, header))
+        if _subscribed(self.rgb_compressed):
+            self.rgb_compressed.publish(compressed_rgb_to_msg(frame.rgb, header, config.compression))
+        if frame.depth is not None and _subscribed(self.depth_compressed):
+            self.depth_compressed.publish(compressed_depth_to_msg(frame.depth, header, config))
 
     def destroy(self, node: LifecycleNode) -> None:
         """Ends all publishers."""

@@ -132,6 +132,14 @@ def test_the_range_must_not_be_empty_and_both_ends_may_move_together() -> None:
     assert moved.filter == dataclasses.replace(FilterConfig(), min_range=12.0, max_range=20.0)
 
 
+def test_the_height_band_and_the_frame_of_obstacles_must_be_possible() -> None:
+    with pytest.raises(ConfigError, match=r"safe.min_height \(2 m\) must be below safe.max_height \(2 m\)"):
+        with_values(Config(), {"safe.min_height": 2.0})
+    for name in ("", "/"):
+        with pytest.raises(ConfigError, match="safe.base_frame must be the name of a frame"):
+            with_values(Config(), {"safe.base_frame": name})
+
+
 def test_a_config_cannot_be_changed_in_place() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().mesh.method = "grid"  # type: ignore[misc]

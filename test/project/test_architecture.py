@@ -21,6 +21,7 @@ LAYERS = (
         "camera",
         "child_process",
         "decoding",
+        "encoding",
         "errors",
         "frames",
         "once",

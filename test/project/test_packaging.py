@@ -97,7 +97,13 @@ def test_pip_and_colcon_install_the_same(pip_installation: Installation, colcon_
 
 def test_the_installation_is_complete(installation: Installation) -> None:
     share = files(installation.share)
-    assert share >= {"package.xml", "launch/recon.launch.py", "config/recon.yaml", "config/recon.rviz"}
+    assert share >= {
+        "package.xml",
+        "launch/recon.launch.py",
+        "config/recon.yaml",
+        "config/recon.rviz",
+        "config/foxglove.json",
+    }
     assert (installation.prefix / "share/ament_index/resource_index/packages/mono_depth_recon").is_file()
     source = ROOT / "mono_depth_recon"
     kinds = (".py", ".typed", ".json", ".onnx", ".safetensors", ".j2", ".css", ".js")

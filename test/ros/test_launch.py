@@ -254,11 +254,14 @@ def test_the_rviz_view_shows_what_the_node_publishes() -> None:
         if "Topic" in each
     }
     latched = {"PointCloud2 map_points", "Marker mesh"}
-    assert shown.keys() == {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points"} | latched
+    on_demand = {"PointCloud2 points_safe", "LaserScan scan"}
+    always = {"Image rgb/image_rect", "Image depth/preview", "PointCloud2 points"}
+    assert shown.keys() == always | on_demand | latched
+    assert {each["Name"] for each in view["Displays"] if not each["Enabled"]} == {"Obstacles", "Scan"}
     assert {topic["Reliability Policy"] for topic in shown.values()} == {"Reliable"}
     assert {shown[name]["Durability Policy"] for name in latched} == {"Transient Local"}
     published = string_literals(ROOT / "mono_depth_recon" / "ros" / "publications.py")
-    assert {"rgb/image_rect", "depth/preview", "points", "map_points", "mesh"} <= published
+    assert {name.partition(" ")[2] for name in shown} <= published
     cameras = [ROOT / "mono_depth_recon" / "ros" / "cameras" / name for name in ("replay.py", "rooms_camera.py")]
     frame = view["Global Options"]["Fixed Frame"]
     assert all(frame in string_literals(path) for path in cameras), "the view's frame is our cameras' optical frame"

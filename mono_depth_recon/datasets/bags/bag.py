@@ -15,9 +15,10 @@ from ...arrays import Matrix, Rgb
 from ...camera import PinholeCamera
 from ...config import param
 from ...decoding import StreamBits
+from ...encoding import MILLIMETRES
 from ...errors import CalibrationError, ConfigError, DataError, MonoDepthError
 from ...frames import Sample
-from ...messages import MILLIMETRES, depth_of, encoding_of, is_depth, is_rectified, rgb_of
+from ...messages import depth_of, encoding_of, is_depth, is_rectified, rgb_of
 from ...poses import Trajectory
 from ...transforms import frame_name
 from ..dataset import Dataset, Recording

@@ -6,7 +6,6 @@ With TF, a topic of poses need not be the camera's: TF leads from the robot's ba
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,7 @@ from ...errors import ConfigError, DataError
 from ...transforms import NotYet, frame_name, seconds, transform_of_odometry
 from ..subscriptions import AdaptiveSubscription
 from ..timers import steady_timer
-from .tf import live_tree, transform_source
+from .tf import awaited, live_tree, transform_source
 
 _NO_TF = "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
 NO_TF = _NO_TF + "name a topic of poses in fusion.poses"
@@ -36,7 +35,6 @@ _TYPES: dict[str, type[Any]] = {
 }
 _CAMERA = "(camera)"  # stands for the camera's frame if the topic gives its pose without naming it
 _PATIENCE_S = 1.0  # a small message may be lost at first among the images of its process and arrive with the next one
-_RETRY_S = 0.02  # while waiting: tf2_ros does not notify of new transforms
 _LOOK_S = 0.5
 
 
@@ -95,16 +93,8 @@ class Poses:
 
         Raises DataError with the reason if there is none.
         """
-        camera, end = frame_name(header.frame_id), time.monotonic() + _PATIENCE_S
-        with self._changed:
-            while True:
-                try:
-                    return self._pose(camera, header.stamp)
-                except NotYet:
-                    left = end - time.monotonic()
-                    if left <= 0 or self._closing:
-                        raise
-                    self._changed.wait(min(left, _RETRY_S))
+        camera = frame_name(header.frame_id)
+        return awaited(lambda: self._pose(camera, header.stamp), self._changed, _PATIENCE_S, lambda: self._closing)
 
     def _pose(self, camera: str, stamp: Time) -> Matrix:
         if not self._topic:

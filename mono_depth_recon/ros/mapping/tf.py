@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from ..tf_messages import tf_message_type, tf_qos
 
 _MAX_GAP_S = 0.5
 _KEEP_S = 10.0  # as tf2 does
+_RETRY_S = 0.02  # tf2_ros does not notify of new transforms
 _RESTART_S = 1.0  # a transform older than the newest by less was overtaken in transit; by more, time jumped back
 
 
@@ -45,6 +47,25 @@ def transform_source(node: Node, changed: threading.Condition, warn: Callable[[s
         message = tf_message_type()
         return None if message is None else TfMessages(node, message, changed, warn)
     return Tf2(node, tf2_ros)
+
+
+def awaited(
+    lookup: Callable[[], Matrix], changed: threading.Condition, patience_s: float, ended: Callable[[], bool]
+) -> Matrix:
+    """The pose that `lookup()` finds, called with `changed` held, and again while it raises NotYet.
+
+    Raises that error after `patience_s` or once `ended()`, which is to be notified by `changed`.
+    """
+    end = time.monotonic() + patience_s
+    with changed:
+        while True:
+            try:
+                return lookup()
+            except NotYet:
+                left = end - time.monotonic()
+                if left <= 0 or ended():
+                    raise
+                changed.wait(min(left, _RETRY_S))
 
 
 def live_tree() -> TransformTree:

@@ -39,6 +39,7 @@ from .evidence_inputs import EvidenceInputs
 from .large_clouds import warn_of_large_clouds
 from .live_evaluation import LiveEvaluation
 from .missing_inputs import MissingInputs
+from .navigation import Navigation
 
 _SILENCE_S = 1.5
 _DEPTH = Wanted(depth=True, points=False)
@@ -69,6 +70,7 @@ class FrameLine:
         self._inputs = EvidenceInputs(node)
         self._published: Arrival | None = None  # the newest with depth for subscribers; None while they want none
         self._live = LiveEvaluation()
+        self._navigation = Navigation(node, publications, self._log, failed)
         self.apply(config)
         self._worker = FrameWorker(self._process, self._refuse, lambda: self._config.max_rate, failed)
         compressed = config.image_transport == "compressed"
@@ -115,6 +117,7 @@ class FrameLine:
         self._info_subscription.destroy()
         self._inputs.close()
         self._worker.close()
+        self._navigation.close()
         self._newest = self._waiting = None
 
     @property
@@ -134,7 +137,8 @@ class FrameLine:
         return f"no image on {self._image_subscription.topic} for {silence:.0f} s" if silence > _SILENCE_S else ""
 
     def warn_of_problems(self) -> None:
-        """Warns of missing inputs and of clouds that a subscriber cannot take; called every second."""
+        """Warns of missing inputs and of clouds that a subscriber cannot take, listens to TF; called every second."""
+        self._navigation.look()
         self._missing.check(self._newest is not None or self._waiting is not None, self._waiting is None)
         warn_of_large_clouds(self._node, self._publications, self._log)
 
@@ -188,6 +192,7 @@ class FrameLine:
         frame = self._wanted_frame(arrival, wanted, config)
         started = time.perf_counter()
         self._publications.publish(frame, arrival.msg.header, config)
+        self._navigation.offer(arrival.msg.header, frame, config)
         frame = replace(frame, timings={**frame.timings, "publish": time.perf_counter() - started})
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)

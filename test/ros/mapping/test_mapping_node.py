@@ -21,13 +21,14 @@ from processes import LOCALHOST, Process, Processes, map_worker, reserved_domain
 from ros_client import RosClient, ros_client
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import LaserScan, PointCloud2
 from std_msgs.msg import Header
 from tf_standin import TF2_ROS_INSTALLED, TF_INSTALLED, tf_message, with_tf
 from visualization_msgs.msg import Marker
 
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.cloud.obstacles import planar_scan, safe_points, surroundings
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.fusion.fusion import FUSED, Fusion, FusionFrame
 from mono_depth_recon.mesh.components import drop_specks
@@ -373,7 +374,8 @@ def test_poses_come_from_tf(
 ) -> None:
     with ros_client() as client:
         robot = TfRobot(client, rgb, monkeypatch)
-        start(processes, "fusion.world_frame:=map", f"mesh.directory:={tmp_path}", *SHOWING, env=with_tf(tf2_ros))
+        given = ("fusion.world_frame:=map", f"mesh.directory:={tmp_path}", "safe.base_frame:=base", "safe.ground:=keep")
+        start(processes, *given, *SHOWING, env=with_tf(tf2_ros))
         robot.wait_subscribed("/tf", "/tf_static")
         robot.wait_value("poses", "TF, frame 'map'")
         robot.see(999.0)
@@ -391,6 +393,29 @@ def test_poses_come_from_tf(
         here = fused_here(rgb, [ODOM @ at(0.0), ODOM @ at(0.1)])
         assert robot.shown(1001.0).header.frame_id == "map"
         same_surface(vertices_of(client.trigger("save_mesh").message), drop_specks(here.mesh(), 60).vertices)
+        obstacles_are_those_of_here(robot, rgb)
+
+
+def obstacles_are_those_of_here(robot: TfRobot, rgb: NDArray[np.uint8]) -> None:
+    """points_safe in the camera's frame and scan in the base frame, for the same image."""
+    received = robot.client.received
+    for kind, topic in ((PointCloud2, "points_safe"), (LaserScan, "scan")):
+        robot.client.listen(kind, topic)
+    robot.client.repeat(
+        lambda: robot.see(1001.0), lambda: bool(received["points_safe"] and received["scan"]), "a cloud and a scan"
+    )
+    config = with_values(Config(), FUSING | {"safe.ground": "keep"})
+    depth = DepthReconstructor.from_config(config).process(rgb, CAMERA, Wanted(points=False)).depth
+    assert depth is not None
+    seen = surroundings(depth, CAMERA, MOUNT, config.safe)
+    points, scan = safe_points(seen, config.safe.voxel_size), planar_scan(seen, config.filter.min_range, config.safe)
+    cloud, flat = received["points_safe"][0], received["scan"][0]
+    assert (cloud.header.frame_id, flat.header.frame_id) == (LENS, "base")
+    assert cloud.header.stamp == flat.header.stamp == stamped(1001.0) and len(points) > 100
+    found = np.frombuffer(cloud.data, np.float32).reshape(-1, 3)
+    assert np.quantile(cKDTree(points).query(found)[0], 0.99) < 1e-3
+    same = np.isclose(flat.ranges, scan.ranges, atol=1e-3, equal_nan=True)
+    assert len(same) == len(scan.ranges) and same.mean() > 0.97 and np.isfinite(flat.ranges).any()
 
 
 def test_odometry_of_the_base_goes_on_by_tf(

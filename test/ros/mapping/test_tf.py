@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +10,9 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
-from tf_standin import TF2_ROS_INSTALLED, tf2_ros, tf_message
+from tf_standin import TF2_ROS_INSTALLED, TfNode, stamped, tf2_ros, tf_message
 from turned import pose_at
 
-from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.ros.mapping.tf import Tf2, TfMessages, TransformSource, transform_source
 from mono_depth_recon.ros.tf_messages import transform_to_msg
@@ -24,36 +21,12 @@ from mono_depth_recon.transforms import NotYet
 MOUNT = pose_at(0.3, 20.0)
 
 
-def stamped(seconds: float) -> Time:
-    return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
-
-
-class Node:
-    """What a source of transforms needs of a node; `send` delivers a message on one of its topics."""
-
-    def __init__(self, message: type[Any]) -> None:
-        self._message = message
-        self.subscribed: dict[str, Callable[[Any], None]] = {}
-        self.complaints: list[str] = []
-
-    def create_subscription(self, kind: Any, topic: str, callback: Any, qos: Any, **options: Any) -> str:
-        self.subscribed[topic] = callback
-        return topic
-
-    def destroy_subscription(self, topic: str) -> None:
-        self.subscribed.pop(topic, None)
-
-    def send(self, seconds: float, parent: str, child: str, T: Matrix, fixed: bool = False) -> None:
-        msg = transform_to_msg(T, Header(stamp=stamped(seconds), frame_id=parent), child)
-        self.subscribed["/tf_static" if fixed else "/tf"](self._message(transforms=[msg]))
-
-
 @pytest.fixture(params=["tf2_ros", "messages"])
-def tf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Node, TransformSource]:
+def tf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[TfNode, TransformSource]:
     """A robot's camera on its base, which drives one metre a second from 1000 s to 1001 s."""
     if request.param == "messages" and TF2_ROS_INSTALLED:
         pytest.skip("tf2_ros is installed: the messages alone are for machines without it")
-    node = Node(tf_message(monkeypatch))
+    node = TfNode(tf_message(monkeypatch))
     if request.param == "tf2_ros":
         tf2_ros(monkeypatch)
     source = transform_source(node, threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
@@ -65,26 +38,26 @@ def tf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple
 
 
 @pytest.mark.parametrize("seconds", [1000.0, 1000.537, 1001.0])
-def test_a_chain_at_the_stamp_of_an_image(tf: tuple[Node, TransformSource], seconds: float) -> None:
+def test_a_chain_at_the_stamp_of_an_image(tf: tuple[TfNode, TransformSource], seconds: float) -> None:
     _, source = tf
     expected = pose_at(seconds - 1000, 30.0 * (seconds - 1000)) @ MOUNT
     np.testing.assert_allclose(source.pose("odom", "camera", stamped(seconds)), expected, atol=1e-6)
 
 
-def test_a_pose_that_may_still_come(tf: tuple[Node, TransformSource]) -> None:
+def test_a_pose_that_may_still_come(tf: tuple[TfNode, TransformSource]) -> None:
     _, source = tf
     with pytest.raises(NotYet, match=r"the last pose of .* in 'odom' is 0\.20 s older than the image"):
         source.pose("odom", "camera", stamped(1001.2))
 
 
-def test_a_pose_that_never_comes(tf: tuple[Node, TransformSource]) -> None:
+def test_a_pose_that_never_comes(tf: tuple[TfNode, TransformSource]) -> None:
     _, source = tf
     with pytest.raises(DataError, match="begin after") as error:
         source.pose("odom", "camera", stamped(999.9))
     assert not isinstance(error.value, NotYet)
 
 
-def test_an_unknown_frame_is_named_with_those_that_are_known(tf: tuple[Node, TransformSource]) -> None:
+def test_an_unknown_frame_is_named_with_those_that_are_known(tf: tuple[TfNode, TransformSource]) -> None:
     _, source = tf
     with pytest.raises(DataError, match="no transform names the frame 'map', only base, camera, odom$"):
         source.pose("map", "camera", stamped(1000.5))
@@ -93,13 +66,13 @@ def test_an_unknown_frame_is_named_with_those_that_are_known(tf: tuple[Node, Tra
 
 
 def test_before_any_transform_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = Node(tf_message(monkeypatch))
+    node = TfNode(tf_message(monkeypatch))
     source = Tf2(node, tf2_ros(monkeypatch))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no transform names the frame 'map': none has come yet"):
         source.pose("map", "camera", stamped(1000.5))
 
 
-def test_frames_that_are_not_connected_are_named(tf: tuple[Node, TransformSource]) -> None:
+def test_frames_that_are_not_connected_are_named(tf: tuple[TfNode, TransformSource]) -> None:
     node, source = tf
     node.send(0.0, "earth", "tower", pose_at(), fixed=True)
     with pytest.raises(DataError, match="no transforms lead from 'earth' to 'camera': ") as error:
@@ -107,7 +80,7 @@ def test_frames_that_are_not_connected_are_named(tf: tuple[Node, TransformSource
     assert not isinstance(error.value, NotYet)
 
 
-def test_a_bag_that_starts_again(tf: tuple[Node, TransformSource]) -> None:
+def test_a_bag_that_starts_again(tf: tuple[TfNode, TransformSource]) -> None:
     node, source = tf
     source.pose("odom", "camera", stamped(1000.5))
     for _ in range(2):
@@ -125,7 +98,7 @@ def test_a_bag_that_starts_again(tf: tuple[Node, TransformSource]) -> None:
 
 
 def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = Node(tf_message(monkeypatch))
+    node = TfNode(tf_message(monkeypatch))
     source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
     broken = pose_at()
     broken[0, 3] = np.nan
@@ -134,7 +107,7 @@ def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyP
 
 
 def test_a_frame_in_itself_is_refused_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = Node(tf_message(monkeypatch))
+    node = TfNode(tf_message(monkeypatch))
     source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
     node.send(0.0, "base", "camera", MOUNT, fixed=True)
     node.send(0.0, "camera", "camera", pose_at(1.0), fixed=True)
@@ -142,7 +115,7 @@ def test_a_frame_in_itself_is_refused_and_changes_nothing(monkeypatch: pytest.Mo
     np.testing.assert_allclose(source.pose("base", "camera", stamped(1.0)), MOUNT, atol=1e-12)
 
 
-def test_close_ends_the_subscriptions(tf: tuple[Node, TransformSource]) -> None:
+def test_close_ends_the_subscriptions(tf: tuple[TfNode, TransformSource]) -> None:
     node, source = tf
     assert node.subscribed.keys() == {"/tf", "/tf_static"}
     source.close()

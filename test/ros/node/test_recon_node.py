@@ -30,9 +30,11 @@ CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 RUNTIME = "openvino"  # auto measures, and two processes may choose two
 OUTPUTS = {
     "depth/image_rect": Image,
+    "depth/image_rect/compressedDepth": CompressedImage,
     "depth/camera_info": CameraInfo,
     "depth/preview": Image,
     "rgb/image_rect": Image,
+    "rgb/image_rect/compressed": CompressedImage,
     "rgb/camera_info": CameraInfo,
     "points": PointCloud2,
 }
@@ -74,7 +76,7 @@ def diagnosis(client: RosClient, key: str) -> str:
 
 
 def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    start(processes)
+    start(processes, "compression.depth:=rvl", "compression.rgb:=png")
     for topic, kind in OUTPUTS.items():
         client.listen(kind, topic)
     driver = client.camera()
@@ -89,7 +91,11 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     assert frame.depth is not None and frame.points is not None
     np.testing.assert_allclose(depth_of(parts["depth/image_rect"]), frame.depth, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(points_from_msg(parts["points"])[..., :3], frame.points[..., :3], rtol=1e-4, atol=1e-4)
-    assert np.array_equal(image_from_msg(parts["rgb/image_rect"]), rgb)
+    compressed = parts["depth/image_rect/compressedDepth"]
+    np.testing.assert_allclose(depth_of(compressed), frame.depth, rtol=2e-3)
+    assert compressed.format == "32FC1; compressedDepth rvl"
+    for topic in ("rgb/image_rect", "rgb/image_rect/compressed"):
+        assert np.array_equal(image_from_msg(parts[topic]), rgb)
     assert parts["depth/preview"].encoding == "rgb8" and parts["depth/preview"].width == 320
     for topic in ("depth/camera_info", "rgb/camera_info"):
         assert np.array_equal(np.reshape(parts[topic].k, (3, 3)), CAMERA.K)
