@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .board import Sighting
 
-_NEW = 0.06  # of the image's width that corners must have moved by, on average, from every kept view
+_NEW = 0.05  # of the image's width that corners must have moved by, on average, from every kept view
 _STILL = 0.004  # of the image's width from one image to the next: faster boards are blurred
 
 
@@ -32,12 +32,16 @@ class ViewCollection:
             return False
         box, last = _box(view) / self.size[0], self._last
         self._last = box
-        still = last is not None and float(np.abs(box - last).mean()) < _STILL
-        if not still or self.complete or any(float(np.abs(box - each).mean()) < _NEW for each in self._boxes):
+        still = last is not None and _moved(last, box) < _STILL
+        if not still or self.complete or any(_moved(each, box) < _NEW for each in self._boxes):
             return False
         self._boxes.append(box)
         self.views[f"view {len(self.views) + 1}"] = view
         return True
+
+
+def _moved(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(a - b, axis=1).mean())
 
 
 def _box(view: Sighting) -> NDArray[np.float64]:

@@ -106,7 +106,7 @@ def test_a_frozen_backbone_stays_and_the_head_learns(folder_of: Callable[[str], 
 def test_command_fine_tunes_on_files(
     folder_of: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"])
+    write_nyu_csv(tmp_path / "nyu_depth_v2", ["a_0001", "b_0002", "c_0003"])
     words = [
         "--data",
         str(tmp_path),

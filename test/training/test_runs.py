@@ -256,7 +256,7 @@ def test_a_card_says_what_its_weights_began_with(tmp_path: Path) -> None:
 def test_an_ended_run_leaves_no_process(tmp_path: Path, by: signal.Signals) -> None:
     """Neither the loading processes nor their server, killed or by Ctrl-C, which reaches all and says how to go on."""
     mark = f"loader.cache={tmp_path}"
-    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
+    write_nyu_csv(tmp_path / "nyu_depth_v2", ["a_0001", "b_0002", "c_0003"], 4)
     command = [
         sys.executable,
         "-m",
@@ -322,7 +322,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_two_processes_share_each_batch(tmp_path: Path) -> None:
     """DistributedDataParallel under torchrun on files in NYU's format: one log, every frame once per epoch."""
-    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"], 4)
+    write_nyu_csv(tmp_path / "nyu_depth_v2", ["a_0001", "b_0002", "c_0003"], 4)
     command = [
         sys.executable,
         "-m",
@@ -390,10 +390,10 @@ def test_command_says_in_one_line_what_is_wrong(
 
 
 def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"])
+    write_nyu_csv(tmp_path / "nyu_depth_v2", ["a_0001", "b_0002", "c_0003"])
     words = [*PAPER, "--check", "--data", str(tmp_path), "data.shares=34 33 33", "--output", str(tmp_path / "run")]
     assert main(words) == 0
-    broken = next((tmp_path / "nyu_data").rglob("a_0001_out/2.png"))
+    broken = next((tmp_path / "nyu_depth_v2").rglob("a_0001_out/2.png"))
     broken.write_bytes(broken.read_bytes()[:60])
     assert main(words) == 1
     assert "nyu2_train.csv:2" in capsys.readouterr().out
@@ -402,14 +402,14 @@ def test_check_reads_the_data_and_trains_nothing(tmp_path: Path, capsys: pytest.
 
 def test_a_start_tells_of_frames_that_are_missing(tmp_path: Path) -> None:
     """Few of many do not stop it; where none is left, one is named."""
-    write_nyu_csv(tmp_path / "nyu_data", ["a_0001", "b_0002", "c_0003"])
-    source = {"kind": "nyu_csv", "path": str(tmp_path / "nyu_data"), "split": "scene"}
+    write_nyu_csv(tmp_path / "nyu_depth_v2", ["a_0001", "b_0002", "c_0003"])
+    source = {"kind": "nyu_csv", "path": str(tmp_path / "nyu_depth_v2"), "split": "scene"}
     settings = small_settings(data={"shares": "34 33 33", "sources": [source]})
     settings = replace(settings, loader=replace(settings.loader, cache=str(tmp_path / "cache")))
-    next((tmp_path / "nyu_data").rglob("b_0002_out/1.jpg")).unlink()
+    next((tmp_path / "nyu_depth_v2").rglob("b_0002_out/1.jpg")).unlink()
     lines = open_run_data(settings, None).lines
     assert any(line.startswith("bad frame: ") and "nyu2_train.csv:4" in line for line in lines)
-    for depth in (tmp_path / "nyu_data").rglob("*.png"):
+    for depth in (tmp_path / "nyu_depth_v2").rglob("*.png"):
         depth.write_bytes(depth.read_bytes()[:60])
     with pytest.raises(DataError, match=r"too many bad frames: .*; the first is .*nyu2_train.csv:4"):
         open_run_data(settings, None)

@@ -32,8 +32,8 @@ def test_views_are_kept_where_the_board_holds_still_at_a_new_place() -> None:
         return Sighting(places[:, :2] * 100 + np.float32(x), places)
 
     views = ViewCollection((640, 480), 2)
-    assert [views.add(view(x)) for x in (0, 0, 0, 80, 82, 82, 300, 300)] == [
-        *(False, True, False, False, True, False, False, False)
+    assert [views.add(view(x)) for x in (0, 0, 0, 20, 20, 82, 82, 300, 300)] == [
+        *(False, True, False, False, False, False, True, False, False)
     ]
     assert views.complete and list(views.views) == ["view 1", "view 2"]
     views = ViewCollection((640, 480), 2)
