@@ -108,5 +108,5 @@ def read_kept(path: Path) -> tuple[Prediction, float]:
             maps = {name: file[name] for name in file.files}
             milliseconds = float(maps.pop(_MODEL_MS, 0.0))
             return Prediction(**maps), milliseconds
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: expected a kept prediction ({error}): delete it to compute it again") from error

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -189,11 +189,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         train_small(settings, tmp_path, callbacks=[KillAt(1)])
     before = (tmp_path / "last.ckpt").read_bytes()
 
-    def full(path: Path, *_: Any) -> None:
-        if path.name.startswith(".last.ckpt"):
-            path.write_bytes(before[:1000])
+    def full(file: BinaryIO, _: Any) -> None:
+        if Path(file.name).name.startswith(".last.ckpt"):
+            file.write(before[:1000])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        path.write_bytes(b"")
 
     with (
         monkeypatch.context() as patched,

@@ -295,9 +295,11 @@ def _make_results(folder: Path) -> None:
 
 
 def _read_results(folder: Path) -> None:
-    from mono_depth_recon.report.page import write_report
+    from mono_depth_recon.report.page import _sections, page
+    from mono_depth_recon.report.results import read_results
 
-    write_report(folder / "results/made")
+    results = read_results(folder / "results/made")
+    page(results, _sections(results))
 
 
 def _make_split_file(folder: Path) -> None:

@@ -27,12 +27,13 @@ _FORMATS = (
     *("jpeg", "png", "rgb8; jpeg compressed bgr8", "bayer_rggb8; png compressed", "16UC1; compressedDepth png"),
     *("32FC1; compressedDepth png", "16UC1; compressedDepth rvl", "mono8; png compressed", "; compressedDepth rvl"),
 )
+_USUAL = ("rgb8", "mono8", "32FC1", "16UC1") * 5
 _MODELS = ("plumb_bob", "rational_polynomial", "equidistant", "", "thin_prism", "PLUMB_BOB", "x" * 100_000, "a\nb")
 _ENCODINGS = (*COLOUR_ENCODINGS, "32FC1", "16UC1", "mono16", "nv12", "", "rgb8\n", "x" * 100_000)
 
 
 def _uint(rng: np.random.Generator, usual: int) -> int:
-    return usual if rng.random() < 0.6 else int(choice(rng, _UINT))
+    return usual if rng.random() < 0.8 else int(choice(rng, _UINT))
 
 
 def _float(rng: np.random.Generator, usual: float, odd: float = 0.2) -> float:
@@ -51,8 +52,8 @@ def read_image(rng: np.random.Generator | None) -> None:
     if rng is None:
         _both(SimpleNamespace(width=8, height=6, encoding="mono16", step=16, is_bigendian=0, data=bytes(96)))
         return
-    width, height, encoding = _uint(rng, 64), _uint(rng, 48), str(choice(rng, _ENCODINGS))
-    step = _uint(rng, width * int(rng.integers(1, 5)))
+    width, height, encoding = _uint(rng, 64), _uint(rng, 48), str(choice(rng, (*_USUAL, *_ENCODINGS)))
+    step = _uint(rng, width * int(rng.integers(2, 7)))
     data = _bytes(rng, min(step * height, 1 << 16))
     bigendian = int(rng.integers(0, 3))
     _both(SimpleNamespace(width=width, height=height, encoding=encoding, step=step, is_bigendian=bigendian, data=data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -29,6 +30,7 @@ from .target import Target
 
 MEMORY_BYTES = 3 << 30  # beyond what a worker has after it read the sound files
 RESULT, REFUSED = "result", "our error"
+_NUMBERS = re.compile(r"\d+")  # failures that differ by numbers only are one
 _WATCHED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "os.remove", "os.rename")
 
 
@@ -72,17 +74,18 @@ def run(
 def _tally(target: Target, numbers: range, seed: int, deadline_s: float) -> Tally:
     tally, at = Tally(target.name), numbers.start
     while at < numbers.stop:  # a new process after each that ended
-        for number, outcome in _outcomes(target, range(at, numbers.stop), seed, deadline_s):
-            tally.add(number, outcome)
-            at = number + 1
+        with tempfile.TemporaryDirectory(prefix="fuzz_") as place:
+            for number, outcome in _outcomes(target, range(at, numbers.stop), seed, deadline_s, Path(place)):
+                tally.add(number, outcome)
+                at = number + 1
     return tally
 
 
-def _outcomes(target: Target, numbers: range, seed: int, deadline_s: float) -> Iterator[tuple[int, str]]:
-    """The outcomes from one process, until it ends."""
+def _outcomes(target: Target, numbers: range, seed: int, deadline_s: float, place: Path) -> Iterator[tuple[int, str]]:
+    """The outcomes from one process, until it ends; its files are below `place`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(target.name, numbers, seed, theirs), daemon=True)
+    process = context.Process(target=_work, args=(target.name, numbers, seed, theirs, place), daemon=True)
     process.start()
     theirs.close()
     number, ready = numbers.start - 1, False
@@ -114,32 +117,31 @@ def _death(status: int) -> str:
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
-def _work(name: str, numbers: range, seed: int, answers: Connection) -> None:
+def _work(name: str, numbers: range, seed: int, answers: Connection, place: Path) -> None:
     """In the worker: sends 'ready', then the outcome of each try."""
     from . import TARGETS
 
     os.environ["HF_HUB_OFFLINE"] = "1"
     target = next(each for each in TARGETS if each.name == name)
-    with tempfile.TemporaryDirectory(prefix="fuzz_") as place, open(os.devnull, "w") as nowhere:
-        os.environ["XDG_CACHE_HOME"] = tempfile.tempdir = place
-        sound = Path(place, "sound")
-        sound.mkdir()
-        target.prepare(sound)
-        _bound_memory()
-        answers.send("ready")
-        if not os.environ.get("FUZZ_OUTPUT"):
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        watch = _Watch(Path(place))
-        sys.addaudithook(watch)
-        for number in numbers:
-            folder = Path(place, f"{number}")
-            folder.mkdir()
-            rng = np.random.default_rng((seed, zlib.crc32(name.encode()), number))
-            with watch:
-                outcome = outcome_of(partial(target.attempt, sound, folder, rng))
-            answers.send(watch.seen or outcome)
-            shutil.rmtree(folder, ignore_errors=True)
+    os.environ["XDG_CACHE_HOME"] = tempfile.tempdir = str(place)
+    sound = place / "sound"
+    sound.mkdir()
+    target.prepare(sound)
+    _bound_memory()
+    answers.send("ready")
+    with open(os.devnull, "wb") as nowhere:  # libraries print what they refuse
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    watch = _Watch(place)
+    sys.addaudithook(watch)
+    for number in numbers:
+        folder = place / f"{number}"
+        folder.mkdir()
+        rng = np.random.default_rng((seed, zlib.crc32(name.encode()), number))
+        with watch:
+            outcome = outcome_of(partial(target.attempt, sound, folder, rng))
+        answers.send(watch.seen or outcome)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def outcome_of(attempt: Callable[[], None]) -> str:
@@ -161,7 +163,7 @@ def _described(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "mono_depth_recon" in frame.filename or "training" in frame.filename]
     place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
-    return f"{type(error).__name__} at {place}: {' '.join(str(error).split())[:120]}"
+    return f"{type(error).__name__} at {place}: {_NUMBERS.sub('#', ' '.join(str(error).split()))[:120]}"
 
 
 def _bound_memory() -> None:
