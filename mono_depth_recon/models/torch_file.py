@@ -22,6 +22,7 @@ DAMAGE = (
     AttributeError,
     AssertionError,
     OverflowError,
+    MemoryError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -208,10 +208,18 @@ def test_broken_checkpoints_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(b"nothing")
     torch.save(3, tmp_path / "b.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "c.ckpt")
+    torch.save({"state_dict": [1]}, tmp_path / "d.ckpt")
+    torch.save({"state_dict": None}, tmp_path / "e.ckpt")
+    torch.save({"state_dict": {"network.a": 3}}, tmp_path / "f.ckpt")
+    torch.save({"weights": [1]}, tmp_path / "g.ckpt")
     for name, says in (
         ("a", "is truncated or not a checkpoint"),
         ("b", "holds int"),
         ("c", "holds no network"),
+        ("d", "holds no network"),
+        ("e", "holds no network"),
+        ("f", "must hold tensors by name"),
+        ("g", "must hold tensors by name, got list"),
         ("none", "cannot be read"),
     ):
         with pytest.raises(ModelError, match=says):
