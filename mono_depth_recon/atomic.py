@@ -33,14 +33,36 @@ def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
     Raises DataError (one line) where the folder cannot be written or the disk is full; nothing partial stays. What
     killed processes left in the folder goes with the first file that this process writes there.
     """
-    partial = path.with_name(f".{path.name}{partial_suffix(os.getpid())}")
-    if is_too_long(partial):
-        raise DataError(name_too_long(path))
+    write_together([(path, chunks)])
+
+
+def write_together(files: Sequence[tuple[Path, Sequence[Chunk]]]) -> None:
+    """As `write_atomically`, of several files: none replaces another before all of them are on the disk.
+
+    They are renamed in this order: the file that names the others comes last.
+    """
+    for path, _ in files:
+        if is_too_long(_partial(path)):
+            raise DataError(name_too_long(path))
+    current = files[0]
     try:
-        _tidy(path.parent)
-        _replace(path, partial, chunks)
+        with contextlib.ExitStack() as held, contextlib.ExitStack() as undo:
+            for current in files:
+                path, chunks = current
+                _tidy(path.parent)
+                file = held.enter_context(_locked(_partial(path)))
+                undo.callback(_partial(path).unlink, missing_ok=True)
+                _write_synced(file, chunks)
+            for path, _ in files:
+                os.replace(_partial(path), path)
+            undo.pop_all()  # from here on the names may be another thread's
     except OSError as error:
-        raise DataError(_reason(path, chunks, error)) from error
+        raise DataError(_reason(*current, error)) from error
+
+
+def _partial(path: Path) -> Path:
+    """The name of the unfinished file."""
+    return path.with_name(f".{path.name}{partial_suffix(os.getpid())}")
 
 
 def partial_suffix(pid: int) -> str:
@@ -97,15 +119,6 @@ def unused_path(path: Path) -> Path:
         candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
         number += 1
     return candidate
-
-
-def _replace(path: Path, partial: Path, chunks: Sequence[Chunk]) -> None:
-    """Writes `partial`, under its lock, and renames it to `path`; removes it where that fails."""
-    with _locked(partial) as file, contextlib.ExitStack() as undo:
-        undo.callback(partial.unlink, missing_ok=True)
-        _write_synced(file, chunks)
-        os.replace(partial, path)
-        undo.pop_all()  # from here on the name may be another thread's
 
 
 def _locked(path: Path) -> BinaryIO:

@@ -60,8 +60,8 @@ def _odd_turn(camera: PinholeCamera) -> str:
         return ""
     degrees = float(np.degrees(np.arccos(max(cosine, -1.0))))
     return (
-        f"R must turn the optical axis by less than 60 degrees, got {degrees:.0f}: give the rotation that rectifies, not "
-        "a pose"
+        f"R must turn the optical axis by less than 60 degrees, got {degrees:.0f}: give the rotation that rectifies, "
+        "not a pose"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mono_depth_recon import atomic
-from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.atomic import write_atomically, write_together
 from mono_depth_recon.errors import DataError
 
 
@@ -55,6 +55,27 @@ def test_a_shorter_file_replaces_a_longer_leftover_of_this_process(tmp_path: Pat
     (tmp_path / f".a.txt{atomic.partial_suffix(atomic.os.getpid())}").write_bytes(b"long" * 100)
     write_atomically(tmp_path / "a.txt", [b"short"])
     assert (tmp_path / "a.txt").read_bytes() == b"short" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_of_several_files_none_is_written_where_one_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [(tmp_path / name, [name.encode()]) for name in ("a.jpg", "a.mtl", "a.obj")]
+    (tmp_path / "a.mtl").write_bytes(b"old")
+    synced: list[int] = []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 3:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(DataError, match=r"write .*a\.obj: Disk quota exceeded"),
+    ):
+        patched.setattr("os.fsync", full)
+        write_together(files)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mtl", b"old")]
+    write_together(files)
+    assert all(path.read_bytes() == path.name.encode() for path, _ in files) and len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -321,7 +321,5 @@ def test_a_cloud_whose_size_does_not_fit_its_data_is_refused(change: dict[str, o
     msg = c.points_to_msg(np.zeros((3, 4, 4), np.float32), Header())
     for name, value in change.items():
         setattr(msg, name, value)
-    with pytest.raises(
-        DataError, match=r"cloud of \d+x\d+ points, .* must have \d+ bytes, got \d+: the message is damaged"
-    ):
+    with pytest.raises(DataError, match=r"cloud of \d+x\d+ points, .* must have \d+ bytes, got \d+: the"):
         c.points_from_msg(msg)

@@ -12,8 +12,11 @@ from .pool import REFUSED, RESULT, Tally, run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the tries of a command line."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     wanted = [target for target in TARGETS if arguments.only.lower() in target.name.lower()]
+    if not wanted:
+        parser.error(f"no kind has '{arguments.only}' in its name: {', '.join(target.name for target in TARGETS)}")
     tallies = run(wanted, arguments.tries, arguments.seed, arguments.first, arguments.jobs)
     print(table(tallies))
     for tally in tallies:

@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ from .files import check_line
 from .target import Target
 
 MEMORY_BYTES = 3 << 30  # beyond what a worker has after it read the sound files
+_START_S = 600.0  # with imports of large libraries on a busy machine
+_SILENT = "no answer"
 RESULT, REFUSED = "result", "our error"
 _NUMBERS = re.compile(r"\d+")  # failures that differ by numbers only are one
 _WATCHED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "os.remove", "os.rename")
@@ -60,69 +64,85 @@ class Tally:
 
 
 def run(
-    targets: Sequence[Target], tries: int, seed: int, first: int = 0, jobs: int = 2, deadline_s: float = 60.0
+    targets: Sequence[Target],
+    tries: int,
+    seed: int,
+    first: int = 0,
+    jobs: int = 2,
+    deadline_s: float = 60.0,
+    source: str = "fuzzing",
 ) -> list[Tally]:
     """`tries` of every target, numbered from `first`; one that takes longer than `deadline_s` is a failure.
 
-    A try depends on nothing but target, seed and number.
+    A try depends on nothing but target, seed and number. Workers take the targets by name from the module `source`.
     """
     with ThreadPoolExecutor(jobs) as threads:
-        work = [threads.submit(_tally, target, range(first, first + tries), seed, deadline_s) for target in targets]
+        work = [
+            threads.submit(_tally, _Order(target.name, seed, deadline_s, source), range(first, first + tries))
+            for target in targets
+        ]
         return [each.result() for each in work]
 
 
-def _tally(target: Target, numbers: range, seed: int, deadline_s: float) -> Tally:
-    tally, at = Tally(target.name), numbers.start
+@dataclass(frozen=True)
+class _Order:
+    target: str
+    seed: int
+    deadline_s: float
+    source: str
+
+
+def _tally(order: _Order, numbers: range) -> Tally:
+    tally, at = Tally(order.target), numbers.start
     while at < numbers.stop:  # a new process after each that ended
-        with tempfile.TemporaryDirectory(prefix="fuzz_") as place:
-            for number, outcome in _outcomes(target, range(at, numbers.stop), seed, deadline_s, Path(place)):
+        with tempfile.TemporaryDirectory(prefix="fuzz_", ignore_cleanup_errors=True) as place:
+            for number, outcome in _outcomes(order, range(at, numbers.stop), Path(place)):
                 tally.add(number, outcome)
                 at = number + 1
     return tally
 
 
-def _outcomes(target: Target, numbers: range, seed: int, deadline_s: float, place: Path) -> Iterator[tuple[int, str]]:
+def _outcomes(order: _Order, numbers: range, place: Path) -> Iterator[tuple[int, str]]:
     """The outcomes from one process, until it ends; its files are below `place`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(target.name, numbers, seed, theirs, place), daemon=True)
+    process = context.Process(target=_work, args=(order, numbers, theirs, place), daemon=True)
     process.start()
     theirs.close()
-    number, ready = numbers.start - 1, False
     try:
-        while number < numbers.stop - 1:
-            try:
-                if not ours.poll(deadline_s + 240 * (not ready)):
-                    yield number + 1, f"no answer within {deadline_s:g} s"
-                    return
-                outcome = ours.recv()
-            except (EOFError, OSError) as error:
-                process.join()
-                if not ready:
-                    raise RuntimeError(f"{target.name}: the sound files are not read, see above") from error
-                yield number + 1, _death(process.exitcode or 0)
+        if _answer(ours, process, _START_S) != "ready":
+            raise RuntimeError(f"{order.target}: the sound files are not read, see above")
+        for number in numbers:
+            answer = _answer(ours, process, order.deadline_s)
+            yield number, answer
+            if not process.is_alive() and not ours.poll():
                 return
-            if not ready:
-                ready = True
-                continue
-            number += 1
-            yield number, outcome
+            if answer.startswith(_SILENT):
+                return
     finally:
         process.kill()
         process.join()
         ours.close()
 
 
+def _answer(ours: Connection, process: BaseProcess, deadline_s: float) -> str:
+    """What the worker says next, or how it ended."""
+    try:
+        return str(ours.recv()) if ours.poll(deadline_s) else f"{_SILENT} within {deadline_s:g} s"
+    except (EOFError, OSError):
+        process.join()
+        return _death(process.exitcode or 0)
+
+
 def _death(status: int) -> str:
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
-def _work(name: str, numbers: range, seed: int, answers: Connection, place: Path) -> None:
+def _work(order: _Order, numbers: range, answers: Connection, place: Path) -> None:
     """In the worker: sends 'ready', then the outcome of each try."""
-    from . import TARGETS
-
+    targets: Sequence[Target] = import_module(order.source).TARGETS
     os.environ["HF_HUB_OFFLINE"] = "1"
-    target = next(each for each in TARGETS if each.name == name)
+    target = next(each for each in targets if each.name == order.target)
     os.environ["XDG_CACHE_HOME"] = tempfile.tempdir = str(place)
     sound = place / "sound"
     sound.mkdir()
@@ -137,7 +157,7 @@ def _work(name: str, numbers: range, seed: int, answers: Connection, place: Path
     for number in numbers:
         folder = place / f"{number}"
         folder.mkdir()
-        rng = np.random.default_rng((seed, zlib.crc32(name.encode()), number))
+        rng = np.random.default_rng((order.seed, zlib.crc32(order.target.encode()), number))
         with watch:
             outcome = outcome_of(partial(target.attempt, sound, folder, rng))
         answers.send(watch.seen or outcome)
