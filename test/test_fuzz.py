@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +21,17 @@ from mono_depth_recon.errors import DataError
 _QUICK = ("Image", "CompressedImage", "CameraInfo", "TFMessage", "split file", "map", "model card", "splits.mat 5")
 
 
-@pytest.mark.slow
-def test_quick_kinds_end_in_a_result_or_one_line() -> None:
-    tallies = run([target for target in TARGETS if target.name in _QUICK], tries=40, seed=7)
-    assert [tally.target for tally in tallies if tally.tried != 40] == []
-    assert {tally.target: tally.failures for tally in tallies if tally.failed} == {}
+@pytest.mark.parametrize("name", _QUICK)
+def test_quick_kinds_end_in_a_result_or_one_line(tmp_path: Path, name: str) -> None:
+    (target,) = (target for target in TARGETS if target.name == name)
+    sound = tmp_path / "sound"
+    sound.mkdir()
+    target.prepare(sound)
+    found: Counter[str] = Counter()
+    for number in range(60):
+        (folder := tmp_path / str(number)).mkdir()
+        found[outcome_of(partial(target.attempt, sound, folder, np.random.default_rng((7, number))))] += 1
+    assert found.keys() <= {RESULT, REFUSED} and found[REFUSED] > 3
 
 
 def test_every_kind_has_its_own_name() -> None:
@@ -56,11 +65,11 @@ def test_outcomes_are_told_apart() -> None:
 
 @pytest.mark.slow
 def test_deaths_hangs_memory_and_writes_elsewhere_are_counted() -> None:
-    (tally,) = run(MISBEHAVING, tries=len(WAYS), seed=1, deadline_s=4, source="misbehaving")
+    (tally,) = run(MISBEHAVING, tries=len(WAYS), seed=1, deadline_s=5, source="misbehaving")
     assert tally.failures == {
         "killed by SIGSEGV": 0,
-        "no answer within 4 s": 1,
-        "_ArrayMemoryError at ?: Unable to allocate #.# GiB for an array with shape (#,) and data type uint#": 2,
+        "no answer within 5 s": 1,
+        "MemoryError at ?: Unable to allocate #.# GiB for an array with shape (#,) and data type uint#": 2,
         "opened /nowhere/file for writing": 3,
         "os.system (b'true',)": 4,
         "DataError: a message of 2 letters in 1 lines: '  '": 5,

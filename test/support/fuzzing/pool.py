@@ -32,7 +32,7 @@ from .target import Target
 
 MEMORY_BYTES = 3 << 30  # beyond what a worker has after it read the sound files
 _START_S = 600.0  # with imports of large libraries on a busy machine
-_SILENT = "no answer"
+_READY = "ready"
 RESULT, REFUSED = "result", "our error"
 _NUMBERS = re.compile(r"\d+")  # failures that differ by numbers only are one
 _WATCHED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "os.remove", "os.rename")
@@ -77,10 +77,8 @@ def run(
     A try depends on nothing but target, seed and number. Workers take the targets by name from the module `source`.
     """
     with ThreadPoolExecutor(jobs) as threads:
-        work = [
-            threads.submit(_tally, _Order(target.name, seed, deadline_s, source), range(first, first + tries))
-            for target in targets
-        ]
+        orders = [_Order(target.name, seed, deadline_s, source) for target in targets]
+        work = [threads.submit(_tally, order, range(first, first + tries)) for order in orders]
         return [each.result() for each in work]
 
 
@@ -110,14 +108,12 @@ def _outcomes(order: _Order, numbers: range, place: Path) -> Iterator[tuple[int,
     process.start()
     theirs.close()
     try:
-        if _answer(ours, process, _START_S) != "ready":
+        if _answer(ours, process, _START_S) != (_READY, False):
             raise RuntimeError(f"{order.target}: the sound files are not read, see above")
         for number in numbers:
-            answer = _answer(ours, process, order.deadline_s)
+            answer, ended = _answer(ours, process, order.deadline_s)
             yield number, answer
-            if not process.is_alive() and not ours.poll():
-                return
-            if answer.startswith(_SILENT):
+            if ended:
                 return
     finally:
         process.kill()
@@ -125,13 +121,13 @@ def _outcomes(order: _Order, numbers: range, place: Path) -> Iterator[tuple[int,
         ours.close()
 
 
-def _answer(ours: Connection, process: BaseProcess, deadline_s: float) -> str:
-    """What the worker says next, or how it ended."""
+def _answer(ours: Connection, process: BaseProcess, deadline_s: float) -> tuple[str, bool]:
+    """What the worker says next, and whether it will say no more."""
     try:
-        return str(ours.recv()) if ours.poll(deadline_s) else f"{_SILENT} within {deadline_s:g} s"
+        return (str(ours.recv()), False) if ours.poll(deadline_s) else (f"no answer within {deadline_s:g} s", True)
     except (EOFError, OSError):
         process.join()
-        return _death(process.exitcode or 0)
+        return _death(process.exitcode or 0), True
 
 
 def _death(status: int) -> str:
@@ -148,7 +144,7 @@ def _work(order: _Order, numbers: range, answers: Connection, place: Path) -> No
     sound.mkdir()
     target.prepare(sound)
     _bound_memory()
-    answers.send("ready")
+    answers.send(_READY)
     with open(os.devnull, "wb") as nowhere:  # libraries print what they refuse
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
