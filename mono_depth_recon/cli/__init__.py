@@ -13,9 +13,9 @@ from .. import __version__
 from ..errors import MonoDepthError
 from ..paths import name_too_long
 from ..printing import escape_on, one_line
-from . import benchmark, evaluate, explain, export, fuse, models, parameters, reconstruct, report
+from . import benchmark, doctor, evaluate, explain, export, fuse, models, parameters, reconstruct, report
 
-_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export)
+_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
