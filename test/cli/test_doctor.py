@@ -26,10 +26,12 @@ def test_the_page_names_versions_cache_models_and_tests(
 ) -> None:
     monkeypatch.setattr(doctor, "_tested", lambda code: (f"'{failing}'" not in code, "as told"))
     assert main(["doctor"]) == (1 if failing else 0)
-    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if not line.startswith("test"))
-    assert lines["version"].startswith("mono_depth_recon ") and "numpy" in lines["libraries"]
-    assert "their" in lines and "unetpp_lite" in lines["models"] + str(lines)
-    assert str(home) not in str(lines) and "~/cache/mono_depth_recon/runtimes: 1 entries, 3 MB" in lines["their"]
+    page = capsys.readouterr().out
+    names = ("version        mono_depth_recon ", "libraries      Python 3.", "machine        ", "GPU driver     ")
+    assert [line[:15] for line in page.splitlines()[:4]] == [name[:15] for name in names]
+    assert "ROS_DISTRO=kilted" in page or "rclpy is not found" in page
+    assert "their cache    ~/cache/mono_depth_recon/runtimes: 1 entries, 3 MB" in page and str(home) not in page
+    assert "in the package: unetpp_lite, unetpp_mobile" in page and "cached: none" in page
 
 
 def test_each_test_has_its_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
