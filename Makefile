@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 export PYTHON
 
-.PHONY: help demo check test lint docs coverage bench soak setup-demo setup-test clean distclean
+.PHONY: help demo check test lint docs coverage bench soak fuzz setup-demo setup-test clean distclean
 
 help:
 	@echo 'make demo               camera, node and recorder for a few seconds; images, cloud and mesh in $(OUTPUT)/'
@@ -18,6 +18,7 @@ help:
 	@echo 'make coverage           all tests with branch coverage, as a table and in htmlcov/'
 	@echo 'make bench              the figures of docs/benchmarks.md, measured on this machine'
 	@echo 'make soak               the long tests'
+	@echo 'make fuzz               damaged files and messages of every kind, 500 tries each (ARGS="--only bag --tries 5000 --seed 3")'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
 
 setup-demo:
@@ -51,6 +52,9 @@ coverage: setup-test
 
 soak: setup-test
 	$(VENV)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+fuzz: setup-test
+	PYTHONPATH=.:test/support $(VENV)/python -m fuzzing $(ARGS)
 
 bench: setup-test
 	$(VENV)/python -m mono_depth_recon.cli benchmark

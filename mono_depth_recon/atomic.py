@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,9 @@ from .paths import is_too_long, name_too_long
 
 Chunk: TypeAlias = bytes | NDArray[Any]
 
+_PARTIAL = re.compile(r"\..+\.\d+\.part", re.DOTALL)
+_tidied: set[Path] = set()
+
 # Error numbers for a disk, a quota or a file-size limit that has been reached.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -24,24 +30,60 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_atomically(path: Path, chunks: Sequence[Chunk]) -> None:
     """Writes `chunks` one after another to `path`, replacing an existing file only once all of it is on the disk.
 
-    Raises DataError (one line) where the folder cannot be written or the disk is full; nothing partial stays.
+    Raises DataError (one line) where the folder cannot be written or the disk is full; nothing partial stays. What
+    killed processes left in the folder goes with the first file that this process writes there.
     """
-    partial = path.with_name(f".{path.name}{partial_suffix(os.getpid())}")
-    if is_too_long(partial):
-        raise DataError(name_too_long(path))
+    write_together([(path, chunks)])
+
+
+def write_together(files: Sequence[tuple[Path, Sequence[Chunk]]]) -> None:
+    """As `write_atomically`, of several files: none replaces another before all of them are on the disk.
+
+    They are renamed in this order: the file that names the others comes last.
+    """
+    for path, _ in files:
+        if is_too_long(_partial(path)):
+            raise DataError(name_too_long(path))
+    current = files[0]
     try:
-        _write_synced(partial, chunks)
-        os.replace(partial, path)
+        with contextlib.ExitStack() as held, contextlib.ExitStack() as undo:
+            for current in files:
+                path, chunks = current
+                _tidy(path.parent)
+                file = held.enter_context(_locked(_partial(path)))
+                undo.callback(_partial(path).unlink, missing_ok=True)
+                _write_synced(file, chunks)
+            for path, _ in files:
+                os.replace(_partial(path), path)
+            undo.pop_all()  # from here on the names may be another thread's
     except OSError as error:
-        partial.unlink(missing_ok=True)  # before the free space is measured
-        raise DataError(_reason(path, chunks, error)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise DataError(_reason(*current, error)) from error
+
+
+def _partial(path: Path) -> Path:
+    """The name of the unfinished file."""
+    return path.with_name(f".{path.name}{partial_suffix(os.getpid())}")
 
 
 def partial_suffix(pid: int) -> str:
     """How the name of an unfinished file of the process `pid` ends."""
     return f".{pid}.part"
+
+
+def _tidy(folder: Path) -> None:
+    """Removes the unfinished files of processes that have ended, once for each folder.
+
+    A process holds the lock of the file that it writes, whatever its number is and wherever it runs; the kernel frees
+    the lock when the process ends.
+    """
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    for leftover in folder.glob(".*.part"):
+        with contextlib.suppress(OSError), leftover.open("rb") as file:  # gone meanwhile, of somebody else, or locked
+            if _PARTIAL.fullmatch(leftover.name):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
 
 
 def remove_partial_files(folder: Path, pid: int) -> None:
@@ -79,12 +121,24 @@ def unused_path(path: Path) -> Path:
     return candidate
 
 
-def _write_synced(path: Path, chunks: Sequence[Chunk]) -> None:
-    with open(path, "wb") as file:
-        for chunk in chunks:
-            file.write(chunk if isinstance(chunk, bytes) else np.ascontiguousarray(chunk).data)
-        file.flush()
-        os.fsync(file.fileno())
+def _locked(path: Path) -> BinaryIO:
+    """The file at `path`, new or emptied, for writing, with its lock held until it is closed."""
+    while True:
+        file = open(path, "wb", opener=lambda name, flags: os.open(name, flags & ~os.O_TRUNC, 0o666))  # noqa: SIM115
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is tidied there either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                file.truncate(0)
+                return file
+        file.close()  # another thread, or a process that tidies, was faster
+
+
+def _write_synced(file: BinaryIO, chunks: Sequence[Chunk]) -> None:
+    for chunk in chunks:
+        file.write(chunk if isinstance(chunk, bytes) else np.ascontiguousarray(chunk).data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _reason(path: Path, chunks: Sequence[Chunk], error: OSError) -> str:

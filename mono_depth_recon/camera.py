@@ -139,6 +139,7 @@ class PinholeCamera:
     def rectification_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Source column and row (H, W) float32 of every pixel of the rectified image (for cv2.remap).
 
+        Finite: a ray that the lens cannot see, as one from behind it, is outside the raw image at (-1, -1).
         Raises CalibrationError for a side of more pixels than cv2.remap takes.
         """
         import cv2
@@ -155,7 +156,8 @@ class PinholeCamera:
         )
         D = np.array(self.D or (0.0,) * 4, np.float64)
         map_x, map_y = init(self.K, D, self._R, self.rectified.K, self.size, cv2.CV_32FC1)
-        return map_x, map_y
+        seen = np.isfinite(map_x) & np.isfinite(map_y)
+        return np.where(seen, map_x, np.float32(-1)), np.where(seen, map_y, np.float32(-1))
 
     @cached_property
     def _fast_maps(self) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:

@@ -1,8 +1,18 @@
 """The errors this package raises on purpose: one line with what was expected, what was found, and what to do."""
 
+from __future__ import annotations
+
+from .printing import readable
+
 
 class MonoDepthError(Exception):
-    """Root of the four kinds below; catch it to report any expected failure in one line."""
+    """Root of the four kinds below; catch it to report any expected failure in one line.
+
+    Its text is made `readable`: a message that repeats a text from outside stays one line of some length.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(readable(message))
 
 
 class ConfigError(MonoDepthError):

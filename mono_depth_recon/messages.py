@@ -166,7 +166,8 @@ def depth_of(msg: Any, per_metre: float = MILLIMETRES, max_megapixels: float = M
     32FC1 is metres, integers are divided by `per_metre`; 0 and NaN become NaN, +Inf stays.
     """
     stored = _stored_depth(msg, max_megapixels)
-    metres: Depth = np.divide(stored, np.float32(1 if stored.dtype == np.float32 else per_metre), dtype=np.float32)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which bytes may be
+        metres: Depth = np.divide(stored, np.float32(1 if stored.dtype == np.float32 else per_metre), dtype=np.float32)
     metres[metres <= 0] = np.nan
     return metres
 

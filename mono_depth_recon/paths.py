@@ -53,6 +53,19 @@ def name_too_long(path: Path) -> str:
     )
 
 
+def names_file(path: Path) -> bool:
+    """Whether `path`, which a file's content may have given, is that of a regular file; one of any length may be asked.
+
+    Raises OSError where a folder on the way cannot be searched.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
 def regular_file(path: Path) -> Path:
     """`path`. Raises OSError where it is a device, pipe or socket, whose reading may never end, or cannot be seen."""
     mode = path.stat().st_mode

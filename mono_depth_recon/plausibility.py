@@ -17,6 +17,7 @@ _CORNER = 0.35  # of both sides, from the middle: there is no crop of this kind 
 _FAR = 0.2  # of a side, from the middle; alone it is harmless: sensors are cropped
 _SAME_POINT = 0.02  # of a side, as lenses are centred
 _RECTIFIED_SCALE = 5.0  # of P's focal lengths to K's: fisheye images are widened, some are zoomed
+_LEAST_COSINE = 0.5  # of the angle between the optical axes before and after rectification
 _REACH, _STRETCH = 0.5, 2.0  # of the distance to the corner that D must cover; of distances by D
 _USUAL_SIZES = (
     *((320, 240), (640, 360), (640, 400), (640, 480), (800, 600), (848, 480), (960, 540), (1024, 768), (1280, 720)),
@@ -30,13 +31,13 @@ def plausible(camera: PinholeCamera, origin: str) -> PinholeCamera:
 
     For numbers from outside; the camera of a crop may be anything. Raises CalibrationError, which begins with `origin`,
     where focal lengths are absurd or differ between K and P, the principal point lies outside the image or in its
-    corner, the numbers fit an image of another size, or D is no lens's.
+    corner, the numbers fit an image of another size, R looks elsewhere, or D is no lens's.
     """
     for name, M in (("K", camera.K), ("P", camera.P)):
         oddity = "" if M is None else _oddity(M, camera.width, camera.height)
         if oddity:
             raise CalibrationError(f"{origin}: {name} {oddity}")
-    oddity = _odd_scale_of_P(camera) or _odd_distortion(camera)
+    oddity = _odd_scale_of_P(camera) or _odd_turn(camera) or _odd_distortion(camera)
     if oddity:
         raise CalibrationError(f"{origin}: {oddity}")
     return camera
@@ -49,6 +50,18 @@ def _odd_scale_of_P(camera: PinholeCamera) -> str:
     return (
         f"P must have focal lengths like those of K, got fx={P.fx:g} fy={P.fy:g} and in K fx={camera.fx:g} "
         f"fy={camera.fy:g}: give both of this image, with decimal points"
+    )
+
+
+def _odd_turn(camera: PinholeCamera) -> str:
+    """R turns the two images of a stereo pair to each other; about the optical axis it may turn by any angle."""
+    cosine = 1.0 if camera.R is None else float(camera.R[2, 2])
+    if cosine > _LEAST_COSINE:
+        return ""
+    degrees = float(np.degrees(np.arccos(max(cosine, -1.0))))
+    return (
+        f"R must turn the optical axis by less than 60 degrees, got {degrees:.0f}: give the rotation that rectifies, "
+        "not a pose"
     )
 
 

@@ -37,8 +37,8 @@ def checked_numbers(numbers: Sequence[float]) -> tuple[float, ...]:
     """
     length = math.hypot(*numbers[3:])
     if not (all(map(math.isfinite, numbers)) and abs(length - 1) < _UNIT):
-        shown = np.array2string(np.asarray(numbers, np.float64), precision=3)
-        raise DataError(f"must be finite numbers and a unit quaternion, got {shown}")
+        shown = " ".join(f"{number:.3g}" for number in numbers)
+        raise DataError(f"must be finite numbers and a unit quaternion, got [{shown}]")
     return (*numbers[:3], *(number / length for number in numbers[3:]))
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 
 _ESCAPED = "mono_depth_recon.escaped"
+_LONGEST, _BEGINNING, _END = 2000, 1300, 600  # letters of a message
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
 
@@ -23,6 +24,17 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable(text)` with escapes for line breaks and other control characters: for names within a line."""
     return _CONTROL.sub(lambda match: _escape(match[0]), printable(text))
+
+
+def readable(text: str) -> str:
+    """`text` on one line, with escapes for control characters; the middle of more than 2000 letters is left out.
+
+    For messages, which repeat what came from outside, and whose beginning and end say what to do about it.
+    """
+    line = _CONTROL.sub(lambda match: _escape(match[0]), text)
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[:_BEGINNING]}... ({len(line) - _BEGINNING - _END} letters left out) ...{line[-_END:]}"
 
 
 def encoded(text: str) -> bytes:

@@ -366,3 +366,28 @@ def test_a_side_too_long_to_be_rectified_is_named() -> None:
     with pytest.raises(CalibrationError, match="40000x4 pixels cannot be rectified, a side may have 32766"):
         lens.rectify(np.zeros((4, 40_000, 3), np.uint8))
     assert camera(LENSES[0][1], size=(32_766, 2)).rectify(np.zeros((2, 32_766, 3), np.uint8)).shape == (2, 32_766, 3)
+
+
+def test_a_fisheye_ray_from_behind_is_outside_the_raw_image() -> None:
+    turned = cv2.Rodrigues(np.array([0.0, np.radians(100), 0.0]))[0]
+    K = np.array([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]])
+    camera = PinholeCamera(64, 48, K, (0.01, 0.0, 0.0, 0.0), "equidistant", turned)
+    assert all(np.isfinite(each).all() for each in camera.rectification_maps)
+    behind = (np.linalg.inv(turned) @ np.linalg.inv(K) @ [40.0, 20.0, 1.0])[2] < 0
+    assert behind and camera.rectified_valid is not None and not camera.rectified_valid[20, 40]
+    assert not camera.rectify(np.full((48, 64, 3), 200, np.uint8))[20, 40].any()
+
+
+@pytest.mark.parametrize(
+    ("axis", "degrees", "fits"), [("y", 100, False), ("x", 61, False), ("y", 40, True), ("z", 180, True)]
+)
+def test_a_rectifying_rotation_looks_the_same_way(axis: str, degrees: float, fits: bool) -> None:
+    vector = np.array([axis == each for each in "xyz"]) * np.radians(degrees)
+    camera = PinholeCamera(64, 48, PinholeCamera.from_hfov(64, 48, 60).K, R=cv2.Rodrigues(vector)[0])
+    if fits:
+        assert plausible(camera, "camera_info") is camera
+        return
+    with pytest.raises(
+        CalibrationError, match=f"less than 60 degrees, got {degrees}: give the rotation that rectifies"
+    ):
+        plausible(camera, "camera_info")

@@ -13,9 +13,11 @@ from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.datasets.opening import open_dataset
-from mono_depth_recon.errors import ConfigError, DataError
+from mono_depth_recon.errors import ConfigError, DataError, ModelError
+from mono_depth_recon.evaluation.predictions import read_kept
 from mono_depth_recon.models import hub
 from mono_depth_recon.models.runtimes import cache
+from mono_depth_recon.models.safetensors_file import check_safetensors
 from mono_depth_recon.paths import expanded, user_cache
 from mono_depth_recon.photo import read_exif, read_photo
 from mono_depth_recon.pipeline import DepthReconstructor, load_mask
@@ -99,6 +101,10 @@ def test_pipes_are_not_opened_as_files(tmp_path: Path) -> None:
         read_text(pipe)
     with pytest.raises(DataError, match="image.png is no recording or other data set"):
         open_dataset(pipe)
+    with pytest.raises(DataError, match="image.png: expected a kept prediction"):
+        read_kept(pipe)
+    with pytest.raises(ModelError, match="image.png cannot be read: expected a regular file"):
+        check_safetensors(pipe)
 
 
 def test_names_that_are_too_long_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

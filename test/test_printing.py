@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 
 import pytest
 
-from mono_depth_recon.printing import encoded, encoded_json, escape_on, one_line, printable
+from mono_depth_recon.errors import ConfigError, DataError
+from mono_depth_recon.printing import encoded, encoded_json, escape_on, one_line, printable, readable
 
 LATIN_1 = os.fsdecode(b"caf\xe9.png")
 
@@ -32,6 +34,19 @@ def test_a_name_stays_within_its_line() -> None:
     assert one_line("a\nb\rc\td\x00\x85\u2028\u2029 é日\udce9") == r"a\x0ab\x0dc\x09d\x00\x85\u2028\u2029 é日\xe9"
     name = "plain [2] #1 | é.png"
     assert one_line(name) == name
+
+
+def test_messages_stay_one_line_of_readable_length() -> None:
+    assert str(DataError("as it\u2019s")) == "as it\u2019s" and str(DataError()) == ""
+    assert str(DataError("'a\nb' is odd: rename it")) == r"'a\x0ab' is odd: rename it"
+    long = f"'{'x' * 100_000}' is odd: rename it"
+    message = str(ConfigError(long))
+    assert message.startswith("'xxx") and message.endswith("x' is odd: rename it") and len(message) < 2000
+    assert f"... ({len(long) - 1900} letters left out) ..." in message
+    copy = pickle.loads(pickle.dumps(ConfigError(message)))  # as worker processes send it
+    assert type(copy) is ConfigError and str(copy) == message
+    exact = "y" * 2000
+    assert readable(exact) == exact
 
 
 def test_json_keeps_the_text_itself() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,21 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
         return load_unetpp(path).state_dict()
     content = read_checkpoint(path)
     if "weights" in content:  # best.pt of runs before Lightning
-        return content["weights"]
-    for prefix in ("averaged.module.", "network."):
-        found = {
-            name.removeprefix(prefix): value
-            for name, value in content.get("state_dict", {}).items()
-            if name.startswith(prefix)
-        }
-        if found:
-            return found
+        return _tensors(content["weights"], path)
+    stored = content.get("state_dict", {})
+    if isinstance(stored, Mapping):
+        for prefix in ("averaged.module.", "network."):
+            found = {name.removeprefix(prefix): stored[name] for name in stored if str(name).startswith(prefix)}
+            if found:
+                return _tensors(found, path)
     raise ModelError(f"checkpoint {path} holds no network: take {BEST} or {LAST} of a run")
+
+
+def _tensors(found: object, path: Path) -> dict[str, torch.Tensor]:
+    """`found` as tensors by name. ModelError where it is something else."""
+    if isinstance(found, Mapping) and all(isinstance(value, torch.Tensor) for value in found.values()):
+        return {str(name): value for name, value in found.items()}
+    raise ModelError(f"checkpoint {path} must hold tensors by name, got {type(found).__name__}: take {BEST} of a run")
 
 
 def start_from_part(network: torch.nn.Module, path: Path) -> str:

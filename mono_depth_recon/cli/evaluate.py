@@ -19,6 +19,7 @@ from ..evaluation.studies import PARTS, run_studies
 from ..evaluation.table3 import check_fine_tuned
 from ..evaluation.tables import Summary, tables, write_results
 from ..metrics.protocols import PROTOCOLS
+from ..printing import readable
 from ..report.origin import write_origin
 from ..report.page import write_report
 from ..report.results import read_log
@@ -202,7 +203,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, plan)
     with EvaluationRun(plan, _Announcer()) as opened:
         for note in opened.notes:
-            print(f"mono-depth-recon: {note}", file=sys.stderr)
+            print(f"mono-depth-recon: {readable(note)}", file=sys.stderr)
         evaluation = score_run(opened)
         made = write_results(plan.output, evaluation)
         print(tables(made) + evaluation.seconds.text(), flush=True)

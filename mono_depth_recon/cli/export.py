@@ -15,7 +15,7 @@ import numpy as np
 from ..atomic import writable_folder
 from ..camera import PinholeCamera
 from ..config import ModelConfig
-from ..errors import ModelError
+from ..errors import DataError, ModelError
 from ..models import load_model
 from ..models.ensemble import PREFIX
 from ..models.runtimes import difference_of_onnx, export_onnx
@@ -63,7 +63,8 @@ def export(settings: ModelConfig, path: Path, image_size: tuple[int, int]) -> tu
     """Writes the network of `settings` for images of (width, height) to `path`, whole or not at all.
 
     Returns the input's shape and the file's relative difference from float32 torch, None without ONNX Runtime.
-    Weights over 2 GB lie beside the file, as `<name>.data`. Raises ModelError, ConfigError for a name that is too long.
+    Weights over 2 GB lie beside the file, as `<name>.data`. Raises ModelError, ConfigError for a name that is too long,
+    DataError where the disk is full.
     """
     checked(path)  # before the network is made
     if settings.name.startswith(PREFIX):
@@ -72,12 +73,17 @@ def export(settings: ModelConfig, path: Path, image_size: tuple[int, int]) -> tu
     model: Any = load_model(settings)  # any but an ensemble has a `network` and its input
     camera = PinholeCamera.from_hfov(*image_size, 60)
     image = model.network_input((np.zeros((image_size[1], image_size[0], 3), np.uint8), camera))
-    with tempfile.TemporaryDirectory(dir=writable_folder(path.parent)) as folder:
-        made = Path(folder) / path.name
-        export_onnx(model.network, image.shape, made)
-        difference = difference_of_onnx(model.network, made, image)
-        for file in sorted(made.parent.iterdir(), reverse=True):  # the weights before the file that names them
-            os.replace(file, path.parent / file.name)
+    try:
+        with tempfile.TemporaryDirectory(dir=writable_folder(path.parent)) as folder:
+            made = Path(folder) / path.name
+            export_onnx(model.network, image.shape, made)
+            difference = difference_of_onnx(model.network, made, image)
+            for file in sorted(made.parent.iterdir(), reverse=True):  # the weights before the file that names them
+                os.replace(file, path.parent / file.name)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose a folder on another disk"
+        ) from error
     return image.shape, difference
 
 

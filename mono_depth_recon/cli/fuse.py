@@ -26,7 +26,7 @@ from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
-from ..printing import encoded
+from ..printing import encoded, readable
 from ..scale.table import no_metres, source_of
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
@@ -153,7 +153,7 @@ def _opened(arguments: argparse.Namespace) -> _Every:
     if dataset.stamps is None:
         _check_order(dataset, arguments.poses)
     for note in dataset.notes:
-        print(note, file=sys.stderr)
+        print(readable(note), file=sys.stderr)
     return _Every(dataset, arguments.step)
 
 

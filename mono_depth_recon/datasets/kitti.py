@@ -19,6 +19,7 @@ from ..camera import PinholeCamera
 from ..config import param
 from ..errors import DataError
 from ..frames import Sample
+from ..paths import names_file
 from ..photo import read_depth, read_photo
 from ..plausibility import plausible
 from ..text import comma_advice, read_text
@@ -90,7 +91,7 @@ class KittiDepth(Dataset):
     def read(self, i: int) -> Sample:
         """Image i; its stamp counts from the start of the drive. DataError where a file is missing or malformed."""
         frame, (colour, depth) = self._frames[i], self.files(i)
-        if not colour.is_file():
+        if not names_file(colour):
             raise DataError(
                 f"{self.origin(i)}: needs {colour}, which is missing: download the raw recording {frame.drive}"
             )
@@ -114,7 +115,7 @@ class KittiDepth(Dataset):
         frame = self._frames[i]
         colour = self.path / _date(frame.drive) / frame.drive / f"image_{frame.camera}" / "data" / f"{frame.number}.png"
         jpeg = colour.with_suffix(".jpg")
-        return jpeg if jpeg.is_file() else colour, self.depth_path / frame.folder / _depth_file(frame)
+        return jpeg if names_file(jpeg) else colour, self.depth_path / frame.folder / _depth_file(frame)
 
     def official(self) -> dict[str, list[int]]:
         """The folders train and val (as test), or the lists."""
@@ -128,7 +129,7 @@ class KittiDepth(Dataset):
         """The frames of a list that have a depth map."""
         listed, there = read_list(file), []
         for frame in listed:
-            folder = next((f for f in _FOLDERS if (self.depth_path / f / _depth_file(frame)).is_file()), None)
+            folder = next((f for f in _FOLDERS if names_file(self.depth_path / f / _depth_file(frame))), None)
             if folder is not None:
                 there.append(KittiFrame(frame.drive, frame.camera, frame.number, folder, frame.origin))
         if not there:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DataError
+from ..paths import names_file
 from ..poses import Trajectory, checked_numbers
 from ..text import comma_advice, read_text, separator_advice
 
@@ -39,7 +40,7 @@ def read_list(path: Path, notes: list[str], missing_ok: bool = False) -> list[En
     def entry(number: int, text: str) -> Entry:
         stamp, name = _fields(path, number, text, "stamp file")
         file = path.parent / name
-        if not missing_ok and not file.is_file():
+        if not missing_ok and not names_file(file):
             raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
         seconds = _stamp(path, number, stamp)
         if not math.isfinite(seconds):

@@ -15,6 +15,7 @@ from ..arrays import Rgb
 from ..camera import PinholeCamera
 from ..errors import CalibrationError, ConfigError, DataError
 from ..frames import Sample
+from ..paths import names_file
 from ..photo import read_depth, read_photo
 from ..plausibility import plausible
 from .dataset import Recording
@@ -83,7 +84,7 @@ class TumFolder(Recording):
 
     def _entries(self, name: str, partial: bool) -> list[Entry]:
         entries = read_list(self.path / name, self.notes, missing_ok=partial)
-        there = [entry for entry in entries if not partial or entry.file.is_file()]
+        there = [entry for entry in entries if not partial or names_file(entry.file)]
         if len(there) < len(entries):
             self.notes.append(f"{self.path}: {len(entries) - len(there)} of {len(entries)} files of {name} are missing")
         return there
@@ -180,6 +181,8 @@ def associate(first: Sequence[float], second: Sequence[float], max_difference: f
 
 def _first_whole(entries: Sequence[Entry]) -> Rgb:
     """The first colour image that can be read; DataError, of the last, where none can."""
+    if not entries:
+        raise DataError("expected colour images, whose size the camera has, got none")
     for entry in entries[:-1]:
         try:
             return read_photo(entry.file)

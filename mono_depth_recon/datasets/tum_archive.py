@@ -33,6 +33,7 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LARGEST_EXTENSION = 1 << 20
+_DEEPEST = 16  # folders of a TUM folder's archive: 2
 _PIECE_BYTES = 1 << 20
 
 
@@ -132,6 +133,8 @@ def _unpack(path: Path, target: Path, limits: Limits) -> str:
 
 def _is_wanted(name: PurePosixPath) -> bool:
     if name.is_absolute() or ".." in name.parts:  # nothing is written outside the temporary folder
+        return False
+    if len(name.parts) > _DEEPEST:
         return False
     return name.name in _LISTS or name.parent.name in _IMAGES
 

@@ -15,6 +15,7 @@ from ..config import Config
 from ..errors import DataError, ModelError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..models import DepthModel, load_model
+from ..paths import regular_file
 from .plan import ModelChoice, folder_of
 
 _MODEL_MS = "model_ms"
@@ -103,9 +104,9 @@ def read_prediction(path: Path) -> Prediction:
 def read_kept(path: Path) -> tuple[Prediction, float]:
     """A kept prediction and the ms that it took. DataError if the file is not one."""
     try:
-        with np.load(path) as file:
+        with np.load(regular_file(path)) as file:
             maps = {name: file[name] for name in file.files}
             milliseconds = float(maps.pop(_MODEL_MS, 0.0))
             return Prediction(**maps), milliseconds
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: expected a kept prediction ({error}): delete it to compute it again") from error

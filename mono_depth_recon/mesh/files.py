@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import Chunk, write_atomically
+from ..atomic import Chunk, write_atomically, write_together
 from ..cloud.cloud import Cloud
 from ..errors import DataError
 from ..printing import one_line, printable
@@ -48,8 +48,8 @@ def write_cloud(cloud: Cloud, path: Path) -> None:
 def write_mesh(mesh: Mesh, path: Path, texture: Texture | None = None) -> None:
     """Writes the mesh in the format of the suffix, with `texture` in place of vertex colours where it is given.
 
-    A textured OBJ has two files beside it, written first: .mtl and .jpg. Raises DataError as `write_cloud` does, and
-    for a texture in another format than TEXTURED.
+    A textured OBJ has two files beside it, .mtl and .jpg; all three or none are written. Raises DataError as
+    `write_cloud` does, and for a texture in another format than TEXTURED.
     """
     suffix = path.suffix.lower()
     writer = MESH_WRITERS.get(suffix)
@@ -61,9 +61,9 @@ def write_mesh(mesh: Mesh, path: Path, texture: Texture | None = None) -> None:
         write_atomically(path, _glb_mesh(mesh, texture))
     elif suffix == ".obj":
         check_textured_obj(path)
-        write_atomically(path.with_suffix(".jpg"), [texture.jpeg()])
-        write_atomically(path.with_suffix(".mtl"), [_material(path.with_suffix(".jpg").name)])
-        write_atomically(path, _textured_obj(mesh, texture, path.with_suffix(".mtl").name))
+        picture, library = path.with_suffix(".jpg"), path.with_suffix(".mtl")
+        parts = [(picture, [texture.jpeg()]), (library, [_material(picture.name)])]
+        write_together([*parts, (path, _textured_obj(mesh, texture, library.name))])
     else:
         raise DataError(f"a texture goes into {' or '.join(TEXTURED)}, got '{path.name}': set mesh.texture=false")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
-from ..paths import expanded
+from ..paths import expanded, names_file
 from ..text import read_text
 
 CONFIG = "config.json"
@@ -191,7 +191,7 @@ def _weights_in(folder: Path) -> tuple[Path, ...]:
         path = folder / name
         if path.is_file():
             files = _shards(path) if path.suffix == ".json" else (path,)
-            missing = [file.name for file in files if not file.is_file()]
+            missing = [file.name for file in files if not names_file(file)]
             if missing:
                 raise ModelError(f"{folder} lacks {', '.join(missing)}, which {name} names: copy the folder again")
             return files
@@ -199,11 +199,11 @@ def _weights_in(folder: Path) -> tuple[Path, ...]:
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    tree = read_json(index)
-    names = sorted(set(tree.get("weight_map", {}).values()))
-    if not names or any(Path(name).name != name for name in names):
+    shards = read_json(index).get("weight_map")
+    names = list(shards.values()) if isinstance(shards, dict) else []
+    if not names or not all(isinstance(name, str) and name and Path(name).name == name for name in names):
         raise ModelError(f"{index} must name the shards of the weights beside it ('weight_map'): copy it again")
-    return tuple(index.parent / name for name in names)
+    return tuple(index.parent / name for name in sorted(set(names)))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..paths import regular_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ def check_safetensors(path: Path) -> None:
 
 def read_header(path: Path) -> tuple[int, dict[str, Any]]:
     """Where the data begin in bytes, and by tensor `dtype`, `shape` and `data_offsets` (begin and end from there)."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         tree = json.loads(file.read(min(length, _LONGEST_HEADER)))
     return 8 + length, {name: entry for name, entry in tree.items() if name != "__metadata__"}
@@ -42,7 +43,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return load_file(regular_file(path))
     except OSError as error:
         why = "cannot be read" if path.exists() else "are missing"
         raise ModelError(f"weights {path} {why}: put the .safetensors file there") from error

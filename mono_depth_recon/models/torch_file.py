@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from ..paths import regular_file
+
 _FOLDER = 0x10  # of the attributes of a member
 # What torch.load raises for a damaged file, beside OSError: its unpickler checks little.
 DAMAGE = (
@@ -20,6 +22,7 @@ DAMAGE = (
     AttributeError,
     AssertionError,
     OverflowError,
+    MemoryError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -32,6 +35,7 @@ def load_torch_file(path: Path) -> Any:
     """
     import torch
 
+    regular_file(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             odd = next((each.filename for each in archive.infolist() if not _is_stored(each)), None)

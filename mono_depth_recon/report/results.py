@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..config import read_json, read_yaml
+from ..config import read_json, read_yaml, shown
 from ..errors import ConfigError, DataError
 from ..text import csv_rows
 
@@ -114,14 +114,14 @@ def read_results(folder: Path) -> Results:
         return Results(
             folder,
             rows,
-            dict(summary.get("protocols", {})),
-            list(summary.get("notes", [])),
+            {_text(name): _text(text) for name, text in dict(summary.get("protocols", {})).items()},
+            [_text(note) for note in summary.get("notes", [])],
             _settings(folder / "config.yaml"),
             _per_frame(folder / "per_frame.csv"),
             {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},
             _logs(folder),
         )
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         raise DataError(
             f"{folder}: expected results of `mono-depth-recon evaluate`, but they are damaged "
             f"({type(error).__name__}: {error}): evaluate again"
@@ -155,25 +155,43 @@ def known_figures(figures: Mapping[str, Any] | None) -> dict[str, float]:
     return {name: math.nan if value is None else float(value) for name, value in (figures or {}).items()}
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a name or text must be text, got {shown(value)}")
+    return value
+
+
 def _score_row(row: Tree) -> ScoreRow:
     coverage = row.get("coverage")
     return ScoreRow(
-        row["recording"],
-        row["model"],
-        row["protocol"],
+        _text(row["recording"]),
+        _text(row["model"]),
+        _text(row["protocol"]),
         int(row["frames"]),
         int(row["failed"]),
         known_figures(row["figures"]),
         known_figures(row.get("sequence")),
         math.nan if coverage is None else float(coverage),
         float(row.get("model_ms") or 0.0),
-        row.get("reason") or "",
+        _text(row.get("reason") or ""),
         bool(row.get("baseline")),
     )
 
 
 def _optional(path: Path) -> Tree | None:
-    return _json(path) if path.is_file() else None
+    return _part(path) if path.is_file() else None
+
+
+def _part(path: Path) -> Tree:
+    """An optional part. DataError unless its rows, if it has any, are tables whose names are texts."""
+    tree = _json(path)
+    rows = tree.get("rows", [])
+    names = ("recording", "model")
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and all(isinstance(row.get(name, ""), str) for name in names) for row in rows
+    ):
+        raise DataError(f"{path}: rows must be tables with names as text, got {shown(rows)}: evaluate again")
+    return tree
 
 
 def _json(path: Path) -> Tree:

@@ -186,6 +186,11 @@ def points_from_msg(msg: PointCloud2) -> Points:
     """A cloud of this package -> (H, W, 4) float32, with its field sigma (H, W, 5); others through sensor_msgs_py."""
     layout, step = [(f.name, f.offset, f.datatype) for f in msg.fields], 4 * len(msg.fields)
     ours = [(n, 4 * i, PointField.FLOAT32) for i, n in enumerate(_FIELDS[: max(4, len(layout))])]
+    if len(msg.data) != msg.row_step * msg.height or msg.row_step < msg.point_step * msg.width:
+        raise DataError(
+            f"cloud of {msg.width}x{msg.height} points, {msg.point_step} bytes each, {msg.row_step} a row, must have "
+            f"{msg.row_step * msg.height} bytes, got {len(msg.data)}: the message is damaged"
+        )
     if layout == ours and msg.point_step == step and msg.row_step == step * msg.width and not msg.is_bigendian:
         return np.frombuffer(msg.data, np.float32).reshape(msg.height, msg.width, len(layout))
     try:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 N = TypeVar("N", bound=Node)
 
 _PATIENCE_S = 4.0  # less than launch allows between SIGINT and SIGTERM
+_UNTYPED = "PARAMETER_NOT_SET"
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 # A field of a settings dataclass: its ROS parameter has its name, its flag the same with dashes for underscores.
@@ -137,7 +138,7 @@ def _context(arguments: Sequence[str]) -> Iterator[None]:
 def _build(
     life: ExitStack, make: Callable[[], N], prepare: Callable[[N], None], arguments: Sequence[str]
 ) -> tuple[N, SingleThreadedExecutor]:
-    node = make()
+    node = _made(make)
     life.callback(_end, node)
     for warning in unmatched(arguments, node.get_fully_qualified_name()):
         node.get_logger().warning(warning)
@@ -145,6 +146,19 @@ def _build(
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     return node, executor
+
+
+def _made(make: Callable[[], N]) -> N:
+    """The node. ConfigError where a parameter has no type: rclpy raises ValueError for it, before it knows the node."""
+    try:
+        return make()
+    except ValueError as error:
+        if _UNTYPED not in str(error):
+            raise
+        raise ConfigError(
+            "a parameter must have a value, got the empty list [] in a parameter file or after -p: give it a value of "
+            "its type, or leave it out"
+        ) from error
 
 
 def _end(node: Node) -> None:

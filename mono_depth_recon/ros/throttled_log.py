@@ -7,7 +7,7 @@ import time
 
 from rclpy.node import Node
 
-from ..printing import printable
+from ..printing import printable, readable
 
 _REPEAT_S, _RARELY_S = 5.0, 60.0
 _AT_ONCE = 10  # different warnings within that time; further ones appear in /diagnostics only
@@ -28,7 +28,7 @@ class ThrottledLog:
             known = text in self._logged
             self._logged.add(text)
         if not known:
-            self._node.get_logger().warning(printable(text))
+            self._node.get_logger().warning(printable(readable(text)))
 
     def warn(self, text: str, kind: str = "") -> None:
         """Logs a text immediately, then every few seconds while it is repeated.
@@ -49,4 +49,4 @@ class ThrottledLog:
             if key in recent or len(recent) >= _AT_ONCE:
                 return
             recent[key] = now + repeat_s
-        self._node.get_logger().warning(printable(text))
+        self._node.get_logger().warning(printable(readable(text)))

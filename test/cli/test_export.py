@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,18 @@ def test_a_wrong_size_is_refused(size: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["export", "--output", "x.onnx", f"--image-size={size}"])
     assert "must be WIDTHxHEIGHT in pixels such as 640x480" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(network: object, shape: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mono_depth_recon.cli.export.export_onnx", full)
+    folder = tmp_path / "out"
+    assert main(["export", "--output", str(folder / "depth.onnx"), "--model.input_size", "96"]) == 1
+    error = capsys.readouterr().err
+    assert "depth.onnx: No space left on device; free some space" in error and "Traceback" not in error
+    assert not list(folder.iterdir())

@@ -141,3 +141,30 @@ def test_a_header_that_claims_gigabytes_is_not_read_into_memory(tmp_path: Path, 
     assert text.startswith(f"6 {path}: the archive breaks off (a header of type")
     assert "claims 314572800 bytes); the part before it is used" in text
     assert int(kilobytes) < 250 << 10
+
+
+@pytest.mark.parametrize("depth", [40, 2000])
+def test_members_in_too_many_folders_are_left_out(tmp_path: Path, temporary: Path, depth: int) -> None:
+    path = FORMATS["tgz"](tmp_path, Scene(frames=2))
+    with tarfile.open(path) as whole, tarfile.open(tmp_path / "deep.tgz", "w:gz") as deep:
+        member = tarfile.TarInfo("a/" * depth + "rgb/1.png")
+        deep.addfile(member)
+        for each in whole.getmembers():
+            deep.addfile(each, whole.extractfile(each))
+    recording = open_dataset(tmp_path / "deep.tgz", OpenOptions(camera=CAMERA))
+    assert len(recording) == 2 and not recording.notes
+    assert not any("a" in file.parts[-8:] for file in temporary.rglob("1.png"))
+
+
+def test_an_archive_that_is_cut_off_before_its_images_is_one_line(tmp_path: Path, temporary: Path) -> None:
+    path = FORMATS["tgz"](tmp_path, Scene(frames=2))
+    with tarfile.open(path) as whole, tarfile.open(tmp_path / "desk.tar", "w") as plain:
+        for each in whole.getmembers():
+            plain.addfile(each, whole.extractfile(each))
+    with tarfile.open(tmp_path / "desk.tar") as plain:
+        first = next(each for each in plain.getmembers() if each.name.endswith(".png"))
+    cut = (tmp_path / "desk.tar").read_bytes()[: first.offset_data + 100]
+    (tmp_path / "desk.tar").write_bytes(cut)
+    with pytest.raises(DataError, match="expected colour images, whose size the camera has, got none"):
+        open_dataset(tmp_path / "desk.tar", OpenOptions(camera=CAMERA))
+    assert not list(temporary.iterdir())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from made_training_sets import HEIGHT, WIDTH, colour, depth, write_nyu_csv, writ
 
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
 from mono_depth_recon.datasets.nyu.mat import NyuMat
+from mono_depth_recon.datasets.nyu.mat5 import read_numbers
 from mono_depth_recon.errors import DataError
 
 SCENES = ["kitchen_0004", "kitchen_0004", "basement_0001a", "basement_0001b", "office_0012"]
@@ -129,12 +133,96 @@ def test_other_files_are_not_taken_for_the_labelled_set(tmp_path: Path) -> None:
         NyuMat("nyu", tmp_path / "straight.mat", depth="raw")
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_numbers_of_a_matlab_5_file_are_those_that_scipy_wrote(tmp_path: Path, packed: bool) -> None:
+    from scipy.io import savemat
+
+    numbers = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([[7, 65535]], np.uint16), "c": np.int64([[-3]])}
+    savemat(
+        tmp_path / "a.mat", {**numbers, "text": "no number", "cells": np.array([1, "x"], object)}, do_compression=packed
+    )
+    for name, expected in numbers.items():
+        np.testing.assert_array_equal(read_numbers(tmp_path / "a.mat", name), expected.ravel(order="F"))
+    assert read_numbers(tmp_path / "a.mat", "text") is None and read_numbers(tmp_path / "a.mat", "none") is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_matlab_5_file_is_one_line_whatever_is_in_it(tmp_path: Path, packed: bool) -> None:
+    from scipy.io import savemat
+
+    savemat(tmp_path / "a.mat", {"trainNdxs": np.arange(1, 12, dtype=np.uint16)[:, None]}, do_compression=packed)
+    whole, refused = (tmp_path / "a.mat").read_bytes(), 0
+    for place in range(128, len(whole)):
+        for value in (0, whole[place] ^ 0x80):
+            (tmp_path / "a.mat").write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                read_numbers(tmp_path / "a.mat", "trainNdxs")
+            except DataError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused > 20
+    (tmp_path / "a.mat").write_bytes(whole[:-9])
+    with pytest.raises(DataError, match=r"a\.mat: expected a MATLAB file, got one that cannot be read"):
+        read_numbers(tmp_path / "a.mat", "trainNdxs")
+
+
+def test_a_compressed_array_may_not_fill_the_memory(tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(17 << 20), 1)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (tmp_path / "a.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(DataError, match="expands to more than 16777216 bytes"):
+        read_numbers(tmp_path / "a.mat", "trainNdxs")
+
+
+@pytest.mark.parametrize("key", ["images", "depths", "scenes"])
+def test_groups_in_place_of_arrays_are_refused(mat: Path, tmp_path: Path, key: str) -> None:
+    import h5py
+
+    changed = tmp_path / "changed.mat"
+    changed.write_bytes(mat.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        del file[key]
+        file.create_group(key)
+    with pytest.raises(DataError, match=rf"changed\.mat: {key} must be an array of .*, got group"):
+        NyuMat("nyu", changed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("trainNdxs", "group", "trainNdxs must be an array of numbers, got group"),
+        ("trainNdxs", b"text", "trainNdxs must be an array of numbers, got |S4"),
+        ("trainNdxs", [1.5], "different numbers from 1 to 5, got 1.5 to 1.5"),
+        ("trainNdxs", [float("nan")], "different numbers from 1 to 5, got nan to nan"),
+        ("trainNdxs", [1e300], "different numbers from 1 to 5, got 1e"),
+    ],
+)
+def test_odd_splits_are_refused(mat: Path, tmp_path: Path, key: str, value: Any, message: str) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "splits.mat", "w") as file:
+        file.create_group(key) if value == "group" else file.create_dataset(key, data=np.array(value))
+    with pytest.raises(DataError) as raised:
+        NyuMat("nyu", mat, tmp_path / "splits.mat").official()
+    assert message in str(raised.value)
+
+
+def test_a_claimed_size_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "huge.mat", "w") as file:  # nothing is stored
+        file.create_dataset("images", (1, 3, 1 << 20, 1 << 20), np.uint8, chunks=(1, 1, 64, 64))
+        file.create_dataset("depths", (1, 1 << 20, 1 << 20), np.float32, chunks=(1, 64, 64))
+        file.create_dataset("scenes", (1, 1), h5py.ref_dtype)
+    with pytest.raises(DataError, match="1048576x1048576 pixels, more than 100 megapixels"):
+        NyuMat("nyu", tmp_path / "huge.mat")
+
+
 def test_a_missing_library_is_named(mat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = NyuMat("nyu", mat, write_splits(tmp_path / "splits.mat", train=[1], test=[2]))
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match="need the library scipy: pip install scipy"):
-        source.official()
     monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(DataError, match="need the library h5py: pip install h5py"):
+        source.official()
     with pytest.raises(DataError, match="need the library h5py: pip install h5py"):
         NyuMat("nyu", mat)
 

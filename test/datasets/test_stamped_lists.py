@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made_recordings import CAMERA, Scene, write_folder
 
+from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.datasets.stamped_lists import read_list, read_trajectory
 from mono_depth_recon.errors import DataError
@@ -154,3 +155,16 @@ def test_utf_32_is_named(tmp_path: Path) -> None:
     path.write_text("1.0 1 0 0 0 0 0 1\n", encoding="utf-32")
     with pytest.raises(DataError, match=r"not UTF-8 \(it is UTF-32: save it as UTF-8\)"):
         read_trajectory(path, [])
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000 + "b", "rgb/" + "y" * 100_000])
+def test_a_file_name_of_any_length_is_missing_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "rgb.txt").write_text(f"1.5 {name}\n2.5 b.png\n")
+    with pytest.raises(
+        DataError, match=r"rgb\.txt:1: names .*, which is missing: copy it, or remove the line$"
+    ) as raised:
+        read_list(tmp_path / "rgb.txt", [])
+    assert len(str(raised.value)) < 2000
+    (tmp_path / "nyu2_test.csv").write_text(f"{name},b.png\n")
+    with pytest.raises(DataError, match="paths count from the folder that holds data/"):
+        NyuCsv("nyu", tmp_path)

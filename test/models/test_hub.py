@@ -16,9 +16,10 @@ from processes import DEADLINE_S
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models import MODELS, load_model
-from mono_depth_recon.models.hub import HubSource, cache_folder, cached_folder, obtain, parse_source
+from mono_depth_recon.models.hub import HubSource, cache_folder, cached_folder, local_files, obtain, parse_source
 from mono_depth_recon.models.safetensors_file import check_safetensors
 from mono_depth_recon.models.table import CHECKPOINTS, weights_state
+from mono_depth_recon.models.transformers.families import read_rule
 
 SOURCE = HubSource("some/model", "0123456789abcdef0123456789abcdef01234567", 1.0)
 Remote = dict[str, str]
@@ -254,3 +255,35 @@ def test_whole_and_broken_safetensors_files(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(ModelError, match=r"weights.safetensors must be a whole safetensors file"):
             check_safetensors(file)
+
+
+@pytest.mark.parametrize("shards", [True, [], {}, {"a": 3}, {"a": ["b"]}, {"a": "../b"}, {"a": ""}])
+def test_an_index_of_shards_of_another_form_is_refused(tmp_path: Path, shards: object) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(ModelError, match="must name the shards of the weights beside it"):
+        local_files(tmp_path)
+
+
+def test_a_shard_with_a_name_of_any_length_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x" * 300}}))
+    with pytest.raises(ModelError, match="lacks xxx"):
+        local_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("size", {"height": [1], "width": 2}),
+        ("size", 10**400),
+        ("ensure_multiple_of", float("inf")),
+        ("image_std", 10**400),
+        ("image_mean", [0, float("nan"), 0]),
+        ("rescale_factor", "x"),
+        ("rescale_factor", None),
+    ],
+)
+def test_odd_entries_of_an_input_rule_are_refused(entry: str, value: object) -> None:
+    with pytest.raises(ModelError, match=f"rule.json: '{entry}' must "):
+        read_rule({"image_processor_type": "DPTImageProcessor", entry: value}, "rule.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,18 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from mono_depth_recon.errors import ModelError  # noqa: E402
+from mono_depth_recon.models.safetensors_file import read_safetensors  # noqa: E402
 from mono_depth_recon.models.transformers.network import read_weights  # noqa: E402
 from training.checkpoints import read_checkpoint  # noqa: E402
 
 TENSORS = {"a": torch.arange(5.0), "b.weight": torch.full((2, 3), 0.5)}
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")  # nobody writes: to open it would wait forever
+    for read in (lambda path: read_weights((path,)), read_checkpoint, read_safetensors):
+        with pytest.raises(ModelError, match=r"pipe.safetensors cannot be read"):
+            read(tmp_path / "pipe.safetensors")
 
 
 @pytest.mark.parametrize(

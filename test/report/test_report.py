@@ -477,3 +477,24 @@ def test_made_figures_stand_in_the_page(page: Page) -> None:
     for model in (METRIC, RELATIVE, CONSTANT):
         assert number(ABS_REL[model]) in page.text
     assert page.of("script", type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("recording", 3), ("model", None), ("protocol", ["metric"]), ("reason", 7), ("figures", [1]), ("frames", 1e400)],
+)
+def test_odd_values_of_a_summary_are_one_line(tmp_path: Path, key: str, value: object) -> None:
+    row = {"recording": "desk", "model": "a", "protocol": "metric", "frames": 1, "failed": 0, "figures": {"abs_rel": 1}}
+    (tmp_path / "summary.json").write_text(json.dumps({"results": [row]}))
+    assert read_results(tmp_path).rows[0].figures == {"abs_rel": 1.0}
+    (tmp_path / "summary.json").write_text(json.dumps({"results": [{**row, key: value}]}))
+    with pytest.raises(DataError, match="but they are damaged"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("rows", [3, ["a"], [{"model": 3}], {"a": 1}])
+def test_odd_rows_of_a_part_are_one_line(tmp_path: Path, rows: object) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"results": []}))
+    (tmp_path / "robustness.json").write_text(json.dumps({"rows": rows}))
+    with pytest.raises(DataError, match="robustness.json: rows must be tables with names as text"):
+        read_results(tmp_path)

@@ -314,3 +314,12 @@ def test_clouds_of_others_need_sensor_msgs_py(monkeypatch: pytest.MonkeyPatch, r
     msg.fields[3].name = "intensity"
     with pytest.raises(DataError, match="sensor_msgs_py"):
         c.points_from_msg(msg)
+
+
+@pytest.mark.parametrize("change", [{"width": 5}, {"height": 2**31}, {"row_step": 0}, {"data": array("B", b"123")}])
+def test_a_cloud_whose_size_does_not_fit_its_data_is_refused(change: dict[str, object]) -> None:
+    msg = c.points_to_msg(np.zeros((3, 4, 4), np.float32), Header())
+    for name, value in change.items():
+        setattr(msg, name, value)
+    with pytest.raises(DataError, match=r"cloud of \d+x\d+ points, .* must have \d+ bytes, got \d+: the"):
+        c.points_from_msg(msg)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import rclpy
+from rclpy.node import Node
 
 from mono_depth_recon.errors import ConfigError
+from mono_depth_recon.ros.node_settings import _made
 from mono_depth_recon.ros.params_file import is_for, sections, warning_of
 
 SECTIONS = [
@@ -66,3 +68,14 @@ def test_a_file_without_values_says_so(tmp_path: Path) -> None:
     file.write_text("a: [")
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
         warning_of(file, "/recon_node")
+
+
+def test_a_parameter_without_a_type_is_one_line() -> None:
+    rclpy.init(args=["--ros-args", "-p", "depth.units:=[]"])
+    try:
+        with pytest.raises(ConfigError, match=r"a parameter must have a value, got the empty list \[\]"):
+            _made(lambda: Node("untyped", automatically_declare_parameters_from_overrides=True))
+    finally:
+        rclpy.shutdown()
+    with pytest.raises(ValueError, match="another"):
+        _made(lambda: int("another"))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -189,11 +189,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         train_small(settings, tmp_path, callbacks=[KillAt(1)])
     before = (tmp_path / "last.ckpt").read_bytes()
 
-    def full(path: Path, *_: Any) -> None:
-        if path.name.startswith(".last.ckpt"):
-            path.write_bytes(before[:1000])
+    def full(file: BinaryIO, _: Any) -> None:
+        if Path(file.name).name.startswith(".last.ckpt"):
+            file.write(before[:1000])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        path.write_bytes(b"")
 
     with (
         monkeypatch.context() as patched,
@@ -209,10 +208,18 @@ def test_broken_checkpoints_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(b"nothing")
     torch.save(3, tmp_path / "b.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "c.ckpt")
+    torch.save({"state_dict": [1]}, tmp_path / "d.ckpt")
+    torch.save({"state_dict": None}, tmp_path / "e.ckpt")
+    torch.save({"state_dict": {"network.a": 3}}, tmp_path / "f.ckpt")
+    torch.save({"weights": [1]}, tmp_path / "g.ckpt")
     for name, says in (
         ("a", "is truncated or not a checkpoint"),
         ("b", "holds int"),
         ("c", "holds no network"),
+        ("d", "holds no network"),
+        ("e", "holds no network"),
+        ("f", "must hold tensors by name"),
+        ("g", "must hold tensors by name, got list"),
         ("none", "cannot be read"),
     ):
         with pytest.raises(ModelError, match=says):

@@ -188,7 +188,7 @@ class BagIndex:
             if channel.encoding == "ros1":
                 return types.deserialize_ros1(data, channel.type)
             return types.deserialize_cdr(data, channel.type)
-        except (SerdeError, struct.error, ValueError, IndexError, AssertionError) as error:
+        except (SerdeError, struct.error, ValueError, LookupError, AssertionError) as error:
             reason = f"a message of {len(data)} bytes is no {channel.type} ({error})"
             raise DataError(f"{channel.topic}: {reason}") from error
 

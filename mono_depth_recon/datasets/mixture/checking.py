@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, MonoDepthError
+from ...paths import names_file
 from ..dataset import Dataset, Part, Problem
 from ..depth_units import IMPLAUSIBLE, DepthSize, set_problem
 from ..kind import SourceSettings
@@ -173,7 +174,7 @@ def _missing_files(source: Dataset) -> dict[int, Problem]:
     """The frames that lack a file."""
     missing = {}
     for i in range(len(source)):
-        file = next((each for each in source.files(i) if not each.is_file()), None)
+        file = next((each for each in source.files(i) if not names_file(each)), None)
         if file is not None:
             text = "is missing" if str(file) == source.origin(i) else f"names {file}, which is missing"
             missing[i] = Problem(source.origin(i), text)

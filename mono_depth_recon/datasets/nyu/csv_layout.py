@@ -16,6 +16,7 @@ from pathlib import Path
 from ...config import param
 from ...errors import DataError
 from ...frames import Sample
+from ...paths import names_file
 from ...photo import read_depth, read_photo
 from ...text import read_text
 from ..dataset import Dataset, paired
@@ -67,7 +68,7 @@ class NyuCsv(Dataset):
         pair = self._pairs[i]
         try:
             for file in self.files(i):
-                if not file.is_file():
+                if not names_file(file):
                     raise DataError(f"names {file}, which is missing")
             rgb = read_photo(pair.colour)
             depth = read_depth(pair.depth, self.per_metre(i), bits=8 if i < self._trained else 16)
@@ -131,7 +132,7 @@ def _root_of(file: Path, line: int, row: list[str]) -> Path:
     """The folder from which the paths of a list count."""
     roots = (file.parent.parent, file.parent)
     for root in roots:
-        if (root / row[0]).is_file():
+        if names_file(root / row[0]):
             return root
     raise DataError(
         f"{file}:{line}: names {row[0]}, which is neither in {roots[0]} nor in {roots[1]}: paths count "

@@ -19,18 +19,22 @@ from numpy.typing import NDArray
 
 from ...arrays import Depth
 from ...config import param
+from ...decoding import check_size
 from ...errors import DataError
 from ...frames import Sample
 from ..dataset import Dataset, PerProcess, paired
 from ..kind import WHOLE, DatasetKind, SourceSettings
 from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
+from .mat5 import read_numbers
 
 if TYPE_CHECKING:
     from h5py import File
 
 _LONGEST_TEXT = 4096
 _DEPTHS = {"filled": "depths", "raw": "rawDepths"}
-_DAMAGED = (OSError, RuntimeError, KeyError)  # what h5py raises where bytes are wrong
+_KINDS = {"iuf": "numbers", "O": "references to texts"}
+_MOST_NUMBERS = 1_000_000  # of splits.mat
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises where bytes are wrong
 _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
 
 
@@ -118,34 +122,48 @@ def open_mat(path: Path) -> File:
 
 def read_indices(path: Path, key: str, count: int) -> list[int]:
     """Numbers of a .mat file of either version as indices from 0; MATLAB counts 1 to `count`. DataError."""
-    import h5py
-
-    if h5py.is_hdf5(path):
-        with open_mat(path) as file:
-            values = np.asarray(file[key]) if key in file else None
-    else:
-        values = _old_mat(path).get(key)
+    values = _new_numbers(path, key) if _is_hdf5(path) else read_numbers(path, key)
     if values is None or not values.size:
         raise DataError(f"{path}: expected {key}, the numbers of images, got none")
-    numbers = np.ravel(values).astype(np.int64)
-    if numbers.min() < 1 or numbers.max() > count or len(set(numbers.tolist())) < len(numbers):
+    whole = values.size <= count and bool((values == np.rint(values)).all())  # NaN equals nothing
+    if not whole or values.min() < 1 or values.max() > count or len(np.unique(values)) < values.size:
         raise DataError(
-            f"{path}: {key} must hold different numbers from 1 to {count}, got {numbers.min()} to "
-            f"{numbers.max()}: it belongs to another file"
+            f"{path}: {key} must hold different numbers from 1 to {count}, got {values.min():g} to "
+            f"{values.max():g}: it belongs to another file"
         )
-    return [int(number) - 1 for number in numbers]
+    return [int(number) - 1 for number in values]
 
 
-def _old_mat(path: Path) -> dict[str, NDArray[Any]]:
+def _is_hdf5(path: Path) -> bool:
     try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
+        import h5py
     except ImportError:
-        raise _needs("scipy") from None
+        raise _needs("h5py") from None
+    return bool(h5py.is_hdf5(path))
+
+
+def _new_numbers(path: Path, key: str) -> NDArray[np.float64] | None:
     try:
-        return loadmat(path)
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise DataError(f"{path}: expected a MATLAB file, got one that cannot be read ({error})") from error
+        with open_mat(path) as file:
+            if key not in file:
+                return None
+            found = _dataset(file, path, key, "iuf")
+            if found.size > _MOST_NUMBERS:
+                raise DataError(f"{path}: {key} must hold the numbers of images, got {found.size}")
+            return np.ravel(found[()]).astype(np.float64)
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged ({error}): download it again") from error
+
+
+def _dataset(file: File, path: Path, key: str, kinds: str) -> Any:
+    """The array `key`. DataError where it is something else, or not of one of numpy's `kinds` of type."""
+    import h5py
+
+    found = file[key]
+    if not isinstance(found, h5py.Dataset) or found.shape is None or found.dtype.kind not in kinds:
+        came = found.dtype if isinstance(found, h5py.Dataset) else type(found).__name__.lower()
+        raise DataError(f"{path}: {key} must be an array of {_KINDS[kinds]}, got {came}: download it again")
+    return found
 
 
 def _needs(library: str) -> DataError:
@@ -175,22 +193,21 @@ def _checked_shapes(file: File, path: Path, depths: str) -> tuple[int, int, int]
             f"{path}: expected images, {depths} and scenes, as the labelled NYU Depth V2 has them; "
             f"missing: {', '.join(missing)}"
         )
-    images, depth = file["images"], file[depths]
+    images = _dataset(file, path, "images", "iuf")
     shape = images.shape
     if len(shape) != 4 or shape[1] != 3 or images.dtype != np.uint8:
         raise DataError(
             f"{path}: images must be uint8 of (N, 3, width, height), as MATLAB writes them, got "
             f"{images.dtype} of {shape}"
         )
-    expected = shape[0], *shape[2:]
-    if depth.shape != expected or depth.dtype.kind != "f":
+    expected, depth = (shape[0], *shape[2:]), _dataset(file, path, depths, "iuf")
+    if depth.dtype.kind != "f" or depth.shape != expected:
         raise DataError(
             f"{path}: {depths} must be metres, float of {expected} as the images, got {depth.dtype} of {depth.shape}"
         )
-    if file["scenes"].size != shape[0]:
-        raise DataError(
-            f"{path}: scenes must name the scene of each of the {shape[0]} images, got {file['scenes'].size}"
-        )
+    check_size(shape[2], shape[3], f"{path}: an image")
+    if (named := _dataset(file, path, "scenes", "O").size) != shape[0]:
+        raise DataError(f"{path}: scenes must name the scene of each of the {shape[0]} images, got {named}")
     return int(shape[0]), int(shape[2]), int(shape[3])
 
 
@@ -198,13 +215,18 @@ def _text(file: File, path: Path, key: str, i: int) -> str:
     """Entry i of a cell array of texts."""
     import h5py
 
-    cells = file[key]
+    cells = _dataset(file, path, key, "O")
+    if cells.ndim != 2 or 1 not in cells.shape or i >= cells.size:
+        raise DataError(f"{path}: {key} must be one row of texts, of every image one, got shape {cells.shape}")
     reference = cells[0, i] if cells.shape[0] == 1 else cells[i, 0]
     if not isinstance(reference, h5py.Reference):
         raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
-    if file[reference].size > _LONGEST_TEXT:
-        raise DataError(f"{path}: {key} must hold names, entry {i + 1} has {file[reference].size} letters")
-    return np.asarray(file[reference]).astype("<u2").tobytes().decode("utf-16-le")
+    text = file[reference]
+    if not isinstance(text, h5py.Dataset) or text.shape is None or text.dtype.kind not in "iu":
+        raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
+    if text.size > _LONGEST_TEXT:
+        raise DataError(f"{path}: {key} must hold names, entry {i + 1} has {text.size} letters")
+    return np.asarray(text).astype("<u2").tobytes().decode("utf-16-le", "replace")
 
 
 @dataclass(frozen=True)

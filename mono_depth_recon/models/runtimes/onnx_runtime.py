@@ -70,12 +70,10 @@ class OnnxRuntime:
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
         session = self._session(batch.shape)
         try:
             output = session.run(None, {session.get_inputs()[0].name: batch})[0]
-        except (errors.InvalidArgument, errors.Fail, errors.RuntimeException) as error:
+        except _refusals() as error:
             raise ModelError(
                 f"{self._network.name} cannot take a batch of shape {batch.shape} on {self.device} "
                 f"({last_line(error)}): set model.runtime to torch"
@@ -149,6 +147,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (
         *(errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf, errors.NoModel),
         *(errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException),
+        UnicodeDecodeError,  # of the binding, for a message that repeats bytes of the file
     )
 
 

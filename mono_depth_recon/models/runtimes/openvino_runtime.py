@@ -127,7 +127,7 @@ class OpenVinoRuntime:
             )
         try:
             model = self._core.read_model(path)
-        except RuntimeError as error:  # what OpenVINO raises for a file that is not a model
+        except (RuntimeError, UnicodeDecodeError) as error:  # of OpenVINO for a file that is no model, and its message
             raise ModelError(
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
                 "again, or keep its .safetensors beside it under the name it had"

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Depth, Rgb
+from ...config import shown
 from ...errors import ModelError
 from ..resampling import KERNELS, Kernel, antialiased, normalised, restored
 
+_LARGEST_SIDE, _LARGEST_NUMBER = 65536, 1e6
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -49,9 +51,7 @@ class InputRule:
         """The rule of a preprocessor_config.json; ModelError, which names `where`, for what is not supported."""
         values = cls.entries(settings, where)
         height, width = _size(values["size"], where)
-        multiple = values["ensure_multiple_of"]
-        if not isinstance(multiple, (int, float)):
-            raise ModelError(f"{where}: the multiple of the input's sides must be a number, got {multiple!r}")
+        multiple = _number(values["ensure_multiple_of"], where, "ensure_multiple_of")
         kernel = KERNELS.get(values["resample"]) if isinstance(values["resample"], int) else None
         if kernel is None:
             raise ModelError(f"{where}: 'resample' must be one of {sorted(KERNELS)}, got {values['resample']!r}")
@@ -112,15 +112,15 @@ class InputRule:
 
 
 def _size(value: Any, where: str) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    if isinstance(value, Mapping) and {"height", "width"} <= value.keys():
-        return int(value["height"]), int(value["width"])
-    raise ModelError(f"{where}: 'size' must give height and width, got {value!r}")
+    sides = [value[key] for key in ("height", "width") if key in value] if isinstance(value, Mapping) else [value] * 2
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 <= side <= _LARGEST_SIDE for side in sides):
+        raise ModelError(f"{where}: 'size' must give height and width, got {shown(value)}")
+    return sides[0], sides[1]
 
 
 def _normalisation(values: Mapping[str, Any], where: str) -> tuple[tuple[float, float, float], ...]:
-    factor = float(values.get("rescale_factor", 1 / 255)) if values.get("do_rescale", True) else 1.0
+    rescales = values.get("do_rescale", True)
+    factor = _number(values.get("rescale_factor", 1 / 255), where, "rescale_factor") if rescales else 1.0
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if values.get("do_normalize", True):
         mean = _three(values.get("image_mean", _IMAGENET[0]), where, "image_mean")
@@ -134,6 +134,12 @@ def _normalisation(values: Mapping[str, Any], where: str) -> tuple[tuple[float, 
 def _three(value: Any, where: str, key: str) -> tuple[float, float, float]:
     if isinstance(value, (int, float)):
         value = (value,) * 3
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value):
-        return float(value[0]), float(value[1]), float(value[2])
-    raise ModelError(f"{where}: '{key}' must be three numbers, got {value!r}")
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise ModelError(f"{where}: '{key}' must be three numbers, got {shown(value)}")
+    return _number(value[0], where, key), _number(value[1], where, key), _number(value[2], where, key)
+
+
+def _number(value: Any, where: str, key: str) -> float:
+    if isinstance(value, (int, float)) and abs(value) <= _LARGEST_NUMBER:  # NaN is not
+        return float(value)
+    raise ModelError(f"{where}: '{key}' must be of numbers up to {_LARGEST_NUMBER:g}, got {shown(value)}")

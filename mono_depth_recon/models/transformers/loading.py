@@ -135,7 +135,8 @@ def _size(family: Family, config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _width(config: Mapping[str, Any]) -> Any:
-    return (config.get("backbone_config") or {}).get("hidden_size", config.get("hidden_size"))
+    backbone, own = config.get("backbone_config"), config.get("hidden_size")
+    return backbone.get("hidden_size", own) if isinstance(backbone, Mapping) else own
 
 
 def _opened(parts: Parts, settings: ModelConfig, threads: int) -> TransformerDepthModel:

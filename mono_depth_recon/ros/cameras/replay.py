@@ -22,7 +22,7 @@ from ...datasets.limits import MAX_CHUNK_BYTES, MAX_UNPACKED_BYTES
 from ...datasets.opening import OpenOptions, open_dataset
 from ...errors import ConfigError, DataError
 from ...frames import Sample
-from ...printing import printable
+from ...printing import printable, readable
 from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 from .player import WORLD_FRAME, CameraTopics, Player, ScheduledFrame
@@ -181,7 +181,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
 
 def _play(node: Node, recording: Dataset, settings: ReplaySettings) -> None:
     for note in recording.notes:
-        node.get_logger().warning(printable(note))
+        node.get_logger().warning(printable(readable(note)))
     played = playlist(recording, settings)
     original = settings.stamps == "original"
     own = (recording.frame_id, recording.world_frame) if isinstance(recording, Recording) else ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +17,47 @@ from std_srvs.srv import Trigger
 from ...errors import MonoDepthError
 
 
+class SharedCalls:
+    """Runs calls one after another in a thread; the same call that waits already is not queued again.
+
+    Its outcome is that of a run which begins after it was asked for, so that it answers every caller: of many meshes
+    that are asked for at once, each of which takes seconds, two are made.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
+        self._lock = threading.Lock()
+        self._waiting: dict[Callable[[], str], ThreadFuture[str]] = {}
+
+    def submit(self, make: Callable[[], str]) -> ThreadFuture[str]:
+        """The outcome of the next run of `make`."""
+        with self._lock:
+            if make not in self._waiting:
+                self._waiting[make] = self._thread.submit(self._run, make)
+            return self._waiting[make]
+
+    def _run(self, make: Callable[[], str]) -> str:
+        with self._lock:
+            del self._waiting[make]
+        return make()
+
+    def close(self) -> None:
+        """Waits for the calls."""
+        self._thread.shutdown(wait=True)
+
+
 class TriggerServices:
     """Offers std_srvs/Trigger services by name while it lives; `make()` gives the text of the reply.
 
     An error becomes a reply without success; one that is no MonoDepthError is a bug, which `failed` receives after the
-    reply. The calls run one after another in a thread; the callbacks are coroutines that wait for it.
+    reply. The calls are `SharedCalls`; the callbacks are coroutines that wait for them.
     """
 
     def __init__(
         self, node: LifecycleNode, services: Mapping[str, Callable[[], str]], failed: Callable[[BaseException], None]
     ) -> None:
         self._node, self._failed = node, failed
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
+        self._calls = SharedCalls()
         alone = (
             MutuallyExclusiveCallbackGroup()
         )  # in the node's default group a waiting coroutine would block everything else
@@ -40,7 +70,7 @@ class TriggerServices:
         """Ends the services, after the one that runs."""
         for service in self._services:
             self._node.destroy_service(service)
-        self._thread.shutdown(wait=True)
+        self._calls.close()
 
     def _answer(self, make: Callable[[], str]) -> Callable[..., Any]:
         async def answer(_: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
@@ -73,7 +103,7 @@ class TriggerServices:
             done.set_result(outcome)
             executor.wake()  # it polls its coroutines only when something happens
 
-        self._thread.submit(make).add_done_callback(finish)
+        self._calls.submit(make).add_done_callback(finish)
         return done
 
     @property

@@ -1,0 +1,52 @@
+"""Services asked for many times at once: one run answers all who asked before it began."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from processes import DEADLINE_S
+
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros.node.trigger_services import SharedCalls
+
+
+@pytest.fixture
+def calls() -> Iterator[SharedCalls]:
+    shared = SharedCalls()
+    yield shared
+    shared.close()
+
+
+def test_calls_that_wait_share_one_run_which_begins_after_them(calls: SharedCalls) -> None:
+    begun, go, made = threading.Event(), threading.Event(), []
+
+    def mesh() -> str:
+        made.append(len(made))
+        begun.set()
+        assert go.wait(DEADLINE_S)
+        return f"mesh {len(made)}"
+
+    first = calls.submit(mesh)
+    assert begun.wait(DEADLINE_S)
+    others = [calls.submit(mesh) for _ in range(23)]
+    cloud = calls.submit(lambda: "cloud")
+    go.set()
+    assert first.result(DEADLINE_S) == "mesh 1"  # begun before the others were asked for: no answer to them
+    assert {each.result(DEADLINE_S) for each in others} == {"mesh 2"} and made == [0, 1]
+    assert cloud.result(DEADLINE_S) == "cloud"
+    assert calls.submit(mesh).result(DEADLINE_S) == "mesh 3"
+
+
+def test_an_error_is_that_of_all_who_share_it(calls: SharedCalls) -> None:
+    go = threading.Event()
+
+    def refused() -> str:
+        raise DataError("no frame yet")
+
+    calls.submit(lambda: str(go.wait(DEADLINE_S)))
+    both = [calls.submit(refused) for _ in range(2)]
+    go.set()
+    for each in both:
+        assert str(each.exception(DEADLINE_S)) == "no frame yet"
