@@ -40,7 +40,7 @@ class ScaleFilter:
 
 def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
     scale = kept * last.scale + (1 - kept) * fit.scale
-    return Scale(scale, kept * last.shift + (1 - kept) * fit.shift, fit.inliers)
+    return replace(fit, scale=scale, shift=kept * last.shift + (1 - kept) * fit.shift)
 
 
 class FittedScale(ScaleSource):

@@ -17,3 +17,8 @@ class ScaleSettings:
     smoothing: float = param(
         0.8, "reference: share of the previous fit kept in the new one; 0 = each frame on its own", low=0.0, high=0.99
     )
+    extrinsic: str = param(
+        "",
+        "points: pose of their frame in the camera's optical frame, 'x y z qx qy qz qw' in metres; empty = TF",
+        live=False,
+    )

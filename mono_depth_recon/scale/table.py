@@ -9,6 +9,7 @@ from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
 from .none import NoScale
+from .points import PointsScale
 from .reference import ReferenceScale
 from .settings import ScaleSettings
 
@@ -18,6 +19,7 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
         NoScale,
         FixedScale,
         ReferenceScale,
+        PointsScale,
     )
 }
 
