@@ -75,7 +75,7 @@ class Scale:
     For a fit, `inliers` is the share of the compared pixels that agree with it, `residual` their median relative
     difference of inverse depth and `unexplained` that over the one of a constant depth; `held` is the number of frames
     and `age` the seconds since it was made. NaN and 0 where the numbers were set by hand or are not known.
-    `stale`: it is older than `scale.timeout`; `source`: the `scale.source` it is from.
+    `stale`: it is older than `scale.timeout`; `reason`: why it is held; `source`: the `scale.source` it is from.
     """
 
     scale: float
@@ -87,6 +87,7 @@ class Scale:
     age: float = 0.0
     stale: bool = False
     source: str = ""
+    reason: str = ""
 
     @property
     def doubt(self) -> str:

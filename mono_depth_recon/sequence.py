@@ -74,7 +74,9 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> F
 
     def frame_of(sample: Sample) -> Frame:
         wanted = Wanted(points=False)
-        frame = reconstructor.process(sample.rgb, sample.camera, wanted, evidence=evidence_of(sample))
+        frame = reconstructor.process(
+            sample.rgb, sample.camera, wanted, evidence=evidence_of(sample), stamp=sample.stamp
+        )
         if frame.depth is None:
             raise DataError(frame.no_metres)
         for known in (frame.depth, frame.sigma):

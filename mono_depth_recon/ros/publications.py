@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -16,13 +17,15 @@ from ..frames import Frame
 from ..pictures.panels import colorize_depth, colorize_disparity
 from ..pipeline import Wanted
 from .conversions import CloudMessage, depth_to_msg, info_to_msg, rgb_to_msg
+from .scale_message import scale_to_msg
 
 
 class Publications:
     """The node's output topics.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, depth/preview, depth/sigma, points, mesh;
-    for a relative model also disparity. Stamp and frame_id are the colour image's; map_points, and the mesh of the map,
+    for a relative model also disparity; scale, where metres are made or corrected. Stamp and frame_id are the colour
+    image's; map_points, and the mesh of the map,
     are in the frame of the poses.
     """
 
@@ -36,6 +39,7 @@ class Publications:
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
+        self.scale = node.create_lifecycle_publisher(DiagnosticArray, "scale", qos)
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
@@ -43,13 +47,22 @@ class Publications:
             PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
         self._metric = (self.depth, self.depth_info, self.sigma, self.points)
-        self._all = (*self._metric, self.preview, self.disparity, self.rgb, self.rgb_info, self.mesh, self.map_points)
+        self._all = (
+            *self._metric,
+            self.scale,
+            self.preview,
+            self.disparity,
+            self.rgb,
+            self.rgb_info,
+            self.mesh,
+            self.map_points,
+        )
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
         """Which parts of the next frame (with or without `metres`) have subscribers; None if none has."""
         points = metres and _subscribed(self.points)
-        depth = any(map(_subscribed, (self.preview, self.disparity, *(self._metric if metres else ()))))
+        depth = any(map(_subscribed, (self.preview, self.disparity, self.scale, *(self._metric if metres else ()))))
         rgb = _subscribed(self.rgb) or _subscribed(self.rgb_info)
         return Wanted(depth=depth, points=points) if depth or rgb else None
 
@@ -66,6 +79,8 @@ class Publications:
                 self.depth_info.publish(info_to_msg(frame.camera, header))
         if frame.disparity is not None and self.disparity is not None and _subscribed(self.disparity):
             self.disparity.publish(depth_to_msg(frame.disparity, header))
+        if _subscribed(self.scale) and (frame.scale is not None or frame.no_metres):
+            self.scale.publish(scale_to_msg(frame, header))
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))
         if frame.points is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from ..alignment import fit_scale
+from ..alignment import fit_factor, fit_scale
 from ..arrays import Depth
 from ..frames import Scale
 from .base import RelativeView
@@ -21,5 +21,8 @@ class AnchoredScale(FittedScale):
         """(h, w) metres, NaN unknown, in the view of the rectified image. Raises DataError if there is none."""
 
     def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """`fit_scale` on the rectified grid."""
-        return fit_scale(view.disparity, self.anchor(view, evidence, settings))
+        """`fit_scale` on the rectified grid; `fit_factor` where `scale.correct_metric` is factor."""
+        reference = self.anchor(view, evidence, settings)
+        if view.metric and settings.correct_metric == "factor":
+            return fit_factor(view.disparity, reference)
+        return fit_scale(view.disparity, reference)
