@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from ..param import param
 
+# OpenCV's predefined ones, without DICT_ before their names.
+DICTIONARIES = (
+    *(f"{side}X{side}_{count}" for side in (4, 5, 6, 7) for count in (50, 100, 250, 1000)),
+    "ARUCO_ORIGINAL",
+    *(f"APRILTAG_{family}" for family in ("16h5", "25h9", "36h10", "36h11")),
+)
+
 
 @dataclass(frozen=True)
 class ScaleSettings:
@@ -13,7 +20,7 @@ class ScaleSettings:
 
     source: str = param("none", "name of the source")  # `config` adds help and choices from the table
     scale: float = param(1.0, "fixed: 1/m per unit of disparity", unit="1/m", low=1e-9, high=1e9)
-    shift: float = param(0.0, "fixed: inverse depth at disparity 0", unit="1/m", low=-1e3, high=1e3)
+    shift: float = param(0.0, "fixed, marker: inverse depth at disparity 0", unit="1/m", low=-1e3, high=1e3)
     smoothing: float = param(
         0.8,
         "share of the previous fits kept in a new one that differs by no more than noise; 0 = each frame on its own",
@@ -42,6 +49,11 @@ class ScaleSettings:
         "and shift is added",
         choices=("off", "factor", "affine"),
     )
+    marker_size: float = param(0.16, "marker: length of the black square's side", unit="m", low=0.001, high=100.0)
+    marker_dictionary: str = param(
+        "APRILTAG_36h11", "marker: OpenCV's dictionary of ArUco or AprilTag", choices=DICTIONARIES
+    )
+    marker_id: int = param(-1, "marker: the id that has this size; -1 = all do", low=-1, high=100_000)
     extrinsic: str = param(
         "",
         "points: pose of their frame in the camera's optical frame, 'x y z qx qy qz qw' in metres; empty = TF",

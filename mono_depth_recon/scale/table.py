@@ -8,6 +8,7 @@ from ..printing import alternatives
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
+from .marker import MarkerScale
 from .none import NoScale
 from .points import PointsScale
 from .reference import ReferenceScale
@@ -20,6 +21,7 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
         FixedScale,
         ReferenceScale,
         PointsScale,
+        MarkerScale,
     )
 }
 
