@@ -54,6 +54,22 @@ class ScaleSettings:
         "APRILTAG_36h11", "marker: OpenCV's dictionary of ArUco or AprilTag", choices=DICTIONARIES
     )
     marker_id: int = param(-1, "marker: the id that has this size; -1 = all do", low=-1, high=100_000)
+    gravity: str = param(
+        "tf",
+        "ground_plane: where down is known from: tf = scale.base_frame is level; imu = the topic imu (at rest or "
+        "moving gently); level = the camera does not roll and looks scale.camera_pitch below the horizon",
+        choices=("tf", "imu", "level"),
+        live=False,
+    )
+    base_frame: str = param(
+        "base_footprint", "ground_plane: frame of TF on the floor below the camera, z up (REP 120)", live=False
+    )
+    camera_height: float = param(
+        0.0, "ground_plane: height of the camera above the floor; 0 = by TF", unit="m", low=0.0, high=100.0
+    )
+    camera_pitch: float = param(
+        0.0, "ground_plane, level: angle of the optical axis below the horizon", unit="deg", low=-90.0, high=90.0
+    )
     extrinsic: str = param(
         "",
         "points: pose of their frame in the camera's optical frame, 'x y z qx qy qz qw' in metres; empty = TF",

@@ -8,6 +8,7 @@ from ..printing import alternatives
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
+from .ground_plane import GroundPlaneScale
 from .marker import MarkerScale
 from .none import NoScale
 from .points import PointsScale
@@ -22,6 +23,7 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
         ReferenceScale,
         PointsScale,
         MarkerScale,
+        GroundPlaneScale,
     )
 }
 

@@ -10,8 +10,10 @@ from std_msgs.msg import Header
 
 from ...config import Config
 from ...scale.evidence import Evidence, Kind
+from ...scale.ground_plane import GROUND
 from ...scale.points import REFERENCE_POINTS
 from ...scale.reference import REFERENCE_DEPTH
+from .ground import GroundInput
 from .reference_depth import ReferenceDepths
 from .reference_points import ReferencePoints
 
@@ -34,6 +36,7 @@ class EvidenceInput(Protocol):
 INPUTS: dict[str, Callable[[Node, Config], EvidenceInput]] = {
     REFERENCE_DEPTH.name: ReferenceDepths,
     REFERENCE_POINTS.name: ReferencePoints,
+    GROUND.name: GroundInput,
 }
 
 
