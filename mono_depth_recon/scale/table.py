@@ -11,6 +11,7 @@ from .fixed import FixedScale
 from .ground_plane import GroundPlaneScale
 from .marker import MarkerScale
 from .none import NoScale
+from .odometry import OdometryScale
 from .points import PointsScale
 from .reference import ReferenceScale
 from .settings import ScaleSettings
@@ -24,6 +25,7 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
         PointsScale,
         MarkerScale,
         GroundPlaneScale,
+        OdometryScale,
     )
 }
 
