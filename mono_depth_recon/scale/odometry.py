@@ -18,14 +18,14 @@ from .evidence import Evidence, Kind
 from .settings import ScaleSettings
 
 _WIDTH = 480  # pixels, of the images that features are tracked in
-_FEATURES, _QUALITY, _APART_PX = 400, 0.01, 7
-_WINDOW = (15, 15)
+_FEATURES, _QUALITY, _APART_PX = 1000, 0.01, 5
+_WINDOW = (9, 9)
 _BACK_PX = 0.5  # tracked forth and back, a feature must return to its place
 _LEFT = 0.5  # of the features; with fewer new ones are chosen
 _MIN_PARALLAX_DEG, _MUCH_PARALLAX_DEG = 2.0, 8.0  # in the middle of all; more: new features
 _EPIPOLAR_PX = 1.5
 _NEAREST_M, _FARTHEST_M = 0.1, 50.0
-_EDGE_PX, _STEP, _THIN = 5, 0.12, 37  # of the 5 % to 95 % range of the disparity
+_EDGE_PX, _STEP, _THIN = 9, 0.2, 37  # as wide as the window; of the 5 % to 95 % range of the disparity
 _AWAY, _TURNED_DEG = 0.3, 25.0  # motion since the points were found, over their distance: they are out of view
 
 F32 = NDArray[np.float32]
@@ -114,7 +114,7 @@ class MovingPoints:
     def _in_view(self, T: Matrix) -> F64:
         if self._known is None:
             raise DataError(
-                "no points yet by odometry: the camera must move sideways by a fortieth of the scene's distance, past "
+                "no points yet by odometry: the camera must move sideways by a twentieth of the distance it looks at, past "
                 "something with texture"
             )
         points, T_found, distance = self._known

@@ -70,6 +70,9 @@ class ScaleSettings:
     camera_pitch: float = param(
         0.0, "ground_plane, level: angle of the optical axis below the horizon", unit="deg", low=-90.0, high=90.0
     )
+    odom_frame: str = param(
+        "odom", "odometry: frame of TF in which the camera's motion is smooth and in metres (REP 105)", live=False
+    )
     extrinsic: str = param(
         "",
         "points: pose of their frame in the camera's optical frame, 'x y z qx qy qz qw' in metres; empty = TF",

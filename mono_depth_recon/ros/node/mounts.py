@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -13,6 +14,7 @@ from ...errors import DataError
 from ...transforms import NotYet, frame_name
 from ..mapping.tf import TransformSource, transform_source
 
+_RETRY_S = 0.02  # while waiting: tf2_ros does not notify of new transforms
 _PATIENCE_S = 0.1  # for the transform of a moving frame, which may arrive after the image
 
 
@@ -43,12 +45,16 @@ class Mounts:
                 f"{self._noun} is in the frame '{own}', the image in '{frame}', and TF is not there yet: "
                 f"it needs tf2_ros or tf2_msgs; or {self._otherwise}"
             )
+        end = time.monotonic() + _PATIENCE_S
         with self._changed:
-            try:
-                return transforms.pose(frame, own, stamp)
-            except NotYet:
-                self._changed.wait(_PATIENCE_S)
-                return transforms.pose(frame, own, stamp)
+            while True:
+                try:
+                    return transforms.pose(frame, own, stamp)
+                except NotYet:
+                    left = end - time.monotonic()
+                    if left <= 0:
+                        raise
+                    self._changed.wait(min(left, _RETRY_S))
 
     def close(self) -> None:
         """Ends the subscriptions."""
