@@ -114,8 +114,8 @@ class MovingPoints:
     def _in_view(self, T: Matrix) -> F64:
         if self._known is None:
             raise DataError(
-                "no points yet by odometry: the camera must move sideways by a twentieth of the distance it looks at, past "
-                "something with texture"
+                "no points yet by odometry: the camera must move sideways by a twentieth of the distance it looks at, "
+                "past something with texture"
             )
         points, T_found, distance = self._known
         away = float(np.linalg.norm(T[:3, 3] - T_found[:3, 3]))

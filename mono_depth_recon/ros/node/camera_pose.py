@@ -23,7 +23,12 @@ class CameraPoses:
     def pair(self, header: Header) -> Callable[[], Matrix]:
         """To be called when an image arrives; the returned function gives the pose (4, 4), or raises DataError."""
         self._mounts.expect(self._odom, header.frame_id)
-        return lambda: np.linalg.inv(self._mounts.pose(self._odom, header.frame_id, header.stamp))
+
+        def pose() -> Matrix:
+            T_camera_odom = self._mounts.pose(self._odom, header.frame_id, header.stamp)
+            return np.asarray(np.linalg.inv(T_camera_odom), np.float64)
+
+        return pose
 
     def close(self) -> None:
         """Ends the subscriptions."""

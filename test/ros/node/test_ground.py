@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.errors import DataError
+from mono_depth_recon.ros.node.camera_pose import CameraPoses
 from mono_depth_recon.ros.node.ground import GroundInput, down_at_rest, ground_of
 
 # A camera that looks along the robot's x axis and 0.3 rad down, 0.8 m above the floor and 0.2 m ahead.
@@ -64,6 +65,15 @@ def test_an_imu_gives_gravity_through_its_mount() -> None:
 def test_an_imu_without_gravity_is_refused(accelerations: tuple[Any, ...], said: str) -> None:
     with pytest.raises(DataError, match=said):
         imu(np.eye(4), *accelerations).pair(Header(frame_id="lens"))()
+
+
+def test_the_pose_of_the_camera_is_that_of_the_odometry_turned_round() -> None:
+    poses = CameraPoses.__new__(CameraPoses)
+    poses._odom = "odom"
+    poses._mounts = SimpleNamespace(  # type: ignore[assignment]
+        expect=lambda *_: None, pose=lambda own, *_: np.linalg.inv(T_BASE_CAMERA) if own == "odom" else None
+    )
+    np.testing.assert_allclose(poses.pair(Header(frame_id="lens"))(), T_BASE_CAMERA, atol=1e-12)
 
 
 def test_gravity_is_opposite_to_what_rest_measures() -> None:
