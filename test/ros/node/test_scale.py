@@ -297,9 +297,12 @@ def test_missing_references_are_counted_held_over_and_said(
     assert "depth is withheld: expected at least 50 pixels" in node.output
     assert client.set_parameter("scale.on_timeout", "stale").successful
     camera.stream(few, lambda: "depth is stale: expected at least 50" in node.output, "stale depth")
-    levels = [message.status[0].level for message in client.received["scale"]]
-    for level in (DiagnosticStatus.ERROR, DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.STALE):
-        assert level in levels
+
+    def levels() -> set[bytes]:
+        return {message.status[0].level for message in client.received["scale"]}
+
+    camera.stream(few, lambda: DiagnosticStatus.STALE in levels(), "a stale scale")
+    assert levels() == {DiagnosticStatus.ERROR, DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.STALE}
     assert client.received["scale"][-1].header.frame_id == "camera_optical_frame"
     assert client.set_parameter("scale.source", "fixed").successful
     client.wait_until(lambda: client.node.count_subscribers("reference_depth") == 0, "the subscription ends")
