@@ -34,7 +34,8 @@ ARGUMENTS = {  # name: (default, description)
     **{
         kind.name: (
             kind.topic,
-            f"{kind.noun} topic for scale_source:={alternatives(names)}; default: that of rooms_camera and replay",
+            f"{kind.noun} topic for scale_source:={alternatives(names)}"
+            + ("; default: that of rooms_camera and replay" if kind.topic != kind.name else ""),
         )
         for kind, names in EVIDENCE.items()
     },

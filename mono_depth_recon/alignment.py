@@ -26,6 +26,7 @@ _MOST = 0.55
 _INLIER_SIGMAS = 2.5
 _CLOSEST = 0.2  # of the tolerance: exact data has no noise to estimate a threshold from
 _REFITS = 10
+_LEAST = 1e-3  # relative difference of inverse depth that no sensor resolves
 _ASPECT_TOLERANCE = 0.02
 
 _Floats = NDArray[np.float64]
@@ -81,7 +82,55 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
             f"expected a disparity that grows towards the camera, the reference depth shows the opposite (scale "
             f"{scale:.3g}): check that both show the same view at the same time"
         )
-    return Scale(scale, shift, float(inliers.mean()))
+    residual = _residual(scale * d + shift, w)
+    unexplained = residual / max(_residual(np.median(w), w), _LEAST)
+    return Scale(scale, shift, float(inliers.mean()), residual=residual, unexplained=unexplained)
+
+
+def fit_factor(disparity: Depth, reference: Depth, shift: float = 0.0) -> Scale:
+    """The scale that makes `disparity` (H, W) agree with `reference` (h, w), with a given shift (1/m).
+
+    One number, so a flat view or a single depth determines it: the median of the logarithms of
+    (1 / reference - shift) / disparity, then the mean of those that lie within 10 % of it (20 or 40 % where fewer than
+    55 % do), or within 2.5 robust standard deviations where that is less. Pixels where either is not positive do not
+    count. Raises DataError as `fit_scale`, except that no relief is needed.
+    """
+    d, w = paired(disparity, reference)
+    usable = (d > 0) & (w > shift)
+    if usable.sum() < MIN_PIXELS:
+        raise DataError(
+            f"expected at least {MIN_PIXELS} pixels with positive disparity and inverse depth above the shift "
+            f"{shift:g} 1/m, got {usable.sum()}: check that both show the same view"
+        )
+    ratios = np.log((w[usable] - shift) / d[usable])
+    middle = float(np.median(ratios))
+    for tolerance in _TOLERANCES:
+        centre, inliers = _centre(ratios, middle, tolerance)
+        if inliers.mean() >= _MOST:
+            break
+    scale = float(np.exp(centre))
+    return Scale(scale, shift, float(inliers.mean()), residual=_residual(scale * d[usable] + shift, w[usable]))
+
+
+def _centre(values: _Floats, start: float, tolerance: float) -> tuple[float, NDArray[np.bool_]]:
+    """The mean of the values near `start`, with a tighter limit for small deviations, and which these are."""
+    centre, limit = start, tolerance
+    inliers = np.abs(values - centre) <= limit
+    for _ in range(_REFITS):
+        if not inliers.any():
+            break
+        previous, centre = inliers, float(values[inliers].mean())
+        deviation = 1.4826 * float(np.median(np.abs(values[inliers] - centre)))
+        limit = float(np.clip(_INLIER_SIGMAS * deviation, _CLOSEST * tolerance, tolerance))
+        inliers = np.abs(values - centre) <= limit
+        if np.array_equal(previous, inliers):
+            break
+    return centre, inliers
+
+
+def _residual(made: _Floats | np.float64, w: _Floats) -> float:
+    """Median relative difference of inverse depth, of all compared pixels."""
+    return float(np.median(np.abs(made / w - 1)))
 
 
 def on_rectified_grid(reference: Depth | DepthView, camera: PinholeCamera) -> Depth:
@@ -104,10 +153,10 @@ def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
     """Disparity and inverse reference depth (N,) where both are known, evenly thinned out to _MAX_SAMPLES."""
     height, width = disparity.shape
     _check_aspect(reference, height, width)
-    rows, columns = np.nonzero(np.isfinite(reference) & (reference > 0))
-    if len(rows) > _MAX_SAMPLES:
-        kept = np.linspace(0, len(rows) - 1, _MAX_SAMPLES).astype(np.intp)
-        rows, columns = rows[kept], columns[kept]
+    places = np.flatnonzero((reference > 0) & (reference < np.inf))
+    if len(places) > _MAX_SAMPLES:
+        places = places[np.linspace(0, len(places) - 1, _MAX_SAMPLES).astype(np.intp)]
+    rows, columns = np.divmod(places, reference.shape[1])
     w = 1 / reference[rows, columns].astype(np.float64)
     rows = (2 * rows + 1) * height // (2 * reference.shape[0])  # of the pixel that contains the centre
     columns = (2 * columns + 1) * width // (2 * reference.shape[1])

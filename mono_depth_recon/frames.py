@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .arrays import Depth, Mask, Matrix, Points, Rgb
     from .camera import PinholeCamera
 
+_MOST_AGREE, _LARGE_RESIDUAL, _MOSTLY = 0.5, 0.15, 0.5  # of a fit that is in no doubt
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -70,14 +72,33 @@ class Prediction:
 class Scale:
     """What turns a disparity into metres: 1 / depth = scale * disparity + shift, both in 1/m.
 
-    For a fit, `inliers` is the share of the compared pixels that agree with it, `held` the number of frames since it
-    was made; NaN and 0 where the numbers were set by hand.
+    For a fit, `inliers` is the share of the compared pixels that agree with it, `residual` their median relative
+    difference of inverse depth and `unexplained` that over the one of a constant depth; `held` is the number of frames
+    and `age` the seconds since it was made. NaN and 0 where the numbers were set by hand or are not known.
+    `stale`: it is older than `scale.timeout`; `reason`: why it is held; `source`: the `scale.source` it is from.
     """
 
     scale: float
     shift: float
     inliers: float = math.nan
     held: int = 0
+    residual: float = math.nan
+    unexplained: float = math.nan
+    age: float = 0.0
+    stale: bool = False
+    source: str = ""
+    reason: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Why a fit may be wrong; empty for a good one. Image and evidence that show different things fit badly."""
+        if self.inliers < _MOST_AGREE:
+            return f"only {100 * self.inliers:.0f} % of the compared pixels agree"
+        if self.residual > _LARGE_RESIDUAL:
+            return f"the residual is {100 * self.residual:.0f} %"
+        if self.unexplained > _MOSTLY:
+            return f"the residual of {100 * self.residual:.0f} % is hardly below that of a constant depth"
+        return ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,17 +17,18 @@ from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
 from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame, Prediction, Scale
+from .frames import Frame, Scale
 from .models import DepthModel, load_model
 from .paths import expanded
 from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
-from .scale.table import no_metres
+from .scale.table import no_metres, source_in_effect
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
 EDGE_WIDTH_PX = 640
+_WRONG = ("disparity that is not finite", "depth that is not positive")  # by whether the model is metric
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,20 @@ class DepthReconstructor:
         out: Points | None = None,
         evidence: Evidence = NOTHING,
         config: Config | None = None,
+        stamp: float | None = None,
     ) -> Frame:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
         `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what the
-        scale of a relative model is fitted to by `scale.source`, obtained only where needed, after the model has run;
-        `config` applies to this frame, the reconstructor's own by default. A relative model without metres gives a
-        Frame without depth, with the reason. Raises CalibrationError for a distorted image where `camera.distortion` is
-        refuse, DataError where image and camera differ in size.
+        scale is fitted to by `scale.source`, obtained only where needed, after the model has run;
+        `config` applies to this frame, the reconstructor's own by default; `stamp` (s, default: now) tells how old a
+        fit of the scale is. A relative model without metres gives a Frame without depth, with the reason. Raises
+        CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
+        differ in size.
         """
         with self._lock:
-            return self._process(rgb, camera, wanted, out, evidence, config or self.config)
+            at = time.monotonic() if stamp is None else stamp
+            return self._process(rgb, camera, wanted, out, evidence, config or self.config, at)
 
     def warm_up(self) -> None:
         """Compiles for the usual size, 640x480, and checks that the weights work. Raises ModelError."""
@@ -117,6 +121,7 @@ class DepthReconstructor:
         out: Points | None,
         evidence: Evidence,
         config: Config,
+        stamp: float,
     ) -> Frame:
         watch = Stopwatch()
         check_rgb(rgb)
@@ -130,11 +135,15 @@ class DepthReconstructor:
         watch.lap("model")
         if prediction.valid is not None:
             unknown = ~prediction.valid if unknown is None else unknown | ~prediction.valid
-        if prediction.depth is not None:
-            self._check(prediction.depth > 0, "depth that is not positive")
+        metric = prediction.depth is not None
+        self._check(prediction.values > 0 if metric else np.isfinite(prediction.values), _WRONG[metric])
+        if source_in_effect(config.scale, metric) is None:
             metres = _Metres(prediction.depth, prediction.sigma)
         else:
-            metres = self._scaled(prediction, rgb, raw_camera, unknown, evidence, config)
+            disparity = np.reciprocal(prediction.values) if metric else prediction.values
+            known = disparity if unknown is None else np.where(unknown, np.float32(np.nan), disparity)
+            view = RelativeView(rgb, known, raw_camera, stamp, metric)
+            metres = self._scaled(view, disparity, prediction.sigma, evidence, config)
             watch.lap("scale")
         if metres.depth is None:
             return Frame(rgb, camera, disparity=metres.disparity, no_metres=metres.missing, timings=watch.laps)
@@ -166,30 +175,28 @@ class DepthReconstructor:
             raise ModelError(f"model {self.model.name} returned {what}: check the weights")
 
     def _scaled(
-        self,
-        prediction: Prediction,
-        rgb: Rgb,
-        camera: PinholeCamera,
-        unknown: Mask | None,
-        evidence: Evidence,
-        config: Config,
+        self, view: RelativeView, disparity: Depth, sigma: Depth | None, evidence: Evidence, config: Config
     ) -> _Metres:
-        """Depth of a relative prediction by `scale.source`, or the reason for having none; `camera` is the raw one."""
-        disparity = prediction.disparity
-        assert disparity is not None, "a prediction without depth has disparity"
-        self._check(np.isfinite(disparity), "disparity that is not finite")
-        known = disparity if unknown is None else np.where(unknown, np.float32(np.nan), disparity)
-        source = self._scales.of(camera, config.scale)
+        """Depth by `scale.source`, or the reason for having none.
+
+        `disparity` is that of `view` where it is unknown too; `sigma` is of what the model predicts.
+        """
+        shown = None if view.metric else view.disparity
+        source = self._scales.of(view.camera, config.scale)
         if not source.gives_metres:
-            return _Metres(disparity=known, missing=no_metres(self.model.name))
+            return _Metres(disparity=shown, missing=no_metres(self.model.name))
         try:
-            scale = source.fit(RelativeView(rgb, known, camera), evidence, config.scale)
+            scale = replace(source.fit(view, evidence, config.scale), source=source.name)
         except DataError as error:
-            return _Metres(disparity=known, missing=str(error))
+            if not (view.metric and config.scale.on_timeout == "stale"):
+                return _Metres(disparity=shown, missing=str(error))
+            scale = Scale(1.0, 0.0, stale=True, source=source.name, reason=str(error))
         far = config.filter.max_range
         depth = depth_from_disparity(disparity, scale, far)
-        sigma = None if prediction.sigma is None else sigma_from_disparity(prediction.sigma, depth, scale, far)
-        return _Metres(depth, sigma, known, scale)
+        if sigma is not None:
+            of_disparity = sigma * np.square(disparity) if view.metric else sigma
+            sigma = sigma_from_disparity(of_disparity, depth, scale, far)
+        return _Metres(depth, sigma, shown, scale)
 
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
         """Pixels of the rectified grid that never have depth: the robot's body, and those outside the raw image."""

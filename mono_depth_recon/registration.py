@@ -16,6 +16,8 @@ _SAME_PX = 0.5  # intrinsics that differ by less show every pixel at the same pl
 _REACH = 0.55  # source pixels: half a pixel, and a little, so that curved surfaces have no cracks
 _COARSE_PX = 320  # of `DepthView.on`
 _WIDEST_PX = 8.0  # a source pixel that covers more is seen too obliquely to be filled
+_HIDING = 0.005  # of the image's width: a nearer point so far away hides another, at most twice as far
+_HIDDEN = 1.25  # times as far as a nearer point beside it: hidden from this camera
 _JUMP = 0.2  # relative difference of neighbouring inverse depths that is an edge, not a slope
 
 F64 = NDArray[np.float64]
@@ -61,6 +63,31 @@ def register_depth(
             np.minimum.at(nearest, place[met], metres[met])
     nearest[np.isinf(nearest)] = np.nan
     return nearest.reshape(colour_camera.height, colour_camera.width).astype(np.float32)
+
+
+def project_points(points: F64, camera: PinholeCamera) -> Depth:
+    """Points (N, 3), metres in the optical frame of `camera`, as sparse depth (H, W) float32 on its rectified grid.
+
+    NaN where there is no point. The nearest point of a pixel counts; one far behind a nearer point beside it is left
+    out, since this camera does not see it. Points that are not finite or not in front of the camera do not count.
+    """
+    import cv2
+
+    grid = camera.rectified
+    turned = points if camera.R is None else points @ camera.R.T
+    turned = turned[turned[:, 2] > 0]
+    pixels = turned[:, :2] / turned[:, 2:] * (grid.fx, grid.fy) + (grid.cx + 0.5, grid.cy + 0.5)
+    inside = ((pixels >= 0) & (pixels < grid.size)).all(axis=1)
+    z = turned[inside, 2].astype(np.float32)
+    farthest_first = np.argsort(-z, kind="stable")  # of several values for one place the last one stays
+    z, (column, row) = z[farthest_first], pixels[inside][farthest_first].astype(np.intp).T
+    side = max(1, round(_HIDING * grid.width))
+    coarse = np.full((-(-grid.height // side), -(-grid.width // side)), np.inf, np.float32)
+    coarse[row // side, column // side] = z
+    seen = z <= _HIDDEN * cv2.erode(coarse, np.ones((3, 3), np.uint8))[row // side, column // side]
+    depth = np.full((grid.height, grid.width), np.nan, np.float32)
+    depth[row[seen], column[seen]] = z[seen]
+    return depth
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from .mesh.grid import mesh_grid
 from .mesh.mesh import Mesh
 from .pipeline import DepthReconstructor, Wanted
 from .scale.evidence import Evidence, Kind
+from .scale.odometry import CAMERA_POSE
 from .scale.reference import REFERENCE_DEPTH
 
 POSES = ("data", "odometry")
@@ -74,7 +75,9 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> F
 
     def frame_of(sample: Sample) -> Frame:
         wanted = Wanted(points=False)
-        frame = reconstructor.process(sample.rgb, sample.camera, wanted, evidence=evidence_of(sample))
+        frame = reconstructor.process(
+            sample.rgb, sample.camera, wanted, evidence=evidence_of(sample), stamp=sample.stamp
+        )
         if frame.depth is None:
             raise DataError(frame.no_metres)
         for known in (frame.depth, frame.sigma):
@@ -177,8 +180,15 @@ def depth_of(sample: Sample) -> Depth:
     return sample.depth
 
 
+def pose_of(sample: Sample) -> Matrix:
+    """The camera's pose of a sample. Raises DataError where it has none."""
+    if sample.T_world_camera is None:
+        raise DataError(f"{sample.name}: expected a recording with poses, this frame has none")
+    return sample.T_world_camera
+
+
 # What a recording may hold beside an image, by kind; each raises DataError for a sample without it.
-RECORDED: dict[Kind[Any], Callable[[Sample], Any]] = {REFERENCE_DEPTH: depth_of}
+RECORDED: dict[Kind[Any], Callable[[Sample], Any]] = {REFERENCE_DEPTH: depth_of, CAMERA_POSE: pose_of}
 
 
 def evidence_of(sample: Sample) -> Evidence:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mono_depth_recon.alignment import (
     MIN_PIXELS,
     depth_from_disparity,
+    fit_factor,
     fit_scale,
     on_rectified_grid,
     sigma_from_disparity,
@@ -142,6 +143,37 @@ def test_noisy_data_give_what_scipys_robust_solver_gives() -> None:
 def test_the_fit_is_the_same_every_time() -> None:
     depth = with_outliers(scene(), 0.4, lambda rng, n: rng.uniform(0.3, 12.0, n))
     assert fit_scale(disparity_of(scene()), depth) == fit_scale(disparity_of(scene()), depth)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.07])
+@pytest.mark.parametrize("wrong", [lambda rng, n: rng.uniform(0.3, 12.0, n), lambda rng, n: np.full(n, 0.35)])
+def test_a_factor_is_found_in_a_flat_view_too(
+    shift: float, wrong: Callable[[np.random.Generator, int], NDArray[np.float64]]
+) -> None:
+    for depth in (scene(), np.full((HEIGHT, WIDTH), 2.0, np.float32)):
+        disparity = disparity_of(depth, Scale(0.5, shift))
+        noisy = depth * (1 + np.random.default_rng(6).normal(0, 0.02, depth.shape)).astype(np.float32)
+        fit = fit_factor(disparity, with_outliers(noisy, 0.3, wrong), shift)
+        assert (fit.scale, fit.shift) == (pytest.approx(0.5, rel=3e-3), shift)
+        assert 0.65 < fit.inliers < 0.75 and fit.residual < 0.04
+    with pytest.raises(DataError, match=r"at least 50 pixels with positive disparity .* above the shift 9 1/m, got 0"):
+        fit_factor(disparity, depth, 9.0)
+
+
+def test_the_fit_says_what_it_leaves_unexplained() -> None:
+    depth, noise = scene(), np.random.default_rng(3).normal(0, 0.03, (HEIGHT, WIDTH))
+    good = fit_scale(disparity_of(depth), (depth * (1 + noise)).astype(np.float32))
+    assert good.residual == pytest.approx(0.6745 * 0.03, rel=0.1), "the median of a normal error"
+    assert good.unexplained < 0.1 and not good.doubt
+    rng = np.random.default_rng(5)
+    other = fit_scale(disparity_of(depth) + rng.normal(0, 9, depth.shape).astype(np.float32), depth)
+    assert other.unexplained > 4 * good.unexplained and other.doubt
+    assert Scale(1.0, 0.0, 0.9, residual=0.04, unexplained=0.6).doubt == (
+        "the residual of 4 % is hardly below that of a constant depth"
+    )
+    assert Scale(1.0, 0.0, 0.9, residual=0.2, unexplained=0.3).doubt == "the residual is 20 %"
+    assert "only 30 % of the compared pixels agree" in Scale(1.0, 0.0, 0.3).doubt
+    assert not Scale(1.0, 0.0).doubt, "numbers that were set by hand"
 
 
 def test_a_disparity_that_runs_the_other_way_is_refused() -> None:

@@ -15,7 +15,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import unpack_rgb
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import DataError, ModelError
-from mono_depth_recon.frames import Prediction
+from mono_depth_recon.frames import Frame, Prediction
 from mono_depth_recon.models.base import View
 from mono_depth_recon.pipeline import DepthReconstructor, Wanted
 from mono_depth_recon.scale.evidence import Evidence
@@ -164,7 +164,8 @@ def test_the_fit_is_smoothed_per_camera_and_forgotten_with_another_source() -> N
 
     assert scale_with(first, 1.0) == pytest.approx(1.0, rel=1e-3)
     assert scale_with(second, 0.5) == pytest.approx(2.0, rel=1e-3), "another camera begins on its own"
-    assert scale_with(first, 0.5) == pytest.approx(1.5, rel=1e-3)
+    assert scale_with(first, 1 / 1.01) == pytest.approx(1.005, rel=1e-4)
+    assert scale_with(first, 0.5) == pytest.approx(2.0, rel=1e-3), "a good fit of another scale is taken at once"
     running.config = with_values(running.config, {"scale.source": "fixed", "scale.scale": 7.0})
     assert scale_with(first, 0.5) == pytest.approx(7.0 / TRUE_SCALE), "the next frame follows the parameters"
     running.config = with_values(running.config, {"scale.source": "reference"})
@@ -257,3 +258,67 @@ def test_a_voxel_grid_of_nothing_is_empty() -> None:
     config = with_values(Config(), {"cloud.voxel_size": 0.05, "filter.border": 100})
     points = DepthReconstructor(FakeModel(wall), config).process(np.zeros((36, 48, 3), np.uint8), camera).points
     assert points is not None and points.shape == (1, 0, 4)
+
+
+CORRECTED = {"scale__source": "reference", "filter__edge_threshold": 0.0, "filter__max_range": 200.0}
+
+
+@pytest.mark.parametrize("how", ["factor", "affine"])
+def test_a_metric_model_is_corrected_where_that_is_wanted(how: str) -> None:
+    """The floor's own depth is the truth; the model's is 1.25 times that, for affine also with a shift of 0.02 / m."""
+    camera, shift = pinhole(), 0.02 * (how == "affine")
+
+    def wrong(of: PinholeCamera) -> Depth:
+        return (1.25 / (1 / floor(of).astype(np.float64) + shift)).astype(np.float32)
+
+    def process(**values: object) -> Frame:
+        running = reconstructor(FakeModel(wrong), **{**CORRECTED, **values})
+        return running.process(picture(camera), camera, evidence=beside(lambda: floor(camera)))
+
+    plain, made = process(), process(scale__correct_metric=how)
+    assert plain.depth is not None and plain.scale is None and made.depth is not None and made.scale is not None
+    np.testing.assert_allclose(plain.depth, wrong(camera), rtol=1e-6)
+    np.testing.assert_allclose(made.depth, floor(camera), rtol=2e-3)
+    assert (made.scale.scale, made.scale.shift) == pytest.approx((1.25, -shift), abs=2e-3)
+    assert (made.scale.source, made.disparity) == ("reference", None)
+    fixed = process(scale__correct_metric=how, scale__source="fixed", scale__scale=2.0)
+    assert fixed.depth is not None
+    np.testing.assert_allclose(fixed.depth, wrong(camera) / 2, rtol=1e-5)
+    assert process(scale__correct_metric=how, scale__source="none").scale is None
+
+
+def test_sigma_of_a_corrected_model_follows_its_depth() -> None:
+    camera = pinhole()
+    values = {**CORRECTED, "scale__correct_metric": "factor", "scale__source": "fixed", "scale__scale": 0.5}
+    frame = reconstructor(UncertainModel(wall), **values).process(picture(camera), camera)
+    assert frame.depth is not None and frame.sigma is not None
+    np.testing.assert_allclose(frame.depth, 4.0, rtol=1e-6)
+    np.testing.assert_allclose(frame.sigma, 2 * column_sigma(camera), rtol=1e-5)
+
+
+def test_a_metric_model_without_its_anchor_is_withheld_or_stale() -> None:
+    """Never silently wrong: before the first anchor, and after `scale.timeout`."""
+    camera = pinhole()
+    values = {**CORRECTED, "scale__correct_metric": "factor", "scale__timeout": 1.0}
+
+    def process(running: DepthReconstructor, stamp: float, reference: Callable[[], Depth] | None = None) -> Frame:
+        return running.process(picture(camera), camera, evidence=beside(reference), stamp=stamp)
+
+    strict, tolerant = (reconstructor(FakeModel(floor), **values, scale__on_timeout=w) for w in ("withhold", "stale"))
+    first = process(strict, 0.0)
+    assert first.depth is None
+    assert first.no_metres == "scale.source=reference needs reference depth beside the image, got none"
+    first = process(tolerant, 0.0)
+    assert first.depth is not None and first.scale is not None and first.scale.stale
+    np.testing.assert_allclose(first.depth, floor(camera), rtol=1e-5)
+    for running in (strict, tolerant):
+        anchored = process(running, 1.0, lambda: floor(camera) * np.float32(2))
+        assert anchored.depth is not None and anchored.scale is not None and not anchored.scale.stale
+        held = process(running, 1.9)
+        assert held.depth is not None and held.scale is not None and (held.scale.held, held.scale.stale) == (1, False)
+    late = process(strict, 2.1)
+    assert late.depth is None
+    assert late.no_metres.startswith("no new scale for 1.1 s (scale.timeout 1 s), depth is withheld")
+    late = process(tolerant, 2.1)
+    assert late.depth is not None and late.scale is not None and late.scale.stale
+    np.testing.assert_allclose(late.depth, floor(camera) * 2, rtol=1e-4)

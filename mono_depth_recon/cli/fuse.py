@@ -27,7 +27,7 @@ from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
 from ..pipeline import DepthReconstructor
 from ..printing import encoded, readable
-from ..scale.table import no_metres, source_of
+from ..scale.table import no_metres, source_in_effect
 from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
 from .recordings import add_data_flags, options_of
@@ -186,12 +186,13 @@ class _Every(Sequence[Sample]):
 
 
 def _reconstructor(config: Config) -> DepthReconstructor:
-    reconstructor, source = DepthReconstructor.from_config(config), source_of(config.scale)
-    if reconstructor.model.output == "metric_depth":
+    reconstructor = DepthReconstructor.from_config(config)
+    source = source_in_effect(config.scale, reconstructor.model.output == "metric_depth")
+    if source is None:
         return reconstructor
     if not source.gives_metres:
         raise ModelError(no_metres(reconstructor.model.name))
-    for kind in source.needs:
+    for kind in source.needed(config.scale):
         if kind not in RECORDED:
             raise ConfigError(f"scale.source={source.name} needs {kind.text}, which no recording has")
     return reconstructor

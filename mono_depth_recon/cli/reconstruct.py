@@ -34,17 +34,19 @@ from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
 from ..plausibility import plausible
 from ..printing import one_line
-from ..scale.base import ScaleSource
 from ..scale.evidence import NOTHING, Evidence, Kind
 from ..scale.reference import REFERENCE_DEPTH
-from ..scale.table import no_metres, not_needed, source_fitted_to, source_of
+from ..scale.settings import ScaleSettings
+from ..scale.table import no_metres, not_needed, source_fitted_to, source_in_effect, source_of
 from .parameters import add_flags, config_of
 
+# Of the group scale: each image is on its own, and what TF tells the node is not known.
+_OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout", "scale.extrinsic")
 # All but what only the node needs: topics, rates, publishing.
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
     "cpu_threads",
-    *(name for name in PARAMETERS if name.startswith("scale.") and name != "scale.smoothing"),  # each image on its own
+    *(name for name in PARAMETERS if name.startswith("scale.") and name not in _OVER_TIME),
     "camera.mask",
     "camera.max_megapixels",
     "filter.min_range",
@@ -85,7 +87,7 @@ Images are turned upright by their EXIF orientation; all numbers describe the up
 
 A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
 or --reference with depth of the same view that it is fitted on: registered to the image, sparse or dense, at any
-resolution. A metric model takes neither."""
+resolution. A metric model takes neither, unless --scale.correct_metric corrects its metres."""
 
 
 def add_parser(commands: Any) -> None:
@@ -170,9 +172,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = writable_folder(arguments.output)
     known = declared_output(config.model)
     if known is not None:  # before the weights are fetched, converted and measured
-        _check_scale(config.model.name, known, source_of(config.scale))
+        _check_scale(config.model.name, known, config.scale)
     reconstructor = DepthReconstructor.from_config(config)
-    _check_scale(reconstructor.model.name, reconstructor.model.output, source_of(config.scale))
+    _check_scale(reconstructor.model.name, reconstructor.model.output, config.scale)
     cameras = _Cameras(arguments)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
@@ -205,7 +207,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
     """`config` with the scale.source that --reference stands for. Raises ConfigError."""
     references, images, source = arguments.reference, arguments.images, source_of(config.scale)
-    _check_given(source, (REFERENCE_DEPTH,) if references else ())
+    _check_given(config.scale, (REFERENCE_DEPTH,) if references else ())
     if not references:
         return config
     chosen = source.gives_metres or hasattr(arguments, "scale.source")
@@ -222,19 +224,20 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
     return config if chosen else with_values(config, {"scale.source": source_fitted_to(REFERENCE_DEPTH).name})
 
 
-def _check_given(source: type[ScaleSource], given: Sequence[Kind[Any]]) -> None:
-    for kind in source.needs:
+def _check_given(settings: ScaleSettings, given: Sequence[Kind[Any]]) -> None:
+    source = source_of(settings)
+    for kind in source.needed(settings):
         if kind not in _GIVEN:
             raise ConfigError(f"scale.source={source.name} needs {kind.text}, which image files do not have")
         if kind not in given:
             raise ConfigError(f"scale.source={source.name} needs {kind.noun} to fit on: give {_GIVEN[kind]}")
 
 
-def _check_scale(name: str, output: Output, source: type[ScaleSource]) -> None:
-    relative = output != "metric_depth"
-    if relative and not source.gives_metres:
+def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:
+    source, metric = source_of(settings), output == "metric_depth"
+    if not metric and not source.gives_metres:
         raise ModelError(no_metres(name))
-    if not relative and source.gives_metres:
+    if source.gives_metres and source_in_effect(settings, metric) is None:
         raise ConfigError(not_needed(name, source.name))
 
 

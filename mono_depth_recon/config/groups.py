@@ -8,6 +8,7 @@ from pathlib import Path
 from ..decoding import MAX_MEGAPIXELS
 from ..errors import ConfigError
 from ..param import param, shown
+from ..scale.points import extrinsic_pose
 from ..scale.settings import ScaleSettings
 from ..scale.table import SCALE_SOURCES, parameter_help
 from ..transforms import frame_name
@@ -87,6 +88,9 @@ class ScaleConfig(ScaleSettings):
     """From relative disparity to metres: 1 / depth = scale * disparity + shift."""
 
     source: str = param("none", parameter_help(), choices=tuple(SCALE_SOURCES))
+
+    def __post_init__(self) -> None:
+        extrinsic_pose(self.extrinsic)
 
 
 @dataclass(frozen=True)

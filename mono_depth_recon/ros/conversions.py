@@ -28,6 +28,7 @@ from ..errors import DataError
 from ..mesh.mesh import Mesh
 from ..messages import COLOUR_ENCODINGS, rgb_of
 
+_NUMBERS = {PointField.FLOAT32: "f4", PointField.FLOAT64: "f8"}
 _FIELDS = ("x", "y", "z", "rgb", "sigma")  # of our clouds, consecutive float32; sigma only if cloud.sigma is set
 
 
@@ -203,6 +204,37 @@ def points_from_msg(msg: PointCloud2) -> Points:
     fields = point_cloud2.read_points(msg, field_names=("x", "y", "z", "rgb"), reshape_organized_cloud=False)
     columns = [fields[name].astype(np.float32, copy=False) for name in ("x", "y", "z", "rgb")]
     return np.stack(columns, axis=-1).reshape(msg.height, msg.width, 4)
+
+
+def xyz_from_msg(msg: PointCloud2) -> Matrix:
+    """The finite points (N, 3) float64 of any PointCloud2 with numbers x, y and z. Raises DataError without them."""
+    kinds = {field.name: _NUMBERS.get(field.datatype, "") for field in msg.fields}
+    offsets = {field.name: field.offset for field in msg.fields}
+    if any(not kinds.get(name) for name in "xyz"):
+        raise DataError(f"points must have the fields x, y and z of float32 or float64, got {sorted(kinds)}")
+    reach = max(offsets[name] + int(kinds[name][1]) for name in "xyz")
+    if reach > msg.point_step:
+        raise DataError(f"the fields x, y and z of a point take {reach} bytes, its point_step is {msg.point_step}")
+    used = msg.width * msg.point_step
+    needed = msg.height * max(msg.row_step, used)
+    if msg.row_step < used or len(msg.data) < needed:
+        raise DataError(
+            f"a cloud of {msg.width}x{msg.height} points of {msg.point_step} bytes needs {needed} bytes, got "
+            f"{len(msg.data)} in rows of {msg.row_step}"
+        )
+    order = ">" if msg.is_bigendian else "<"
+    layout = np.dtype(
+        {
+            "names": list("xyz"),
+            "formats": [order + kinds[name] for name in "xyz"],
+            "offsets": [offsets[name] for name in "xyz"],
+            "itemsize": msg.point_step,
+        }
+    )
+    rows = np.frombuffer(msg.data, np.uint8)[:needed].reshape(msg.height, msg.row_step)
+    points = np.ascontiguousarray(rows[:, :used]).reshape(-1).view(layout)
+    xyz = np.stack([points[name].astype(np.float64) for name in "xyz"], axis=1)
+    return xyz[np.isfinite(xyz).all(axis=1)]
 
 
 def mesh_to_marker(mesh: Mesh, header: Header) -> Marker:

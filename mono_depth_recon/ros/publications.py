@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
@@ -23,15 +24,16 @@ from .conversions import (
     info_to_msg,
     rgb_to_msg,
 )
+from .scale_message import scale_to_msg
 
 
 class Publications:
     """The node's output topics.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, points, mesh; for a relative model also disparity. Stamp and frame_id are the colour image's;
-    map_points, and the mesh of the map, are in the frame of the poses. points_safe and scan (in the robot's base frame)
-    are published by `Navigation`.
+    depth/sigma, points, mesh; for a relative model also disparity; scale, where metres are made or corrected. Stamp and
+    frame_id are the colour image's; map_points, and the mesh of the map, are in the frame of the poses. points_safe and
+    scan (in the robot's base frame) are published by `Navigation`.
     """
 
     def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
@@ -50,6 +52,7 @@ class Publications:
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
         self.points_safe = node.create_lifecycle_publisher(PointCloud2, "points_safe", qos)
         self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
+        self.scale = node.create_lifecycle_publisher(DiagnosticArray, "scale", qos)
         self.mesh = node.create_lifecycle_publisher(
             Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
@@ -59,13 +62,14 @@ class Publications:
         depth = (self.depth, self.depth_info, self.depth_compressed)
         self._metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
         self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
-        self._all = (*self._metric, *self._colour, self.preview, self.disparity, self.mesh, self.map_points)
+        others = (self.scale, self.preview, self.disparity, self.mesh, self.map_points)
+        self._all = (*self._metric, *self._colour, *others)
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
         """Which parts of the next frame (with or without `metres`) have subscribers; None if none has."""
         points = metres and _subscribed(self.points)
-        depth = any(map(_subscribed, (self.preview, self.disparity, *(self._metric if metres else ()))))
+        depth = any(map(_subscribed, (self.preview, self.disparity, self.scale, *(self._metric if metres else ()))))
         rgb = any(map(_subscribed, self._colour))
         return Wanted(depth=depth, points=points) if depth or rgb else None
 
@@ -86,6 +90,8 @@ class Publications:
                 self.depth_info.publish(info_to_msg(frame.camera, header))
         if frame.disparity is not None and self.disparity is not None and _subscribed(self.disparity):
             self.disparity.publish(depth_to_msg(frame.disparity, header))
+        if _subscribed(self.scale) and (frame.scale is not None or frame.no_metres):
+            self.scale.publish(scale_to_msg(frame, header))
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))
         if frame.points is not None:

@@ -21,12 +21,15 @@ class RelativeView:
     """A model's input and output: `rgb` (H, W, 3) and `disparity` (H, W) on the rectified grid.
 
     The disparity is NaN where depth is never known (the robot's body, what the raw image does not cover). `camera` is
-    that of the raw image, to which evidence may be registered; `camera.rectified` is that of the grid.
+    that of the raw image, to which evidence may be registered; `camera.rectified` is that of the grid. `stamp` is in
+    seconds, of any clock that goes forward. `metric`: the model's output is depth, `disparity` its inverse.
     """
 
     rgb: Rgb
     disparity: Depth
     camera: PinholeCamera
+    stamp: float = 0.0
+    metric: bool = False
 
 
 class ScaleSource(ABC):
@@ -45,6 +48,11 @@ class ScaleSource(ABC):
     @abstractmethod
     def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """The scale of the next image of the camera. Raises DataError if there is none."""
+
+    @classmethod
+    def needed(cls, settings: ScaleSettings) -> tuple[Kind[Any], ...]:
+        """Those of `needs` that it uses by these settings."""
+        return cls.needs
 
     @staticmethod
     def figures(scale: Scale) -> dict[str, str]:

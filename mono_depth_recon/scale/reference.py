@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ..alignment import fit_scale, on_rectified_grid
+from ..alignment import on_rectified_grid
 from ..arrays import Depth
-from ..frames import Scale
 from ..registration import DepthView
+from .anchored import AnchoredScale
 from .base import RelativeView
 from .evidence import Evidence, Kind
-from .fitted import FittedScale
 from .settings import ScaleSettings
 
 # (h, w) float32 metres, NaN unknown: depth registered to the raw image, sparse or dense, at any resolution; or that of
@@ -16,7 +15,7 @@ from .settings import ScaleSettings
 REFERENCE_DEPTH: Kind[Depth | DepthView] = Kind("reference_depth", "depth", topic="reference/image")
 
 
-class ReferenceScale(FittedScale):
+class ReferenceScale(AnchoredScale):
     """Scale and shift that agree with the depth beside the image."""
 
     name = "reference"
@@ -26,7 +25,6 @@ class ReferenceScale(FittedScale):
     )
     needs = (REFERENCE_DEPTH,)
 
-    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """`fit_scale` on the rectified grid."""
-        reference = self.required(evidence, REFERENCE_DEPTH)
-        return fit_scale(view.disparity, on_rectified_grid(reference, view.camera))
+    def anchor(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Depth:
+        """The reference depth on the rectified grid."""
+        return on_rectified_grid(self.required(evidence, REFERENCE_DEPTH), view.camera)

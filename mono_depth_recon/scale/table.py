@@ -8,7 +8,11 @@ from ..printing import alternatives
 from .base import ScaleSource
 from .evidence import Kind
 from .fixed import FixedScale
+from .ground_plane import GroundPlaneScale
+from .marker import MarkerScale
 from .none import NoScale
+from .odometry import OdometryScale
+from .points import PointsScale
 from .reference import ReferenceScale
 from .settings import ScaleSettings
 
@@ -18,6 +22,10 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
         NoScale,
         FixedScale,
         ReferenceScale,
+        PointsScale,
+        MarkerScale,
+        GroundPlaneScale,
+        OdometryScale,
     )
 }
 
@@ -25,6 +33,12 @@ SCALE_SOURCES: dict[str, type[ScaleSource]] = {
 def source_of(settings: ScaleSettings) -> type[ScaleSource]:
     """The source that `scale.source` names."""
     return SCALE_SOURCES[settings.source]
+
+
+def source_in_effect(settings: ScaleSettings, metric: bool) -> type[ScaleSource] | None:
+    """The source that scales a model's output; None for a `metric` model unless `scale.correct_metric` is on."""
+    source = source_of(settings)
+    return source if not metric or (source.gives_metres and settings.correct_metric != "off") else None
 
 
 def sources_with_metres() -> list[str]:
@@ -52,7 +66,10 @@ def sources_by_kind() -> dict[Kind[Any], list[str]]:
 def parameter_help() -> str:
     """The help of the parameter `scale.source`."""
     sources = [f"{name} ({source.help})" if source.help else name for name, source in SCALE_SOURCES.items()]
-    return f"how a relative model gets metres: {', '.join(sources)}; a metric model keeps its own"
+    return (
+        f"how a relative model gets metres: {', '.join(sources)}; a metric model keeps its own, unless "
+        "scale.correct_metric is on"
+    )
 
 
 def no_metres(model: str) -> str:
@@ -68,5 +85,5 @@ def not_needed(model: str, source: str) -> str:
     """The message where `scale.source` is set for the metric model called `model`."""
     return (
         f"scale.source={source} is for models of relative disparity, {model} predicts metres, which stay as they are: "
-        f"leave scale.source at {NoScale.name}"
+        f"leave scale.source at {NoScale.name}, or set scale.correct_metric to correct them"
     )

@@ -309,11 +309,14 @@ def parse(*flags: str) -> Config:
     return config_of(parser.parse_args(flags))
 
 
+_CHECKED_TEXTS = {"fusion.map_file": "map.npz", "scale.extrinsic": "0 0 0 0 0 0 1"}
+
+
 def another_value(row: Parameter) -> Value:
     if isinstance(row.default, bool):
         return not row.default
-    if row.name == "fusion.map_file":
-        return "map.npz"
+    if row.name in _CHECKED_TEXTS:
+        return _CHECKED_TEXTS[row.name]
     if isinstance(row.default, str) or row.low is None or row.high is None:
         return row.choices[-2] if row.choices[-1:] == (row.default,) else row.choices[-1] if row.choices else "text"
     end = row.low if row.default > row.low else row.high

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, PointField, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
 from mono_depth_recon import messages
@@ -323,3 +323,39 @@ def test_a_cloud_whose_size_does_not_fit_its_data_is_refused(change: dict[str, o
         setattr(msg, name, value)
     with pytest.raises(DataError, match=r"cloud of \d+x\d+ points, .* must have \d+ bytes, got \d+: the"):
         c.points_from_msg(msg)
+
+
+@pytest.mark.parametrize("number", ["f4", "f8"])
+@pytest.mark.parametrize("big", [False, True])
+def test_points_of_any_layout_are_read(number: str, big: bool) -> None:
+    """Fields in another order with others between, padded rows, either byte order, either kind of number."""
+    order, datatype = ">" if big else "<", PointField.FLOAT32 if number == "f4" else PointField.FLOAT64
+    layout = np.dtype(
+        {
+            "names": ["z", "intensity", "x", "y"],
+            "formats": [order + number, "u1", order + number, order + number],
+            "offsets": [0, 8, 16, 24],
+            "itemsize": 40,
+        }
+    )
+    rows = np.zeros((2, 3), layout)
+    rows["x"], rows["y"], rows["z"] = [[1, 2, 3], [4, 5, 6]], [[-1, -2, -3], [-4, -5, -6]], 7.5
+    rows["x"][0, 1] = np.nan
+    data = b"".join(row.tobytes() + b"padding!" for row in rows)
+    kinds = {"intensity": PointField.UINT8}
+    msg = PointCloud2(width=3, height=2, point_step=40, row_step=128, is_bigendian=big, data=data)
+    msg.fields = [
+        PointField(name=name, offset=offset, datatype=kinds.get(name, datatype), count=1)
+        for name, offset in zip(layout.names or (), (0, 8, 16, 24), strict=True)
+    ]
+    points = c.xyz_from_msg(msg)
+    np.testing.assert_allclose(points, [[1, -1, 7.5], [3, -3, 7.5], [4, -4, 7.5], [5, -5, 7.5], [6, -6, 7.5]])
+    msg.data = data[:-1]
+    with pytest.raises(DataError, match="a cloud of 3x2 points of 40 bytes needs 256 bytes, got 255"):
+        c.xyz_from_msg(msg)
+    assert c.xyz_from_msg(PointCloud2(point_step=40, fields=msg.fields)).shape == (0, 3)
+    with pytest.raises(DataError, match="take (28|32) bytes, its point_step is 20"):
+        c.xyz_from_msg(PointCloud2(point_step=20, fields=msg.fields))
+    msg.fields = msg.fields[:3]
+    with pytest.raises(DataError, match=r"must have the fields x, y and z of float32 or float64, got \['intensity'"):
+        c.xyz_from_msg(msg)

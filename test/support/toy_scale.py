@@ -29,7 +29,7 @@ class ToyScale(FittedScale):
 
     def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
         """Shift 0; every pixel agrees."""
-        return Scale(self.required(evidence, TOY_SCALE), 0.0, inliers=1.0)
+        return Scale(self.required(evidence, TOY_SCALE), 0.0, inliers=1.0, residual=0.0)
 
 
 SCALE_SOURCES[ToyScale.name] = ToyScale

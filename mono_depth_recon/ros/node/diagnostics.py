@@ -11,6 +11,7 @@ from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, S
 from ...scale.base import ScaleSource
 from ..frame_worker import FrameStats
 from ..mapping.figures import MapFigures
+from ..scale_message import scale_text
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
 _KEYS = {
@@ -43,8 +44,8 @@ class Diagnosis:
     ) -> DiagnosticArray:
         """One status of the node, and one each of map and evaluation if these run.
 
-        `idle` is why no image is processed, if so; `source` is the scale source of a relative model, None for
-        a metric one; `evaluation` holds the values of `LiveEvaluation`.
+        `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
+        metric model keeps its metres; `evaluation` holds the values of `LiveEvaluation`.
         """
         level, message = self._judge(stats, idle, map_ is not None)
         values = {
@@ -115,6 +116,8 @@ class Diagnosis:
             return DiagnosticStatus.WARN, f"{refused} of {received} frames refused: {stats.last_error}"
         if bare:
             return DiagnosticStatus.WARN, f"{bare} of {received} frames without metres: {stats.last_error}"
+        if published and stats.scale is not None and (stats.scale.stale or stats.scale.doubt):
+            return DiagnosticStatus.WARN, scale_text(stats.scale)
         if published:
             return DiagnosticStatus.OK, f"{stats.rate_hz():.1f} Hz, {stats.latency_ms(0.5):.0f} ms"
         if unwanted:

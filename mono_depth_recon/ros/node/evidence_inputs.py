@@ -10,8 +10,14 @@ from std_msgs.msg import Header
 
 from ...config import Config
 from ...scale.evidence import Evidence, Kind
+from ...scale.ground_plane import GROUND
+from ...scale.odometry import CAMERA_POSE
+from ...scale.points import REFERENCE_POINTS
 from ...scale.reference import REFERENCE_DEPTH
+from .camera_pose import CameraPoses
+from .ground import GroundInput
 from .reference_depth import ReferenceDepths
+from .reference_points import ReferencePoints
 
 
 class EvidenceInput(Protocol):
@@ -31,6 +37,9 @@ class EvidenceInput(Protocol):
 # By `Kind.name`. Constructed and closed in the thread that runs callbacks.
 INPUTS: dict[str, Callable[[Node, Config], EvidenceInput]] = {
     REFERENCE_DEPTH.name: ReferenceDepths,
+    REFERENCE_POINTS.name: ReferencePoints,
+    GROUND.name: GroundInput,
+    CAMERA_POSE.name: CameraPoses,
 }
 
 

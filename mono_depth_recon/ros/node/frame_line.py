@@ -24,9 +24,10 @@ from ...frames import Frame
 from ...messages import encoding_of, is_depth, is_rectified
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
+from ...scale.base import ScaleSource
 from ...scale.evidence import Evidence
 from ...scale.reference import REFERENCE_DEPTH
-from ...scale.table import no_metres, not_needed, source_of
+from ...scale.table import no_metres, not_needed, source_in_effect, source_of
 from ...transforms import frame_name
 from ..conversions import image_from_msg
 from ..frame_worker import FrameStats, FrameWorker
@@ -98,17 +99,23 @@ class FrameLine:
         """Whether frames can have metres, from the model or from the scale source."""
         return not self.relative or source_of(self._config.scale).gives_metres
 
+    @property
+    def source(self) -> type[ScaleSource] | None:
+        """The scale source in effect; None where a metric model keeps its metres."""
+        return source_in_effect(self._config.scale, not self.relative)
+
     def apply(self, config: Config) -> None:
         """Applies changed parameters, including to subscriptions; call it from the thread that runs callbacks."""
         model, source = self._reconstructor.model.name, source_of(config.scale)
-        fitted_to = source.needs if self.relative else ()
+        in_effect = source_in_effect(config.scale, not self.relative)
+        fitted_to = () if in_effect is None else in_effect.needed(config.scale)
         compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled else ()
         self._inputs.listen({*fitted_to, *compared_with}, config)
         self._config = config
         self._live.apply(config.evaluation)
         if self.relative and not source.gives_metres:
             self._log.once(no_metres(model))
-        if not self.relative and source.gives_metres:
+        if in_effect is None and source.gives_metres:
             self._log.once(not_needed(model, source.name))
 
     def close(self) -> None:
@@ -213,8 +220,16 @@ class FrameLine:
             self._published = None
 
     def _judge(self, frame: Frame, config: Config) -> None:
-        """Reports missing depth, metres or sigma."""
+        """Reports missing depth, metres or sigma, and a scale that is stale or in doubt."""
         self._stats.scale = frame.scale
+        if frame.scale is not None and frame.scale.stale:
+            self._log.warn(f"depth is stale: {frame.scale.reason}", "stale depth")
+        elif frame.scale is not None and frame.scale.doubt:
+            self._log.warn(
+                f"scale.source={frame.scale.source} fits badly: {frame.scale.doubt}: check its transform to the "
+                "camera, and the stamps",
+                "scale in doubt",
+            )
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
         if frame.no_metres and source_of(config.scale).gives_metres:
@@ -236,6 +251,7 @@ class FrameLine:
             self._cloud_buffer(view.rgb.shape[:2], config) if wanted.points else None,
             arrival.evidence,
             config,
+            arrival.time,
         )
         return replace(frame, timings={"convert": view.seconds, **frame.timings})
 

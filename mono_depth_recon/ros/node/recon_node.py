@@ -23,7 +23,6 @@ from ...errors import DataError, MonoDepthError
 from ...frames import Frame
 from ...models import check_name
 from ...pipeline import DepthReconstructor
-from ...scale.table import source_of
 from ..frame_worker import FrameStats
 from ..mapping.mapping import Mapping
 from ..node_settings import run_node, without_ros_arguments
@@ -206,13 +205,12 @@ class ReconNode(LifecycleNode):
             return
         self._line.warn_of_problems()
         stamp = self.get_clock().now().to_msg()
-        source = source_of(self.config.scale) if self._line.relative else None
         mapping = self._configured.mapping
         report = self._configured.diagnosis.report(
             self._stats,
             stamp,
             self._line.idle_reason(),
-            source,
+            self._line.source,
             mapping.figures if mapping.running else None,
             self._line.evaluation,
         )

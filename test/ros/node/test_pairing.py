@@ -26,6 +26,7 @@ from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.ros.conversions import depth_to_msg, info_to_msg, odometry_to_msg, rgb_to_msg
+from mono_depth_recon.scale.table import SCALE_SOURCES
 
 CAMERA = PinholeCamera.from_hfov(160, 120, 60)
 OTHER = PinholeCamera.from_hfov(160, 120, 90)
@@ -314,7 +315,7 @@ def test_another_scale_source_is_one_file_and_one_row(client: RosClient, process
     """`toy` (support/toy_scale.py): parameter, subscription, metres, diagnostics; steps are in their order."""
     node = start(processes, **{"model.name": "relative", "filter.edge_threshold": 0.0})
     assert "or scale.source=toy with a number on the topic toy_scale" in node.output
-    assert "none | fixed | reference | toy" in client.describe_parameter("scale.source").additional_constraints
+    assert " | ".join((*SCALE_SOURCES, "toy")) in client.describe_parameter("scale.source").additional_constraints
     client.listen(DiagnosticArray, "/diagnostics")
     client.listen(Image, "depth/image_rect")
     numbers = client.node.create_publisher(Float64, "toy_scale", 5)

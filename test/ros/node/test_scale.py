@@ -29,7 +29,7 @@ from mono_depth_recon.messages import depth_of
 from mono_depth_recon.models.transformers.checkpoint import CONFIGS
 from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.registration import register_depth
-from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, info_to_msg, points_from_msg
+from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, info_to_msg, points_from_msg, points_to_msg
 from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
@@ -269,10 +269,11 @@ def test_missing_references_are_counted_held_over_and_said(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], relative_model: dict[str, str], disparity: Depth
 ) -> None:
     """None at all, too old, too few pixels, the first good one, then none for a while, then none for too long."""
-    node = start(processes, **relative_model, **{"scale.source": "reference"})
+    node = start(processes, **relative_model, **{"scale.source": "reference", "scale.timeout": 5.0})
     for topic in ("depth/image_rect", "disparity"):
         client.listen(Image, topic)
     client.listen(DiagnosticArray, "/diagnostics")
+    client.listen(DiagnosticArray, "scale")
     camera, good = DepthCamera(client, rgb), spoilt_reference(disparity)
     few = np.full_like(good, np.nan)
     few[:4, :10] = good[:4, :10]
@@ -293,6 +294,16 @@ def test_missing_references_are_counted_held_over_and_said(
     camera.stream(few, lambda: len(client.received["depth/image_rect"]) > count, "depth by the fit that is held")
     counted = int(diagnosis(client)[1]["frames_without_metres"])
     camera.stream(few, lambda: int(diagnosis(client)[1]["frames_without_metres"]) > counted, "the fit is given up")
+    assert "depth is withheld: expected at least 50 pixels" in node.output
+    assert client.set_parameter("scale.on_timeout", "stale").successful
+    camera.stream(few, lambda: "depth is stale: expected at least 50" in node.output, "stale depth")
+
+    def levels() -> set[bytes]:
+        return {message.status[0].level for message in client.received["scale"]}
+
+    camera.stream(few, lambda: DiagnosticStatus.STALE in levels(), "a stale scale")
+    assert levels() == {DiagnosticStatus.ERROR, DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.STALE}
+    assert client.received["scale"][-1].header.frame_id == "camera_optical_frame"
     assert client.set_parameter("scale.source", "fixed").successful
     client.wait_until(lambda: client.node.count_subscribers("reference_depth") == 0, "the subscription ends")
     assert "Traceback" not in node.output
@@ -384,4 +395,36 @@ def test_reference_depth_of_another_camera_is_registered_by_tf(
     known = np.isfinite(metres)
     assert known.mean() > 0.3
     np.testing.assert_allclose(metres[known], made_depth(disparity)[known], rtol=0.03)
+    check_points(client, node, driver, rgb, disparity)
     assert "Traceback" not in node.output
+
+
+def check_points(
+    client: RosClient, node: Process, driver: TestCamera, rgb: NDArray[np.uint8], disparity: Depth
+) -> None:
+    """scale.source=points on the node that runs, from the same frame and through the same transform."""
+    client.listen(DiagnosticArray, "/diagnostics")
+    assert client.set_parameter("scale.source", "points").successful
+    client.repeat(lambda: driver.publish(rgb, CAMERA), lambda: "no reference points on" in node.output, "no cloud")
+    depth, cloud = made_depth(disparity), np.full((48, 64, 4), np.nan, np.float32)
+    x, y = CAMERA.rays
+    cloud[..., 0], cloud[..., 1], cloud[..., 2] = (
+        (part * depth)[::5, ::5] for part in (x[None, :], y[:, None], np.float32(1))
+    )
+    cloud[..., :3] -= np.float32((-0.08, 0.01, 0.02))  # where the transform puts the other frame
+    cloud[:, :5, 2] *= 3
+    clouds = client.node.create_publisher(PointCloud2, "reference_points", 5)
+
+    def publish() -> None:
+        header = driver.publish(rgb, CAMERA)
+        clouds.publish(points_to_msg(cloud, Header(frame_id="depth_optical", stamp=header.stamp)))
+
+    client.repeat(
+        publish,
+        lambda: diagnosis(client)[1].get("scale_source") == "points",
+        "its source",
+    )
+    client.repeat(publish, lambda: float(diagnosis(client)[1].get("scale_inliers", 0)) > 0.8, "a good fit")
+    _, values = diagnosis(client)
+    assert float(values["scale"]) == pytest.approx(SCALE, rel=0.02)
+    assert float(values["shift"]) == pytest.approx(SHIFT, abs=0.005)

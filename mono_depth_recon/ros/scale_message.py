@@ -1,0 +1,49 @@
+"""The topic `scale`: how the metres of a frame were made, as a DiagnosticArray with the header of its image."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+from ..frames import Frame, Scale
+
+
+def scale_to_msg(frame: Frame, header: Header) -> DiagnosticArray:
+    """One status: OK, WARN (held, or in doubt), STALE (past `scale.timeout`), ERROR (the frame has no metres)."""
+    scale = frame.scale
+    status = DiagnosticStatus(name="scale", level=_level(scale), message=frame.no_metres)
+    if scale is not None:
+        status.message, status.hardware_id = scale_text(scale), scale.source
+        status.values = [KeyValue(key=key, value=value) for key, value in _values(scale).items()]
+    return DiagnosticArray(header=header, status=[status])
+
+
+def scale_text(scale: Scale) -> str:
+    """A scale in one line: what is wrong with it, else its numbers."""
+    if scale.stale:
+        return f"depth is stale: {scale.reason}"
+    if scale.held:
+        return f"scale of {scale.age:.1f} s ago: {scale.reason}"
+    return scale.doubt or f"1 / depth = {scale.scale:.6g} * disparity + {scale.shift:.6g} 1/m"
+
+
+def _level(scale: Scale | None) -> bytes:
+    if scale is None:
+        return DiagnosticStatus.ERROR
+    if scale.stale:
+        return DiagnosticStatus.STALE
+    return DiagnosticStatus.WARN if scale.held or scale.doubt else DiagnosticStatus.OK
+
+
+def _values(scale: Scale) -> dict[str, str]:
+    return {
+        "source": scale.source,
+        "scale": f"{scale.scale:.9g}",
+        "shift": f"{scale.shift:.9g}",
+        "inliers": f"{scale.inliers:.4g}",
+        "residual": f"{scale.residual:.4g}",
+        "unexplained": f"{scale.unexplained:.4g}",
+        "age": f"{scale.age:.3f}",
+        "held_frames": str(scale.held),
+        "stale": str(scale.stale).lower(),
+    }

@@ -1,0 +1,28 @@
+"""Sources that know depth at some pixels: the fit of the model's output to it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from ..alignment import fit_factor, fit_scale
+from ..arrays import Depth
+from ..frames import Scale
+from .base import RelativeView
+from .evidence import Evidence
+from .fitted import FittedScale
+from .settings import ScaleSettings
+
+
+class AnchoredScale(FittedScale):
+    """Scale and shift that agree with `anchor`: depth at some pixels."""
+
+    @abstractmethod
+    def anchor(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Depth:
+        """(h, w) metres, NaN unknown, in the view of the rectified image. Raises DataError if there is none."""
+
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
+        """`fit_scale` on the rectified grid; `fit_factor` where `scale.correct_metric` is factor."""
+        reference = self.anchor(view, evidence, settings)
+        if view.metric and settings.correct_metric == "factor":
+            return fit_factor(view.disparity, reference)
+        return fit_scale(view.disparity, reference)

@@ -1,0 +1,111 @@
+"""A fit over time: smoothed, gated, held while there is none, given up after a timeout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Depth
+from ..errors import DataError
+from ..frames import Scale
+from .settings import ScaleSettings
+
+_NOISE = 0.02  # a change of depth that two good fits of one scale may differ by, at least
+_NOISE_OF_RESIDUAL = 0.25  # or this share of the residual
+_IN_A_ROW = 3  # fits beyond the gate that agree are believed
+_BACK_S = 1.0  # time that goes back by more has begun anew
+_STEP, _LEVELS, _FAR = 8, (10, 50, 90), 0.1
+
+F64 = NDArray[np.float64]
+
+
+class ScaleFilter:
+    """Scale and shift of one camera over time.
+
+    A fit that changes depth by no more than noise is blended with the previous ones. A larger change is taken at once
+    where the fit can be `trusted` on its own and is in no doubt: relative models may change their scale in any frame.
+    Others are blended up to `scale.gate`; beyond it they count once three in a row agree.
+    """
+
+    def __init__(self, trusted: bool) -> None:
+        self._trusted = trusted
+        self._last: Scale | None = None
+        self._fitted_at = self._newest = -math.inf
+        self._gated: list[Scale] = []
+
+    def update(self, measure: Callable[[], Scale], disparity: Depth, stamp: float, settings: ScaleSettings) -> Scale:
+        """The scale at `stamp` (s) for `disparity` (H, W), NaN unknown, after the fit of this frame by `measure`.
+
+        If `measure` raises DataError, or the gate refuses its fit, the last one is held for `scale.timeout`; then
+        DataError is raised, or the last one is marked stale by `scale.on_timeout`.
+        """
+        if stamp < self._newest - _BACK_S:
+            self._last, self._gated = None, []
+        self._newest = stamp
+        try:
+            fit = measure()
+        except DataError as error:
+            return self._held(stamp, settings, error)
+        last = self._last
+        if last is None or self._is_late(stamp, settings):
+            return self._taken(fit, stamp)
+        change = _change(last, fit, _levels(disparity))
+        if change <= max(_NOISE, _NOISE_OF_RESIDUAL * (0.0 if math.isnan(fit.residual) else fit.residual)):
+            return self._taken(_blended(last, fit, settings.smoothing), stamp)
+        if self._trusted and not fit.doubt:
+            return self._taken(fit, stamp)
+        if change <= (settings.gate or math.inf):
+            return self._taken(_blended(last, fit, settings.smoothing), stamp)
+        if self._repeated(fit, disparity, settings):
+            return self._taken(fit, stamp)
+        beyond = f"a fit that changes depth by {100 * change:.0f} % is beyond scale.gate ({100 * settings.gate:.0f} %)"
+        return self._held(stamp, settings, DataError(beyond))
+
+    def _taken(self, fit: Scale, stamp: float) -> Scale:
+        self._last, self._fitted_at, self._gated = fit, stamp, []
+        return fit
+
+    def _is_late(self, stamp: float, settings: ScaleSettings) -> bool:
+        return bool(settings.timeout) and stamp - self._fitted_at > settings.timeout
+
+    def _held(self, stamp: float, settings: ScaleSettings, error: DataError) -> Scale:
+        last, late, age = self._last, self._is_late(stamp, settings), stamp - self._fitted_at
+        if last is None:
+            raise error
+        if late and settings.on_timeout == "withhold":
+            raise DataError(
+                f"no new scale for {age:.1f} s (scale.timeout {settings.timeout:g} s), depth is withheld: {error}"
+            ) from error
+        self._last = replace(last, held=last.held + 1, age=max(0.0, age), stale=late, reason=str(error))
+        return self._last
+
+    def _repeated(self, fit: Scale, disparity: Depth, settings: ScaleSettings) -> bool:
+        levels = _levels(disparity)
+        if self._gated and _change(self._gated[0], fit, levels) > settings.gate:
+            self._gated = []
+        self._gated.append(fit)
+        return len(self._gated) >= _IN_A_ROW
+
+
+def _levels(disparity: Depth) -> F64:
+    """Far, middle and near disparity (3,) of an image; (0,) where it has none."""
+    thin = disparity[::_STEP, ::_STEP]
+    known = thin[np.isfinite(thin)]
+    return np.percentile(known, _LEVELS).astype(np.float64) if len(known) else np.empty(0)
+
+
+def _change(last: Scale, fit: Scale, levels: F64) -> float:
+    """The largest relative change of inverse depth at these disparities; far away of a tenth of the nearest."""
+    before, after = (each.scale * levels + each.shift for each in (last, fit))
+    if not len(levels):
+        return 0.0
+    return float((np.abs(after - before) / np.maximum(np.abs(after), _FAR * np.abs(after).max())).max())
+
+
+def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
+    scale = kept * last.scale + (1 - kept) * fit.scale
+    return replace(fit, scale=scale, shift=kept * last.shift + (1 - kept) * fit.shift)

@@ -1,0 +1,118 @@
+"""scale.source=marker: fiducials of known size in the image, ArUco or AprilTag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..alignment import fit_factor
+from ..arrays import Depth, Rgb
+from ..camera import PinholeCamera
+from ..errors import DataError
+from ..frames import Scale
+from .base import RelativeView
+from .evidence import Evidence
+from .fitted import FittedScale
+from .settings import ScaleSettings
+
+_SMALLEST_PX = 14.0  # shortest side in the image: of smaller ones the corners are too uncertain
+_WINDOW = 0.5  # of a cell of the marker: where its corners are refined; the default leaves small ones 2 % too small
+_CONTRADICTION = 1.4  # between two markers in view; less is the model's error
+_SHALLOWEST_DEG = 15.0  # between the line of sight and the marker's plane: nearer to edge-on its pose is uncertain
+
+F64 = NDArray[np.float64]
+
+
+class MarkerScale(FittedScale):
+    """The scale that gives markers of `scale.marker_size` their depth; the shift is `scale.shift`.
+
+    The pixels of a marker have nearly one depth, which determines one number.
+    """
+
+    name = "marker"
+    help = "from fiducials of known size in view"
+    remedy = "with scale.marker_size and scale.marker_dictionary and such a marker in view"
+    trusted = False
+
+    def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
+        """`fit_factor` to the depth of all markers. Raises DataError if there is none or they contradict each other."""
+        shift, seen = 0.0 if view.metric else settings.shift, _depths(view, settings)
+        scales = sorted((fit_factor(view.disparity, depth, shift).scale, number) for number, depth in seen)
+        (low, one), (high, other) = scales[0], scales[-1]
+        if high > _CONTRADICTION * low:
+            raise DataError(
+                f"markers {one} and {other} contradict each other by a factor of {high / low:.2f}: check that both "
+                "have scale.marker_size, or set scale.marker_id"
+            )
+        merged = np.fmin.reduce([depth for _, depth in seen])
+        return fit_factor(view.disparity, merged, shift)
+
+
+def _depths(view: RelativeView, settings: ScaleSettings) -> list[tuple[int, Depth]]:
+    """Id and depth (H, W), NaN beside it, of each marker in view. Raises DataError if there is none."""
+    made, refused = [], []
+    for number, corners in detected(view.rgb, settings):
+        try:
+            depth = marker_depth(corners, view.camera.rectified, settings.marker_size)
+        except DataError as error:
+            refused.append(f"marker {number} {error}")
+            continue
+        made.append((number, depth))
+    if not made:
+        wanted = f" with id {settings.marker_id}" if settings.marker_id >= 0 else ""
+        raise DataError("; ".join(refused) or f"no marker of {settings.marker_dictionary}{wanted} in view")
+    return made
+
+
+def detected(rgb: Rgb, settings: ScaleSettings) -> list[tuple[int, F64]]:
+    """Id and corners (4, 2), pixels clockwise from the marker's top left, of the wanted markers in an image."""
+    import cv2
+
+    aruco: Any = getattr(cv2, "aruco", None)
+    if aruco is None:
+        raise DataError("scale.source=marker needs OpenCV's module aruco: install OpenCV 4.7 or newer")
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    code = getattr(aruco, f"DICT_{settings.marker_dictionary}")
+    modern = hasattr(aruco, "ArucoDetector")  # OpenCV 4.7
+    parameters = aruco.DetectorParameters() if modern else aruco.DetectorParameters_create()
+    parameters.cornerRefinementMethod = aruco.CORNER_REFINE_SUBPIX
+    if hasattr(parameters, "relativeCornerRefinmentWinSize"):
+        parameters.relativeCornerRefinmentWinSize = _WINDOW
+    if modern:
+        found = aruco.ArucoDetector(aruco.getPredefinedDictionary(code), parameters).detectMarkers(grey)
+    else:
+        found = aruco.detectMarkers(grey, aruco.Dictionary_get(code), parameters=parameters)
+    numbers = [] if found[1] is None else np.ravel(found[1]).tolist()
+    pairs = zip(numbers, found[0], strict=True)
+    wanted = settings.marker_id
+    return [(n, np.reshape(c, (4, 2)).astype(np.float64)) for n, c in pairs if wanted in (n, -1)]
+
+
+def marker_depth(corners: F64, camera: PinholeCamera, size_m: float) -> Depth:
+    """Depth (H, W) of the marker with these corners (4, 2), NaN beside it. Raises DataError for an uncertain pose."""
+    import cv2
+
+    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
+    if sides.min() < _SMALLEST_PX:
+        raise DataError(
+            f"has a side of {sides.min():.0f} pixels, of at least {_SMALLEST_PX:.0f}: it is too far away or edge-on"
+        )
+    half = size_m / 2
+    square = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
+    ok, turn, position = cv2.solvePnP(square, corners, camera.K, None, flags=cv2.SOLVEPNP_IPPE_SQUARE)
+    if not ok or position[2] <= 0:
+        raise DataError("has no pose in front of the camera")
+    normal, centre = cv2.Rodrigues(turn)[0][:, 2], position[:, 0]
+    angle = np.degrees(np.arcsin(abs(normal @ centre) / np.linalg.norm(centre)))
+    if angle < _SHALLOWEST_DEG:
+        raise DataError(f"is seen edge-on, {angle:.0f} degrees from its plane, of at least {_SHALLOWEST_DEG:.0f}")
+    depth = np.full((camera.height, camera.width), np.nan, np.float32)
+    inside = np.zeros(depth.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), 1)
+    rows, columns = np.nonzero(inside)
+    x, y = camera.rays
+    along = normal[0] * x[columns] + normal[1] * y[rows] + normal[2]
+    depth[rows, columns] = (normal @ centre) / along
+    return depth

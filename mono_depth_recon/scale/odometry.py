@@ -1,0 +1,181 @@
+"""scale.source=odometry: the camera's own motion in metres, against the motion of tracked features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..alignment import MIN_PIXELS
+from ..arrays import Depth, Matrix, Rgb
+from ..camera import PinholeCamera
+from ..errors import DataError
+from ..registration import project_points
+from .anchored import AnchoredScale
+from .base import RelativeView
+from .evidence import Evidence, Kind
+from .settings import ScaleSettings
+
+_WIDTH = 480  # pixels, of the images that features are tracked in
+_FEATURES, _QUALITY, _APART_PX = 1000, 0.01, 5
+_WINDOW = (9, 9)
+_BACK_PX = 0.5  # tracked forth and back, a feature must return to its place
+_LEFT = 0.5  # of the features; with fewer new ones are chosen
+_MIN_PARALLAX_DEG, _MUCH_PARALLAX_DEG = 2.0, 8.0  # in the middle of all; more: new features
+_EPIPOLAR_PX = 1.5
+_NEAREST_M, _FARTHEST_M = 0.1, 50.0
+_EDGE_PX, _STEP, _THIN = 9, 0.2, 37  # as wide as the window; of the 5 % to 95 % range of the disparity
+_AWAY, _TURNED_DEG = 0.3, 25.0  # motion since the points were found, over their distance: they are out of view
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+# (4, 4) float64: the pose of the raw image's camera in a frame that stands still, for a while at least (metres).
+CAMERA_POSE: Kind[Matrix] = Kind("camera_pose", "poses of the camera")
+
+
+class OdometryScale(AnchoredScale):
+    """Scale and shift that agree with points triangulated along the camera's motion; held while it stands still."""
+
+    name = "odometry"
+    help = "from the camera's own motion"
+    remedy = "with TF from scale.odom_frame to the camera, which must move sideways"
+    needs = (CAMERA_POSE,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._points = MovingPoints()
+
+    def anchor(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Depth:
+        """The triangulated points as the camera sees them now. Raises DataError before it has moved enough."""
+        T_odom_camera, camera = self.required(evidence, CAMERA_POSE).copy(), view.camera.rectified
+        if view.camera.R is not None:
+            T_odom_camera[:3, :3] = T_odom_camera[:3, :3] @ view.camera.R.T
+        points = self._points.seen(view.rgb, camera, T_odom_camera)
+        T = np.linalg.inv(T_odom_camera)
+        depth = project_points(points @ T[:3, :3].T + T[:3, 3], camera)
+        depth[_edges(view.disparity)] = np.nan
+        return depth
+
+
+def _edges(disparity: Depth) -> NDArray[np.bool_]:
+    """(H, W): near a step of the disparity, where features are but it is not clear what they belong to."""
+    import cv2
+
+    known = disparity[np.isfinite(disparity)]
+    if not len(known):
+        return np.ones(disparity.shape, np.bool_)
+    low, high = np.percentile(known[::_THIN], (5, 95))
+    filled = np.nan_to_num(disparity, nan=float(low))
+    around = np.ones((_EDGE_PX, _EDGE_PX), np.uint8)
+    return cv2.dilate(filled, around) - cv2.erode(filled, around) > _STEP * (high - low)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracks:
+    """Features: where they were first (N, 2), from which pose, and where they are in the last image `grey` (h, w)."""
+
+    first: F32
+    T_first: Matrix
+    grey: NDArray[np.uint8]
+    now: F32
+    chosen: int
+
+
+class MovingPoints:
+    """Points of a scene that stands still, triangulated from tracked features and the poses of a moving camera."""
+
+    def __init__(self) -> None:
+        self._tracks: _Tracks | None = None
+        self._known: tuple[F64, Matrix, float] | None = None  # points, the pose they were found from, their distance
+
+    def seen(self, rgb: Rgb, camera: PinholeCamera, T_odom_camera: Matrix) -> F64:
+        """Points (N, 3) in the frame of the poses, after a further image (H, W, 3) of a pinhole `camera`.
+
+        Those that this image gives, else the last ones. Raises DataError where there are none, or no longer in view.
+        """
+        import cv2
+
+        share = min(1.0, _WIDTH / camera.width)
+        small = camera.resized(round(camera.width * share), round(camera.height * share))
+        grey = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), small.size, interpolation=cv2.INTER_AREA)
+        tracks = None if self._tracks is None else _followed(self._tracks, grey)
+        if tracks is not None:
+            points, parallax = _triangulated(tracks, small, T_odom_camera)
+            if len(points) >= MIN_PIXELS:
+                distance = float(np.median(np.linalg.norm(points - T_odom_camera[:3, 3], axis=1)))
+                self._known = points, T_odom_camera, distance
+            if len(tracks.now) < _LEFT * tracks.chosen or parallax > _MUCH_PARALLAX_DEG:
+                tracks = None
+        self._tracks = _chosen(grey, T_odom_camera) if tracks is None else tracks
+        return self._in_view(T_odom_camera)
+
+    def _in_view(self, T: Matrix) -> F64:
+        if self._known is None:
+            raise DataError(
+                "no points yet by odometry: the camera must move sideways by a twentieth of the distance it looks at, "
+                "past something with texture"
+            )
+        points, T_found, distance = self._known
+        away = float(np.linalg.norm(T[:3, 3] - T_found[:3, 3]))
+        turned = np.degrees(np.arccos(np.clip((np.trace(T_found[:3, :3].T @ T[:3, :3]) - 1) / 2, -1, 1)))
+        if away > _AWAY * distance or turned > _TURNED_DEG:
+            raise DataError(
+                f"no points by odometry since the camera moved by {away:.2f} m and turned by {turned:.0f} degrees: "
+                "nothing could be tracked, or the poses do not fit the images"
+            )
+        return points
+
+
+def _chosen(grey: NDArray[np.uint8], T: Matrix) -> _Tracks | None:
+    import cv2
+
+    found = cv2.goodFeaturesToTrack(grey, _FEATURES, _QUALITY, _APART_PX)
+    if found is None or len(found) < MIN_PIXELS:
+        return None
+    pixels = found.reshape(-1, 2).astype(np.float32)
+    return _Tracks(pixels, T, grey, pixels, len(pixels))
+
+
+def _followed(tracks: _Tracks, grey: NDArray[np.uint8]) -> _Tracks | None:
+    """The tracks in the next image; None where too few are left, or the image has another size."""
+    import cv2
+
+    if grey.shape != tracks.grey.shape:
+        return None
+    before = tracks.now[:, None]
+    after, found, _ = cv2.calcOpticalFlowPyrLK(tracks.grey, grey, before, None, winSize=_WINDOW)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, tracks.grey, after, None, winSize=_WINDOW)
+    kept = (found & returned).ravel() > 0
+    kept &= np.linalg.norm((back - before)[:, 0], axis=1) < _BACK_PX
+    if kept.sum() < MIN_PIXELS:
+        return None
+    return _Tracks(tracks.first[kept], tracks.T_first, grey, after[kept, 0], tracks.chosen)
+
+
+def _triangulated(tracks: _Tracks, camera: PinholeCamera, T: Matrix) -> tuple[F64, float]:
+    """Points (N, 3) in the frame of the poses by tracks on their epipolar lines, and the middle parallax (deg).
+
+    Far points are not left out for their own small parallax: those that seem to have a larger one would remain.
+    """
+    T_now_first = np.linalg.inv(T) @ tracks.T_first
+    a, b = (_rays(pixels, camera) for pixels in (tracks.first, tracks.now))
+    a, t = a @ T_now_first[:3, :3].T, T_now_first[:3, 3]
+    aa, ab, bb, at, bt = (np.sum(p * q, axis=1) for p, q in ((a, a), (a, b), (b, b), (a, t), (b, t)))
+    sine = np.maximum(aa * bb - ab * ab, 0)
+    parallax = float(np.median(np.degrees(np.arcsin(np.sqrt(np.clip(sine / (aa * bb), 0, 1))))))
+    line = np.cross(t, a)
+    off = camera.fx * np.abs(np.sum(line * b, axis=1)) / np.maximum(np.hypot(line[:, 0], line[:, 1]), 1e-12)
+    reach = aa * bt - ab * at  # depth is reach / sine, where the rays are nearest to each other
+    good = (off < _EPIPOLAR_PX) & (sine > reach / _FARTHEST_M) & (reach > _NEAREST_M * sine)
+    if parallax < _MIN_PARALLAX_DEG or not good.any():
+        return np.empty((0, 3)), parallax
+    points = b[good] * (reach[good] / sine[good])[:, None]
+    return points @ T[:3, :3].T + T[:3, 3], parallax
+
+
+def _rays(pixels: F32, camera: PinholeCamera) -> F64:
+    """(N, 3), z = 1."""
+    x = (pixels.astype(np.float64) - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)

@@ -1,0 +1,74 @@
+"""The topic `scale`: level, text and numbers of a frame's scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from made_models import picture, pinhole
+from std_msgs.msg import Header
+
+from mono_depth_recon.frames import Frame, Scale
+from mono_depth_recon.ros.frame_worker import FrameStats
+from mono_depth_recon.ros.node.diagnostics import Diagnosis
+from mono_depth_recon.ros.scale_message import scale_to_msg
+from mono_depth_recon.scale.points import PointsScale
+
+GOOD = {"inliers": 0.9, "residual": 0.02, "unexplained": 0.1, "source": "points"}
+
+
+@pytest.mark.parametrize(
+    ("scale", "level", "text"),
+    [
+        (Scale(0.02, 0.05, **GOOD), DiagnosticStatus.OK, "1 / depth = 0.02 * disparity + 0.05 1/m"),
+        (Scale(7.0, 0.0), DiagnosticStatus.OK, "1 / depth = 7 * disparity + 0 1/m"),
+        (Scale(1.0, 0.0, **{**GOOD, "residual": 0.3}), DiagnosticStatus.WARN, "the residual is 30 %"),
+        (
+            Scale(1.0, 0.0, **GOOD, held=3, age=0.3, reason="nothing came"),
+            DiagnosticStatus.WARN,
+            "scale of 0.3 s ago: nothing came",
+        ),
+        (
+            Scale(1.0, 0.0, **GOOD, held=9, age=5, stale=True, reason="nothing came"),
+            DiagnosticStatus.STALE,
+            "depth is stale: nothing came",
+        ),
+        (None, DiagnosticStatus.ERROR, "no points"),
+    ],
+)
+def test_the_message_says_how_good_a_scale_is(scale: Scale | None, level: bytes, text: str) -> None:
+    camera = pinhole()
+    depth = None if scale is None else np.ones((240, 320), np.float32)
+    frame = Frame(picture(camera), camera, depth, scale=scale, no_metres="" if scale else "no points")
+    msg = scale_to_msg(frame, Header(frame_id="lens"))
+    assert msg.header.frame_id == "lens" and len(msg.status) == 1
+    assert (msg.status[0].level, msg.status[0].message) == (level, text)
+    values = {pair.key: pair.value for pair in msg.status[0].values}
+    if scale is None:
+        assert not values
+        return
+    assert [*values] == [
+        *("source", "scale", "shift", "inliers", "residual", "unexplained", "age", "held_frames", "stale")
+    ]
+    numbers = [float(values[key]) for key in ("scale", "shift", "inliers", "age", "held_frames")]
+    np.testing.assert_allclose(numbers, (scale.scale, scale.shift, scale.inliers, scale.age, scale.held))
+
+
+def test_diagnostics_warn_of_a_scale_that_is_stale_or_fits_badly() -> None:
+    diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
+
+    def judged(scale: Scale) -> tuple[bytes, str, dict[str, str]]:
+        stats.scale = scale
+        stats.count_received(False)
+        stats.count_published(0.1, {})
+        status = diagnosis.report(stats, Header().stamp, "", PointsScale).status[0]
+        return status.level, status.message, {pair.key: pair.value for pair in status.values}
+
+    assert judged(Scale(1.0, 0.0, **GOOD))[0] == DiagnosticStatus.OK
+    level, text, values = judged(Scale(1.0, 0.0, **{**GOOD, "inliers": 0.3}))
+    assert (level, text) == (DiagnosticStatus.WARN, "only 30 % of the compared pixels agree") and values[
+        "scale_reason"
+    ] == text
+    level, text, values = judged(Scale(1.0, 0.0, **GOOD, held=4, age=3.0, stale=True, reason="nothing came"))
+    assert (level, text) == (DiagnosticStatus.WARN, "depth is stale: nothing came")
+    assert (values["scale_age_s"], values["scale_stale"], values["scale_residual"]) == ("3.00", "true", "0.0200")

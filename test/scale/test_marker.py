@@ -1,0 +1,148 @@
+"""scale.source=marker: rendered markers at known poses, and what is refused."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from made_models import FakeModel, reconstructor
+
+from mono_depth_recon.arrays import Depth, Matrix, Rgb
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.errors import ConfigError, DataError
+from mono_depth_recon.frames import Scale
+from mono_depth_recon.scale.base import RelativeView
+from mono_depth_recon.scale.evidence import NOTHING
+from mono_depth_recon.scale.marker import MarkerScale, marker_depth
+from mono_depth_recon.scale.settings import DICTIONARIES, ScaleSettings
+
+CAMERA = PinholeCamera.from_hfov(640, 480, 70)
+SIZE_M, CELLS = 0.2, 40  # of the drawn marker; its white border is as wide as an eighth
+FINE = 4  # supersampling
+TRUTH = Scale(0.02, 0.0)
+
+
+def pose(distance: float, pitch_deg: float, yaw_deg: float, across: float = 0.1) -> Matrix:
+    """The marker's pose in the camera: facing it, then turned about its own axes."""
+    p, y = np.radians((pitch_deg, yaw_deg))
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    T = np.eye(4)
+    T[:3, :3] = about_y @ about_x @ np.diag([1.0, -1.0, -1.0])
+    T[:3, 3] = across * distance, -0.08 * distance, distance
+    return T
+
+
+def scene(*poses: Matrix, dictionary: str = "APRILTAG_36h11", size_m: float = SIZE_M) -> tuple[Rgb, Depth]:
+    """Markers 3, 4, ... before a wall 4 m away: the image and its exact depth."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(60, 190, (30, 40), np.uint8)
+    fine = CAMERA.resized(FINE * CAMERA.width, FINE * CAMERA.height)
+    image = cv2.resize(noise, fine.size, interpolation=cv2.INTER_CUBIC)
+    depth = np.full((CAMERA.height, CAMERA.width), 4.0, np.float32)
+    family = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary}"))
+    for number, T in enumerate(poses, 3):
+        drawn = cv2.copyMakeBorder(
+            cv2.aruco.generateImageMarker(family, number, 8 * CELLS), *[CELLS] * 4, cv2.BORDER_CONSTANT, value=255
+        )
+        outer = size_m * 10 / 16  # half the side with its border
+        square = np.array([[-outer, outer, 0], [outer, outer, 0], [outer, -outer, 0], [-outer, -outer, 0]])
+        corners = square @ T[:3, :3].T + T[:3, 3]
+        pixels = corners @ fine.K.T
+        side = 10 * CELLS - 0.5
+        texture = np.array([[-0.5, -0.5], [side, -0.5], [side, side], [-0.5, side]], np.float32)
+        H = cv2.getPerspectiveTransform(texture, (pixels[:, :2] / pixels[:, 2:]).astype(np.float32))
+        warped = cv2.warpPerspective(drawn, H, fine.size, flags=cv2.INTER_AREA)
+        mask = cv2.warpPerspective(np.full_like(drawn, 255), H, fine.size) > 127
+        image[mask] = warped[mask]
+        x, y = CAMERA.rays
+        normal = T[:3, 2]
+        plane = (normal @ T[:3, 3]) / (normal[0] * x[None, :] + normal[1] * y[:, None] + normal[2])
+        covered = cv2.resize(mask.astype(np.uint8), CAMERA.size, interpolation=cv2.INTER_AREA) > 0
+        depth[covered] = plane[covered]
+    grey = cv2.resize(image, CAMERA.size, interpolation=cv2.INTER_AREA)
+    return np.repeat(grey[..., None], 3, axis=2), depth
+
+
+def settings(**values: object) -> ScaleSettings:
+    given = {"source": "marker", "marker_size": SIZE_M, **values}
+    return with_values(Config(), {f"scale.{name}": value for name, value in given.items()}).scale
+
+
+def fitted(rgb: Rgb, depth: Depth, **values: object) -> Scale:
+    disparity = ((1 / depth - TRUTH.shift) / TRUTH.scale).astype(np.float32)
+    return MarkerScale().fit(RelativeView(rgb, disparity, CAMERA), NOTHING, settings(**values))
+
+
+@pytest.mark.parametrize("dictionary", ["APRILTAG_36h11", "APRILTAG_25h9", "4X4_50", "6X6_250"])
+@pytest.mark.parametrize(
+    ("distance", "pitch", "yaw"), [(0.7, 0, 0), (1.0, 30, -20), (1.5, -45, 10), (2.0, 10, 50), (2.5, -20, 30)]
+)
+def test_a_marker_gives_metres_within_two_percent(dictionary: str, distance: float, pitch: float, yaw: float) -> None:
+    rgb, depth = scene(pose(distance, pitch, yaw), dictionary=dictionary)
+    fit = fitted(rgb, depth, marker_dictionary=dictionary)
+    assert fit.scale == pytest.approx(TRUTH.scale, rel=0.02)
+    assert fit.inliers > 0.9 and not fit.doubt
+
+
+def test_a_given_shift_counts() -> None:
+    rgb, depth = scene(pose(1.2, 20, 20))
+    disparity = ((1 / depth - 0.1) / 0.05).astype(np.float32)
+    fit = MarkerScale().fit(RelativeView(rgb, disparity, CAMERA), NOTHING, settings(shift=0.1))
+    assert (fit.scale, fit.shift) == (pytest.approx(0.05, rel=0.02), 0.1)
+
+
+def test_a_metric_model_is_corrected_by_a_marker() -> None:
+    rgb, depth = scene(pose(1.2, 20, 20))
+    values = {"source": "marker", "marker_size": SIZE_M, "correct_metric": "factor"}
+    running = reconstructor(
+        FakeModel(lambda _: depth * np.float32(1.4)), **{f"scale__{k}": v for k, v in values.items()}
+    )
+    frame = running.process(rgb, CAMERA)
+    assert frame.depth is not None and frame.scale is not None
+    known = np.isfinite(frame.depth)
+    np.testing.assert_allclose(frame.depth[known], depth[known], rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("poses", "values", "said"),
+    [
+        ((), {}, "no marker of APRILTAG_36h11 in view"),
+        ((pose(1.0, 0, 0),), {"marker_dictionary": "4X4_50"}, "no marker of 4X4_50 in view"),
+        ((pose(1.0, 0, 0),), {"marker_id": 9}, "no marker of APRILTAG_36h11 with id 9 in view"),
+        ((pose(0.5, 0, 77, 0.0),), {}, "marker 3 (is seen edge-on|has a side of)|no marker of"),
+        ((pose(7.0, 0, 0),), {}, r"marker 3 has a side of 1\d pixels, of at least 14|no marker of"),
+    ],
+)
+def test_what_gives_no_metres_is_said(poses: tuple[Matrix, ...], values: dict[str, object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        fitted(*scene(*poses), **values)
+
+
+def test_a_marker_seen_edge_on_is_refused() -> None:
+    T = pose(0.3, 0, 78, 0.1)
+    half = SIZE_M / 2
+    square = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
+    pixels = (square @ T[:3, :3].T + T[:3, 3]) @ CAMERA.K.T
+    with pytest.raises(DataError, match=r"is seen edge-on, \d+ degrees from its plane, of at least 15"):
+        marker_depth(pixels[:, :2] / pixels[:, 2:], CAMERA, SIZE_M)
+
+
+def test_markers_that_contradict_each_other_are_refused() -> None:
+    """One as large as it is said, and one of twice that size, whose depth seems to be half."""
+    rgb, depth = scene(pose(1.5, 0, 0, -0.3), pose(2.0, 10, 0, 0.2))
+    assert not fitted(rgb, depth).doubt
+    left, small = scene(pose(1.5, 0, 0, -0.3)), scene(pose(9.0, 0, 0, -0.5), pose(1.5, 0, 0, 0.3), size_m=2 * SIZE_M)
+    side = np.arange(640) < 320
+    rgb, depth = np.where(side[None, :, None], left[0], small[0]), np.where(side, left[1], small[1])
+    with pytest.raises(DataError, match=r"markers [34] and [34] contradict each other by a factor of (1.9|2.0)\d"):
+        fitted(rgb, depth)
+    assert fitted(rgb, depth, marker_id=3).scale == pytest.approx(TRUTH.scale, rel=0.02)
+
+
+def test_the_dictionary_is_one_of_opencvs() -> None:
+    for name in DICTIONARIES:
+        assert hasattr(cv2.aruco, f"DICT_{name}"), name
+    with pytest.raises(ConfigError, match=r"scale.marker_dictionary must be one of"):
+        settings(marker_dictionary="QR")

@@ -1,0 +1,80 @@
+"""scale.source=odometry: a camera on its path through synthetic rooms, with exact poses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_rooms import unlit
+
+from mono_depth_recon.arrays import Depth
+from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.errors import DataError
+from mono_depth_recon.frames import Sample, Scale
+from mono_depth_recon.scale.base import RelativeView
+from mono_depth_recon.scale.evidence import Evidence
+from mono_depth_recon.scale.odometry import CAMERA_POSE, OdometryScale
+
+CAMERA = PinholeCamera.from_hfov(480, 360, 70)
+TRUTH = Scale(0.02, 0.05)
+SETTINGS = with_values(Config(), {"scale.source": "odometry"}).scale
+
+
+def view_of(sample: Sample, i: int) -> RelativeView:
+    assert sample.depth is not None
+    disparity: Depth = ((1 / sample.depth.astype(np.float64) - TRUTH.shift) / TRUTH.scale).astype(np.float32)
+    return RelativeView(sample.rgb, disparity, CAMERA, 0.066 * i)
+
+
+def along(sample: Sample) -> Evidence:
+    T = sample.T_world_camera
+    assert T is not None
+    return Evidence({CAMERA_POSE: lambda: T})
+
+
+def test_the_motion_through_a_room_gives_metres_within_five_percent() -> None:
+    room, source, fitted = unlit(8, CAMERA, 120), OdometryScale(), 0
+    for i in range(16):
+        sample = room[i]
+        view = view_of(sample, i)
+        try:
+            fit = source.fit(view, along(sample), SETTINGS)
+        except DataError as error:
+            assert not fitted and "no points yet by odometry: the camera must move sideways" in str(error)
+            continue
+        assert sample.depth is not None
+        ratio = 1 / (fit.scale * view.disparity + fit.shift) / sample.depth
+        assert np.median(ratio) == pytest.approx(1, abs=0.02), i
+        assert np.nanpercentile(np.abs(ratio - 1), 80) < 0.05, i
+        assert not fit.doubt
+        fitted += 1
+    assert fitted >= 8
+    for step in (1, 30):  # the camera stands still
+        still = source.fit(replace(view, stamp=view.stamp + step), along(sample), SETTINGS)
+        assert still.held == 0 and still.scale == pytest.approx(fit.scale, rel=0.03)
+    turned = sample.T_world_camera @ np.diag([-1.0, 1.0, -1.0, 1.0])  # type: ignore[operator]
+    with pytest.raises(DataError, match=r"since the camera moved by 0.00 m and turned by 180 degrees"):
+        OdometryScale.anchor(source, view, Evidence({CAMERA_POSE: lambda: turned}), SETTINGS)
+
+
+def test_poses_that_do_not_belong_to_the_images_give_no_metres() -> None:
+    """The motion is across that of the images: no feature moves along its epipolar line."""
+    room, source = unlit(8, CAMERA, 120), OdometryScale()
+    for i in range(8):
+        sample, T = room[i], np.eye(4)
+        T[:3, :3] = sample.T_world_camera[:3, :3]  # type: ignore[index]
+        T[:3, 3] = 0.05 * i * np.array([0.1, -0.2, 1.0])
+        with pytest.raises(DataError, match="no points yet by odometry"):
+            source.fit(view_of(sample, i), Evidence({CAMERA_POSE: lambda T=T: T}), SETTINGS)
+
+
+def test_without_texture_there_are_no_points() -> None:
+    source, plain = OdometryScale(), np.full((CAMERA.height, CAMERA.width, 3), 120, np.uint8)
+    disparity = np.tile(np.linspace(5, 50, CAMERA.width, dtype=np.float32), (CAMERA.height, 1))
+    for i in range(3):
+        T = np.eye(4)
+        T[0, 3] = 0.1 * i
+        with pytest.raises(DataError, match="past something with texture"):
+            source.fit(RelativeView(plain, disparity, CAMERA, i), Evidence({CAMERA_POSE: lambda T=T: T}), SETTINGS)
