@@ -28,7 +28,7 @@ def test_quick_kinds_end_in_a_result_or_one_line(tmp_path: Path, name: str) -> N
     sound.mkdir()
     target.prepare(sound)
     found: Counter[str] = Counter()
-    for number in range(60):
+    for number in range(40):
         (folder := tmp_path / str(number)).mkdir()
         found[outcome_of(partial(target.attempt, sound, folder, np.random.default_rng((7, number))))] += 1
     assert found.keys() <= {RESULT, REFUSED} and found[REFUSED] > 3

@@ -22,6 +22,7 @@ from ..models import MODELS
 from ..models.runtimes.base import installed
 from ..models.runtimes.cache import cache_folder
 from ..models.table import weights_state
+from ..paths import expanded
 
 _ROS_VARIABLES = ("ROS_DISTRO", "RMW_IMPLEMENTATION", "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
 _ROS_PACKAGES = ("ros-rclpy", "rclpy", "ros-sensor-msgs", "sensor-msgs")
@@ -45,7 +46,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the page; 1 where a self-test failed."""
     for name, text in _facts():
-        print(f"{name:<14} {text.replace(str(Path.home()), '~')}", flush=True)
+        print(f"{name:<14} {text.replace(str(expanded('~')), '~')}", flush=True)
     failed = 0
     for name, code in _codes().items():
         started = time.perf_counter()

@@ -144,11 +144,6 @@ class EvaluationPlan:
                 "expected first and last frame by position, from 0 (last: -1 is the end), got "
                 f"{self.first} and {self.last}"
             )
-        if min(self.options.depth_factor, self.options.max_difference) < 0:
-            raise ConfigError(
-                "expected a positive depth factor and positive seconds between colour and depth, got "
-                f"{self.options.depth_factor:g} and {self.options.max_difference:g}"
-            )
         names = [recording_name(path) for path in self.data]
         if len(set(names)) < len(names):
             raise ConfigError(f"recordings must have different names, got {', '.join(names)}")

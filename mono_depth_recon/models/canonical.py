@@ -27,7 +27,7 @@ from .runtimes import Network, Runtime, open_runtime
 
 RESNEXT50 = "resnext50_32x4d"
 # The paper's network: SMP's own decoder on a ResNeXt-50, for images of the size of NYU Depth V2
-_PAPER = {"encoder": RESNEXT50, "decoder_channels": [256, 128, 64, 32, 16], "dropout": 0.1}
+_PAPER = {"encoder": RESNEXT50, "decoder_channels": [256, 128, 64, 32, 16], "dropout": 0.1, "head": "full"}
 
 
 class CanonicalDepthModel:

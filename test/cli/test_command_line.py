@@ -327,7 +327,9 @@ def another_value(row: Parameter) -> Value:
 def test_every_parameter_can_be_a_flag(name: str) -> None:
     row = PARAMETERS[name]
     other = another_value(row)
-    needed = ["--mesh.format", "obj"] if name == "mesh.texture" else []  # ply has no textures
+    # ply has no textures
+    pairs = {"mesh.texture": ["--mesh.format", "obj"], "safe.max_height": ["--safe.min_height", "-500"]}
+    needed = pairs.get(name, [])
     changed = parse(f"--{name}", str(other).lower() if row.type is bool else str(other), *needed)
     assert value_of(changed, name) == other != row.default
     assert with_values(changed, {name: row.default}) == parse(*needed) and parse() == Config()

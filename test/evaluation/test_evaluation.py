@@ -154,13 +154,17 @@ def test_the_files_name_their_protocols_and_hold_every_frame(tmp_path: Path, mod
         {"first": -1},
         {"last": -2},
         {"first": 5, "last": 3},
-        {"options": OpenOptions(depth_factor=-1.0)},
-        {"options": OpenOptions(max_difference=-0.1)},
     ],
 )
 def test_meaningless_plans_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         EvaluationPlan(**{"data": [Path("a")], "models": ["b"], "output": Path("c"), **changes})
+
+
+@pytest.mark.parametrize("changes", [{"depth_factor": -1.0}, {"max_difference": -0.1}, {"max_difference": np.nan}])
+def test_options_out_of_range_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"must be 0 to .*, got "):
+        OpenOptions(**changes)
 
 
 def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ EGYPTIAN_CAT, ESPRESSO = 285, 967  # classes of ImageNet
 
 
 def _card(encoder: str) -> ModelCard:
-    return replace(load_card(EMBEDDED / "unetpp_mobile.json"), encoder=encoder, decoder_channels=(16, 16, 8, 8, 8))
+    return replace(load_card(EMBEDDED / "unetpp_mobile.json"), encoder=encoder, decoder_channels=(16, 16, 8, 8))
 
 
 @pytest.mark.parametrize(("size", "side"), [(0, 224), (1, 240), (2, 260)])

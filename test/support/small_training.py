@@ -32,12 +32,18 @@ def small_settings(**changes: Any) -> Settings:
         decoder_channels=[8, 8, 8, 8, 8],
         head="full",
         size_exponent=0.0,
+        mean=[0.485, 0.456, 0.406],
+        std=[0.229, 0.224, 0.225],
+        canonical_focal_px=198.3,
         input_width=64,
         input_height=32,
         dropout=0.3,
     )
     standard: dict[str, Any] = {
         "network": network,
+        "threads": 1,
+        "loss": replace(settings.loss, kind="berhu"),
+        "optimizer": replace(settings.optimizer, lr=0.002, warmup_steps=200, ema_decay=0.998),
         "data": {},
         "stages": [Stage(32, 32, 2, 3, 3), Stage(64, 32, 4, 2)],
         "loader": LoaderSettings(workers=0),

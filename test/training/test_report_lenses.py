@@ -40,8 +40,9 @@ def test_command_writes_what_it_finds(
     card = tmp_path / "unetpp_mobile.json"
     for suffix in (".json", ".safetensors", ".onnx"):
         shutil.copy(EMBEDDED / f"unetpp_mobile{suffix}", tmp_path)
-    monkeypatch.setattr(report_lenses, "ROOMS", 1)
-    monkeypatch.setattr(report_lenses, "FRAMES_PER_ROOM", 1)
+    camera = PinholeCamera.from_hfov(96, 64, 60)
+    view = Sample(np.full((64, 96, 3), 90, np.uint8), camera, np.full((64, 96), 2, np.float32))
+    monkeypatch.setattr(report_lenses, "seen_rooms", lambda *_: [view])
     monkeypatch.setattr(report_lenses, "FIELDS_DEG", (45.0, 90.0))
     frames = f"{write_nyu_csv(tmp_path / 'nyu', ['a_0001'], 2)}:0:1"
     assert main([str(card), frames, "--cache", str(tmp_path / "cache")]) == 0

@@ -119,7 +119,7 @@ def test_an_onnx_file_of_one_size_says_that_it_cannot_take_another(tmp_path: Pat
     shutil.copy(CARD, tmp_path / "fixed.json")
     (tmp_path / "fixed.onnx").write_bytes(fixed_size_network())
     model = load_model(ModelConfig(checkpoint=str(tmp_path / "fixed.json"), runtime="openvino"))
-    with pytest.raises(ModelError, match=r"fixed.onnx cannot take a batch of shape \(1, 3, 192, 256\) \(.*\): export"):
+    with pytest.raises(ModelError, match=r"fixed.onnx cannot take a batch of shape \(1, 3, 160, 224\) \(.*\): export"):
         model.predict([view(640, 480)])
 
 
