@@ -23,10 +23,10 @@ _BLOCK = 2**15  # values: working memory that stays in the cache
 
 
 def millimetres(depth: Depth) -> NDArray[np.uint16]:
-    """Metres as rounded millimetres, 0 for unknown depth, beyond range or above 65.535 m."""
+    """Metres as rounded millimetres, 0 for unknown depth, below 0, beyond range or above 65.535 m."""
     rounded = np.rint(depth * np.float32(MILLIMETRES))
     with np.errstate(invalid="ignore"):
-        rounded[~(rounded <= _LARGEST)] = 0
+        rounded[~((rounded >= 0) & (rounded <= _LARGEST))] = 0
     return rounded.astype(np.uint16)
 
 

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
-from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.evaluation.baselines import training_samples
@@ -36,7 +35,7 @@ from mono_depth_recon.models.card import SigmaFit
 from mono_depth_recon.models.uncertainty import FlipModel, McDropoutModel
 from mono_depth_recon.paths import user_cache
 
-from .command import exit_code
+from .command import change_card, exit_code
 from .settings import RoomSettings, load_settings
 from .sources import room_store
 
@@ -132,9 +131,11 @@ def bare_model(card: Path, kind: str, samples: int, threads: int) -> Bare:
     return bare
 
 
-def room_samples(settings: RoomSettings, seed: int, rooms: int, cache: Path, processes: int) -> list[Sample]:
-    """Views of `rooms` rooms at 640x480 with seeds from `seed` on."""
-    chosen = dataclasses.replace(settings, width=640, height=480, frames_per_room=FRAMES_PER_ROOM)
+def room_samples(
+    settings: RoomSettings, seed: int, rooms: int, cache: Path, processes: int, views: int = FRAMES_PER_ROOM
+) -> list[Sample]:
+    """Some views of each of `rooms` rooms at 640x480 with seeds from `seed` on."""
+    chosen = dataclasses.replace(settings, width=640, height=480, frames_per_room=views)
     frames = room_store(chosen, seed, rooms, cache, processes)
     return [frames[i] for i in range(len(frames))]
 
@@ -188,9 +189,8 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.kind == "mc_dropout":
         entry["samples"] = arguments.samples
     if not arguments.dry:
-        text = read_json(arguments.card, "model card")
-        text["sigma"] = {**text.get("sigma", {}), arguments.kind: entry}
-        write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
+        known = read_json(arguments.card, "model card").get("sigma", {})
+        change_card(arguments.card, sigma={**known, arguments.kind: entry})
     return json.dumps(entry, indent=2)
 
 

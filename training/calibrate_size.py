@@ -9,7 +9,6 @@ own size (`ModelCard.focal_scale`). The card gets `output.size_exponent`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ import numpy as np
 from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
-from mono_depth_recon.atomic import write_atomically
 from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import DataError
@@ -30,7 +28,7 @@ from mono_depth_recon.frames import Sample
 from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.canonical import load_canonical
 
-from .command import exit_code
+from .command import change_card, exit_code
 
 SIDES = (160, 192, 224, 256, 288, 320)
 
@@ -80,9 +78,8 @@ def run(arguments: argparse.Namespace) -> str:
     own, *others = (measured(arguments.card, frames, side) for side in (0, *arguments.sides))
     exponent = fitted(own, others)
     if not arguments.dry:
-        text = read_json(arguments.card, "model card")
-        text["output"]["size_exponent"] = exponent
-        write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
+        output = read_json(arguments.card, "model card")["output"]
+        change_card(arguments.card, output={**output, "size_exponent": exponent})
     lines = [
         f"size_exponent {exponent:g}, from {len(frames)} frames",
         "| short side | AbsRel without it | with it |",

@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.config import read_json
 from mono_depth_recon.datasets.mixture.checking import check_data
 from mono_depth_recon.errors import MonoDepthError
 
@@ -30,6 +33,12 @@ def exit_code(run: Callable[[], object]) -> int:
         return made
     print(made)
     return 0
+
+
+def change_card(card: Path, **keys: Any) -> None:
+    """Replaces keys of a card (.json), atomically. Raises MonoDepthError where it cannot be read or written."""
+    text = {**read_json(card, "model card"), **keys}
+    write_atomically(card, [(json.dumps(text, indent=2) + "\n").encode()])
 
 
 def add_data_flags(parser: argparse.ArgumentParser, config: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,8 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mono_depth_recon.arrays import Depth
-from mono_depth_recon.atomic import write_atomically
-from mono_depth_recon.config import ModelConfig, read_json
+from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.dataset import Part
 from mono_depth_recon.datasets.nyu.csv_layout import NyuCsv, NyuCsvSettings
 from mono_depth_recon.datasets.tum import TumFolder
@@ -36,6 +34,7 @@ from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.paths import user_cache
 
+from .command import change_card
 from .frame_store import Frames
 from .settings import Settings, load_settings
 from .sources import room_store, tum_store
@@ -171,8 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if not arguments.dry:
-        text = read_json(arguments.card, "model card")
-        write_atomically(arguments.card, [(json.dumps({**text, "figures": figures}, indent=2) + "\n").encode()])
+        change_card(arguments.card, figures=figures)
     print(table(figures))
     return 0
 

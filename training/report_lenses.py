@@ -8,7 +8,6 @@ a view through a longer lens. AbsRel in metres, mean over frames. The card gets 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mono_depth_recon.atomic import write_atomically
-from mono_depth_recon.config import ModelConfig, read_json
+from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.evaluation.baselines import training_samples
 from mono_depth_recon.evaluation.plan import PartOfRecording
@@ -28,9 +26,9 @@ from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.canonical import CanonicalDepthModel, load_canonical
 from mono_depth_recon.paths import user_cache
 
-from .command import exit_code
+from .calibrate_sigma import room_samples
+from .command import change_card, exit_code
 from .settings import RoomSettings, load_settings
-from .sources import room_store
 
 FIELDS_DEG = (38.0, 50.0, 65.0, 80.0, 95.0)
 SEED, ROOMS, FRAMES_PER_ROOM = 85_000, 8, 4  # seeds apart from those of training and of the other figures
@@ -52,13 +50,6 @@ def narrowed(sample: Sample, hfov_deg: float) -> Sample | None:
     return replace(sample, rgb=rgb, depth=depth, camera=camera.cropped(x, y, width, height))
 
 
-def seen_rooms(settings: RoomSettings, hfov_deg: float, cache: Path, processes: int) -> list[Sample]:
-    """Views of the rooms through one lens, 640x480."""
-    views = replace(settings, width=640, height=480, frames_per_room=FRAMES_PER_ROOM, hfov_deg=[hfov_deg] * 2)
-    frames = room_store(views, SEED, ROOMS, cache, processes)
-    return [frames[i] for i in range(len(frames))]
-
-
 def abs_rel(model: CanonicalDepthModel, frames: Sequence[Sample]) -> float:
     """Mean AbsRel in metres of frames of known depth; NaN for none."""
     found = []
@@ -77,7 +68,8 @@ def report(card: Path, part: PartOfRecording, rooms: RoomSettings, cache: Path, 
     rows = [{"hfov_deg": round(own, 1), "rooms": math.nan, "frames": abs_rel(model, frames)}]
     for field in tqdm(FIELDS_DEG, "lenses"):
         cut = [narrow for frame in frames if (narrow := narrowed(frame, field))]
-        views = seen_rooms(rooms, field, cache, processes)
+        lens = replace(rooms, hfov_deg=[field] * 2)
+        views = room_samples(lens, SEED, ROOMS, cache, processes, FRAMES_PER_ROOM)
         rows.append({"hfov_deg": field, "rooms": abs_rel(model, views), "frames": abs_rel(model, cut)})
     return sorted(rows, key=lambda row: row["hfov_deg"])
 
@@ -97,11 +89,8 @@ def run(arguments: argparse.Namespace) -> str:
     part = PartOfRecording.parse(arguments.frames)
     rows = report(arguments.card, part, settings.rooms, arguments.cache or user_cache(), settings.threads)
     if not arguments.dry:
-        text = read_json(arguments.card, "model card")
-        text["lenses"] = [
-            {name: round(value, 4) for name, value in row.items() if not math.isnan(value)} for row in rows
-        ]
-        write_atomically(arguments.card, [(json.dumps(text, indent=2) + "\n").encode()])
+        known = [{name: round(value, 4) for name, value in row.items() if not math.isnan(value)} for row in rows]
+        change_card(arguments.card, lenses=known)
     return table(rows)
 
 

@@ -12,11 +12,12 @@ from ..camera import PinholeCamera
 from ..config import read_yaml
 from ..errors import CalibrationError, ConfigError
 from ..plausibility import plausible
+from ..printing import encoded
 
 
 def write_camera(path: Path, camera: PinholeCamera, name: str) -> None:
     """Writes the camera, atomically. Raises DataError if it cannot be written."""
-    write_atomically(path, [camera_text(camera, name).encode()])
+    write_atomically(path, [encoded(camera_text(camera, name))])
 
 
 def camera_text(camera: PinholeCamera, name: str) -> str:

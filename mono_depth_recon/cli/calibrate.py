@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     made = calibrate(views, (example.shape[1], example.shape[0]), arguments.model)
     write_camera(arguments.output, made.camera, arguments.name)
     picture = arguments.output.with_suffix(".png")
-    write_png(picture, calibration_picture(made, views, example, f"Calibration of {one_line(arguments.name)}"))
+    write_png(picture, calibration_picture(made, views, example, arguments.name))
     print("\n".join([*lines, *summary(made)]))
     print(f"written to {arguments.output}, with the picture {picture}")
     return 0
@@ -82,11 +82,11 @@ def _sightings(paths: list[Path], board: Board) -> tuple[dict[str, Sighting], Rg
         try:
             image = read_photo(path)
         except DataError as error:
-            lines.append(f"left out: {error}")
+            lines.append(f"left out: {one_line(str(error))}")
             continue
         found = board.find(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         if found is None:
-            lines.append(f"{path}: the board is not seen")
+            lines.append(f"{one_line(str(path))}: the board is not seen")
         elif example is not None and image.shape != example.shape:
             got, first = (f"{each.shape[1]}x{each.shape[0]}" for each in (image, example))
             raise CalibrationError(f"{path}: expected images of one size, got {got} after {first} pixels")

@@ -9,12 +9,13 @@ import numpy as np
 from ..arrays import Rgb
 from ..calibration.board import Sighting
 from ..calibration.intrinsics import Calibration
+from ..printing import one_line
 from .panels import Panel, compose
 
 _GREEN, _RED = (60, 190, 90), (225, 70, 60)
 
 
-def calibration_picture(made: Calibration, views: Mapping[str, Sighting], example: Rgb, title: str) -> Rgb:
+def calibration_picture(made: Calibration, views: Mapping[str, Sighting], example: Rgb, name: str) -> Rgb:
     """One picture: `example` (H, W, 3), the corners of all views over it (used ones green, those left out red), and
     the example without its distortion.
     """
@@ -26,7 +27,7 @@ def calibration_picture(made: Calibration, views: Mapping[str, Sighting], exampl
             Panel(_corners(made, views, example), "Corners", f"{len(made.errors_px)} views, {made.rms_px:.2f} px"),
             Panel(straight, "Without distortion", f"fx {f.fx:.1f}, fy {f.fy:.1f} px"),
         ],
-        title,
+        f"Calibration of {one_line(name)}",
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Depth, Rgb
 from ..atomic import write_atomically
+from ..encoding import millimetres
 from ..errors import DataError
 from ..printing import printable
 
@@ -99,8 +100,7 @@ def write_depth_png(path: Path, depth: Depth) -> None:
 
     Raises DataError as `write_png` does.
     """
-    millimetres = np.rint(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(1000))
-    _write_encoded(path, np.where((millimetres > 0) & (millimetres <= 65535), millimetres, 0).astype(np.uint16))
+    _write_encoded(path, millimetres(depth))
 
 
 def _write_encoded(path: Path, image: NDArray[np.generic]) -> None:

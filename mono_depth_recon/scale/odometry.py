@@ -11,6 +11,7 @@ from ..alignment import MIN_PIXELS
 from ..arrays import Depth, Matrix, Rgb
 from ..camera import PinholeCamera
 from ..errors import DataError
+from ..poses import motion_between
 from ..registration import project_points
 from .anchored import AnchoredScale
 from .base import RelativeView
@@ -118,8 +119,7 @@ class MovingPoints:
                 "past something with texture"
             )
         points, T_found, distance = self._known
-        away = float(np.linalg.norm(T[:3, 3] - T_found[:3, 3]))
-        turned = np.degrees(np.arccos(np.clip((np.trace(T_found[:3, :3].T @ T[:3, :3]) - 1) / 2, -1, 1)))
+        away, turned = motion_between(T_found, T)
         if away > _AWAY * distance or turned > _TURNED_DEG:
             raise DataError(
                 f"no points by odometry since the camera moved by {away:.2f} m and turned by {turned:.0f} degrees: "

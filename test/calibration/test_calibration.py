@@ -119,7 +119,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     images = [f"{i}.png" for i in range(len(POSES))]
     command = ["calibrate", "--board", "7x5", "--square", "0.03"]
-    assert main([*command, *images, "empty.png", "broken.png", "--output", "head.yaml", "--name", "head"]) == 0
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert main([*command, *images, "empty.png", "broken.png", "--output", "head.yaml", "--name", name]) == 0
     printed = capsys.readouterr().out
     assert "empty.png: the board is not seen" in printed and "left out: broken.png" in printed
     assert read_camera(Path("head.yaml")).fx == pytest.approx(PLAIN.fx, rel=0.015)

@@ -42,7 +42,7 @@ def test_command_writes_what_it_finds(
         shutil.copy(EMBEDDED / f"unetpp_mobile{suffix}", tmp_path)
     camera = PinholeCamera.from_hfov(96, 64, 60)
     view = Sample(np.full((64, 96, 3), 90, np.uint8), camera, np.full((64, 96), 2, np.float32))
-    monkeypatch.setattr(report_lenses, "seen_rooms", lambda *_: [view])
+    monkeypatch.setattr(report_lenses, "room_samples", lambda *_: [view])
     monkeypatch.setattr(report_lenses, "FIELDS_DEG", (45.0, 90.0))
     frames = f"{write_nyu_csv(tmp_path / 'nyu', ['a_0001'], 2)}:0:1"
     assert main([str(card), frames, "--cache", str(tmp_path / "cache")]) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -11,10 +10,9 @@ from rclpy.node import Node
 
 from ...arrays import Matrix
 from ...errors import DataError
-from ...transforms import NotYet, frame_name
-from ..mapping.tf import TransformSource, transform_source
+from ...transforms import frame_name
+from ..mapping.tf import TransformSource, awaited, transform_source
 
-_RETRY_S = 0.02  # while waiting: tf2_ros does not notify of new transforms
 _PATIENCE_S = 0.1  # for the transform of a moving frame, which may arrive after the image
 
 
@@ -45,16 +43,7 @@ class Mounts:
                 f"{self._noun} is in the frame '{own}', the image in '{frame}', and TF is not there yet: "
                 f"it needs tf2_ros or tf2_msgs; or {self._otherwise}"
             )
-        end = time.monotonic() + _PATIENCE_S
-        with self._changed:
-            while True:
-                try:
-                    return transforms.pose(frame, own, stamp)
-                except NotYet:
-                    left = end - time.monotonic()
-                    if left <= 0:
-                        raise
-                    self._changed.wait(min(left, _RETRY_S))
+        return awaited(lambda: transforms.pose(frame, own, stamp), self._changed, _PATIENCE_S, lambda: False)
 
     def close(self) -> None:
         """Ends the subscriptions."""

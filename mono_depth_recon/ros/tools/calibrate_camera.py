@@ -116,8 +116,7 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
     collection, example = BoardWatcher(node, board, settings.views).wait(settings.timeout)
     made = calibrate(collection.views, collection.size, settings.model)
     write_camera(output, made.camera, settings.name)
-    picture = calibration_picture(made, collection.views, example, f"Calibration of {settings.name}")
-    write_png(output.with_suffix(".png"), picture)
+    write_png(output.with_suffix(".png"), calibration_picture(made, collection.views, example, settings.name))
     for line in summary(made):
         say(line)
     say(f"written to {output}")
