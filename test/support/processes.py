@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALHOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+_SHOWN_LETTERS = 5000
 DEADLINE_S = 300.0  # of every wait, which ends when its condition holds: only a hanging test reaches it
 
 
@@ -138,6 +139,13 @@ class Processes:
     def python(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Process:
         """Starts this interpreter: `python("-m", "mono_depth_recon.ros.node.recon_node")`."""
         return self.start([sys.executable, *arguments], env, cwd)
+
+    def outputs(self) -> list[tuple[str, str]]:
+        """What each was and wrote in the end, for reports of failures."""
+        return [
+            (f"{process}, {'running' if process.running else 'ended'}", process.output[-_SHOWN_LETTERS:])
+            for process in self._started
+        ]
 
     def kill_all(self) -> None:
         """Ends all of them."""
