@@ -133,7 +133,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         share_files("launch", "*.launch.py"),
-        share_files("config", "*.yaml", "*.rviz", "*.json"),
+        share_files("config", "*.yaml", "*.rviz", "*.json", "*.xml"),
     ],
     install_requires=[  # lower ends: what Ubuntu 22.04 packages for ROS 2 Humble, numpy alone must be newer
         "numpy>=1.26",

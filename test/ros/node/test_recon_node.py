@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
+from policy import allowed
 from processes import Process, Processes
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -99,6 +100,7 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     assert parts["depth/preview"].encoding == "rgb8" and parts["depth/preview"].width == 320
     for topic in ("depth/camera_info", "rgb/camera_info"):
         assert np.array_equal(np.reshape(parts[topic].k, (3, 3)), CAMERA.K)
+    the_policy_allows_what_it_uses(client)
     for largest in (4000, 900):  # one scale for the stream: 900 alone would count as 10 bits
         pixels = np.full((CAMERA.height, CAMERA.width), largest, np.uint16)
         pixels[0, 0] = 160
@@ -116,6 +118,18 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
         )
         client.wait_until(lambda s=header.stamp: client.received["rgb/image_rect"][-1].header.stamp == s, "mono16")
         assert image_from_msg(client.received["rgb/image_rect"][-1])[0, 0].tolist() == [10, 10, 10]
+
+
+def the_policy_allows_what_it_uses(client: RosClient) -> None:
+    """Every name of the node's graph stands in config/sros2_policy.xml."""
+    graph = (
+        ("topics", "publish", client.node.get_publisher_names_and_types_by_node),
+        ("topics", "subscribe", client.node.get_subscriber_names_and_types_by_node),
+        ("services", "reply", client.node.get_service_names_and_types_by_node),
+    )
+    for kind, way, used in graph:
+        names = {name for name, _ in used("recon_node", "/")}
+        assert names and names <= allowed(kind, way), (kind, way)
 
 
 def test_intrinsics_are_live(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
