@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 export PYTHON
 
-.PHONY: help demo check test lint docs coverage bench soak fuzz audit setup-demo setup-test clean distclean
+.PHONY: help demo check test lint docs coverage bench soak fuzz faults audit setup-demo setup-test clean distclean
 
 help:
 	@echo 'make demo               camera, node and recorder for a few seconds; images, cloud and mesh in $(OUTPUT)/'
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench              the figures of docs/benchmarks.md, measured on this machine'
 	@echo 'make soak               the long tests'
 	@echo 'make fuzz               damaged files and messages of every kind, 500 tries each (ARGS="--only bag --tries 5000 --seed 3")'
+	@echo 'make faults             writers killed at random moments: every file is whole (ARGS="--kills 100 --only map")'
 	@echo 'make audit              known vulnerabilities of the installed packages (asks the advisory database of PyPI)'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
 
@@ -56,6 +57,9 @@ soak: setup-test
 
 fuzz: setup-test
 	PYTHONPATH=.:test/support $(VENV)/python -m fuzzing $(ARGS)
+
+faults: setup-test
+	PYTHONPATH=.:test/support $(VENV)/python -m faults $(ARGS)
 
 audit: setup-test
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }

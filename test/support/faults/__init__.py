@@ -1,0 +1,1 @@
+"""Faults on purpose: processes that are killed while they write (`python -m faults`, or `make faults`)."""
