@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes and fills .venv with pinned versions: `setup_env.sh demo` what the demo needs, `setup_env.sh test` everything.
-# Does nothing where that stands already. PYTHON=python3.12 picks another interpreter for a new .venv.
+# Does nothing where that stands already. PYTHON=python3.12 picks another interpreter for a new .venv. For tools/matrix.sh:
+# VENV names another folder, ROS_WHEELS=jazzy takes the wheels of that distribution, NUMPY=1 the last numpy 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 target=${1:?usage: tools/setup_env.sh demo|test}
-venv=.venv
+venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 [ ! -x "$venv/bin/python" ] || python=$venv/bin/python
 
@@ -82,12 +83,17 @@ make_venv() {
 # The messages and cv_bridge of an installed ROS 2 are compiled against its numpy: an older major version stays, and what
 # is pinned to a release that needs numpy 2 takes an older one.
 write_constraints() {
-  if [ "$ros" != wheels ] && "$venv/bin/python" -c 'import numpy, sys; sys.exit(numpy.__version__ >= "2")' 2>/dev/null; then
+  if [ "${NUMPY:-}" = 1 ] || { [ "$ros" != wheels ] &&
+    "$venv/bin/python" -c 'import numpy, sys; sys.exit(numpy.__version__ >= "2")' 2>/dev/null; }; then
     grep -vE '^(numpy|opencv-python-headless|ml-dtypes)==' constraints.txt
     echo 'numpy>=1.26,<2'
   else
     cat constraints.txt
   fi >"$venv/constraints.txt"
+  [ "${ROS_WHEELS:-kilted}" = jazzy ] || return 0
+  sed -i '/^ros-/d' "$venv/constraints.txt"
+  printf 'ros-rclpy==7.1.6\n' >>"$venv/constraints.txt"
+  printf 'ros-%s-msgs==5.3.6\n' sensor std geometry nav visualization diagnostic >>"$venv/constraints.txt"
 }
 
 pip_install() {
@@ -123,9 +129,9 @@ check_python
 ros=wheels
 ! ros_is_sourced || ros="$ROS_DISTRO"
 version=$("$python" -c 'import platform; print(platform.python_version())')
-key=$(cat constraints.txt setup.py tools/setup_env.sh tools/torchvision_schemas.py | sha256sum | cut -c1-16)-$ros-$version
+key=$(cat constraints.txt setup.py tools/setup_env.sh tools/torchvision_schemas.py | sha256sum | cut -c1-16)-$ros-$version-${ROS_WHEELS:-}-${NUMPY:-}
 made_for=$(cat "$venv/made-for" 2>/dev/null || echo "$ros")
-[ "$made_for" = "$ros" ] || fail ".venv was made for ROS 2 '$made_for', now it is '$ros': remove .venv (make distclean)," \
+[ "$made_for" = "$ros" ] || fail "$venv was made for ROS 2 '$made_for', now it is '$ros': remove $venv (make distclean)," \
   "or use a shell as then"
 
 done_with() { [ "$(cat "$venv/set-up-$1" 2>/dev/null)" = "$key" ]; }
