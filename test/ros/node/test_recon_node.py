@@ -132,21 +132,32 @@ def the_policy_allows_what_it_uses(client: RosClient) -> None:
         assert names and names <= allowed(kind, way), (kind, way)
 
 
-def test_intrinsics_are_live(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    """Another lens on the next frame: the embedded model's metres follow the focal length."""
+def test_lens_size_and_encoding_may_change_in_mid_stream(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
+) -> None:
+    """The next frame follows: the embedded model's metres go with the focal length, the grid with the image."""
     start(processes)
     client.listen(Image, "depth/image_rect")
     driver = client.camera()
     driver.stream(rgb, CAMERA, lambda: len(client.received["depth/image_rect"]) >= 2, "depth")
-    wide = PinholeCamera.from_hfov(320, 240, 90)
-    stamp = driver.publish(rgb, wide).stamp
-    client.wait_until(
-        lambda: client.received["depth/image_rect"][-1].header.stamp == stamp, "the frame of the new lens"
-    )
-    got = depth_of(client.received["depth/image_rect"][-1])
-    frame = expected(rgb, wide)
-    assert frame.depth is not None
-    np.testing.assert_allclose(got, frame.depth, rtol=1e-4, atol=1e-4)
+    small = np.ascontiguousarray(rgb[::2, ::2])
+    for image, camera, encoding in (
+        (rgb, PinholeCamera.from_hfov(320, 240, 90), "rgb8"),
+        (small, PinholeCamera.from_hfov(160, 120, 60), "bgr8"),
+        (rgb, CAMERA, "rgb8"),
+    ):
+        header = driver.header()
+        driver.send_info(info_to_msg(camera, header))
+        msg = rgb_to_msg(np.ascontiguousarray(image[..., ::-1]) if encoding == "bgr8" else image, header)
+        msg.encoding = encoding
+        driver.send(msg)
+        client.wait_until(
+            lambda s=header.stamp: client.received["depth/image_rect"][-1].header.stamp == s, "the changed frame"
+        )
+        frame = expected(image, camera)
+        assert frame.depth is not None
+        got = depth_of(client.received["depth/image_rect"][-1])
+        np.testing.assert_allclose(got, frame.depth, rtol=1e-4, atol=1e-4)
 
 
 def test_a_camera_info_after_its_image_still_counts(
