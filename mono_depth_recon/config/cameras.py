@@ -19,7 +19,7 @@ class PointsAllConfig:
     enabled: bool = param(
         False, "publish points_all: the clouds of all cameras as one, in safe.base_frame, by TF", live=False
     )
-    rate: float = param(10.0, "maximum rate of points_all", unit="Hz", low=0.1, high=1000.0, live=False)
+    rate: float = param(10.0, "maximum rate of points_all", unit="Hz", low=0.1, high=1000.0)
     max_age: float = param(
         0.5, "a cloud whose stamp is farther from the newest one's is left out", unit="s", low=0.0, high=60.0
     )
