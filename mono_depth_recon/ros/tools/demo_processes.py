@@ -28,7 +28,7 @@ _DEADLINES_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0))
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 0.05
 _LAST_LINES = 12
-_ROS_PREFIX = re.compile(r"^\[(INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[\w+\]: ")
+_ROS_PREFIX = re.compile(r"^\[(INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[[\w.]+\]: ")
 
 
 class Child:
