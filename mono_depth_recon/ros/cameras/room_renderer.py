@@ -132,7 +132,9 @@ class GrowingLoop:
         return sample
 
 
-def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float, turn_deg: float) -> None:
+def render(
+    frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float, turn_deg: float = 0.0
+) -> None:
     """Sends every Sample of the loop, or the MonoDepthError that ends it."""
     from ...datasets.rooms.room import RoomSequence
 

@@ -163,8 +163,9 @@ def _record_cameras(stage: Path, names: Sequence[str], seconds: float, say: Prog
             ready = []
             for number, name in enumerate(names):
                 turn = (number * _TURN_DEG + 180) % 360 - 180
-                flags = ["--rate", f"{_CAMERA_HZ:g}", f"--turn={turn:g}", "--frame-id", f"{name}_optical_frame"]
-                ready.append(children.start(f"camera {name}", ROOMS_CAMERA, [*flags, *_below(name)]))
+                own = [f"--rate={_CAMERA_HZ:g}", f"--turn={turn:g}", f"--frame-id={name}_optical_frame"]
+                flags = [*rooms_source().arguments, *own, *_below(name)]
+                ready.append(children.start(f"camera {name}", ROOMS_CAMERA, flags))
             given = {"cameras": ",".join(names), "mesh.directory": stage / "node", "mesh.format": "ply"}
             words = [word for key, value in given.items() for word in ("-p", f"{key}:={value}")]
             ready.append(children.start("node", RECON_NODE, ["--ros-args", *words]))
