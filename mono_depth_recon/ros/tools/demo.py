@@ -117,7 +117,7 @@ def run(output: Path, source: Source, seconds: float, say: Progress) -> dict[str
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
         _check(results, f"in {seconds:g} s")
         say("demo", "drawing the pictures")
-        write_pictures(stage, _title(results), source.attribution, f"{_triangles(results)} triangles")
+        write_pictures(stage, _title(results, "One camera"), source.attribution, f"{_triangles(results)} triangles")
         for file in FILES:
             write_atomically(output / file, [(stage / file).read_bytes()])
     return results
@@ -196,9 +196,7 @@ def _drawn(stage: Path, camera: str, say: Progress) -> dict[str, Any]:
     results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
     _check(results, f"from {camera}")
     say("demo", f"drawing the pictures of {camera}")
-    write_pictures(
-        stage, f"{camera}: {_title(results)}", rooms_source().attribution, f"{_triangles(results)} triangles"
-    )
+    write_pictures(stage, _title(results, camera), rooms_source().attribution, f"{_triangles(results)} triangles")
     return results
 
 
@@ -210,10 +208,10 @@ def _check(results: dict[str, Any], of: str) -> None:
         raise MonoDepthError(f"there is no mesh of the recorded frame: {results['mesh']['left_out']}")
 
 
-def _title(results: dict[str, Any]) -> str:
+def _title(results: dict[str, Any], camera: str) -> str:
     steady = results["steady"]
     return (
-        f"One camera: {steady['rate_out_hz']:.1f} of {steady['rate_in_hz']:.1f} frames per second, "
+        f"{camera}: {steady['rate_out_hz']:.1f} of {steady['rate_in_hz']:.1f} frames per second, "
         f"{steady['latency_p50_ms']:.0f} ms from image to cloud"
     )
 
