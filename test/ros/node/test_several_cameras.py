@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from made_models import lens, pinhole, write_mask
@@ -24,16 +26,20 @@ from tf_standin import tf_message, with_tf
 from mono_depth_recon.arrays import Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.errors import DataError
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.ros.conversions import info_to_msg, points_from_msg, rgb_to_msg
+from mono_depth_recon.ros.mapping.poses import Poses
 from mono_depth_recon.ros.node.points_all import moved, points_of
+from mono_depth_recon.ros.node.recon_node import ReconNode
 from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
 
 PINNED = {"model.runtime": "openvino"}
 MAP = {"fusion.world_frame": "map", "fusion.parallax": False, "fusion.align": 0.0, "fusion.voxel_size": 0.05,
        "fusion.device": "cpu", "fusion.max_scale_change": 10.0, "fusion.points_rate": 30.0,
        "fusion.min_weight": 0.01}  # fmt: skip
+SAME_FRAMES = (("front", "camera"), ("back", "rear"), ("left", "camera"), ("never", ""), ("nor_this", ""))
 FRONT = np.array([[0, 0, 1, 0.3], [-1, 0, 0, 0], [0, -1, 0, 0.5], [0, 0, 0, 1]], np.float64)
 LEFT = np.array([[1, 0, 0, 0], [0, 0, 1, 0.2], [0, -1, 0, 0.4], [0, 0, 0, 1]], np.float64)
 
@@ -110,11 +116,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             values = {**PINNED, **MAP, "cameras": "front,left,never", "points_all.enabled": True,
                       "points_all.max_age": 60.0, "left.camera.mask": mask, "mesh.directory": folder,
                       "mesh.method": "grid"}  # fmt: skip
-            words = [
-                w
-                for name, value in values.items()
-                for w in ("-p", f"{name}:={str(value).replace('True', 'true').replace('False', 'false')}")
-            ]
+            given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+            words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
             node = processes.python(
                 "-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words, "-r", "left/image:=/cam_2/image",
                 env=with_tf(),
@@ -144,6 +147,23 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             yield made
             assert "Traceback" not in node.output
         processes.kill_all()
+
+
+def test_cameras_in_one_frame_are_said_once() -> None:
+    said = list[str]()
+    node: Any = SimpleNamespace(_log=SimpleNamespace(once=said.append))
+    cameras: Any = [SimpleNamespace(name=name, frame_id=frame) for name, frame in SAME_FRAMES]
+    ReconNode._warn_of_equal_frames(node, cameras)
+    assert len(said) == 1 and said[0].startswith(
+        "the images of front and left have one frame_id, 'camera': TF, the map"
+    )
+
+
+def test_a_pose_that_names_no_camera_is_of_one_camera_only() -> None:
+    """PoseStamped is the pose of the camera, which of several nobody can know."""
+    poses: Any = SimpleNamespace(_topic="/pose", _child="(camera)", _parent="map", _world="map", _several=True)
+    with pytest.raises(DataError, match="/pose gives one pose without saying of which frame, and there are several"):
+        Poses._pose(poses, "front_lens", Time())
 
 
 def same(got: NDArray[np.float32], camera: Seen, **values: object) -> None:
