@@ -51,11 +51,11 @@ class _Configured:
 
     def close(self) -> None:
         """Ends threads and processes."""
-        for camera in self.cameras:
-            camera.close()
+        self.shared.mapping.close()  # first: a service may wait for it
         if self.shared.points_all is not None:
             self.shared.points_all.close()
-        self.shared.mapping.close()
+        for camera in self.cameras:
+            camera.close()
         if self.snapshots is not None:
             self.snapshots.close()
 
@@ -197,10 +197,14 @@ class ReconNode(LifecycleNode):
     def _activate(self) -> None:
         if self._configured is None:
             return
-        self._configured.shared.mapping.activate(True)
         cameras = self._configured.cameras
-        for camera in cameras:
-            camera.activate()
+        try:
+            self._configured.shared.mapping.activate(True)
+            for camera in cameras:
+                camera.activate()
+        except MonoDepthError:  # none runs where one cannot
+            self._stop()
+            raise
         self._problems = NodeProblems(self, self._log)
         self._timer = steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._report)
         metres = any(camera.gives_metres for camera in cameras)

@@ -29,7 +29,7 @@ from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.pipeline import DepthReconstructor
-from mono_depth_recon.ros.conversions import info_to_msg, points_from_msg, rgb_to_msg
+from mono_depth_recon.ros.conversions import depth_to_msg, info_to_msg, points_from_msg, rgb_to_msg
 from mono_depth_recon.ros.mapping.poses import Poses
 from mono_depth_recon.ros.node.points_all import moved, points_of
 from mono_depth_recon.ros.node.recon_node import ReconNode
@@ -244,6 +244,38 @@ def test_parameters_of_one_camera_and_of_all_change_while_it_runs(rig: Rig) -> N
         assert not refused.successful and said in refused.reason, refused.reason
     assert client.set_parameter("filter.border", 0).successful
     assert client.set_parameter("left.filter.border", None).successful
+
+
+def test_each_camera_has_its_own_scale_source_and_reference(rig: Rig) -> None:
+    client = rig.client
+
+    def listened(*names: str) -> bool:
+        topics = [f"{name}/reference_depth" for name in ("front", "left", "never")]
+        return [client.node.count_subscribers(topic) for topic in topics] == [
+            int(topic.partition("/")[0] in names) for topic in topics
+        ]
+
+    assert client.set_parameter("scale.correct_metric", "factor").successful and listened()
+    assert client.set_parameter("left.scale.source", "reference").successful
+    client.wait_until(lambda: listened("left"), "a subscription of left/reference_depth alone")
+    driver = client.node.create_publisher(Image, "left/reference_depth", 5)
+    client.wait_until(lambda: driver.get_subscription_count() == 1, "the node's subscription")
+    metres = np.full((rig.left.camera.height, rig.left.camera.width), 1.0, np.float32)
+    metres[:, ::2] = 3.0
+    client.listen(DiagnosticArray, "left/scale")
+
+    def see() -> None:
+        driver.publish(depth_to_msg(metres, rig.left.publish()))
+
+    client.repeat(see, lambda: rig.value("/recon_node: left", "scale") != "", "a scale of left")
+    assert rig.value("/recon_node: left", "scale_source") == "reference"
+    assert rig.value("/recon_node: front", "scale_source") == ""
+    assert client.set_parameter("scale.source", "reference").successful
+    client.wait_until(lambda: listened("front", "left", "never"), "subscriptions of all")
+    assert client.set_parameter("left.scale.source", None).successful
+    assert client.set_parameter("scale.source", "none").successful
+    assert client.set_parameter("scale.correct_metric", "off").successful
+    client.wait_until(listened, "no subscription")
 
 
 def test_one_map_takes_the_frames_of_all(rig: Rig) -> None:
