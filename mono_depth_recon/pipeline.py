@@ -88,9 +88,14 @@ class DepthReconstructor:
         It is compiled for the usual size, 640x480, which also checks that the weights work. Raises ModelError,
         ConfigError.
         """
-        model = SharedModel(load_model(config.model, config.cpu_threads), len(cameras))
         usual = PinholeCamera.from_hfov(640, 480, 60.0)
-        model.warm_up((np.full((usual.height, usual.width, 3), 127, np.uint8), usual))
+        view = np.full((usual.height, usual.width, 3), 127, np.uint8), usual
+        model = load_model(config.model, config.cpu_threads)
+        if len(cameras) > 1:
+            model = SharedModel(model, len(cameras))
+            model.warm_up(view)
+        else:
+            model.predict([view])
         return [cls(model, each) for each in cameras]
 
     def process(

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 from ..errors import MonoDepthError
 from ..frames import Prediction
 from .base import DepthModel, Output, View
 
-# Runtimes on which a batch takes as long as its images one after another (`mono-depth-recon benchmark --only cameras`),
-# so that it would only delay the first of them, and need another compiled copy of the network.
+# Runtimes on which a batch takes as long as its images one after another (`mono-depth-recon benchmark --only
+# cameras-openvino`), so that it would only delay the first of them, and need another compiled copy of the network.
 _ONE_BY_ONE = ("openvino",)
 _SHAPES = 4  # that runtimes keep ready: batch sizes times image sizes
 
 
 class SharedModel:
-    """A DepthModel that threads may share, each for one camera; `cameras` is their number.
+    """A DepthModel that threads may share, each for one of `cameras`.
 
-    The thread that finds the model free runs it, nobody waits for company. Requests that come meanwhile form a queue:
-    the oldest one runs next, together with the others whose images have the same size. An error of such a batch is
-    that of each image alone.
+    It runs in a thread of its own: runtimes keep threads and memory for each thread that calls them. Requests form a
+    queue, first come, first served; nobody waits for company. The oldest one runs together with those that wait behind
+    it and whose images have the same size. An error of such a batch is that of each image alone.
     """
 
-    def __init__(self, model: DepthModel, cameras: int = 1) -> None:
+    def __init__(self, model: DepthModel, cameras: int) -> None:
         self._model, self._cameras = model, cameras
+        self._thread = ThreadPoolExecutor(1, "model")  # ends when this object is gone
         self._lock = threading.Lock()  # guards the rest
-        self._running = False
-        self._waiting: deque[_Request] = deque()
+        self._waiting: list[_Request] = []
         self._sizes: set[tuple[int, int]] = set()  # of the images so far
 
     @property
@@ -62,81 +63,57 @@ class SharedModel:
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """As `DepthModel.predict`; any thread may call."""
         request = _Request(batch)
-        self._wait_for_turn(request)
-        if request.leads:
-            self._run_with_company(request)
-        return request.outcome()
+        with self._lock:
+            self._sizes |= set(request.sizes)
+            self._waiting.append(request)
+            turn = self._thread.submit(self._run, request)
+        turn.add_done_callback(request.settle)
+        return request.outcome.result()
 
     def release_memory(self) -> None:
         """As `DepthModel.release_memory`, once the model is free."""
-        request = _Request([])
-        self._wait_for_turn(request)
-        try:
-            self._model.release_memory()
-        finally:
-            self._hand_over()
+        self._thread.submit(self._model.release_memory).result()
 
-    def _wait_for_turn(self, request: _Request) -> None:
-        """Returns when the request `leads`, or another one has run it."""
+    def _run(self, request: _Request) -> list[Prediction]:
+        """The predictions of a request whose turn has come, unless it was in an earlier batch; ends those it takes."""
+        if request.outcome.done():
+            return []
         with self._lock:
-            self._sizes |= set(request.sizes)
-            if not self._running:
-                self._running = request.leads = True
-                return
-            self._waiting.append(request)
-        request.turn.wait()
-
-    def _run_with_company(self, leader: _Request) -> None:
-        with self._lock:
-            like = [each for each in self._waiting if each.sizes == leader.sizes]
-            group = [leader, *like[: self.largest_batch - 1]]
-            for each in group[1:]:
-                self._waiting.remove(each)
+            self._waiting.remove(request)
+            like = [each for each in self._waiting if each.sizes == request.sizes and not each.alone]
+        company = [] if request.alone else like[: self.largest_batch - 1]
         try:
-            self._run(group)
-        finally:
-            self._hand_over(group[1:])
-
-    def _run(self, group: list[_Request]) -> None:
-        try:
-            predictions = self._model.predict([view for each in group for view in each.views])
-        except MonoDepthError as error:
-            if len(group) == 1:
-                group[0].error, group[0].done = error, True
-            else:
-                for each in group:
-                    self._run([each])
-            return
-        for each in group:
-            each.predictions, each.done = predictions[: len(each.views)], True
-            predictions = predictions[len(each.views) :]
-
-    def _hand_over(self, company: Sequence[_Request] = ()) -> None:
-        """Ends the company's wait and lets the oldest waiting request run next, first those that got no outcome."""
+            predictions = self._model.predict([view for each in (request, *company) for view in each.views])
+        except MonoDepthError:
+            if not company:
+                raise
+            for each in company:
+                each.alone = True
+            return self._model.predict(request.views)
         with self._lock:
-            self._waiting.extendleft(each for each in reversed(company) if not each.done)
-            self._running = bool(self._waiting)
-            following = [self._waiting.popleft()] if self._waiting else []
-            for each in following:
-                each.leads = True
-        for each in (*following, *(each for each in company if each.done)):
-            each.turn.set()
+            self._waiting = [each for each in self._waiting if each not in company]
+        left = iter(predictions)
+        own = list(islice(left, len(request.views)))
+        for each in company:
+            each.outcome.set_result(list(islice(left, len(each.views))))
+        return own
 
 
 class _Request:
-    """Views of one thread. `turn` is set when it `leads`, which means to run the model, or has its outcome."""
+    """Views of one thread and what becomes of them; `alone`: a batch with it has failed."""
 
     def __init__(self, views: Sequence[View]) -> None:
         self.views = list(views)
         self.sizes = tuple(camera.size for _, camera in views)
-        self.leads = False
-        self.turn = threading.Event()
-        self.predictions: list[Prediction] = []
-        self.error: MonoDepthError | None = None
-        self.done = False
+        self.alone = False
+        self.outcome: Future[list[Prediction]] = Future()
 
-    def outcome(self) -> list[Prediction]:
-        """The predictions; raises what running the model raised."""
-        if self.error is not None:
-            raise self.error
-        return self.predictions
+    def settle(self, turn: Future[list[Prediction]]) -> None:
+        """Takes over the outcome of its own turn, unless it was in an earlier batch."""
+        if self.outcome.done():
+            return
+        error = turn.exception()
+        if error is None:
+            self.outcome.set_result(turn.result())
+        else:
+            self.outcome.set_exception(error)

@@ -27,6 +27,7 @@ class GatedModel(FakeModel):
         super().__init__(wall)
         self.device = device
         self.runs: list[list[int]] = []
+        self.threads: list[int] = []
         self.entered, self.go = threading.Semaphore(0), threading.Semaphore(0)
         self.inside = threading.Lock()
         self.fails: Callable[[list[int]], Exception | None] = lambda values: None
@@ -35,6 +36,7 @@ class GatedModel(FakeModel):
         values = [int(rgb[0, 0, 0]) for rgb, _ in batch]
         assert self.inside.acquire(blocking=False), "the model runs twice at once"
         self.runs.append(values)
+        self.threads.append(threading.get_ident())
         self.entered.release()
         assert self.go.acquire(timeout=DEADLINE_S)
         self.inside.release()
@@ -54,14 +56,13 @@ class Callers:
         self._pool = ThreadPoolExecutor(8)
 
     def ask(self, value: int, camera: PinholeCamera = LARGE) -> Future[list[Prediction]]:
-        before = len(self.shared._waiting)
+        before, busy = len(self.shared._waiting), self.model.inside.locked()
         rgb = np.full((camera.height, camera.width, 3), value, np.uint8)
-        idle = not self.shared._running
         future = self._pool.submit(self.shared.predict, [(rgb, camera)])
-        if idle:
-            assert self.model.entered.acquire(timeout=DEADLINE_S)
-        else:
+        if busy:
             wait_until(lambda: len(self.shared._waiting) == before + 1)
+        else:
+            assert self.model.entered.acquire(timeout=DEADLINE_S)
         return future
 
     def next_run(self) -> list[int]:
@@ -161,7 +162,7 @@ def test_a_bug_in_the_model_ends_every_thread_that_meets_it_and_blocks_none(call
     callers.model.fails = lambda values: ZeroDivisionError() if 1 not in values else None
     asked = [callers.ask(value) for value in (1, 2, 3)]
     assert callers.next_run() == [2, 3]
-    assert callers.next_run() == [3], "the other one runs the model itself"
+    assert callers.next_run() == [3], "the other one has its own turn"
     callers.model.go.release()
     assert depth(asked[0])[0] == 1
     for each in asked[1:]:
@@ -172,18 +173,34 @@ def test_a_bug_in_the_model_ends_every_thread_that_meets_it_and_blocks_none(call
     assert depth(again)[0] == 4, "the model is free"
 
 
+def test_who_was_in_a_batch_does_not_wait_for_those_before_him_in_the_queue(callers: Callers) -> None:
+    callers.ask(1)
+    first, other, last = callers.ask(2), callers.ask(3, SMALL), callers.ask(4)
+    assert callers.next_run() == [2, 4]
+    assert callers.next_run() == [3]
+    assert depth(first)[0] == 2 and depth(last)[0] == 4 and not other.done()
+
+
+def test_the_model_runs_in_one_thread_whoever_asks(callers: Callers) -> None:
+    """Runtimes keep threads for each thread that calls them, which then hinder each other."""
+    for value in range(1, 5):
+        callers.ask(value, pinhole(64, 16 * value))
+    for _ in range(3):
+        callers.next_run()
+    assert len(set(callers.model.threads)) == 1 and threading.get_ident() not in callers.model.threads
+
+
 def test_memory_is_released_when_the_model_is_free(callers: Callers) -> None:
     released = threading.Event()
     callers.model.release_memory = released.set
     asked = callers.ask(1)
     releasing = threading.Thread(target=callers.shared.release_memory)
     releasing.start()
-    wait_until(lambda: len(callers.shared._waiting) == 1)
+    wait_until(lambda: callers.shared._thread._work_queue.qsize() == 1)
     assert not released.is_set()
     callers.model.go.release()
     releasing.join(DEADLINE_S)
     assert released.is_set() and depth(asked)[0] == 1
-    assert not callers.shared._running
 
 
 def test_every_size_of_batch_is_compiled_at_the_start() -> None:
