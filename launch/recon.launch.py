@@ -5,6 +5,8 @@ ros2 launch mono_depth_recon recon.launch.py source:=rooms rviz:=true
 ros2 launch mono_depth_recon recon.launch.py source:=rooms model:=depth_anything_v2_small scale_source:=reference
 ros2 launch mono_depth_recon recon.launch.py source:=$HOME/rgbd_dataset_freiburg1_desk
 ros2 launch mono_depth_recon recon.launch.py source:=rooms world_frame:=world rviz:=true
+ros2 launch mono_depth_recon recon.launch.py cameras:=front,left image:=/{camera}/image
+ros2 launch mono_depth_recon recon.launch.py cameras:=front,left source:=rooms world_frame:=world rviz:=true
 """
 
 from __future__ import annotations
@@ -16,18 +18,28 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 
+from mono_depth_recon.config.per_camera import names_in
+from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.paths import expanded
 from mono_depth_recon.printing import alternatives
 from mono_depth_recon.scale.table import sources_by_kind, sources_with_metres
 
 EVIDENCE = {kind: names for kind, names in sources_by_kind().items() if kind.topic}
 PACKAGE = "mono_depth_recon"
+CAMERA = "{camera}"  # stands for the name of each camera
+EACH = ("image", "camera_info", "reference_depth", "reference_camera_info")  # topics that cameras cannot share
+SHOWN = ("rgb/image_rect", "rgb/camera_info", "depth/preview", "points", "points_safe", "scan")  # in RViz, of a camera
+TURN_DEG = 90.0  # from one camera of source:=rooms to the next
 CONFIG = Path(__file__).parent.parent / "config"  # beside launch/ in the share folder and in the source tree
 ARGUMENTS = {  # name: (default, description)
     "model": ("", "model to run (mono-depth-recon models lists them); empty: as in params_file"),
     "scale_source": (
         "",
         f"how a relative model gets metres: {alternatives(sources_with_metres())}; empty: as in params_file",
+    ),
+    "cameras": (
+        "",
+        "names of several cameras (front,left): {camera} in a topic or frame stands for each name; empty: one camera",
     ),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
@@ -74,27 +86,61 @@ def generate_launch_description() -> LaunchDescription:
 
 def _actions(context: LaunchContext) -> list:
     values = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    use_sim_time = _flag(values, "use_sim_time")
-    common = {
-        "package": PACKAGE,
-        "namespace": values["namespace"],
-        "output": "screen",
-        "remappings": [(topic, values[topic]) for topic in ("image", "camera_info") if values[topic] != topic],
-    }
+    use_sim_time, cameras = _flag(values, "use_sim_time"), _cameras(values)
+    common = {"package": PACKAGE, "namespace": values["namespace"], "output": "screen"}
     params_file = expanded(values["params_file"])
     if not params_file.is_file():  # launch itself would warn and run on the defaults
         raise RuntimeError(f"params_file must be a YAML file of parameters, there is none at {params_file}")
-    actions = [_recon_node(values, params_file, use_sim_time, common), *_source(values, use_sim_time, common)]
+    actions = [
+        _recon_node(values, cameras, params_file, use_sim_time, common),
+        *_source(values, cameras, use_sim_time, common),
+    ]
     if _flag(values, "rviz"):
-        actions.append(_rviz(values, use_sim_time))
+        actions.append(_rviz(values, cameras, use_sim_time))
     return actions
 
 
-def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dict) -> Node:
+def _cameras(values: dict) -> tuple:
+    """The names of the cameras, ('',) for one without a name."""
+    try:
+        names = names_in(values["cameras"])
+    except ConfigError as error:
+        raise RuntimeError(str(error)) from error
+    given = {name: value for name, value in values.items() if value != ARGUMENTS[name][0]}
+    for name, value in given.items():
+        if names and name in (*EACH, "frame_id") and CAMERA not in value:
+            raise RuntimeError(
+                f"{name} must differ between cameras: write {CAMERA} for the name (/{CAMERA}/image), got '{value}'"
+            )
+        if not names and CAMERA in value:
+            raise RuntimeError(f"{name}:={value} is for several cameras: set cameras too (cameras:=front,left)")
+    if names and values["source"] not in ("topics", "rooms"):
+        raise RuntimeError(f"a recording has one camera: leave cameras out with source:={values['source']}")
+    return names or ("",)
+
+
+def _topic(values: dict, name: str, camera: str) -> tuple:
+    """A topic of the node with where it leads: defaults lead below the camera's name."""
+    value = values[name]
+    if not camera:
+        return name, value
+    below = f"{camera}/{value}" if value == ARGUMENTS[name][0] else value.replace(CAMERA, camera)
+    return f"{camera}/{name}", below
+
+
+def _remappings(values: dict, names: list, camera: str) -> list:
+    """Rules for the topics `names`; a rule for image does not reach the topic below it."""
+    rules = [_topic(values, name, camera) for name in names]
+    rules += [(f"{old}/compressed", f"{new}/compressed") for old, new in rules if old.split("/")[-1] == "image"]
+    return [(old, new) for old, new in rules if old != new]
+
+
+def _recon_node(values: dict, cameras: tuple, params_file: Path, use_sim_time: bool, common: dict) -> Node:
     parameters: list = [str(params_file)]  # only arguments that are given override the file
     if use_sim_time:
         parameters.append({"use_sim_time": True})
     for name, parameter in (
+        ("cameras", "cameras"),
         ("model", "model.name"),
         ("scale_source", "scale.source"),
         ("world_frame", "fusion.world_frame"),
@@ -104,13 +150,11 @@ def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dic
             parameters.append({parameter: values[name]})
     if values["world_frame"] or values["poses"]:
         parameters.append({"fusion.enabled": True})
-    topics = [*(kind.name for kind in EVIDENCE), "reference_camera_info"]
-    remappings = [*common["remappings"], *((topic, values[topic]) for topic in topics if values[topic] != topic)]
-    if values["image"] != "image":  # a rule for image does not reach the topic below it
-        remappings.append(("image/compressed", f"{values['image']}/compressed"))
+    topics = ["image", "camera_info", *(kind.name for kind in EVIDENCE), "reference_camera_info"]
     # Without the node the rest is useless; the node's last line gives the reason.
     return Node(
-        **{**common, "remappings": remappings},
+        **common,
+        remappings=[rule for camera in cameras for rule in _remappings(values, topics, camera)],
         executable="recon_node",
         name="recon_node",
         parameters=parameters,
@@ -118,19 +162,20 @@ def _recon_node(values: dict, params_file: Path, use_sim_time: bool, common: dic
     )
 
 
-def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
+def _source(values: dict, cameras: tuple, use_sim_time: bool, common: dict) -> list[Node]:
     source, frame_id = values["source"], values["frame_id"]
     if source == "topics":
         if frame_id:
             raise RuntimeError("frame_id is for source:=rooms or a recording: the images of a camera have their own")
         return []
-    frame = {"frame_id": frame_id} if frame_id else {}
+    own = {**common, "remappings": _remappings(values, ["image", "camera_info"], "")}
     if source == "rooms":
         if use_sim_time:
             raise RuntimeError(
                 "use_sim_time:=true needs a /clock, and source:=rooms follows the machine's: leave use_sim_time out"
             )
-        return [Node(**common, executable="rooms_camera", name="rooms_camera", parameters=[frame] if frame else [])]
+        return [_room(values, camera, number, common) for number, camera in enumerate(cameras)]
+    frame = {"frame_id": frame_id} if frame_id else {}
     recording = expanded(source)
     if not recording.exists():
         raise RuntimeError(
@@ -142,10 +187,29 @@ def _source(values: dict, use_sim_time: bool, common: dict) -> list[Node]:
     playing |= {"path": str(recording.resolve()), **frame}
     if values["pose_topic"]:
         playing["pose_topic"] = values["pose_topic"]
-    return [Node(**common, executable="replay", name="replay", parameters=[playing])]
+    return [Node(**own, executable="replay", name="replay", parameters=[playing])]
 
 
-def _rviz(values: dict, use_sim_time: bool) -> Node | LogInfo:
+def _room(values: dict, camera: str, number: int, common: dict) -> Node:
+    """A camera in the room: of several each is turned on, and its topics are where the node expects them."""
+    frame_id, turn = values["frame_id"].replace(CAMERA, camera), number * TURN_DEG
+    settings = {"frame_id": frame_id or f"{camera}_optical_frame"} if frame_id or camera else {}
+    settings |= {"turn": (turn + 180) % 360 - 180} if turn else {}
+    targets = dict(_topic(values, name, camera) for name in ("image", "camera_info"))
+    rules = [(name, targets[f"{camera}/{name}" if camera else name]) for name in ("image", "camera_info")]
+    if camera:
+        others = ("reference/image", "reference/camera_info", "odometry")
+        rules += [(name, f"{camera}/{name}") for name in others]
+    return Node(
+        **common,
+        remappings=[(old, new) for old, new in rules if old != new],
+        executable="rooms_camera",
+        name=f"rooms_camera_{camera}" if camera else "rooms_camera",
+        parameters=[settings] if settings else [],
+    )
+
+
+def _rviz(values: dict, cameras: tuple, use_sim_time: bool) -> Node | LogInfo:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:  # starting it anyway would abort the launch and leave the nodes behind
@@ -158,6 +222,7 @@ def _rviz(values: dict, use_sim_time: bool) -> Node | LogInfo:
     )
     return Node(
         **program,
+        remappings=[(topic, f"{cameras[0]}/{topic}") for topic in SHOWN if cameras[0]],  # the first one
         name="rviz2",
         namespace=values["namespace"],
         output="screen",

@@ -26,12 +26,14 @@ def param(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     length: int = 0,
+    words: bool = False,
     live: bool = True,
 ) -> Any:
     """A field of a settings dataclass; without a default its key must be given.
 
     `low` and `high` are part of the range. For a list, range and choices apply to every item, and `length` is the
-    number of items required (0: one or more). `live` parameters of a node may change while it runs.
+    number of items required (0: one or more). `words`: a list of texts is accepted too, and joined by commas (an empty
+    list has no type in ROS). `live` parameters of a node may change while it runs.
     """
     return dataclasses.field(
         default=default,
@@ -42,6 +44,7 @@ def param(
             "high": high,
             "choices": choices,
             "length": length,
+            "words": words,
             "live": live,
         },
     )
@@ -60,6 +63,7 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     length: int = 0
+    words: bool = False
     live: bool = True
 
     @property
@@ -76,6 +80,8 @@ class Parameter:
 
     def check(self, value: object) -> Value:
         """Returns `value` in the parameter's own type; raises ConfigError that lists what is valid."""
+        if self.words and isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+            value = ",".join(value)
         if type(value) is not self.type and not (self.type is float and type(value) is int):
             raise self._error(f"of type {self.type.__name__}", value)
         if self.choices and value not in self.choices:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Scale
 from .models import DepthModel, load_model
+from .models.shared import SharedModel
 from .paths import expanded
 from .photo import read_grey
 from .scale.base import RelativeView
@@ -79,6 +81,23 @@ class DepthReconstructor:
         """Loads the model of `config`. Raises ModelError, ConfigError."""
         return cls(load_model(config.model, config.cpu_threads), config)
 
+    @classmethod
+    def for_cameras(cls, config: Config, cameras: Sequence[Config]) -> list[DepthReconstructor]:
+        """One with the configuration of each camera; they share the model of `config`, and wait only while it runs.
+
+        It is compiled for the usual size, 640x480, which also checks that the weights work. Raises ModelError,
+        ConfigError.
+        """
+        usual = PinholeCamera.from_hfov(640, 480, 60.0)
+        view = np.full((usual.height, usual.width, 3), 127, np.uint8), usual
+        model = load_model(config.model, config.cpu_threads)
+        if len(cameras) > 1:
+            model = SharedModel(model, len(cameras))
+            model.warm_up(view)
+        else:
+            model.predict([view])
+        return [cls(model, each) for each in cameras]
+
     def process(
         self,
         rgb: Rgb,
@@ -101,12 +120,6 @@ class DepthReconstructor:
         with self._lock:
             at = time.monotonic() if stamp is None else stamp
             return self._process(rgb, camera, wanted, out, evidence, config or self.config, at)
-
-    def warm_up(self) -> None:
-        """Compiles for the usual size, 640x480, and checks that the weights work. Raises ModelError."""
-        camera = PinholeCamera.from_hfov(640, 480, 60.0)
-        with self._lock:
-            self.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
 
     def release_memory(self) -> None:
         """Frees the model's working memory until the next frame, once the current one is finished."""

@@ -12,8 +12,10 @@ from ..config import (
     Config,
     Value,
     add_flag,
-    parameter,
+    camera_of,
+    names_in,
     read_yaml,
+    row_of,
     shown,
     table_text,
     with_values,
@@ -71,7 +73,7 @@ def config_of(arguments: argparse.Namespace) -> Config:
 def read_params_file(path: Path) -> dict[str, Value]:
     """Flat `{"group.field": value}` of a ROS 2 parameter file, each checked: its sections `/**` and `recon_node`.
 
-    Names that ROS itself declares are skipped. Raises ConfigError.
+    Names that ROS itself declares are skipped, and what is set for single cameras of several. Raises ConfigError.
     """
     tree = read_yaml(path, "parameter file")
     values: dict[str, object] = {}
@@ -83,12 +85,15 @@ def read_params_file(path: Path) -> dict[str, Value]:
             f"parameter file {path} must have parameters below '/**:' or '{_NODE}:' and "
             "'ros__parameters:' (mono-depth-recon parameters prints one)"
         )
-    return {name: _checked(name, value, path) for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+    given = {name: value for name, value in values.items() if name.split(".")[0] not in _ROS_OWN}
+    cameras = names_in(_checked("cameras", given["cameras"], path, ())) if "cameras" in given else ()
+    checked = {name: _checked(name, value, path, cameras) for name, value in given.items()}
+    return {name: value for name, value in checked.items() if not camera_of(name, cameras)}
 
 
-def _checked(name: str, value: object, path: Path) -> Value:
+def _checked(name: str, value: object, path: Path, cameras: tuple[str, ...]) -> Value:
     try:
-        return parameter(name).check(value)
+        return row_of(name, cameras).check(value)
     except ConfigError as error:
         raise ConfigError(f"parameter file {path}: {error}") from error
 

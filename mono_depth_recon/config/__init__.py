@@ -6,6 +6,7 @@ use it.
 """
 
 from ..param import Parameter, Value, nearest, param, rows_of, shown
+from .cameras import PointsAllConfig
 from .evaluation import LiveEvaluationConfig
 from .flags import add_flag
 from .fusion import MAP_SUFFIX, FusionConfig, MappingConfig
@@ -21,6 +22,7 @@ from .groups import (
     QosConfig,
 )
 from .navigation import SafeConfig
+from .per_camera import NodeConfig, camera_of, names_in, row_of
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
 from .tree import build
@@ -40,19 +42,24 @@ __all__ = [
     "MappingConfig",
     "MeshConfig",
     "ModelConfig",
+    "NodeConfig",
     "Parameter",
+    "PointsAllConfig",
     "QosConfig",
     "SafeConfig",
     "ScaleConfig",
     "Value",
     "add_flag",
     "build",
+    "camera_of",
+    "names_in",
     "nearest",
     "param",
     "parameter",
     "parse_yaml",
     "read_json",
     "read_yaml",
+    "row_of",
     "rows_of",
     "shown",
     "table_text",

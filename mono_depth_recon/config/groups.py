@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..decoding import MAX_MEGAPIXELS
@@ -12,6 +12,7 @@ from ..scale.points import extrinsic_pose
 from ..scale.settings import ScaleSettings
 from ..scale.table import SCALE_SOURCES, parameter_help
 from ..transforms import frame_name
+from .cameras import PointsAllConfig, camera_names
 from .evaluation import LiveEvaluationConfig
 from .fusion import MAP_SUFFIX, MappingConfig
 from .navigation import SafeConfig
@@ -251,6 +252,13 @@ class MeshConfig:
 class Config:
     """All parameters of the node; immutable, so that every frame is processed with one consistent set."""
 
+    cameras: str = param(
+        "",
+        "names of several cameras, separated by commas (front, left): topics, services and parameters of each are "
+        "below its name; empty = one camera without a name",
+        words=True,
+        live=False,
+    )
     image_transport: str = param(
         "raw",
         "raw subscribes to image, compressed to image/compressed (JPEG, PNG)",
@@ -271,6 +279,7 @@ class Config:
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
     safe: SafeConfig = SafeConfig()  # noqa: RUF009
+    points_all: PointsAllConfig = PointsAllConfig()  # noqa: RUF009
     mesh: MeshConfig = MeshConfig()
     fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen
     evaluation: LiveEvaluationConfig = LiveEvaluationConfig()  # noqa: RUF009
@@ -280,7 +289,17 @@ class Config:
         """Whether `mesh.source` selects the map."""
         return self.mesh.source == "fused" or (self.mesh.source == "auto" and self.fusion.enabled)
 
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """The names in `cameras`; () for one camera without a name."""
+        return camera_names(self.cameras, [field.name for field in fields(self)])
+
     def __post_init__(self) -> None:
+        if len(self.camera_names) > 1 and self.fusion.enabled and not (self.fusion.world_frame or self.fusion.poses):
+            raise ConfigError(
+                "fusion.enabled with several cameras needs poses in one frame: set fusion.world_frame (TF) or "
+                "fusion.poses"
+            )
         if self.filter.min_range >= self.filter.max_range:
             raise ConfigError(
                 f"filter.min_range ({self.filter.min_range:g} m) must be below "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ FUSED, STILL, NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT = (
 class FusionFrame:
     """A frame for the map: `depth` (H, W) metres on the rectified grid of `camera`, `rgb` (H, W, 3), `sigma` or None.
 
-    `stamp` in seconds; `T_world_camera` (4, 4), None where the pose is not known.
+    `stamp` in seconds; `T_world_camera` (4, 4), None where the pose is not known; `source` tells cameras apart.
     """
 
     rgb: Rgb
@@ -54,6 +54,16 @@ class FusionFrame:
     stamp: float
     T_world_camera: Matrix | None
     sigma: Depth | None = None
+    source: str = ""
+
+
+class _Track:
+    """What is known of the motion of one camera: its last fused pose, its last pose, and its keyframes."""
+
+    def __init__(self) -> None:
+        self.key_pose: Matrix | None = None
+        self.last: tuple[float, Matrix] | None = None
+        self.triangulator = Triangulator()
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class Outcome:
 
 
 class Fusion:
-    """Builds one map from a sequence of frames. Not thread-safe.
+    """Builds one map from a sequence of frames, of one camera or of several with poses in one world. Not thread-safe.
 
     Pixels are weighted by viewing angle, and by sigma where it is given. With `fusion.parallax` a frame's depth is
     first deformed to agree with points triangulated from the last keyframes, and weighted by how close such points are.
@@ -87,32 +97,30 @@ class Fusion:
         self.map = TsdfMap(settings.voxel_size, settings.truncation, settings.max_blocks, settings.device)
         self.counts: Counter[str] = Counter()
         self.provisional = 0
-        self._triangulator = Triangulator()
         self._metric = False  # whether triangulation has given the map its metric scale
-        self._key_pose: Matrix | None = None
-        self._last: tuple[float, Matrix] | None = None
+        self._tracks: defaultdict[str, _Track] = defaultdict(_Track)
 
     def reset(self) -> None:
         """Starts an empty map."""
         self.map.reset()
         self.counts.clear()
         self.provisional = 0
-        self._triangulator.reset()
         self._metric = False
-        self._key_pose = self._last = None
+        self._tracks.clear()
 
-    def wants(self, T_world_camera: Matrix) -> bool:
-        """Whether the camera has moved enough since the last fused frame."""
-        if self._key_pose is None or not np.isfinite(T_world_camera).all():
+    def wants(self, T_world_camera: Matrix, source: str = "") -> bool:
+        """Whether the camera `source` has moved enough since its last fused frame."""
+        key_pose = self._tracks[source].key_pose
+        if key_pose is None or not np.isfinite(T_world_camera).all():
             return True
-        metres, degrees = motion_between(self._key_pose, T_world_camera)
+        metres, degrees = motion_between(key_pose, T_world_camera)
         return metres >= self.settings.keyframe_distance or degrees >= self.settings.keyframe_angle
 
-    def stands_still(self, stamp: float, T_world_camera: Matrix) -> bool:
-        """Whether the camera has not moved enough, which is counted: no depth need be computed for this frame."""
-        if self.wants(T_world_camera):
+    def stands_still(self, stamp: float, T_world_camera: Matrix, source: str = "") -> bool:
+        """Whether the camera `source` has not moved enough, which is counted: this frame needs no depth."""
+        if self.wants(T_world_camera, source):
             return False
-        self._last = (stamp, T_world_camera)
+        self._tracks[source].last = (stamp, T_world_camera)
         self.counts[STILL] += 1
         return True
 
@@ -165,9 +173,9 @@ class Fusion:
             return Outcome(BAD_POSE, str(error))
         if float(np.abs(pose[:3, 3]).max()) + self.settings.depth_max > self.map.reach_m:
             return Outcome(BAD_POSE, self._far(pose))
-        if jump := self._jump(frame.stamp, pose):
+        if jump := self._jump(frame, pose):
             return Outcome(JUMP, jump)
-        if not self.wants(pose):
+        if not self.wants(pose, frame.source):
             return Outcome(STILL)
         usable = np.isfinite(frame.depth) & (frame.depth <= self.settings.depth_max)
         if not usable.any():
@@ -176,14 +184,9 @@ class Fusion:
 
     def _fitted(self, frame: FusionFrame, pose: Matrix) -> Outcome:
         """Deforms and aligns a frame with valid pose and depth, and integrates it if it fits."""
-        view = (
-            self._triangulator.triangulate(frame.rgb, frame.depth, frame.camera, pose)
-            if self.settings.parallax
-            else None
-        )
-        known = (
-            None if view is None else deformed_to_points(frame.depth, frame.rgb, self._triangulator.known_points(view))
-        )
+        triangulator = self._tracks[frame.source].triangulator
+        view = triangulator.triangulate(frame.rgb, frame.depth, frame.camera, pose) if self.settings.parallax else None
+        known = None if view is None else deformed_to_points(frame.depth, frame.rgb, triangulator.known_points(view))
         if known is not None:
             frame = replace(frame, depth=known[0])
         fit, own = None, 0 if view is None else len(view.points.inverse)
@@ -196,7 +199,7 @@ class Fusion:
             self._metric, self.provisional = True, self.counts[FUSED]
         outcome = self._integrate(frame, pose, fit, None if known is None else known[1])
         if view is not None and outcome.status == FUSED:
-            self._triangulator.keep(view)
+            triangulator.keep(view)
         return outcome
 
     def _far(self, pose: Matrix) -> str:
@@ -206,9 +209,10 @@ class Fusion:
             "local frame (map, odom), not those of a map projection"
         )
 
-    def _jump(self, stamp: float, pose: Matrix) -> str:
+    def _jump(self, frame: FusionFrame, pose: Matrix) -> str:
         """What is impossible about the motion since the last frame; empty where it is plausible."""
-        last, self._last = self._last, (stamp, pose)  # after a jump the next frame is judged from here
+        track, stamp = self._tracks[frame.source], frame.stamp
+        last, track.last = track.last, (stamp, pose)  # after a jump the next frame is judged from here
         if last is None or not stamp > last[0]:  # time went back: another run of a bag, nothing to judge by
             return ""
         seconds = stamp - last[0]
@@ -262,7 +266,7 @@ class Fusion:
         blocks = self.map.integrate(depth, frame.rgb, frame.camera, pose, weight, settings.depth_max)
         if not blocks:
             return Outcome(NO_DEPTH, "all of its depth lies on depth edges or is seen along its surface", fit=fit)
-        self._key_pose = pose
+        self._tracks[frame.source].key_pose = pose
         return Outcome(FUSED, blocks=blocks, fit=fit)
 
 

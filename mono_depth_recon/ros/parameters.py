@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from ..config import PARAMETERS, Config, Parameter, value_of, with_values
+from ..config import PARAMETERS, NodeConfig, Parameter, camera_of, row_of, value_of
 from ..errors import ConfigError, MonoDepthError
 
 _ROS_OWN = ("use_sim_time", "start_type_description_service")
@@ -20,40 +20,63 @@ class NodeParameters:
     """Declares every parameter on `node` and keeps the current immutable `config`.
 
     The node must be created with `automatically_declare_parameters_from_overrides=True`, so that an unknown
-    name in a YAML file or on the command line is a ConfigError and not ignored.
+    name in a YAML file or on the command line is a ConfigError and not ignored, and with
+    `allow_undeclared_parameters=True`: parameters of single cameras are declared when they are first given.
     `on_change(config)` is called after a change; its MonoDepthError undoes the change. `settled()` tests whether the
     node is configured; only live parameters may then change.
     """
 
-    def __init__(self, node: Node, on_change: Callable[[Config], None], settled: Callable[[], bool]) -> None:
-        self._on_change, self._settled = on_change, settled
+    def __init__(self, node: Node, on_change: Callable[[NodeConfig], None], settled: Callable[[], bool]) -> None:
+        self._node, self._on_change, self._settled = node, on_change, settled
         self._lock = threading.Lock()
+        self._declaring = False
         given = overrides(node)
-        self.config = with_values(Config(), given)
+        self.config = NodeConfig.of(given)
         for row in PARAMETERS.values():
             if row.name in given:
                 node.undeclare_parameter(row.name)
-            node.declare_parameter(row.name, value_of(self.config, row.name), descriptor(row), ignore_override=True)
+            value = value_of(self.config.general, row.name)
+            node.declare_parameter(row.name, value, descriptor(row), ignore_override=True)
+        for name in self.config.own:
+            node.undeclare_parameter(name)
+        self._declare_own()
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: list[RosParameter]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters if _is_ours(p.name)}
         before = self.config
+        if self._declaring:
+            return SetParametersResult(successful=True)
         try:
             with self._lock:
                 self._refuse_settled(changes)
-                self.config = with_values(before, changes)
+                self.config = before.changed(changes)
             self._on_change(self.config)
         except MonoDepthError as error:
             self.config = before
             return SetParametersResult(successful=False, reason=str(error))
+        self._declare_own()
         return SetParametersResult(successful=True)
 
+    def _declare_own(self) -> None:
+        """Declares the parameters of cameras that are not: of a type that may change, so that they can be deleted."""
+        self._declaring = True
+        names = self.config.general.camera_names
+        for name, value in self.config.own.items():
+            if not self._node.has_parameter(name):
+                made = descriptor(row_of(name, names))
+                made.dynamic_typing = True
+                self._node.declare_parameter(name, value, made, ignore_override=True)
+        self._declaring = False
+
     def _refuse_settled(self, changes: dict[str, Any]) -> None:
+        names = self.config.general.camera_names
         fixed = [
-            n
-            for n, v in changes.items()
-            if n in PARAMETERS and not PARAMETERS[n].live and v != value_of(self.config, n)
+            name
+            for name, value in changes.items()
+            if name.removeprefix(f"{camera_of(name, names)}.") in PARAMETERS
+            and not row_of(name, names).live
+            and value != self.config.value(name)
         ]
         if fixed and self._settled():
             raise ConfigError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
@@ -27,16 +28,37 @@ from .conversions import (
 from .scale_message import scale_to_msg
 
 
-class Publications:
-    """The node's output topics.
+class SharedPublications:
+    """The topics that are not of one camera: map_points and the mesh of the map, in the frame of the poses; points_all.
 
-    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, points, mesh; for a relative model also disparity; scale, where metres are made or corrected. Stamp and
-    frame_id are the colour image's; map_points, and the mesh of the map, are in the frame of the poses. points_safe and
-    scan (in the robot's base frame) are published by `Navigation`.
+    The only camera publishes its mesh on `mesh` too.
     """
 
-    def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
+    def __init__(self, node: LifecycleNode, reliability: str, points_all: bool) -> None:
+        self.mesh = mesh_publisher(node)
+        self.map_points = node.create_lifecycle_publisher(PointCloud2, "map_points", _latched())
+        qos = _qos(5, reliability)
+        self.points_all = node.create_lifecycle_publisher(PointCloud2, "points_all", qos) if points_all else None
+
+    def destroy(self, node: LifecycleNode) -> None:
+        """Ends all publishers."""
+        for publisher in (self.mesh, self.map_points, self.points_all):
+            if publisher is not None:
+                node.destroy_lifecycle_publisher(publisher)
+
+
+class Publications:
+    """The output topics of a camera.
+
+    depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
+    depth/sigma, points; for a relative model also disparity; scale, where metres are made or corrected. Stamp and
+    frame_id are the colour image's. points_safe and scan (in the robot's base frame) are published by `Navigation`.
+    `beside`: publishers of what others make of the depth.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, reliability: str, relative: bool, beside: Sequence[LifecyclePublisher | None] = ()
+    ) -> None:
         qos = _qos(5, reliability)
         self.depth = node.create_lifecycle_publisher(Image, "depth/image_rect", qos)
         self.depth_info = node.create_lifecycle_publisher(CameraInfo, "depth/camera_info", qos)
@@ -53,17 +75,11 @@ class Publications:
         self.points_safe = node.create_lifecycle_publisher(PointCloud2, "points_safe", qos)
         self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
         self.scale = node.create_lifecycle_publisher(DiagnosticArray, "scale", qos)
-        self.mesh = node.create_lifecycle_publisher(
-            Marker, "mesh", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
-        )
-        self.map_points = node.create_lifecycle_publisher(
-            PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
-        )
         depth = (self.depth, self.depth_info, self.depth_compressed)
-        self._metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
+        metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
         self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
-        others = (self.scale, self.preview, self.disparity, self.mesh, self.map_points)
-        self._all = (*self._metric, *self._colour, *others)
+        self._metric = (*metric, *beside)
+        self._all = (*metric, *self._colour, self.scale, self.preview, self.disparity)
         self.cloud = CloudMessage()
 
     def wanted(self, metres: bool) -> Wanted | None:
@@ -114,6 +130,11 @@ class Publications:
                 node.destroy_lifecycle_publisher(publisher)
 
 
+def mesh_publisher(node: LifecycleNode) -> LifecyclePublisher:
+    """The topic `mesh` of saved meshes, kept for who subscribes later."""
+    return node.create_lifecycle_publisher(Marker, "mesh", _latched())
+
+
 def _preview(frame: Frame) -> Rgb | None:
     if frame.depth is not None:
         return colorize_depth(frame.depth)
@@ -122,6 +143,10 @@ def _preview(frame: Frame) -> Rgb | None:
 
 def _subscribed(publisher: Any) -> bool:
     return publisher is not None and bool(publisher.get_subscription_count() > 0)
+
+
+def _latched() -> QoSProfile:
+    return _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def _qos(depth: int, reliability: str, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:

@@ -93,26 +93,28 @@ class MapJob:
 
 @dataclass(frozen=True)
 class StillJob(MapJob):
-    """Tests whether the camera has hardly moved since the last fused frame, so that no depth is needed."""
+    """Tests whether the camera `source` has hardly moved since its last fused frame, so that no depth is needed."""
 
     stamp: float
     T_world_camera: Matrix
+    source: str = ""
 
     def run(self, keeper: MapKeeper) -> MapState | None:
         """The state, counted as no motion; None if the frame is wanted."""
         fusion = keeper.fusion(self.settings)
-        if not fusion.stands_still(self.stamp, self.T_world_camera):
+        if not fusion.stands_still(self.stamp, self.T_world_camera, self.source):
             return None
         return keeper.state(self.settings)
 
 
 @dataclass(frozen=True)
 class FuseJob(MapJob):
-    """A frame for the map; without a pose, by odometry on its own depth."""
+    """A frame of the camera `source` for the map; without a pose, by odometry on its own depth."""
 
     stamp: float
     camera: PinholeCamera
     T_world_camera: Matrix | None
+    source: str = ""
 
     def run(self, keeper: MapKeeper, rgb: Rgb, depth: Depth, sigma: Depth | None = None) -> MapState:
         """Fuses rgb (H, W, 3), depth (H, W) and sigma (H, W) if known, or returns the reason why not."""
@@ -121,7 +123,7 @@ class FuseJob(MapJob):
         if pose is None:
             tracked = keeper.odometry.track(rgb, depth, self.camera)
             pose = None if tracked is None else _UPRIGHT @ tracked
-        outcome = fusion.add(FusionFrame(rgb, depth, self.camera, self.stamp, pose, sigma))
+        outcome = fusion.add(FusionFrame(rgb, depth, self.camera, self.stamp, pose, sigma, self.source))
         lost = pose is None and "odometry lost track: the frame does not match the last one"
         return keeper.state(self.settings, outcome.status, lost or outcome.reason, time.perf_counter() - begin)
 

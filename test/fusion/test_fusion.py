@@ -99,6 +99,22 @@ def test_a_pose_that_jumps_is_left_out_and_time_that_goes_back_is_not_a_jump() -
     assert fusion.add(_frame(0.0, pose_at(0.1))).status == FUSED, "another run of the same bag"
 
 
+def test_cameras_have_keyframes_and_motion_of_their_own_in_one_map() -> None:
+    """Two cameras 2 m apart, in turns: no pose is a jump, and a camera that stands still gives one frame."""
+    fusion = Fusion(SETTINGS)
+    outcomes = [
+        fusion.add(replace(_frame(0.01 * number, pose_at(x)), source=source)).status
+        for number, (source, x) in enumerate([("front", 0.0), ("left", 2.0)] * 3)
+    ]
+    assert outcomes == [FUSED, FUSED, STILL, STILL, STILL, STILL]
+    assert fusion.stands_still(0.1, pose_at(2.0), "left") and not fusion.stands_still(0.1, pose_at(2.0), "front")
+    assert fusion.add(replace(_frame(0.2, pose_at(2.0)), source="front")).status == JUMP
+    across = fusion.mesh().vertices[:, 0]
+    assert across.min() < -0.5 and across.max() > 2.5
+    alone = Fusion(SETTINGS)
+    assert [alone.add(_frame(0.01 * n, pose_at(x))).status for n, x in enumerate((0.0, 2.0))] == [FUSED, JUMP]
+
+
 def test_a_frame_that_does_not_fit_the_map_is_left_out() -> None:
     """The pose says that it sees the steps again, and it sees something else."""
     fusion = Fusion(SETTINGS)

@@ -137,6 +137,39 @@ def test_two_cameras_of_ours_get_frames_of_their_own(installed: Installation, tm
         assert "frame_id" not in parameters(launched(installed, source=source).nodes[executable])
 
 
+def test_the_topics_of_several_cameras_are_below_their_names_or_where_the_pattern_says(installed: Installation) -> None:
+    command = launched(installed, cameras="front,left").nodes["recon_node"]
+    assert parameters(command) == {"cameras": "front,left"}
+    rules = {name: to for name, to in remappings(command).items() if not name.startswith("__")}
+    assert rules == {f"{name}/reference_depth": f"{name}/reference/image" for name in ("front", "left")}
+    command = launched(
+        installed,
+        cameras="front,left",
+        image="/cam_{camera}/image_raw",
+        camera_info="{camera}/info",
+        reference_points="/lidar/points",
+        world_frame="map",
+    ).nodes["recon_node"]
+    rules = remappings(command)
+    for name in ("front", "left"):
+        assert rules[f"{name}/image"] == f"/cam_{name}/image_raw"
+        assert rules[f"{name}/image/compressed"] == f"/cam_{name}/image_raw/compressed"
+        assert rules[f"{name}/camera_info"] == f"{name}/info"
+        assert rules[f"{name}/reference_points"] == "/lidar/points", "one sensor may serve all"
+    assert parameters(command)["fusion.world_frame"] == "map"
+
+
+def test_each_of_several_cameras_in_the_room_publishes_where_the_node_listens(installed: Installation) -> None:
+    nodes = launched(installed, cameras="front,left,back", source="rooms", image="/{camera}/raw", namespace="bot").nodes
+    assert set(nodes) == {"recon_node", "rooms_camera_front", "rooms_camera_left", "rooms_camera_back"}
+    for name, turn in (("front", None), ("left", 90.0), ("back", -180.0)):
+        rules, own = remappings(nodes[f"rooms_camera_{name}"]), parameters(nodes[f"rooms_camera_{name}"])
+        assert rules["image"] == f"/{name}/raw" == remappings(nodes["recon_node"])[f"{name}/image"]
+        assert rules["camera_info"] == f"{name}/camera_info" and rules["__ns"] == "/bot"
+        assert remappings(nodes["recon_node"])[f"{name}/reference_depth"] == rules["reference/image"]
+        assert own == {"frame_id": f"{name}_optical_frame"} | ({"turn": turn} if turn else {})
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -148,6 +181,23 @@ def test_two_cameras_of_ours_get_frames_of_their_own(installed: Installation, tm
             {"frame_id": "lens"},
             "frame_id is for source:=rooms or a recording: the images of a camera have their own",
         ),
+        (
+            {"cameras": "front,left", "image": "/cam/image"},
+            "image must differ between cameras: write {camera} for the name (/{camera}/image), got '/cam/image'",
+        ),
+        (
+            {"cameras": "front,left", "source": "rooms", "frame_id": "lens"},
+            "frame_id must differ between cameras: write {camera} for the name (/{camera}/image), got 'lens'",
+        ),
+        (
+            {"image": "/{camera}/image"},
+            "image:=/{camera}/image is for several cameras: set cameras too (cameras:=front,left)",
+        ),
+        (
+            {"cameras": "front,left", "source": "/a/bag"},
+            "a recording has one camera: leave cameras out with source:=/a/bag",
+        ),
+        ({"cameras": "front,front"}, "cameras must name each camera once, got 'front' 2 times"),
     ],
 )
 def test_arguments_that_do_not_go_together_stop_the_launch_in_one_line(

@@ -143,12 +143,18 @@ class RoomSequence(Recording):
     """Frames along a closed smooth path through the room of `seed`: stamp i / rate_hz, exact depth, pose.
 
     The path does not depend on `length`, the number of frames that the loop is divided into.
-    The default camera has 640x480 pixels and 62 degrees horizontal field of view.
+    The default camera has 640x480 pixels and 62 degrees horizontal field of view. `turn_deg` turns it to the left about
+    the vertical: several cameras on one rig.
     Raises ConfigError for a length or rate that is not positive.
     """
 
     def __init__(
-        self, seed: int, camera: PinholeCamera | None = None, length: int = 120, rate_hz: float = 15.0
+        self,
+        seed: int,
+        camera: PinholeCamera | None = None,
+        length: int = 120,
+        rate_hz: float = 15.0,
+        turn_deg: float = 0.0,
     ) -> None:
         if length < 1 or not rate_hz > 0:
             raise ConfigError(
@@ -159,6 +165,8 @@ class RoomSequence(Recording):
         self.rectified = True
         self.camera = camera or PinholeCamera.from_hfov(640, 480, 62.0)
         self.room = Room(self.seed)
+        c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+        self._turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         rng = np.random.default_rng((self.seed, 13))
         self._path = find_path(self.room.layout, self.room.clearance, self.room.view_depths, rng)
 
@@ -177,7 +185,9 @@ class RoomSequence(Recording):
 
     def pose(self, i: int) -> Matrix:
         """(4, 4) T_world_camera of frame i, not rendered; the frame after the last is the first again."""
-        return self._path.pose(i / self.length)
+        T = self._path.pose(i / self.length)
+        T[:3, :3] = self._turn @ T[:3, :3]
+        return T
 
     def read(self, i: int) -> Sample:
         """Frame i, rendered."""

@@ -24,15 +24,24 @@ _NICENESS = 10
 
 
 class RoomRenderer:
-    """The process that renders frames 0 to length - 1 of `RoomSequence(seed, camera, length, rate_hz)`.
+    """The process that renders frames 0 to length - 1 of `RoomSequence(seed, camera, length, rate_hz, turn_deg)`.
 
     The camera has width x height square pixels and `hfov_deg` degrees horizontally. `close` ends the process.
     """
 
-    def __init__(self, seed: int, width: int, height: int, hfov_deg: float, length: int, rate_hz: float) -> None:
+    def __init__(
+        self,
+        seed: int,
+        width: int,
+        height: int,
+        hfov_deg: float,
+        length: int,
+        rate_hz: float,
+        turn_deg: float = 0.0,
+    ) -> None:
         self._frames, sending = Pipe(duplex=False)
         self._left = length
-        numbers = [sending.fileno(), os.getpid(), seed, width, height, hfov_deg, length, rate_hz]
+        numbers = [sending.fileno(), os.getpid(), seed, width, height, hfov_deg, length, rate_hz, turn_deg]
         # Ctrl-C reaches the whole terminal: the mask, which the child inherits, leaves its end to this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -123,12 +132,14 @@ class GrowingLoop:
         return sample
 
 
-def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float) -> None:
+def render(
+    frames: Connection, seed: int, camera: PinholeCamera, length: int, rate_hz: float, turn_deg: float = 0.0
+) -> None:
     """Sends every Sample of the loop, or the MonoDepthError that ends it."""
     from ...datasets.rooms.room import RoomSequence
 
     try:
-        sequence = RoomSequence(seed, camera, length, rate_hz)
+        sequence = RoomSequence(seed, camera, length, rate_hz, turn_deg)
         for i in range(length):
             frames.send(sequence[i])
     except MonoDepthError as error:
@@ -136,13 +147,13 @@ def render(frames: Connection, seed: int, camera: PinholeCamera, length: int, ra
 
 
 def main() -> None:
-    """The process: file descriptor of the pipe, parent, seed, width, height, hfov, length, rate."""
+    """The process: file descriptor of the pipe, parent, seed, width, height, hfov, length, rate, turn."""
     pipe, parent, seed, width, height = map(int, sys.argv[1:6])
     end_with_parent(parent)
     os.nice(_NICENESS)
     camera = PinholeCamera.from_hfov(width, height, float(sys.argv[6]))
     with Connection(pipe, readable=False) as frames:
-        render(frames, seed, camera, int(sys.argv[7]), float(sys.argv[8]))
+        render(frames, seed, camera, int(sys.argv[7]), float(sys.argv[8]), float(sys.argv[9]))
 
 
 if __name__ == "__main__":

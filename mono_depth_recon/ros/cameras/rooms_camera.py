@@ -28,6 +28,9 @@ class RoomsCameraSettings:
     width: int = setting(640, "image width", unit="px", low=16, high=8192)
     height: int = setting(480, "image height", unit="px", low=16, high=8192)
     hfov: float = setting(62.0, "horizontal field of view", unit="deg", low=1.0, high=170.0)
+    turn: float = setting(
+        0.0, "turned to the left by this angle: several cameras on one rig", unit="deg", low=-180.0, high=180.0
+    )
     frame_id: str = setting("camera_optical_frame", "frame of the images")
     reference_encoding: str = setting(
         "32FC1", "reference depth: 32FC1 metres or 16UC1 millimetres", choices=("32FC1", "16UC1")
@@ -47,7 +50,13 @@ def serve(node: Node, flags: Mapping[str, Value]) -> None:
             node.get_logger().info(f"{done} of {settings.length} frames rendered")
 
     renderer = RoomRenderer(
-        settings.seed, settings.width, settings.height, settings.hfov, settings.length, settings.rate
+        settings.seed,
+        settings.width,
+        settings.height,
+        settings.hfov,
+        settings.length,
+        settings.rate,
+        settings.turn,
     )
     with GrowingLoop(renderer, settings.length, progress) as loop:
         loop.frame(0)

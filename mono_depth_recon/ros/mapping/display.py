@@ -14,7 +14,7 @@ from ...config import Config
 from ...workers.map import ShownMeshJob, ShownPointsJob
 from ...workers.process import Job
 from ..conversions import mesh_to_marker, points_to_msg
-from ..publications import Publications
+from ..publications import SharedPublications
 from .figures import MapFigures
 
 _SHOWN_POINTS = 200_000
@@ -32,7 +32,7 @@ class _Shown:
 class MapDisplay:
     """Publishes map_points and mesh at their rates while there is something new."""
 
-    def __init__(self, publications: Publications, figures: MapFigures) -> None:
+    def __init__(self, publications: SharedPublications, figures: MapFigures) -> None:
         self._topics, self._figures = publications, figures
         self._points, self._mesh = _Shown(), _Shown()
 

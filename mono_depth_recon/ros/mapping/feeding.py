@@ -5,7 +5,8 @@ The frame path only puts a frame into a queue, which holds the newest few.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,12 +54,14 @@ class PoseSource(Protocol):
 class _Offer:
     header: Header
     make: Callable[[], Frame]
+    camera: str
 
 
 class Feeding:
     """Fuses the offered frames until `close`, along `poses`, or by the map's own odometry if None.
 
-    `failed(error)` receives an unexpected error of its thread.
+    There is a thread for each of `cameras`, so that one whose poses are late does not hold up another. `failed(error)`
+    receives an unexpected error of such a thread.
     """
 
     def __init__(
@@ -70,38 +73,50 @@ class Feeding:
         log: ThrottledLog,
         config: Callable[[], Config],
         failed: Callable[[BaseException], None],
+        cameras: Sequence[str] = ("",),
     ) -> None:
         self._process, self._display, self._poses, self._figures = process, display, poses, figures
         self._log, self._config = log, config
         self._ended: Future[None] = Future()
-        self._thread: FrameWorker[_Offer] = FrameWorker(self._take, self._refuse, lambda: 0.0, failed, _WAITING)
+        self._counting, self._showing = threading.Lock(), threading.Lock()  # of figures; of the display
+        self._threads: dict[str, FrameWorker[_Offer]] = {
+            camera: FrameWorker(self._take, self._refuse, lambda: 0.0, failed, _WAITING) for camera in cameras
+        }
 
-    def offer(self, header: Header, make: Callable[[], Frame]) -> None:
+    def offer(self, header: Header, make: Callable[[], Frame], camera: str = "") -> None:
         """Offers a frame to the map; `make()` returns it with depth and is called only if the map takes the frame."""
-        self._figures.offered += 1
-        self._figures.dropped += self._thread.put(_Offer(header, make))
+        dropped = self._threads[camera].put(_Offer(header, make, camera))
+        with self._counting:
+            self._figures.offered += 1
+            self._figures.dropped += dropped
 
     def close(self) -> None:
-        """Ends the thread and the poses."""
+        """Ends the threads and the poses."""
         self._ended.set_result(None)
         if self._poses is not None:
             self._poses.close()
-        self._thread.close()
+        for thread in self._threads.values():
+            thread.close()
 
     def _take(self, offer: _Offer) -> None:
         try:
             pose = self._pose(offer.header)
         except DataError as error:
-            self._figures.without_pose += 1
-            self._leave_out(NO_POSE, str(error))
+            with self._counting:
+                self._figures.without_pose += 1
+                self._leave_out(NO_POSE, str(error))
             return
         world = VISUAL_FRAME if self._poses is None else self._poses.world
-        self._figures.header = Header(stamp=offer.header.stamp, frame_id=world)
-        self._figures.state = state = self._fuse(offer, pose)
-        if state.status not in ("", FUSED, STILL):
-            self._leave_out(state.status, state.reason)
+        with self._counting:
+            self._figures.header = Header(stamp=offer.header.stamp, frame_id=world)
+        state = self._fuse(offer, pose)
+        with self._counting:
+            self._figures.state = state
+            if state.status not in ("", FUSED, STILL):
+                self._leave_out(state.status, state.reason)
         try:
-            self._display.publish(self._config(), self._ask)
+            with self._showing:
+                self._display.publish(self._config(), self._ask)
         except DataError as error:  # no surface yet
             self._log.warn(f"the map is not shown: {error}", "show")
 
@@ -116,14 +131,14 @@ class Feeding:
     def _fuse(self, offer: _Offer, pose: Matrix | None) -> MapState:
         settings, stamp = self._config().fusion, seconds(offer.header.stamp)
         if pose is not None:
-            still: MapState | None = self._ask(StillJob(settings, stamp, pose))
+            still: MapState | None = self._ask(StillJob(settings, stamp, pose, offer.camera))
             if still is not None:
                 return still
         frame = offer.make()
         if frame.depth is None:
             raise DataError(f"frame without metres: {frame.no_metres}")
         arrays = (frame.rgb, frame.depth) if frame.sigma is None else (frame.rgb, frame.depth, frame.sigma)
-        state: MapState = self._ask(FuseJob(settings, stamp, frame.camera, pose), *arrays)
+        state: MapState = self._ask(FuseJob(settings, stamp, frame.camera, pose, offer.camera), *arrays)
         return state
 
     def _ask(self, job: Job, *arrays: NDArray[Any]) -> Any:
@@ -132,9 +147,10 @@ class Feeding:
     def _refuse(self, error: MonoDepthError) -> None:
         if self._ended.done():
             return
-        self._figures.failed += 1
-        self._process.notice_death()
-        self._leave_out("failed", str(error))
+        with self._counting:
+            self._figures.failed += 1
+            self._process.notice_death()
+            self._leave_out("failed", str(error))
 
     def _leave_out(self, status: str, reason: str) -> None:
         self._figures.last_reason = f"{status}: {reason}"

@@ -6,7 +6,7 @@ publishes it, figures.py counts, poses.py supplies the camera's poses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from ...config import Config
 from ...frames import Frame
 from ...workers.snapshot import SnapshotResult
-from ..publications import Publications
+from ..publications import SharedPublications
 from ..throttled_log import ThrottledLog
 from .display import MapDisplay
 from .feeding import VISUAL_FRAME, Feeding
@@ -32,19 +32,20 @@ _OWN_POSES = (
 
 
 class Mapping:
-    """Fuses the offered frames while active and `fusion.enabled`; the map lives until `close`.
+    """Fuses the offered frames of `cameras` while active and `fusion.enabled`; the map lives until `close`.
 
-    `failed(error)` receives an unexpected error of its thread.
+    `failed(error)` receives an unexpected error of a thread.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
-        publications: Publications,
+        publications: SharedPublications,
         config: Callable[[], Config],
         failed: Callable[[BaseException], None],
+        cameras: Sequence[str] = ("",),
     ) -> None:
-        self._node, self._config, self._failed = node, config, failed
+        self._node, self._config, self._failed, self._cameras = node, config, failed, cameras
         self._log = ThrottledLog(node)
         self._active = False
         self._feeding: Feeding | None = None
@@ -76,11 +77,15 @@ class Mapping:
         elif not wanted:
             self._end()
 
-    def offer(self, header: Header, make: Callable[[], Frame]) -> None:
-        """Offers a frame to the map; `make()` returns it with depth and is called only if the map takes the frame."""
-        feeding = self._feeding
-        if feeding is not None:
-            feeding.offer(header, make)
+    def input_of(self, camera: str) -> Callable[[Header, Callable[[], Frame]], None]:
+        """A function that offers a frame of a camera; `make()` returns it with depth, called if the map takes it."""
+
+        def offer(header: Header, make: Callable[[], Frame]) -> None:
+            feeding = self._feeding
+            if feeding is not None:
+                feeding.offer(header, make, camera)
+
+        return offer
 
     def close(self) -> None:
         """Ends thread, process and map."""
@@ -99,14 +104,17 @@ class Mapping:
     def _begin(self, config: Config) -> None:
         settings, poses = config.fusion, None
         if settings.world_frame or settings.poses:
-            poses = Poses(self._node, settings, config.qos.subscribe, lambda text: self._log.warn(text, "pose"))
+            several = len(self._cameras) > 1
+            poses = Poses(
+                self._node, settings, config.qos.subscribe, lambda text: self._log.warn(text, "pose"), several
+            )
             self._node.get_logger().info(f"fusion: poses come from {poses.text}")
         else:
             self._log.once(_OWN_POSES)
         self.figures.poses = _VISUAL if poses is None else poses.text
         self._process.start()
         self._feeding = Feeding(
-            self._process, self._display, poses, self.figures, self._log, self._config, self._failed
+            self._process, self._display, poses, self.figures, self._log, self._config, self._failed, self._cameras
         )
 
     def _end(self) -> None:

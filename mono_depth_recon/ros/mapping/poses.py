@@ -41,12 +41,19 @@ _LOOK_S = 0.5
 class Poses:
     """Poses of the camera from TF (`fusion.world_frame`) or from the topic `fusion.poses`, until `close`.
 
-    `warn(text)` receives faults of messages. To be constructed and closed in the thread that runs callbacks; `pose` is
-    for another thread. Raises ConfigError if TF is needed and not installed.
+    `several` cameras ask for theirs. `warn(text)` receives faults of messages. To be constructed and closed in the
+    thread that runs callbacks; `pose` is for other threads. Raises ConfigError if TF is needed and not installed.
     """
 
-    def __init__(self, node: Node, settings: MappingConfig, reliability: str, warn: Callable[[str], None]) -> None:
-        self._node, self._reliability, self._warn = node, reliability, warn
+    def __init__(
+        self,
+        node: Node,
+        settings: MappingConfig,
+        reliability: str,
+        warn: Callable[[str], None],
+        several: bool = False,
+    ) -> None:
+        self._node, self._reliability, self._warn, self._several = node, reliability, warn, several
         self._topic = node.resolve_topic_name(settings.poses) if settings.poses else ""
         self._world = frame_name(settings.world_frame)
         self._parent, self._child = "", ""  # of the topic's poses, empty until the first
@@ -101,6 +108,11 @@ class Poses:
             return self._by_tf(self._world, camera, stamp)
         if not self._child:
             raise NotYet(self._silence())
+        if self._child == _CAMERA and self._several:
+            raise DataError(
+                f"{self._topic} gives one pose without saying of which frame, and there are several cameras: publish "
+                "Odometry with child_frame_id, or set fusion.world_frame alone (TF)"
+            )
         if self._child == _CAMERA and self._parent == camera:
             raise DataError(f"{self._topic} has poses of the camera in its own frame '{camera}'")
         mount = self._by_tf(self._child, camera, stamp) if self._child != _CAMERA else np.eye(4)

@@ -1,4 +1,4 @@
-"""/diagnostics: rate, latency per step, drops, last error, model and device; the scale of a relative model; the map."""
+"""/diagnostics of a camera: rate, latency per step, drops, last error, model and device, scale; and of the map."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ _KEYS = {
 
 
 class Diagnosis:
-    """Turns the counters of the frame path into a DiagnosticArray; OK, WARN or ERROR since the last report."""
+    """Turns the counters of a camera into a DiagnosticArray; OK, WARN or ERROR since the last report."""
 
     def __init__(self, name: str, hardware: str, model: str) -> None:
         self._name, self._hardware, self._model = name, hardware, model
         self._seen = (0, 0, 0, 0, 0)
-        self._map_seen = (0, 0)
 
     def report(
         self,
@@ -39,15 +38,16 @@ class Diagnosis:
         stamp: Time,
         idle: str,
         source: type[ScaleSource] | None = None,
-        map_: MapFigures | None = None,
+        mapping: bool = False,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status of the node, and one each of map and evaluation if these run.
+        """One status of the camera, and one of its evaluation if that runs.
 
         `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
-        metric model keeps its metres; `evaluation` holds the values of `LiveEvaluation`.
+        metric model keeps its metres; `mapping` tells that frames are fused; `evaluation` holds the values of
+        `LiveEvaluation`.
         """
-        level, message = self._judge(stats, idle, map_ is not None)
+        level, message = self._judge(stats, idle, mapping)
         values = {
             "model": self._model,
             "device": self._hardware,
@@ -69,28 +69,10 @@ class Diagnosis:
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
-        others = [] if map_ is None else [self._map_status(map_)]
-        others += [] if evaluation is None else [self._evaluation_status(evaluation)]
+        others = [] if evaluation is None else [self._evaluation_status(evaluation)]
         array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
-
-    def _map_status(self, figures: MapFigures) -> DiagnosticStatus:
-        state = figures.state
-        faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
-        fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._map_seen
-        self._map_seen = (faults, fused)
-        message = f"{fused} frames fused, {state.blocks} blocks, {state.memory_mib:.0f} MiB"
-        more = faults - faults_before
-        if more > 0:
-            message = f"{more} frames left out of the map, {max(0, fused - fused_before)} fused: {figures.last_reason}"
-        return DiagnosticStatus(
-            level=DiagnosticStatus.WARN if more > 0 else DiagnosticStatus.OK,
-            name=f"{self._name}: map",
-            message=message,
-            hardware_id=self._hardware,
-            values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
-        )
 
     def _evaluation_status(self, values: dict[str, str]) -> DiagnosticStatus:
         reason, known = values["last_reason"], "abs_rel" in values
@@ -125,6 +107,32 @@ class Diagnosis:
         if busy_since is not None:
             return DiagnosticStatus.OK, f"computing a frame for {time.monotonic() - busy_since:.1f} s"
         return (DiagnosticStatus.WARN, idle) if idle else (DiagnosticStatus.OK, "images come")
+
+
+class MapDiagnosis:
+    """Turns the counters of the map into a DiagnosticStatus."""
+
+    def __init__(self, name: str, hardware: str) -> None:
+        self._name, self._hardware = name, hardware
+        self._seen = (0, 0)
+
+    def status(self, figures: MapFigures) -> DiagnosticStatus:
+        """WARN where frames were left out since the last report."""
+        state = figures.state
+        faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
+        fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._seen
+        self._seen = (faults, fused)
+        message = f"{fused} frames fused, {state.blocks} blocks, {state.memory_mib:.0f} MiB"
+        more = faults - faults_before
+        if more > 0:
+            message = f"{more} frames left out of the map, {max(0, fused - fused_before)} fused: {figures.last_reason}"
+        return DiagnosticStatus(
+            level=DiagnosticStatus.WARN if more > 0 else DiagnosticStatus.OK,
+            name=self._name,
+            message=message,
+            hardware_id=self._hardware,
+            values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
+        )
 
 
 def _map_values(figures: MapFigures) -> dict[str, str]:

@@ -31,7 +31,6 @@ from ...scale.table import no_metres, not_needed, source_in_effect, source_of
 from ...transforms import frame_name
 from ..conversions import image_from_msg
 from ..frame_worker import FrameStats, FrameWorker
-from ..mapping.mapping import Mapping
 from ..publications import Publications
 from ..subscriptions import AdaptiveSubscription, CameraInfos
 from ..throttled_log import ThrottledLog
@@ -49,7 +48,9 @@ _DEPTH = Wanted(depth=True, points=False)
 class FrameLine:
     """Subscribes, computes in one worker thread, publishes. `close` ends all of it and frees what it kept.
 
-    All steps of a frame use one immutable configuration: the current one when the worker takes the frame.
+    All steps of a frame use one immutable configuration: the current one when the worker takes the frame. `node` may be
+    a part of a node, for one of its cameras. `to_map(header, make)` and `beside(header, frame, config)` receive frames
+    for the map and for what is made of several cameras.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class FrameLine:
         reconstructor: DepthReconstructor,
         publications: Publications,
         stats: FrameStats,
-        mapping: Mapping,
+        to_map: Callable[[Header, Callable[[], Frame]], None],
+        beside: Callable[[Header, Frame, Config], None],
         config: Config,
         failed: Callable[[BaseException], None],
     ) -> None:
         self._node, self._reconstructor, self._publications, self._stats = node, reconstructor, publications, stats
-        self._mapping = mapping
+        self._to_map, self._beside = to_map, beside
         self._newest: Arrival | None = None
         self._waiting: tuple[AnyImage, float, Evidence] | None = None  # until the first camera_info arrives
         self._log = ThrottledLog(node)
@@ -131,6 +133,12 @@ class FrameLine:
     def evaluation(self) -> dict[str, str] | None:
         """The values for /diagnostics of the comparison with reference depth, None while it is off."""
         return self._live.values()
+
+    @property
+    def frame_id(self) -> str:
+        """The frame of the newest image; empty before the first."""
+        newest = self._newest
+        return "" if newest is None else frame_name(newest.msg.header.frame_id)
 
     def idle_reason(self) -> str:
         """Why no image is being processed; empty while images come."""
@@ -200,6 +208,7 @@ class FrameLine:
         started = time.perf_counter()
         self._publications.publish(frame, arrival.msg.header, config)
         self._navigation.offer(arrival.msg.header, frame, config)
+        self._beside(arrival.msg.header, frame, config)
         frame = replace(frame, timings={**frame.timings, "publish": time.perf_counter() - started})
         self._judge(frame, config)
         self._stats.count_published(time.monotonic() - arrival.time, frame.timings)
@@ -214,7 +223,7 @@ class FrameLine:
 
     def _offer(self, arrival: Arrival, make: Callable[[], Frame]) -> None:
         """Offers the frame to the map and the live evaluation, which compute it only if they take it."""
-        self._mapping.offer(arrival.msg.header, make)
+        self._to_map(arrival.msg.header, make)
         self._live.offer(arrival.evidence, make, lambda: arrival.view().camera)
         if self._published is not arrival:  # nobody wants depth any more
             self._published = None

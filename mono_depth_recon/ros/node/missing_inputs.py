@@ -9,6 +9,7 @@ from time import monotonic
 from rclpy.clock import ROSClock
 from rclpy.node import Node
 
+from ..sub_node import local_name
 from ..subscriptions import AdaptiveSubscription
 from ..throttled_log import ThrottledLog
 
@@ -17,35 +18,35 @@ _GHOST_S = 30.0  # a process that was killed stays in the graph for up to 20 s
 _SHOWN = 5  # topics
 
 
-class MissingInputs:
-    """Warns after 5 s without /clock, images or camera_info, and then rarely; `check` is called about every second."""
+class Lasting:
+    """How long each of several things has been missing."""
 
-    def __init__(
-        self, node: Node, images: AdaptiveSubscription, infos: AdaptiveSubscription, log: ThrottledLog
-    ) -> None:
-        self._node, self._images, self._infos, self._log = node, images, infos, log
+    def __init__(self) -> None:
         self._since: dict[str, float] = {}  # when each was first found missing
 
-    def check(self, image_came: bool, info_came: bool) -> None:
-        """Warns of what is missing; with `image_came` and without `info_came` images wait for a camera_info."""
-        if self._lasts("time", self._without_time()):
+    def lasts(self, what: str, missing: bool, after_s: float = _AFTER_S) -> bool:
+        """Whether `what` is missing now and has been for so long; call it about every second."""
+        now = monotonic()
+        since = self._since.setdefault(what, now) if missing else self._since.pop(what, now)
+        return missing and now - since >= after_s
+
+
+class NodeProblems:
+    """Warns after 5 s without /clock, and of another node of the same name; `check` is called about every second."""
+
+    def __init__(self, node: Node, log: ThrottledLog) -> None:
+        self._node, self._log, self._lasting = node, log, Lasting()
+
+    def check(self) -> None:
+        """Warns of what there is now, rarely."""
+        if self._lasting.lasts("time", self._without_time()):
             self._log.rarely("use_sim_time is set and no /clock comes: start the simulation, or unset it", "time")
-        if self._lasts("name", self._has_namesake(), _GHOST_S):
+        if self._lasting.lasts("name", self._has_namesake(), _GHOST_S):
             self._log.rarely(
                 f"another node is called {self._node.get_fully_qualified_name()} too: services and parameters reach "
                 "either; give one of them another name (-r __node:=NAME)",
                 "name",
             )
-        if self._lasts("image", not image_came):
-            self._log.rarely(f"no image: {missing_topic(self._node, self._images, 'image')}", "image")
-        if self._lasts("camera_info", image_came and not info_came):
-            text = missing_topic(self._node, self._infos, "camera_info")
-            self._log.rarely(f"images come, but no camera_info: {text}", "camera_info")
-
-    def _lasts(self, what: str, missing: bool, after_s: float = _AFTER_S) -> bool:
-        now = monotonic()
-        since = self._since.setdefault(what, now) if missing else self._since.pop(what, now)
-        return missing and now - since >= after_s
 
     def _without_time(self) -> bool:
         clock = self._node.get_clock()
@@ -53,6 +54,25 @@ class MissingInputs:
 
     def _has_namesake(self) -> bool:
         return self._node.get_node_names_and_namespaces().count((self._node.get_name(), self._node.get_namespace())) > 1
+
+
+class MissingInputs:
+    """Warns after 5 s without images or camera_info, and then rarely; `check` is called about every second."""
+
+    def __init__(
+        self, node: Node, images: AdaptiveSubscription, infos: AdaptiveSubscription, log: ThrottledLog
+    ) -> None:
+        self._node, self._images, self._infos, self._log = node, images, infos, log
+        self._lasting = Lasting()
+
+    def check(self, image_came: bool, info_came: bool) -> None:
+        """Warns of what is missing; with `image_came` and without `info_came` images wait for a camera_info."""
+        if self._lasting.lasts("image", not image_came):
+            text = missing_topic(self._node, self._images, local_name(self._node, "image"))
+            self._log.rarely(f"no image: {text}", "image")
+        if self._lasting.lasts("camera_info", image_came and not info_came):
+            text = missing_topic(self._node, self._infos, local_name(self._node, "camera_info"))
+            self._log.rarely(f"images come, but no camera_info: {text}", "camera_info")
 
 
 def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from std_msgs.msg import Header
 
 from ...cloud.back_projection import back_project
@@ -14,7 +14,6 @@ from ...frames import Frame
 from ...workers.snapshot import CloudJob, MeshJob, SnapshotResult, SnapshotWorker, file_stamp, snapshot_folder
 from ..conversions import mesh_to_marker
 from ..mapping.mapping import Mapping
-from ..publications import Publications
 from .trigger_services import TriggerServices
 
 NewestFrame = Callable[[], tuple[Frame, Header]]
@@ -24,20 +23,22 @@ class SnapshotServices:
     """Offers save_mesh and save_cloud (std_srvs/Trigger) and the services of `mapping` until `close`.
 
     `newest()` returns the frame, or raises a MonoDepthError whose text becomes the reply; `failed` receives bugs.
+    Saved meshes are shown on `marker`. Without `mapping` it is always the frame that is saved.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
-        publications: Publications,
+        marker: LifecyclePublisher,
         newest: NewestFrame,
-        mapping: Mapping,
+        mapping: Mapping | None,
         config: Callable[[], Config],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._publications, self._newest, self._mapping, self._config = publications, newest, mapping, config
+        self._marker, self._newest, self._mapping, self._config = marker, newest, mapping, config
         self._worker = SnapshotWorker()
-        services = {"save_mesh": self._make_mesh, "save_cloud": self._make_cloud, **mapping.services}
+        services = {"save_mesh": self._make_mesh, "save_cloud": self._make_cloud}
+        services |= {} if mapping is None else mapping.services
         self._services = TriggerServices(node, services, failed)
 
     def stop_work(self) -> None:
@@ -54,19 +55,19 @@ class SnapshotServices:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"mesh_{file_stamp()}.{settings.format}"
-        if config.mesh_of_map:
+        if config.mesh_of_map and self._mapping is not None:
             (result, header), method = self._mapping.save_mesh(path), "fused"
         else:
             (result, header), method = self._run(lambda: MeshJob(settings, path)), settings.method
         if result.preview is not None:
-            self._publications.mesh.publish(mesh_to_marker(result.preview, header))
+            self._marker.publish(mesh_to_marker(result.preview, header))
         return f"{result.path}: {result.vertices} vertices, {result.quality}, {method}, {result.seconds:.2f} s"
 
     def _make_cloud(self) -> str:
         config = self._config()
         settings = config.mesh
         path = snapshot_folder(settings) / f"cloud_{file_stamp()}.ply"
-        if config.mesh_of_map:
+        if config.mesh_of_map and self._mapping is not None:
             result = self._mapping.save_cloud(path)
         else:
             result, _ = self._run(lambda: CloudJob(settings, path))

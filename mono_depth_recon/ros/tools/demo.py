@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from ...atomic import writable_folder, write_atomically
+from ...config import names_in
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
+from ...photo import read_photo
+from ...pictures.panels import write_png
 from ...printing import escape_on
 from .demo_pictures import write_pictures
 from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
@@ -36,6 +39,8 @@ _DESCRIPTIONS = {
     "recording.json": "frame rates, latency, gaps",
 }
 FILES = ", ".join(_DESCRIPTIONS).split(", ")
+CAMERAS_PAGE = "cameras.png"  # the pages of several cameras, one below the other
+_CAMERA_HZ, _TURN_DEG = 10.0, 90.0  # of several cameras: the rate of each, and the angle from one to the next
 _START_S = 90.0
 _SNAPSHOTS_S = 180.0
 _SERVICE_S = 100.0
@@ -110,12 +115,9 @@ def run(output: Path, source: Source, seconds: float, say: Progress) -> dict[str
         stage = Path(name)
         _record(stage, source, seconds, say)
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
-        if not results["steady"]["frames_out"]:
-            raise MonoDepthError(f"no frame came out in {seconds:g} s: see whether this machine is overloaded")
-        if results["mesh"]["left_out"]:
-            raise MonoDepthError(f"there is no mesh of the recorded frame: {results['mesh']['left_out']}")
+        _check(results, f"in {seconds:g} s")
         say("demo", "drawing the pictures")
-        write_pictures(stage, _title(results), source.attribution, f"{_triangles(results)} triangles")
+        write_pictures(stage, _title(results, "One camera"), source.attribution, f"{_triangles(results)} triangles")
         for file in FILES:
             write_atomically(output / file, [(stage / file).read_bytes()])
     return results
@@ -130,16 +132,86 @@ def _record(stage: Path, source: Source, seconds: float, say: Progress) -> None:
             node = children.start("node", RECON_NODE, directory)
             ready = (camera, node)
             children.watch(lambda: all(child.is_ready for child in ready), "camera and node to be ready", _START_S)
-            flags = ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SERVICE_S:g}"]
-            recorder = children.start("recorder", RECORDER, flags)
+            recorder = children.start("recorder", RECORDER, _recorder_flags(stage, seconds))
             children.watch(lambda: recorder.exit_status == 0, "the recording to end", seconds + _SNAPSHOTS_S, recorder)
             say("demo", "stopping camera and node")
 
 
-def _title(results: dict[str, Any]) -> str:
+def run_cameras(output: Path, names: Sequence[str], seconds: float, say: Progress) -> dict[str, dict[str, Any]]:
+    """As `run`, with several cameras in one room on one node; `FILES` of each go into a folder of its name.
+
+    Returns the recording.json of each.
+    """
+    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_demo_") as folder:
+        stage = Path(folder)
+        _record_cameras(stage, names, seconds, say)
+        results = {name: _drawn(stage / name, name, say) for name in names}
+        pages = [read_photo(stage / name / "overview.png") for name in names]
+        write_png(stage / CAMERAS_PAGE, np.concatenate(pages))
+        write_atomically(output / CAMERAS_PAGE, [(stage / CAMERAS_PAGE).read_bytes()])
+        for name in names:
+            writable_folder(output / name)
+            for file in FILES:
+                write_atomically(output / name / file, [(stage / name / file).read_bytes()])
+    return results
+
+
+def _record_cameras(stage: Path, names: Sequence[str], seconds: float, say: Progress) -> None:
+    with own_domain() as domain:
+        env = {**os.environ, **domain, "ROS_LOG_DIR": str(stage), "PYTHONUNBUFFERED": "1"}
+        with Children(stage, env, say) as children:
+            ready = []
+            for number, name in enumerate(names):
+                turn = (number * _TURN_DEG + 180) % 360 - 180
+                own = [f"--rate={_CAMERA_HZ:g}", f"--turn={turn:g}", f"--frame-id={name}_optical_frame"]
+                flags = [*rooms_source().arguments, *own, *_below(name)]
+                ready.append(children.start(f"camera {name}", ROOMS_CAMERA, flags))
+            given = {"cameras": ",".join(names), "mesh.directory": stage / "node", "mesh.format": "ply"}
+            words = [word for key, value in given.items() for word in ("-p", f"{key}:={value}")]
+            ready.append(children.start("node", RECON_NODE, ["--ros-args", *words]))
+            children.watch(lambda: all(child.is_ready for child in ready), "cameras and node to be ready", _START_S)
+            recorders = [
+                children.start(f"recorder {name}", RECORDER, [*_recorder_flags(stage / name, seconds), *_below(name)])
+                for name in names
+            ]
+            children.watch(
+                lambda: all(each.exit_status == 0 for each in recorders),
+                "the recordings to end",
+                seconds + _SNAPSHOTS_S,
+                *recorders,
+            )
+            say("demo", "stopping cameras and node")
+
+
+def _below(name: str) -> list[str]:
+    return ["--ros-args", "-r", f"__ns:=/{name}"]
+
+
+def _recorder_flags(stage: Path, seconds: float) -> list[str]:
+    return ["--output", str(stage), "--duration", f"{seconds:g}", "--timeout", f"{_SERVICE_S:g}"]
+
+
+def _drawn(stage: Path, camera: str, say: Progress) -> dict[str, Any]:
+    """The results of one camera of several, after its pictures were drawn."""
+    results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
+    _check(results, f"from {camera}")
+    say("demo", f"drawing the pictures of {camera}")
+    write_pictures(stage, _title(results, camera), rooms_source().attribution, f"{_triangles(results)} triangles")
+    return results
+
+
+def _check(results: dict[str, Any], of: str) -> None:
+    """Raises MonoDepthError where no frame came, or no mesh."""
+    if not results["steady"]["frames_out"]:
+        raise MonoDepthError(f"no frame came out {of}: see whether this machine is overloaded")
+    if results["mesh"]["left_out"]:
+        raise MonoDepthError(f"there is no mesh of the recorded frame: {results['mesh']['left_out']}")
+
+
+def _title(results: dict[str, Any], camera: str) -> str:
     steady = results["steady"]
     return (
-        f"One camera: {steady['rate_out_hz']:.1f} of {steady['rate_in_hz']:.1f} frames per second, "
+        f"{camera}: {steady['rate_out_hz']:.1f} of {steady['rate_in_hz']:.1f} frames per second, "
         f"{steady['latency_p50_ms']:.0f} ms from image to cloud"
     )
 
@@ -163,6 +235,17 @@ def _report(output: Path, results: dict[str, Any], seconds: float) -> str:
     return "\n".join(lines)
 
 
+def _report_cameras(output: Path, results: dict[str, dict[str, Any]], seconds: float) -> str:
+    lines = [f"Finished in {seconds:.0f} s. Files in {output.resolve()}: {CAMERAS_PAGE}, and a folder of each camera"]
+    for name, of_camera in results.items():
+        steady = of_camera["steady"]
+        lines.append(
+            f"{name}: {steady['frames_out']} of {steady['frames_in']} frames came out ({100 * steady['share']:.1f} %), "
+            f"p50 {steady['latency_p50_ms']:.0f} ms, p95 {steady['latency_p95_ms']:.0f} ms from colour image to cloud"
+        )
+    return "\n".join(lines)
+
+
 def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("demo", description=__doc__)
     parser.add_argument(
@@ -173,6 +256,9 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
         "--camera",
         default="",
         help="its intrinsics 'fx fy cx cy [k1 k2 p1 p2 [k3]]', pixels [default: by the folder's name]",
+    )
+    parser.add_argument(
+        "--cameras", default="", help="names of several synthetic cameras on one node (front,left) [default: one]"
     )
     parser.add_argument("--seconds", type=float, default=12.0, help="length of the measurement [default: 12]")
     return parser.parse_args(args)
@@ -186,7 +272,15 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         if importlib.util.find_spec("rclpy") is None:
             raise MonoDepthError("ROS 2 (rclpy) is missing: source a ROS 2 installation, or run make demo")
+        names = names_in(given.cameras)
+        if names and given.data:
+            raise MonoDepthError(
+                "--cameras is for the synthetic room, a folder has one camera: leave out one of the two"
+            )
         output = writable_folder(given.output)
+        if names:
+            print(_report_cameras(output, run_cameras(output, names, given.seconds, say), say.seconds))
+            return 0
         source = tum_source(given.data, given.camera) if given.data else rooms_source()
         say("demo", f"camera: {source.name}; then recon_node and a recorder, each a process of its own")
         results = run(output, source, given.seconds, say)

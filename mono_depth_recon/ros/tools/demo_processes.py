@@ -28,7 +28,7 @@ _DEADLINES_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0))
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 0.05
 _LAST_LINES = 12
-_ROS_PREFIX = re.compile(r"^\[(INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[\w+\]: ")
+_ROS_PREFIX = re.compile(r"^\[(INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[[\w.]+\]: ")
 
 
 class Child:
@@ -98,7 +98,7 @@ class Children:
         self._running.append(Child(name, module, arguments, self._env, self._folder))
         return self._running[-1]
 
-    def watch(self, until: Callable[[], bool], what: str, deadline_s: float, quits: Child | None = None) -> None:
+    def watch(self, until: Callable[[], bool], what: str, deadline_s: float, *quits: Child) -> None:
         """Relays the children's output until `until()` holds. Only `quits` may end meanwhile, with status 0.
 
         Raises MonoDepthError where another one ends, or at the deadline.
@@ -107,7 +107,7 @@ class Children:
         while not until():
             self.relay()
             for child in self._running:
-                if child.exit_status is not None and (child is not quits or child.exit_status != 0):
+                if child.exit_status is not None and (child not in quits or child.exit_status != 0):
                     raise MonoDepthError(child.how_it_ended())
             if time.monotonic() > end:
                 raise MonoDepthError(f"expected {what} within {deadline_s:g} s: see whether this machine is overloaded")

@@ -171,6 +171,18 @@ def test_the_renderer_sends_the_frames_and_ends_when_it_is_closed(sequence: Room
             renderer.receive()
 
 
+def test_a_turned_camera_is_at_the_same_place_and_looks_to_the_left(sequence: RoomSequence) -> None:
+    renderer = RoomRenderer(SEED, WIDTH, HEIGHT, HFOV, 1, 15.0, 90.0)
+    sample, truth = renderer.receive(), sequence.pose(0)
+    T = sample.T_world_camera
+    assert T is not None and np.array_equal(T[:3, 3], truth[:3, 3])
+    forward, left = T[:3, 2], np.cross([0, 0, 1], truth[:3, 2])
+    assert np.allclose(forward[:2], left[:2], atol=1e-12) and np.isclose(forward[2], truth[2, 2])
+    assert np.allclose(T[2, :3], truth[2, :3]), "the horizon stays where it is"
+    rendered = sequence.room.render(sequence.camera, T)
+    assert np.array_equal(sample.rgb, rendered[0]) and not np.array_equal(sample.rgb, sequence[0].rgb)
+
+
 def test_the_renderer_is_reaped_with_its_last_frame(processes: Processes, ros_domain: int) -> None:
     """A child that ended and is not waited for stays as a zombie."""
     process = processes.python(*NODE, "--length", "3", "--width", "80", "--height", "60")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,17 +115,17 @@ class Known:
 class Fed:
     """A Feeding whose parts are all at hand."""
 
-    def __init__(self, answers: dict[type, Any], poses: Known | None) -> None:
+    def __init__(self, answers: dict[type, Any], poses: Known | None, cameras: Sequence[str] = ("",)) -> None:
         self.figures, self.complaints = MapFigures(), Complaints()
         self.process, self.failures = Process(answers), list[BaseException]()
         self.topics = SimpleNamespace(map_points=Topic(), mesh=Topic(0))
         display = MapDisplay(self.topics, self.figures)  # type: ignore[arg-type]
         self.feeding = Feeding(
-            self.process, display, poses, self.figures, self.complaints, lambda: FAST, self.failures.append
+            self.process, display, poses, self.figures, self.complaints, lambda: FAST, self.failures.append, cameras
         )  # type: ignore[arg-type]
 
-    def offer(self, second: int, make: Callable[[], Frame]) -> None:
-        self.feeding.offer(Header(stamp=Time(sec=second), frame_id="lens"), make)
+    def offer(self, second: int, make: Callable[[], Frame], camera: str = "") -> None:
+        self.feeding.offer(Header(stamp=Time(sec=second), frame_id=f"{camera}lens"), make, camera)
 
     def finish(self, until: Callable[[], bool]) -> None:
         end = time.monotonic() + 60
@@ -167,6 +168,29 @@ def test_without_poses_every_frame_goes_to_the_odometry_of_the_map() -> None:
     fed.offer(5, frame)
     fed.finish(lambda: bool(fed.topics.map_points.sent))
     assert fed.process.asked[0].T_world_camera is None and fed.figures.world == "visual_odom"
+
+
+def test_a_camera_whose_pose_is_late_holds_up_no_other() -> None:
+    came = threading.Event()
+
+    class Late(Known):
+        def pose(self, header: Header) -> Matrix:
+            if header.frame_id == "frontlens":
+                assert came.wait(60)
+            return super().pose(header)
+
+    fed = Fed({StillJob: None, FuseJob: fused(1), ShownPointsJob: CLOUD}, Late(), ("front", "left"))
+    fed.offer(5, frame, "front")
+    fed.offer(6, frame, "left")
+    fed.offer(7, frame, "left")
+    end = time.monotonic() + 60
+    while sum(kind is FuseJob for kind in fed.process.kinds()) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert {job.source for job in fed.process.asked if isinstance(job, FuseJob)} == {"left"}
+    came.set()
+    fed.finish(lambda: any(isinstance(job, FuseJob) and job.source == "front" for job in fed.process.asked))
+    assert fed.figures.offered == 3
 
 
 def test_what_is_left_out_is_counted_and_said() -> None:

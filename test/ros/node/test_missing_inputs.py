@@ -141,13 +141,12 @@ def test_another_node_of_the_same_name_is_said_once_it_is_no_ghost(
 ) -> None:
     now, said = [0.0], list[str]()
     monkeypatch.setattr(missing_inputs, "monotonic", lambda: now[0])
-    images, infos = (AdaptiveSubscription(client.node, CameraInfo, name, print, "auto") for name in ("a", "b"))
     log: Any = SimpleNamespace(rarely=lambda text, _: said.append(text))
-    inputs = missing_inputs.MissingInputs(client.node, images, infos, log)
+    problems = missing_inputs.NodeProblems(client.node, log)
     twin = rclpy.create_node(client.node.get_name(), context=client.node.context)
-    client.wait_until(inputs._has_namesake, "the other node")
+    client.wait_until(problems._has_namesake, "the other node")
     for now[0], expected in ((0.0, 0), (20.0, 0), (31.0, 1)):
-        inputs.check(True, True)
+        problems.check()
         assert len(said) == expected
     assert said[0].startswith("another node is called /test_client too")
     twin.destroy_node()

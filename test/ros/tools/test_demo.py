@@ -20,7 +20,7 @@ from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.ros.tools import demo_processes
-from mono_depth_recon.ros.tools.demo import FILES, tum_source
+from mono_depth_recon.ros.tools.demo import CAMERAS_PAGE, FILES, tum_source
 from mono_depth_recon.ros.tools.demo_processes import Children, own_domain
 
 # At its own 15 frames a second, with which a busy machine does not keep up, and no limit but that of the tests.
@@ -110,6 +110,21 @@ def test_the_demo_of_the_synthetic_camera(processes: Processes, tmp_path: Path, 
     assert not marked()
 
 
+@pytest.mark.soak
+def test_the_demo_of_two_cameras_in_one_room(processes: Processes, tmp_path: Path, marked: Marked) -> None:
+    process = processes.python(*SMALL, "--cameras", "front,left", "--seconds", "2", cwd=tmp_path)
+    assert process.wait(4 * DEADLINE_S) == 0 and not marked()
+    output = tmp_path / "demo_output"
+    assert sorted(path.name for path in output.iterdir()) == [CAMERAS_PAGE, "front", "left"]
+    for name in ("front", "left"):
+        assert sorted(path.name for path in (output / name).iterdir()) == sorted(FILES)
+        results = json.loads((output / name / "recording.json").read_text())
+        assert f"{name}: {results['steady']['frames_out']} of {results['steady']['frames_in']} frames" in process.output
+    pages = [cv2.imread(str(output / name / "overview.png")) for name in ("front", "left")]
+    assert np.array_equal(cv2.imread(str(output / CAMERAS_PAGE)), np.concatenate(pages))
+    assert not np.array_equal(*(cv2.imread(str(output / name / "rgb.png")) for name in ("front", "left")))
+
+
 def test_the_demo_on_real_frames_shows_test_frames_only(
     processes: Processes, tmp_path: Path, marked: Marked, tum_folder: Callable[[str], Path]
 ) -> None:
@@ -163,6 +178,8 @@ def test_even_a_killed_demo_leaves_no_process(processes: Processes, tmp_path: Pa
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "demo: nowhere does not exist: expected a TUM folder"),
+        (["--data", "nowhere", "--cameras", "front"], "demo: --cameras is for the synthetic room, a folder has one"),
+        (["--cameras", "front,front"], "demo: cameras must name each camera once, got 'front' 2 times"),
         (["--output", "/proc/demo"], "demo: cannot make the folder /proc/demo"),
     ],
 )
