@@ -20,6 +20,7 @@ from .groups import (
     ModelConfig,
     QosConfig,
 )
+from .guard import GuardConfig
 from .navigation import SafeConfig
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
 from .text import parse_yaml, read_json, read_yaml
@@ -36,6 +37,7 @@ __all__ = [
     "DepthConfig",
     "FilterConfig",
     "FusionConfig",
+    "GuardConfig",
     "LiveEvaluationConfig",
     "MappingConfig",
     "MeshConfig",

@@ -14,6 +14,7 @@ from ..scale.table import SCALE_SOURCES, parameter_help
 from ..transforms import frame_name
 from .evaluation import LiveEvaluationConfig
 from .fusion import MAP_SUFFIX, MappingConfig
+from .guard import GuardConfig
 from .navigation import SafeConfig
 
 _TEXTURED = ("obj", "glb")
@@ -270,6 +271,7 @@ class Config:
     compression: CompressionConfig = CompressionConfig()
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
+    guard: GuardConfig = GuardConfig()  # noqa: RUF009
     safe: SafeConfig = SafeConfig()  # noqa: RUF009
     mesh: MeshConfig = MeshConfig()
     fusion: MappingConfig = MappingConfig()  # noqa: RUF009 - they are frozen

@@ -7,11 +7,12 @@ import time
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ...frames import Judgement
 from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
 from ...scale.base import ScaleSource
 from ..frame_worker import FrameStats
 from ..mapping.figures import MapFigures
-from ..scale_message import scale_text
+from ..scale_message import guard_status, scale_text
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
 _KEYS = {
@@ -42,7 +43,7 @@ class Diagnosis:
         map_: MapFigures | None = None,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status of the node, and one each of map and evaluation if these run.
+        """One status of the node, and one each of map, evaluation and guard if these run.
 
         `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
         metric model keeps its metres; `evaluation` holds the values of `LiveEvaluation`.
@@ -71,9 +72,20 @@ class Diagnosis:
         )
         others = [] if map_ is None else [self._map_status(map_)]
         others += [] if evaluation is None else [self._evaluation_status(evaluation)]
+        worst = stats.worst_judgement()
+        others += [] if worst is None else [self._guard_status(worst, stats)]
         array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
+
+    def _guard_status(self, worst: Judgement, stats: FrameStats) -> DiagnosticStatus:
+        """The worst frame since the last report."""
+        counts = {
+            "frames_noticed": stats.noticed,
+            "frames_unreliable": stats.unreliable,
+            "frames_withheld": stats.withheld,
+        }
+        return guard_status(worst, f"{self._name}: guard", counts)
 
     def _map_status(self, figures: MapFigures) -> DiagnosticStatus:
         state = figures.state
