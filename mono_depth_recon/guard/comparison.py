@@ -15,7 +15,7 @@ from .robust import middle, spread
 
 _WINDOW, _LEVELS, _UNTIL = (9, 9), 3, (3, 10, 0.03)  # steps at most, pixels
 _BACK_PX = 0.7  # tracked forth and back, a corner must return to its place
-_ENOUGH = 120  # corners; of twice as many every second one is tracked
+_ENOUGH = 150  # corners; of more, so many are tracked
 _FEWEST, _MOST = 24, 0.5  # corners that agree on a motion, and their share of those tracked
 _RELIEF = 1.2  # ratio of depths around a corner, at most: it is not clear what a corner on a step belongs to
 _AROUND = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)
@@ -71,7 +71,8 @@ def change(before: View, after: View, depth: Depth) -> Change | None:
     if before.picture.coarse.shape != after.picture.coarse.shape:
         return None
     known = np.flatnonzero(np.isfinite(before.depth))
-    known = known[:: 1 + len(known) // _ENOUGH]
+    if len(known) > _ENOUGH:
+        known = known[np.linspace(0, len(known) - 1, _ENOUGH).astype(int)]
     start, z = before.picture.corners[known], before.depth[known]
     if len(start) < _FEWEST:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from ..config import GuardConfig
 from .comparison import Change
 from .remark import Remark
-from .robust import middle, spread
+from .robust import SIGMA, middle
 
 _REMEMBERED, _FEWEST = 30, 8  # changes that noise is estimated from
 _NOISES = 3.0
@@ -32,10 +32,10 @@ class Drift:
 
     @property
     def noise(self) -> float:
-        """Robust standard deviation of log scale from frame to frame; 0 where it is not known yet."""
+        """Robust standard deviation of the changes of log scale about none; 0 where it is not known yet."""
         if len(self.changes) < _FEWEST:
             return 0.0
-        return spread(np.array(self.changes))
+        return SIGMA * middle(np.abs(np.array(self.changes)))
 
     @property
     def flicker(self) -> float:

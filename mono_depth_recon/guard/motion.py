@@ -12,12 +12,12 @@ from ..camera import PinholeCamera
 from .picture import Pixels
 from .robust import middle
 
-_ROUNDS = 6
+_ROUNDS = 8
 _OFF_PX, _OFF_SHARE = 1.0, 0.15  # of the way that a corner moved: what one may be off the common motion
-_LEAST_PX = 0.3
-_PRIOR = 1.0  # motion that the corners do not determine is small: 0.3 rad or 0.3 of the distance, against 0.3 px
+_LEAST_PX = 0.1
+_PRIOR = 1.0  # motion that the corners do not determine is small: 0.3 rad or 0.1 of the distance, against 0.1 px
 _NEAREST = 0.05  # of the middle distance
-_STILL = 1e-4  # rad, or of the middle distance
+_STILL = 3e-4  # rad, or of the middle distance
 
 F64 = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def fit_motion(before: Pixels, after: Pixels, depth: NDArray[np.float32], camera
         moved = points @ R.T + t
         off = _off(moved, after, camera)
         distance = np.hypot(*off)
-        limit = max(_LEAST_PX, 1.5 * middle(distance))
+        limit = max(_LEAST_PX, middle(distance))
         weights = 1 / (1 + np.square(distance / limit))
         J = _jacobian(moved, focal)
         JW = J * np.concatenate([weights, weights])

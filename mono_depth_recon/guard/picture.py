@@ -57,10 +57,10 @@ def _corners(grey: Grey) -> tuple[Pixels, int]:
     import cv2
 
     rows, columns = grey.shape[0] // _CELL_PX, grey.shape[1] // _CELL_PX
+    if not rows * columns:
+        return np.empty((0, 2), np.float32), 0
     strength = cv2.cornerMinEigenVal(grey, _BLOCK_PX)[: rows * _CELL_PX, : columns * _CELL_PX]
     cells = strength.reshape(rows, _CELL_PX, columns, _CELL_PX).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
-    if not cells.size:
-        return np.empty((0, 2), np.float32), 0
     best = cells.argmax(axis=1)
     found = np.flatnonzero(cells[np.arange(len(cells)), best] > _LEAST_CORNER)
     x = (found % columns) * _CELL_PX + best[found] % _CELL_PX

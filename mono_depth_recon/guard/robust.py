@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MAD = 1.4826  # of a normal distribution: its standard deviation over the median of absolute deviations
+SIGMA = 1.4826  # of a normal distribution: its standard deviation over the median of absolute deviations
 
 
 def middle(values: NDArray[Any]) -> float:
@@ -18,4 +18,4 @@ def middle(values: NDArray[Any]) -> float:
 
 def spread(values: NDArray[Any]) -> float:
     """Robust standard deviation of values (N,)."""
-    return _MAD * middle(np.abs(values - middle(values)))
+    return SIGMA * middle(np.abs(values - middle(values)))
