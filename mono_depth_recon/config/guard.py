@@ -19,7 +19,7 @@ class GuardConfig:
     )
     max_jump: float = param(
         0.06,
-        "largest change of scale from one frame to the next, as a share; where the scale flickers, 3 times its noise",
+        "largest change of scale from one frame to the next, as a share; where the scale flickers, 2.5 times its noise",
         low=0.0,
         high=10.0,
     )

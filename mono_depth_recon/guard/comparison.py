@@ -13,9 +13,10 @@ from .motion import Motion, fit_motion
 from .picture import Picture, Pixels
 from .robust import middle, spread
 
-_WINDOW, _LEVELS, _UNTIL = (9, 9), 3, (3, 10, 0.03)  # steps at most, pixels
+_WINDOW, _UNTIL = (9, 9), (3, 10, 0.03)  # steps at most, pixels
+_LEVELS, _LEVELS_BACK = 3, 1
 _BACK_PX = 0.7  # tracked forth and back, a corner must return to its place
-_ENOUGH = 150  # corners; of more, so many are tracked
+_ENOUGH = 130  # corners; of more, so many are tracked
 _FEWEST, _MOST = 24, 0.5  # corners that agree on a motion, and their share of those tracked
 _RELIEF = 1.2  # ratio of depths around a corner, at most: it is not clear what a corner on a step belongs to
 _AROUND = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)
@@ -101,7 +102,14 @@ def _followed(before: Picture, after: Picture, start: Pixels) -> tuple[Pixels, N
         before.coarse, after.coarse, start[:, None], None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
     )
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
-        after.coarse, before.coarse, end, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
+        after.coarse,
+        before.coarse,
+        end,
+        start[:, None].copy(),
+        winSize=_WINDOW,
+        maxLevel=_LEVELS_BACK,
+        criteria=_UNTIL,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     rows, columns = after.coarse.shape
     kept = ((found & returned).ravel() > 0) & (np.linalg.norm(back[:, 0] - start, axis=1) < _BACK_PX)

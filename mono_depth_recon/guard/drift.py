@@ -12,7 +12,7 @@ from .remark import Remark
 from .robust import SIGMA, middle
 
 _REMEMBERED, _FEWEST = 30, 8  # changes that noise is estimated from
-_NOISES = 3.0
+_NOISES = 2.5
 _IN_A_ROW = 3  # frames at the same other scale make it the valid one
 _GRAVE = 2.0
 

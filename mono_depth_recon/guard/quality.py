@@ -14,7 +14,7 @@ from .robust import middle
 _CLIPPED = 250  # grey levels from here on are taken as saturated
 _WINDOW_PX = 13  # in which the contrast of an edge is measured
 _STRONG, _LEAST_CONTRAST = 0.5, 24  # edges of that share of the strongest, and grey levels at least
-_MANY_EDGES = 40
+_MANY_EDGES, _ENOUGH_EDGES = 40, 500
 _EVERY = 3  # row or column is enough
 # Beyond these shares of the limits the error of the packaged models is three times that of a good image.
 _BLACK, _WHITE, _SMEARED, _BLANK = 0.6, 0.25, 1.2, 0.5
@@ -63,10 +63,11 @@ def _edge_width(grey: Grey) -> float:
     steepest = cv2.dilate(cv2.absdiff(grey[:, 1:], grey[:, :-1]), window)
     half = _WINDOW_PX // 2
     contrast, steepest = contrast[:, half:-half], steepest[:, half - 1 : half - 1 + contrast.shape[1] - 2 * half]
-    strong = contrast >= max(_LEAST_CONTRAST, _STRONG * float(contrast.max()))
-    if np.count_nonzero(strong) < _MANY_EDGES:
+    strong = np.flatnonzero(contrast >= max(_LEAST_CONTRAST, _STRONG * float(contrast.max())))
+    if len(strong) < _MANY_EDGES:
         return float("nan")
-    return middle(contrast[strong] / np.maximum(steepest[strong], np.uint8(1)).astype(np.float32))
+    strong = strong[:: 1 + len(strong) // _ENOUGH_EDGES]
+    return middle(contrast.ravel()[strong] / np.maximum(steepest.ravel()[strong], np.uint8(1)).astype(np.float32))
 
 
 def remarks_on(quality: ImageQuality, limits: GuardConfig) -> list[Remark]:

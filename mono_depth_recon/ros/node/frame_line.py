@@ -249,8 +249,9 @@ class FrameLine:
             return False
         self._stats.count_judged(judgement)
         if judgement.reason:
-            done = "frame withheld" if judgement.withheld else "unreliable frame"
-            self._log.warn(f"{done if judgement.level == 'ERROR' else 'frame'}: {judgement.reason}", judgement.kind)
+            unreliable = "unreliable frame" if judgement.level == "ERROR" else "frame"
+            what = "frame withheld" if judgement.withheld else unreliable
+            self._log.warn(f"{what}: {judgement.reason}", f"{what}: {judgement.kind}")
         return judgement.withheld
 
     def _compute(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
