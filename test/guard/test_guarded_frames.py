@@ -12,9 +12,11 @@ from made_walks import CAMERA, pose, view
 
 from mono_depth_recon.arrays import Rgb
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.frames import Frame, Prediction
+from mono_depth_recon.config import with_values
+from mono_depth_recon.frames import Frame, Prediction, Sample
 from mono_depth_recon.models.base import View
 from mono_depth_recon.pipeline import DepthReconstructor
+from mono_depth_recon.sequence import fuse_sequence, predicted
 
 RGB, DEPTH = view(pose())
 BLACK = np.zeros_like(RGB)
@@ -80,6 +82,26 @@ def test_the_image_of_a_relative_model_without_metres_is_judged_too() -> None:
     frame = made(RelativeModel(lambda camera: DEPTH)).process(BLACK, CAMERA)
     assert frame.judgement is not None and frame.judgement.level == "ERROR" and not frame.judgement.withheld
     assert "set scale.source" in frame.no_metres, "the reason for no depth is another"
+
+
+def test_a_withheld_frame_of_a_recording_is_left_out_of_its_map() -> None:
+    """Four frames of which the third jumps."""
+    model = WalkModel()
+    factors, made_depths = iter((1.0, 1.0, 1.3, 1.0)), []
+    path = made(model, guard__on_unreliable="withhold", fusion__parallax=False, fusion__align=0.0)
+
+    def frame_of(sample: Sample) -> Frame:
+        model.factor = next(factors)
+        made_depths.append(predicted(path, None)(sample))
+        return made_depths[-1]
+
+    samples = [Sample(RGB, CAMERA, stamp=i / 15, name=f"frame {i}", T_world_camera=np.eye(4)) for i in range(4)]
+    config = with_values(path.config, {"fusion.keyframe_distance": 0.0})
+    scene = fuse_sequence(samples, frame_of, config)
+    assert [frame.judgement is not None and frame.judgement.withheld for frame in made_depths] == [0, 0, 1, 0]
+    assert np.isnan(made_depths[2].depth).all()
+    assert scene.places == [0, 1, 3] and scene.unreliable == 1
+    assert scene.notes == ["frame 2: no depth: no pixel has depth up to fusion.depth_max (5 m)"]
 
 
 def test_each_camera_has_its_own_past() -> None:
