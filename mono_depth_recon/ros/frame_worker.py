@@ -65,7 +65,7 @@ class FrameStats:
     unwanted: int = 0
     busy_since: float | None = None
     scale: Scale | None = None
-    judgement: Judgement | None = None
+    compared: int = 0
     noticed: int = 0
     unreliable: int = 0
     withheld: int = 0
@@ -105,7 +105,7 @@ class FrameStats:
     def count_judged(self, judgement: Judgement) -> None:
         """The guard judged a frame."""
         with self._lock:
-            self.judgement = judgement
+            self.compared += judgement.compared
             self.noticed += judgement.level == "WARN"
             self.unreliable += judgement.level == "ERROR"
             self.withheld += judgement.withheld

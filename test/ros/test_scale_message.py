@@ -102,8 +102,8 @@ def test_diagnostics_report_the_worst_frame_since_the_last_report() -> None:
         stats.count_judged(judgement)
     ((level, message, values),) = reported()
     assert (level, message) == (DiagnosticStatus.ERROR, MARKED.reason)
-    counts = [values[f"frames_{name}"] for name in ("noticed", "unreliable", "withheld")]
-    assert counts == ["1", "2", "1"] and values["withheld"] == "true"
+    counts = [values[f"frames_{name}"] for name in ("compared", "noticed", "unreliable", "withheld")]
+    assert counts == ["2", "1", "2", "1"] and values["withheld"] == "true"
     stats.count_judged(Judgement())
     assert reported()[0][:2] == (DiagnosticStatus.OK, "") and reported() == []
 

@@ -81,6 +81,7 @@ class Diagnosis:
     def _guard_status(self, worst: Judgement, stats: FrameStats) -> DiagnosticStatus:
         """The worst frame since the last report."""
         counts = {
+            "frames_compared": stats.compared,
             "frames_noticed": stats.noticed,
             "frames_unreliable": stats.unreliable,
             "frames_withheld": stats.withheld,
