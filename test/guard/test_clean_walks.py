@@ -112,3 +112,23 @@ def test_predictions_along_a_recorded_walk(tum_folder: Callable[[str], Path], mo
     print(f"\n{model}: {len(results)} frames, {len(changes)} compared, {change}, {figures}")
     assert not alarms(results)
     assert np.mean(jumps) > 0.9
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [901, 902])
+def test_the_measured_change_is_that_of_the_models_scale(seed: int) -> None:
+    """In rooms, where the truth is known: what is flagged in predictions are real jumps of the model."""
+    running = DepthReconstructor.from_config(with_values(Config(), {"model.runtime": "openvino"}))
+    sequence, guard = RoomSequence(seed, PinholeCamera.from_hfov(320, 240, 62), length=LENGTH), Guard()
+    scales, measurements = [], []
+    for i in range(LENGTH):
+        sample = measured(sequence.read(i))
+        predicted = running.model.predict([(sample.rgb, sample.camera)])[0].depth
+        assert predicted is not None
+        result = guard.judge(sample.rgb, predicted, sample.camera, sample.stamp, GuardConfig())[0]
+        scales.append(float(np.median(np.log(predicted / sample.depth))))
+        measurements.append(result.figures["scale_change"])
+    true, found = np.diff(scales), np.array(measurements[1:])
+    print(f"\nroom {seed}: correlation {np.corrcoef(true, found)[0, 1]:.2f}")
+    assert np.median(np.abs(found - true)) < 0.02 and np.corrcoef(true, found)[0, 1] > 0.85
+    assert np.sign(true[np.abs(found) > 0.08]).tolist() == np.sign(found[np.abs(found) > 0.08]).tolist()

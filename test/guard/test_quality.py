@@ -43,7 +43,7 @@ def faded(contrast: float) -> Rgb:
         (lambda: exposed(0.006), "WARN", "dark image"),
         (lambda: exposed(0.0001), "ERROR", "dark image"),
         (lambda: exposed(2.0), "OK", ""),
-        (lambda: exposed(11.0), "WARN", "overexposed image"),
+        (lambda: exposed(5.0), "WARN", "overexposed image"),
         (lambda: exposed(200.0), "ERROR", "overexposed image"),
         (lambda: smeared(3), "OK", ""),
         (lambda: smeared(10), "WARN", "blurred image"),
