@@ -18,7 +18,7 @@ class GuardConfig:
         choices=("publish", "withhold"),
     )
     max_jump: float = param(
-        0.06,
+        0.07,
         "largest change of scale from one frame to the next, as a share; where the scale flickers, 2.5 times its noise",
         low=0.0,
         high=10.0,

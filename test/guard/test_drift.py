@@ -178,7 +178,7 @@ def test_a_jump_is_measured_against_the_noise_of_the_sequence() -> None:
     for number in np.random.default_rng(0).normal(0, 0.05, 30):
         noisy = noisy.followed_by(change(float(number)), LIMITS)[0]
         quiet = quiet.followed_by(change(0.01 * float(number)), LIMITS)[0]
-    assert noisy.noise == pytest.approx(0.05, rel=0.4) and quiet.limit(LIMITS) == pytest.approx(math.log(1.06))
+    assert noisy.noise == pytest.approx(0.05, rel=0.4) and quiet.limit(LIMITS) == pytest.approx(math.log(1.07))
     noisy = replace(noisy, changes=(0.05, -0.05) * 15)
     noisy, quiet = noisy.interrupted(), quiet.interrupted()
     assert [remark.kind for remark in quiet.followed_by(change(0.12), LIMITS)[1]] == ["scale jumped"]
