@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .arrays import Depth, Mask, Matrix, Points, Rgb
@@ -102,13 +102,36 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """Whether a frame can be believed. `level` is OK, WARN (something is noticed) or ERROR (it is unreliable).
+
+    `reason` says why in words, `kind` is the same without numbers; both are empty at OK. `figures` are what was
+    measured, by name; `compared` tells whether there was a previous frame to compare with, `withheld` whether the frame
+    has no depth for that `reason`.
+    """
+
+    level: Literal["OK", "WARN", "ERROR"] = "OK"
+    reason: str = ""
+    kind: str = ""
+    compared: bool = False
+    withheld: bool = False
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def gravity(self) -> int:
+        """0 to 2: the level as a number."""
+        return ("OK", "WARN", "ERROR").index(self.level)
+
+
+@dataclass(frozen=True)
 class Frame:
     """One fully processed image: all maps share the grid of `rgb` and its rectified `camera`.
 
-    `depth` is None where a relative model has no way to metres, and `no_metres` is the reason; its `disparity` stays
-    beside the depth that `scale` makes of it. `sigma` is in metres, NaN where depth is not finite; `points` is None
-    unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by `cloud.voxel_size`.
-    `confidence` is the prediction's. `timings` are seconds per step, in order.
+    `depth` is None where a relative model has no way to metres, or an unreliable frame is withheld, and `no_metres` is
+    the reason; `disparity` stays beside the depth that `scale` makes of it. `sigma` is in metres, NaN where depth is
+    not finite; `points` is None unless asked for, has sigma as its fifth column by `cloud.sigma`, and is (1, N, 4) by
+    `cloud.voxel_size`. `confidence` is the prediction's. `judgement` is None where `guard.enabled` is off. `timings`
+    are seconds per step, in order.
     """
 
     rgb: Rgb
@@ -120,4 +143,5 @@ class Frame:
     points: Points | None = None
     scale: Scale | None = None
     no_metres: str = ""
+    judgement: Judgement | None = None
     timings: Mapping[str, float] = field(default_factory=dict)

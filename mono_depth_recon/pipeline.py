@@ -18,7 +18,8 @@ from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
 from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame, Scale
+from .frames import Frame, Judgement, Scale
+from .guard.per_camera import CameraGuards
 from .models import DepthModel, load_model
 from .models.shared import SharedModel
 from .paths import expanded
@@ -75,6 +76,7 @@ class DepthReconstructor:
         self._lock = threading.Lock()  # guards the model and the state per camera
         self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
         self._scales = CameraScales()
+        self._guards = CameraGuards()
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:
@@ -158,20 +160,39 @@ class DepthReconstructor:
             view = RelativeView(rgb, known, raw_camera, stamp, metric)
             metres = self._scaled(view, disparity, prediction.sigma, evidence, config)
             watch.lap("scale")
+        if metres.depth is not None:
+            if prediction.sky is not None:
+                metres.depth[prediction.sky] = np.inf
+            _filter(metres.depth, metres.sigma, unknown, config)
+            watch.lap("filter")
+        metres, judgement = self._judged(rgb, camera, raw_camera, metres, stamp, config)
+        watch.lap("guard")
+        frame = Frame(
+            rgb,
+            camera,
+            disparity=metres.disparity,
+            scale=metres.scale,
+            no_metres=metres.missing,
+            judgement=judgement,
+            timings=watch.laps,
+        )
         if metres.depth is None:
-            return Frame(rgb, camera, disparity=metres.disparity, no_metres=metres.missing, timings=watch.laps)
-        depth, sigma = metres.depth, metres.sigma
-        if prediction.sky is not None:
-            depth[prediction.sky] = np.inf
-        _filter(depth, sigma, unknown, config)
-        watch.lap("filter")
-        points = _points(depth, sigma, camera, rgb, config, out) if wanted.points else None
+            return frame
+        points = _points(metres.depth, metres.sigma, camera, rgb, config, out) if wanted.points else None
         if points is not None and config.cloud.voxel_size:
             points = thinned(points, config.cloud.voxel_size)
         watch.lap("cloud")
-        return Frame(
-            rgb, camera, depth, metres.disparity, sigma, prediction.confidence, points, metres.scale, timings=watch.laps
-        )
+        return replace(frame, depth=metres.depth, sigma=metres.sigma, confidence=prediction.confidence, points=points)
+
+    def _judged(
+        self, rgb: Rgb, camera: PinholeCamera, raw_camera: PinholeCamera, metres: _Metres, stamp: float, config: Config
+    ) -> tuple[_Metres, Judgement | None]:
+        """The metres after `guard`: depth smoothed, or withheld with the reason."""
+        if not config.guard.enabled:
+            return metres, None
+        judgement, depth = self._guards.of(raw_camera).judge(rgb, metres.depth, camera, stamp, config.guard)
+        missing = f"depth is withheld: {judgement.reason}" if judgement.withheld else metres.missing
+        return replace(metres, depth=depth, missing=missing), judgement
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
         if camera.is_rectified:

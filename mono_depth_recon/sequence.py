@@ -45,7 +45,7 @@ class FusedScene:
     """The map of a recording and how it was made.
 
     `truth` is the map of the true depth along the same poses, where requested; `places` are the indices of the samples
-    that were fused, `poses` theirs.
+    that were fused, `poses` theirs. `unreliable` counts the frames that the guard found unreliable.
     """
 
     fusion: Fusion
@@ -53,6 +53,7 @@ class FusedScene:
     places: list[int] = field(default_factory=list)
     poses: list[Matrix] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unreliable: int = 0
 
     def mesh(self, config: Config) -> Mesh:
         """The mesh in the world, without specks, finished by the parameters of meshes."""
@@ -69,7 +70,8 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> F
     """Depth by the model, none where the `raw` camera of the recording, before rectification, saw nothing.
 
     None stands for frames that were rectified before they were published.
-    A relative model without metres is a DataError that names the ways to obtain them.
+    A frame that the guard withholds has no depth anywhere. A relative model without metres is a DataError that names
+    the ways to obtain them.
     """
     covered = None if raw is None or raw.is_rectified else raw.rectified_valid
 
@@ -78,6 +80,8 @@ def predicted(reconstructor: DepthReconstructor, raw: PinholeCamera | None) -> F
         frame = reconstructor.process(
             sample.rgb, sample.camera, wanted, evidence=evidence_of(sample), stamp=sample.stamp
         )
+        if frame.judgement is not None and frame.judgement.withheld:
+            frame = replace(frame, depth=_unknown(sample))
         if frame.depth is None:
             raise DataError(frame.no_metres)
         for known in (frame.depth, frame.sigma):
@@ -136,13 +140,15 @@ def _fuse(scene: FusedScene, sample: Sample, frame_of: FrameOf, odometry: Odomet
     if odometry is not None:
         frame = frame_of(sample)
         assert frame.depth is not None, "frame_of gives depth"
-        pose = odometry.track(frame.rgb, frame.depth, frame.camera)
+        known = bool(np.isfinite(frame.depth).any())
+        pose = odometry.track(frame.rgb, frame.depth, frame.camera) if known else None
     if pose is None:
         return scene.fusion.add(FusionFrame(sample.rgb, _unknown(sample), sample.camera, sample.stamp, None))
     if scene.fusion.stands_still(sample.stamp, pose):
         return None
     frame = frame or frame_of(sample)
     assert frame.depth is not None, "frame_of gives depth"
+    scene.unreliable += frame.judgement is not None and frame.judgement.level == "ERROR"
     outcome = scene.fusion.add(FusionFrame(frame.rgb, frame.depth, frame.camera, sample.stamp, pose, frame.sigma))
     if outcome.status == FUSED:
         scene.poses.append(pose)

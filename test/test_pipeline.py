@@ -30,7 +30,7 @@ def test_a_frame_goes_through_in_order() -> None:
     frame = reconstructor(model, filter__edge_threshold=0.0).process(rgb, camera)
     assert frame.rgb is rgb
     assert frame.camera is camera
-    assert list(frame.timings) == ["rectify", "model", "filter", "cloud"]
+    assert list(frame.timings) == ["rectify", "model", "filter", "guard", "cloud"]
     assert all(seconds >= 0 for seconds in frame.timings.values())
     exact = floor(camera)
     assert frame.depth is not None
@@ -73,8 +73,8 @@ def test_a_distorted_image_is_refused_where_that_is_asked_for() -> None:
     ("wanted", "steps"),
     [
         (Wanted(depth=False, points=False), ["rectify"]),
-        (Wanted(depth=True, points=False), ["rectify", "model", "filter", "cloud"]),
-        (Wanted(depth=False, points=True), ["rectify", "model", "filter", "cloud"]),
+        (Wanted(depth=True, points=False), ["rectify", "model", "filter", "guard", "cloud"]),
+        (Wanted(depth=False, points=True), ["rectify", "model", "filter", "guard", "cloud"]),
     ],
 )
 def test_only_what_is_wanted_is_computed(wanted: Wanted, steps: list[str]) -> None:

@@ -69,7 +69,7 @@ def test_a_given_scale_makes_metres() -> None:
         filter__edge_threshold=0.0,
     ).process(picture(camera), camera)
     exact = floor(camera)
-    assert list(frame.timings) == ["rectify", "model", "scale", "filter", "cloud"]
+    assert list(frame.timings) == ["rectify", "model", "scale", "filter", "guard", "cloud"]
     assert frame.depth is not None and frame.disparity is not None and frame.points is not None
     np.testing.assert_array_equal(np.isposinf(frame.depth), exact > 10)
     inside = np.isfinite(frame.depth)

@@ -12,16 +12,20 @@ from ..camera import PinholeCamera
 _ROOM = (2.0, 1.3, 1.2, 4.0)
 
 
-def room(camera: PinholeCamera) -> tuple[Depth, Rgb]:
-    """Exact depth (H, W) of a box-shaped room seen by the undistorted camera, and tiled walls (H, W, 3)."""
-    half, above, below, far = _ROOM
+def room(camera: PinholeCamera, ahead: float = 0.0) -> tuple[Depth, Rgb]:
+    """Exact depth (H, W) of a box-shaped room seen by the undistorted camera, and tiled walls (H, W, 3).
+
+    `ahead` is how many metres the camera went forward.
+    """
+    half, above, below, end = _ROOM
+    far = end - ahead
     x, y = (ray.astype(np.float64) for ray in camera.rays)
     with np.errstate(divide="ignore"):
         to_side = half / np.abs(x)[None]
         to_floor_or_ceiling = (np.where(y > 0, below, above) / np.abs(y))[:, None]
     depth = np.minimum(np.minimum(to_side, to_floor_or_ceiling), far)
-    tiles = sum(np.floor(4 * where) for where in (depth * x[None], depth * y[:, None], depth)) % 2
-    shade = (70 + 110 * tiles) * (1 - 0.1 * depth)
+    tiles = sum(np.floor(4 * where) for where in (depth * x[None], depth * y[:, None], depth + ahead)) % 2
+    shade = (70 + 110 * tiles) * (1 - 0.1 * (depth + ahead))
     rgb = shade[..., None] * np.array([1.0, 0.93, 0.8])
     return depth.astype(np.float32), np.clip(rgb, 0, 255).astype(np.uint8)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import cameras, frame_path, fusion, mesh_files, models, outputs, reading, rooms
+from ..benchmark import cameras, frame_path, fusion, guard, mesh_files, models, outputs, reading, rooms
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
@@ -35,6 +35,7 @@ _MORE = {
     **fusion.MEASUREMENTS,
     **mesh_files.MEASUREMENTS,
     **outputs.MEASUREMENTS,
+    **guard.MEASUREMENTS,
     **rooms.MEASUREMENTS,
 }
 _NAMES = (*frame_path.MEASUREMENTS, *_MORE)

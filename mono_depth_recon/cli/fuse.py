@@ -121,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     mesh = scene.mesh(config)
     lines = [f"{arguments.data}: {scene.fusion.report()}, {seconds:.1f} s", f"mesh: {mesh_quality(mesh).text()}"]
     lines += [f"depth: {_source(arguments, config)}, poses: {_poses_text(arguments)}"]
+    if scene.unreliable:
+        lines.append(f"unreliable by the guard: {scene.unreliable} frames")
     if arguments.truth:
         lines.append(f"fused, against the mesh of the true depth: {compare(scene, mesh).text()}")
         lines.append(compare_views(scene, mesh, samples, frame_of, config).text())

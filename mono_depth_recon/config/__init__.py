@@ -21,6 +21,7 @@ from .groups import (
     ModelConfig,
     QosConfig,
 )
+from .guard import GuardConfig
 from .navigation import SafeConfig
 from .per_camera import NodeConfig, camera_of, names_in, row_of
 from .table import OFFLINE_FUSION, PARAMETERS, parameter, table_text, value_of, with_values, yaml_text
@@ -38,6 +39,7 @@ __all__ = [
     "DepthConfig",
     "FilterConfig",
     "FusionConfig",
+    "GuardConfig",
     "LiveEvaluationConfig",
     "MappingConfig",
     "MeshConfig",

@@ -15,6 +15,7 @@ from ..transforms import frame_name
 from .cameras import PointsAllConfig, camera_names
 from .evaluation import LiveEvaluationConfig
 from .fusion import MAP_SUFFIX, MappingConfig
+from .guard import GuardConfig
 from .navigation import SafeConfig
 
 _TEXTURED = ("obj", "glb")
@@ -278,6 +279,7 @@ class Config:
     compression: CompressionConfig = CompressionConfig()
     filter: FilterConfig = FilterConfig()
     cloud: CloudConfig = CloudConfig()
+    guard: GuardConfig = GuardConfig()  # noqa: RUF009
     safe: SafeConfig = SafeConfig()  # noqa: RUF009
     points_all: PointsAllConfig = PointsAllConfig()  # noqa: RUF009
     mesh: MeshConfig = MeshConfig()

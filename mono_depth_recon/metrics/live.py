@@ -33,8 +33,11 @@ class LiveFigures:
 def compared(frame: Frame, reference: Depth) -> LiveFigures:
     """The figures of a frame against `reference` (h, w), metres on its rectified grid at any resolution.
 
-    Raises DataError if too few pixels are known in both, or a disparity cannot be fitted.
+    Raises DataError if too few pixels are known in both, a disparity cannot be fitted, or the frame has neither: a
+    metric model's depth is withheld without its anchor, or as unreliable.
     """
+    if frame.depth is None and frame.disparity is None:
+        raise DataError(frame.no_metres)
     if frame.depth is not None:
         depth, inverse = paired(frame.depth, reference)
         try:
@@ -43,7 +46,7 @@ def compared(frame: Frame, reference: Depth) -> LiveFigures:
             scale, shift = math.nan, math.nan
         errors, protocol = depth_errors(depth, 1 / inverse), "metric"
     else:
-        assert frame.disparity is not None, "a predicted frame has depth or disparity"
+        assert frame.disparity is not None, "checked above"
         disparity, inverse = paired(frame.disparity, reference)
         scale, shift = affine_fit(disparity, 1 / inverse)
         errors, protocol = depth_errors(depth_of_affine(disparity, scale, shift), 1 / inverse), "affine"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..errors import MonoDepthError
-from ..frames import Scale
+from ..frames import Judgement, Scale
 
 T = TypeVar("T")
 
@@ -65,10 +65,15 @@ class FrameStats:
     unwanted: int = 0
     busy_since: float | None = None
     scale: Scale | None = None
+    compared: int = 0
+    noticed: int = 0
+    unreliable: int = 0
+    withheld: int = 0
     last_error: str = ""
     _finished: deque[float] = field(default_factory=lambda: deque(maxlen=60))
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=60))
     _steps: deque[Mapping[str, float]] = field(default_factory=lambda: deque(maxlen=60))
+    _worst: Judgement | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count_received(self, replaced: bool) -> None:
@@ -96,6 +101,22 @@ class FrameStats:
             self._finished.append(time.monotonic())
             self._latencies.append(latency)
             self._steps.append(steps)
+
+    def count_judged(self, judgement: Judgement) -> None:
+        """The guard judged a frame."""
+        with self._lock:
+            self.compared += judgement.compared
+            self.noticed += judgement.level == "WARN"
+            self.unreliable += judgement.level == "ERROR"
+            self.withheld += judgement.withheld
+            if self._worst is None or judgement.gravity >= self._worst.gravity:
+                self._worst = judgement
+
+    def worst_judgement(self) -> Judgement | None:
+        """The worst since the last call, the newest of equals; None where no frame was judged since."""
+        with self._lock:
+            worst, self._worst = self._worst, None
+            return worst
 
     def count_unwanted(self) -> None:
         """Nothing of a frame has a subscriber."""

@@ -51,7 +51,7 @@ class Publications:
     """The output topics of a camera.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, points; for a relative model also disparity; scale, where metres are made or corrected. Stamp and
+    depth/sigma, points; for a relative model also disparity; scale. Stamp and
     frame_id are the colour image's. points_safe and scan (in the robot's base frame) are published by `Navigation`.
     `beside`: publishers of what others make of the depth.
     """
@@ -106,7 +106,7 @@ class Publications:
                 self.depth_info.publish(info_to_msg(frame.camera, header))
         if frame.disparity is not None and self.disparity is not None and _subscribed(self.disparity):
             self.disparity.publish(depth_to_msg(frame.disparity, header))
-        if _subscribed(self.scale) and (frame.scale is not None or frame.no_metres):
+        if _subscribed(self.scale) and (frame.scale is not None or frame.no_metres or frame.judgement is not None):
             self.scale.publish(scale_to_msg(frame, header))
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))

@@ -32,6 +32,11 @@ def test_depth_that_is_a_fifth_too_far() -> None:
     assert (found.scale, found.shift) == pytest.approx((1.2, 0), abs=1e-5)
 
 
+def test_depth_that_is_withheld_is_not_compared() -> None:
+    with pytest.raises(DataError, match="depth is withheld: dark image"):
+        compared(Frame(RGB, CAMERA, no_metres="depth is withheld: dark image"), floor())
+
+
 def test_a_shift_of_inverse_depth_is_distinguished_from_scale() -> None:
     depth = 1 / ((1 / floor() - 0.1) / 0.8)
     found = compared(Frame(RGB, CAMERA, depth=depth), floor())

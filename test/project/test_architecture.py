@@ -37,7 +37,7 @@ LAYERS = (
         "scale",
         "config",
     ),
-    ("calibration", "cloud", "filters", "messages", "photo", "srgb"),
+    ("calibration", "cloud", "filters", "guard", "messages", "photo", "srgb"),
     ("datasets", "mesh", "metrics", "models"),
     ("fusion", "pictures", "workers"),
     ("pipeline",),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from made_models import picture, pinhole
 from std_msgs.msg import Header
 
-from mono_depth_recon.frames import Frame, Scale
+from mono_depth_recon.frames import Frame, Judgement, Scale
 from mono_depth_recon.ros.frame_worker import FrameStats
 from mono_depth_recon.ros.node.diagnostics import Diagnosis
 from mono_depth_recon.ros.scale_message import scale_to_msg
@@ -52,6 +54,58 @@ def test_the_message_says_how_good_a_scale_is(scale: Scale | None, level: bytes,
     ]
     numbers = [float(values[key]) for key in ("scale", "shift", "inliers", "age", "held_frames")]
     np.testing.assert_allclose(numbers, (scale.scale, scale.shift, scale.inliers, scale.age, scale.held))
+
+
+MARKED = Judgement("ERROR", "scale jumped: depth is +12 % off", "scale jumped", True, False, {"scale_change": 0.113})
+WITHHELD = replace(MARKED, withheld=True)
+
+
+@pytest.mark.parametrize(
+    ("judgement", "scale", "missing", "names"),
+    [
+        (MARKED, None, "", ["guard"]),
+        (MARKED, Scale(7.0, 0.0), "", ["scale", "guard"]),
+        (MARKED, None, "no points", ["scale", "guard"]),
+        (WITHHELD, None, "depth is withheld", ["guard"]),
+        (WITHHELD, Scale(7.0, 0.0), "depth is withheld", ["scale", "guard"]),
+    ],
+)
+def test_the_message_says_whether_a_frame_can_be_believed(
+    judgement: Judgement, scale: Scale | None, missing: str, names: list[str]
+) -> None:
+    camera = pinhole()
+    frame = Frame(picture(camera), camera, scale=scale, no_metres=missing, judgement=judgement)
+    statuses = scale_to_msg(frame, Header()).status
+    assert [status.name for status in statuses] == names
+    guard = statuses[-1]
+    assert (guard.level, guard.message) == (DiagnosticStatus.ERROR, judgement.reason)
+    assert {pair.key: pair.value for pair in guard.values} == {
+        "level": "ERROR",
+        "reason": judgement.reason,
+        "withheld": str(judgement.withheld).lower(),
+        "compared": "true",
+        "scale_change": "0.113",
+    }
+
+
+def test_diagnostics_report_the_worst_frame_since_the_last_report() -> None:
+    diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
+
+    def reported() -> list[tuple[bytes, str, dict[str, str]]]:
+        statuses = diagnosis.report(stats, Header().stamp, "").status[1:]
+        assert all(status.name == "recon_node: guard" for status in statuses)
+        return [(s.level, s.message, {pair.key: pair.value for pair in s.values}) for s in statuses]
+
+    assert reported() == []
+    noticed = Judgement("WARN", "dark image: ...", "dark image")
+    for judgement in (Judgement(), MARKED, WITHHELD, noticed, Judgement()):
+        stats.count_judged(judgement)
+    ((level, message, values),) = reported()
+    assert (level, message) == (DiagnosticStatus.ERROR, MARKED.reason)
+    counts = [values[f"frames_{name}"] for name in ("compared", "noticed", "unreliable", "withheld")]
+    assert counts == ["2", "1", "2", "1"] and values["withheld"] == "true"
+    stats.count_judged(Judgement())
+    assert reported()[0][:2] == (DiagnosticStatus.OK, "") and reported() == []
 
 
 def test_diagnostics_warn_of_a_scale_that_is_stale_or_fits_badly() -> None:

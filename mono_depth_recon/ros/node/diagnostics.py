@@ -7,11 +7,12 @@ import time
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ...frames import Judgement
 from ...fusion.fusion import BAD_POSE, FUSED, JUMP, MISFIT, NO_DEPTH, NO_POSE, SCALE_JUMP, STILL
 from ...scale.base import ScaleSource
 from ..frame_worker import FrameStats
 from ..mapping.figures import MapFigures
-from ..scale_message import scale_text
+from ..scale_message import guard_status, scale_text
 
 REJECTED = (NO_POSE, BAD_POSE, JUMP, NO_DEPTH, SCALE_JUMP, MISFIT)
 _KEYS = {
@@ -41,7 +42,7 @@ class Diagnosis:
         mapping: bool = False,
         evaluation: dict[str, str] | None = None,
     ) -> DiagnosticArray:
-        """One status of the camera, and one of its evaluation if that runs.
+        """One status of the camera, and one each of its evaluation and guard if these run.
 
         `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
         metric model keeps its metres; `mapping` tells that frames are fused; `evaluation` holds the values of
@@ -70,9 +71,21 @@ class Diagnosis:
             values=[KeyValue(key=k, value=v) for k, v in values.items()],
         )
         others = [] if evaluation is None else [self._evaluation_status(evaluation)]
+        worst = stats.worst_judgement()
+        others += [] if worst is None else [self._guard_status(worst, stats)]
         array = DiagnosticArray(status=[status, *others])
         array.header.stamp = stamp
         return array
+
+    def _guard_status(self, worst: Judgement, stats: FrameStats) -> DiagnosticStatus:
+        """The worst frame since the last report."""
+        counts = {
+            "frames_compared": stats.compared,
+            "frames_noticed": stats.noticed,
+            "frames_unreliable": stats.unreliable,
+            "frames_withheld": stats.withheld,
+        }
+        return guard_status(worst, f"{self._name}: guard", counts)
 
     def _evaluation_status(self, values: dict[str, str]) -> DiagnosticStatus:
         reason, known = values["last_reason"], "abs_rel" in values

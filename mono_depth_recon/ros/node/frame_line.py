@@ -20,7 +20,7 @@ from ...camera import PinholeCamera
 from ...config import Config
 from ...decoding import StreamBits
 from ...errors import DataError, MonoDepthError
-from ...frames import Frame
+from ...frames import Frame, Judgement
 from ...messages import encoding_of, is_depth, is_rectified
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
@@ -231,6 +231,7 @@ class FrameLine:
     def _judge(self, frame: Frame, config: Config) -> None:
         """Reports missing depth, metres or sigma, and a scale that is stale or in doubt."""
         self._stats.scale = frame.scale
+        withheld = self._report(frame.judgement)
         if frame.scale is not None and frame.scale.stale:
             self._log.warn(f"depth is stale: {frame.scale.reason}", "stale depth")
         elif frame.scale is not None and frame.scale.doubt:
@@ -241,7 +242,7 @@ class FrameLine:
             )
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
-        if frame.no_metres and source_of(config.scale).gives_metres:
+        if frame.no_metres and not withheld and source_of(config.scale).gives_metres:
             self._stats.count_without_metres(frame.no_metres)
             self._log.warn(f"frame without metres: {frame.no_metres}")
         wanted = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
@@ -250,6 +251,17 @@ class FrameLine:
                 f"model {self._reconstructor.model.name} has no sigma: depth/sigma is not published, the cloud's "
                 "field sigma is NaN and filter.max_sigma has no effect; set model.uncertainty"
             )
+
+    def _report(self, judgement: Judgement | None) -> bool:
+        """Counts and reports what the guard says; whether the frame is withheld for it."""
+        if judgement is None:
+            return False
+        self._stats.count_judged(judgement)
+        if judgement.reason:
+            unreliable = "unreliable frame" if judgement.level == "ERROR" else "frame"
+            what = "frame withheld" if judgement.withheld else unreliable
+            self._log.warn(f"{what}: {judgement.reason}", f"{what}: {judgement.kind}")
+        return judgement.withheld
 
     def _compute(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         view = arrival.view()

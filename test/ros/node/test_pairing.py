@@ -338,7 +338,7 @@ def test_another_scale_source_is_one_file_and_one_row(client: RosClient, process
     rig.until(lambda: value(client, "scale_inliers") == "1.00", 1, "diagnostics", reference=False)
     assert (value(client, "scale_source"), value(client, "scale")) == ("toy", "0.5")
     steps = [pair.key[5:-3] for pair in status(client).values if pair.key.startswith("step_")]
-    assert steps == ["convert", "rectify", "model", "scale", "filter", "cloud", "publish"]
+    assert steps == ["convert", "rectify", "model", "scale", "filter", "guard", "cloud", "publish"]
     assert client.node.count_subscribers("reference_depth") == 0
     assert client.set_parameter("scale.source", "none").successful
     client.wait_until(lambda: client.node.count_subscribers("toy_scale") == 0, "the subscription ends")

@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
 from policy import allowed
 from processes import Process, Processes
-from ros_client import RosClient, ros_client
+from ros_client import RosClient, TestCamera, ros_client
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -330,7 +330,7 @@ def test_camera_info_of_another_frame_is_reported(
 
 
 def test_parameters_change_while_running(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    start(processes, "max_rate:=15")  # a whole number is a float too
+    node = start(processes, "max_rate:=15")  # a whole number is a float too
     client.listen(Image, "depth/image_rect")
     driver = client.camera()
     driver.stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
@@ -352,6 +352,37 @@ def test_parameters_change_while_running(client: RosClient, processes: Processes
     assert not refused.successful and "restart" in refused.reason
     described = client.describe_parameter("filter.max_range")
     assert described.description and described.floating_point_range[0].to_value == 1000.0
+    check_guard(client, node, driver)
+
+
+def check_guard(client: RosClient, node: Process, driver: TestCamera) -> None:
+    """A black image is marked; by parameter its depth is withheld. Both are said in scale, /diagnostics and the log."""
+    black = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
+    client.listen(DiagnosticArray, "/diagnostics")
+    client.listen(DiagnosticArray, "scale")
+
+    def stamps(topic: str) -> list[int]:
+        return [message.header.stamp.nanosec for message in client.received[topic]]
+
+    def reported(withheld: str) -> bool:
+        statuses = [s for m in client.received["/diagnostics"] for s in m.status if s.name.endswith(": guard")]
+        values = [{pair.key: pair.value for pair in status.values} for status in statuses]
+        return any(
+            s.level == DiagnosticStatus.ERROR and s.message.startswith("dark image") and v["withheld"] == withheld
+            for s, v in zip(statuses, values, strict=True)
+        )
+
+    driver.stream(black, CAMERA, lambda: reported("false"), "a report of the dark image")
+    stamp = driver.publish(black, CAMERA).stamp.nanosec
+    client.wait_until(lambda: stamp in stamps("depth/image_rect") and stamp in stamps("scale"), "depth, marked")
+    assert [status.name for status in client.received["scale"][-1].status] == ["guard"]
+    assert client.set_parameter("guard.on_unreliable", "withhold").successful
+    stamp = driver.publish(black, CAMERA).stamp.nanosec
+    client.wait_until(lambda: stamp in stamps("scale"), "its judgement")
+    driver.stream(black, CAMERA, lambda: reported("true"), "a report of frames that are withheld")
+    assert stamp not in stamps("depth/image_rect")
+    node.wait_for("unreliable frame: dark image: 95 % of it is below 0 % of white")
+    node.wait_for("frame withheld: dark image")
 
 
 @pytest.mark.parametrize(

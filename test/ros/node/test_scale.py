@@ -226,12 +226,29 @@ def test_a_given_scale_is_live(
     depth = depth_of(client.received["depth/image_rect"][-1])
     known = np.isfinite(depth)
     np.testing.assert_allclose(depth[known], 1 / (2 * SCALE * disparity[known] + SHIFT), rtol=1e-3)
+    check_jump(client, driver, rgb)
     assert client.set_parameter("scale.source", "none").successful
     count = len(client.received["depth/image_rect"])
     stamp = driver.publish(rgb, CAMERA).stamp.nanosec
     client.wait_until(lambda: stamp in stamps(client, "disparity"), "disparity of the next frame")
     assert len(client.received["depth/image_rect"]) == count
     assert "no metres" in client.trigger("save_cloud").message
+
+
+def check_jump(client: RosClient, driver: TestCamera, rgb: NDArray[np.uint8]) -> None:
+    """A scale that jumps while nothing moves: by parameter two frames are withheld, then it counts."""
+    client.listen(DiagnosticArray, "scale")
+    driver.stream(rgb, CAMERA, lambda: len(client.received["scale"]) >= 4, "frames of a steady scale")
+    for name, value in (("guard.max_blur", 13.0), ("guard.on_unreliable", "withhold"), ("scale.scale", SCALE)):
+        assert client.set_parameter(name, value).successful  # the picture is smooth
+    made = []
+    for _ in range(3):
+        made.append(driver.publish(rgb, CAMERA).stamp.nanosec)
+        client.wait_until(lambda: made[-1] in stamps(client, "scale"), "its scale")
+    client.wait_until(lambda: made[2] in stamps(client, "depth/image_rect"), "the third frame")
+    assert not {*made[:2]} & {*stamps(client, "depth/image_rect")}
+    guard = client.received["scale"][stamps(client, "scale").index(made[0])].status[1]
+    assert guard.name == "guard" and guard.level == DiagnosticStatus.ERROR and "scale jumped" in guard.message
 
 
 def test_metres_are_fitted_to_the_depth_beside_the_image(
