@@ -24,6 +24,8 @@ _WINDOW = (9, 9)
 _BACK_PX = 0.5  # tracked forth and back, a feature must return to its place
 _LEFT = 0.5  # of the features; with fewer new ones are chosen
 _MIN_PARALLAX_DEG, _MUCH_PARALLAX_DEG = 2.0, 8.0  # in the middle of all; more: new features
+# Poses that are wrong by a hundredth of the turn are then wrong by 5 % of the parallax; nor do features look the same.
+_MOST_TURN, _MUCH_TURN_DEG = 4.0, 15.0
 _EPIPOLAR_PX = 1.5
 _NEAREST_M, _FARTHEST_M = 0.1, 50.0
 _EDGE_PX, _STEP, _THIN = 9, 0.2, 37  # as wide as the window; of the 5 % to 95 % range of the disparity
@@ -104,10 +106,11 @@ class MovingPoints:
         tracks = None if self._tracks is None else _followed(self._tracks, grey)
         if tracks is not None:
             points, parallax = _triangulated(tracks, small, T_odom_camera)
-            if len(points) >= MIN_PIXELS:
+            _, turned = motion_between(tracks.T_first, T_odom_camera)
+            if len(points) >= MIN_PIXELS and turned <= _MOST_TURN * parallax:
                 distance = float(np.median(np.linalg.norm(points - T_odom_camera[:3, 3], axis=1)))
                 self._known = points, T_odom_camera, distance
-            if len(tracks.now) < _LEFT * tracks.chosen or parallax > _MUCH_PARALLAX_DEG:
+            if len(tracks.now) < _LEFT * tracks.chosen or parallax > _MUCH_PARALLAX_DEG or turned > _MUCH_TURN_DEG:
                 tracks = None
         self._tracks = _chosen(grey, T_odom_camera) if tracks is None else tracks
         return self._in_view(T_odom_camera)
