@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import frame_path, fusion, mesh_files, models, outputs, reading, rooms
+from ..benchmark import anchors, frame_path, fusion, mesh_files, models, outputs, reading, rooms
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
@@ -30,7 +30,13 @@ _PARAMETERS = (
     "model.samples",
     "cpu_threads",
 )
-_MORE = {**fusion.MEASUREMENTS, **mesh_files.MEASUREMENTS, **outputs.MEASUREMENTS, **rooms.MEASUREMENTS}
+_MORE = {
+    **anchors.MEASUREMENTS,
+    **fusion.MEASUREMENTS,
+    **mesh_files.MEASUREMENTS,
+    **outputs.MEASUREMENTS,
+    **rooms.MEASUREMENTS,
+}
 _NAMES = (*frame_path.MEASUREMENTS, *_MORE)
 
 

@@ -135,13 +135,17 @@ def _detected(grey: NDArray[np.uint8], settings: ScaleSettings) -> list[tuple[in
     parameters.cornerRefinementMethod = aruco.CORNER_REFINE_SUBPIX
     if hasattr(parameters, "relativeCornerRefinmentWinSize"):
         parameters.relativeCornerRefinmentWinSize = _WINDOW
+    wanted, first = settings.marker_id, 0
     if modern:
-        found = aruco.ArucoDetector(aruco.getPredefinedDictionary(code), parameters).detectMarkers(grey)
+        family = aruco.getPredefinedDictionary(code)
+        if 0 <= wanted < len(family.bytesList):  # each square in view is compared with every id: 1 ms of 587 ids
+            first, shape = wanted, (family.markerSize, family.maxCorrectionBits)
+            family = aruco.Dictionary(family.bytesList[wanted : wanted + 1], *shape)
+        found = aruco.ArucoDetector(family, parameters).detectMarkers(grey)
     else:
         found = aruco.detectMarkers(grey, aruco.Dictionary_get(code), parameters=parameters)
-    numbers = [] if found[1] is None else np.ravel(found[1]).tolist()
+    numbers = [] if found[1] is None else (np.ravel(found[1]) + first).tolist()
     pairs = zip(numbers, found[0], strict=True)
-    wanted = settings.marker_id
     return [(n, np.reshape(c, (4, 2)).astype(np.float64)) for n, c in pairs if wanted in (n, -1)]
 
 

@@ -66,11 +66,12 @@ def _edges(disparity: Depth) -> NDArray[np.bool_]:
     """(H, W): near a step of the disparity, where features are but it is not clear what they belong to."""
     import cv2
 
-    known = disparity[np.isfinite(disparity)]
+    thin = disparity.ravel()[::_THIN]
+    known = thin[np.isfinite(thin)]
     if not len(known):
         return np.ones(disparity.shape, np.bool_)
-    low, high = np.percentile(known[::_THIN], (5, 95))
-    filled = np.nan_to_num(disparity, nan=float(low))
+    low, high = np.percentile(known, (5, 95))
+    filled = np.where(np.isfinite(disparity), disparity, np.float32(low))
     around = np.ones((_EDGE_PX, _EDGE_PX), np.uint8)
     return cv2.dilate(filled, around) - cv2.erode(filled, around) > _STEP * (high - low)
 
