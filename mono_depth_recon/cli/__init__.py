@@ -18,6 +18,7 @@ from ..printing import escape_on, one_line
 from . import (
     benchmark,
     calibrate,
+    costmap,
     doctor,
     evaluate,
     explain,
@@ -42,6 +43,7 @@ _COMMANDS = (
     explain,
     export,
     calibrate,
+    costmap,
     doctor,
 )
 

@@ -313,3 +313,17 @@ def test_the_scale_of_a_recording_is_written_as_chart_and_table(
     assert (out / "walls.png").stat().st_size > 5000
     assert main(["scale", str(recording), *flags, "--step", "0"]) == 1
     assert "--step must be at least 1" in capsys.readouterr().err
+
+
+def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The camera looks up, at walls that are ceilings there."""
+    out, flags = tmp_path / "out", ("--camera", CAMERA, "--floor", "-1", "--safe.max_height", "9")
+    assert main(["costmap", str(recording), "--true-depth", "--output", str(out), *flags]) == 0
+    printed = capsys.readouterr()
+    assert "4 frames, map of" in printed.out and "precision 1.000, recall 1.000" in printed.out
+    assert "1 frames left out: " in printed.err
+    assert {path.name for path in out.iterdir()} == {"costmap.pgm", "costmap.yaml", "costmap.png"}
+    assert main(["costmap", str(recording), "--resolution", "9"]) == 1
+    assert "--resolution 0.005 to 1, got 1, 9" in capsys.readouterr().err
