@@ -16,7 +16,7 @@ from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
-from .config import Config
+from .config import Config, SafeConfig
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Judgement, Scale
 from .guard.per_camera import CameraGuards
@@ -266,6 +266,31 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
         if settings.max_sigma:
             filters.drop_uncertain(depth, sigma, settings.max_sigma)
         filters.drop(sigma, ~np.isfinite(depth))
+
+
+def safe_settings(config: Config) -> SafeConfig:
+    """The group `safe`, its range limited to that of the depth: farther away nothing is known to be free."""
+    return replace(config.safe, max_range=min(config.safe.max_range, config.filter.max_range))
+
+
+def trusted_depth(frame: Frame, config: Config) -> Depth:
+    """Depth (H, W) of `frame`, NaN also on edges and where sigma or confidence is not good enough for `safe`.
+
+    Edges are those of the frame itself where `filter.edge_threshold` is at least as strict.
+    """
+    settings, own = config.safe, config.filter.edge_threshold
+    assert frame.depth is not None, "frames for planners have metres"
+    depth = frame.depth.copy()
+    known = np.isfinite(depth)  # beyond range stays beyond range
+    if settings.edge_threshold and not 0 < own <= settings.edge_threshold:
+        filters.drop(
+            depth, filters.flying_pixels(frame.depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1]) & known
+        )
+    if settings.max_sigma and frame.sigma is not None:
+        filters.drop(depth, ~(frame.sigma <= np.float32(settings.max_sigma) * frame.depth) & known)
+    if settings.min_confidence and frame.confidence is not None:
+        filters.drop(depth, ~(frame.confidence >= settings.min_confidence))
+    return depth
 
 
 def _points(

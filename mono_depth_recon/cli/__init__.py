@@ -15,9 +15,37 @@ from .. import __version__
 from ..errors import MonoDepthError
 from ..paths import name_too_long
 from ..printing import escape_on, one_line
-from . import benchmark, calibrate, doctor, evaluate, explain, export, fuse, models, parameters, reconstruct, report
+from . import (
+    benchmark,
+    calibrate,
+    costmap,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    fuse,
+    models,
+    parameters,
+    reconstruct,
+    report,
+    scale,
+)
 
-_COMMANDS = (reconstruct, fuse, models, parameters, evaluate, report, benchmark, explain, export, calibrate, doctor)
+_COMMANDS = (
+    reconstruct,
+    fuse,
+    models,
+    parameters,
+    evaluate,
+    report,
+    scale,
+    benchmark,
+    explain,
+    export,
+    calibrate,
+    costmap,
+    doctor,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

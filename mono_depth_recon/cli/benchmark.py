@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import cameras, frame_path, fusion, guard, mesh_files, models, outputs, reading, rooms
+from ..benchmark import anchors, cameras, frame_path, fusion, guard, mesh_files, models, outputs, reading, rooms
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
@@ -31,6 +31,7 @@ _PARAMETERS = (
     "cpu_threads",
 )
 _MORE = {
+    **anchors.MEASUREMENTS,
     **cameras.MEASUREMENTS,
     **fusion.MEASUREMENTS,
     **mesh_files.MEASUREMENTS,

@@ -14,7 +14,7 @@ from ..atomic import writable_folder, write_atomically
 from ..config import OFFLINE_FUSION, PARAMETERS, Config
 from ..datasets.dataset import Dataset, Recording
 from ..datasets.rooms.source import is_room
-from ..errors import ConfigError, DataError, ModelError
+from ..errors import ConfigError, DataError
 from ..evaluation.fusion import compare, compare_views
 from ..evaluation.overview import DepthSource, fused_overview
 from ..frames import Sample
@@ -25,12 +25,10 @@ from ..mesh.quality import mesh_quality
 from ..pictures.orbit import orbit_views, upright, write_orbit
 from ..pictures.panels import write_png
 from ..pictures.views import VIEWS, view_mesh
-from ..pipeline import DepthReconstructor
 from ..printing import encoded, readable
-from ..scale.table import no_metres, source_in_effect
-from ..sequence import POSES, RECORDED, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
+from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of
+from .recordings import add_data_flags, options_of, recording_reconstructor
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -112,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     samples = _opened(arguments)
     folder = writable_folder(arguments.output)  # before the long work
-    frame_of = measured(config) if arguments.true_depth else predicted(_reconstructor(config), samples.camera)
+    frame_of = measured(config) if arguments.true_depth else predicted(recording_reconstructor(config), samples.camera)
     start = time.perf_counter()
     scene = fuse_sequence(samples, frame_of, config, arguments.poses, arguments.truth, _show)
     seconds = time.perf_counter() - start
@@ -185,19 +183,6 @@ class _Every(Sequence[Sample]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._samples[self._places[index]]
-
-
-def _reconstructor(config: Config) -> DepthReconstructor:
-    reconstructor = DepthReconstructor.from_config(config)
-    source = source_in_effect(config.scale, reconstructor.model.output == "metric_depth")
-    if source is None:
-        return reconstructor
-    if not source.gives_metres:
-        raise ModelError(no_metres(reconstructor.model.name))
-    for kind in source.needed(config.scale):
-        if kind not in RECORDED:
-            raise ConfigError(f"scale.source={source.name} needs {kind.text}, which no recording has")
-    return reconstructor
 
 
 def _nothing_fused(scene: FusedScene) -> str:

@@ -7,8 +7,6 @@ import math
 import re
 import sys
 import time
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..cloud.cloud import Cloud, cloud_from_organised
-from ..config import PARAMETERS, Config, with_values
+from ..config import PARAMETERS
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
 from ..mesh.files import check_textured_obj, write_cloud, write_mesh
@@ -28,20 +26,20 @@ from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import Texture, texture_of
 from ..models import Output, declared_output
-from ..photo import camera_from_exif, read_depth, read_photo
+from ..photo import camera_from_exif, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
 from ..pipeline import DepthReconstructor
 from ..plausibility import plausible
 from ..printing import one_line
-from ..scale.evidence import NOTHING, Evidence, Kind
-from ..scale.reference import REFERENCE_DEPTH
+from ..scale.evidence import Evidence
 from ..scale.settings import ScaleSettings
-from ..scale.table import no_metres, not_needed, source_fitted_to, source_in_effect, source_of
+from ..scale.table import no_metres, not_needed, source_in_effect, source_of
+from .given_scale import add_scale_flags, evidence_of, scaled
 from .parameters import add_flags, config_of
 
 # Of the group scale: each image is on its own, and what TF tells the node is not known.
-_OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout", "scale.extrinsic")
+_OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout")
 # All but what only the node needs: topics, rates, publishing.
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -69,8 +67,6 @@ PARAMETER_FLAGS = (
     "mesh.triangles",
     "mesh.texture",
 )
-# What can be given beside the images, by kind, and the flag that gives it.
-_GIVEN: dict[Kind[Any], str] = {REFERENCE_DEPTH: "--reference FILE for each image"}
 _NEGATIVE = re.compile(r"-\.?\d")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
@@ -87,7 +83,9 @@ Images are turned upright by their EXIF orientation; all numbers describe the up
 
 A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
 or --reference with depth of the same view that it is fitted on: registered to the image, sparse or dense, at any
-resolution. A metric model takes neither, unless --scale.correct_metric corrects its metres."""
+resolution; or --points with points in metres, in the camera's frame (x right, y down, z forward) or, with
+--scale.extrinsic, the frame of another sensor. A metric model takes none of these, unless --scale.correct_metric
+corrects its metres. The field of view of --hfov is a guess, unless it was measured: all metres grow with it."""
 
 
 def add_parser(commands: Any) -> None:
@@ -118,7 +116,7 @@ def add_parser(commands: Any) -> None:
         help="larger images are made smaller to this longest side first, because the network sees less "
         "than that and its edges would be smeared over many pixels; 0 = never (default: 640)",
     )
-    _add_reference(parser)
+    add_scale_flags(parser)
     parser.add_argument("--no-mesh", action="store_true", help="leave out the mesh")
     parser.add_argument("--views", action="store_true", help="also write the views of cloud and mesh one by one")
     add_flags(parser, PARAMETER_FLAGS)
@@ -146,29 +144,10 @@ def _add_camera(parser: Any) -> None:
     parser.add_argument("--distortion-model", choices=tuple(DISTORTION_LENGTHS), default="plumb_bob")
 
 
-def _add_reference(parser: Any) -> None:
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="depth image that a relative model is scaled to (16-bit PNG or float TIFF in metres); "
-        "once for each IMAGE, in their order",
-    )
-    parser.add_argument(
-        "--reference-per-metre",
-        type=float,
-        default=1000.0,
-        metavar="N",
-        help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D (default: 1000)",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Reconstructs every image, one line each. Returns 1 where some failed; their lines say why."""
     _check(arguments)
-    config = _scaled(config_of(arguments), arguments)
+    config = scaled(config_of(arguments), arguments)
     folder = writable_folder(arguments.output)
     known = declared_output(config.model)
     if known is not None:  # before the weights are fetched, converted and measured
@@ -180,8 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
     for number, path in enumerate(arguments.images, 1):
         label = f"[{number}/{len(arguments.images)}]"
         try:
-            reference = arguments.reference[number - 1] if arguments.reference else None
-            done = _reconstruct(path, reference, folder / path.stem, cameras, reconstructor, arguments)
+            evidence = evidence_of(arguments, number - 1, config.scale)
+            done = _reconstruct(path, evidence, folder / path.stem, cameras, reconstructor, arguments)
             print(label, one_line(done), flush=True)
         except MonoDepthError as error:
             print(label, f"error: {one_line(_named(error, path))}", file=sys.stderr, flush=True)
@@ -202,35 +181,6 @@ def _check(arguments: argparse.Namespace) -> None:
             f"files are named by their image, and several are called '{twice[0]}': rename them, "
             "or run them one by one with another --output"
         )
-
-
-def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
-    """`config` with the scale.source that --reference stands for. Raises ConfigError."""
-    references, images, source = arguments.reference, arguments.images, source_of(config.scale)
-    _check_given(config.scale, (REFERENCE_DEPTH,) if references else ())
-    if not references:
-        return config
-    chosen = source.gives_metres or hasattr(arguments, "scale.source")
-    if chosen and REFERENCE_DEPTH not in source.needs:
-        raise ConfigError(
-            f"--reference is for a fitted scale, and scale.source is {source.name}: leave one of them out"
-        )
-    if len(references) != len(images):
-        raise ConfigError(
-            f"--reference is given once for each image, in their order: got {len(references)} for {len(images)} images"
-        )
-    if not arguments.reference_per_metre > 0:
-        raise ConfigError(f"--reference-per-metre must be positive, got {arguments.reference_per_metre:g}")
-    return config if chosen else with_values(config, {"scale.source": source_fitted_to(REFERENCE_DEPTH).name})
-
-
-def _check_given(settings: ScaleSettings, given: Sequence[Kind[Any]]) -> None:
-    source = source_of(settings)
-    for kind in source.needed(settings):
-        if kind not in _GIVEN:
-            raise ConfigError(f"scale.source={source.name} needs {kind.text}, which image files do not have")
-        if kind not in given:
-            raise ConfigError(f"scale.source={source.name} needs {kind.noun} to fit on: give {_GIVEN[kind]}")
 
 
 def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:
@@ -268,7 +218,7 @@ class _Cameras:
 
 def _reconstruct(
     path: Path,
-    reference: Path | None,
+    evidence: Evidence,
     base: Path,
     cameras: _Cameras,
     reconstructor: DepthReconstructor,
@@ -280,7 +230,6 @@ def _reconstruct(
         check_textured_obj(_file(base, "mesh.obj"))  # before anything is written
     rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
     rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
-    evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
     frame = reconstructor.process(rgb, camera, evidence=evidence)
     depth, points = frame.depth, frame.points
     if depth is None:
@@ -294,20 +243,21 @@ def _reconstruct(
     mesh = None if arguments.no_mesh else finish_mesh(make_mesh(points, settings), settings)
     _write(base, frame, cloud, mesh, settings.format, texture_of(mesh, points) if mesh and settings.texture else None)
     panels = _panels(cloud, mesh)
-    note = f"by {reconstructor.model.name}{', scaled' if frame.scale else ''}"
+    note = f"by {reconstructor.model.name}{', scaled' if frame.scale else ''}{_guessed(arguments)}"
     write_png(_file(base, "overview.png"), overview(frame.rgb, depth, panels["cloud"], panels["mesh"], path.name, note))
     if arguments.views:
         _write_views(base, panels)
     near, far = depth_limits(depth)
     surface = f", {mesh_quality(mesh).text()}" if mesh else ""
     return (
-        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
-        f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*"
+        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px{_guessed(arguments)}, "
+        f"depth {near:.2f} to {far:.2f} m, {len(cloud)} points{surface}{_known_about(frame)}, "
+        f"{time.perf_counter() - start:.1f} s -> {base}_*"
     )
 
 
-def _read_later(reference: Path, per_metre: float) -> Evidence:
-    return Evidence({REFERENCE_DEPTH: partial(read_depth, reference, per_metre)})
+def _guessed(arguments: argparse.Namespace) -> str:
+    return "" if arguments.hfov is None else f" (guessed: --hfov {arguments.hfov:g})"
 
 
 def _known_about(frame: Frame) -> str:

@@ -1,12 +1,17 @@
-"""The flags that say how a data set is read, for every command that opens one."""
+"""The flags that say how a data set is read, for every command that opens one, and the frame path over it."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from ..config import Config
 from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
+from ..errors import ConfigError, ModelError
+from ..pipeline import DepthReconstructor
+from ..scale.table import no_metres, source_in_effect
+from ..sequence import RECORDED
 
 _HELP = {
     "camera": "'fx fy cx cy [k1 k2 p1 p2 [k3]]' or freiburg1 to 3, of image folders also a file; default: found",
@@ -37,3 +42,17 @@ def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:
     """The options that the flags of `add_data_flags` give, and those that the command sets itself."""
     given = {name: getattr(arguments, name) for name in _HELP if hasattr(arguments, name)}
     return OpenOptions(**{**given, **fixed})
+
+
+def recording_reconstructor(config: Config) -> DepthReconstructor:
+    """The frame path over a recording. Raises ModelError, ConfigError where its scale needs what no recording has."""
+    reconstructor = DepthReconstructor.from_config(config)
+    source = source_in_effect(config.scale, reconstructor.model.output == "metric_depth")
+    if source is None:
+        return reconstructor
+    if not source.gives_metres:
+        raise ModelError(no_metres(reconstructor.model.name))
+    for kind in source.needed(config.scale):
+        if kind not in RECORDED:
+            raise ConfigError(f"scale.source={source.name} needs {kind.text}, which no recording has")
+    return reconstructor

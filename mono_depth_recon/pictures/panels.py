@@ -156,7 +156,7 @@ def panel_with_bar(
     for share, text in ticks:
         row = top + round((1 - share) * (height - 1))
         canvas[row, left + 20 : left + 26] = _INK
-        _letter(canvas, text, (left + 30, min(max(row + 6, top + 12), top + height - 2)), 17, _INK)
+        letter(canvas, text, (left + 30, min(max(row + 6, top + 12), top + height - 2)), 17, _INK)
     return Panel(canvas, caption, note)
 
 
@@ -166,15 +166,15 @@ def compose(panels: Sequence[Panel], title: str, attribution: str = "", columns:
     width = 2 * _EDGE + columns * _CELL[0] + (columns - 1) * _GAP
     height = _TITLE + rows * (_CELL[1] + _CAPTION) + (_FOOT if attribution else _GAP // 2)
     canvas = np.full((height, width, 3), _WHITE, np.uint8)
-    _letter(canvas, title, (_EDGE, _TITLE - 30), 34, _INK, bold=True)
+    letter(canvas, title, (_EDGE, _TITLE - 30), 34, _INK, bold=True)
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
         x, y = _EDGE + column * (_CELL[0] + _GAP), _TITLE + row * (_CELL[1] + _CAPTION)
         canvas[y : y + _CELL[1], x : x + _CELL[0]] = _fitted(panel.image, _CELL, _PAPER)
         below = canvas[y + _CELL[1] : y + _CELL[1] + _CAPTION, x : x + _CELL[0]]  # cuts off a caption that is too long
-        after = _letter(below, panel.caption, (0, 27), 21, _INK, bold=True)
-        _letter(below, panel.note, (after + 12, 27), 19, _GREY)
-    _letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
+        after = letter(below, panel.caption, (0, 27), 21, _INK, bold=True)
+        letter(below, panel.note, (after + 12, 27), 19, _GREY)
+    letter(canvas, attribution, (_EDGE, height - 14), 17, _GREY)
     return canvas
 
 
@@ -207,7 +207,7 @@ def round_steps(near: float, far: float) -> list[float]:
     return [round(number * step, 6) for number in range(first, last + 1)]
 
 
-def _letter(
+def letter(
     canvas: Rgb, text: str, at: tuple[int, int], size: int, color: tuple[int, int, int], bold: bool = False
 ) -> int:
     """Writes text with its baseline's left end at `at`, `size` pixels high, and returns the column after it."""

@@ -16,7 +16,7 @@ from .settings import ScaleSettings
 
 _NOISE = 0.02  # a change of depth that two good fits of one scale may differ by, at least
 _NOISE_OF_RESIDUAL = 0.25  # or this share of the residual
-_IN_A_ROW = 3  # fits beyond the gate that agree are believed
+_IN_A_ROW, _AGREEING = 3, 0.05  # fits of another scale that agree are believed: so far, or as far as the gate
 _BACK_S = 1.0  # time that goes back by more has begun anew
 _STEP, _LEVELS, _FAR = 8, (10, 50, 90), 0.1
 
@@ -28,14 +28,14 @@ class ScaleFilter:
 
     A fit that changes depth by no more than noise is blended with the previous ones. A larger change is taken at once
     where the fit can be `trusted` on its own and is in no doubt: relative models may change their scale in any frame.
-    Others are blended up to `scale.gate`; beyond it they count once three in a row agree.
+    Others are blended up to `scale.gate`, and not taken beyond it, until three in a row agree.
     """
 
     def __init__(self, trusted: bool) -> None:
         self._trusted = trusted
         self._last: Scale | None = None
         self._fitted_at = self._newest = -math.inf
-        self._gated: list[Scale] = []
+        self._differing: list[Scale] = []
 
     def update(self, measure: Callable[[], Scale], disparity: Depth, stamp: float, settings: ScaleSettings) -> Scale:
         """The scale at `stamp` (s) for `disparity` (H, W), NaN unknown, after the fit of this frame by `measure`.
@@ -44,7 +44,7 @@ class ScaleFilter:
         DataError is raised, or the last one is marked stale by `scale.on_timeout`.
         """
         if stamp < self._newest - _BACK_S:
-            self._last, self._gated = None, []
+            self._last, self._differing = None, []
         self._newest = stamp
         try:
             fit = measure()
@@ -58,15 +58,17 @@ class ScaleFilter:
             return self._taken(_blended(last, fit, settings.smoothing), stamp)
         if self._trusted and not fit.doubt:
             return self._taken(fit, stamp)
-        if change <= (settings.gate or math.inf):
-            return self._taken(_blended(last, fit, settings.smoothing), stamp)
-        if self._repeated(fit, disparity, settings):
+        within = change <= (settings.gate or math.inf)
+        if self._repeated(fit, disparity, _AGREEING if within else settings.gate):
             return self._taken(fit, stamp)
+        if within:
+            self._last, self._fitted_at = _blended(last, fit, settings.smoothing), stamp
+            return self._last
         beyond = f"a fit that changes depth by {100 * change:.0f} % is beyond scale.gate ({100 * settings.gate:.0f} %)"
         return self._held(stamp, settings, DataError(beyond))
 
     def _taken(self, fit: Scale, stamp: float) -> Scale:
-        self._last, self._fitted_at, self._gated = fit, stamp, []
+        self._last, self._fitted_at, self._differing = fit, stamp, []
         return fit
 
     def _is_late(self, stamp: float, settings: ScaleSettings) -> bool:
@@ -83,12 +85,13 @@ class ScaleFilter:
         self._last = replace(last, held=last.held + 1, age=max(0.0, age), stale=late, reason=str(error))
         return self._last
 
-    def _repeated(self, fit: Scale, disparity: Depth, settings: ScaleSettings) -> bool:
+    def _repeated(self, fit: Scale, disparity: Depth, most: float) -> bool:
+        """Whether it is the third in a row that differs from the last one, and not by more than `most` from them."""
         levels = _levels(disparity)
-        if self._gated and _change(self._gated[0], fit, levels) > settings.gate:
-            self._gated = []
-        self._gated.append(fit)
-        return len(self._gated) >= _IN_A_ROW
+        if self._differing and _change(self._differing[0], fit, levels) > most:
+            self._differing = []
+        self._differing.append(fit)
+        return len(self._differing) >= _IN_A_ROW
 
 
 def _levels(disparity: Depth) -> F64:

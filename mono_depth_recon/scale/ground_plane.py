@@ -26,6 +26,8 @@ _TOLERANCES = (0.04, 0.1)  # relative, of inverse depth; the next one where less
 _MUCH, _LEAST = 0.3, 0.08
 _REFITS, _INLIER_SIGMAS, _CLOSEST = 10, 2.5, 0.2
 _BELOW = 5.0  # weight of pixels below a floor: nothing is, but for reflections and errors of the model
+_CONTRADICTION = 1.4  # between floor and a metric model: a table seen from above is about half as far as the floor
+_THIN = 8  # every n-th row and column, for the middle of the disparity
 _NARROW = 0.2  # relative spread of the floor's inverse depth: a narrower band does not determine two numbers
 
 F64 = NDArray[np.float64]
@@ -71,7 +73,22 @@ class GroundPlaneScale(FittedScale):
             )
         down = ground.down if view.camera.R is None else view.camera.R @ ground.down
         known_shift = 0.0 if view.metric and settings.correct_metric == "factor" else None
-        return fit_floor(view.disparity, view.camera.rectified, down, height, known_shift)
+        fit = fit_floor(view.disparity, view.camera.rectified, down, height, known_shift)
+        if view.metric:
+            _check_metres(fit, view.disparity)
+        return fit
+
+
+def _check_metres(fit: Scale, disparity: Depth) -> None:
+    """Raises DataError where the floor contradicts the metres of a metric model: a table is as level as a floor."""
+    thin = disparity[::_THIN, ::_THIN]
+    middle = float(np.nanmedian(thin))
+    larger = middle / (fit.scale * middle + fit.shift)
+    if not 1 / _CONTRADICTION < larger < _CONTRADICTION:
+        raise DataError(
+            f"the level surface in view makes depth {larger:.2f} times that of the model: a table may be taken for the "
+            "floor; turn the camera to the floor, check scale.camera_height"
+        )
 
 
 def level_ground(pitch_deg: float) -> Ground:
@@ -145,8 +162,11 @@ def _consensus(d: F64, w: F64, tolerance: float, known_shift: float | None) -> t
     if not len(scale):
         raise DataError("expected a disparity that grows along the floor, it does not: is a floor in view?")
     judges = rng.integers(0, len(d), _JUDGES)
-    relative = ((scale[:, None] * d[judges] + shift[:, None]) / w[judges] - 1) / tolerance
-    score = np.maximum(1 - np.square(relative), 0).mean(axis=1) - _BELOW * (relative < -2).mean(axis=1)
+    per_tolerance = 1 / (w[judges] * tolerance)
+    lines = np.stack([scale, shift], axis=1).astype(np.float32)
+    at = np.stack([d[judges] * per_tolerance, per_tolerance]).astype(np.float32)
+    relative = lines @ at - np.float32(1 / tolerance)
+    score = np.maximum(1 - relative * relative, 0).mean(axis=1) - _BELOW * (relative < -2).mean(axis=1)
     best = int(np.argmax(score))
     return float(scale[best]), float(shift[best])
 

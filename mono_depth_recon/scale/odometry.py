@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,11 @@ from .settings import ScaleSettings
 _WIDTH = 480  # pixels, of the images that features are tracked in
 _FEATURES, _QUALITY, _APART_PX = 1000, 0.01, 5
 _WINDOW = (9, 9)
-_BACK_PX = 0.5  # tracked forth and back, a feature must return to its place
+_BACK_PX = 0.5  # tracked forth and back, a feature must stay at its place
 _LEFT = 0.5  # of the features; with fewer new ones are chosen
 _MIN_PARALLAX_DEG, _MUCH_PARALLAX_DEG = 2.0, 8.0  # in the middle of all; more: new features
+# Poses that are wrong by a hundredth of the turn are then wrong by 5 % of the parallax; nor do features look the same.
+_MOST_TURN, _MUCH_TURN_DEG = 4.0, 15.0
 _EPIPOLAR_PX = 1.5
 _NEAREST_M, _FARTHEST_M = 0.1, 50.0
 _EDGE_PX, _STEP, _THIN = 9, 0.2, 37  # as wide as the window; of the 5 % to 95 % range of the disparity
@@ -64,11 +67,12 @@ def _edges(disparity: Depth) -> NDArray[np.bool_]:
     """(H, W): near a step of the disparity, where features are but it is not clear what they belong to."""
     import cv2
 
-    known = disparity[np.isfinite(disparity)]
+    thin = disparity.ravel()[::_THIN]
+    known = thin[np.isfinite(thin)]
     if not len(known):
         return np.ones(disparity.shape, np.bool_)
-    low, high = np.percentile(known[::_THIN], (5, 95))
-    filled = np.nan_to_num(disparity, nan=float(low))
+    low, high = np.percentile(known, (5, 95))
+    filled = np.where(np.isfinite(disparity), disparity, np.float32(low))
     around = np.ones((_EDGE_PX, _EDGE_PX), np.uint8)
     return cv2.dilate(filled, around) - cv2.erode(filled, around) > _STEP * (high - low)
 
@@ -104,10 +108,11 @@ class MovingPoints:
         tracks = None if self._tracks is None else _followed(self._tracks, grey)
         if tracks is not None:
             points, parallax = _triangulated(tracks, small, T_odom_camera)
-            if len(points) >= MIN_PIXELS:
+            _, turned = motion_between(tracks.T_first, T_odom_camera)
+            if len(points) >= MIN_PIXELS and turned <= _MOST_TURN * parallax:
                 distance = float(np.median(np.linalg.norm(points - T_odom_camera[:3, 3], axis=1)))
                 self._known = points, T_odom_camera, distance
-            if len(tracks.now) < _LEFT * tracks.chosen or parallax > _MUCH_PARALLAX_DEG:
+            if len(tracks.now) < _LEFT * tracks.chosen or parallax > _MUCH_PARALLAX_DEG or turned > _MUCH_TURN_DEG:
                 tracks = None
         self._tracks = _chosen(grey, T_odom_camera) if tracks is None else tracks
         return self._in_view(T_odom_camera)
@@ -139,14 +144,18 @@ def _chosen(grey: NDArray[np.uint8], T: Matrix) -> _Tracks | None:
 
 
 def _followed(tracks: _Tracks, grey: NDArray[np.uint8]) -> _Tracks | None:
-    """The tracks in the next image; None where too few are left, or the image has another size."""
+    """The tracks in the next image, where they look the same in both.
+
+    None where too few are left, or the image has another size.
+    """
     import cv2
 
     if grey.shape != tracks.grey.shape:
         return None
     before = tracks.now[:, None]
     after, found, _ = cv2.calcOpticalFlowPyrLK(tracks.grey, grey, before, None, winSize=_WINDOW)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, tracks.grey, after, None, winSize=_WINDOW)
+    near: dict[str, Any] = {"maxLevel": 0, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}  # a fifth of the time of a search
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, tracks.grey, after, before.copy(), winSize=_WINDOW, **near)
     kept = (found & returned).ravel() > 0
     kept &= np.linalg.norm((back - before)[:, 0], axis=1) < _BACK_PX
     if kept.sum() < MIN_PIXELS:

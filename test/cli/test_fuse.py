@@ -294,3 +294,36 @@ def test_data_sets_without_poses_are_followed_by_odometry_or_refused(
         (tmp_path / "two" / scene_name).symlink_to(path)
     assert _run(tmp_path / "two", *out, "--poses", "odometry") == 1
     assert "expected frames of one scene for odometry to follow, got 2 scenes" in capsys.readouterr().err
+
+
+def test_the_scale_of_a_recording_is_written_as_chart_and_table(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    flags = ("--camera", CAMERA, "--true-depth", "--sources", "points", "odometry", "--output", str(out))
+    assert main(["scale", str(recording), *flags]) == 0
+    printed = capsys.readouterr().out
+    assert "walls: 5 frames, written to" in printed and "5 frames with metres  median" in printed
+    assert re.search(
+        r"odometry +0 frames with metres; without: .*(expected a recording with poses|no points yet)", printed
+    )
+    head, *lines = (out / "walls.csv").read_text().splitlines()
+    assert head == "stamp,none,points,odometry" and len(lines) == 5 and all(line.endswith(",") for line in lines)
+    assert [float(line.split(",")[2]) for line in lines] == pytest.approx([1.0] * 5, abs=0.05)
+    assert (out / "walls.png").stat().st_size > 5000
+    assert main(["scale", str(recording), *flags, "--step", "0"]) == 1
+    assert "--step must be at least 1" in capsys.readouterr().err
+
+
+def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The camera looks up, at walls that are ceilings there."""
+    out, flags = tmp_path / "out", ("--camera", CAMERA, "--floor", "-1", "--safe.max_height", "9")
+    assert main(["costmap", str(recording), "--true-depth", "--output", str(out), *flags]) == 0
+    printed = capsys.readouterr()
+    assert "4 frames, map of" in printed.out and "precision 1.000, recall 1.000" in printed.out
+    assert "1 frames left out: " in printed.err
+    assert {path.name for path in out.iterdir()} == {"costmap.pgm", "costmap.yaml", "costmap.png"}
+    assert main(["costmap", str(recording), "--resolution", "9"]) == 1
+    assert "--resolution 0.005 to 1, got 1, 9" in capsys.readouterr().err

@@ -109,6 +109,71 @@ def test_a_reference_that_does_not_fit_fails_its_image_alone(
     assert (tmp_path / "c_depth.png").exists()
 
 
+def write_points(path: Path, T_points_camera: NDArray[np.float64]) -> str:
+    """Three hundred points of the floor, a fifth of them wrong, in another frame."""
+    camera, rng = PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5), np.random.default_rng(0)
+    v, u = np.divmod(rng.choice(SIZE[0] * SIZE[1], 300, replace=False), SIZE[0])
+    z = floor_depth(camera)[v, u].astype(np.float64)
+    z[:60] *= rng.uniform(0.3, 0.7, 60)
+    points = np.stack([camera.rays[0][u] * z, camera.rays[1][v] * z, z], axis=1)
+    points = points @ T_points_camera[:3, :3].T + T_points_camera[:3, 3]
+    head = b"ply\nformat binary_little_endian 1.0\nelement vertex 300\nproperty float x\nproperty float y\n"
+    head += (
+        b"property float z\nproperty uchar red\nelement face 0\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    if path.suffix == ".ply":
+        rows = np.zeros(300, [("xyz", "<f4", 3), ("red", "u1")])
+        rows["xyz"] = points
+        path.write_bytes(head + rows.tobytes())
+    else:
+        path.write_text("x,y,z\n" + "".join(f"{x:.4f}, {y:.4f}, {z:.4f}\n" for x, y, z in points))
+    return str(path)
+
+
+@pytest.mark.usefixtures("floor_model")
+def test_a_relative_model_is_fitted_to_a_file_of_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the camera's frame as text, and in that of a sensor beside it as PLY."""
+    moved = np.eye(4)
+    moved[:3, 3] = -0.1, 0.05, 0.2  # the camera in the sensor's frame
+    plain = write_points(tmp_path / "points.csv", np.eye(4))
+    beside = write_points(tmp_path / "points.ply", moved)
+    exact = floor_depth(PinholeCamera.from_intrinsics(*SIZE, 150, 150, 79.5, 59.5))
+    for name, given in (
+        ("a", ["--points", plain]),
+        ("b", ["--points", beside, "--scale.extrinsic", "0.1 -0.05 -0.2 0 0 0 1"]),
+    ):
+        image = photo(tmp_path / f"{name}.png")
+        assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, *given]) == 0
+        np.testing.assert_allclose(stored_depth(tmp_path / f"{name}_depth.png"), 1000 * exact, rtol=0.01)
+    assert "inliers" in capsys.readouterr().out
+    image = photo(tmp_path / "c.png")
+    assert (
+        main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--points", plain, "--reference", plain]) == 1
+    )
+    assert "--reference and --points both give the scale" in capsys.readouterr().err
+    (tmp_path / "bad.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 9\nproperty float x\nend_header\n")
+    (tmp_path / "bad.txt").write_text("1 2 3\n1 2\n")
+    short = Path(beside).read_bytes()[:-700]
+    (tmp_path / "short.ply").write_bytes(short)
+    for file, said in (
+        ("bad.ply", "its vertices have no y"),
+        ("bad.txt", "line 2 has no three numbers"),
+        ("short.ply", "it ends after 246 of 300 points"),
+        ("no.ply", "No such file"),
+    ):
+        assert main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--points", str(tmp_path / file)]) == 1
+        (line,) = [each for each in capsys.readouterr().err.splitlines() if "c.png" in each]
+        assert file in line and said in line
+
+
+@pytest.mark.usefixtures("floor_model")
+def test_a_guessed_field_of_view_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--output", str(tmp_path), "--no-mesh", "--model.name", "sketch", "--scale.source", "fixed"]
+    flags += ["--scale.scale", str(SCALE), "--scale.shift", str(SHIFT)]
+    assert main(["reconstruct", photo(tmp_path / "a.png"), "--hfov", "60", *flags]) == 0
+    assert "f 139 px (guessed: --hfov 60), depth" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("source", ["none", "fixed"])
 def test_a_reference_contradicts_another_source(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstruct", "a.png", *RELATIVE, "--reference", "depth.png", "--scale.source", source]) == 1

@@ -88,6 +88,16 @@ def test_an_outlying_fit_is_gated_until_three_in_a_row_agree(trusted: bool, odd:
     assert [ungated(known).scale, ungated(odd(0.04)).scale] == [0.02, pytest.approx(0.03)]
 
 
+def test_a_change_within_the_gate_is_blended_until_three_in_a_row_agree() -> None:
+    """A model that sees another room: its scale is another one from then on."""
+    running = Running(trusted=False, gate=0.3, smoothing=0.8)
+    running(good(0.02))
+    made = [running(good(scale)).scale for scale in (0.0240, 0.0242, 0.0241)]
+    assert made[0] == pytest.approx(0.8 * 0.02 + 0.2 * 0.024) and 0.02 < made[1] < 0.0225 and made[2] == 0.0241
+    spread = [running(good(scale)).scale for scale in (0.0270, 0.0220, 0.0270, 0.0220, 0.0270)]
+    assert max(spread) < 0.0255 and min(spread) > 0.0235, "fits that contradict each other are smoothed"
+
+
 def test_the_last_fit_is_held_until_the_timeout_and_then_withheld() -> None:
     running, fit = Running(timeout=1.05), good(0.013)
     with pytest.raises(DataError, match=r"^no reference$"):

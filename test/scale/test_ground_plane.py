@@ -89,6 +89,23 @@ def test_a_table_is_no_floor() -> None:
     assert fit.scale == pytest.approx(TRUTH.scale, rel=0.01)
 
 
+@pytest.mark.parametrize("how", ["factor", "affine"])
+def test_a_table_that_fills_the_view_contradicts_a_metric_model(how: str) -> None:
+    """Of a relative model nothing tells it from the floor; a metric one may be wrong by a little."""
+    camera, beside = pinhole(), Evidence({GROUND: lambda: Ground(LEVEL, 1.2)})
+    table = floor(camera) * np.float32(0.5)
+    image = np.zeros((240, 320, 3), np.uint8)
+    with pytest.raises(
+        DataError, match=r"makes depth 2.00 times that of the model: a table may be taken for the floor"
+    ):
+        GroundPlaneScale().measure(
+            RelativeView(image, 1 / table, camera, metric=True), beside, settings(correct_metric=how)
+        )
+    near = RelativeView(image, 1 / (floor(camera) * np.float32(0.8)), camera, metric=True)
+    assert GroundPlaneScale().measure(near, beside, settings(correct_metric=how)).scale == pytest.approx(0.8, rel=0.01)
+    GroundPlaneScale().measure(RelativeView(image, 1 / table, camera), beside, settings())
+
+
 def test_a_level_camera_needs_its_height_alone() -> None:
     camera = pinhole()
     view = RelativeView(np.zeros((240, 320, 3), np.uint8), disparity_of(floor(camera)), camera)

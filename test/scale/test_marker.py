@@ -14,7 +14,7 @@ from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.frames import Scale
 from mono_depth_recon.scale.base import RelativeView
 from mono_depth_recon.scale.evidence import NOTHING
-from mono_depth_recon.scale.marker import MarkerScale, marker_depth
+from mono_depth_recon.scale.marker import MarkerFinder, MarkerScale, detected, marker_depth
 from mono_depth_recon.scale.settings import DICTIONARIES, ScaleSettings
 
 CAMERA = PinholeCamera.from_hfov(640, 480, 70)
@@ -118,6 +118,34 @@ def test_a_metric_model_is_corrected_by_a_marker() -> None:
 def test_what_gives_no_metres_is_said(poses: tuple[Matrix, ...], values: dict[str, object], said: str) -> None:
     with pytest.raises(DataError, match=said):
         fitted(*scene(*poses), **values)
+
+
+def test_a_marker_that_moves_is_found_where_a_whole_search_finds_it() -> None:
+    """Near to where it was, and in an image of half the size where it was not."""
+    finder, given = MarkerFinder(), settings()
+    empty, _ = scene()
+    assert not finder.find(empty, given) and not finder.find(empty, given)
+    for step in range(11):
+        rgb, _ = scene(pose(1.5, 20, 3.0 * step, 0.03 * step - 0.15))
+        ((number, corners),) = finder.find(rgb, given)
+        ((expected, exact),) = detected(rgb, given)
+        assert number == expected == 3
+        np.testing.assert_allclose(corners, exact, atol=0.1)
+    assert not finder.find(empty, given)
+
+
+def test_another_marker_is_seen_within_ten_images() -> None:
+    finder, given = MarkerFinder(), settings()
+    one, both = scene(pose(1.5, 0, 0, -0.3))[0], scene(pose(1.5, 0, 0, -0.3), pose(2.0, 10, 0, 0.2))[0]
+    assert len(finder.find(one, given)) == 1
+    counts = [len(finder.find(both, given)) for _ in range(12)]
+    assert counts == [1] * 9 + [2] * 3
+    near = scene(pose(1.5, 0, 0, -0.05), pose(1.5, 0, 0, 0.15))[0]
+    finder = MarkerFinder()
+    for _ in range(2):
+        assert sorted(number for number, _ in finder.find(near, given)) == [3, 4], (
+            "each once, though near to each other"
+        )
 
 
 def test_a_marker_seen_edge_on_is_refused() -> None:

@@ -112,6 +112,24 @@ def test_the_residual_shows_a_wrong_extrinsic(room: RoomSequence) -> None:
     assert doubted >= len(frames) / 2
 
 
+def test_a_tf_tree_that_breaks_holds_the_scale_and_then_withholds_it(room: RoomSequence) -> None:
+    """And a topic that stops: what the input raises is the reason, until it is there again."""
+    T, source, rng = room.pose(3), PointsScale(), np.random.default_rng(1)
+    view, there = view_of(depth_at(room, T)), seen(scan(room, T @ MOUNT, rng))
+
+    def broken() -> Matrix:
+        raise DataError("no transforms lead from 'camera' to 'lidar'")
+
+    fit = source.fit(view, there, SETTINGS)
+    held = source.fit(replace(view, stamp=1.5), Evidence({REFERENCE_POINTS: broken}), SETTINGS)
+    assert (held.scale, held.held, held.age) == (fit.scale, 1, 1.5) and "from 'camera' to 'lidar'" in held.reason
+    with pytest.raises(
+        DataError, match=r"no new scale for 2.5 s .* withheld: no transforms lead from 'camera' to 'lid"
+    ):
+        source.fit(replace(view, stamp=2.5), Evidence({REFERENCE_POINTS: broken}), SETTINGS)
+    assert source.fit(replace(view, stamp=2.6), there, SETTINGS).held == 0
+
+
 def test_points_fall_on_the_pixels_that_show_them() -> None:
     """With lens and rotation: the grid is the rectified one. Far points beside near ones are hidden."""
     K, P = np.array([[260.0, 0, 161], [0, 260, 118], [0, 0, 1]]), np.array([[250.0, 0, 158], [0, 250, 121], [0, 0, 1]])

@@ -1,4 +1,7 @@
-"""TF as a source of poses: tf2_ros if it is installed; with tf2_msgs alone, its messages and our own tree."""
+"""TF as a source of poses: tf2_ros if it is installed; with tf2_msgs alone, its messages and our own tree.
+
+All users in a node share one subscription of /tf, so that its messages are read once.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,25 @@ class TransformSource(Protocol):
 def transform_source(node: Node, changed: threading.Condition, warn: Callable[[str], None]) -> TransformSource | None:
     """TF as received by `node`, None if neither tf2_ros nor tf2_msgs is installed.
 
-    `changed` guards our own tree and is notified of changes; `warn(text)` receives its faulty transforms.
+    To be called and closed in the thread that runs callbacks: all sources of a node share what it receives, until the
+    last is closed. `changed` is notified of new transforms (by tf2_ros not); `warn(text)` receives faulty ones.
     """
+    if node not in _SHARED:
+        users = _Users()
+        transforms = received_by(node, users.notice)
+        if transforms is None:
+            return None
+        _SHARED[node] = transforms, users
+    return _Use(node, changed, warn)
+
+
+def received_by(node: Node, noticed: Callable[[list[str]], None]) -> Tf2 | TfMessages | None:
+    """All that `node` receives of TF; `noticed(refused)` is called after each message, except by tf2_ros."""
     try:
         import tf2_ros
     except ImportError:
         message = tf_message_type()
-        return None if message is None else TfMessages(node, message, changed, warn)
+        return None if message is None else TfMessages(node, message, noticed)
     return Tf2(node, tf2_ros)
 
 
@@ -73,25 +88,81 @@ def live_tree() -> TransformTree:
     return TransformTree(_MAX_GAP_S, keep_s=_KEEP_S, restart_s=_RESTART_S)
 
 
+class _Users:
+    """Those who share what a node receives, and how often they found that a new run began."""
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self._all: tuple[_Use, ...] = ()
+
+    def add(self, user: _Use) -> None:
+        self._all = (*self._all, user)
+
+    def remove(self, user: _Use) -> bool:
+        """Whether that leaves none."""
+        self._all = tuple(each for each in self._all if each is not user)
+        return not self._all
+
+    def notice(self, refused: list[str]) -> None:
+        """Tells them of a message, of which those transforms are faulty; the first of them is to say so."""
+        for index, user in enumerate(self._all):
+            user.notice(refused, say=index == 0)
+
+
+_SHARED: dict[Node, tuple[Tf2 | TfMessages, _Users]] = {}
+
+
+class _Use:
+    """The TransformSource of one user."""
+
+    def __init__(self, node: Node, changed: threading.Condition, warn: Callable[[str], None]) -> None:
+        self.refused = 0
+        self._node, self._changed, self._warn = node, changed, warn
+        self._transforms, self._users = _SHARED[node]
+        self._last, self._restarts = -1.0, self._users.restarts
+        self._users.add(self)
+
+    def pose(self, target: str, source: str, stamp: Time) -> Matrix:
+        """See TransformSource. A new run has begun if the stamps jump back: what lies in its future is forgotten."""
+        at, users = seconds(stamp), self._users
+        if at < self._last - _RESTART_S and self._restarts == users.restarts:
+            users.restarts += 1
+            self._transforms.restart()
+        self._last, self._restarts = at, users.restarts
+        return self._transforms.pose(target, source, stamp)
+
+    def notice(self, refused: list[str], say: bool) -> None:
+        """A message has come, with so many faulty transforms."""
+        with self._changed:
+            self.refused += len(refused)
+            self._changed.notify_all()
+        for text in refused if say else ():
+            self._warn(text)
+
+    def close(self) -> None:
+        """Ends the subscriptions if nobody else needs them."""
+        if self._users.remove(self):
+            _SHARED.pop(self._node)[0].close()
+
+
 class Tf2:
     """TF by tf2_ros, which interpolates between any two transforms of the last 10 s that enclose the stamp.
 
-    tf2 logs faulty transforms itself; they are not counted here.
+    tf2 logs faulty transforms itself; they are not counted here, nor is anybody notified.
     """
 
     def __init__(self, node: Node, tf2_ros: Any) -> None:
-        self.refused = 0
         self._tf2 = tf2_ros
         self._buffer = tf2_ros.Buffer()  # without the node: with it there is a service /tf2_frames that nothing ends
         self._listener = tf2_ros.TransformListener(self._buffer, node)
-        self._last = -1.0
+
+    def restart(self) -> None:
+        """Forgets all: tf2 keeps what lies in the future."""
+        self._buffer.clear()
 
     def pose(self, target: str, source: str, stamp: Time) -> Matrix:
-        """See TransformSource. If the stamp jumps back, tf2's transforms lie in the future and are cleared."""
+        """See TransformSource."""
         at = seconds(stamp)
-        if at < self._last - _RESTART_S:
-            self._buffer.clear()
-        self._last = at
         try:
             found = self._buffer.lookup_transform(target, source, rclpy_time.Time.from_msg(stamp)).transform
         except self._tf2.ExtrapolationException as error:
@@ -121,24 +192,25 @@ class Tf2:
 
 
 class TfMessages:
-    """TF from its messages, in our own tree."""
+    """TF from its messages, in our own tree, which notices by itself where time jumps back."""
 
-    def __init__(
-        self, node: Node, message: type[Any], changed: threading.Condition, warn: Callable[[str], None]
-    ) -> None:
-        self.refused = 0
-        self._node, self._changed, self._warn = node, changed, warn
+    def __init__(self, node: Node, message: type[Any], noticed: Callable[[list[str]], None]) -> None:
+        self._node, self._noticed, self._lock = node, noticed, threading.Lock()
         self._tree, self._frames = live_tree(), set[str]()
         self._subscriptions = [
             node.create_subscription(message, topic, lambda msg, fixed=fixed: self._take(msg, fixed), tf_qos(fixed))
             for topic, fixed in (("/tf", False), ("/tf_static", True))
         ]
 
+    def restart(self) -> None:
+        """The tree does so when a message comes."""
+
     def pose(self, target: str, source: str, stamp: Time) -> Matrix:
-        """See TransformSource; call it with `changed` held. Moving frames are kept only if such calls need them."""
-        self._frames |= {target, source}
-        self._tree.follow(*sorted(self._frames))
-        return self._tree.pose(target, source, seconds(stamp))
+        """See TransformSource. Moving frames are kept only if such calls need them."""
+        with self._lock:
+            self._frames |= {target, source}
+            self._tree.follow(*sorted(self._frames))
+            return self._tree.pose(target, source, seconds(stamp))
 
     def close(self) -> None:
         """Ends the subscriptions."""
@@ -146,11 +218,11 @@ class TfMessages:
             self._node.destroy_subscription(subscription)
 
     def _take(self, msg: Any, fixed: bool) -> None:
-        with self._changed:
+        refused = []
+        with self._lock:
             for transform in transforms_of(msg, fixed):
                 try:
                     self._tree.add(transform)
                 except DataError as error:
-                    self.refused += 1
-                    self._warn(str(error))
-            self._changed.notify_all()
+                    refused.append(str(error))
+        self._noticed(refused)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
-from ...arrays import Depth
 from ...cloud.obstacles import planar_scan, safe_points, surroundings
-from ...config import Config, SafeConfig
+from ...config import Config
 from ...errors import DataError, MonoDepthError
-from ...filters import drop, flying_pixels
 from ...frames import Frame
-from ...pipeline import EDGE_WIDTH_PX
+from ...pipeline import safe_settings, trusted_depth
 from ...transforms import frame_name, seconds
 from ..conversions import scan_to_msg, xyz_to_msg
 from ..frame_worker import FrameWorker
@@ -128,26 +125,3 @@ class Navigation:
                 "(robot_state_publisher, static_transform_publisher)",
                 "navigation",
             )
-
-
-def safe_settings(config: Config) -> SafeConfig:
-    """The group `safe`, its range limited to that of the depth: farther away nothing is known to be free."""
-    return replace(config.safe, max_range=min(config.safe.max_range, config.filter.max_range))
-
-
-def trusted_depth(frame: Frame, config: Config) -> Depth:
-    """Depth (H, W) of `frame`, NaN also on edges and where sigma or confidence is not good enough for `safe`.
-
-    Edges are those of the frame itself where `filter.edge_threshold` is at least as strict.
-    """
-    settings, own = config.safe, config.filter.edge_threshold
-    assert frame.depth is not None, "checked by offer"
-    depth = frame.depth.copy()
-    known = np.isfinite(depth)  # beyond range stays beyond range
-    if settings.edge_threshold and not 0 < own <= settings.edge_threshold:
-        drop(depth, flying_pixels(frame.depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1]) & known)
-    if settings.max_sigma and frame.sigma is not None:
-        drop(depth, ~(frame.sigma <= np.float32(settings.max_sigma) * frame.depth) & known)
-    if settings.min_confidence and frame.confidence is not None:
-        drop(depth, ~(frame.confidence >= settings.min_confidence))
-    return depth

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,17 @@ from tf_standin import TF2_ROS_INSTALLED, TfNode, stamped, tf2_ros, tf_message
 from turned import pose_at
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.ros.mapping.tf import Tf2, TfMessages, TransformSource, transform_source
+from mono_depth_recon.ros.mapping.tf import Tf2, TfMessages, TransformSource, received_by, transform_source
 from mono_depth_recon.ros.tf_messages import transform_to_msg
 from mono_depth_recon.transforms import NotYet
 
 MOUNT = pose_at(0.3, 20.0)
+
+
+def used(node: TfNode, changed: threading.Condition | None = None) -> TransformSource:
+    source = transform_source(node, changed or threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
+    assert source is not None
+    return source
 
 
 @pytest.fixture(params=["tf2_ros", "messages"])
@@ -29,8 +37,10 @@ def tf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple
     node = TfNode(tf_message(monkeypatch))
     if request.param == "tf2_ros":
         tf2_ros(monkeypatch)
-    source = transform_source(node, threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
-    assert isinstance(source, Tf2 if request.param == "tf2_ros" else TfMessages)
+    by: Any = received_by(node, lambda refused: None)  # type: ignore[arg-type]
+    assert isinstance(by, Tf2 if request.param == "tf2_ros" else TfMessages)
+    by.close()
+    source = used(node)
     node.send(0.0, "base", "camera", MOUNT, fixed=True)
     for step in range(11):
         node.send(1000 + step / 10, "odom", "base", pose_at(step / 10, 3.0 * step))
@@ -67,7 +77,8 @@ def test_an_unknown_frame_is_named_with_those_that_are_known(tf: tuple[TfNode, T
 
 def test_before_any_transform_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     node = TfNode(tf_message(monkeypatch))
-    source = Tf2(node, tf2_ros(monkeypatch))  # type: ignore[arg-type]
+    tf2_ros(monkeypatch)
+    source = used(node)
     with pytest.raises(DataError, match="no transform names the frame 'map': none has come yet"):
         source.pose("map", "camera", stamped(1000.5))
 
@@ -99,7 +110,8 @@ def test_a_bag_that_starts_again(tf: tuple[TfNode, TransformSource]) -> None:
 
 def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyPatch) -> None:
     node = TfNode(tf_message(monkeypatch))
-    source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    source = used(node)
     broken = pose_at()
     broken[0, 3] = np.nan
     node.send(1.0, "odom", "base", broken)
@@ -108,7 +120,8 @@ def test_a_faulty_message_is_counted_without_tf2_ros(monkeypatch: pytest.MonkeyP
 
 def test_a_frame_in_itself_is_refused_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     node = TfNode(tf_message(monkeypatch))
-    source = TfMessages(node, tf_message(monkeypatch), threading.Condition(), node.complaints.append)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    source = used(node)
     node.send(0.0, "base", "camera", MOUNT, fixed=True)
     node.send(0.0, "camera", "camera", pose_at(1.0), fixed=True)
     assert source.refused == 1 and "'camera' in 'camera' relates a frame to itself" in node.complaints[0]
@@ -120,6 +133,84 @@ def test_close_ends_the_subscriptions(tf: tuple[TfNode, TransformSource]) -> Non
     assert node.subscribed.keys() == {"/tf", "/tf_static"}
     source.close()
     assert not node.subscribed
+
+
+def test_a_node_receives_tf_once_for_all_who_use_it(tf: tuple[TfNode, TransformSource]) -> None:
+    node, source = tf
+    callbacks = dict(node.subscribed)
+    other = used(node)
+    assert node.subscribed == callbacks
+    expected = source.pose("odom", "camera", stamped(1000.5))
+    np.testing.assert_array_equal(other.pose("odom", "camera", stamped(1000.5)), expected)
+    source.close()
+    assert node.subscribed == callbacks
+    np.testing.assert_array_equal(other.pose("odom", "camera", stamped(1000.5)), expected)
+    other.close()
+    assert not node.subscribed
+    used(node)
+    assert node.subscribed
+
+
+def test_nodes_do_not_share_tf(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [TfNode(tf_message(monkeypatch)) for _ in range(2)]
+    sources = [used(node) for node in nodes]
+    nodes[0].send(0.0, "base", "camera", MOUNT, fixed=True)
+    np.testing.assert_allclose(sources[0].pose("base", "camera", stamped(1.0)), MOUNT, atol=1e-12)
+    with pytest.raises(DataError, match="none has come yet"):
+        sources[1].pose("base", "camera", stamped(1.0))
+
+
+def test_one_user_behind_another_does_not_begin_a_new_run(tf: tuple[TfNode, TransformSource]) -> None:
+    """The map may be more than a second behind the frames."""
+    node, source = tf
+    other = used(node)
+    for second in range(2, 31):
+        node.send(1000 + second / 10, "odom", "base", pose_at(second / 10))
+    for seconds in (1002.5, 1002.6):
+        source.pose("odom", "camera", stamped(seconds))
+        assert other.pose("odom", "base", stamped(seconds - 1.5))[0, 3] == pytest.approx(seconds - 1001.5)
+
+
+def test_a_new_run_is_noticed_once_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = TfNode(tf_message(monkeypatch))
+    tf2_ros(monkeypatch)
+    sources = [used(node) for _ in range(3)]
+    for stamp in (1000.0, 1000.1):
+        node.send(stamp, "odom", "base", pose_at(1.0))
+    for source in sources:
+        source.pose("odom", "base", stamped(1000.05))
+    with pytest.raises(DataError):
+        sources[0].pose("odom", "base", stamped(7.05))
+    for stamp in (7.0, 7.1):
+        node.send(stamp, "odom", "base", pose_at(stamp))
+    for source in sources:
+        assert source.pose("odom", "base", stamped(7.05))[0, 3] == pytest.approx(7.05)
+
+
+def test_each_user_is_notified_and_one_of_them_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = TfNode(tf_message(monkeypatch))
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    conditions = [Notified() for _ in range(2)]
+    sources = [used(node, each) for each in conditions]
+    broken = pose_at()
+    broken[0, 3] = np.nan
+    node.send(1.0, "odom", "base", broken)
+    assert [each.count for each in conditions] == [1, 1] and [each.refused for each in sources] == [1, 1]
+    assert len(node.complaints) == 1
+    sources[0].close()
+    node.send(1.1, "odom", "base", broken)
+    assert [each.count for each in conditions] == [1, 2] and [each.refused for each in sources] == [1, 2]
+    assert len(node.complaints) == 2
+
+
+class Notified(threading.Condition):
+    """Counts notifications."""
+
+    count = 0
+
+    def notify_all(self) -> None:
+        self.count += 1
+        super().notify_all()
 
 
 def test_a_pose_as_a_transform_message() -> None:

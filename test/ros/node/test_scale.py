@@ -24,6 +24,7 @@ from tf_standin import tf_message, with_tf
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
+from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.messages import depth_of
 from mono_depth_recon.models.transformers.checkpoint import CONFIGS
@@ -31,6 +32,7 @@ from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.registration import register_depth
 from mono_depth_recon.ros.conversions import depth_to_msg, image_from_msg, info_to_msg, points_from_msg, points_to_msg
 from mono_depth_recon.ros.tf_messages import tf_qos, transform_to_msg
+from mono_depth_recon.scale.ground_plane import fit_floor
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 60)
 SCALE, SHIFT = 0.05, 0.1  # of the metres that the tests give to the model's disparity
@@ -413,7 +415,42 @@ def test_reference_depth_of_another_camera_is_registered_by_tf(
     assert known.mean() > 0.3
     np.testing.assert_allclose(metres[known], made_depth(disparity)[known], rtol=0.03)
     check_points(client, node, driver, rgb, disparity)
+    check_sources_by_tf(client, node, driver, rgb, disparity, monkeypatch)
     assert "Traceback" not in node.output
+
+
+def check_sources_by_tf(
+    client: RosClient,
+    node: Process,
+    driver: TestCamera,
+    rgb: NDArray[np.uint8],
+    disparity: Depth,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ground_plane and odometry get height, gravity and poses by TF; noise has neither floor nor motion."""
+    moving = client.node.create_publisher(tf_message(monkeypatch), "/tf", tf_qos(False))
+    T_base_camera = np.array([[0, 0, 1, 0.2], [-1, 0, 0, 0], [0, -1, 0, 1.37], [0, 0, 0, 1]], np.float64)
+
+    def publish() -> None:
+        header = driver.publish(rgb, CAMERA)
+        for parent, child, T in (
+            ("odom", "base_footprint", np.eye(4)),
+            ("base_footprint", header.frame_id, T_base_camera),
+        ):
+            stamped = Header(frame_id=parent, stamp=header.stamp)
+            moving.publish(tf_message(monkeypatch)(transforms=[transform_to_msg(T, stamped, child)]))
+
+    for source, frame in (("ground_plane", "base_footprint"), ("odometry", "odom")):
+        assert client.set_parameter("scale.source", source).successful
+        if source == "ground_plane":
+            silent = f"frame without metres: no transform names the frame '{frame}'"
+            client.repeat(lambda: driver.publish(rgb, CAMERA), lambda said=silent: said in node.output, silent)
+            with pytest.raises(DataError) as refused:
+                fit_floor(disparity, CAMERA, -T_base_camera[2, :3], 1.37)
+            said = str(refused.value).split(":", maxsplit=1)[0]
+        else:
+            said = "no points yet by odometry"
+        client.repeat(publish, lambda said=said: f"frame without metres: {said}" in node.output, said)
 
 
 def check_points(
