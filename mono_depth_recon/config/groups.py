@@ -25,13 +25,14 @@ class ModelConfig:
 
     name: str = param(
         "unetpp_lite",
-        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, or ensemble:A+B",
+        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, onnx:FILE or onnx:CARD, or "
+        "ensemble:A+B",
         live=False,
     )
     checkpoint: str = param(
         "",
-        "card (.json) of a U-Net++, folder or weights file of a transformers model, or one of these per member of an "
-        "ensemble, separated by ':'; empty = the published weights",
+        "card (.json) of a U-Net++, folder or weights file of a transformers model, ONNX file of a row made of one, or "
+        "one of these per member of an ensemble, separated by ':'; empty = the published weights",
         live=False,
     )
     output: str = param(
@@ -58,7 +59,7 @@ class ModelConfig:
     runtime: str = param(
         "auto",
         "what runs the model; auto = the fastest runtime whose output agrees with float32 torch on this machine",
-        choices=("auto", "torch", "openvino", "onnxruntime"),
+        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
         live=False,
     )
     device: str = param(

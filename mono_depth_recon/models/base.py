@@ -46,7 +46,7 @@ class ModelSpec:
     `focal` describes which focal length the network assumes and how the camera's own comes in, for display.
     `random_weights(folder)` writes random weights in the same architecture and returns what `model.checkpoint` takes.
     `size_mb` is the size of the weights in megabytes (1e6 bytes), 0 where there are none to fetch; `hub` is where they
-    are published.
+    are published, `command` what makes them where they are published as something else.
     """
 
     name: str
@@ -59,3 +59,9 @@ class ModelSpec:
     size_mb: float = 0.0
     hub: HubSource | None = None
     noncommercial: bool = False
+    command: str = ""
+
+    @property
+    def obtained_by(self) -> str:
+        """The command that fetches or makes the weights; empty where they are in the package."""
+        return self.hub.fetch_command if self.hub is not None else self.command

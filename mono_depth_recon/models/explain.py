@@ -21,7 +21,7 @@ from .base import DepthModel, Output, View
 from .ensemble import PREFIX
 from .hub import HF
 from .runtimes import Network
-from .table import CHECKPOINTS
+from .table import CHECKPOINTS, is_onnx_file
 from .transformers.family import Family
 from .transformers.model import TransformerDepthModel
 
@@ -87,8 +87,8 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
     region.check(*view[1].size)
     if not isinstance(model, _OneNetwork):
         raise ModelError(
-            f"explain looks into one network in one run, {model.name} is an ensemble or estimates sigma: name "
-            "one of its members, with model.uncertainty none"
+            f"explain looks into one network of torch in one run, {model.name} is an ensemble, estimates sigma or is "
+            "an ONNX file: name one of its members or another model, with model.uncertainty none"
         )
     _need("torch", "torch")
     if method != "rollout":
@@ -99,8 +99,8 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
 
 
 def methods_of(name: str) -> tuple[str, ...]:
-    """The methods for the model that the table calls `name`; none for ensembles, whose members have theirs."""
-    if name.startswith(PREFIX):
+    """The methods for the model that the table calls `name`; none for ensembles and ONNX files."""
+    if name.startswith(PREFIX) or is_onnx_file(name):
         return ()
     return ("rollout", "shap") if name in CHECKPOINTS or name.startswith(HF) else ("gradcam", "shap")
 
