@@ -150,7 +150,7 @@ class DepthReconstructor:
         depth, sigma = metres.depth, metres.sigma
         if prediction.sky is not None:
             depth[prediction.sky] = np.inf
-        _filter(depth, sigma, unknown, config)
+        _filter(depth, sigma, prediction.confidence, unknown, config)
         watch.lap("filter")
         points = _points(depth, sigma, camera, rgb, config, out) if wanted.points else None
         if points is not None and config.cloud.voxel_size:
@@ -216,8 +216,8 @@ class _Metres:
     missing: str = ""
 
 
-def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Config) -> None:
-    """Range, edges, masks, border and sigma, in place; afterwards sigma is known where depth is finite."""
+def _filter(depth: Depth, sigma: Depth | None, confidence: Depth | None, unknown: Mask | None, config: Config) -> None:
+    """Range, edges, masks, border, confidence and sigma, in place; afterwards sigma is known where depth is finite."""
     settings = config.filter
     edges = None
     if settings.edge_threshold:
@@ -228,6 +228,8 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
         if mask is not None:
             filters.drop(depth, mask)
     filters.drop_border(depth, settings.border)
+    if confidence is not None and settings.min_confidence:
+        filters.drop_doubtful(depth, confidence, settings.min_confidence)
     if sigma is not None:
         if settings.max_sigma:
             filters.drop_uncertain(depth, sigma, settings.max_sigma)

@@ -27,7 +27,7 @@ from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import Texture, texture_of
-from ..models import Output, declared_output
+from ..models import DepthModel, Output, declared_output
 from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
@@ -41,6 +41,7 @@ from ..scale.table import no_metres, not_needed, source_fitted_to, source_in_eff
 from .parameters import add_flags, config_of
 
 # Of the group scale: each image is on its own, and what TF tells the node is not known.
+_USUAL_HFOV_DEG = 60.0  # what a model is told that estimates the camera itself
 _OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout", "scale.extrinsic")
 # All but what only the node needs: topics, rates, publishing.
 PARAMETER_FLAGS = (
@@ -53,6 +54,7 @@ PARAMETER_FLAGS = (
     "filter.max_range",
     "filter.edge_threshold",
     "filter.max_sigma",
+    "filter.min_confidence",
     "filter.border",
     "cloud.stride",
     "mesh.method",
@@ -82,7 +84,8 @@ Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png
   _overview.png      all of it in one picture
 
 The camera comes from --intrinsics, from --hfov, or from the EXIF data of a JPEG file: its 35 mm equivalent focal
-length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor.
+length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor. Where
+none of these is given, a model that estimates its own camera (Depth Pro, MoGe-2, UniDepth V2) is asked for it.
 Images are turned upright by their EXIF orientation; all numbers describe the upright image.
 
 A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
@@ -175,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_scale(config.model.name, known, config.scale)
     reconstructor = DepthReconstructor.from_config(config)
     _check_scale(reconstructor.model.name, reconstructor.model.output, config.scale)
-    cameras = _Cameras(arguments)
+    cameras = _Cameras(arguments, reconstructor.model)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
         label = f"[{number}/{len(arguments.images)}]"
@@ -242,19 +245,20 @@ def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:
 
 
 class _Cameras:
-    """The camera of each image, from the flags or its own EXIF data."""
+    """The camera of each image, from the flags, its own EXIF data or the model's estimate."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: argparse.Namespace, model: DepthModel) -> None:
+        self._arguments, self._model = arguments, model
         self._calibrated: tuple[int, int] | None = None
+        self.note = ""  # about the camera of the last image
 
-    def of(self, path: Path, width: int, height: int) -> PinholeCamera:
+    def of(self, path: Path, rgb: Rgb) -> PinholeCamera:
         """Raises CalibrationError where there is none, or where intrinsics meet images of different sizes."""
-        given = self._arguments
+        given, (height, width) = self._arguments, rgb.shape[:2]
         if given.hfov is not None:
             return PinholeCamera.from_hfov(width, height, given.hfov)
         if given.intrinsics is None:
-            return camera_from_exif(path, width, height)
+            return self._own(path, rgb)
         fx, fy, cx, cy = given.intrinsics
         camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, given.distortion, given.distortion_model)
         if self._calibrated not in (None, camera.size):
@@ -264,6 +268,19 @@ class _Cameras:
             )
         self._calibrated = camera.size
         return plausible(camera, "--intrinsics")
+
+    def _own(self, path: Path, rgb: Rgb) -> PinholeCamera:
+        """By the EXIF data, else as the model estimates it. Raises CalibrationError where neither gives one."""
+        height, width = rgb.shape[:2]
+        self.note = ""
+        try:
+            return camera_from_exif(path, width, height)
+        except CalibrationError:
+            K = self._model.predict([(rgb, PinholeCamera.from_hfov(width, height, _USUAL_HFOV_DEG))])[0].intrinsics
+            if K is None:
+                raise
+            self.note = " as the model estimates it"
+            return PinholeCamera(width, height, K)
 
 
 def _reconstruct(
@@ -279,7 +296,7 @@ def _reconstruct(
     if settings.texture and settings.format == "obj" and not arguments.no_mesh:
         check_textured_obj(_file(base, "mesh.obj"))  # before anything is written
     rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
-    rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
+    rgb, camera = _shrunk(rgb, cameras.of(path, rgb), arguments.max_side)
     evidence = NOTHING if reference is None else _read_later(reference, arguments.reference_per_metre)
     frame = reconstructor.process(rgb, camera, evidence=evidence)
     depth, points = frame.depth, frame.points
@@ -288,6 +305,10 @@ def _reconstruct(
     if frame.sigma is None and reconstructor.config.filter.max_sigma:
         raise ConfigError(
             f"filter.max_sigma needs sigma, model {reconstructor.model.name} gives none: set model.uncertainty"
+        )
+    if frame.confidence is None and reconstructor.config.filter.min_confidence:
+        raise ConfigError(
+            f"filter.min_confidence needs confidence, model {reconstructor.model.name} gives none: leave it at 0"
         )
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
@@ -301,7 +322,7 @@ def _reconstruct(
     near, far = depth_limits(depth)
     surface = f", {mesh_quality(mesh).text()}" if mesh else ""
     return (
-        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px, depth {near:.2f} to {far:.2f} m, "
+        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px{cameras.note}, depth {near:.2f} to {far:.2f} m, "
         f"{len(cloud)} points{surface}{_known_about(frame)}, {time.perf_counter() - start:.1f} s -> {base}_*"
     )
 

@@ -176,6 +176,13 @@ class FilterConfig:
         low=0.0,
         high=100.0,
     )
+    min_confidence: float = param(
+        0.0,
+        "depth of a smaller confidence becomes unknown (NaN), where the model gives confidence; values are comparable "
+        "within one model; 0 = off",
+        low=0.0,
+        high=1.0,
+    )
     border: int = param(0, "width of the image border without depth", unit="px", low=0, high=10000)
 
 

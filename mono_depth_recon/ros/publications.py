@@ -31,9 +31,9 @@ class Publications:
     """The node's output topics.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, points, mesh; for a relative model also disparity; scale, where metres are made or corrected. Stamp and
-    frame_id are the colour image's; map_points, and the mesh of the map, are in the frame of the poses. points_safe and
-    scan (in the robot's base frame) are published by `Navigation`.
+    depth/sigma, depth/confidence, points, mesh; for a relative model also disparity; scale, where metres are made or
+    corrected. Stamp and frame_id are the colour image's; map_points, and the mesh of the map, are in the frame of the
+    poses. points_safe and scan (in the robot's base frame) are published by `Navigation`.
     """
 
     def __init__(self, node: LifecycleNode, reliability: str, relative: bool) -> None:
@@ -45,6 +45,7 @@ class Publications:
         )
         self.preview = node.create_lifecycle_publisher(Image, "depth/preview", qos)
         self.sigma = node.create_lifecycle_publisher(Image, "depth/sigma", qos)
+        self.confidence = node.create_lifecycle_publisher(Image, "depth/confidence", qos)
         self.disparity = node.create_lifecycle_publisher(Image, "disparity", qos) if relative else None
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
@@ -60,7 +61,7 @@ class Publications:
             PointCloud2, "map_points", _qos(1, "reliable", DurabilityPolicy.TRANSIENT_LOCAL)
         )
         depth = (self.depth, self.depth_info, self.depth_compressed)
-        self._metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
+        self._metric = (*depth, self.sigma, self.confidence, self.points, self.points_safe, self.scan)
         self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
         others = (self.scale, self.preview, self.disparity, self.mesh, self.map_points)
         self._all = (*self._metric, *self._colour, *others)
@@ -76,6 +77,10 @@ class Publications:
     def wants_sigma(self) -> bool:
         """Whether depth/sigma has a subscriber."""
         return _subscribed(self.sigma)
+
+    def wants_confidence(self) -> bool:
+        """Whether depth/confidence has a subscriber."""
+        return _subscribed(self.confidence)
 
     def wants_navigation(self) -> tuple[bool, bool]:
         """Whether points_safe has a subscriber, and whether scan has."""
@@ -94,6 +99,8 @@ class Publications:
             self.scale.publish(scale_to_msg(frame, header))
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))
+        if frame.confidence is not None and _subscribed(self.confidence):
+            self.confidence.publish(depth_to_msg(frame.confidence, header))
         if frame.points is not None:
             self.points.publish(self.cloud.stamped(header, frame.points))
         if _subscribed(self.rgb):

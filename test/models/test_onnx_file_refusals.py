@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_onnx import (
     Tree,
+    assert_close,
     card_of,
     node,
     template,
@@ -139,7 +140,7 @@ def test_a_file_of_one_size(made: ModelConfig, tmp_path: Path) -> None:
     model = load_model(made)
     views = [(np.full((30, 40, 3), level, np.uint8), PinholeCamera.from_hfov(40, 30, 60)) for level in (51, 102)]
     for level, found in zip((51, 102), model.predict(views), strict=True):  # one by one: the batch is fixed
-        np.testing.assert_allclose(found.values, 4 * level / 255 + 1, rtol=1e-5)
+        assert_close(found.values, 4 * level / 255 + 1, rtol=1e-5)
     write_linear(tmp_path / "made.onnx", shape=(2, 3, 42, 56))
     assert "images must come one by one or in any number" in refused(made)
 
@@ -339,7 +340,7 @@ def test_commands_that_need_torch_say_so(made: ModelConfig, tmp_path: Path) -> N
 def test_flip_works_with_an_onnx_file(made: ModelConfig) -> None:
     model = load_model(replace(made, uncertainty="flip"))
     found = model.predict([(np.full((48, 64, 3), 51, np.uint8), PinholeCamera.from_hfov(64, 48, 60))])[0]
-    np.testing.assert_allclose(found.sigma, np.zeros((48, 64)), atol=1e-5)
+    assert_close(found.sigma, np.zeros((48, 64)), atol=1e-5)
 
 
 def test_a_row_takes_no_file_of_another_network(tmp_path: Path) -> None:

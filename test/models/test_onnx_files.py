@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_onnx import (
     Tree,
+    assert_close,
     card_of,
     node,
     number,
@@ -74,14 +75,14 @@ def test_metres_by_file_and_by_card(tmp_path: Path, runtime: str) -> None:
     write_linear(tmp_path / "made.onnx", 4, 1)
     found = predicted(tmp_path, runtime, card_of(), grey(102))
     assert found.depth is not None
-    np.testing.assert_allclose(found.depth, np.full((72, 96), 4 * 0.4 + 1), rtol=1e-5)
+    assert_close(found.depth, np.full((72, 96), 4 * 0.4 + 1), rtol=1e-5)
     assert (found.valid, found.sky, found.sigma, found.confidence, found.intrinsics) == (None,) * 5
     (tmp_path / "made.onnx").rename(tmp_path / "weights.onnx")
     card = write_card(tmp_path / "other.json", card_of(file="weights.onnx"))
     settings = ModelConfig(name=f"onnx:{card}", runtime=runtime)
     assert declared_output(settings) == "metric_depth"
     by_card = load_model(settings).predict([(grey(102), PinholeCamera.from_hfov(96, 72, 60))])[0]
-    np.testing.assert_array_equal(by_card.depth, found.depth)
+    assert_close(by_card.depth, found.depth)
 
 
 def test_values_come_back_to_their_pixels(tmp_path: Path, runtime: str) -> None:
@@ -95,7 +96,7 @@ def test_values_come_back_to_their_pixels(tmp_path: Path, runtime: str) -> None:
             tree = card_of(input=sizes | {"fit": fit, "kernel": kernel, "colour_fill": [255, 0, 0]})
             found = predicted(tmp_path, runtime, tree, ramp).depth
             assert found is not None
-            np.testing.assert_allclose(found[4:-4, 4:-4], (u + v)[4:-4, 4:-4], atol=1.2, err_msg=f"{fit} {kernel}")
+            assert_close(found[4:-4, 4:-4], (u + v)[4:-4, 4:-4], atol=1.2, err_msg=f"{fit} {kernel}")
 
 
 def test_canonical_metres_follow_the_focal_length_at_the_network(tmp_path: Path, runtime: str) -> None:
@@ -107,13 +108,13 @@ def test_canonical_metres_follow_the_focal_length_at_the_network(tmp_path: Path,
     for fit, scale in (("inside", 64 / 96), ("around", 64 / 96), ("area", 64 / 96), ("stretch", 64 / 96)):
         tree = card_of(input={"width": 64, "height": 48, "multiple": 16, "fit": fit}, output=output)
         found = predicted(tmp_path, runtime, tree, grey(50), camera).depth
-        np.testing.assert_allclose(found, np.full((72, 96), 3 * focal * scale / 300), rtol=1e-5)
+        assert_close(found, np.full((72, 96), 3 * focal * scale / 300), rtol=1e-5)
     tree = card_of(input={"width": 60, "height": 90, "fit": "pad"}, output=output)
     found = predicted(tmp_path, runtime, tree, grey(50), camera).depth
-    np.testing.assert_allclose(found, np.full((72, 96), 3 * focal * (60 / 96) / 300), rtol=1e-5)
+    assert_close(found, np.full((72, 96), 3 * focal * (60 / 96) / 300), rtol=1e-5)
     tree = card_of(input={"width": 96, "height": 36, "fit": "stretch"}, output=output)
     found = predicted(tmp_path, runtime, tree, grey(50), camera).depth
-    np.testing.assert_allclose(found, np.full((72, 96), 3 * focal * np.sqrt(0.5) / 300), rtol=1e-5)
+    assert_close(found, np.full((72, 96), 3 * focal * np.sqrt(0.5) / 300), rtol=1e-5)
 
 
 def test_the_padded_border_has_its_colour_and_comes_off(tmp_path: Path, runtime: str) -> None:
@@ -131,18 +132,18 @@ def test_the_padded_border_has_its_colour_and_comes_off(tmp_path: Path, runtime:
     rule = {"width": 64, "height": 64, "fit": "pad", "scale": 1, "mean": [10, 10, 10], "std": [2, 2, 2]}
     found = predicted(tmp_path, runtime, card_of(input=rule | {"colour_fill": [30, 40.5, 49.5]}), grey(100, 64, 32))
     value, border = (100 - 10) / 2, (40 - 10) / 2
-    np.testing.assert_allclose(found.depth, np.full((32, 64), value + (value + border) / 2), rtol=1e-5)
+    assert_close(found.depth, np.full((32, 64), value + (value + border) / 2), rtol=1e-5)
 
 
 def test_relative_outputs_are_disparity(tmp_path: Path, runtime: str) -> None:
     write_linear(tmp_path / "made.onnx", 5, -1)
     found = predicted(tmp_path, runtime, card_of(output={"kind": "relative_disparity"}), grey(102))
-    np.testing.assert_allclose(found.disparity, np.full((72, 96), 1.0), rtol=1e-5)
+    assert_close(found.disparity, np.full((72, 96), 1.0), rtol=1e-5)
     found = predicted(tmp_path, runtime, card_of(output={"kind": "relative_disparity"}), grey(0))
     np.testing.assert_array_equal(found.disparity, np.zeros((72, 96), np.float32))
     found = predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(255))
     assert found.depth is None
-    np.testing.assert_allclose(found.disparity, np.full((72, 96), 0.25), rtol=1e-5)
+    assert_close(found.disparity, np.full((72, 96), 0.25), rtol=1e-5)
     assert np.isfinite(predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(51)).values).all()
 
 
@@ -163,8 +164,8 @@ def test_masks_confidence_and_sigma(tmp_path: Path, runtime: str) -> None:
     others = {"green": {"kind": "sigma", "factor": 3}, "blue": {"kind": "confidence", "worst": 2, "best": -2}}
     found = predicted(tmp_path, runtime, card_of(input=rule, output=output, outputs=others), rgb)
     per_unit = PinholeCamera.from_hfov(96, 72, 60).fx / 100
-    np.testing.assert_allclose(found.sigma, (rgb[..., 1] > 0) * 3 * per_unit, rtol=1e-5)
-    np.testing.assert_allclose(found.confidence, np.where(rgb[..., 2] > 0, 0.25, 0.5), rtol=1e-5)
+    assert_close(found.sigma, (rgb[..., 1] > 0) * 3 * per_unit, rtol=1e-5)
+    assert_close(found.confidence, np.where(rgb[..., 2] > 0, 0.25, 0.5), rtol=1e-5)
     assert found.confidence is not None
     assert found.confidence.dtype == np.float32
 
@@ -210,7 +211,7 @@ def test_layouts_colours_and_types(tmp_path: Path, runtime: str) -> None:
     }
     tree = card_of(input=rule, output={"kind": "metric_depth", "name": "metres"})
     found = predicted(tmp_path, runtime, tree, np.full((20, 30, 3), (70, 1, 2), np.uint8))
-    np.testing.assert_allclose(found.depth, np.full((20, 30), 1.7), rtol=1e-6)
+    assert_close(found.depth, np.full((20, 30), 1.7), rtol=1e-6)
 
 
 def test_a_batch_is_its_views_one_by_one_and_memory_can_be_released(tmp_path: Path, runtime: str) -> None:
@@ -222,9 +223,9 @@ def test_a_batch_is_its_views_one_by_one_and_memory_can_be_released(tmp_path: Pa
         for level, size in ((51, (96, 72)), (102, (72, 96)), (153, (96, 72)))
     ]
     for level, found in zip((51, 102, 153), model.predict(views), strict=True):
-        np.testing.assert_allclose(found.values, 4 * level / 255 + 1, rtol=1e-5)
+        assert_close(found.values, 4 * level / 255 + 1, rtol=1e-5)
     model.release_memory()
-    np.testing.assert_allclose(model.predict(views[:1])[0].values, 1.8, rtol=1e-5)
+    assert_close(model.predict(views[:1])[0].values, 1.8, rtol=1e-5)
     assert model.predict([]) == []
 
 
@@ -274,9 +275,9 @@ def test_depth_anything_3(tmp_path: Path, runtime: str) -> None:
     depth = DepthReconstructor.from_config(config).process(rgb, camera).depth
     assert depth is not None
     assert np.isposinf(depth[:38]).all()
-    np.testing.assert_allclose(depth[46:], expected[46:], rtol=1e-4)
+    assert_close(depth[46:], expected[46:], rtol=1e-4)
     mono = load_model(row("depth_anything_3_mono_large", path, runtime)).predict([(rgb, camera)])[0]
-    np.testing.assert_allclose(mono.values[46:], np.exp(-normalised.mean(axis=2))[46:], rtol=1e-4)
+    assert_close(mono.values[46:], np.exp(-normalised.mean(axis=2))[46:], rtol=1e-4)
     assert mono.sky is not None
     assert mono.sky[:38].all()
     assert not mono.sky[46:].any()
@@ -294,14 +295,14 @@ def test_moge(tmp_path: Path, runtime: str, scale_name: str) -> None:
     assert found.depth is not None
     assert found.valid is not None
     tokens = 672 // 14 * (504 // 14)  # 588 x 588 pixels as 4 : 3, rounded to multiples of 14: 679 x 509
-    np.testing.assert_allclose(found.depth[10:30, 10:150], 1.2 * tokens / 1000, rtol=1e-3)
-    np.testing.assert_allclose(found.depth[94:, 104:], 1.4 * tokens / 1000, rtol=1e-3)
+    assert_close(found.depth[10:30, 10:150], 1.2 * tokens / 1000, rtol=1e-3)
+    assert_close(found.depth[94:, 104:], 1.4 * tokens / 1000, rtol=1e-3)
     assert not found.valid[44:76, 44:76].any()
     assert found.valid[:36].all()
-    np.testing.assert_allclose(found.intrinsics, camera.K, rtol=1e-3, atol=1e-6)
+    assert_close(found.intrinsics, camera.K, rtol=1e-3, atol=1e-6)
     other = PinholeCamera.from_hfov(160, 120, 75)  # another lens moves depth, but not the focal length that they show
     again = load_model(row("moge_2_small", path, runtime)).predict([(rgb, other)])[0]
-    np.testing.assert_allclose(again.intrinsics, camera.K, rtol=1e-3, atol=1e-6)
+    assert_close(again.intrinsics, camera.K, rtol=1e-3, atol=1e-6)
     assert again.depth is not None
     assert not np.allclose(again.depth[10:30], found.depth[10:30], rtol=0.05)
 
@@ -313,7 +314,7 @@ def test_metric3d(tmp_path: Path, runtime: str) -> None:
         [(grey(90, 640, 480), camera)]
     )
     scale = 308 / 480
-    np.testing.assert_allclose(found[0].depth, np.full((480, 640), 10 * camera.fx * scale / 1000), rtol=2e-3)
+    assert_close(found[0].depth, np.full((480, 640), 10 * camera.fx * scale / 1000), rtol=2e-3)
 
 
 def test_unidepth_sees_the_rays_of_the_camera(tmp_path: Path, runtime: str) -> None:
@@ -324,11 +325,11 @@ def test_unidepth_sees_the_rays_of_the_camera(tmp_path: Path, runtime: str) -> N
     x, y = camera.rays
     assert found.depth is not None
     expected = 4 / np.sqrt(x[None, :] ** 2 + y[:, None] ** 2 + 1)
-    np.testing.assert_allclose(found.depth[2:-2, 2:-2], expected[2:-2, 2:-2], rtol=2e-3)
-    np.testing.assert_allclose(found.sigma, np.full((63, 112), 0.5 * 1.2533), rtol=1e-4)
+    assert_close(found.depth[2:-2, 2:-2], expected[2:-2, 2:-2], rtol=2e-3)
+    assert_close(found.sigma, np.full((63, 112), 0.5 * 1.2533), rtol=1e-4)
     # 112 x 63 becomes 56 x 31, 5 rows below the top of 42: the middle of the input, and half the image's size
-    np.testing.assert_allclose(found.intrinsics[0], [100, 0, 55.5], rtol=1e-6)
-    np.testing.assert_allclose(found.intrinsics[1], [0, 50 / (31 / 63), (21 - 5.0) / (31 / 63) - 0.5], rtol=1e-6)
+    assert_close(found.intrinsics[0], [100, 0, 55.5], rtol=1e-6)
+    assert_close(found.intrinsics[1], [0, 50 / (31 / 63), (21 - 5.0) / (31 / 63) - 0.5], rtol=1e-6)
 
 
 def test_a_row_without_weights_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -388,16 +389,16 @@ def test_shift_and_focal_length_against_an_independent_solution() -> None:
     noise = np.random.default_rng(0).normal(0, 0.01, (rows, columns, 3))
     points = np.stack([x * z, y * z, z - 0.7], axis=2) + noise
     shift, focal = shift_and_focal(points.astype(np.float32), None, place, None)
-    np.testing.assert_allclose((shift, focal), (0.7, 150), rtol=0.02)
+    assert_close((shift, focal), (0.7, 150), rtol=0.02)
 
     def differences(parameters: Any) -> Any:
         each = parameters[1] * points[..., :2] / (points[..., 2:] + parameters[0])
         return (each - np.stack(np.meshgrid(u, v), axis=2)).ravel()
 
     whole = least_squares(differences, (0.0, 100.0)).x
-    np.testing.assert_allclose((shift, focal), whole, rtol=0.01)
+    assert_close((shift, focal), whole, rtol=0.01)
     known, given = shift_and_focal(points.astype(np.float32), None, place, 150.0)
-    np.testing.assert_allclose((known, given), (0.7, 150), rtol=0.02)
+    assert_close((known, given), (0.7, 150), rtol=0.02)
     few = np.zeros((rows, columns), bool)
     assert shift_and_focal(points.astype(np.float32), few, place, 150.0)[0] == 0
 
@@ -424,7 +425,7 @@ def test_where_an_image_lies_in_the_input() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     seen = picture(rule, place, rgb, "float32")
     assert seen.shape == (3, 616, 1064)
-    np.testing.assert_allclose(seen[:, 0, 0], (123.675, 116.28, 103.53), rtol=1e-6)
+    assert_close(seen[:, 0, 0], (123.675, 116.28, 103.53), rtol=1e-6)
     rule = load_onnx_card(CARDS / "moge_2_small.json").input
     assert placement_of(rule, (640, 480)).canvas == (672, 504)
     assert placement_of(rule, (640, 480), 280).canvas == (378, 280)
@@ -446,6 +447,6 @@ def test_template_is_what_a_user_begins_with(tmp_path: Path, runtime: str) -> No
     found = load_model(ModelConfig(name=f"onnx:{tmp_path / 'mine.json'}", runtime=runtime)).predict(
         [(grey(90, 64, 48), camera)]
     )
-    np.testing.assert_allclose(found[0].depth, np.full((48, 64), 10 * camera.fx * (616 / 48) / 500), rtol=2e-3)
+    assert_close(found[0].depth, np.full((48, 64), 10 * camera.fx * (616 / 48) / 500), rtol=2e-3)
     with pytest.raises(ModelError, match="is the card of metric3d_v2_small, moge_2_small is asked for"):
         load_model(ModelConfig(name="moge_2_small", checkpoint=str(tmp_path / "mine.json")))

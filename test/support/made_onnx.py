@@ -50,6 +50,12 @@ def node(operator: str, inputs: str, outputs: str, **attributes: Any) -> Any:
     return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
 
 
+def assert_close(found: Any, expected: Any, rtol: float = 1e-7, atol: float = 0.0, err_msg: str = "") -> None:
+    """numpy's assert_allclose; also of a field of a Prediction, which may be None."""
+    assert found is not None
+    np.testing.assert_allclose(found, expected, rtol, atol, err_msg=err_msg)
+
+
 def number(value: float) -> NDArray[np.float32]:
     return np.array(value, np.float32)
 
@@ -80,6 +86,23 @@ def write_colours(path: Path) -> Path:
         ],
         [(name, ("n", 1, "h", "w")) for name in ("depth", "green", "blue")],
         {"two": number(2)},
+    )
+
+
+def write_shifted(path: Path) -> Path:
+    """`image` -> `depth` = 1 + red of the pixel 6 to the right, whose mirror image differs; `confidence` = green."""
+    kernel = np.zeros((1, 1, 1, 13), np.float32)
+    kernel[..., -1] = 1
+    return write_graph(
+        path,
+        [("image", _ANY)],
+        [
+            node("Split", "image", "red confidence blue", axis=1),
+            node("Conv", "red kernel", "moved", pads=[0, 6, 0, 6]),
+            node("Add", "moved one", "depth"),
+        ],
+        [(name, ("n", 1, "h", "w")) for name in ("depth", "confidence")],
+        {"kernel": kernel, "one": number(1)},
     )
 
 

@@ -241,6 +241,12 @@ class FrameLine:
                 f"model {self._reconstructor.model.name} has no sigma: depth/sigma is not published, the cloud's "
                 "field sigma is NaN and filter.max_sigma has no effect; set model.uncertainty"
             )
+        doubted = self._publications.wants_confidence() or config.filter.min_confidence
+        if doubted and frame.depth is not None and frame.confidence is None:
+            self._log.once(
+                f"model {self._reconstructor.model.name} has no confidence: depth/confidence is not published and "
+                "filter.min_confidence has no effect"
+            )
 
     def _compute(self, arrival: Arrival, wanted: Wanted, config: Config) -> Frame:
         view = arrival.view()
