@@ -10,20 +10,22 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import filters
-from .alignment import depth_from_disparity, sigma_from_disparity
+from .alignment import depth_from_disparity, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
 from .config import Config
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame, Scale
+from .frames import Frame, Prediction, Scale
 from .models import DepthModel, load_model
+from .models.base import PromptedView, View
 from .paths import expanded
 from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
+from .scale.reference import REFERENCE_DEPTH
 from .scale.table import no_metres, source_in_effect
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
@@ -94,7 +96,8 @@ class DepthReconstructor:
         `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what the
         scale is fitted to by `scale.source`, obtained only where needed, after the model has run;
         `config` applies to this frame, the reconstructor's own by default; `stamp` (s, default: now) tells how old a
-        fit of the scale is. A relative model without metres gives a Frame without depth, with the reason. Raises
+        fit of the scale is. A relative model without metres, or a prompted one without reference depth, gives a Frame
+        without depth, with the reason. Raises
         CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
         differ in size.
         """
@@ -106,7 +109,8 @@ class DepthReconstructor:
         """Compiles for the usual size, 640x480, and checks that the weights work. Raises ModelError."""
         camera = PinholeCamera.from_hfov(640, 480, 60.0)
         with self._lock:
-            self.model.predict([(np.full((480, 640, 3), 127, np.uint8), camera)])
+            view = np.full((480, 640, 3), 127, np.uint8), camera
+            self.model.predict([PromptedView.of(view, np.full((48, 64), 2, np.float32)) if self._prompted else view])
 
     def release_memory(self) -> None:
         """Frees the model's working memory until the next frame, once the current one is finished."""
@@ -131,7 +135,12 @@ class DepthReconstructor:
         watch.lap("rectify")
         if not (wanted.depth or wanted.points):
             return Frame(rgb, camera, timings=watch.laps)
-        prediction = self.model.predict([(rgb, camera)])[0]
+        try:
+            prediction = self._predicted((rgb, camera), raw_camera, evidence)
+        except DataError as error:
+            if not self._prompted:
+                raise
+            return Frame(rgb, camera, no_metres=str(error), timings=watch.laps)
         watch.lap("model")
         if prediction.valid is not None:
             unknown = ~prediction.valid if unknown is None else unknown | ~prediction.valid
@@ -159,6 +168,16 @@ class DepthReconstructor:
         return Frame(
             rgb, camera, depth, metres.disparity, sigma, prediction.confidence, points, metres.scale, timings=watch.laps
         )
+
+    @property
+    def _prompted(self) -> bool:
+        """Whether the model is given reference depth beside the image."""
+        return bool(getattr(self.model, "prompted", False))
+
+    def _predicted(self, view: View, raw_camera: PinholeCamera, evidence: Evidence) -> Prediction:
+        if self._prompted:
+            view = PromptedView.of(view, on_rectified_grid(evidence.get(REFERENCE_DEPTH), raw_camera))
+        return self.model.predict([view])[0]
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
         if camera.is_rectified:

@@ -28,6 +28,7 @@ from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import Texture, texture_of
 from ..models import DepthModel, Output, declared_output
+from ..models.table import is_prompted
 from ..photo import camera_from_exif, read_depth, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
@@ -90,7 +91,8 @@ Images are turned upright by their EXIF orientation; all numbers describe the up
 
 A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
 or --reference with depth of the same view that it is fitted on: registered to the image, sparse or dense, at any
-resolution. A metric model takes neither, unless --scale.correct_metric corrects its metres."""
+resolution. A metric model takes neither, unless --scale.correct_metric corrects its metres; prompt_depth_anything_small
+is given --reference itself."""
 
 
 def add_parser(commands: Any) -> None:
@@ -213,8 +215,8 @@ def _scaled(config: Config, arguments: argparse.Namespace) -> Config:
     _check_given(config.scale, (REFERENCE_DEPTH,) if references else ())
     if not references:
         return config
-    chosen = source.gives_metres or hasattr(arguments, "scale.source")
-    if chosen and REFERENCE_DEPTH not in source.needs:
+    chosen = source.gives_metres or hasattr(arguments, "scale.source") or is_prompted(config.model.name)
+    if chosen and REFERENCE_DEPTH not in source.needs and not is_prompted(config.model.name):
         raise ConfigError(
             f"--reference is for a fitted scale, and scale.source is {source.name}: leave one of them out"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from ..arrays import Rgb
+from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..frames import Prediction
@@ -15,6 +15,22 @@ from .hub import HubSource
 
 View: TypeAlias = tuple[Rgb, PinholeCamera]
 Output: TypeAlias = Literal["metric_depth", "relative_disparity"]
+
+
+class PromptedView(tuple[Rgb, PinholeCamera]):
+    """A View with depth that a prompted model is given beside the image: (h, w) metres at any resolution, NaN unknown.
+
+    A model whose attribute `prompted` is true needs one; the others take it as any View.
+    """
+
+    prompt: Depth
+
+    @classmethod
+    def of(cls, view: View, prompt: Depth) -> PromptedView:
+        """`view` with its prompt."""
+        made = cls(view)
+        made.prompt = prompt
+        return made
 
 
 class DepthModel(Protocol):

@@ -90,6 +90,8 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
             f"explain looks into one network of torch in one run, {model.name} is an ensemble, estimates sigma or is "
             "an ONNX file: name one of its members or another model, with model.uncertainty none"
         )
+    if getattr(model, "prompted", False):
+        raise ModelError(f"explain looks at the image alone, {model.name} is given depth too: name another model")
     _need("torch", "torch")
     if method != "rollout":
         _need("captum", "explain")

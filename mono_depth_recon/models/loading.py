@@ -12,7 +12,7 @@ from .base import DepthModel, ModelSpec
 from .ensemble import PREFIX, Ensemble, member_names
 from .hub import HF
 from .onnx_files.loading import ONNX, load_onnx_named
-from .table import CHECKPOINTS, MODELS
+from .table import CHECKPOINTS, MODELS, is_prompted
 from .transformers.loading import load_named
 from .uncertainty import with_uncertainty
 
@@ -79,6 +79,8 @@ def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0)
             f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
             f"checkpoints {', '.join(path or 'of the table' for path in paths)}"
         )
+    if prompted := next(filter(is_prompted, names), ""):
+        raise ModelError(f"{prompted} is given depth beside the image, which an ensemble does not have: leave it out")
     return Ensemble(
         [
             load_model(

@@ -116,6 +116,13 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             focal=_NYU_WHOLE,
         ),
         Checkpoint(
+            "prompt_depth_anything_small",
+            HubSource("depth-anything/prompt-depth-anything-vits-hf", "main", 100),
+            FAMILIES["prompt_depth_anything"],
+            "metric_depth",
+            "Apache-2.0 (assumed, that of its repository)",
+        ),
+        Checkpoint(
             "depth_pro",
             HubSource("apple/DepthPro-hf", "de816c8", 1904),
             FAMILIES["depth_pro"],
@@ -184,6 +191,11 @@ MODELS: dict[str, ModelSpec] = {
         *(onnx_spec(path) for path in sorted(CARDS.glob("*.json"))),
     )
 }
+
+
+def is_prompted(name: str) -> bool:
+    """Whether the row of this name is given reference depth beside the image."""
+    return name in CHECKPOINTS and CHECKPOINTS[name].family.prompted
 
 
 def is_onnx_file(name: str) -> bool:

@@ -36,6 +36,10 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
             f"model.uncertainty {kind} is for one model, {model.name} is an ensemble, whose sigma is the "
             "spread of its members: set model.uncertainty to ensemble"
         )
+    if kind != "none" and getattr(model, "prompted", False):
+        raise ModelError(
+            f"model.uncertainty {kind} is not possible for {model.name}, which is given depth: set it to none"
+        )
     if kind == "ensemble":
         raise ModelError(
             f"model.uncertainty ensemble is the spread of several models, {model.name} is one: set "

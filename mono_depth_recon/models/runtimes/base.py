@@ -31,7 +31,8 @@ _EXTRAS = {
 class Network:
     """A network as runtimes take it: (N, 3, rows, columns) float32 -> (N, channels, rows', columns') float32.
 
-    The first of `channels` holds depth, or what stands for it; most networks have no other.
+    The first of `channels` holds depth, or what stands for it; most networks have no other. `input_channels` is 3, or
+    more for a network that is given something beside the colours.
 
     `build` makes the torch module (float32, eval, a new one each time: a runtime may change its precision); runtimes
     that need none take `onnx`, a ready copy with free batch and image size, where there is one. `identity` changes
@@ -53,6 +54,7 @@ class Network:
     stochastic: bool = False
     preprocess: Callable[[Rgb], Batch] | None = None
     channels: int = 1
+    input_channels: int = 3
 
 
 class Runtime(Protocol):

@@ -116,10 +116,10 @@ class OpenVinoRuntime:
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
                 "again, or keep its .safetensors beside it under the name it had"
             ) from error
-        channels = self._network.channels
-        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
+        channels, colours = self._network.channels, self._network.input_channels
+        if not (_is_one_image(model.inputs, colours) and _is_one_image(model.outputs, channels)):
             raise ModelError(
-                f"{path} must take one batch of images (N, 3, rows, columns) and give one "
+                f"{path} must take one batch of images (N, {colours}, rows, columns) and give one "
                 f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives "
                 f"{_shapes(model.outputs)}: name the card of that network"
             )

@@ -109,7 +109,8 @@ class FrameLine:
         model, source = self._reconstructor.model.name, source_of(config.scale)
         in_effect = source_in_effect(config.scale, not self.relative)
         fitted_to = () if in_effect is None else in_effect.needed(config.scale)
-        compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled else ()
+        prompted = getattr(self._reconstructor.model, "prompted", False)
+        compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled or prompted else ()
         self._inputs.listen({*fitted_to, *compared_with}, config)
         self._config = config
         self._live.apply(config.evaluation)
@@ -232,7 +233,7 @@ class FrameLine:
             )
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
-        if frame.no_metres and source_of(config.scale).gives_metres:
+        if frame.no_metres and (source_of(config.scale).gives_metres or not self.relative):
             self._stats.count_without_metres(frame.no_metres)
             self._log.warn(f"frame without metres: {frame.no_metres}")
         wanted = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
