@@ -124,7 +124,7 @@ def obtain(source: HubSource, name: str) -> Path:
         raise ModelError(
             f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
             f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
-            "name their folder by model.checkpoint"
+            f"name their {'file' if source.file else 'folder'} by model.checkpoint"
         ) from error
 
 

@@ -7,6 +7,7 @@ where it is not known, are those for which the points appear where they were see
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from .placement import Placement
 
 _GRID = 64  # rows and columns of the pixels that are compared
 _FEWEST = 16
+_STEPS, _HALVINGS, _ENOUGH = 20, 8, 1e-9
+
+_Floats: TypeAlias = "NDArray[np.float64]"
 
 
 def shift_and_focal(
@@ -25,29 +29,47 @@ def shift_and_focal(
     `valid` (rows, columns) chooses the points that count; `focal_px` is the camera's, None where it is not known. 0 and
     NaN where too few points count.
     """
-    from scipy.optimize import least_squares
-
     seen, xy, z = _samples(points, valid, place)
     if len(z) < _FEWEST:
         return 0.0, math.nan
+    known = [] if focal_px is None else [focal_px]
+    # first the differences times depth, in which shift and focal length are linear
+    shift, *found = _least_squares(np.stack([-seen, xy][: 2 - len(known)]), seen * z[:, None] - sum(known) * xy)
+    return _refined(seen, xy, z, shift, (known or found)[0], not known)
 
-    def directions(shift: float) -> NDArray[np.float64]:
-        return xy / (z + shift)[:, None]
 
-    def focal_of(found: NDArray[np.float64]) -> float:
-        if focal_px is not None:
-            return focal_px
-        return float((found * seen).sum() / np.square(found).sum())
+def _refined(
+    seen: _Floats, xy: _Floats, z: _Floats, shift: float, focal: float, focal_is_free: bool
+) -> tuple[float, float]:
+    """Shift and focal length after Gauss and Newton's steps, each shortened until it is none for the worse."""
+    cost = _cost(seen, xy, z, shift, focal)
+    for _ in range(_STEPS):
+        inverse = 1 / (z + shift)[:, None]
+        directions = xy * inverse
+        changes = np.stack([-focal * directions * inverse, directions][: 1 + focal_is_free])
+        step = [*_least_squares(changes, seen - focal * directions), 0.0][:2]
+        for share in 0.5 ** np.arange(_HALVINGS):
+            new = shift + share * step[0], focal + share * step[1]
+            if (new_cost := _cost(seen, xy, z, *new)) <= cost:
+                break
+        else:
+            break
+        (shift, focal), gained, cost = new, cost - new_cost, new_cost
+        if gained <= _ENOUGH * cost:
+            break
+    return float(shift), float(focal)
 
-    def differences(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = directions(float(parameters[0]) * unit)
-        return (focal_of(found) * found - seen).ravel() / diagonal
 
-    unit = max(float(np.median(np.abs(z))), 1e-9)
-    diagonal = math.hypot(*place.image)
-    solution = least_squares(differences, 0.0, method="lm")
-    shift = float(solution.x[0]) * unit
-    return shift, focal_of(directions(shift))
+def _cost(seen: _Floats, xy: _Floats, z: _Floats, shift: float, focal: float) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.square(focal * xy / (z + shift)[:, None] - seen).sum())
+
+
+def _least_squares(columns: _Floats, target: _Floats) -> list[float]:
+    """The factors of `columns` (M, ...) whose sum is nearest to `target` (...)."""
+    A = columns.reshape(len(columns), -1)
+    found: list[float] = np.linalg.lstsq(A @ A.T, A @ target.ravel(), rcond=None)[0].tolist()
+    return found
 
 
 def _samples(
