@@ -69,7 +69,7 @@ def with_card(settings: ModelConfig, tree: Any) -> str:
         ({"outputs": {"a": {"kind": "sky"}, "b": {"kind": "sky"}}}, "one of each kind, got two of sky"),
         ({"outputs": {"a": {"kind": "metric_scale"}}}, "one of kind metric_scale for affine_points"),
         ({"output": {"kind": "affine_points"}}, "one of kind metric_scale for affine_points"),
-        ({"outputs": {"a": {"kind": "confidence", "worst": 1}}}, "outputs.a.worst and best must differ, got 1 twice"),
+        ({"outputs": {"a": {"kind": "confidence", "worst": 1}}}, "outputs.a.worst and best must differ, got 1 and 1"),
         ({"outputs": {"depth": {"kind": "sky"}}}, "must not stand in outputs or inputs again"),
         (
             {"output": {"kind": "relative_depth"}, "outputs": {"a": {"kind": "sigma"}}},

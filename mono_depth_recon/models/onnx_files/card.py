@@ -13,7 +13,7 @@ from ..base import Output
 
 FORMAT, KIND = 1, "onnx"
 _SMALL, _LARGE = 1e-9, 1_000_000
-_BIGGEST_SIDE = 16384
+_BIGGEST_SIDE = 4096
 # How an image reaches the size of the card: as it is stretched; scaled with its aspect inside it, around it or to its
 # area, each side rounded to `multiple`; or scaled inside it and padded to it.
 FITS = ("stretch", "inside", "around", "area", "pad")
@@ -109,8 +109,8 @@ class OtherOutput:
     aliases: tuple[str, ...] = param(())
 
     def __post_init__(self) -> None:
-        if self.worst == self.best:
-            raise ConfigError(f"worst and best must differ, got {self.worst:g} twice")
+        if abs(self.worst - self.best) < _SMALL:
+            raise ConfigError(f"worst and best must differ, got {self.worst:g} and {self.best:g}")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .card import ImageInput, OnnxCard
 from .graph_file import GraphText, Port
 
 _IMAGE_TYPES = ("float32", "float16", "uint8")
+_NUMBERS = ("float32", "float16", "float64", "int32", "int64")
 _FLOATS = ("float32", "float16", "float64", "bool", "uint8")
 _POINTS = ("points", "affine_points")
 
@@ -47,6 +48,8 @@ def checked_form(card: OnnxCard, graph: GraphText, path: Path) -> InputForm:
         raise _contradiction(path, f"the file also takes {unknown[0].text}, which the card's inputs do not have")
     for name, other in card.inputs.items():
         rank = others[name].shape
+        if others[name].dtype not in _NUMBERS:
+            raise _contradiction(path, f"{other.kind} are {' or '.join(_NUMBERS)}, the file takes {others[name].text}")
         if rank is not None and len(rank) != 4 and other.kind == "rays":
             raise _contradiction(path, f"rays are (N, 3, rows, columns), the file takes {others[name].text}")
         if rank is not None and other.kind != "rays" and any(side != 1 for side in rank):

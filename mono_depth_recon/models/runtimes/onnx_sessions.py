@@ -125,7 +125,9 @@ class OnnxSessions:
         import onnxruntime
 
         try:
-            session = onnxruntime.InferenceSession(path, self._options, providers=[*gpu, "CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                path, self._options, providers=[*gpu, "CPUExecutionProvider"], enable_fallback=0
+            )
         except refusals() as error:
             if self._tensorrt and "deserializ" in str(error).lower():
                 raise ModelError(

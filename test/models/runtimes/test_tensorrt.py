@@ -44,7 +44,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Asked]:
     notes, real = Asked(), onnxruntime.InferenceSession
 
     class Session:
-        def __init__(self, path: Path, options: Any, providers: list[Any]) -> None:
+        def __init__(self, path: Path, options: Any, providers: list[Any], enable_fallback: int) -> None:
+            assert not enable_fallback  # ONNX Runtime would go on without the provider that was asked for
             notes.providers.append(providers)
             if notes.error is not None:
                 raise notes.error
