@@ -127,7 +127,13 @@ setup(
     package_data={
         PACKAGE: ["py.typed"],
         f"{PACKAGE}.report": ["assets/*.j2", "assets/*.css", "assets/*.js"],
-        f"{PACKAGE}.models": ["embedded/*.json", "embedded/*.onnx", "embedded/*.safetensors", "hub_configs/*.json"],
+        f"{PACKAGE}.models": [
+            "embedded/*.json",
+            "embedded/*.onnx",
+            "embedded/*.safetensors",
+            "hub_configs/*.json",
+            "onnx_cards/*.json",
+        ],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

@@ -26,6 +26,11 @@ def drop_uncertain(depth: Depth, sigma: Depth, max_sigma_m: float) -> None:
     drop(depth, ~(sigma <= max_sigma_m))
 
 
+def drop_doubtful(depth: Depth, confidence: Depth, min_confidence: float) -> None:
+    """Sets depth to NaN where `confidence` (H, W; 0 to 1) is below `min_confidence` or NaN, beyond range too."""
+    drop(depth, ~(confidence >= min_confidence))
+
+
 def drop_border(depth: Depth, border_px: int) -> None:
     """Sets a frame of `border_px` pixels to NaN."""
     if border_px:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from . import filters
-from .alignment import depth_from_disparity, sigma_from_disparity
+from .alignment import depth_from_disparity, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
 from .config import Config, SafeConfig
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame, Judgement, Scale
+from .frames import Frame, Judgement, Prediction, Scale
 from .guard.per_camera import CameraGuards
 from .models import DepthModel, load_model
+from .models.base import PromptedView, View, needs_prompt
+from .models.recovering import RecoveringModel
 from .models.shared import SharedModel
 from .paths import expanded
 from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
+from .scale.reference import REFERENCE_DEPTH
 from .scale.table import no_metres, source_in_effect
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
@@ -84,20 +87,18 @@ class DepthReconstructor:
         return cls(load_model(config.model, config.cpu_threads), config)
 
     @classmethod
-    def for_cameras(cls, config: Config, cameras: Sequence[Config]) -> list[DepthReconstructor]:
+    def for_cameras(
+        cls, config: Config, cameras: Sequence[Config], note: Callable[[str], None]
+    ) -> list[DepthReconstructor]:
         """One with the configuration of each camera; they share the model of `config`, and wait only while it runs.
 
-        It is compiled for the usual size, 640x480, which also checks that the weights work. Raises ModelError,
-        ConfigError.
+        It is compiled for the usual size, 640x480, which also checks that the weights work, and is loaded again where
+        its runtime fails (`RecoveringModel`), which `note(text)` is told. Raises ModelError, ConfigError.
         """
-        usual = PinholeCamera.from_hfov(640, 480, 60.0)
-        view = np.full((usual.height, usual.width, 3), 127, np.uint8), usual
-        model = load_model(config.model, config.cpu_threads)
+        model: DepthModel = RecoveringModel(lambda: _warm(load_model(config.model, config.cpu_threads)), note)
         if len(cameras) > 1:
             model = SharedModel(model, len(cameras))
-            model.warm_up(view)
-        else:
-            model.predict([view])
+            model.warm_up(_usual_view(model))
         return [cls(model, each) for each in cameras]
 
     def process(
@@ -115,9 +116,9 @@ class DepthReconstructor:
         `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what the
         scale is fitted to by `scale.source`, obtained only where needed, after the model has run;
         `config` applies to this frame, the reconstructor's own by default; `stamp` (s, default: now) tells how old a
-        fit of the scale is. A relative model without metres gives a Frame without depth, with the reason. Raises
-        CalibrationError for a distorted image where `camera.distortion` is refuse, DataError where image and camera
-        differ in size.
+        fit of the scale is. A relative model without metres, or a prompted one without reference depth, gives a Frame
+        without depth, with the reason. Raises CalibrationError for a distorted image where `camera.distortion` is
+        refuse, DataError where image and camera differ in size.
         """
         with self._lock:
             at = time.monotonic() if stamp is None else stamp
@@ -146,7 +147,12 @@ class DepthReconstructor:
         watch.lap("rectify")
         if not (wanted.depth or wanted.points):
             return Frame(rgb, camera, timings=watch.laps)
-        prediction = self.model.predict([(rgb, camera)])[0]
+        try:
+            prediction = self._predicted((rgb, camera), raw_camera, evidence)
+        except DataError as error:
+            if not needs_prompt(self.model):
+                raise
+            return Frame(rgb, camera, no_metres=str(error), timings=watch.laps)
         watch.lap("model")
         if prediction.valid is not None:
             unknown = ~prediction.valid if unknown is None else unknown | ~prediction.valid
@@ -163,7 +169,7 @@ class DepthReconstructor:
         if metres.depth is not None:
             if prediction.sky is not None:
                 metres.depth[prediction.sky] = np.inf
-            _filter(metres.depth, metres.sigma, unknown, config)
+            _filter(metres.depth, metres.sigma, prediction.confidence, unknown, config)
             watch.lap("filter")
         metres, judgement = self._judged(rgb, camera, raw_camera, metres, stamp, config)
         watch.lap("guard")
@@ -193,6 +199,11 @@ class DepthReconstructor:
         judgement, depth = self._guards.of(raw_camera).judge(rgb, metres.depth, camera, stamp, config.guard)
         missing = f"depth is withheld: {judgement.reason}" if judgement.withheld else metres.missing
         return replace(metres, depth=depth, missing=missing), judgement
+
+    def _predicted(self, view: View, raw_camera: PinholeCamera, evidence: Evidence) -> Prediction:
+        if needs_prompt(self.model):
+            view = PromptedView.of(view, on_rectified_grid(evidence.get(REFERENCE_DEPTH), raw_camera))
+        return self.model.predict([view])[0]
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
         if camera.is_rectified:
@@ -239,6 +250,19 @@ class DepthReconstructor:
         return self._unknown[camera]
 
 
+def _usual_view(model: DepthModel) -> View:
+    """A grey image of the usual size; with a wall for a prompted model."""
+    usual = PinholeCamera.from_hfov(640, 480, 60.0)
+    view = np.full((usual.height, usual.width, 3), 127, np.uint8), usual
+    return PromptedView.of(view, np.full((48, 64), 2, np.float32)) if needs_prompt(model) else view
+
+
+def _warm(model: DepthModel) -> DepthModel:
+    """`model`, compiled for the usual size. Raises ModelError where its weights do not work."""
+    model.predict([_usual_view(model)])
+    return model
+
+
 @dataclass(frozen=True)
 class _Metres:
     """Depth and sigma in metres with what they were made from; without depth, `missing` is the reason."""
@@ -250,8 +274,8 @@ class _Metres:
     missing: str = ""
 
 
-def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Config) -> None:
-    """Range, edges, masks, border and sigma, in place; afterwards sigma is known where depth is finite."""
+def _filter(depth: Depth, sigma: Depth | None, confidence: Depth | None, unknown: Mask | None, config: Config) -> None:
+    """Range, edges, masks, border, confidence and sigma, in place; afterwards sigma is known where depth is finite."""
     settings = config.filter
     edges = None
     if settings.edge_threshold:
@@ -262,6 +286,8 @@ def _filter(depth: Depth, sigma: Depth | None, unknown: Mask | None, config: Con
         if mask is not None:
             filters.drop(depth, mask)
     filters.drop_border(depth, settings.border)
+    if confidence is not None and settings.min_confidence:
+        filters.drop_doubtful(depth, confidence, settings.min_confidence)
     if sigma is not None:
         if settings.max_sigma:
             filters.drop_uncertain(depth, sigma, settings.max_sigma)

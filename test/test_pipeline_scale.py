@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -181,6 +182,30 @@ def test_a_broken_relative_network_is_an_error(value: float) -> None:
 
     with np.errstate(divide="ignore"), pytest.raises(ModelError, match="disparity that is not finite: check the wei"):
         reconstructor(RelativeModel(broken)).process(picture(pinhole()), pinhole())
+
+
+class DoubtfulModel(FakeModel):
+    """Confidence grows from 0 at the left to 1 at the right."""
+
+    def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        columns = [np.linspace(0, 1, camera.width, dtype=np.float32) for _, camera in batch]
+        return [
+            replace(each, confidence=np.repeat(column[None], camera.height, axis=0))
+            for each, column, (_, camera) in zip(super().predict(batch), columns, batch, strict=True)
+        ]
+
+
+def test_confidence_gates_depth_cloud_and_map() -> None:
+    camera = pinhole()
+    frame = reconstructor(DoubtfulModel(wall)).process(picture(camera), camera)
+    assert frame.depth is not None and frame.confidence is not None and np.isfinite(frame.depth).all()
+    gated = reconstructor(DoubtfulModel(wall), filter__min_confidence=0.5).process(picture(camera), camera)
+    assert gated.depth is not None and gated.points is not None
+    np.testing.assert_array_equal(np.isnan(gated.depth), frame.confidence < 0.5)
+    np.testing.assert_array_equal(np.isnan(gated.points[..., 2]), frame.confidence < 0.5)
+    np.testing.assert_array_equal(gated.confidence, frame.confidence)  # it still tells why depth is missing
+    without = reconstructor(FakeModel(wall), filter__min_confidence=0.5).process(picture(camera), camera).depth
+    assert without is not None and np.isfinite(without).all()
 
 
 def test_sigma_is_known_where_depth_is_and_gates_it() -> None:

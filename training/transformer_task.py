@@ -55,6 +55,10 @@ class TransformerTask:
 
     def __init__(self, settings: FinetuneSettings) -> None:
         model = _loaded(settings)
+        if model.family.prompted:
+            raise ModelError(
+                f"{model.name} is given depth beside the image and is not trained here: name another model"
+            )
         self.network = model.network.build().train()
         model.family.prepare_training(self.network.model)
         self.relative = model.output == "relative_disparity"

@@ -29,6 +29,7 @@ from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
+from ..models.table import is_onnx_file
 from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
 from .machine import commit, device, peak_bytes, python_environment, versions
@@ -55,6 +56,11 @@ COLUMNS = (
     "device or reason",
 )
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
+
+
+def _reference_of(name: str) -> dict[str, Any]:
+    """The settings of a model's reference: float32 torch, ONNX Runtime for what torch cannot run."""
+    return _REFERENCE | {"runtime": "onnxruntime" if is_onnx_file(name) else "torch"}
 
 
 @dataclass(frozen=True)
@@ -133,12 +139,13 @@ class Plan:
                 input_size=size,
                 checkpoint=self.checkpoints.get(name, self.config.model.checkpoint),
             )
-            reference = dataclasses.replace(base, **_REFERENCE)
+            settings = _reference_of(name)
+            reference = dataclasses.replace(base, **settings)
             found += [reference] + [
                 case
                 for runtime, precision in itertools.product(self.runtimes, self.precisions)
                 if (case := dataclasses.replace(base, runtime=runtime, precision=precision)) != reference
-                and (runtime, precision) != ("torch", "f32")
+                and (runtime, precision) != (settings["runtime"], "f32")
             ]
         return found
 
@@ -170,7 +177,7 @@ def measure_case(config: Config, repeats: int) -> Result:
 
 
 def _is_reference(case: ModelConfig) -> bool:
-    return case == dataclasses.replace(case, **_REFERENCE)
+    return case == dataclasses.replace(case, **_reference_of(case.name))
 
 
 def _against(result: Result, answer: Path, reference: Result, expected: Path) -> Result:
@@ -251,10 +258,11 @@ class _RuntimeWatch:
             return
         run = runtime.run
 
-        def watched(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-            self.input_px = f"{batch.shape[3]}x{batch.shape[2]}"
+        def watched(batch: NDArray[np.float32], *others: Any) -> Any:
+            rows, columns = batch.shape[1:3] if batch.shape[3] == 3 else batch.shape[2:]
+            self.input_px = f"{columns}x{rows}"
             self.begin = time.perf_counter()
-            output: NDArray[np.float32] = run(batch)
+            output = run(batch, *others)
             self.end = time.perf_counter()
             return output
 

@@ -19,6 +19,7 @@ from ..errors import DataError, ModelError
 from ..models import load_model
 from ..models.ensemble import PREFIX
 from ..models.runtimes import difference_of_onnx, export_onnx
+from ..models.table import is_onnx_file
 from ..paths import checked
 from .parameters import add_flags, config_of
 
@@ -69,6 +70,8 @@ def export(settings: ModelConfig, path: Path, image_size: tuple[int, int]) -> tu
     checked(path)  # before the network is made
     if settings.name.startswith(PREFIX):
         raise ModelError(f"{settings.name} is not one network: export its members one by one")
+    if is_onnx_file(settings.name):
+        raise ModelError(f"{settings.name} is an ONNX file already: copy that")
     settings = dataclasses.replace(settings, runtime="torch", device="cpu", precision="f32", uncertainty="none")
     model: Any = load_model(settings)  # any but an ensemble has a `network` and its input
     camera = PinholeCamera.from_hfov(*image_size, 60)

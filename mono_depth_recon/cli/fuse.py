@@ -39,6 +39,7 @@ PARAMETER_FLAGS = (
     "filter.max_range",
     "filter.edge_threshold",
     "filter.max_sigma",
+    "filter.min_confidence",
     "filter.border",
     "mesh.format",
     "mesh.edge_ratio",

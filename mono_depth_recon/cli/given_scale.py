@@ -12,6 +12,7 @@ from ..arrays import Matrix
 from ..cloud.points_file import read_points
 from ..config import Config, with_values
 from ..errors import ConfigError
+from ..models.table import is_prompted
 from ..photo import read_depth
 from ..scale.evidence import NOTHING, Evidence, Kind
 from ..scale.points import REFERENCE_POINTS, extrinsic_pose
@@ -64,9 +65,10 @@ def scaled(config: Config, arguments: argparse.Namespace) -> Config:
         return config
     if len(given) > 1:
         raise ConfigError("--reference and --points both give the scale: leave one of them out")
-    (kind,), chosen = given, source.gives_metres or hasattr(arguments, "scale.source")
-    flag = _GIVEN[kind].split()[0]
-    if chosen and kind not in source.needs:
+    (kind,), flag = given, _GIVEN[given[0]].split()[0]
+    prompt = kind is REFERENCE_DEPTH and is_prompted(config.model.name)
+    chosen = prompt or source.gives_metres or hasattr(arguments, "scale.source")
+    if chosen and kind not in source.needs and not prompt:
         raise ConfigError(f"{flag} is for a fitted scale, and scale.source is {source.name}: leave one of them out")
     if len(files[kind]) != len(images):
         raise ConfigError(

@@ -21,7 +21,9 @@ def add_parser(commands: Any) -> None:
         description="Depth models: name, output, licence, size of the weights, and whether they are on this machine.",
     )
     parser.add_argument(
-        "--verbose", action="store_true", help="also the source, and the focal length that a model assumes"
+        "--verbose",
+        action="store_true",
+        help="also the source, the focal length that a model assumes, and the command that gets its weights",
     )
     parser.set_defaults(run=run)
 
@@ -29,14 +31,14 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table in aligned columns; the default model is marked."""
     verbose = bool(arguments.verbose)
-    rows = [_HEAD + (("source", "focal length assumed") if verbose else ())]
+    rows = [_HEAD + (("source", "focal length assumed", "weights by") if verbose else ())]
     rows += [_row(spec, verbose) for spec in MODELS.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print("* the default; --model.name or the parameter model.name chooses another")
     print("! needs model.accept_noncommercial")
-    print("also hf:<id or folder> with model.output, and ensemble:<a>+<b>")
+    print("also hf:<id or folder> with model.output, onnx:<file or card>, and ensemble:<a>+<b>")
     return 0
 
 
@@ -49,7 +51,7 @@ def _row(spec: ModelSpec, verbose: bool) -> tuple[str, ...]:
         _size_text(spec.size_mb),
         weights_state(spec),
     )
-    return row + ((spec.source, spec.focal) if verbose else ())
+    return row + ((spec.source, spec.focal, spec.obtained_by) if verbose else ())
 
 
 def _size_text(size_mb: float) -> str:

@@ -25,7 +25,7 @@ from ..mesh.mesh import Mesh
 from ..mesh.quality import mesh_quality
 from ..mesh.surface import make_mesh
 from ..mesh.texture import Texture, texture_of
-from ..models import Output, declared_output
+from ..models import DepthModel, Output, declared_output
 from ..photo import camera_from_exif, read_photo
 from ..pictures.panels import Panel, colorize_depth, depth_limits, overview, write_depth_png, write_png
 from ..pictures.views import VIEWS, view_cloud, view_mesh
@@ -38,6 +38,7 @@ from ..scale.table import no_metres, not_needed, source_in_effect, source_of
 from .given_scale import add_scale_flags, evidence_of, scaled
 from .parameters import add_flags, config_of
 
+_USUAL_HFOV_DEG = 60.0  # what a model is told that estimates the camera itself
 # Of the group scale: each image is on its own, and what TF tells the node is not known.
 _OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout")
 # All but what only the node needs: topics, rates, publishing.
@@ -51,6 +52,7 @@ PARAMETER_FLAGS = (
     "filter.max_range",
     "filter.edge_threshold",
     "filter.max_sigma",
+    "filter.min_confidence",
     "filter.border",
     "cloud.stride",
     "mesh.method",
@@ -78,14 +80,16 @@ Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png
   _overview.png      all of it in one picture
 
 The camera comes from --intrinsics, from --hfov, or from the EXIF data of a JPEG file: its 35 mm equivalent focal
-length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor.
+length, which relates to the picture's diagonal (CIPA), else its focal length with the resolution of its sensor. Where
+none of these is given, a model that estimates its own camera (Depth Pro, MoGe-2, UniDepth V2) is asked for it.
 Images are turned upright by their EXIF orientation; all numbers describe the upright image.
 
 A model of relative disparity needs a scale to give metres: --scale.source fixed with --scale.scale and --scale.shift,
 or --reference with depth of the same view that it is fitted on: registered to the image, sparse or dense, at any
 resolution; or --points with points in metres, in the camera's frame (x right, y down, z forward) or, with
 --scale.extrinsic, the frame of another sensor. A metric model takes none of these, unless --scale.correct_metric
-corrects its metres. The field of view of --hfov is a guess, unless it was measured: all metres grow with it."""
+corrects its metres; prompt_depth_anything_small is given --reference itself. The field of view of --hfov is a guess,
+unless it was measured: all metres grow with it."""
 
 
 def add_parser(commands: Any) -> None:
@@ -154,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_scale(config.model.name, known, config.scale)
     reconstructor = DepthReconstructor.from_config(config)
     _check_scale(reconstructor.model.name, reconstructor.model.output, config.scale)
-    cameras = _Cameras(arguments)
+    cameras = _Cameras(arguments, reconstructor.model)
     failed = 0
     for number, path in enumerate(arguments.images, 1):
         label = f"[{number}/{len(arguments.images)}]"
@@ -192,19 +196,20 @@ def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:
 
 
 class _Cameras:
-    """The camera of each image, from the flags or its own EXIF data."""
+    """The camera of each image, from the flags, its own EXIF data or the model's estimate."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: argparse.Namespace, model: DepthModel) -> None:
+        self._arguments, self._model = arguments, model
         self._calibrated: tuple[int, int] | None = None
+        self.note = ""  # about the camera of the last image
 
-    def of(self, path: Path, width: int, height: int) -> PinholeCamera:
+    def of(self, path: Path, rgb: Rgb) -> PinholeCamera:
         """Raises CalibrationError where there is none, or where intrinsics meet images of different sizes."""
-        given = self._arguments
+        given, (height, width) = self._arguments, rgb.shape[:2]
         if given.hfov is not None:
             return PinholeCamera.from_hfov(width, height, given.hfov)
         if given.intrinsics is None:
-            return camera_from_exif(path, width, height)
+            return self._own(path, rgb)
         fx, fy, cx, cy = given.intrinsics
         camera = PinholeCamera.from_intrinsics(width, height, fx, fy, cx, cy, given.distortion, given.distortion_model)
         if self._calibrated not in (None, camera.size):
@@ -214,6 +219,19 @@ class _Cameras:
             )
         self._calibrated = camera.size
         return plausible(camera, "--intrinsics")
+
+    def _own(self, path: Path, rgb: Rgb) -> PinholeCamera:
+        """By the EXIF data, else as the model estimates it. Raises CalibrationError where neither gives one."""
+        height, width = rgb.shape[:2]
+        self.note = ""
+        try:
+            return camera_from_exif(path, width, height)
+        except CalibrationError:
+            K = self._model.predict([(rgb, PinholeCamera.from_hfov(width, height, _USUAL_HFOV_DEG))])[0].intrinsics
+            if K is None:
+                raise
+            self.note = " as the model estimates it"
+            return PinholeCamera(width, height, K)
 
 
 def _reconstruct(
@@ -229,7 +247,7 @@ def _reconstruct(
     if settings.texture and settings.format == "obj" and not arguments.no_mesh:
         check_textured_obj(_file(base, "mesh.obj"))  # before anything is written
     rgb = read_photo(path, reconstructor.config.camera.max_megapixels)
-    rgb, camera = _shrunk(rgb, cameras.of(path, rgb.shape[1], rgb.shape[0]), arguments.max_side)
+    rgb, camera = _shrunk(rgb, cameras.of(path, rgb), arguments.max_side)
     frame = reconstructor.process(rgb, camera, evidence=evidence)
     depth, points = frame.depth, frame.points
     if depth is None:
@@ -237,6 +255,10 @@ def _reconstruct(
     if frame.sigma is None and reconstructor.config.filter.max_sigma:
         raise ConfigError(
             f"filter.max_sigma needs sigma, model {reconstructor.model.name} gives none: set model.uncertainty"
+        )
+    if frame.confidence is None and reconstructor.config.filter.min_confidence:
+        raise ConfigError(
+            f"filter.min_confidence needs confidence, model {reconstructor.model.name} gives none: leave it at 0"
         )
     assert points is not None, "points are wanted"
     cloud = cloud_from_organised(points)
@@ -250,7 +272,7 @@ def _reconstruct(
     near, far = depth_limits(depth)
     surface = f", {mesh_quality(mesh).text()}" if mesh else ""
     return (
-        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px{_guessed(arguments)}, "
+        f"{path}: {camera.width}x{camera.height}, f {camera.fx:.0f} px{cameras.note}{_guessed(arguments)}, "
         f"depth {near:.2f} to {far:.2f} m, {len(cloud)} points{surface}{_known_about(frame)}, "
         f"{time.perf_counter() - start:.1f} s -> {base}_*"
     )

@@ -27,13 +27,14 @@ class ModelConfig:
 
     name: str = param(
         "unetpp_lite",
-        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, or ensemble:A+B",
+        "model of the table (mono-depth-recon models lists them), hf:ID or hf:FOLDER, onnx:FILE or onnx:CARD, or "
+        "ensemble:A+B",
         live=False,
     )
     checkpoint: str = param(
         "",
-        "card (.json) of a U-Net++, folder or weights file of a transformers model, or one of these per member of an "
-        "ensemble, separated by ':'; empty = the published weights",
+        "card (.json) of a U-Net++, folder or weights file of a transformers model, ONNX file of a row made of one, or "
+        "one of these per member of an ensemble, separated by ':'; empty = the published weights",
         live=False,
     )
     output: str = param(
@@ -60,7 +61,7 @@ class ModelConfig:
     runtime: str = param(
         "auto",
         "what runs the model; auto = the fastest runtime whose output agrees with float32 torch on this machine",
-        choices=("auto", "torch", "openvino", "onnxruntime"),
+        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
         live=False,
     )
     device: str = param(
@@ -176,6 +177,13 @@ class FilterConfig:
         unit="m",
         low=0.0,
         high=100.0,
+    )
+    min_confidence: float = param(
+        0.0,
+        "depth of a smaller confidence becomes unknown (NaN), where the model gives confidence; values are comparable "
+        "within one model; 0 = off",
+        low=0.0,
+        high=1.0,
     )
     border: int = param(0, "width of the image border without depth", unit="px", low=0, high=10000)
 

@@ -19,6 +19,7 @@ from ..errors import ConfigError
 from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
+from ..models.onnx_files.loading import ONNX
 from ..models.table import EMBEDDED
 from ..paths import checked, expanded
 from ..printing import one_line
@@ -58,6 +59,8 @@ class ModelChoice:
         if self.checkpoint:
             paths = self.checkpoint.split(os.pathsep) if self.name.startswith(PREFIX) else [self.checkpoint]
             return f"{self.name}={'+'.join(Path(path).name.removesuffix('.json') for path in paths)}"
+        if self.name.startswith(ONNX):
+            return ONNX + Path(self.name).name
         place = self.name.removeprefix(HF)
         if self.name.startswith(HF) and (place.startswith((".", "/", "~")) or Path(place).exists()):
             return HF + Path(place).name
@@ -78,10 +81,11 @@ class ModelChoice:
         given = self.checkpoint or config.model.checkpoint
         names = self.name.removeprefix(PREFIX).split("+") if self.name.startswith(PREFIX) else [self.name]
         found = []
-        for text in given.split(os.pathsep) if given else [name.removeprefix(HF) for name in names]:
+        for text in given.split(os.pathsep) if given else [name.removeprefix(HF).removeprefix(ONNX) for name in names]:
             own = EMBEDDED / f"{text}.json"
             path = own if own.is_file() else expanded(text)
-            files = [path, path.with_suffix(".safetensors")] if path.is_file() else sorted(path.glob("*"))
+            beside = [path.with_suffix(suffix) for suffix in (".safetensors", ".onnx", ".json")]
+            files = list(dict.fromkeys([path, *beside])) if path.is_file() else sorted(path.glob("*"))
             stats = [(file.name, file.stat()) for file in files if file.is_file()]
             found += [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
         return "; ".join(found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from ..arrays import Rgb
+from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..frames import Prediction
@@ -15,6 +15,27 @@ from .hub import HubSource
 
 View: TypeAlias = tuple[Rgb, PinholeCamera]
 Output: TypeAlias = Literal["metric_depth", "relative_disparity"]
+
+
+class PromptedView(tuple[Rgb, PinholeCamera]):
+    """A View with depth that a prompted model is given beside the image: (h, w) metres at any resolution, NaN unknown.
+
+    A model whose attribute `prompted` is true needs one; the others take it as any View.
+    """
+
+    prompt: Depth
+
+    @classmethod
+    def of(cls, view: View, prompt: Depth) -> PromptedView:
+        """`view` with its prompt."""
+        made = cls(view)
+        made.prompt = prompt
+        return made
+
+
+def needs_prompt(model: DepthModel) -> bool:
+    """Whether the model is given depth beside the image (`PromptedView`)."""
+    return bool(getattr(model, "prompted", False))
 
 
 class DepthModel(Protocol):
@@ -46,7 +67,7 @@ class ModelSpec:
     `focal` describes which focal length the network assumes and how the camera's own comes in, for display.
     `random_weights(folder)` writes random weights in the same architecture and returns what `model.checkpoint` takes.
     `size_mb` is the size of the weights in megabytes (1e6 bytes), 0 where there are none to fetch; `hub` is where they
-    are published.
+    are published, `command` what makes them where they are published as something else.
     """
 
     name: str
@@ -59,3 +80,9 @@ class ModelSpec:
     size_mb: float = 0.0
     hub: HubSource | None = None
     noncommercial: bool = False
+    command: str = ""
+
+    @property
+    def obtained_by(self) -> str:
+        """The command that fetches or makes the weights; empty where they are in the package."""
+        return self.hub.fetch_command if self.hub is not None else self.command

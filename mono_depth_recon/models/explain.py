@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, ModelError
-from .base import DepthModel, Output, View
+from .base import DepthModel, Output, View, needs_prompt
 from .ensemble import PREFIX
 from .hub import HF
 from .runtimes import Network
-from .table import CHECKPOINTS
+from .table import CHECKPOINTS, is_onnx_file
 from .transformers.family import Family
 from .transformers.model import TransformerDepthModel
 
@@ -87,9 +87,11 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
     region.check(*view[1].size)
     if not isinstance(model, _OneNetwork):
         raise ModelError(
-            f"explain looks into one network in one run, {model.name} is an ensemble or estimates sigma: name "
-            "one of its members, with model.uncertainty none"
+            f"explain looks into one network of torch in one run, {model.name} is an ensemble, estimates sigma or is "
+            "an ONNX file: name one of its members or another model, with model.uncertainty none"
         )
+    if needs_prompt(model):
+        raise ModelError(f"explain looks at the image alone, {model.name} is given depth too: name another model")
     _need("torch", "torch")
     if method != "rollout":
         _need("captum", "explain")
@@ -99,8 +101,8 @@ def explain(model: DepthModel, view: View, region: Region, method: str) -> Expla
 
 
 def methods_of(name: str) -> tuple[str, ...]:
-    """The methods for the model that the table calls `name`; none for ensembles, whose members have theirs."""
-    if name.startswith(PREFIX):
+    """The methods for the model that the table calls `name`; none for ensembles and ONNX files."""
+    if name.startswith(PREFIX) or is_onnx_file(name):
         return ()
     return ("rollout", "shap") if name in CHECKPOINTS or name.startswith(HF) else ("gradcam", "shap")
 

@@ -29,13 +29,15 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class HubSource:
     """A checkpoint on the hub: `repo` 'organisation/name' at `revision`, `size_mb` of weights in megabytes (1e6).
 
-    A revision that is no full commit (a branch, or a commit's first digits) is one whose full commit was not known
-    when the table was written.
+    `file` is the path of the one file that is wanted, empty for a whole model of transformers. A revision that is no
+    full commit (a branch, or a commit's first digits) is one whose full commit was not known when the table was
+    written.
     """
 
     repo: str
     revision: str = "main"
     size_mb: float = 0.0
+    file: str = ""
 
     @property
     def is_pinned(self) -> bool:
@@ -51,7 +53,7 @@ class HubSource:
     @property
     def fetch_command(self) -> str:
         """The shell command that puts the checkpoint into the cache."""
-        return f"hf download {self.repo} --revision {self.revision}"
+        return f"hf download {self.repo}{' ' * bool(self.file)}{self.file} --revision {self.revision}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ def cached_folder(source: HubSource) -> Path | None:
     reference = repo / "refs" / source.revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else source.revision
     folder = repo / "snapshots" / commit
+    if source.file:
+        return folder if (folder / source.file).is_file() else None
     if not (folder / CONFIG).is_file():
         return None
     try:
@@ -120,7 +124,7 @@ def obtain(source: HubSource, name: str) -> Path:
         raise ModelError(
             f"the weights of {name} are not in {cache_folder()} and cannot be fetched "
             f"({_first_sentence(error)}): on a machine with a network run `{source.fetch_command}`, or "
-            "name their folder by model.checkpoint"
+            f"name their {'file' if source.file else 'folder'} by model.checkpoint"
         ) from error
 
 
@@ -138,6 +142,11 @@ def _download(source: HubSource) -> Path:
         )
         return Path(folder)
 
+    if source.file:
+        folder = fetch(source.file, f"{source.file}_data", f"{source.file}.data")  # weights may lie beside the graph
+        if not (folder / source.file).is_file():
+            raise ModelError(f"{page} holds no {source.file}: name another revision")
+        return folder
     folder = fetch(CONFIG, PROCESSOR)
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{page} holds no {CONFIG}: name a model of the library transformers")

@@ -11,7 +11,8 @@ from ..errors import ModelError
 from .base import DepthModel, ModelSpec
 from .ensemble import PREFIX, Ensemble, member_names
 from .hub import HF
-from .table import CHECKPOINTS, MODELS
+from .onnx_files.loading import ONNX, load_onnx_named
+from .table import CHECKPOINTS, MODELS, is_prompted
 from .transformers.loading import load_named
 from .uncertainty import with_uncertainty
 
@@ -19,7 +20,8 @@ from .uncertainty import with_uncertainty
 def load_model(settings: ModelConfig, threads: int = 0) -> DepthModel:
     """The model `settings.name`, ready to predict, with sigma where the settings ask for it. `threads` 0 = all cores.
 
-    Names are those of `MODELS`, `hf:<id or folder>` and `ensemble:<a>+<b>[+...]`. Raises ModelError.
+    Names are those of `MODELS`, `hf:<id or folder>`, `onnx:<file or card>` and `ensemble:<a>+<b>[+...]`. Raises
+    ModelError.
     """
     return with_uncertainty(_single_or_ensemble(settings, threads), settings)
 
@@ -30,6 +32,8 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
         return load_ensemble(member_names(name), settings, threads)
     if name.startswith(HF):
         return load_named(settings, threads, {row.hub.repo.lower(): row for row in CHECKPOINTS.values()})
+    if name.startswith(ONNX):
+        return load_onnx_named(settings, threads)
     check_name(name)
     spec = MODELS[name]
     _check_output(spec, settings.output)
@@ -37,14 +41,14 @@ def _single_or_ensemble(settings: ModelConfig, threads: int) -> DepthModel:
 
 
 def check_name(name: str) -> None:
-    """Raises ModelError for a name that no model can have; whether files of hf:... exist is not looked up."""
+    """Raises ModelError for a name that no model can have; whether a file exists is not looked up."""
     if name.startswith(PREFIX):
         for member in member_names(name):
             check_name(member)
-    elif not name.startswith(HF) and name not in MODELS:
+    elif not name.startswith((HF, ONNX)) and name not in MODELS:
         raise ModelError(
             f"unknown model '{name}'{nearest(name, list(MODELS))} (models: {', '.join(MODELS)}, "
-            f"{HF}<id or folder>, {PREFIX}<a>+<b>)"
+            f"{HF}<id or folder>, {ONNX}<file or card>, {PREFIX}<a>+<b>)"
         )
 
 
@@ -75,6 +79,8 @@ def load_ensemble(names: Sequence[str], settings: ModelConfig, threads: int = 0)
             f"the members of an ensemble must differ in name or weights, got {'+'.join(names)} with "
             f"checkpoints {', '.join(path or 'of the table' for path in paths)}"
         )
+    if prompted := next(filter(is_prompted, names), ""):
+        raise ModelError(f"{prompted} is given depth beside the image, which an ensemble does not have: leave it out")
     return Ensemble(
         [
             load_model(

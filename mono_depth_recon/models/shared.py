@@ -9,7 +9,7 @@ from itertools import islice
 
 from ..errors import MonoDepthError
 from ..frames import Prediction
-from .base import DepthModel, Output, View
+from .base import DepthModel, Output, View, needs_prompt
 
 # Runtimes on which a batch takes as long as its images one after another (`mono-depth-recon benchmark --only
 # cameras-openvino`), so that it would only delay the first of them, and need another compiled copy of the network.
@@ -46,6 +46,11 @@ class SharedModel:
     def device(self) -> str:
         """The model's runtime, device and precision."""
         return self._model.device
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the model is given depth beside the image."""
+        return needs_prompt(self._model)
 
     @property
     def largest_batch(self) -> int:

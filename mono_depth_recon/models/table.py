@@ -1,6 +1,7 @@
 """The table of models: a checkpoint of a transformers family is a row of CHECKPOINTS, any other model a row of MODELS.
 
-Each row of MODELS names its loader; those of CHECKPOINTS are added with the loaders of their families.
+Each row of MODELS names its loader; those of CHECKPOINTS are added with the loaders of their families, and one for each
+card of `onnx_cards`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import cast
 
 from ..config import ModelConfig
+from ..errors import ModelError
 from ..paths import expanded
 from .base import DepthModel, ModelSpec, Output
 from .canonical import load_canonical, load_unetpp_resnext50, write_random_resnext50
 from .hub import HF, HubSource, cached_folder
+from .onnx_files.card import load_onnx_card
+from .onnx_files.loading import CARDS, ONNX, declared_onnx_output, hub_of, load_onnx_row
 from .transformers.checkpoint import Checkpoint, write_random_weights
 from .transformers.families import FAMILIES
 from .transformers.family import Focal
@@ -112,6 +116,13 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             focal=_NYU_WHOLE,
         ),
         Checkpoint(
+            "prompt_depth_anything_small",
+            HubSource("depth-anything/prompt-depth-anything-vits-hf", "main", 100),
+            FAMILIES["prompt_depth_anything"],
+            "metric_depth",
+            "Apache-2.0 (assumed, that of its repository)",
+        ),
+        Checkpoint(
             "depth_pro",
             HubSource("apple/DepthPro-hf", "de816c8", 1904),
             FAMILIES["depth_pro"],
@@ -139,6 +150,29 @@ def hub_spec(row: Checkpoint) -> ModelSpec:
     )
 
 
+def onnx_spec(card_path: Path) -> ModelSpec:
+    """The row of MODELS that stands for a card of an ONNX file."""
+    card = load_onnx_card(card_path)
+    hub = hub_of(card)
+    return ModelSpec(
+        card.name,
+        card.predicts,
+        card.licence,
+        hub.text if hub else card.source.url,
+        functools.partial(load_onnx_row, card_path),
+        card.focal_text,
+        functools.partial(_no_random_weights, card.name),
+        card.source.size_mb,
+        hub,
+        card.noncommercial,
+        "" if hub else card.source.command,
+    )
+
+
+def _no_random_weights(name: str, folder: Path) -> Path:
+    raise ModelError(f"{name} is an ONNX file, whose network is not known without it: name it by model.checkpoint")
+
+
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
@@ -154,20 +188,38 @@ MODELS: dict[str, ModelSpec] = {
             functools.partial(write_random_resnext50, _MOBILE),
         ),
         *(hub_spec(row) for row in CHECKPOINTS.values()),
+        *(onnx_spec(path) for path in sorted(CARDS.glob("*.json"))),
     )
 }
 
 
+def is_prompted(name: str) -> bool:
+    """Whether the row of this name is given reference depth beside the image."""
+    return name in CHECKPOINTS and CHECKPOINTS[name].family.prompted
+
+
+def is_onnx_file(name: str) -> bool:
+    """Whether the model of this name is an ONNX file with a card, so that torch cannot run it."""
+    return name.startswith(ONNX) or (CARDS / f"{name}.json").is_file()
+
+
 def weights_state(spec: ModelSpec) -> str:
-    """Where the weights of a row are: 'in the package', 'cached', 'not cached' or 'to be trained'."""
+    """Where the weights of a row are: 'in the package', 'cached', 'not cached', 'to be exported' or 'to be trained'."""
     if spec.hub is not None:
         return "cached" if cached_folder(spec.hub) else "not cached"
+    if spec.command:
+        return "to be exported"
     return "in the package" if spec.source == "embedded" else spec.source
 
 
 def declared_output(settings: ModelConfig) -> Output | None:
-    """What the model predicts according to the table and the settings, before loading; None where neither states it."""
+    """What the model predicts according to table, card and settings, before loading; None where none states it.
+
+    Raises ModelError for an ONNX file whose card cannot be read.
+    """
     if settings.name in MODELS:
         return MODELS[settings.name].output
+    if settings.name.startswith(ONNX):
+        return declared_onnx_output(settings.name)
     named = settings.name.startswith(HF) and settings.output != "auto"
     return cast(Output, settings.output) if named else None

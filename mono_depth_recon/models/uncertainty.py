@@ -15,7 +15,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..errors import ModelError
 from ..frames import Prediction
-from .base import DepthModel, Output, View
+from .base import DepthModel, Output, View, needs_prompt
 from .card import SigmaFit
 from .ensemble import Ensemble
 from .merging import merged, mirrored_prediction
@@ -35,6 +35,10 @@ def with_uncertainty(model: DepthModel, settings: ModelConfig) -> DepthModel:
         raise ModelError(
             f"model.uncertainty {kind} is for one model, {model.name} is an ensemble, whose sigma is the "
             "spread of its members: set model.uncertainty to ensemble"
+        )
+    if kind != "none" and needs_prompt(model):
+        raise ModelError(
+            f"model.uncertainty {kind} is not possible for {model.name}, which is given depth: set it to none"
         )
     if kind == "ensemble":
         raise ModelError(

@@ -86,7 +86,9 @@ class Results:
     def names(self) -> dict[str, str]:
         """Short names of models: 'c' for 'hf:a/b/c' if no other has that name."""
         every = [*self.models, *self.baselines]
-        short = {name: name.rstrip("/").rpartition("/")[2] if name.startswith("hf:") else name for name in every}
+        short = {
+            name: name.rstrip("/").rpartition("/")[2] if name.startswith(("hf:", "onnx:")) else name for name in every
+        }
         taken = list(short.values())
         return {name: brief if taken.count(brief) == 1 else name for name, brief in short.items()}
 

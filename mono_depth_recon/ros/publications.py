@@ -51,7 +51,7 @@ class Publications:
     """The output topics of a camera.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, points; for a relative model also disparity; scale. Stamp and
+    depth/sigma, depth/confidence, points; for a relative model also disparity; scale. Stamp and
     frame_id are the colour image's. points_safe and scan (in the robot's base frame) are published by `Navigation`.
     `beside`: publishers of what others make of the depth.
     """
@@ -67,6 +67,7 @@ class Publications:
         )
         self.preview = node.create_lifecycle_publisher(Image, "depth/preview", qos)
         self.sigma = node.create_lifecycle_publisher(Image, "depth/sigma", qos)
+        self.confidence = node.create_lifecycle_publisher(Image, "depth/confidence", qos)
         self.disparity = node.create_lifecycle_publisher(Image, "disparity", qos) if relative else None
         self.rgb = node.create_lifecycle_publisher(Image, "rgb/image_rect", qos)
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
@@ -76,7 +77,7 @@ class Publications:
         self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
         self.scale = node.create_lifecycle_publisher(DiagnosticArray, "scale", qos)
         depth = (self.depth, self.depth_info, self.depth_compressed)
-        metric = (*depth, self.sigma, self.points, self.points_safe, self.scan)
+        metric = (*depth, self.sigma, self.confidence, self.points, self.points_safe, self.scan)
         self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
         self._metric = (*metric, *beside)
         self._all = (*metric, *self._colour, self.scale, self.preview, self.disparity)
@@ -92,6 +93,10 @@ class Publications:
     def wants_sigma(self) -> bool:
         """Whether depth/sigma has a subscriber."""
         return _subscribed(self.sigma)
+
+    def wants_confidence(self) -> bool:
+        """Whether depth/confidence has a subscriber."""
+        return _subscribed(self.confidence)
 
     def wants_navigation(self) -> tuple[bool, bool]:
         """Whether points_safe has a subscriber, and whether scan has."""
@@ -110,6 +115,8 @@ class Publications:
             self.scale.publish(scale_to_msg(frame, header))
         if frame.sigma is not None and _subscribed(self.sigma):
             self.sigma.publish(depth_to_msg(frame.sigma, header))
+        if frame.confidence is not None and _subscribed(self.confidence):
+            self.confidence.publish(depth_to_msg(frame.confidence, header))
         if frame.points is not None:
             self.points.publish(self.cloud.stamped(header, frame.points))
         if _subscribed(self.rgb):

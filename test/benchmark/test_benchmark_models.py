@@ -116,6 +116,14 @@ def test_the_plan_is_every_combination_on_top_of_the_configuration() -> None:
     assert {(c.name, c.checkpoint) for c in cases} == {("a", "here"), ("b", "there")}
 
 
+def test_the_reference_of_an_onnx_file_is_onnx_runtime() -> None:
+    cases = Plan(["moge_2_small"], ("openvino", "onnxruntime"), ("f32",)).cases()
+    assert [(case.runtime, case.device, case.precision) for case in cases] == [
+        ("onnxruntime", "cpu", "f32"),
+        ("openvino", "auto", "f32"),
+    ]
+
+
 @pytest.mark.parametrize("name", ["unetpp_resnext50", "glpn_nyu"])
 def test_random_weights_are_a_checkpoint_of_the_published_architecture(name: str, tmp_path: Path) -> None:
     settings = dataclasses.replace(

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
+from made_onnx import write_moge
 from numpy.typing import NDArray
 from processes import DEADLINE_S, ROOT
 
@@ -81,6 +82,19 @@ def test_another_mesh_format_and_views(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("a_*_view*.png")} == {
         f"a_{kind}_view{number}.png" for kind in ("cloud", "mesh") for number in (1, 2)
     }
+
+
+def test_a_model_that_estimates_its_camera_is_asked_for_it_where_nothing_else_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The points of the small MoGe are seen at 60 degrees across, so f = 80 / tan(30 degrees) = 139 px."""
+    file = write_moge(tmp_path / "moge.onnx")
+    model = ["--model.name", "moge_2_small", "--model.checkpoint", str(file), "--model.runtime", "onnxruntime"]
+    command = ["reconstruct", photo(tmp_path / "a.png"), "--output", str(tmp_path / "out"), "--no-mesh", *model]
+    assert main(command) == 0
+    assert "160x120, f 139 px as the model estimates it, depth" in capsys.readouterr().out
+    assert main([*command, "--hfov", "90"]) == 0
+    assert "160x120, f 80 px, depth" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("floor_model")
@@ -208,6 +222,10 @@ def test_distortion_takes_negative_numbers_in_any_notation(tmp_path: Path) -> No
         (
             ["--hfov", "60", "--filter.max_sigma", "0.1"],
             "filter.max_sigma needs sigma, model floor gives none: set model.",
+        ),
+        (
+            ["--hfov", "60", "--filter.min_confidence", "0.1"],
+            "filter.min_confidence needs confidence, model floor gives none: leave it at 0",
         ),
         (["--hfov", "60", "--params-file", "gone.yaml"], "parameter file gone.yaml cannot be read"),
     ],

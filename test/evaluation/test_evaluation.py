@@ -243,6 +243,7 @@ def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Mode
         ("hf:/data/own=metric_depth", "hf:own"),
         ("hf:org/name@main", "hf:org/name@main"),
         ("ensemble:a+b=/x/p:/y/q", "ensemble:a+b=p+q"),
+        ("onnx:/data/made.onnx", "onnx:made.onnx"),
     ):
         assert ModelChoice.parse(text).label == label
     assert ModelChoice.parse("hf:/data/own=relative_disparity").output == "relative_disparity"
@@ -261,6 +262,9 @@ def test_models_have_weights_of_their_own(tmp_path: Path, models: dict[str, Mode
         evaluate(asked)
     for own in ("unetpp_mobile", "ensemble:unetpp_mobile+glpn_nyu"):  # an upgrade may change them
         assert "unetpp_mobile.safetensors" in str(ModelChoice.parse(own).fingerprint(Config()))
+    for name in ("made.onnx", "made.json"):
+        (first / name).write_text("")
+        assert name in str(ModelChoice.parse(f"onnx:{first / 'made.onnx'}").fingerprint(Config()))
     with pytest.raises(ConfigError, match="must differ in name or in the name of their weights"):
         plan(path, tmp_path / "results", f"metric_model={first}", f"metric_model={first}")
 

@@ -239,6 +239,7 @@ def test_every_row_of_the_hub_says_licence_size_and_source() -> None:
     assert [name for name, spec in MODELS.items() if "not pinned" in spec.source] == [
         "depth_anything_v2_metric_indoor_base",
         "depth_anything_v2_metric_indoor_large",
+        "prompt_depth_anything_small",
         "depth_pro",
     ]
 

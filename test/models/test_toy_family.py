@@ -88,7 +88,8 @@ def test_refusals(folder: Path) -> None:
     assert "says max_depth 9, published is 5" in refused(settings_of(TOY, folder))
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text('{"image_processor_type": "CLIPImageProcessor"}')
-    assert "expected that of DPT, GLPN, ZoeDepth, DepthPro, Toy" in refused(settings_of(TOY, folder))
+    expected = "expected that of DPT, PromptDepthAnything, GLPN, ZoeDepth, DepthPro, Toy"
+    assert expected in refused(settings_of(TOY, folder))
 
 
 @pytest.mark.parametrize("name", [TOY, f"ensemble:{TOY}+{TOY}"])

@@ -168,6 +168,7 @@ def _depth_pro(tree: Tree) -> Tree:
 _SHRINK = {
     "dpt": _dpt,
     "depth_anything": _depth_anything,
+    "prompt_depth_anything": _depth_anything,
     "glpn": _glpn,
     "zoedepth": _zoedepth,
     "depth_pro": _depth_pro,

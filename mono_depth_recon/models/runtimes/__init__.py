@@ -1,17 +1,21 @@
-"""The runtimes that execute a network: `open_runtime(network, settings, threads) -> Runtime`."""
+"""The runtimes that execute a network: `open_runtime`, or `open_graph` for an ONNX file."""
 
-from .base import Batch, Network, Runtime, relative_difference
+from .base import Batch, Graph, GraphFile, Network, Runtime, relative_difference
 from .fastest import BOUNDS
+from .graphs import open_graph
 from .onnx_runtime import difference_of_onnx, export_onnx
 from .opening import open_runtime
 
 __all__ = [
     "BOUNDS",
     "Batch",
+    "Graph",
+    "GraphFile",
     "Network",
     "Runtime",
     "difference_of_onnx",
     "export_onnx",
+    "open_graph",
     "open_runtime",
     "relative_difference",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,8 @@ _EXTRAS = {
 class Network:
     """A network as runtimes take it: (N, 3, rows, columns) float32 -> (N, channels, rows', columns') float32.
 
-    The first of `channels` holds depth, or what stands for it; most networks have no other.
+    The first of `channels` holds depth, or what stands for it; most networks have no other. `input_channels` is 3, or
+    more for a network that is given something beside the colours.
 
     `build` makes the torch module (float32, eval, a new one each time: a runtime may change its precision); runtimes
     that need none take `onnx`, a ready copy with free batch and image size, where there is one. `identity` changes
@@ -53,6 +54,7 @@ class Network:
     stochastic: bool = False
     preprocess: Callable[[Rgb], Batch] | None = None
     channels: int = 1
+    input_channels: int = 3
 
 
 class Runtime(Protocol):
@@ -62,6 +64,40 @@ class Runtime(Protocol):
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns'), a fresh float32 array. Raises ModelError."""
+
+    def release_memory(self) -> None:
+        """Releases working memory until the next run."""
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """An ONNX file whose inputs and outputs are taken by name; the file has been checked against them.
+
+    `image` is the input that takes pictures, `outputs` what is wanted of it; `identity` changes with the file.
+    """
+
+    name: str
+    identity: str
+    path: Path
+    image: str
+    outputs: tuple[str, ...]
+
+
+Feeds = Mapping[str, NDArray[Any]]
+
+
+class Graph(Protocol):
+    """Executes a GraphFile; shapes may change from call to call. Not safe for use by two threads at once."""
+
+    @property
+    def device(self) -> str:
+        """Runtime, device and precision as shown to the user: 'openvino CPU f32'."""
+
+    def run(self, image: NDArray[Any], others: Feeds) -> dict[str, NDArray[Any]]:
+        """The wanted outputs by name, arrays of their own, for a batch of images and the other inputs by name.
+
+        Raises ModelError.
+        """
 
     def release_memory(self) -> None:
         """Releases working memory until the next run."""

@@ -24,56 +24,57 @@ from .base import (
     require,
 )
 from .cache import cached, versions
+from .onnx_sessions import OnnxSessions, refusals
 from .shared_weights import share_weights
 from .torch_runtime import TorchRuntime
 
 OPSET = 18
 _SHAPES = 4  # sessions at a time, the last ones used
 _ONE_FILE_BYTES = 1_900_000_000  # ONNX files end at 2 GB; weights of more lie beside them
-_GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+INPUT, OUTPUT = "image", "depth"  # of the files that are written here
 
 
 class OnnxRuntime:
-    """A network on ONNX Runtime; f32 on the CPU, f32 or f16 on a GPU (TensorRT before CUDA where it is installed).
+    """A network on ONNX Runtime; f32 on the CPU, f32 or f16 on CUDA or, with `runtime` tensorrt, on TensorRT.
 
     A ready ONNX copy is read as it is. Otherwise the torch module is exported once per shape and kept in the cache.
     """
 
-    def __init__(self, network: Network, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
-        import onnxruntime
-
-        gpu = (
-            []
-            if device == "cpu"
-            else [name for name in _GPU_PROVIDERS if name in onnxruntime.get_available_providers()]
-        )
-        if device == "cuda" and not gpu:
-            raise ModelError(
-                "model.device cuda: this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu "
-                "in place of onnxruntime, or set model.device to cpu"
-            )
-        self._must_be_gpu = device == "cuda"
-        self._precision = precision if precision != "auto" else "f16" if gpu else "f32"
-        if self._precision == "f16" and not gpu:
-            raise ModelError("model.precision f16 on onnxruntime needs a GPU: set model.precision to f32")
+    def __init__(
+        self,
+        network: Network,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        runtime: str = "onnxruntime",
+    ) -> None:
+        settings = ModelConfig(runtime=runtime, device=device, precision=precision)
         self._network = network
-        self._providers = [self._provider(name) for name in gpu] + ["CPUExecutionProvider"]
-        self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads
-        self._options.log_severity_level = 3  # errors; warnings are about nodes that it places on the CPU on purpose
+        self._opener = OnnxSessions(network.name, network.identity, settings, threads)
+        # TensorRT makes its float16 itself
+        self._precision = "f32" if self._opener.fixes_shapes else self._opener.precision
         self._sessions: dict[tuple[int, ...], Any] = {}
-        self.device = f"onnxruntime {'GPU' if gpu else 'CPU'} {self._precision}"
         example = example_batch(network)
-        self._ready = self._opened(network.onnx) if network.onnx and self._precision == "f32" else None
+        copy = network.onnx if self._precision == "f32" else None
+        self._ready = self._opened(copy, ()) if copy and not self._opener.fixes_shapes else None
         if example is not None:
             self._session(example.shape)
+
+    @property
+    def device(self) -> str:
+        """Runtime, device and precision."""
+        return self._opener.device
+
+    @device.setter
+    def device(self, text: str) -> None:
+        self._opener.device = text
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns')."""
         session = self._session(batch.shape)
         try:
             output = session.run(None, {session.get_inputs()[0].name: batch})[0]
-        except _refusals() as error:
+        except refusals() as error:
             raise ModelError(
                 f"{self._network.name} cannot take a batch of shape {batch.shape} on {self.device} "
                 f"({last_line(error)}): set model.runtime to torch"
@@ -87,11 +88,15 @@ class OnnxRuntime:
     def _session(self, shape: tuple[int, ...]) -> Any:
         if self._ready is not None:
             return self._ready
-        session = self._sessions.pop(shape, None) or self._opened(self._exported(shape))
+        session = self._sessions.pop(shape, None) or self._opened(self._file(shape), shape)
         self._sessions[shape] = session
         if len(self._sessions) > _SHAPES:
             self._sessions.pop(next(iter(self._sessions)))
         return session
+
+    def _file(self, shape: tuple[int, ...]) -> Path:
+        copy = self._network.onnx if self._precision == "f32" else None
+        return copy or self._exported(shape)
 
     def _exported(self, shape: tuple[int, ...]) -> Path:
         key = {
@@ -109,46 +114,12 @@ class OnnxRuntime:
         )
         return folder / "model.onnx"
 
-    def _provider(self, name: str) -> tuple[str, dict[str, str]]:
-        if name != "TensorrtExecutionProvider":
-            return name, {}
-        key = {"what": "tensorrt", "identity": self._network.identity, "versions": versions("onnxruntime-gpu")}
-        engines = cached(f"{self._network.name}-tensorrt", key, lambda _: None) / "engines"
-        return name, {
-            "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": str(engines),
-            "trt_fp16_enable": str(int(self._precision == "f16")),
-        }
-
-    def _opened(self, path: Path) -> Any:
-        import onnxruntime
-
-        try:
-            session = onnxruntime.InferenceSession(path, self._options, providers=self._providers)
-        except _refusals() as error:
-            raise ModelError(
-                f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
-                "again, or keep its .safetensors beside it under the name it had"
-            ) from error
-        used = session.get_providers()[0].removesuffix("ExecutionProvider")
-        if self._must_be_gpu and used == "CPU":
-            raise ModelError(
-                "model.device cuda: ONNX Runtime cannot load its CUDA provider (its log says why): "
-                "install the CUDA libraries that it names, or set model.device to cpu"
-            )
-        self.device = f"onnxruntime {used} {self._precision}"
-        return session
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises for a file that is no model, or one that it cannot run."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    return (
-        *(errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf, errors.NoModel),
-        *(errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException),
-        UnicodeDecodeError,  # of the binding, for a message that repeats bytes of the file
-    )
+    def _opened(self, path: Path, shape: tuple[int, ...]) -> Any:
+        return self._opener.open(
+            path,
+            {INPUT: shape},
+            "export the checkpoint again, or keep its .safetensors beside it under the name it had",
+        )
 
 
 def export_onnx(network: Network, shape: tuple[int, ...], path: Path, precision: str = "f32") -> None:
@@ -190,9 +161,9 @@ def write_onnx(
                 dynamo=True,
                 opset_version=OPSET,
                 verbose=False,
-                input_names=["image"],
-                output_names=["depth"],
-                dynamic_shapes={"image": dict(free)} if free else None,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes={INPUT: dict(free)} if free else None,
                 optimize=weights is None,  # which would fold batch norms into kernels that no file has
             )
     except torch.onnx.OnnxExporterError as error:

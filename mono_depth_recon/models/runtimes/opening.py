@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Network, Runtime, installed, require
 from .fastest import fastest
+from .gpu import driver_sees_gpu
+from .onnx_sessions import TENSORRT
 
 _PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {  # of each runtime, on a CPU and on a GPU
     "torch": {"cpu": ("f32", "f16", "bf16"), "cuda": ("f32", "f16", "bf16")},
     "openvino": {"cpu": ("f32", "bf16", "int8"), "cuda": ()},
     "onnxruntime": {"cpu": ("f32",), "cuda": ("f32", "f16")},
+    TENSORRT: {"cpu": (), "cuda": ("f32", "f16")},
 }
 
 
@@ -41,7 +43,7 @@ def open_runtime(network: Network, settings: ModelConfig, threads: int = 0) -> R
 
 def open_named(name: str, network: Network, settings: ModelConfig, threads: int) -> Runtime:
     """The runtime `name`, not `auto`. Raises ModelError."""
-    require(name, f"model.runtime {name}")
+    require("onnxruntime" if name == TENSORRT else name, f"model.runtime {name}")
     if settings.precision == "int8":
         require("nncf", "model.precision int8")
     if name == "openvino":
@@ -49,10 +51,10 @@ def open_named(name: str, network: Network, settings: ModelConfig, threads: int)
 
         precision = "f32" if settings.precision == "auto" else settings.precision
         return OpenVinoRuntime(network, precision, threads, settings.calibration)
-    if name == "onnxruntime":
+    if name in ("onnxruntime", TENSORRT):
         from .onnx_runtime import OnnxRuntime
 
-        return OnnxRuntime(network, settings.device, settings.precision, threads)
+        return OnnxRuntime(network, settings.device, settings.precision, threads, name)
     if _on_gpu(settings):
         from .cuda_runtime import CudaRuntime
 
@@ -85,7 +87,7 @@ def _check(network: Network, settings: ModelConfig) -> None:
 
 
 def _precisions(runtime: str, device: str) -> tuple[str, ...]:
-    devices = (("cpu", "cuda") if _driver_sees_gpu() else ("cpu",)) if device == "auto" else (device,)
+    devices = (("cpu", "cuda") if driver_sees_gpu() else ("cpu",)) if device == "auto" else (device,)
     return tuple(precision for each in devices for precision in _PRECISIONS[runtime][each])
 
 
@@ -118,7 +120,7 @@ def _candidates(network: Network, settings: ModelConfig) -> list[str]:
 
 def _on_gpu(settings: ModelConfig) -> bool:
     """Whether torch is to run on a GPU. ModelError where the settings need one and there is none."""
-    if settings.device == "cpu" or (settings.device == "auto" and not (installed("torch") and _driver_sees_gpu())):
+    if settings.device == "cpu" or (settings.device == "auto" and not (installed("torch") and driver_sees_gpu())):
         return False
     require("torch", "model.device cuda")
     from .cuda_runtime import cuda_is_usable
@@ -130,13 +132,3 @@ def _on_gpu(settings: ModelConfig) -> bool:
             "or set model.device to cpu"
         )
     return usable
-
-
-def _driver_sees_gpu() -> bool:
-    """Whether NVIDIA's driver finds a GPU: takes milliseconds, whereas torch would have to be imported."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:  # no driver
-        return False
-    count = ctypes.c_int(0)
-    return bool(driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0)

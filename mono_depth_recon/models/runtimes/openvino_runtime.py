@@ -25,23 +25,10 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, network: Network, precision: str = "f32", threads: int = 0, calibration: str = "") -> None:
-        import openvino
-
         self._network, self._precision, self._calibration = network, precision, calibration
-        self._core = openvino.Core()
-        self._settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,
-        }
+        self._core, self._settings = openvino_core(precision, threads)
         self._compiled: dict[tuple[int, ...], Any] = {}
         self.device = f"openvino CPU {precision}"
-        if precision == "bf16" and not self._has_bf16():
-            raise ModelError(
-                "model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: "
-                "set model.precision to f32"
-            )
         if network.onnx is not None and precision != "int8":
             self._read(network.onnx)
         elif (example := example_batch(network)) is not None:
@@ -117,9 +104,6 @@ class OpenVinoRuntime:
         }
         return cached(f"{self._network.name}-openvino-int8", key, build) / _IR
 
-    def _has_bf16(self) -> bool:
-        return "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
     def _read(self, path: Path) -> Any:
         if not path.is_file():
             raise ModelError(
@@ -132,14 +116,31 @@ class OpenVinoRuntime:
                 f"{path} is not a complete ONNX model ({last_line(error)}): export the checkpoint "
                 "again, or keep its .safetensors beside it under the name it had"
             ) from error
-        channels = self._network.channels
-        if not (_is_one_image(model.inputs, 3) and _is_one_image(model.outputs, channels)):
+        channels, colours = self._network.channels, self._network.input_channels
+        if not (_is_one_image(model.inputs, colours) and _is_one_image(model.outputs, channels)):
             raise ModelError(
-                f"{path} must take one batch of images (N, 3, rows, columns) and give one "
+                f"{path} must take one batch of images (N, {colours}, rows, columns) and give one "
                 f"(N, {channels}, rows, columns), it takes {_shapes(model.inputs)} and gives "
                 f"{_shapes(model.outputs)}: name the card of that network"
             )
         return model
+
+
+def openvino_core(precision: str, threads: int) -> tuple[Any, dict[str, Any]]:
+    """OpenVINO's core and the settings to compile with. ModelError where the CPU cannot compute in `precision`."""
+    import openvino
+
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ModelError(
+            "model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: set model.precision to f32"
+        )
+    return core, {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
 
 
 def convert(network: Network, shape: tuple[int, ...]) -> Any:

@@ -12,6 +12,7 @@ from .dpt import Dpt
 from .family import Family
 from .glpn import Glpn
 from .input_rule import InputRule
+from .prompt_depth_anything import PromptDepthAnything
 from .zoedepth import ZoeDepth
 
 FAMILIES: dict[str, Family] = {
@@ -19,7 +20,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Dpt("dpt"),
         DepthAnything("depth_anything"),
-        DepthAnything("prompt_depth_anything"),
+        PromptDepthAnything("prompt_depth_anything"),
         Glpn("glpn"),
         ZoeDepth("zoedepth"),
         DepthPro("depth_pro"),

@@ -54,12 +54,14 @@ class Family:
 
     `rule` reads the published preprocessor_config.json; the file's own processor decides, so that families share
     rules. `inverse`: a metric model that predicts inverse depth. `meaning` names the entries of a configuration that
-    define what the numbers mean: with other values the same weights would be another model.
+    define what the numbers mean: with other values the same weights would be another model. `prompted`: the network is
+    given depth beside the image, in a fourth channel (`prompted`).
     """
 
     rule: ClassVar[type[InputRule]] = InputRule
     inverse: ClassVar[bool] = False
     meaning: ClassVar[tuple[str, ...]] = ("max_depth",)
+    prompted: ClassVar[bool] = False
 
     def __init__(self, model_type: str) -> None:
         self.model_type = model_type

@@ -22,6 +22,7 @@ from .families import family_of, read_rule
 from .family import Family
 from .input_rule import InputRule
 from .model import Parts, TransformerDepthModel, as_batch
+from .prompted import PromptedDepthModel, example_input
 
 
 def load_checkpoint(checkpoint: Checkpoint, settings: ModelConfig, threads: int) -> TransformerDepthModel:
@@ -152,7 +153,8 @@ def _opened(parts: Parts, settings: ModelConfig, threads: int) -> TransformerDep
     published = read_rule(parts.processor, str(parts.files.processor or parts.name))
     rule = published.with_short_side(settings.input_size, parts.family.multiple(parts.config), parts.name)
     network = _network(parts, rule)
-    return TransformerDepthModel(parts, rule, network, open_runtime(network, settings, threads))
+    kind = PromptedDepthModel if parts.family.prompted else TransformerDepthModel
+    return kind(parts, rule, network, open_runtime(network, settings, threads))
 
 
 def _check_output(parts: Parts) -> None:
@@ -186,8 +188,9 @@ def _network(parts: Parts, rule: InputRule) -> Network:
         hashlib.sha256(identity.encode()).hexdigest(),
         build,
         parts.files.place,
-        preprocess=lambda rgb: as_batch(rule, rgb),
+        preprocess=lambda rgb: (example_input if parts.family.prompted else as_batch)(rule, rgb),
         channels=len(channels),
+        input_channels=4 if parts.family.prompted else 3,
     )
 
 

@@ -22,6 +22,7 @@ from ...decoding import StreamBits
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame, Judgement
 from ...messages import encoding_of, is_depth, is_rectified
+from ...models.base import needs_prompt
 from ...once import Once
 from ...pipeline import DepthReconstructor, Wanted
 from ...scale.base import ScaleSource
@@ -111,7 +112,8 @@ class FrameLine:
         model, source = self._reconstructor.model.name, source_of(config.scale)
         in_effect = source_in_effect(config.scale, not self.relative)
         fitted_to = () if in_effect is None else in_effect.needed(config.scale)
-        compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled else ()
+        prompted = needs_prompt(self._reconstructor.model)
+        compared_with = (REFERENCE_DEPTH,) if config.evaluation.enabled or prompted else ()
         self._inputs.listen({*fitted_to, *compared_with}, config)
         self._config = config
         self._live.apply(config.evaluation)
@@ -242,7 +244,7 @@ class FrameLine:
             )
         if frame.depth is not None and not np.isfinite(frame.depth).any():
             self._log.warn("no pixel of the frame has depth: check camera_info, camera.mask and the filter parameters")
-        if frame.no_metres and not withheld and source_of(config.scale).gives_metres:
+        if frame.no_metres and not withheld and (source_of(config.scale).gives_metres or not self.relative):
             self._stats.count_without_metres(frame.no_metres)
             self._log.warn(f"frame without metres: {frame.no_metres}")
         wanted = self._publications.wants_sigma() or config.cloud.sigma or config.filter.max_sigma
@@ -250,6 +252,12 @@ class FrameLine:
             self._log.once(
                 f"model {self._reconstructor.model.name} has no sigma: depth/sigma is not published, the cloud's "
                 "field sigma is NaN and filter.max_sigma has no effect; set model.uncertainty"
+            )
+        doubted = self._publications.wants_confidence() or config.filter.min_confidence
+        if doubted and frame.depth is not None and frame.confidence is None:
+            self._log.once(
+                f"model {self._reconstructor.model.name} has no confidence: depth/confidence is not published and "
+                "filter.min_confidence has no effect"
             )
 
     def _report(self, judgement: Judgement | None) -> bool:

@@ -157,7 +157,9 @@ class ReconNode(LifecycleNode):
         weights = f" from {config.model.checkpoint}" if config.model.checkpoint else ""
         self.get_logger().info(f"loading {config.model.name}{weights}")
         configs = self._settings.config.cameras
-        reconstructors = DepthReconstructor.for_cameras(config, list(configs.values()))
+        reconstructors = DepthReconstructor.for_cameras(
+            config, list(configs.values()), lambda text: self._log.warn(text, "reload")
+        )
         shared = self._shared(config, list(configs))
         cameras = [
             Camera(self, name, reconstructor, shared, partial(self._config_of, name))

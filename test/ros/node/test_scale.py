@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from made_onnx import card_of, write_card, write_shifted
 from numpy.typing import NDArray
 from processes import Process, Processes
 from ros_client import RosClient, TestCamera, ros_client
@@ -328,20 +329,29 @@ def test_missing_references_are_counted_held_over_and_said(
     assert "Traceback" not in node.output
 
 
-def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
-    client: RosClient, processes: Processes, rgb: NDArray[np.uint8]
+def test_sigma_and_confidence_are_published_and_gate_depth(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    model = {"model.uncertainty": "flip", "model.runtime": "openvino"}  # auto measures: the node may choose another
+    """Of an ONNX file: sigma is put into the cloud, too."""
+    write_shifted(tmp_path / "made.onnx")
+    rule = {"width": 320, "height": 240, "fit": "stretch"}
+    write_card(tmp_path / "made.json", card_of(input=rule, outputs={"confidence": {"kind": "confidence"}}))
+    model = {
+        "model.name": f"onnx:{tmp_path / 'made.onnx'}",
+        "model.uncertainty": "flip",
+        "model.runtime": "openvino",  # auto may choose another
+    }
     start(processes, **model)
     client.listen(Image, "depth/sigma")
+    client.listen(Image, "depth/confidence")
     client.listen(Image, "depth/image_rect")
     client.listen(PointCloud2, "points")
     driver = client.camera()
     driver.stream(
         rgb,
         CAMERA,
-        lambda: all(client.received[t] for t in ("depth/sigma", "depth/image_rect", "points")),
-        "sigma, depth and cloud",
+        lambda: all(client.received[t] for t in ("depth/sigma", "depth/confidence", "depth/image_rect", "points")),
+        "sigma, confidence, depth and cloud",
     )
     assert client.received["points"][-1].point_step == 16
     frame = expected(rgb, **model)
@@ -351,6 +361,11 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     assert (message.encoding, message.header.frame_id) == ("32FC1", "camera_optical_frame")
     np.testing.assert_allclose(sigma, frame.sigma, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(np.isnan(sigma), ~np.isfinite(frame.depth))
+    message = client.received["depth/confidence"][-1]
+    confidence = np.frombuffer(message.data, np.float32).reshape(240, 320)
+    assert (message.encoding, message.header.frame_id) == ("32FC1", "camera_optical_frame")
+    assert frame.confidence is not None
+    np.testing.assert_allclose(confidence, frame.confidence, atol=1e-6)
     assert client.set_parameter("cloud.sigma", True).successful
     driver.stream(rgb, CAMERA, lambda: client.received["points"][-1].point_step == 20, "a cloud with sigma")
     cloud = client.received["points"][-1]
@@ -363,17 +378,26 @@ def test_sigma_is_published_put_into_the_cloud_and_gates_depth(
     gated = np.isfinite(depth_of(client.received["depth/image_rect"][-1]))
     clearly = np.abs(frame.sigma - limit) > 1e-3
     np.testing.assert_array_equal(gated[clearly], (np.isfinite(frame.depth) & (frame.sigma < limit))[clearly])
+    assert client.set_parameter("filter.max_sigma", 0.0).successful
+    limit = float(np.median(confidence)) + 1e-3
+    assert client.set_parameter("filter.min_confidence", limit).successful
+    stamp = driver.publish(rgb, CAMERA).stamp.nanosec
+    client.wait_until(lambda: stamp in stamps(client, "depth/image_rect"), "the next frame")
+    gated = np.isfinite(depth_of(client.received["depth/image_rect"][-1]))
+    np.testing.assert_array_equal(gated, np.isfinite(frame.depth) & (confidence >= limit))
 
 
 def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    """A scale source for a metric model, and sigma of a model that has none."""
+    """A scale source for a metric model, and sigma and confidence of a model that has none."""
     node = start(processes, **{"scale.source": "reference", "cloud.sigma": "true"})
     client.listen(PointCloud2, "points")
+    client.listen(Image, "depth/confidence")
     client.camera().stream(rgb, CAMERA, lambda: len(client.received["points"]) >= 5, "clouds")
     assert np.isnan(points_from_msg(client.received["points"][-1])[..., 4]).all()
     assert client.node.count_subscribers("reference_depth") == 0 and client.node.count_publishers("disparity") == 0
     assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_lite predicts") == 1
     assert node.output.count("model unetpp_lite has no sigma") == 1
+    assert node.output.count("model unetpp_lite has no confidence") == 1
 
 
 def test_reference_depth_of_another_camera_is_registered_by_tf(

@@ -170,6 +170,25 @@ def _read_card(folder: Path) -> None:
         raise ValueError(f"an input of {width}x{height}")
 
 
+def _make_onnx_card(folder: Path) -> None:
+    from made_onnx import card_of, template, write_card, write_colours
+
+    write_colours(folder / "tiny.onnx")
+    others = {"green": {"kind": "valid", "threshold": 0.4}, "blue": {"kind": "confidence", "worst": 1, "best": 0}}
+    source = template("moge_2_small")["source"]
+    rule = {"width": 64, "height": 48, "multiple": 8, "fit": "pad", "kernel": "bicubic", "mean": [0.4, 0.5, 0.6]}
+    write_card(folder / "tiny.json", card_of(input=rule, outputs=others, source=source))
+
+
+def _read_onnx_card(folder: Path) -> None:
+    from mono_depth_recon.camera import PinholeCamera
+    from mono_depth_recon.config import ModelConfig
+    from mono_depth_recon.models import load_model
+
+    settings = ModelConfig(name=f"onnx:{folder / 'tiny.json'}", runtime="onnxruntime", accept_noncommercial=True)
+    load_model(settings, 1).predict([(np.zeros((48, 64, 3), np.uint8), PinholeCamera.from_hfov(64, 48, 60))])
+
+
 def _make_safetensors(folder: Path) -> None:
     from safetensors.numpy import save_file
 
@@ -354,6 +373,7 @@ FILES = (
     Target("map", _read_map, _make_map),
     Target("kept prediction", _read_prediction, _make_prediction),
     Target("model card", _read_card, _make_card),
+    Target("ONNX file with a card", _read_onnx_card, _make_onnx_card),
     Target("safetensors", _read_safetensors, _make_safetensors),
     Target("ONNX on OpenVINO", _read_onnx("openvino"), _make_onnx),
     Target("ONNX on ONNX Runtime", _read_onnx("onnxruntime"), _make_onnx),
