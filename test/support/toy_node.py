@@ -1,7 +1,8 @@
 """recon_node with models of analytic depth, which log their inputs, and with the scale source `toy`.
 
 An image whose first value is GATE keeps the model busy until the file that TOY_GATE names exists. With TOY_BUG set,
-saving a snapshot raises its text as an error of no known kind.
+saving a snapshot raises its text as an error of no known kind. While the file that TOY_BROKEN names exists, the runtime
+of the model fails.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class LoggedModel(FakeModel):
     """Predicts the floor; logs each image by its first value and its focal length."""
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
+        if Path(os.environ.get("TOY_BROKEN", "")).is_file():
+            raise RuntimeError("device lost")
         for rgb, camera in batch:
             print(f"predicted {rgb[0, 0, 0]} f {camera.fx:.0f}", flush=True)
             while rgb[0, 0, 0] == GATE and not Path(os.environ["TOY_GATE"]).exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from processes import DEADLINE_S, ROOT, Process, Processes
@@ -208,6 +209,29 @@ def test_a_bug_in_a_service_is_a_reply_and_ends_the_node_with_its_traceback(
     assert not reply.success and reply.message.startswith("unexpected ZeroDivisionError: three of none; the node ends")
     assert node.wait() == 1
     assert "Traceback" in node.output and "in bug" in node.output and not node.left_behind()
+
+
+def test_a_runtime_that_fails_is_loaded_again_and_said(
+    client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    node = processes.python(ROOT / "test" / "support" / "toy_node.py", env={"TOY_BROKEN": str(broken)})
+    node.wait_for("ready")
+    client.listen(DiagnosticArray, "/diagnostics")
+    driver = feed(client, rgb)
+    broken.touch()
+
+    def said(level: bytes) -> list[str]:
+        statuses = [array.status[0] for array in client.received["/diagnostics"]]
+        return [status.message for status in statuses if status.level == level]
+
+    driver.stream(rgb, CAMERA, lambda: len(said(DiagnosticStatus.ERROR)) >= 2, "an error state")
+    assert "failed" in said(DiagnosticStatus.ERROR)[-1] and "device lost" in said(DiagnosticStatus.ERROR)[-1]
+    broken.unlink()
+    client.forget()
+    driver.stream(rgb, CAMERA, lambda: len(client.received["points"]) >= 3, "clouds again")
+    client.wait_until(lambda: bool(said(DiagnosticStatus.OK)), "a good state again")
+    assert node.running and "is loaded again, as its runtime failed (1 times" in node.output
 
 
 def test_frames_flow_while_a_mesh_is_made(
