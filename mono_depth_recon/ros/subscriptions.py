@@ -46,14 +46,10 @@ class AdaptiveSubscription:
         self.reliable = reliability != "best_effort"
         self.latched = False
         self._subscription = self._subscribe(self._callback, False)
+        self.topic = str(self._subscription.topic_name)  # resolved; to be read by any thread, also after `destroy`
         self._past: Subscription[Any] | None = None
         self._past_came = False
         self._timer = steady_timer(node, _CHECK_PERIOD_S, self._check)
-
-    @property
-    def topic(self) -> str:
-        """The resolved topic name."""
-        return str(self._subscription.topic_name)
 
     @property
     def type_name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class MarkerFinder:
 
     def __init__(self) -> None:
         self._images = 0
-        self._last: list[F64] = []  # corners
+        self._last: list[tuple[int, F64]] = []
 
     def find(self, rgb: Rgb, settings: ScaleSettings) -> list[tuple[int, F64]]:
         """As `detected`."""
@@ -96,21 +97,24 @@ class MarkerFinder:
             found = _around(self._last, grey, settings)
             if not found:
                 half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-                found = _around([2 * corners + 0.5 for _, corners in _detected(half, settings)], grey, settings)
+                coarse = _detected(half, settings)
+                found = _around([(number, 2 * corners + 0.5) for number, corners in coarse], grey, settings)
         self._images += 1
-        self._last = [corners for _, corners in found]
+        self._last = found
         return found
 
 
-def _around(places: Sequence[F64], grey: NDArray[np.uint8], settings: ScaleSettings) -> list[tuple[int, F64]]:
-    """The markers near to those with corners at `places`."""
+def _around(
+    places: Sequence[tuple[int, F64]], grey: NDArray[np.uint8], settings: ScaleSettings
+) -> list[tuple[int, F64]]:
+    """Markers of these ids near to these corners; of one id alone the search takes a tenth of the time."""
     found: list[tuple[int, F64]] = []
-    for corners in places:
+    for wanted, corners in places:
         margin = _MARGIN * np.ptp(corners, axis=0).max() + _MARGIN_PX
         low = np.maximum(np.floor(corners.min(axis=0) - margin), 0).astype(int)
         high = np.ceil(corners.max(axis=0) + margin).astype(int)
         near = np.ascontiguousarray(grey[low[1] : high[1], low[0] : high[0]])
-        for number, at in _detected(near, settings) if min(near.shape) > 0 else ():
+        for number, at in _detected(near, replace(settings, marker_id=wanted)) if min(near.shape) > 0 else ():
             if all(np.abs(at + low - other).max() > _SAME_PX for _, other in found):
                 found.append((number, at + low))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from builtin_interfaces.msg import Time
@@ -15,7 +16,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.ros import pairing
 from mono_depth_recon.ros.conversions import info_to_msg
 from mono_depth_recon.ros.pairing import StampedMessages
-from mono_depth_recon.ros.subscriptions import CameraInfos
+from mono_depth_recon.ros.subscriptions import AdaptiveSubscription, CameraInfos
 
 
 def info(number: int, fx: float = 300.0) -> CameraInfo:
@@ -92,3 +93,36 @@ def test_an_own_message_may_be_a_little_apart_and_is_waited_for_once() -> None:
         messages.add(Time(sec=2, nanosec=40_000_000), "too far")
         messages.add(Time(sec=2, nanosec=10_000_000), "own")
         assert [each.result(30) for each in asked] == [(2_010_000_000, "own")] * 2
+
+
+class _Ended:
+    """A subscription whose name cannot be read once it is destroyed, as rclpy's."""
+
+    ended = False
+
+    @property
+    def topic_name(self) -> str:
+        assert not self.ended, "cannot use Destroyable because destruction was requested"
+        return "/robot/points"
+
+
+class _Node:
+    def create_subscription(self, *_: Any, **__: Any) -> _Ended:
+        return _Ended()
+
+    def destroy_subscription(self, subscription: _Ended) -> None:
+        subscription.ended = True
+
+    def create_timer(self, *_: Any, **__: Any) -> None:
+        return None
+
+    def destroy_timer(self, _: None) -> None:
+        return None
+
+
+def test_the_topic_is_known_after_the_end() -> None:
+    """A frame that waits for its message may outlive the scale source that it was to come from."""
+    node: Any = _Node()
+    subscription = AdaptiveSubscription(node, CameraInfo, "points", lambda _: None, "auto")
+    subscription.destroy()
+    assert subscription.topic == "/robot/points"

@@ -343,6 +343,24 @@ def _read_rows(folder: Path) -> None:
     _kept(folder / "rows.json", {})
 
 
+def _make_points(folder: Path) -> None:
+    numbers = np.random.default_rng(1).normal(size=(20, 3)).astype("<f4")
+    head = "ply\nformat {}\nelement vertex 20\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    lines = "".join(f"{x} {y} {z}\n" for x, y, z in numbers)
+    (folder / "binary.ply").write_bytes(head.format("binary_little_endian 1.0").encode() + numbers.tobytes())
+    (folder / "ascii.ply").write_text(head.format("ascii 1.0") + lines)
+    (folder / "points.txt").write_text(lines)
+
+
+def _read_points(folder: Path) -> None:
+    from mono_depth_recon.camera import PinholeCamera
+    from mono_depth_recon.cloud.points_file import read_points
+    from mono_depth_recon.registration import project_points
+
+    for file in sorted(folder.iterdir()):
+        project_points(read_points(file), PinholeCamera.from_hfov(64, 48, 60))
+
+
 FILES = (
     Target("TUM folder", _recording("desk"), _bag("folder"), ("desk/*.txt", "desk/rgb/*", "desk/depth/*")),
     Target("TUM archive", _recording("desk.tgz"), _bag("tgz"), ("*.tgz",)),
@@ -370,6 +388,7 @@ FILES = (
         ("**/*",),
     ),
     Target("photo", _read_photos, _make_photos),
+    Target("points", _read_points, _make_points),
     Target("map", _read_map, _make_map),
     Target("kept prediction", _read_prediction, _make_prediction),
     Target("model card", _read_card, _make_card),
