@@ -117,7 +117,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         ),
         Checkpoint(
             "prompt_depth_anything_small",
-            HubSource("depth-anything/prompt-depth-anything-vits-hf", "main", 100),
+            HubSource("depth-anything/prompt-depth-anything-vits-hf", "main", 100.3),
             FAMILIES["prompt_depth_anything"],
             "metric_depth",
             "Apache-2.0 (assumed, that of its repository)",
