@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -33,7 +34,7 @@ class RecoveringModel:
         self._name, self._output, self._device = self._model.name, self._model.output, self._model.device
         self.prompted = needs_prompt(self._model)
         self._failed_at, self._reload_at = -float("inf"), -float("inf")
-        self._wait_s = _FIRST_S
+        self._wait_s, self._reason = _FIRST_S, ""
         self.reloads = 0
 
     @property
@@ -78,16 +79,17 @@ class RecoveringModel:
     def _reloaded(self) -> DepthModel:
         at = self._now()
         if at < self._reload_at:
-            raise ModelError(f"{self._name} could not be loaded again: next try in {self._reload_at - at:.0f} s")
+            raise ModelError(self._not_loaded(at))
         self._reload_at, self._wait_s = at + self._wait_s, min(2 * self._wait_s, _LONGEST_S)
         self.reloads += 1
         self._note(f"{self._name} is loaded again, as its runtime failed ({self.reloads} times since the start)")
         try:
             self._model = self._load()
         except (ModelError, RuntimeError, MemoryError) as error:
-            self._failed_at = self._now()
-            raise ModelError(
-                f"{self._name} could not be loaded again: {readable(str(error))}; next try in "
-                f"{max(0.0, self._reload_at - self._failed_at):.0f} s"
-            ) from error
+            self._failed_at, self._reason = self._now(), readable(str(error))
+            raise ModelError(self._not_loaded(self._failed_at)) from error
         return self._model
+
+    def _not_loaded(self, at: float) -> str:
+        wait = math.ceil(max(0.0, self._reload_at - at))
+        return f"{self._name} could not be loaded again: {self._reason}; next try in {wait} s"

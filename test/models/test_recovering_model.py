@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_loaded_is_tried_again() -> None:
     bench = Bench()
     bench.refused()
     bench.broken = True
-    for said in ("no device; next try in 1 s", "next try in 1 s"):
+    for said in ("no device; next try in 1 s", "no device; next try in 1 s"):
         with pytest.raises(ModelError, match=f"could not be loaded again.*{said}"):
             bench.model.predict([VIEW])
     bench.broken, bench.at = False, bench.at + 1.0
