@@ -48,6 +48,7 @@ def test_the_room_is_a_box() -> None:
                 "openvino: rectify",
                 "openvino: model",
                 "openvino: filter",
+                "openvino: guard",
                 "openvino: cloud",
                 "openvino: image to cloud",
                 "openvino: rate with cloud",

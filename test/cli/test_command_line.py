@@ -94,7 +94,7 @@ def test_a_model_that_estimates_its_camera_is_asked_for_it_where_nothing_else_te
     assert main(command) == 0
     assert "160x120, f 139 px as the model estimates it, depth" in capsys.readouterr().out
     assert main([*command, "--hfov", "90"]) == 0
-    assert "160x120, f 80 px, depth" in capsys.readouterr().out
+    assert "160x120, f 80 px (guessed: --hfov 90), depth" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("floor_model")

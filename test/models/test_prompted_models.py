@@ -86,8 +86,8 @@ def test_openvino(settings: ModelConfig, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_pipeline_gives_it_reference_depth(settings: ModelConfig) -> None:
     config = with_values(Config(), {"filter.edge_threshold": 0.0})
-    reconstructor = DepthReconstructor.from_config(replace(config, model=settings))
-    reconstructor.warm_up()
+    config = replace(config, model=settings)
+    (reconstructor,) = DepthReconstructor.for_cameras(config, [config], print)
     camera = pinhole()
     asked = []
 
