@@ -326,6 +326,11 @@ def test_recordings_of_one_name_would_replace_each_others_charts(
     assert (out / "walls.png").is_file() and not out.with_name("out.png").exists()
 
 
+def test_a_scale_source_without_effect_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["costmap", "room:8:2", "--scale.source", "marker", "--output", str(tmp_path / "out")]) == 1
+    assert "unetpp_lite predicts metres, which stay as they are" in capsys.readouterr().err
+
+
 def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
