@@ -165,7 +165,7 @@ def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
     if known.sum() < MIN_PIXELS:
         raise DataError(
             f"expected at least {MIN_PIXELS} pixels with reference depth and disparity, got {known.sum()} of "
-            f"{reference.size}: check that the reference depth covers the view"
+            f"{reference.size}: check that the reference depth, or the points, cover the view"
         )
     return d[known], w[known]
 

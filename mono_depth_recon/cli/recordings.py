@@ -10,7 +10,7 @@ from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
 from ..pipeline import DepthReconstructor
-from ..scale.table import no_metres, source_in_effect
+from ..scale.table import no_metres, not_needed, source_in_effect, source_of
 from ..sequence import RECORDED
 
 _HELP = {
@@ -49,6 +49,8 @@ def recording_reconstructor(config: Config) -> DepthReconstructor:
     reconstructor = DepthReconstructor.from_config(config)
     source = source_in_effect(config.scale, reconstructor.model.output == "metric_depth")
     if source is None:
+        if source_of(config.scale).gives_metres:
+            raise ConfigError(not_needed(reconstructor.model.name, config.scale.source))
         return reconstructor
     if not source.gives_metres:
         raise ModelError(no_metres(reconstructor.model.name))

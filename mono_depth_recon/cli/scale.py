@@ -78,18 +78,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.step < 1:
         raise ConfigError(f"--step must be at least 1, got {arguments.step}")
+    names = [re.sub(r"[^\w.-]+", "_", Path(text).resolve().name) for text in arguments.data]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"files are named by their recording, and several are called '{twice[0]}': rename them, "
+            "or run them one by one with another --output"
+        )
     config, options = config_of(arguments), options_of(arguments, rectified=True, need_depth=True)
     folder = writable_folder(arguments.output)
     datasets = [open_dataset(data, options) for data in arguments.data]
     model = None if arguments.true_depth else load_model(config.model, config.cpu_threads)
-    name = "the true depth with drift" if model is None else f"depth by {model.name}"
-    for text, dataset in zip(arguments.data, datasets, strict=True):
+    shown = "the true depth with drift" if model is None else f"depth by {model.name}"
+    for text, name, dataset in zip(arguments.data, names, datasets, strict=True):
         predict = Drifting() if model is None else by_model(model)
         tracks = track_scale(
             _Every(dataset, arguments.step), predict, config, arguments.sources, arguments.floor, _show
         )
-        base = folder / re.sub(r"[^\w.-]+", "_", Path(text).name)
-        title = f"{one_line(Path(text).name)}: scale of {name}"
+        base = folder / name
+        title = f"{one_line(Path(text).name)}: scale of {shown}"
         write_png(base.with_name(f"{base.name}.png"), _chart(tracks, title))
         write_atomically(base.with_name(f"{base.name}.csv"), [encoded(_table(tracks))])
         print(

@@ -315,6 +315,22 @@ def test_the_scale_of_a_recording_is_written_as_chart_and_table(
     assert "--step must be at least 1" in capsys.readouterr().err
 
 
+def test_recordings_of_one_name_would_replace_each_others_charts(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["scale", "room:8:2", "room:8:2", "--output", str(out)]) == 1
+    assert "several are called 'room_8_2': rename them" in capsys.readouterr().err and not out.exists()
+    monkeypatch.chdir(recording)
+    assert main(["scale", ".", "--camera", CAMERA, "--true-depth", "--sources", "points", "--output", str(out)]) == 0
+    assert (out / "walls.png").is_file() and not out.with_name("out.png").exists()
+
+
+def test_a_scale_source_without_effect_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["costmap", "room:8:2", "--scale.source", "marker", "--output", str(tmp_path / "out")]) == 1
+    assert "unetpp_lite predicts metres, which stay as they are" in capsys.readouterr().err
+
+
 def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
