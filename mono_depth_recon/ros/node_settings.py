@@ -196,9 +196,9 @@ def _to_the_end(work: Callable[[], T]) -> T:
 def _spinning(executor: SingleThreadedExecutor) -> Iterator[None]:
     end: Future[None] = Future()
     with ThreadPoolExecutor(1, "callbacks") as pool:
-        spinning = pool.submit(executor.spin_until_future_complete, end)
-        spinning.add_done_callback(_end_main_thread_on_failure)
-        try:
+        try:  # from here on: after a signal behind `submit` the pool would wait for a spin that nobody ends
+            spinning = pool.submit(executor.spin_until_future_complete, end)
+            spinning.add_done_callback(_end_main_thread_on_failure)
             yield
         finally:
             _ignore_signals()
