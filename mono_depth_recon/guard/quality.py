@@ -75,7 +75,7 @@ def remarks_on(quality: ImageQuality, limits: GuardConfig) -> list[Remark]:
     """What is wrong with an image, by the limits of `guard`; grave where depth is likely to be useless."""
     remarks = []
     if quality.brightness < limits.min_brightness:
-        text = f"dark image: 95 % of it is below {100 * quality.brightness:.0f} % of white"
+        text = f"dark image: 95 % of it is at most {100 * quality.brightness:.0f} % of white"
         remarks.append(Remark("dark image", text, quality.brightness < _BLACK * limits.min_brightness))
     if quality.clipped > limits.max_clipped:
         text = f"overexposed image: {100 * quality.clipped:.0f} % of it is saturated"

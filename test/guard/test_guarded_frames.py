@@ -75,7 +75,7 @@ def test_what_is_allowed_is_not_remarked_upon(setting: dict[str, Any]) -> None:
 def test_a_dark_image_is_withheld_without_a_frame_before() -> None:
     model = WalkModel()
     (frame,) = judged(model, made(model, guard__on_unreliable="withhold"), (1,), BLACK)
-    assert frame.depth is None and "depth is withheld: dark image: 95 % of it is below 0 %" in frame.no_metres
+    assert frame.depth is None and "depth is withheld: dark image: 95 % of it is at most 0 %" in frame.no_metres
 
 
 def test_the_image_of_a_relative_model_without_metres_is_judged_too() -> None:

@@ -65,7 +65,7 @@ def test_the_reason_has_the_numbers() -> None:
         return Guard().judge(rgb, DEPTH, CAMERA, 0.0, GuardConfig())[0].reason
 
     black = np.zeros_like(RGB)
-    assert reason(black) == "dark image: 95 % of it is below 0 % of white; image without texture: 0 % of it has any"
+    assert reason(black) == "dark image: 95 % of it is at most 0 % of white; image without texture: 0 % of it has any"
     white = np.full_like(RGB, 255)
     assert reason(white).startswith("overexposed image: 100 % of it is saturated; image without texture")
 

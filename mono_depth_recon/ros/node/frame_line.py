@@ -261,13 +261,15 @@ class FrameLine:
             )
 
     def _report(self, judgement: Judgement | None) -> bool:
-        """Counts and reports what the guard says; whether the frame is withheld for it."""
+        """Counts and reports what the guard says; whether the frame is withheld for it.
+
+        What is merely noticed is in diagnostics: models flicker too often for the log.
+        """
         if judgement is None:
             return False
         self._stats.count_judged(judgement)
-        if judgement.reason:
-            unreliable = "unreliable frame" if judgement.level == "ERROR" else "frame"
-            what = "frame withheld" if judgement.withheld else unreliable
+        if judgement.level == "ERROR":
+            what = "frame withheld" if judgement.withheld else "unreliable frame"
             self._log.warn(f"{what}: {judgement.reason}", f"{what}: {judgement.kind}")
         return judgement.withheld
 
