@@ -114,7 +114,8 @@ class DepthReconstructor:
         """One image (H, W, 3) uint8 of `camera` to a Frame on the rectified grid.
 
         `out` receives the points (see `back_project`), where there is no `cloud.voxel_size`; `evidence` is what the
-        scale is fitted to by `scale.source`, obtained only where needed, after the model has run;
+        scale is fitted to by `scale.source`, obtained only where needed and after the model has run, or what a prompted
+        model is given;
         `config` applies to this frame, the reconstructor's own by default; `stamp` (s, default: now) tells how old a
         fit of the scale is. A relative model without metres, or a prompted one without reference depth, gives a Frame
         without depth, with the reason. Raises CalibrationError for a distorted image where `camera.distortion` is

@@ -43,6 +43,8 @@ def fit_motion(before: Pixels, after: Pixels, depth: NDArray[np.float32], camera
 
     Reweighted least squares of the reprojection: points that move by themselves count little.
     """
+    import cv2
+
     focal = np.array([camera.fx, camera.fy])
     points = _points(before, depth, camera)
     unit = middle(depth)
@@ -57,7 +59,7 @@ def fit_motion(before: Pixels, after: Pixels, depth: NDArray[np.float32], camera
         J = _jacobian(moved, focal)
         JW = J * np.concatenate([weights, weights])
         step = np.linalg.solve(JW @ J.T + _PRIOR * np.eye(6), JW @ off.ravel())
-        turn = _rotation(step[:3])
+        turn = cv2.Rodrigues(step[:3])[0]
         R, t = turn @ R, turn @ t + step[3:]
         if np.abs(step).max() < _STILL:
             break
@@ -94,13 +96,3 @@ def _jacobian(moved: F64, focal: F64) -> F64:
     along_x *= focal[0]
     along_y *= focal[1]
     return J
-
-
-def _rotation(turn: F64) -> Matrix:
-    """(3, 3) by Rodrigues' formula."""
-    angle = float(np.linalg.norm(turn))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = turn / angle
-    K = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * K + (1 - np.cos(angle)) * K @ K

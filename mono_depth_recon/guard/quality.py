@@ -16,8 +16,7 @@ _WINDOW_PX = 13  # in which the contrast of an edge is measured
 _STRONG, _LEAST_CONTRAST = 0.5, 24  # edges of that share of the strongest, and grey levels at least
 _MANY_EDGES, _ENOUGH_EDGES = 40, 500
 _EVERY = 3  # row or column is enough
-# At these shares of the limits (of the unsaturated share) the error of the packaged models is two to five times that of
-# good images.
+# At these shares of the limits (of the unsaturated share) an image is likely to be useless, not only worse.
 _BLACK, _WHITE, _SMEARED, _BLANK = 0.6, 0.4, 1.2, 0.5
 
 

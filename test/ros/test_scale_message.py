@@ -108,6 +108,21 @@ def test_diagnostics_report_the_worst_frame_since_the_last_report() -> None:
     assert reported()[0][:2] == (DiagnosticStatus.OK, "") and reported() == []
 
 
+def test_the_state_of_the_node_tells_that_frames_are_withheld() -> None:
+    diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
+
+    def state(judgement: Judgement) -> tuple[bytes, str]:
+        stats.count_received(False)
+        stats.count_judged(judgement)
+        stats.count_published(0.1, {})
+        status = diagnosis.report(stats, Header().stamp, "").status[0]
+        return status.level, status.message
+
+    assert state(MARKED)[0] == DiagnosticStatus.OK
+    assert state(WITHHELD) == (DiagnosticStatus.WARN, "1 of 1 frames withheld: see the status of the guard")
+    assert state(Judgement())[0] == DiagnosticStatus.OK
+
+
 def test_diagnostics_warn_of_a_scale_that_is_stale_or_fits_badly() -> None:
     diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
 

@@ -20,6 +20,7 @@ from ...errors import DataError
 from ...poses import pose_matrix
 from ...transforms import NoPose, NotYet, TransformTree, seconds, transforms_of, unknown_frame
 from ..tf_messages import tf_message_type, tf_qos
+from ..throttled_log import ThrottledLog
 
 _MAX_GAP_S = 0.5
 _KEEP_S = 10.0  # as tf2 does
@@ -52,6 +53,32 @@ def transform_source(node: Node, changed: threading.Condition, warn: Callable[[s
             return None
         _SHARED[node] = transforms, users
     return _Use(node, changed, warn)
+
+
+class TransformsWhileWanted:
+    """A `transform_source` for as long as somebody needs it. `absent` is logged where TF is not installed.
+
+    `look` and `close` are for the thread that runs callbacks, `source` for any.
+    """
+
+    def __init__(self, node: Node, changed: threading.Condition, log: ThrottledLog, absent: str) -> None:
+        self._node, self._changed, self._log, self._absent = node, changed, log, absent
+        self.source: TransformSource | None = None
+
+    def look(self, wanted: bool) -> None:
+        """Begins to listen to TF, or ends it."""
+        if not wanted:
+            self.close()
+        elif self.source is None:
+            self.source = transform_source(self._node, self._changed, lambda text: self._log.warn(text, "transform"))
+            if self.source is None:
+                self._log.once(self._absent)
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        source, self.source = self.source, None
+        if source is not None:
+            source.close()
 
 
 def received_by(node: Node, noticed: Callable[[list[str]], None]) -> Tf2 | TfMessages | None:

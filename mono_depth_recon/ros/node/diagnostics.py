@@ -26,12 +26,15 @@ _KEYS = {
 }
 
 
+_COUNTED = ("received", "published", "refused", "without_metres", "unwanted", "withheld")
+
+
 class Diagnosis:
     """Turns the counters of a camera into a DiagnosticArray; OK, WARN or ERROR since the last report."""
 
     def __init__(self, name: str, hardware: str, model: str) -> None:
         self._name, self._hardware, self._model = name, hardware, model
-        self._seen = (0, 0, 0, 0, 0)
+        self._seen = (0,) * len(_COUNTED)
 
     def report(
         self,
@@ -99,9 +102,9 @@ class Diagnosis:
         )
 
     def _judge(self, stats: FrameStats, idle: str, mapping: bool) -> tuple[bytes, str]:
-        counts = (stats.received, stats.published, stats.refused, stats.without_metres, stats.unwanted)
+        counts = tuple(getattr(stats, name) for name in _COUNTED)
         busy_since = stats.busy_since
-        received, published, refused, bare, unwanted = (
+        received, published, refused, bare, unwanted, withheld = (
             now - before for now, before in zip(counts, self._seen, strict=True)
         )
         self._seen = counts
@@ -111,6 +114,8 @@ class Diagnosis:
             return DiagnosticStatus.WARN, f"{refused} of {received} frames refused: {stats.last_error}"
         if bare:
             return DiagnosticStatus.WARN, f"{bare} of {received} frames without metres: {stats.last_error}"
+        if withheld:
+            return DiagnosticStatus.WARN, f"{withheld} of {received} frames withheld: see the status of the guard"
         if published and stats.scale is not None and (stats.scale.stale or stats.scale.doubt):
             return DiagnosticStatus.WARN, scale_text(stats.scale)
         if published:

@@ -18,7 +18,7 @@ from ...pipeline import safe_settings, trusted_depth
 from ...transforms import frame_name, seconds
 from ..conversions import scan_to_msg, xyz_to_msg
 from ..frame_worker import FrameWorker
-from ..mapping.tf import TransformSource, awaited, transform_source
+from ..mapping.tf import TransformsWhileWanted, awaited
 from ..publications import Publications
 from ..throttled_log import ThrottledLog
 
@@ -54,7 +54,7 @@ class Navigation:
     ) -> None:
         self._node, self._publications, self._log = node, publications, log
         self._changed, self._closing = threading.Condition(), False
-        self._tf: TransformSource | None = None
+        self._tf = TransformsWhileWanted(node, self._changed, self._log, _NO_TF)
         self._failing_since: float | None = None
         self._last_scan_s: float | None = None
         self._worker: FrameWorker[_Offer] = FrameWorker(self._take, self._refuse, lambda: 0.0, failed)
@@ -62,18 +62,11 @@ class Navigation:
 
     def look(self) -> None:
         """Begins or ends to listen to TF, as somebody subscribes or nobody."""
-        wanted = any(self._publications.wants_navigation())
-        if wanted and self._tf is None:
-            self._tf = transform_source(self._node, self._changed, lambda text: self._log.warn(text, "transform"))
-            if self._tf is None:
-                self._log.once(_NO_TF)
-        elif not wanted and self._tf is not None:
-            self._tf.close()
-            self._tf = None
+        self._tf.look(any(self._publications.wants_navigation()))
 
     def offer(self, header: Header, frame: Frame, config: Config) -> None:
         """Hands over a frame, which replaces one that still waits."""
-        if frame.depth is not None and self._tf is not None and any(self._publications.wants_navigation()):
+        if frame.depth is not None and self._tf.source is not None and any(self._publications.wants_navigation()):
             self._worker.put(_Offer(header, frame, config))
 
     def close(self) -> None:
@@ -82,13 +75,11 @@ class Navigation:
             self._closing = True
             self._changed.notify_all()
         self._worker.close()
-        if self._tf is not None:
-            self._tf.close()
-            self._tf = None
+        self._tf.close()
 
     def _take(self, offer: _Offer) -> None:
         settings, camera_frame = safe_settings(offer.config), frame_name(offer.header.frame_id)
-        base, tf = frame_name(settings.base_frame), self._tf
+        base, tf = frame_name(settings.base_frame), self._tf.source
         if tf is None:
             return
         if base == camera_frame:

@@ -20,7 +20,7 @@ from ...pipeline import thinned
 from ...transforms import frame_name, seconds
 from ..conversions import points_to_msg
 from ..frame_worker import FrameWorker
-from ..mapping.tf import TransformSource, awaited, transform_source
+from ..mapping.tf import TransformSource, TransformsWhileWanted, awaited
 from ..throttled_log import ThrottledLog
 
 _PATIENCE_S = 0.5  # for a transform that is younger than the image
@@ -58,7 +58,7 @@ class PointsAll:
         self._log = ThrottledLog(node)
         self._changed, self._closing = threading.Condition(), False
         self._offering = threading.Lock()
-        self._tf: TransformSource | None = None
+        self._tf = TransformsWhileWanted(node, self._changed, self._log, _NO_TF)
         self._parts: dict[str, _Part] = {}  # the last that came is the last
         self._late = set[str]()  # cameras whose transform did not come
         self._worker: FrameWorker[dict[str, _Part]] = FrameWorker(
@@ -68,20 +68,13 @@ class PointsAll:
 
     def look(self) -> None:
         """Begins or ends to listen to TF, as somebody subscribes or nobody."""
-        wanted = self._publisher.get_subscription_count() > 0
-        if wanted and self._tf is None:
-            self._tf = transform_source(self._node, self._changed, lambda text: self._log.warn(text, "transform"))
-            if self._tf is None:
-                self._log.once(_NO_TF)
-        elif not wanted and self._tf is not None:
-            self._tf.close()
-            self._tf = None
+        self._tf.look(self._publisher.get_subscription_count() > 0)
 
     def input_of(self, camera: str) -> Callable[[Header, Frame, Config], None]:
         """A function that hands over a frame of a camera, which replaces its last one."""
 
         def offer(header: Header, frame: Frame, config: Config) -> None:
-            if frame.depth is not None and self._tf is not None and self._publisher.get_subscription_count():
+            if frame.depth is not None and self._tf.source is not None and self._publisher.get_subscription_count():
                 with self._offering:
                     others = {name: part for name, part in self._parts.items() if name != camera}
                     self._parts = {**others, camera: _Part(header, frame, config)}
@@ -101,19 +94,18 @@ class PointsAll:
         """Ends TF and forgets all clouds, until the next `look`."""
         with self._offering:
             self._parts = {}
-        if self._tf is not None:
-            self._tf.close()
-            self._tf = None
+        self._tf.close()
 
     def _take(self, parts: dict[str, _Part]) -> None:
         config = self._config()
         stamps = {camera: seconds(part.header.stamp) for camera, part in parts.items()}
         last, base = list(stamps.values())[-1], frame_name(config.safe.base_frame)
         placed: dict[str, NDArray[np.float32]] = {}
+        tf = self._tf.source
         for camera, part in parts.items():
-            if abs(last - stamps[camera]) <= config.points_all.max_age and self._tf is not None:
+            if abs(last - stamps[camera]) <= config.points_all.max_age and tf is not None:
                 try:
-                    T = self._pose(self._tf, base, part.header, 0.0 if camera in self._late else _PATIENCE_S)
+                    T = self._pose(tf, base, part.header, 0.0 if camera in self._late else _PATIENCE_S)
                 except DataError as error:
                     self._late.add(camera)
                     self._say(f"points_all is without {camera or 'the cloud'}: {error}", camera)

@@ -21,6 +21,7 @@ from mono_depth_recon.cloud.obstacles import planar_scan, safe_points, surroundi
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.frames import Frame
 from mono_depth_recon.pipeline import trusted_depth
+from mono_depth_recon.ros.mapping import tf
 from mono_depth_recon.ros.node import navigation
 from mono_depth_recon.ros.node.navigation import Navigation
 
@@ -160,7 +161,7 @@ def test_tf_is_received_only_while_somebody_subscribes(monkeypatch: pytest.Monke
 
 
 def test_tf_that_is_not_installed_is_said_once_and_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(navigation, "transform_source", lambda *_: None)
+    monkeypatch.setattr(tf, "transform_source", lambda *_: None)
     fed = Fed(monkeypatch)
     fed.offer(1000.0, wall())
     fed.navigation.close()
