@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, replace
@@ -25,10 +26,11 @@ def build(
 ) -> T:
     """The dataclass `kind` of a table of plain values; keys whose fields have a default may be missing.
 
-    A field is a bool, int, float or str, another such dataclass, or a list, tuple or mapping of these; of mappings to
-    Any the values pass as they are. Unknown keys are refused, or left alone with `ignore_unknown`. ConfigError begins
-    with `where` (a file, say) and names the key, dotted from `section` on, what is valid and what came; `noun` is what
-    it calls a key. A ConfigError of the dataclass itself (`__post_init__`) gets the same beginning.
+    A field is a bool, int, float or str, another such dataclass, a list, tuple or mapping of these, or one of several
+    (`float | str | None`); of mappings to Any the values pass as they are. Unknown keys are refused, or left alone with
+    `ignore_unknown`. ConfigError begins with `where` (a file, say) and names the key, dotted from `section` on, what is
+    valid and what came; `noun` is what it calls a key. A ConfigError of the dataclass itself (`__post_init__`) gets the
+    same beginning.
     """
     return _Builder(f"{where}: " if where else "", noun, ignore_unknown).table(kind, tree, section)
 
@@ -71,6 +73,8 @@ class _Builder:
         origin = typing.get_origin(row.type) or row.type
         if origin is Any:
             return value
+        if origin is types.UnionType:
+            return self._one_of(row, value)
         if dataclasses.is_dataclass(origin):
             return self.table(row.type, value, row.name)
         if origin in (list, tuple):
@@ -80,6 +84,19 @@ class _Builder:
             given = self._mapping(value, row.name)
             return {key: self._value(replace(row, name=f"{row.name}.{key}", type=item), given[key]) for key in given}
         return replace(row, name=self.where + row.name).check(value)
+
+    def _one_of(self, row: Parameter, value: object) -> Any:
+        problems = []
+        for kind in typing.get_args(row.type):
+            if kind is types.NoneType:
+                if value is None:
+                    return None
+                continue
+            try:
+                return self._value(replace(row, type=kind), value)
+            except ConfigError as error:
+                problems.append(error)
+        raise problems[-1]
 
     def _items(self, row: Parameter, value: object) -> Iterable[Any]:
         kinds = typing.get_args(row.type)

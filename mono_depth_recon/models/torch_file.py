@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,6 +22,7 @@ DAMAGE = (
     TypeError,
     AttributeError,
     AssertionError,
+    struct.error,
     OverflowError,
     MemoryError,
     zipfile.BadZipFile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from markupsafe import Markup
@@ -24,6 +24,7 @@ _FRAME = {
     "base": _HEIGHT - _BOTTOM,
 }
 _DECIMALS = ((1000, 0), (100, 1), (10, 2), (0.1, 3), (0.01, 4))  # below: 5
+_LARGEST = 1e30  # that is drawn
 COLORS = 8  # classes s0 to s7 of the style sheet
 
 
@@ -64,6 +65,7 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup
 
     Lines entirely above `y.most` are named in the caption instead.
     """
+    series = [_drawable(line) for line in series]
     beyond = [line for line in series if y.most is not None and _least(line.y) > y.most]
     series = [line for line in series if line not in beyond]
     known = [(a, b) for line in series for a, b in zip(line.x, line.y, strict=True) if math.isfinite(b)]
@@ -80,6 +82,13 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Markup
         dots="",
         **_grid(across, up, x, y),
     )
+
+
+def _drawable(line: Series) -> Series:
+    """The points whose x is known and of a size that can be drawn; NaN for a y that is not."""
+    pairs = zip(line.x, line.y, strict=True)
+    points = [(a, b if abs(b) <= _LARGEST else math.nan) for a, b in pairs if abs(a) <= _LARGEST]
+    return replace(line, x=[a for a, _ in points], y=[b for _, b in points])
 
 
 def readable_end(series: Sequence[Series]) -> float | None:

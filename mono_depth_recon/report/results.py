@@ -12,9 +12,9 @@ from typing import Any
 from ..config import read_json, read_yaml, shown
 from ..errors import ConfigError, DataError
 from ..text import csv_rows
+from .parts import PARTS, check_part, check_settings
 
 Tree = dict[str, Any]
-_OPTIONAL = ("scores_3d", "robustness", "uncertainty", "table3", "origin")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_results(folder: Path) -> Results:
             [_text(note) for note in summary.get("notes", [])],
             _settings(folder / "config.yaml"),
             _per_frame(folder / "per_frame.csv"),
-            {name: _optional(folder / f"{name}.json") for name in _OPTIONAL},
+            {name: _optional(folder / f"{name}.json") for name in PARTS},
             _logs(folder),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
@@ -131,9 +131,8 @@ def read_results(folder: Path) -> Results:
 
 
 def _settings(path: Path) -> Tree:
-    tree = read_yaml(path, "settings") if path.is_file() else {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold names and values, got {type(tree).__name__}")
+    tree: Tree = read_yaml(path, "settings") if path.is_file() else {}
+    check_settings(tree, str(path))
     return tree
 
 
@@ -185,14 +184,12 @@ def _optional(path: Path) -> Tree | None:
 
 
 def _part(path: Path) -> Tree:
-    """An optional part. DataError unless its rows, if it has any, are tables whose names are texts."""
+    """An optional part. DataError unless it is of the form that `evaluate` writes."""
     tree = _json(path)
-    rows = tree.get("rows", [])
-    names = ("recording", "model")
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and all(isinstance(row.get(name, ""), str) for name in names) for row in rows
-    ):
-        raise DataError(f"{path}: rows must be tables with names as text, got {shown(rows)}: evaluate again")
+    try:
+        check_part(path.stem, tree, str(path))
+    except ConfigError as error:
+        raise DataError(f"{error}: evaluate again") from error
     return tree
 
 

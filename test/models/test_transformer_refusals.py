@@ -13,6 +13,7 @@ import pytest
 from shrunken import refused, settings_of
 
 from mono_depth_recon.config import ModelConfig
+from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models.table import CHECKPOINTS
 
 
@@ -153,6 +154,21 @@ def test_weights_that_are_no_torch_file(folder_of: Callable[[str], Path], tmp_pa
     assert "must be a torch file, got 22 bytes of something else: copy the file again" in refused(
         settings_of("glpn_nyu", folder)
     )
+
+
+def test_torch_files_of_the_old_form_cut_at_any_place(tmp_path: Path) -> None:
+    import torch
+
+    from mono_depth_recon.models.transformers.network import read_weights
+
+    path = tmp_path / "old.pth"
+    torch.save({"weight": torch.arange(6.0)}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    assert read_weights((path,))["weight"].tolist() == [0, 1, 2, 3, 4, 5]
+    for size in range(1, len(data), 3):
+        path.write_bytes(data[:size])
+        with pytest.raises(ModelError, match="old.pth (must be a|are refused)"):
+            read_weights((path,))
 
 
 def test_non_commercial_weights_must_be_accepted(folder_of: Callable[[str], Path]) -> None:

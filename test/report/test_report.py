@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -432,6 +433,15 @@ def test_charts_show_gaps_for_what_is_unknown() -> None:
     assert "<svg" in line_chart("One", [Series("a", [1], [2.0], "s0")], Axis(""), Axis(""))
 
 
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, 1e308, -1.5e308])
+def test_charts_leave_out_what_no_axis_can_show(odd: float) -> None:
+    sound, axis = Series("a", [1, 3], [0.1, 0.2], "s0"), Axis("epoch")
+    expected = line_chart("Loss", [sound], axis, Axis("loss"))
+    assert line_chart("Loss", [replace(sound, x=[1, odd, 3], y=[0.1, 0.1, 0.2])], axis, Axis("loss")) == expected
+    with_gap = line_chart("Loss", [replace(sound, x=[1, 2, 3], y=[0.1, odd, 0.2])], axis, Axis("loss"))
+    assert with_gap.count("<circle") == 2 and "inf" not in with_gap and "nan" not in with_gap
+
+
 def test_a_line_far_above_the_others_is_named_instead_of_flattening_them() -> None:
     lines = [
         Series("a", [1, 2], [0.1, 0.2], "s0"),
@@ -492,9 +502,44 @@ def test_odd_values_of_a_summary_are_one_line(tmp_path: Path, key: str, value: o
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize("rows", [3, ["a"], [{"model": 3}], {"a": 1}])
-def test_odd_rows_of_a_part_are_one_line(tmp_path: Path, rows: object) -> None:
+@pytest.mark.parametrize(
+    ("part", "tree", "problem"),
+    [
+        ("robustness", {"rows": 3}, "rows must be a list"),
+        ("robustness", {"rows": {"a": 1}}, "rows must be a list"),
+        ("robustness", {"rows": ["a"]}, "rows.0 must be a table"),
+        ("robustness", {"rows": [{"model": 3}]}, "missing keys: rows.0.corruption"),
+        ("robustness", {"rows": [{"model": "a", "corruption": "noise", "severity": 0.5, "figures": {}}]}, "severity"),
+        ("robustness", {"rows": [{"model": "a", "corruption": "noise", "severity": 1}]}, "missing key: rows.0.figures"),
+        ("scores_3d", {"rows": [{"model": "a", "figures": {"density": "dense"}}]}, "rows.0.figures.density must be"),
+        ("scores_3d", {"definitions": "none"}, "definitions must be a table"),
+        ("uncertainty", {"rows": [{"model": "a", "calibration": []}]}, "rows.0.calibration must be a table"),
+        ("uncertainty", {"rows": [{"model": "a", "sparsification": {"fraction": [[]]}}]}, "fraction.0 must be"),
+        ("table3", {"columns": "speed"}, "columns must be a table"),
+        ("table3", {"rows": [{"speed": None}]}, "rows.0.model must be text, got None"),
+        ("table3", {"rows": [{"model": "a", "speed": {"unit": []}}]}, "rows.0.speed"),
+        ("origin", {"version": True}, "version must be"),
+    ],
+)
+def test_parts_of_another_form_are_one_line(tmp_path: Path, part: str, tree: object, problem: str) -> None:
     (tmp_path / "summary.json").write_text(json.dumps({"results": []}))
-    (tmp_path / "robustness.json").write_text(json.dumps({"rows": rows}))
-    with pytest.raises(DataError, match="robustness.json: rows must be tables with names as text"):
+    (tmp_path / f"{part}.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=rf"{part}\.json: .*{re.escape(problem)}.*: evaluate again$"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("options: 3", "options must be a table"),
+        ("options: {camera: [1]}", "options.camera must be"),
+        ("ranges: {desk: [1]}", "ranges.desk must be a list of 2"),
+        ("kept: {recordings: [a]}", "kept.recordings must be a table"),
+        ("data: 7", "data must be a list"),
+    ],
+)
+def test_settings_of_another_form_are_one_line(tmp_path: Path, settings: str, problem: str) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"results": []}))
+    (tmp_path / "config.yaml").write_text(settings)
+    with pytest.raises(DataError, match=re.escape(problem)):
         read_results(tmp_path)

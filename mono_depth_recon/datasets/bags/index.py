@@ -20,8 +20,9 @@ from ...text import read_text
 from ...transforms import Transform, transforms_of
 from ..limits import Limits, UnpackedFiles
 from .blocks import HEAD_BYTES, Channel, Entry, Place, Store
-from .codecs import is_zstd, message_head, needs_library, unpack_file, unpacked_message
+from .codecs import is_zstd, message_head, unpack_file, unpacked_message
 from .mcap import McapBag, is_mcap
+from .message_types import types_of
 from .ros1 import Ros1Bag, is_ros1_bag
 from .sqlite import SqliteBag, is_sqlite
 
@@ -90,6 +91,7 @@ class BagIndex:
                 raise DataError(
                     f"{path}: no message of an image, camera_info, transform or odometry can be read: {reason}"
                 )
+            self.notes += self._unreadable(path)
         except DataError:
             self._close()  # at once: what was unpacked may be large
             raise
@@ -107,6 +109,14 @@ class BagIndex:
             return []
         listed = "; ".join(f"{topic} ({text})" for topic, text in list(topics.items())[:_LISTED])
         return [f"{len(topics)} topics are in another encoding than cdr and ros1: {listed}"]
+
+    def _unreadable(self, path: Path) -> Iterator[str]:
+        """A line for each topic that the bag's own definitions make unreadable."""
+        for track in self.tracks.values():
+            try:
+                self._types_of(track.channel)
+            except DataError as error:
+                yield f"{path}, {error}"
 
     def _open(self, file: Path, unpacked: UnpackedFiles) -> Store:
         with file.open("rb") as stream:
@@ -183,7 +193,7 @@ class BagIndex:
     def _deserialised(self, channel: Channel, data: bytes) -> Any:
         from rosbags.serde import SerdeError
 
-        types = self._types.get(channel) or self._types.setdefault(channel, _types(channel))
+        types = self._types_of(channel)
         try:
             if channel.encoding == "ros1":
                 return types.deserialize_ros1(data, channel.type)
@@ -191,6 +201,9 @@ class BagIndex:
         except (SerdeError, struct.error, ValueError, LookupError, AssertionError) as error:
             reason = f"a message of {len(data)} bytes is no {channel.type} ({error})"
             raise DataError(f"{channel.topic}: {reason}") from error
+
+    def _types_of(self, channel: Channel) -> Any:
+        return self._types.get(channel) or self._types.setdefault(channel, types_of(channel))
 
     def close(self) -> None:
         """Closes the files and removes what was unpacked."""
@@ -201,23 +214,6 @@ def _close(stores: list[Store], temporary: tempfile.TemporaryDirectory[str]) -> 
     for store in stores:
         store.close()
     temporary.cleanup()
-
-
-def _types(channel: Channel) -> Any:
-    """The message types of a topic: by its own definition in ROS 1 (they changed over the years), else standard."""
-    try:
-        from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
-    except ImportError:
-        raise needs_library() from None
-    if channel.encoding != "ros1":
-        return get_typestore(Stores.ROS2_HUMBLE)
-    types = get_typestore(Stores.EMPTY)
-    try:
-        types.register(get_types_from_msg(channel.definition, channel.type))
-    except TypesysError as error:
-        reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{channel.topic}: the bag's definition of {channel.type} cannot be read ({reason})") from error
-    return types
 
 
 def _stamp_ns(entry: Entry, store: Store) -> int:

@@ -184,3 +184,27 @@ def test_an_archive_leaves_nothing_behind_and_writes_nothing_outside(tmp_path: P
     assert folder.is_dir()
     recording.close()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged", "missing"),
+    [
+        (b"time stamp", b"time stamq", "'stamp'"),
+        (b"float64 x", b"float64 v", "'x' (number) of geometry_msgs/msg/"),
+        (b"string child_frame_id", b"uint64 child_frame_id", "'child_frame_id' (string)"),
+        (b"Transform transform", b"Transform transforn", "'transform' (geometry_msgs/msg/Transform)"),
+    ],
+)
+def test_damaged_definitions_of_messages_are_said_by_the_field(
+    tmp_path: Path, whole: bytes, damaged: bytes, missing: str
+) -> None:
+    path = FORMATS["ros1"](tmp_path, Scene())
+    data = path.read_bytes()
+    assert whole in data
+    path.write_bytes(data.replace(whole, damaged))
+    try:
+        recording = open_dataset(path, OpenOptions(camera=CAMERA))
+        said = " ".join([*recording.notes, *readable(recording)[1]])
+    except DataError as error:
+        said = str(error)
+    assert missing in said and "it is damaged" in said
