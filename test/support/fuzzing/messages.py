@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.messages import COLOUR_ENCODINGS, camera_of_info, depth_of, is_depth, rgb_of
-from mono_depth_recon.transforms import TransformTree, transforms_of
+from mono_depth_recon.transforms import Transform, TransformTree, transform_of_odometry, transforms_of
 
 from .files import check_line
 from .mutations import choice, mutated
@@ -172,7 +173,41 @@ def read_cloud(rng: np.random.Generator | None) -> None:
 
 
 def read_transforms(rng: np.random.Generator | None) -> None:
-    """TFMessage and Odometry into a tree of transforms."""
+    """TFMessage into a tree of transforms."""
+
+    def transforms(header: Any, child: str, place: Any, turn: Any, fixed: bool) -> list[Transform]:
+        transform = SimpleNamespace(translation=place, rotation=turn)
+        stamped = SimpleNamespace(header=header, child_frame_id=child, transform=transform)
+        return list(transforms_of(SimpleNamespace(transforms=[stamped]), fixed))
+
+    _into_a_tree(rng, transforms)
+
+
+def read_poses(rng: np.random.Generator | None) -> None:
+    """Odometry, PoseStamped, PoseWithCovarianceStamped and TransformStamped into a tree of transforms."""
+    kinds = np.random.default_rng(0) if rng is None else rng
+
+    def transforms(header: Any, child: str, place: Any, turn: Any, _: bool) -> list[Transform]:
+        pose = SimpleNamespace(position=place, orientation=turn)
+        of_transform = SimpleNamespace(translation=place, rotation=turn)
+        msg = choice(
+            kinds,
+            (
+                SimpleNamespace(header=header, child_frame_id=child, pose=SimpleNamespace(pose=pose)),
+                SimpleNamespace(header=header, pose=pose),
+                SimpleNamespace(header=header, pose=SimpleNamespace(pose=pose)),
+                SimpleNamespace(header=header, child_frame_id=child, transform=of_transform),
+            ),
+        )
+        return [transform_of_odometry(msg, child)]
+
+    _into_a_tree(rng, transforms)
+
+
+def _into_a_tree(
+    rng: np.random.Generator | None, transforms: Callable[[Any, str, Any, Any, bool], Iterable[Transform]]
+) -> None:
+    """Six poses, then one between them, which must be a rotation and a finite place."""
     odd = 0.0 if rng is None else 0.15
     rng = rng or np.random.default_rng(0)
     frames = ("map", "base", "camera", "/map", "", "x" * 100_000, "a\nb")
@@ -182,19 +217,12 @@ def read_transforms(rng: np.random.Generator | None) -> None:
         parent, child = ("map", "base") if i % 2 else ("base", "camera")
         if rng.random() < odd:
             parent, child = str(choice(rng, frames)), str(choice(rng, frames))
-        stamp = SimpleNamespace(sec=int(_float(rng, i, odd)) if odd == 0 else i, nanosec=_uint(rng, 5) if odd else 0)
+        stamp = SimpleNamespace(sec=0, nanosec=10_000_000 * i if rng.random() >= odd else _uint(rng, 5))
         header = SimpleNamespace(stamp=stamp, frame_id=parent)
         place = SimpleNamespace(**{axis: _float(rng, 0.5, odd) for axis in "xyz"})
         turn = SimpleNamespace(**{axis: _float(rng, float(axis == "w"), odd / 2) for axis in "xyzw"})
-        if i < 4:
-            transform = SimpleNamespace(translation=place, rotation=turn)
-            stamped = SimpleNamespace(header=header, child_frame_id=child, transform=transform)
-            msg = SimpleNamespace(transforms=[stamped])
-        else:
-            pose = SimpleNamespace(position=place, orientation=turn)
-            msg = SimpleNamespace(header=header, child_frame_id=child, pose=SimpleNamespace(pose=pose))
         try:
-            for each in transforms_of(msg, fixed=bool(rng.integers(2))) if i < 4 else ():
+            for each in transforms(header, child, place, turn, odd > 0 and bool(rng.integers(2))):
                 tree.add(each)
             tree.root("camera")
         except MonoDepthError as error:
@@ -204,6 +232,9 @@ def read_transforms(rng: np.random.Generator | None) -> None:
         check_line(ValueError(problem))
     if last is not None:
         raise last
+    pose = tree.pose("map", "camera", 0.025)
+    if not np.isfinite(pose).all() or np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() > 1e-6:
+        raise ValueError(f"no pose: {pose}")
 
 
 MESSAGES = (
@@ -212,4 +243,5 @@ MESSAGES = (
     Target("CameraInfo", read_camera_info),
     Target("PointCloud2", read_cloud),
     Target("TFMessage", read_transforms),
+    Target("poses", read_poses),
 )

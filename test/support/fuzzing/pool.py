@@ -208,10 +208,17 @@ class _Watch:
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if writes and not str(path).startswith((self._folder, "/dev/", "/proc/")) and not isinstance(path, int):
+            if writes and not isinstance(path, int) and not _is_below(path, self._folder, "/dev", "/proc"):
                 self.seen = f"opened {str(path)[:80]} for writing"
-        elif event in _WATCHED and not str(arguments[0]).startswith(self._folder) and not _within_a_folder(arguments):
+        elif event in _WATCHED and not _is_below(arguments[0], self._folder) and not _within_a_folder(arguments):
             self.seen = f"{event} {str(arguments)[:100]}"
+
+
+def _is_below(path: object, *folders: str) -> bool:
+    """Whether a path, or a relative one from the working folder, is below one of the folders."""
+    return isinstance(path, str | bytes | os.PathLike) and os.path.abspath(os.fsdecode(path)).startswith(
+        tuple(f"{folder}/" for folder in folders)
+    )
 
 
 def _within_a_folder(arguments: tuple[object, ...]) -> bool:
