@@ -19,7 +19,7 @@ help:
 	@echo 'make bench              the figures of docs/benchmarks.md, measured on this machine'
 	@echo 'make soak               the long tests'
 	@echo 'make fuzz               damaged files and messages of every kind, 500 tries each (ARGS="--only bag --tries 5000 --seed 3")'
-	@echo 'make faults             writers killed at random moments: every file is whole (ARGS="--kills 100 --only map")'
+	@echo 'make faults             writers killed at random moments or on a full disk: every file is whole (ARGS="--kills 100 --only map")'
 	@echo 'make matrix             the tests with other versions of ROS 2, numpy and Python (ARGS=jazzy selects rows)'
 	@echo 'make audit              known vulnerabilities of the installed packages (asks the advisory database of PyPI)'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.__main__ import main, table
+from faults.full_disk import fill_disk, why_not
 from faults.kills import Kills, kill_writer
 from faults.writers import WRITERS
 
@@ -14,6 +15,14 @@ from faults.writers import WRITERS
 def test_files_of_killed_writers_are_whole(name: str) -> None:
     made = kill_writer(name, 6, 3)
     assert made.kills == 6 and not made.broken and made.left_behind == 0
+
+
+@pytest.mark.parametrize("name", ["mesh, OBJ with texture", "map"])
+def test_a_full_disk_is_said_and_leaves_the_old_file(name: str) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    made = fill_disk(name, 3, 2)
+    assert made.tries == made.refused == 3 and not made.failed
 
 
 def test_a_file_that_is_not_whole_is_noticed(tmp_path: Path) -> None:

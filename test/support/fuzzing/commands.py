@@ -26,11 +26,12 @@ _SOUND = tuple(
         f"reconstruct photo.png --hfov 60 --no-mesh --max-side 64 {_MODEL} --filter.max_range 5 --output out",
         "reconstruct photo.png --intrinsics 50 51 31.5 23.5 --distortion 0.1 0 0 0 --max-side 64 --no-mesh "
         f"--scale.source none {_MODEL} --output out",
-        "fuse desk --camera 50,50,31.5,23.5 --true-depth --step 2 --fusion.voxel_size 0.05 --fusion.min_weight 0.01 --poses data --output out",
+        "fuse desk --camera 50,50,31.5,23.5 --true-depth --step 2 --fusion.voxel_size 0.05 --fusion.min_weight 0.01 "
+        "--poses data --output out",
         "costmap desk --camera 50,50,31.5,23.5 --true-depth --step 2 --floor -1 --resolution 0.1 --output out",
         "scale desk --camera 50,50,31.5,23.5 --true-depth --sources points --step 2 --output out",
-        "evaluate desk --camera 50,50,31.5,23.5 --models unetpp_mobile --protocols metric --first 0 --last 2 --stride 2 "
-        "--workers 1 --no-report --model.input_size=64 --output out",
+        "evaluate desk --camera 50,50,31.5,23.5 --models unetpp_mobile --protocols metric --first 0 --last 2 "
+        "--stride 2 --workers 1 --no-report --model.input_size=64 --output out",
         "report results",
         "calibrate photo.png --board 4x3 --square 0.03 --name camera --output out.yaml",
         "models --verbose",
