@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
+
 from .printing import readable
 
 
@@ -29,3 +33,18 @@ class DataError(MonoDepthError):
 
 class CalibrationError(MonoDepthError):
     """Intrinsics are missing, malformed or do not belong to the image."""
+
+
+# What zipfile and numpy raise for a damaged .npz, beside OSError: RuntimeError stands for encryption and for methods that
+# are not supported.
+DAMAGED_NPZ = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..atomic import write_atomically
 from ..config import Config
-from ..errors import DataError, ModelError, MonoDepthError
+from ..errors import DAMAGED_NPZ, DataError, ModelError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..models import DepthModel, load_model
 from ..paths import regular_file
@@ -108,5 +107,5 @@ def read_kept(path: Path) -> tuple[Prediction, float]:
             maps = {name: file[name] for name in file.files}
             milliseconds = float(maps.pop(_MODEL_MS, 0.0))
             return Prediction(**maps), milliseconds
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
+    except (OSError, *DAMAGED_NPZ) as error:
         raise DataError(f"{path}: expected a kept prediction ({error}): delete it to compute it again") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import tokenize
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..atomic import write_atomically
 from ..config import MAP_SUFFIX, parameter
-from ..errors import ConfigError, DataError
+from ..errors import DAMAGED_NPZ, ConfigError, DataError
 from ..paths import regular_file
 from .integration import BLOCK, MAX_WEIGHT
 from .lookup import KEY_LIMIT
@@ -76,8 +75,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: _read_array(archive, archive.getinfo(f"{name}.npy"), size) for name in names}
     except OSError as error:
         raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
-    # what zipfile and numpy raise for damage: RuntimeError stands for encryption and methods that are not supported
-    except (ValueError, KeyError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile) as error:
+    except DAMAGED_NPZ as error:
         raise DataError(
             f"map {path} must be a file that save_map wrote, got another or a damaged one ({error}): save it again"
         ) from error

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from ..arrays import Depth
 from ..datasets.dataset import MAX_DEPTH_M, Dataset
-from ..datasets.opening import OpenOptions, open_dataset
+from ..datasets.opening import open_dataset
 from ..errors import DataError, MonoDepthError
 from ..evaluation.run import prediction_path, read_prediction, recording_name
 from ..frames import Prediction, Sample
 from ..metrics.depth import affine_fit, depth_of_affine
 from ..metrics.image import min_max_scaled
 from ..pictures.comparison import relative_error
+from .parts import opening_options
 from .results import Results, lacks_metres
 
 _ORDER_BY = (
@@ -136,7 +137,7 @@ def frames_of(results: Results, recording: str, count: int = 5) -> RecordingFram
     if path is None:
         made.failure = "config.yaml has no path of the recording"
         return made
-    options = OpenOptions(**{**results.settings.get("options", {}), "rectified": True, "need_depth": True})
+    options = opening_options(results.settings)
     try:
         opened = open_dataset(path, options)
     except MonoDepthError as error:

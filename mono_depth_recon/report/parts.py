@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from ..config import build, shown
@@ -151,3 +151,9 @@ def check_part(name: str, tree: object, where: str) -> None:
 def check_settings(tree: Any, where: str) -> None:
     """As `check_part`, of config.yaml."""
     build(_Settings, tree, where, noun="key", ignore_unknown=True)
+
+
+def opening_options(tree: Any) -> OpenOptions:
+    """How the recordings of a checked config.yaml are opened again; options that are no longer known are left out."""
+    options = build(OpenOptions, tree.get("options", {}), ignore_unknown=True)
+    return replace(options, rectified=True, need_depth=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import subprocess
@@ -173,7 +174,14 @@ def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -
     back = read_prediction(tmp_path / "a.npz")
     assert back.depth is None and back.disparity is not None and back.sigma is not None
     assert np.array_equal(back.disparity, depth) and np.array_equal(back.sigma, depth / 10)
-    (tmp_path / "a.npz").write_bytes(b"PK\3\4 no more")
+    data = (tmp_path / "a.npz").read_bytes()
+    for place in range(0, len(data), 5):
+        damaged = bytearray(data)
+        damaged[place] ^= 0xFF
+        for other in (bytes(damaged), data[:place]):
+            (tmp_path / "a.npz").write_bytes(other)
+            with contextlib.suppress(DataError):  # some bytes mean nothing, as the date
+                read_prediction(tmp_path / "a.npz")
     with pytest.raises(DataError, match="delete it to compute it again"):
         read_prediction(tmp_path / "a.npz")
 

@@ -103,6 +103,8 @@ def test_folders_that_are_no_model(folder_of: Callable[[str], Path], tmp_path: P
     assert "image processor 'CLIPImageProcessor' is not supported" in message("glpn_nyu", odd)
     types = edited(source, tmp_path / "types", "config.json", hidden_sizes="many")
     assert "cannot build a depth model" in message("glpn_nyu", types)
+    kind = edited(source, tmp_path / "kind", "config.json", dtype="wide")
+    assert "cannot build a depth model" in message("glpn_nyu", kind)
 
 
 def test_a_model_that_brings_its_own_code_is_never_run(folder_of: Callable[[str], Path], tmp_path: Path) -> None:

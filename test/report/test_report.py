@@ -528,6 +528,14 @@ def test_parts_of_another_form_are_one_line(tmp_path: Path, part: str, tree: obj
         read_results(tmp_path)
 
 
+def test_options_that_are_no_longer_known_are_left_out(results: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(results, tmp_path / "copy")
+    settings = (copy / "config.yaml").read_text()
+    assert "options:\n" in settings
+    (copy / "config.yaml").write_text(settings.replace("options:\n", "options:\n  later: 3\n"))
+    assert frames_of(read_results(copy), RECORDING).failure == ""
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [

@@ -134,7 +134,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     from huggingface_hub import errors
 
     strict = getattr(errors, "StrictDataclassError", None)  # newer versions check the types of entries
-    return (ValueError, TypeError, KeyError, AttributeError, RuntimeError) + ((strict,) if strict else ())
+    return (ValueError, TypeError, LookupError, AttributeError, RuntimeError) + ((strict,) if strict else ())
 
 
 @contextlib.contextmanager
