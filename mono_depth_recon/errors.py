@@ -35,8 +35,8 @@ class CalibrationError(MonoDepthError):
     """Intrinsics are missing, malformed or do not belong to the image."""
 
 
-# What zipfile and numpy raise for a damaged .npz, beside OSError: RuntimeError stands for encryption and for methods that
-# are not supported.
+# What zipfile and numpy raise for a damaged .npz, beside OSError: RuntimeError stands for encryption and methods
+# that are not supported.
 DAMAGED_NPZ = (
     ValueError,
     TypeError,
