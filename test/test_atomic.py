@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import multiprocessing
 import threading
 from pathlib import Path
 
@@ -48,6 +50,26 @@ def test_threads_that_write_one_file_leave_one_of_both_whole(tmp_path: Path) -> 
     for thread in threads:
         thread.join()
     assert (tmp_path / "a.txt").read_bytes() in texts and len(list(tmp_path.iterdir())) == 1
+
+
+def test_processes_that_write_one_file_leave_one_of_both_whole(tmp_path: Path) -> None:
+    texts = [bytes([letter]) * 1_000_000 for letter in b"ab"]
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_write_often, args=(tmp_path, text)) for text in texts
+    ]
+    for process in processes:
+        process.start()
+    seen = set()
+    while any(process.is_alive() for process in processes):
+        with contextlib.suppress(FileNotFoundError):
+            seen.add((tmp_path / "a.txt").read_bytes())
+    assert seen <= set(texts) and (tmp_path / "a.txt").read_bytes() in texts
+    assert [process.exitcode for process in processes] == [0, 0] and len(list(tmp_path.iterdir())) == 1
+
+
+def _write_often(folder: Path, text: bytes) -> None:
+    for _ in range(30):
+        write_atomically(folder / "a.txt", [text])
 
 
 def test_a_shorter_file_replaces_a_longer_leftover_of_this_process(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class MapFiles:
 
     def __init__(self, process: MapProcess, figures: MapFigures, config: Callable[[], Config]) -> None:
         self._process, self._figures, self._config = process, figures, config
+        self._known: tuple[Path, int, int] | None = None  # the file that was loaded or saved last
 
     def save_mesh(self, path: Path) -> tuple[SnapshotResult, Header]:
         """The mesh of the map as a file, and the header of its marker."""
@@ -38,7 +39,10 @@ class MapFiles:
         return "the map is empty"
 
     def save(self) -> str:
-        """Writes the map to `fusion.map_file`, or to a new file in `mesh.directory`."""
+        """Writes the map to `fusion.map_file`, or to a new file in `mesh.directory`.
+
+        The reply says where it replaced a file of somebody else: of another node, or of an earlier run.
+        """
         self._process.check()  # before a folder is made
         config = self._config()
         named = config.fusion.map_file
@@ -47,8 +51,11 @@ class MapFiles:
             writable_folder(path.parent)
         else:
             path = unused_path(snapshot_folder(config.mesh) / f"map_{file_stamp()}{MAP_SUFFIX}")
+        foreign = _identity(path) not in (None, self._known)
         self._figures.state = self._process.ask(SaveMapJob(config.fusion, path))
-        return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'"
+        self._known = _identity(path)
+        replaced = "; it replaced a map that this node had neither loaded nor saved" if foreign else ""
+        return f"{path}: {self._figures.state.blocks} blocks in frame '{self._figures.world}'{replaced}"
 
     def load(self) -> str:
         """Replaces the map by `fusion.map_file`; if that fails, the map stays."""
@@ -58,6 +65,7 @@ class MapFiles:
             raise DataError("fusion.map_file must name the map to load, it is empty")
         path = _map_path(settings.map_file)
         state: MapState = self._process.ask(LoadMapJob(settings, path))
+        self._known = _identity(path)
         self._figures.begin_map(state)
         return f"{path}: {state.blocks} blocks loaded; its poses were in the frame of the run that saved it"
 
@@ -72,3 +80,12 @@ class MapFiles:
 
 def _map_path(name: str) -> Path:
     return expanded(name).absolute()
+
+
+def _identity(path: Path) -> tuple[Path, int, int] | None:
+    """What tells this file from another one that replaces it; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return path, status.st_ino, status.st_mtime_ns

@@ -258,6 +258,22 @@ def test_a_map_is_saved_and_loaded_by_name(tmp_path: Path) -> None:
     assert process.asked[0].path == process.asked[1].path == tmp_path / "hall.npz"
 
 
+def test_a_map_of_somebody_else_is_not_replaced_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "hall.npz"
+    config = with_values(Config(), {"fusion.map_file": str(path)})
+    made = files(config, {SaveMapJob: fused(3), LoadMapJob: fused(0)})[0]
+    path.write_bytes(b"of another node")
+    assert made.save().endswith("in frame 'map'; it replaced a map that this node had neither loaded nor saved")
+    assert made.save().endswith("in frame 'map'")
+    (tmp_path / "other").write_bytes(b"of another node again")
+    (tmp_path / "other").replace(path)
+    assert "it replaced" in made.save()
+    (tmp_path / "other").write_bytes(b"that this node adds to")
+    (tmp_path / "other").replace(path)
+    made.load()
+    assert made.save().endswith("in frame 'map'")
+
+
 def test_a_map_to_load_must_be_named() -> None:
     with pytest.raises(DataError, match="fusion.map_file must name the map to load, it is empty"):
         files(Config(), {})[0].load()
