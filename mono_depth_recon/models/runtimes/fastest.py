@@ -1,4 +1,7 @@
-"""`model.runtime: auto`: the fastest runtime on this CPU among those that agree with float32 torch, measured once."""
+"""`auto`: the fastest way to run a network among those that agree with float32 torch, measured once on this machine.
+
+On a CPU `model.runtime` has the ways, on a GPU `model.precision`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Batch, Network, Runtime, cpu_name, example_batch, installed, relative_difference, require
 from .cache import cached, versions
+from .gpu import gpu_name
 
 BOUNDS = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2}  # largest `relative_difference` from float32 torch, by precision
 _RUNS = 5  # the shortest counts: other load on the machine can only add to it
@@ -24,66 +28,76 @@ Open = Callable[[str, Network, ModelConfig, int], Runtime]
 _log = logging.getLogger(__name__)
 
 
-def fastest(network: Network, settings: ModelConfig, threads: int, names: Sequence[str], open_named: Open) -> Runtime:
-    """The fastest runtime of `names` on the CPU whose output lies within BOUNDS of float32 torch.
+class Way(NamedTuple):
+    """A runtime and a precision."""
 
-    Measured at the first start with what is installed, on one made-up picture; the decision is kept in the cache, with
-    the times, which `device` shows. Raises ModelError where torch, the reference, is missing or nothing agrees.
+    runtime: str
+    precision: str
+
+
+def fastest(network: Network, settings: ModelConfig, threads: int, ways: Sequence[Way], open_named: Open) -> Runtime:
+    """The network in the fastest of the `ways`, all on `settings.device`, whose output agrees with float32 torch.
+
+    How far the output may be from it depends on the precision (BOUNDS). Measured at the first start with the runtimes
+    that are installed, on one made-up picture; the decision is kept in the cache, with the times, which `device`
+    shows. Raises ModelError where torch, the reference, is missing or nothing agrees.
     """
-    present = [name for name in names if installed(name)]
+    present = [way for way in ways if installed(way.runtime)]
     require("torch", f"model.runtime auto for {network.name}")
-    if present == ["torch"]:
-        return open_named("torch", network, settings, threads)
+    if len(present) == 1 and present[0].runtime == "torch":
+        return _opened(present[0], network, settings, threads, open_named)
     example = example_batch(network)
     if example is None:
         raise ValueError("a network without preprocess cannot be measured")
-    precision = "f32" if settings.precision == "auto" else settings.precision
 
     def build(folder: Path) -> None:
-        rows = _measure(network, settings, threads, present, open_named, example, BOUNDS[precision])
+        rows = _measure(network, settings, threads, present, open_named, example)
         (folder / _FILE).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
     key = {
         "what": "fastest",
         "identity": network.identity,
         "shape": str(example.shape),
-        "precision": precision,
+        "ways": " ".join(map("-".join, ways)),
         "compile": str(settings.compile),
+        "graphs": str(settings.cuda_graphs),
         "threads": str(threads),
-        "machine": f"{cpu_name()} x{os.cpu_count()}",
+        "machine": gpu_name() if settings.device == "cuda" else f"{cpu_name()} x{os.cpu_count()}",
         "versions": versions("openvino", "onnxruntime", "torch", "transformers"),
         "runs": str(_RUNS),
     }
     rows = json.loads((cached(f"{network.name}-auto", key, build) / _FILE).read_text(encoding="utf-8"))
-    runtime = open_named(rows[0]["runtime"], network, settings, threads)
+    best = Way(rows[0]["runtime"], rows[0]["precision"])
+    runtime = _opened(best, network, settings, threads, open_named)
+    differing = "runtime" if len({way.runtime for way in ways}) > 1 else "precision"
     others = ", ".join(
-        f"{row['runtime']} {row['ms']:.0f}" if "ms" in row else f"{row['runtime']} left out" for row in rows
+        f"{row[differing]} {row['ms']:.3g}" if "ms" in row else f"{row[differing]} left out" for row in rows
     )
     runtime.device = f"{runtime.device} (auto, ms: {others})"
     return runtime
 
 
+def _opened(way: Way, network: Network, settings: ModelConfig, threads: int, open_named: Open) -> Runtime:
+    return open_named(way.runtime, network, dataclasses.replace(settings, precision=way.precision), threads)
+
+
 def _measure(
-    network: Network,
-    settings: ModelConfig,
-    threads: int,
-    names: Sequence[str],
-    open_named: Open,
-    example: Batch,
-    bound: float,
+    network: Network, settings: ModelConfig, threads: int, ways: Sequence[Way], open_named: Open, example: Batch
 ) -> list[dict[str, Any]]:
-    """One row per runtime, those within the bound first, by time; the others have a `reason`."""
-    plain = dataclasses.replace(settings, precision="f32", compile=False)
-    expected = open_named("torch", network, plain, threads).run(example)
+    """One row per way, those within its bound first, by time; the others have a `reason`."""
+    plain = dataclasses.replace(settings, compile=False)
+    expected = _opened(Way("torch", "f32"), network, plain, threads, open_named).run(example)
     rows = []
-    for name in names:
+    for way in ways:
+        row: dict[str, Any] = way._asdict()
         try:
-            rows.append(_row(name, open_named(name, network, settings, threads), example, expected, bound))
+            row |= _figures(way, _opened(way, network, settings, threads, open_named), example, expected)
         except ModelError as error:
-            rows.append({"runtime": name, "reason": str(error)})
-        _log.info("%s on %s: %s", network.name, name, rows[-1])
-        if "reason" in rows[-1]:
-            _log.warning("model.runtime auto leaves out %s: %s", name, rows[-1]["reason"])
+            row["reason"] = str(error)
+        rows.append(row)
+        _log.info("%s: %s", network.name, row)
+        if "reason" in row:
+            _log.warning("auto leaves out %s in %s: %s", *way, row["reason"])
     rows.sort(key=lambda row: ("reason" in row, row.get("ms", 0.0)))
     if "reason" in rows[0]:
         raise ModelError(
@@ -93,17 +107,16 @@ def _measure(
     return rows
 
 
-def _row(name: str, runtime: Runtime, example: Batch, expected: Batch, bound: float) -> dict[str, Any]:
+def _figures(way: Way, runtime: Runtime, example: Batch, expected: Batch) -> dict[str, Any]:
+    bound = BOUNDS[way.precision]
     difference = relative_difference(runtime.run(example), expected)
     if not difference <= bound:
-        return {
-            "runtime": name,
-            "difference": difference,
-            "reason": f"its output differs from float32 torch by {difference:.2g}, {bound:g} is allowed",
-        }
+        reason = f"its output differs from float32 torch by {difference:.2g}, {bound:g} is allowed"
+        return {"difference": difference, "reason": reason}
     times = []
     for _ in range(_RUNS):
         start = time.perf_counter()
         runtime.run(example)
         times.append(time.perf_counter() - start)
-    return {"runtime": name, "difference": difference, "ms": 1000 * min(times)}
+    runtime.release_memory()
+    return {"difference": difference, "ms": 1000 * min(times)}

@@ -7,7 +7,7 @@ import dataclasses
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Network, Runtime, installed, require
-from .fastest import fastest
+from .fastest import Way, fastest
 from .gpu import driver_sees_gpu
 from .onnx_sessions import TENSORRT
 
@@ -23,7 +23,7 @@ def open_runtime(network: Network, settings: ModelConfig, threads: int = 0) -> R
     """The runtime that `settings` ask for, with the network on it. `threads` 0 = all cores.
 
     `auto`: torch on a GPU where there is one; else a ready ONNX copy on OpenVINO, without torch; else what was
-    measured once on this machine (`fastest`). Raises ModelError.
+    measured once on this machine (`fastest`), as is the precision on a GPU. Raises ModelError.
     """
     network = _without_missing_copy(network)
     _check(network, settings)
@@ -33,12 +33,17 @@ def open_runtime(network: Network, settings: ModelConfig, threads: int = 0) -> R
     if ready:
         return open_named(ready, network, settings, threads)
     if settings.precision != "int8" and _on_gpu(settings):
-        return open_named("torch", network, dataclasses.replace(settings, device="cuda"), threads)
+        settings = dataclasses.replace(settings, device="cuda")
+        if settings.precision == "auto" and _comparable(network):
+            ways = [Way("torch", precision) for precision in ("f16", "bf16", "f32")]
+            return fastest(network, settings, threads, ways, open_named)
+        return open_named("torch", network, settings, threads)
     settings = dataclasses.replace(settings, device="cpu")
     names = _candidates(network, settings)
     if len(names) == 1:
         return open_named(names[0], network, settings, threads)
-    return fastest(network, settings, threads, names, open_named)
+    precision = "f32" if settings.precision == "auto" else settings.precision
+    return fastest(network, settings, threads, [Way(name, precision) for name in names], open_named)
 
 
 def open_named(name: str, network: Network, settings: ModelConfig, threads: int) -> Runtime:
@@ -114,8 +119,12 @@ def _candidates(network: Network, settings: ModelConfig) -> list[str]:
     """The runtimes that can run the network on a CPU as the settings ask."""
     precision = "f32" if settings.precision == "auto" else settings.precision
     able = [name for name, devices in _PRECISIONS.items() if precision in devices["cpu"]]
-    comparable = network.preprocess is not None and not network.stochastic
-    return able if comparable or "torch" not in able else ["torch"]
+    return able if _comparable(network) or "torch" not in able else ["torch"]
+
+
+def _comparable(network: Network) -> bool:
+    """Whether two runs of the network on a made-up picture can be compared."""
+    return network.preprocess is not None and not network.stochastic
 
 
 def _on_gpu(settings: ModelConfig) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -339,6 +340,50 @@ def test_auto_leaves_out_what_does_not_agree(monkeypatch: pytest.MonkeyPatch, ca
     assert opened.device.startswith("torch CPU f32 (auto, ms: torch ")
     assert "openvino left out" in opened.device
     assert "differs from float32 torch" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("f16", "bf16", "taken", "told"),
+    [
+        ((0.005, 0.001), (0.002, 0.03), "bf16", "ms: bf16 2, f16 5, f32 9"),
+        ((0.005, 0.001), (0.002, 0.06), "f16", "ms: f16 5, f32 9, bf16 left out"),
+        ((0.010, 0.001), (0.020, 0.01), "f32", "ms: f32 9, f16 10, bf16 20"),
+        ((0.001, math.nan), (0.001, 1.0), "f32", "ms: f32 9, f16 left out, bf16 left out"),
+    ],
+)
+def test_auto_takes_the_fastest_precision_within_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    f16: tuple[float, float],
+    bf16: tuple[float, float],
+    taken: str,
+    told: str,
+) -> None:
+    """As on a GPU, with (seconds, error) of each precision given."""
+    clock, opened = [0.0], list[str]()
+    monkeypatch.setattr("mono_depth_recon.models.runtimes.fastest.time.perf_counter", lambda: clock[0])
+    figures = {"f16": f16, "bf16": bf16, "f32": (0.009, 0.0)}
+
+    class Timed:
+        def __init__(self, precision: str) -> None:
+            self.device, self.figures = f"GPU {precision}", figures[precision]
+
+        def run(self, batch: Batch) -> Batch:
+            clock[0] += self.figures[0]
+            return np.full((1, 1, 8, 8), 1 + self.figures[1], np.float32)
+
+        def release_memory(self) -> None:
+            pass
+
+    def open_named(_: str, network: Network, settings: ModelConfig, threads: int) -> Timed:
+        opened.append(settings.precision)
+        return Timed(settings.precision)
+
+    ways = [fastest.Way("torch", precision) for precision in ("f16", "bf16", "f32")]
+    for _ in range(2):
+        runtime = fastest.fastest(network_of(), ModelConfig(device="cuda"), 1, ways, open_named)
+        assert runtime.device == f"GPU {taken} (auto, {told})"
+    assert opened == ["f32", "f16", "bf16", "f32", taken, taken], "measured once"
 
 
 def test_auto_with_torch_alone_measures_nothing(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

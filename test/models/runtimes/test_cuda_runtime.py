@@ -69,10 +69,11 @@ def test_agrees_with_the_cpu_at_every_shape(precision: str, graphs: bool) -> Non
 
 @pytest.mark.gpu
 @needs_gpu
-def test_auto_takes_the_gpu_in_f16_with_graphs() -> None:
-    device = open_runtime(network_of(), ModelConfig()).device
-    assert device.startswith("torch ")
-    assert device.endswith("f16 graphs")
+def test_auto_takes_the_gpu_in_the_fastest_precision_with_graphs() -> None:
+    opened = open_runtime(network_of(), ModelConfig())
+    found = re.fullmatch(r"torch .* (f16|bf16|f32) graphs \(auto, ms: (f16|bf16|f32) [\d.]+, .*\)", opened.device)
+    assert found and found[1] == found[2], opened.device
+    assert relative_difference(opened.run(batch_of()), expected_of(batch_of())) < BOUNDS[found[1]] + 2e-3
 
 
 @contextlib.contextmanager
