@@ -69,8 +69,8 @@ class ModelConfig:
     )
     precision: str = param(
         "auto",
-        "arithmetic of the model; auto = f32 on a CPU, on a GPU the fastest that agrees with f32; int8 is calibrated on "
-        "model.calibration",
+        "arithmetic of the model; auto = f32 on a CPU, on a GPU the fastest that agrees with f32; int8 is "
+        "calibrated on model.calibration",
         choices=("auto", "f32", "f16", "bf16", "int8"),
         live=False,
     )
