@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Rgb
+from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..errors import ModelError
@@ -22,8 +24,8 @@ from ..frames import Prediction
 from ..paths import expanded
 from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
-from .resampling import normalised
-from .runtimes import Network, Runtime, open_runtime
+from .resampling import normalised, opencv_matrices, restored, restoring_matrices
+from .runtimes import ImageWay, Network, Runtime, Size, maps_of, open_runtime
 
 RESNEXT50 = "resnext50_32x4d"
 # The paper's network: SMP's own decoder on a ResNeXt-50, for images of the size of NYU Depth V2
@@ -42,7 +44,8 @@ class CanonicalDepthModel:
     def __init__(self, card: ModelCard, network: Network, runtime: Runtime, short_side: int = 0) -> None:
         self.card = card
         self.network = network
-        self.runtime, self._short_side = runtime, short_side
+        self.runtime = runtime
+        self._preparation = CardPreparation(card, short_side)
 
     @property
     def name(self) -> str:
@@ -66,32 +69,62 @@ class CanonicalDepthModel:
 
     def network_input(self, view: View) -> NDArray[np.float32]:
         """(1, 3, rows, columns): what the network sees of a view."""
-        return _normalised(self.card, [view[0]], self._input_size(view[1]))
+        return self._preparation.blob(view[0], self._preparation.network_size(*view[1].size))[None]
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One metric Prediction per view; views whose images need one network size run as one batch."""
-        sizes = [self._input_size(camera) for _, camera in batch]
-        results: list[Prediction | None] = [None] * len(batch)
-        for size in dict.fromkeys(sizes):
-            chosen = [i for i, s in enumerate(sizes) if s == size]
-            output = self.runtime.run(_normalised(self.card, [batch[i][0] for i in chosen], size))
-            for i, depth in zip(chosen, output[:, 0], strict=True):
-                results[i] = Prediction(depth=self._metric(depth, batch[i][1]))
-        return [result for result in results if result is not None]
+        maps = maps_of(self.runtime, self._preparation, batch)
+        return [
+            Prediction(depth=self._metric(depth, camera)) for (depth,), (_, camera) in zip(maps, batch, strict=True)
+        ]
 
     def release_memory(self) -> None:
         """Forwards to the runtime."""
         self.runtime.release_memory()
 
-    def _input_size(self, camera: PinholeCamera) -> tuple[int, int]:
-        return self.card.input_size(*camera.size, self._short_side)
-
     def _metric(self, depth: NDArray[np.float32], camera: PinholeCamera) -> NDArray[np.float32]:
+        depth *= self.card.focal_scale(camera, self._preparation.short_side)
+        return depth
+
+
+@dataclass(frozen=True)
+class CardPreparation:
+    """Resizing and normalisation as a card says, at `model.input_size` (`short_side`, 0: the card's own)."""
+
+    card: ModelCard
+    short_side: int = 0
+
+    def network_size(self, width: int, height: int) -> Size:
+        """(columns, rows) of the input for images of width x height pixels."""
+        return self.card.input_size(width, height, self.short_side)
+
+    def blob(self, rgb: Rgb, size: Size) -> NDArray[np.float32]:
+        """`rgb` (H, W, 3) uint8 as input (3, rows, columns), `size` = (columns, rows)."""
         import cv2
 
-        full = cv2.resize(depth, camera.size, interpolation=cv2.INTER_LINEAR)
-        full *= self.card.focal_scale(camera, self._short_side)
-        return full
+        interpolation = self._interpolation((rgb.shape[1], rgb.shape[0]), size)
+        return normalised(cv2.resize(rgb, size, interpolation=interpolation), *self._colours())
+
+    def restored(self, values: Depth, width: int, height: int) -> Depth:
+        """Depth of the network at width x height pixels, bilinear."""
+        return restored(values, (width, height))
+
+    def way(self, width: int, height: int) -> ImageWay:
+        """`blob` and `restored` as a device does them."""
+        image, network = (width, height), self.network_size(width, height)
+        into = partial(opencv_matrices, image, network, self._interpolation(image, network), "once")
+        return ImageWay(image, network, into, *self._colours(), lambda size: restoring_matrices(size, image))
+
+    def _interpolation(self, image: Size, network: Size) -> int:
+        import cv2
+
+        shrinks = network[0] * network[1] < image[0] * image[1]
+        return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+
+    def _colours(self) -> tuple[list[float], list[float]]:
+        """Gain and bias."""
+        gain = [1 / (255 * std) for std in self.card.std]
+        return gain, [-mean / std for mean, std in zip(self.card.mean, self.card.std, strict=True)]
 
 
 def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> CanonicalDepthModel:
@@ -154,8 +187,10 @@ def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -
         module = load_unetpp(card.path)
         return sample_dropout(module) if stochastic else module
 
+    preparation = CardPreparation(card, short_side)
+
     def preprocess(rgb: Rgb) -> NDArray[np.float32]:
-        return _normalised(card, [rgb], card.input_size(rgb.shape[1], rgb.shape[0], short_side))
+        return preparation.blob(rgb, preparation.network_size(rgb.shape[1], rgb.shape[0]))[None]
 
     return Network(
         card.name,
@@ -166,20 +201,3 @@ def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -
         stochastic,
         preprocess,
     )
-
-
-def _normalised(card: ModelCard, images: Sequence[Rgb], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Images (height, width, 3) uint8 of any sizes -> (N, 3, rows, columns) float32 as the card normalises them.
-
-    `size` = (columns, rows).
-    """
-    import cv2
-
-    gain = [1 / (255 * std) for std in card.std]
-    bias = [-mean / std for mean, std in zip(card.mean, card.std, strict=True)]
-    blob = np.empty((len(images), 3, size[1], size[0]), np.float32)
-    for image, rgb in zip(blob, images, strict=True):
-        shrinks = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
-        resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        normalised(resized, gain, bias, out=image)
-    return blob

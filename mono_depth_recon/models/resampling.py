@@ -1,11 +1,13 @@
 """The resampling kernels that the models were published with, and the way back to the size of the image.
 
-OpenCV's cubic kernel differs from Pillow's by tens of grey levels, so each model keeps its published kernel.
+OpenCV's cubic kernel differs from Pillow's by tens of grey levels, so each model keeps its published kernel. All act on
+rows and columns one after the other: as `Separable` they run on any device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -85,3 +87,81 @@ def restored(values: Depth, size: tuple[int, int]) -> Depth:
     known = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
     result = np.full(total.shape, np.nan, np.float32)
     return np.divide(total, weight, out=result, where=known & (weight > 0))
+
+
+Matrix32: TypeAlias = NDArray[np.float32]
+Rounds: TypeAlias = Literal["each", "once", "no"]
+
+
+@dataclass(frozen=True, eq=False)
+class Separable:
+    """A resampling as matrices: rows (r, H) and columns (c, W) make (r, c) of an image (H, W).
+
+    `rounds`: whole grey levels, limited to 0 to 255, after each of the two ("each", as Pillow does), after both
+    ("once", OpenCV), or not at all. Columns come first unless `rows_first`, which matters for "each".
+    """
+
+    rows: Matrix32
+    columns: Matrix32
+    rounds: Rounds = "no"
+    rows_first: bool = False
+
+    def cut(self, rows: slice, columns: slice) -> Separable:
+        """Only these rows and columns of the result."""
+        return replace(self, rows=self.rows[rows], columns=self.columns[columns])
+
+
+def impulses(side: int) -> Matrix32:
+    """(side, side): what a resampling makes of its rows is the matrix of the resampling."""
+    return np.eye(side, dtype=np.float32)
+
+
+def antialiased_matrices(source: tuple[int, int], target: tuple[int, int], kernel: Kernel) -> Separable:
+    """`antialiased` from `source` to `target`, both (columns, rows)."""
+    from PIL import Image
+
+    def matrix(before: int, after: int) -> Matrix32:
+        image = Image.fromarray(impulses(before))
+        return np.asarray(image.resize((before, after), Image.Resampling[kernel.upper()]))
+
+    columns, rows = map(matrix, source, target)
+    return Separable(rows, columns, "each", rows_first=target[0] > source[0] and target[1] < source[1])
+
+
+def opencv_matrices(
+    source: tuple[int, int], target: tuple[int, int], interpolation: int, rounds: Rounds = "no"
+) -> Separable:
+    """cv2.resize from `source` to `target`, both (columns, rows)."""
+    import cv2
+
+    def matrix(before: int, after: int) -> Matrix32:
+        return np.asarray(cv2.resize(impulses(before), (before, after), interpolation=interpolation), np.float32)
+
+    columns, rows = map(matrix, source, target)
+    return Separable(rows, columns, rounds)
+
+
+def bilinear_matrices(source: tuple[int, int], target: tuple[int, int]) -> Separable:
+    """`bilinear` from `source` to `target`, both (columns, rows)."""
+    import cv2
+
+    return opencv_matrices(source, target, cv2.INTER_LINEAR)
+
+
+def corners_matrices(source: tuple[int, int], target: tuple[int, int]) -> Separable:
+    """`bilinear_corners` from `source` to `target`, both (columns, rows)."""
+
+    def matrix(before: int, after: int) -> Matrix32:
+        low, high, share = _taps(before, after)
+        each = impulses(before)
+        return each[low] * (1 - share)[:, None] + each[high] * share[:, None]
+
+    columns, rows = map(matrix, source, target)
+    return Separable(rows, columns)
+
+
+def restoring_matrices(source: tuple[int, int], target: tuple[int, int]) -> tuple[Separable, Separable]:
+    """`restored` from `source` to `target`, both (columns, rows): of values, and of what is known."""
+    import cv2
+
+    return bilinear_matrices(source, target), opencv_matrices(source, target, cv2.INTER_NEAREST_EXACT)

@@ -3,6 +3,8 @@
 from .base import Batch, Graph, GraphFile, Network, Runtime, relative_difference
 from .fastest import BOUNDS
 from .graphs import open_graph
+from .image_way import ImageWay, Size
+from .images import maps_of
 from .onnx_runtime import difference_of_onnx, export_onnx
 from .opening import open_runtime
 
@@ -11,10 +13,13 @@ __all__ = [
     "Batch",
     "Graph",
     "GraphFile",
+    "ImageWay",
     "Network",
     "Runtime",
+    "Size",
     "difference_of_onnx",
     "export_onnx",
+    "maps_of",
     "open_graph",
     "open_runtime",
     "relative_difference",

@@ -1,16 +1,21 @@
-"""Torch on a CUDA GPU: pinned buffers, copies that do not block, CUDA graphs, one synchronisation per run."""
+"""Torch on a CUDA GPU: pinned buffers, copies that do not block, CUDA graphs, one synchronisation per run.
+
+Images go up as they are, once; resampling, network and the way back to the image's size are one graph; maps come down.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Batch, Network, build_module, example_batch
+from .image_way import ImageWay
 from .torch_runtime import forward_of
 
 _SHAPES = 4  # with buffers and a graph at a time, the last ones used
@@ -39,7 +44,7 @@ class CudaRuntime:
         self._network, self._settings = network, settings
         self._precision = "f16" if settings.precision == "auto" else settings.precision
         self._stream = torch.cuda.Stream()
-        self._slots: dict[tuple[int, ...], _Slot] = {}
+        self._slots: dict[Hashable, _Slot] = {}
         try:
             module = module.to("cuda", memory_format=torch.channels_last)
         except torch.cuda.OutOfMemoryError as error:
@@ -60,20 +65,42 @@ class CudaRuntime:
 
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns'). ModelError where the GPU's memory is too small."""
+        shape = batch.shape
+        return self._run(batch, shape, shape, lambda: self._forward)
+
+    def run_images(self, images: NDArray[np.uint8], way: ImageWay) -> Batch:
+        """(N, H, W, 3) uint8 -> (N, channels, H, W). ModelError where the GPU's memory is too small."""
+
+        def forward() -> Callable[[Any], Any]:
+            from .device_images import DeviceImages
+
+            return DeviceImages(way, self._forward, "cuda")
+
+        columns, rows = way.network
+        return self._run(images, (images.shape, way.network), (len(images), 3, rows, columns), forward)
+
+    def _run(
+        self,
+        values: NDArray[Any],
+        key: Hashable,
+        network_shape: tuple[int, ...],
+        forward: Callable[[], Callable[[Any], Any]],
+    ) -> Batch:
+        """`forward()` of `values`, by buffers and a graph that are kept under `key`."""
         import torch
 
         try:
-            slot = self._slots.pop(batch.shape, None) or self._opened(batch.shape)
-            self._slots[batch.shape] = slot
+            slot = self._slots.pop(key, None) or self._opened(forward(), values)
+            self._slots[key] = slot
             if len(self._slots) > _SHAPES:
                 self._slots.pop(next(iter(self._slots)))
-            return slot.run(batch)
+            return slot.run(values)
         except torch.cuda.OutOfMemoryError as error:
             missing = _missing(error)
         self.release_memory()
         raise ModelError(
-            f"{self._network.name} on batches of shape {batch.shape} in {self._precision} does not fit "
-            f"into the GPU: {missing}; {self._smaller(batch.shape)}"
+            f"{self._network.name} on batches of shape {network_shape} in {self._precision} does not fit "
+            f"into the GPU: {missing}; {self._smaller(network_shape)}"
         )
 
     def release_memory(self) -> None:
@@ -83,8 +110,8 @@ class CudaRuntime:
         self._slots.clear()
         torch.cuda.empty_cache()
 
-    def _opened(self, shape: tuple[int, ...]) -> _Slot:
-        return _Slot(self._forward, shape, self._stream, self._settings.cuda_graphs)
+    def _opened(self, forward: Callable[[Any], Any], like: NDArray[Any]) -> _Slot:
+        return _Slot(forward, like, self._stream, self._settings.cuda_graphs)
 
     def _smaller(self, shape: tuple[int, ...]) -> str:
         """What to choose: f16 and a smaller input are tried here, for the error message."""
@@ -97,15 +124,17 @@ class CudaRuntime:
 
 
 class _Slot:
-    """Buffers of one shape and, with `graph`, the recorded run between them."""
+    """Buffers for values of the shape and type of `like` and, with `graph`, the recorded run between them."""
 
-    def __init__(self, forward: Callable[[Any], Any], shape: tuple[int, ...], stream: Any, graph: bool) -> None:
+    def __init__(self, forward: Callable[[Any], Any], like: NDArray[Any], stream: Any, graph: bool) -> None:
         import torch
 
         self._forward, self._stream = forward, stream
         self._graph: Any = None
-        self._host_in = torch.empty(shape, pin_memory=True)
-        self._in = torch.zeros(shape, device="cuda").contiguous(memory_format=torch.channels_last)
+        of_like = torch.from_numpy(like[:0]).dtype
+        layout = torch.channels_last if of_like.is_floating_point else torch.contiguous_format  # images are packed
+        self._host_in = torch.empty(like.shape, dtype=of_like, pin_memory=True)
+        self._in = torch.zeros(like.shape, dtype=of_like, device="cuda").contiguous(memory_format=layout)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode(), torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
@@ -131,11 +160,11 @@ class _Slot:
             ) from error
         self._graph = recorded
 
-    def run(self, batch: Batch) -> Batch:
+    def run(self, values: NDArray[Any]) -> Batch:
         """Copies in, runs, copies out on the stream, waits once."""
         import torch
 
-        np.copyto(self._host_in.numpy(), batch)
+        np.copyto(self._host_in.numpy(), values)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             self._in.copy_(self._host_in, non_blocking=True)
             if self._graph is None:

@@ -12,7 +12,8 @@ from ...arrays import Depth, Rgb
 from ...camera import PinholeCamera
 from ...errors import ModelError
 from ..base import Output
-from ..resampling import bilinear
+from ..resampling import Separable, bilinear, bilinear_matrices
+from ..runtimes.image_way import Size
 from .family import Channel, Family, Focal
 from .input_rule import InputRule
 
@@ -37,6 +38,10 @@ class DepthProRule(InputRule):
     def resampled(self, rgb: Rgb, size: tuple[int, int]) -> NDArray[np.float32]:
         """(rows, columns, 3) float32, 0 to 255, at `size` = (columns, rows)."""
         return bilinear(rgb, size)
+
+    def matrices(self, image: Size, network: Size) -> Separable:
+        """`resampled` as matrices."""
+        return bilinear_matrices(image, network)
 
     def with_short_side(self, short_side: int, network_multiple: int, name: str) -> InputRule:
         """Refuses every other size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,17 @@ from numpy.typing import NDArray
 from ...arrays import Depth, Rgb
 from ...config import shown
 from ...errors import ModelError
-from ..resampling import KERNELS, Kernel, antialiased, normalised, restored
+from ..resampling import (
+    KERNELS,
+    Kernel,
+    Separable,
+    antialiased,
+    antialiased_matrices,
+    normalised,
+    restored,
+    restoring_matrices,
+)
+from ..runtimes.image_way import ImageWay, Size
 
 _LARGEST_SIDE, _LARGEST_NUMBER = 65536, 1e6
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -84,6 +95,26 @@ class InputRule:
     def restored(self, values: Depth, width: int, height: int) -> Depth:
         """A map of the network, (rows, columns) of its own, on the grid of the image."""
         return restored(values, (width, height))
+
+    def way(self, width: int, height: int) -> ImageWay:
+        """`blob` and `restored` for images of width x height pixels, as a device does them."""
+        image, network = (width, height), self.network_size(width, height)
+        return ImageWay(
+            image,
+            network,
+            partial(self.matrices, image, network),
+            self.gain,
+            self.bias,
+            partial(self.matrices_back, image=image),
+        )
+
+    def matrices(self, image: Size, network: Size) -> Separable:
+        """`resampled` as matrices."""
+        return antialiased_matrices(image, network, self.kernel)
+
+    def matrices_back(self, size: Size, image: Size) -> tuple[Separable, Separable]:
+        """`restored` as matrices, from maps of `size`: of values, and of what is known."""
+        return restoring_matrices(size, image)
 
     def with_short_side(self, short_side: int, network_multiple: int, name: str) -> InputRule:
         """The rule at `model.input_size`; 0 keeps the published size. ModelError where the network has one size only.

@@ -14,7 +14,7 @@ from ...camera import PinholeCamera
 from ...frames import Prediction
 from ..base import Output, View
 from ..hub import WeightFiles
-from ..runtimes import Network, Runtime
+from ..runtimes import Network, Runtime, maps_of
 from .family import Channel, Family, Focal
 from .input_rule import InputRule
 
@@ -61,37 +61,30 @@ class TransformerDepthModel:
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction per view; views whose images need one network size run as one batch."""
-        sizes = [self.rule.network_size(*camera.size) for _, camera in batch]
-        results: list[Prediction | None] = [None] * len(batch)
-        for size in dict.fromkeys(sizes):
-            chosen = [i for i, s in enumerate(sizes) if s == size]
-            output = self.runtime.run(np.stack([self.rule.blob(batch[i][0], size) for i in chosen]))
-            for i, maps in zip(chosen, output, strict=True):
-                results[i] = self._prediction(maps, batch[i][1], size)
-        return [result for result in results if result is not None]
+        maps = maps_of(self.runtime, self.rule, batch)
+        return [self._prediction(each, camera) for each, (_, camera) in zip(maps, batch, strict=True)]
 
     def release_memory(self) -> None:
         """Forwards to the runtime."""
         self.runtime.release_memory()
 
-    def _prediction(self, maps: NDArray[np.float32], camera: PinholeCamera, size: tuple[int, int]) -> Prediction:
-        """The Prediction of an image that the network saw at `size`; `maps` (channels, rows, columns): its output."""
+    def _prediction(self, maps: Sequence[Depth], camera: PinholeCamera) -> Prediction:
+        """The Prediction of an image, from the network's maps at its size."""
         by_channel = dict(zip(self._channels, maps, strict=True))
-        full = self.rule.restored(by_channel.pop("values"), *camera.size)
+        full = by_channel.pop("values")
         others = self._others(by_channel, camera)
         if self.output == "relative_disparity":
             return Prediction(disparity=np.maximum(full, 0), **others)
-        per_unit = self.family.metres_per_unit(camera, size, self.focal)
+        per_unit = self.family.metres_per_unit(camera, self.rule.network_size(*camera.size), self.focal)
         return Prediction(depth=self.family.metres(full, per_unit), **others)
 
     def _others(self, by_channel: Mapping[Channel, Depth], camera: PinholeCamera) -> dict[str, Any]:
         """Fields of Prediction beside depth and disparity."""
         fields: dict[str, Any] = {}
-        for channel, values in by_channel.items():
+        for channel, full in by_channel.items():
             if channel == "focal":
-                fields["intrinsics"] = _intrinsics(float(values.mean()), *camera.size)
+                fields["intrinsics"] = _intrinsics(float(full.mean()), *camera.size)
             else:
-                full = self.rule.restored(values, *camera.size)
                 fields[channel] = full if channel == "confidence" else full >= _MASK
         return fields
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...arrays import Depth, Rgb
 from ..base import Output
-from ..resampling import bilinear_corners, restored
+from ..resampling import Separable, bilinear_corners, corners_matrices, impulses, restored, restoring_matrices
+from ..runtimes.image_way import Size
 from .family import Family
 from .input_rule import InputRule
 
@@ -39,6 +40,23 @@ class ZoeDepthRule(InputRule):
         down, across = self._margin(rgb.shape[0]), self._margin(rgb.shape[1])
         padded = cv2.copyMakeBorder(rgb, down, down, across, across, cv2.BORDER_REFLECT_101)
         return bilinear_corners(np.asarray(padded, np.uint8), size)
+
+    def matrices(self, image: Size, network: Size) -> Separable:
+        """`resampled` as matrices."""
+        margins = [self._margin(side) for side in image]
+        whole = corners_matrices((image[0] + 2 * margins[0], image[1] + 2 * margins[1]), network)
+        columns, rows = (
+            np.pad(impulses(side), ((margin, margin), (0, 0)), "reflect")
+            for side, margin in zip(image, margins, strict=True)
+        )
+        return Separable(whole.rows @ rows, whole.columns @ columns)
+
+    def matrices_back(self, size: Size, image: Size) -> tuple[Separable, Separable]:
+        """`restored` as matrices."""
+        (width, height), across, down = image, self._margin(image[0]), self._margin(image[1])
+        values, known = restoring_matrices(size, (width + 2 * across, height + 2 * down))
+        inside = slice(down, down + height), slice(across, across + width)
+        return values.cut(*inside), known.cut(*inside)
 
     def restored(self, values: Depth, width: int, height: int) -> Depth:
         """A map of the network on the grid of the image, its margin cut away."""

@@ -202,9 +202,9 @@ class _StandIn(CudaRuntime):
 
     def __init__(self, precision: str) -> None:
         self._network, self._precision, self._slots = network_of(), precision, {}
-        self._module = small_module()
+        self._module = self._forward = small_module()
 
-    def _opened(self, shape: tuple[int, ...]) -> Any:
+    def _opened(self, forward: Any, like: Any) -> Any:
         raise torch.cuda.OutOfMemoryError(OUT_OF_MEMORY)
 
 

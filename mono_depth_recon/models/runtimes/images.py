@@ -1,0 +1,59 @@
+"""Images to a network and its maps back to their size, on the runtime's device where it does that, else here."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Depth, Rgb
+from ...camera import PinholeCamera
+from .base import Batch, Runtime
+from .image_way import ImageWay, Size
+
+
+class Preparation(Protocol):
+    """How images reach a network and come back; sizes are (columns, rows)."""
+
+    def network_size(self, width: int, height: int) -> Size:
+        """The size of the input for images of width x height pixels."""
+
+    def blob(self, rgb: Rgb, size: Size) -> NDArray[np.float32]:
+        """`rgb` (H, W, 3) uint8 as input (3, rows, columns) of `size`."""
+
+    def restored(self, values: Depth, width: int, height: int) -> Depth:
+        """A map of the network at the size of the image, a new array."""
+
+    def way(self, width: int, height: int) -> ImageWay:
+        """`blob` and `restored` as a device does them."""
+
+
+class ImageRuntime(Runtime, Protocol):
+    """A runtime that resamples, normalises and restores on its device."""
+
+    def run_images(self, images: NDArray[np.uint8], way: ImageWay) -> Batch:
+        """(N, H, W, 3) -> (N, channels, H, W), a fresh float32 array. Raises ModelError."""
+
+
+def maps_of(
+    runtime: Runtime, preparation: Preparation, views: Sequence[tuple[Rgb, PinholeCamera]]
+) -> list[Sequence[Depth]]:
+    """The network's maps (H, W), a channel each, of all views; those of one size of input, or image, run as a batch."""
+    device: ImageRuntime | None = cast(ImageRuntime, runtime) if hasattr(runtime, "run_images") else None
+    groups: dict[Hashable, list[int]] = {}
+    for i, (_, camera) in enumerate(views):
+        key = camera.size if device is not None else preparation.network_size(*camera.size)
+        groups.setdefault(key, []).append(i)
+    made: dict[int, Sequence[Depth]] = {}
+    for chosen in groups.values():
+        images, size = [views[i][0] for i in chosen], views[chosen[0]][1].size
+        if device is not None:
+            made |= zip(chosen, device.run_images(np.stack(images), preparation.way(*size)), strict=True)
+            continue
+        network = preparation.network_size(*size)
+        output = runtime.run(np.stack([preparation.blob(rgb, network) for rgb in images]))
+        for i, maps in zip(chosen, output, strict=True):
+            made[i] = [preparation.restored(each, *views[i][1].size) for each in maps]
+    return [made[i] for i in range(len(views))]
