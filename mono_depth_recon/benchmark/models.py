@@ -29,6 +29,8 @@ from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
+from ..models.base import View
+from ..models.runtimes.image_way import ImageWay
 from ..models.table import is_onnx_file
 from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
@@ -69,7 +71,8 @@ class Result:
 
     `difference` is the largest |a - b| over the largest |b|, `mean_difference` the mean |a - b| over the mean |b|, b
     the output of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
-    depth back to the size of the image. Zero for a model without a single runtime (an ensemble, one with sigma).
+    depth back to the size of the image; where a GPU does all three in one run, `network` is that of the network alone
+    and `prepare` the rest. Zero for a model without a single runtime (an ensemble, one with sigma).
     """
 
     settings: ModelConfig
@@ -234,6 +237,9 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         stages.append((watch.begin - start, watch.end - watch.begin, end - watch.end) if watch.input_px else (0.0,) * 3)
     p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
     prepare, network, restore = (median(stage) for stage in zip(*stages, strict=True))
+    if watch.takes_images:
+        network = _network_alone(model, view, repeats)
+        prepare, restore = p50 - network, 0.0
     return answer, {
         "device": model.device,
         "sigma": " ".join(sigma_kinds(model)),
@@ -248,13 +254,27 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
     }
 
 
+def _network_alone(model: Any, view: View, repeats: int) -> float:
+    """Median seconds of the runtime on what the network sees, of a model whose runtime also resamples and restores."""
+    batch, seconds = model.network_input(view), []
+    model.runtime.run(batch)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.runtime.run(batch)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
+
+
 class _RuntimeWatch:
     """When the model's runtime last began and ended; empty for models of several runtimes (an ensemble)."""
 
     def __init__(self, model: DepthModel) -> None:
-        self.begin, self.end, self.input_px = 0.0, 0.0, ""
+        self.begin, self.end, self.input_px, self.takes_images = 0.0, 0.0, "", False
         runtime = getattr(model, "runtime", None)
         if runtime is None:
+            return
+        if hasattr(runtime, "run_images"):
+            self._watch_images(runtime)
             return
         run = runtime.run
 
@@ -267,6 +287,15 @@ class _RuntimeWatch:
             return output
 
         runtime.run = watched
+
+    def _watch_images(self, runtime: Any) -> None:
+        run_images, self.takes_images = runtime.run_images, True
+
+        def watched(images: NDArray[np.uint8], way: ImageWay) -> Any:
+            self.input_px = "{}x{}".format(*way.network)
+            return run_images(images, way)
+
+        runtime.run_images = watched
 
 
 def _gpu_bytes() -> int:
