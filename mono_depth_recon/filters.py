@@ -1,6 +1,7 @@
 """Depth filters of the frame path: range, masks, borders and flying pixels, cheap enough for every frame.
 
-All work in place on a depth map (H, W) float32 in metres and keep REP 117: NaN unknown, +Inf beyond range.
+All work in place on a depth map (H, W) float32 in metres and keep REP 117: NaN unknown, +Inf beyond range. `work` holds
+their working arrays where these are to be kept; it is new memory otherwise.
 """
 
 from __future__ import annotations
@@ -8,12 +9,56 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import Depth, Mask
+from .bands import Bands, Neighbourhood, Workspace
+from .config import FilterConfig
+
+# A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
+EDGE_WIDTH_PX = 640
 
 
-def limit_range(depth: Depth, near_m: float, far_m: float) -> None:
+def filter_frame(
+    depth: Depth,
+    sigma: Depth | None,
+    confidence: Depth | None,
+    unknown: Mask | None,
+    valid: Mask | None,
+    settings: FilterConfig,
+    bands: Bands,
+) -> None:
+    """Range, edges, masks, border, confidence and sigma, in place; afterwards sigma is known where depth is finite.
+
+    Depth becomes NaN where `unknown` is true or `valid` false.
+    """
+    height, width = depth.shape
+    threshold = settings.edge_threshold * EDGE_WIDTH_PX / width
+
+    def step(rows: slice, beside: Neighbourhood, work: Workspace) -> None:
+        band = depth[rows]
+        edges = None
+        if threshold:
+            edges = flying_pixels(beside.block, threshold, work)[beside.inner]
+            within = np.less_equal(band, settings.max_range, out=work.mask("within", band.shape))
+            edges &= within  # beyond range stays beyond range on an edge
+        limit_range(band, settings.min_range, settings.max_range, work)
+        if edges is not None:
+            drop(band, edges)
+        drop_unknown(band, rows, unknown, valid, work)
+        drop_border(band, settings.border, rows.start, height - rows.stop)
+        if confidence is not None and settings.min_confidence:
+            drop_doubtful(band, confidence[rows], settings.min_confidence, work)
+        if sigma is not None:
+            if settings.max_sigma:
+                drop_uncertain(band, sigma[rows], settings.max_sigma, work)
+            drop_unless(sigma[rows], np.isfinite(band, out=work.mask("good", band.shape)))
+
+    bands.run_beside(depth, step)
+
+
+def limit_range(depth: Depth, near_m: float, far_m: float, work: Workspace | None = None) -> None:
     """Depth below `near_m` becomes NaN, beyond `far_m` +Inf; never clipped, a wall at `far_m` would be invented."""
-    depth[depth < near_m] = np.nan
-    depth[depth > far_m] = np.inf
+    outside = (work or Workspace()).mask("outside", depth.shape)
+    np.copyto(depth, np.float32(np.nan), where=np.less(depth, near_m, out=outside))
+    np.copyto(depth, np.float32(np.inf), where=np.greater(depth, far_m, out=outside))
 
 
 def drop(depth: Depth, unknown: Mask) -> None:
@@ -21,24 +66,42 @@ def drop(depth: Depth, unknown: Mask) -> None:
     np.copyto(depth, np.float32(np.nan), where=unknown)
 
 
-def drop_uncertain(depth: Depth, sigma: Depth, max_sigma_m: float) -> None:
+def drop_unless(depth: Depth, good: Mask) -> None:
+    """Sets depth to NaN where `good` (H, W) is false; inverts `good`."""
+    drop(depth, np.logical_not(good, out=good))
+
+
+def drop_unknown(
+    values: Depth, rows: slice, unknown: Mask | None, valid: Mask | None, work: Workspace | None = None
+) -> None:
+    """Sets values (n, W), which are these `rows` of an image, to NaN where its `unknown` is true or `valid` false."""
+    if unknown is not None:
+        drop(values, unknown[rows])
+    if valid is not None:
+        drop(values, np.logical_not(valid[rows], out=(work or Workspace()).mask("good", values.shape)))
+
+
+def drop_uncertain(depth: Depth, sigma: Depth, max_sigma_m: float, work: Workspace | None = None) -> None:
     """Sets depth to NaN where `sigma` (H, W; metres) exceeds `max_sigma_m` or is NaN, beyond range too."""
-    drop(depth, ~(sigma <= max_sigma_m))
+    drop_unless(depth, np.less_equal(sigma, max_sigma_m, out=(work or Workspace()).mask("good", depth.shape)))
 
 
-def drop_doubtful(depth: Depth, confidence: Depth, min_confidence: float) -> None:
+def drop_doubtful(depth: Depth, confidence: Depth, min_confidence: float, work: Workspace | None = None) -> None:
     """Sets depth to NaN where `confidence` (H, W; 0 to 1) is below `min_confidence` or NaN, beyond range too."""
-    drop(depth, ~(confidence >= min_confidence))
+    drop_unless(
+        depth, np.greater_equal(confidence, min_confidence, out=(work or Workspace()).mask("good", depth.shape))
+    )
 
 
-def drop_border(depth: Depth, border_px: int) -> None:
-    """Sets a frame of `border_px` pixels to NaN."""
+def drop_border(depth: Depth, border_px: int, above: int = 0, below: int = 0) -> None:
+    """Sets a frame of `border_px` pixels to NaN; so many rows of the image lie `above` and `below` the given ones."""
     if border_px:
-        depth[:border_px] = depth[-border_px:] = np.nan
+        depth[: max(0, border_px - above)] = np.nan
+        depth[max(0, len(depth) - max(0, border_px - below)) :] = np.nan
         depth[:, :border_px] = depth[:, -border_px:] = np.nan
 
 
-def flying_pixels(depth: Depth, threshold: float) -> Mask:
+def flying_pixels(depth: Depth, threshold: float, work: Workspace | None = None) -> Mask:
     """(H, W) bool: pixels on a depth edge, where interpolation creates points in mid-air.
 
     The step of inverse depth across the 3x3 neighbourhood, relative to the pixel's own inverse depth:
@@ -48,9 +111,13 @@ def flying_pixels(depth: Depth, threshold: float) -> Mask:
     """
     import cv2
 
-    inverse = np.reciprocal(depth)
-    np.nan_to_num(inverse, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    work = work or Workspace()
+    inverse, high, low = (work.array(name, depth.shape) for name in ("inverse", "high", "low"))
+    edges = work.mask("edges", depth.shape)
+    np.reciprocal(depth, out=inverse)
+    np.logical_not(np.isfinite(inverse, out=edges), out=edges)
+    np.copyto(inverse, np.float32(0), where=edges)
     kernel = np.ones((3, 3), np.uint8)
-    step = cv2.dilate(inverse, kernel)
-    step -= cv2.erode(inverse, kernel)
-    return step > threshold * inverse
+    cv2.dilate(inverse, kernel, dst=high)
+    high -= cv2.erode(inverse, kernel, dst=low)
+    return np.greater(high, np.multiply(inverse, threshold, out=low), out=edges)

@@ -18,6 +18,7 @@ LAYERS = (
     (
         "arrays",
         "atomic",
+        "bands",
         "camera",
         "child_process",
         "decoding",
