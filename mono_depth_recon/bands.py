@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from .arrays import Depth
 
-PIXELS = 1 << 16  # of a band: with fewer the calls take longer than their work, with more nothing stays in the cache
+# Of a band, and least of a thread. With fewer, threads wait for each other at Python's lock, which every call takes;
+# with more, nothing stays in the cache.
+PIXELS = 3 << 16
 
 Key: TypeAlias = tuple[str, Any]
 Step: TypeAlias = Callable[[slice, "Workspace"], None]
-NeighbourStep: TypeAlias = Callable[[slice, "Neighbourhood", "Workspace"], None]
+BesideStep: TypeAlias = Callable[[slice, "Beside", "Workspace"], None]
 
 
 class Workspace:
@@ -38,11 +41,14 @@ class Workspace:
         return self.array(name, shape, np.bool_)
 
 
-class Neighbourhood(NamedTuple):
-    """A band (n, W) of an image, copied with the rows beside it: `block` (up to n + 2, W), `inner` the band in it."""
+class Beside(NamedTuple):
+    """The rows (W,) of an image above and below a band, None at its border."""
 
-    block: Depth
-    inner: slice
+    above: Depth | None = None
+    below: Depth | None = None
+
+
+ALONE = Beside()
 
 
 class Bands:
@@ -69,25 +75,26 @@ class Bands:
 
         self._share(self._stripes(shape), through)
 
-    def run_beside(self, image: Depth, step: NeighbourStep) -> None:
-        """`run` with the pixels of each band and of the rows beside it as they were before: steps may change `image`."""
+    def run_beside(self, image: Depth, step: BesideStep) -> None:
+        """`run` with the rows beside each band as they were before: `step(rows, beside, workspace)` may change them."""
         stripes = self._stripes(image.shape)
-        kept = self._spaces[0].array("beside stripes", (2 * len(stripes), image.shape[1]))
-        edges: dict[int, tuple[Depth, Depth]] = {}
+        width = image.shape[1]
+        ends = self._spaces[0].array("ends of stripes", (2 * len(stripes), width))
         for number, stripe in enumerate(stripes):
-            above, below = kept[2 * number], kept[2 * number + 1]
-            above[...] = image[max(0, stripe.start - 1)]
-            below[...] = image[min(len(image) - 1, stripe.stop)]
-            edges[stripe.start] = above, below
+            ends[2 * number], ends[2 * number + 1] = image[stripe.start], image[stripe.stop - 1]
 
         def through(stripe: slice, space: Workspace) -> None:
-            above, below = edges[stripe.start]
-            for rows in _bands(stripe, image.shape[1]):
-                after = image[rows.stop] if rows.stop < stripe.stop else below
-                beside = _neighbourhood(image, rows, above, after, space)
-                above = space.array("row above", (image.shape[1],))
-                above[...] = image[rows.stop - 1]
-                step(rows, beside, space)
+            number = stripes.index(stripe)
+            above = ends[2 * number - 1] if number else None
+            for turn, rows in enumerate(_bands(stripe, width)):
+                if rows.stop < stripe.stop:
+                    below = image[rows.stop]
+                else:
+                    below = ends[2 * number + 2] if number + 1 < len(stripes) else None
+                last = space.array(("odd last row", "even last row")[turn % 2], (width,))
+                last[...] = image[rows.stop - 1]  # the band below it needs it as it is now
+                step(rows, Beside(above, below), space)
+                above = last
 
         self._share(stripes, through)
 
@@ -124,16 +131,4 @@ def _cut(rows: slice, count: int) -> list[slice]:
     """`count` runs of rows of nearly the same length."""
     length = rows.stop - rows.start
     ends = [rows.start + length * k // count for k in range(count + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
-
-
-def _neighbourhood(image: Depth, rows: slice, above: Depth, below: Depth, space: Workspace) -> Neighbourhood:
-    top, bottom = int(rows.start > 0), int(rows.stop < len(image))
-    count = rows.stop - rows.start
-    block = space.array("band", (top + count + bottom, image.shape[1]))
-    block[top : top + count] = image[rows]
-    if top:
-        block[0] = above
-    if bottom:
-        block[-1] = below
-    return Neighbourhood(block, slice(top, top + count))
+    return [slice(start, stop) for start, stop in pairwise(ends)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import Depth, Mask
-from .bands import Bands, Neighbourhood, Workspace
+from .bands import ALONE, Bands, Beside, Workspace
 from .config import FilterConfig
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
@@ -32,16 +32,10 @@ def filter_frame(
     height, width = depth.shape
     threshold = settings.edge_threshold * EDGE_WIDTH_PX / width
 
-    def step(rows: slice, beside: Neighbourhood, work: Workspace) -> None:
+    def step(rows: slice, beside: Beside, work: Workspace) -> None:
         band = depth[rows]
-        edges = None
-        if threshold:
-            edges = flying_pixels(beside.block, threshold, work)[beside.inner]
-            within = np.less_equal(band, settings.max_range, out=work.mask("within", band.shape))
-            edges &= within  # beyond range stays beyond range on an edge
-        limit_range(band, settings.min_range, settings.max_range, work)
-        if edges is not None:
-            drop(band, edges)
+        edges = flying_pixels(band, threshold, beside, work) if threshold else None
+        limit_range(band, settings.min_range, settings.max_range, edges, work)
         drop_unknown(band, rows, unknown, valid, work)
         drop_border(band, settings.border, rows.start, height - rows.stop)
         if confidence is not None and settings.min_confidence:
@@ -54,11 +48,21 @@ def filter_frame(
     bands.run_beside(depth, step)
 
 
-def limit_range(depth: Depth, near_m: float, far_m: float, work: Workspace | None = None) -> None:
-    """Depth below `near_m` becomes NaN, beyond `far_m` +Inf; never clipped, a wall at `far_m` would be invented."""
-    outside = (work or Workspace()).mask("outside", depth.shape)
-    np.copyto(depth, np.float32(np.nan), where=np.less(depth, near_m, out=outside))
-    np.copyto(depth, np.float32(np.inf), where=np.greater(depth, far_m, out=outside))
+def limit_range(
+    depth: Depth, near_m: float, far_m: float, edges: Mask | None = None, work: Workspace | None = None
+) -> None:
+    """Depth below `near_m` becomes NaN, beyond `far_m` +Inf; never clipped, a wall at `far_m` would be invented.
+
+    On `edges` (H, W) it becomes NaN too, except beyond range.
+    """
+    work = work or Workspace()
+    beyond = np.greater(depth, far_m, out=work.mask("beyond", depth.shape))
+    below = np.less(depth, near_m, out=work.mask("below", depth.shape))
+    if edges is not None:
+        below |= edges
+        np.greater(below, beyond, out=below)  # and not
+    drop(depth, below)
+    np.copyto(depth, np.float32(np.inf), where=beyond)
 
 
 def drop(depth: Depth, unknown: Mask) -> None:
@@ -101,23 +105,31 @@ def drop_border(depth: Depth, border_px: int, above: int = 0, below: int = 0) ->
         depth[:, :border_px] = depth[:, -border_px:] = np.nan
 
 
-def flying_pixels(depth: Depth, threshold: float, work: Workspace | None = None) -> Mask:
+def flying_pixels(depth: Depth, threshold: float, beside: Beside = ALONE, work: Workspace | None = None) -> Mask:
     """(H, W) bool: pixels on a depth edge, where interpolation creates points in mid-air.
 
     The step of inverse depth across the 3x3 neighbourhood, relative to the pixel's own inverse depth:
     (max(1/z) - min(1/z)) * z > threshold. Inverse depth is linear over a plane seen by a pinhole
     camera: a plane counts as an edge only where rays graze it, below about 2 / (f * threshold) radians
-    (2.7 degrees at f = 525 px and 0.08). Pixels beside unknown depth lie on an edge.
+    (2.7 degrees at f = 525 px and 0.08). Pixels beside unknown depth lie on an edge. `beside` are the
+    rows next to a band of an image.
     """
     import cv2
 
     work = work or Workspace()
-    inverse, high, low = (work.array(name, depth.shape) for name in ("inverse", "high", "low"))
-    edges = work.mask("edges", depth.shape)
-    np.reciprocal(depth, out=inverse)
-    np.logical_not(np.isfinite(inverse, out=edges), out=edges)
-    np.copyto(inverse, np.float32(0), where=edges)
+    top, bottom = (int(row is not None) for row in beside)
+    shape = top + len(depth) + bottom, depth.shape[1]
+    inverse, high, low = (work.array(name, shape) for name in ("inverse", "high", "low"))
+    unknown = work.mask("unknown", shape)
+    inner = slice(top, top + len(depth))
+    np.reciprocal(depth, out=inverse[inner])
+    for row, place in zip(beside, (0, -1), strict=True):
+        if row is not None:
+            np.reciprocal(row, out=inverse[place])
+    np.logical_not(np.isfinite(inverse, out=unknown), out=unknown)
+    np.copyto(inverse, np.float32(0), where=unknown)
     kernel = np.ones((3, 3), np.uint8)
     cv2.dilate(inverse, kernel, dst=high)
     high -= cv2.erode(inverse, kernel, dst=low)
-    return np.greater(high, np.multiply(inverse, threshold, out=low), out=edges)
+    steepest = np.multiply(inverse, threshold, out=low)
+    return np.greater(high, steepest, out=unknown)[inner]

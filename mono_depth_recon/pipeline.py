@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from .scale.per_camera import CameraScales
 from .scale.reference import REFERENCE_DEPTH
 from .scale.table import no_metres, source_in_effect
 
+_THREADS = 2  # of the steps around the model; more than that wait for memory and for Python's lock
 _WRONG = ("disparity that is not finite", "depth that is not positive")  # by whether the model is metric
 
 
@@ -79,7 +81,7 @@ class DepthReconstructor:
         self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
         self._scales = CameraScales()
         self._guards = CameraGuards()
-        self._bands = Bands()
+        self._bands = Bands(min(_THREADS, config.cpu_threads or os.cpu_count() or 1))
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:
