@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Depth
+from .compiled import Kernels
 
 # Of a band, and least of a thread. With fewer, threads wait for each other at Python's lock, which every call takes;
 # with more, nothing stays in the cache.
@@ -54,7 +55,8 @@ ALONE = Beside()
 class Bands:
     """Runs steps over the bands of an image, with the working arrays of earlier images; one run at a time."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, kernels: Kernels | None = None) -> None:
+        self.kernels = kernels
         self._threads = max(1, threads)
         self._pool = ThreadPoolExecutor(self._threads - 1, "bands") if self._threads > 1 else None
         self._spaces = [Workspace() for _ in range(self._threads)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import Depth, Mask
 from .bands import ALONE, Bands, Beside, Workspace
+from .compiled import Kernels, taken
 from .config import FilterConfig
 
 # A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
@@ -34,8 +35,11 @@ def filter_frame(
 
     def step(rows: slice, beside: Beside, work: Workspace) -> None:
         band = depth[rows]
-        edges = flying_pixels(band, threshold, beside, work) if threshold else None
-        limit_range(band, settings.min_range, settings.max_range, edges, work)
+        if threshold and bands.kernels is not None and taken(depth):
+            _limit_compiled(bands.kernels, band, threshold, settings, beside, work)
+        else:
+            edges = flying_pixels(band, threshold, beside, work) if threshold else None
+            limit_range(band, settings.min_range, settings.max_range, edges, work)
         drop_unknown(band, rows, unknown, valid, work)
         drop_border(band, settings.border, rows.start, height - rows.stop)
         if confidence is not None and settings.min_confidence:
@@ -46,6 +50,20 @@ def filter_frame(
             drop_unless(sigma[rows], np.isfinite(band, out=work.mask("good", band.shape)))
 
     bands.run_beside(depth, step)
+
+
+def _limit_compiled(
+    kernels: Kernels, depth: Depth, threshold: float, settings: FilterConfig, beside: Beside, work: Workspace
+) -> None:
+    """As `limit_range` on `flying_pixels`."""
+    width = depth.shape[1]
+    own = work.array("own rows", (2, width))
+    own[0], own[1] = depth[0], depth[-1]
+    above = own[0] if beside.above is None else beside.above
+    below = own[1] if beside.below is None else beside.below
+    inverse, ends = work.array("inverse rows", (3, width)), work.array("high and low", (2, width + 2))
+    limits = (np.float32(number) for number in (threshold, settings.min_range, settings.max_range))
+    kernels.limit(depth, above, below, inverse, *ends, *limits)
 
 
 def limit_range(

@@ -18,6 +18,7 @@ from .bands import Bands, Workspace
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
+from .compiled import kernels
 from .config import Config, SafeConfig
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Judgement, Prediction, Scale
@@ -81,7 +82,7 @@ class DepthReconstructor:
         self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
         self._scales = CameraScales()
         self._guards = CameraGuards()
-        self._bands = Bands(min(_THREADS, config.cpu_threads or os.cpu_count() or 1))
+        self._bands = Bands(min(_THREADS, config.cpu_threads or os.cpu_count() or 1), kernels())
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import tracemalloc
+from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,24 +16,38 @@ from made_models import FakeModel, picture, pinhole, reconstructor
 from numpy.typing import NDArray
 
 from mono_depth_recon import bands as module
+from mono_depth_recon import compiled
 from mono_depth_recon.alignment import depth_from_disparity, sigma_from_disparity
 from mono_depth_recon.arrays import Depth, Mask
 from mono_depth_recon.bands import Bands, Beside, Workspace
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.back_projection import back_project
+from mono_depth_recon.compiled import Kernels
 from mono_depth_recon.config import FilterConfig
 from mono_depth_recon.filters import filter_frame
 from mono_depth_recon.frames import Scale
+from mono_depth_recon.once import Once
 
 SIZES = [(1, 1), (1, 40), (2, 7), (37, 50), (64, 48), (97, 31)]
 F32 = np.float32
 
 
+UNCOMPILED = Kernels(compiled.limit, compiled.project)
+
+
 @pytest.fixture(params=[(1, 1), (1, 400), (2, 100), (3, 1), (3, 200)], ids=lambda p: f"{p[0]} threads, {p[1]} pixels")
-def bands(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bands:
+def plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bands:
     threads, pixels = request.param
     monkeypatch.setattr(module, "PIXELS", pixels)
     return Bands(threads)
+
+
+@pytest.fixture(params=["numpy", "loops", *(["compiled"] if find_spec("numba") else [])])
+def bands(request: pytest.FixtureRequest, plain: Bands) -> Bands:
+    """With numpy's operations, with the loops as Python runs them, and compiled by numba where it is installed."""
+    plain.kernels = {"numpy": lambda: None, "loops": lambda: UNCOMPILED, "compiled": compiled.kernels}[request.param]()
+    assert (plain.kernels is None) == (request.param == "numpy")
+    return plain
 
 
 def bits(values: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -69,7 +86,7 @@ def filtered_at_once(
     return made, np.where(np.isfinite(made), sigma, nan)
 
 
-def test_every_row_is_in_one_band_and_bands_are_small(bands: Bands) -> None:
+def test_every_row_is_in_one_band_and_bands_are_small(plain: Bands) -> None:
     lock = threading.Lock()
     for height, width in SIZES:
         times = np.zeros(height, np.int64)
@@ -79,11 +96,11 @@ def test_every_row_is_in_one_band_and_bands_are_small(bands: Bands) -> None:
             with lock:
                 times[rows] += 1
 
-        bands.run((height, width), step)
+        plain.run((height, width), step)
         assert (times == 1).all()
 
 
-def test_the_rows_beside_are_those_before_the_run(bands: Bands) -> None:
+def test_the_rows_beside_are_those_before_the_run(plain: Bands) -> None:
     for height, width in SIZES:
         image = np.arange(height * width, dtype=F32).reshape(height, width)
         before = image.copy()
@@ -96,7 +113,7 @@ def test_the_rows_beside_are_those_before_the_run(bands: Bands) -> None:
                     np.testing.assert_array_equal(row, before[at])
             image[rows] = -1
 
-        bands.run_beside(image, step)
+        plain.run_beside(image, step)
         assert (image == -1).all()
 
 
@@ -115,16 +132,16 @@ def test_filters_give_what_they_give_on_the_whole_image(bands: Bands, size: tupl
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_metres_are_those_of_the_whole_image(bands: Bands, size: tuple[int, int]) -> None:
+def test_metres_are_those_of_the_whole_image(plain: Bands, size: tuple[int, int]) -> None:
     disparity = np.random.default_rng(1).normal(1, 1, size).astype(F32)
-    depth = depth_from_disparity(disparity, Scale(0.3, 0.05), 10.0, bands)
+    depth = depth_from_disparity(disparity, Scale(0.3, 0.05), 10.0, plain)
     inverse = disparity * F32(0.3) + F32(0.05)
     with np.errstate(divide="ignore"):
         expected = np.where(inverse <= F32(0.1), F32(np.inf), 1 / inverse)
     np.testing.assert_array_equal(bits(depth), bits(expected))
     sigma = np.abs(disparity)
     limited = np.minimum(expected, F32(10))
-    made = sigma_from_disparity(sigma, depth, Scale(0.3, 0.05), 10.0, bands)
+    made = sigma_from_disparity(sigma, depth, Scale(0.3, 0.05), 10.0, plain)
     np.testing.assert_array_equal(bits(made), bits(sigma * F32(0.3) * limited * limited))
 
 
@@ -136,6 +153,7 @@ def test_clouds_are_those_of_the_whole_image(
 ) -> None:
     camera, depth = PinholeCamera.from_hfov(size[1], size[0], 60), scene(*size)
     rgb = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
+    rgb.flags.writeable = False  # as the bytes of a message may be
     sigma = scene(*size) if with_sigma else None
     points = back_project(depth, camera, rgb, stride, sigma=sigma, bands=bands)
     (x, y), z = camera.rays, np.where(np.isfinite(depth), depth, F32(np.nan))
@@ -143,6 +161,45 @@ def test_clouds_are_those_of_the_whole_image(
     np.testing.assert_array_equal(points[..., [0, 1, 2, 4][: len(values)]], np.dstack(values)[::stride, ::stride])
     r, g, b = (rgb[::stride, ::stride, k].astype(np.uint32) for k in range(3))
     np.testing.assert_array_equal(bits(points[..., 3]), r << 16 | g << 8 | b)
+
+
+@pytest.mark.parametrize("change", ["stride", "type", "layout"])
+def test_what_the_kernels_do_not_take_goes_the_other_way(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("an array of another type or layout came to a kernel")
+
+    depth, rgb, stride = scene(37, 50), np.zeros((37, 50, 3), np.uint8), 2 if change == "stride" else 1
+    camera, settings = PinholeCamera.from_hfov(50, 37, 60), FilterConfig()
+    wide = np.repeat(depth, 2, axis=1)
+    given: Any = {"stride": depth.copy(), "type": depth.astype(np.float64), "layout": wide[:, ::2]}[change]
+    running = Bands(1, Kernels(compiled.limit if change == "stride" else never, never))
+    points = back_project(given, camera, rgb, stride, bands=running)
+    np.testing.assert_array_equal(points, back_project(depth, camera, rgb, stride))
+    filter_frame(given, None, None, None, None, settings, running)
+    filter_frame(depth, None, None, None, None, settings, Bands())
+    np.testing.assert_array_equal(given, depth)
+
+
+def test_loops_are_compiled_again_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def njit(types: Any, cache: bool = False, **_: Any) -> Any:
+        def decorate(function: Any) -> Any:
+            asked.append(cache)
+            if cache:
+                raise RuntimeError("cannot cache function 'limit': no locator available for file")
+            return function
+
+        return decorate
+
+    monkeypatch.setitem(sys.modules, "numba", SimpleNamespace(njit=njit))
+    assert compiled.machine_code(compiled.limit, ()) is compiled.limit
+    assert asked == [True, False]
+
+
+def test_without_numba_there_are_no_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert Once(compiled.compile_all)() is None
 
 
 def test_an_error_in_any_thread_is_raised_once_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..arrays import Depth, Points, Rgb
 from ..bands import Bands, Workspace
 from ..camera import PinholeCamera
+from ..compiled import taken
 from ..errors import DataError
 
 _COLOUR_BITS = np.array([255, 255, 255, 0], np.uint8).view(np.uint32)[0]  # without the fourth byte
@@ -53,13 +54,21 @@ def back_project(
     if points.shape != shape or points.dtype != np.float32:
         raise DataError(f"out must be {shape} float32, got {points.shape} {points.dtype}")
     x, y = (ray[::stride] for ray in camera.rays)
+    bands = bands or Bands()
+    kernels = (
+        bands.kernels if stride == 1 and sigma is None and all(taken(each) for each in (depth, rgb, points)) else None
+    )
 
     def step(rows: slice, work: Workspace) -> None:
+        if kernels is not None:
+            band = points[rows]
+            kernels.project(depth[rows], x, y[rows], rgb[rows], band, band.view(np.uint32))
+            return
         seen = slice(rows.start * stride, (rows.stop - 1) * stride + 1, stride), slice(None, None, stride)
         extra = None if sigma is None else sigma[seen]
         _project(depth[seen], x, y[rows, None], rgb[seen], extra, points[rows], work)
 
-    (bands or Bands()).run(shape, step)
+    bands.run(shape, step)
     return points
 
 
