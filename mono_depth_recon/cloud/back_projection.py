@@ -87,8 +87,9 @@ def _project(
     planes = [work.array(name, depth.shape) for name in ("x", "y", "z", "colour", "sigma")[: points.shape[-1]]]
     z = np.multiply(depth, np.float32(0), out=planes[2])
     z += depth  # Inf and NaN become NaN, finite depth stays as it is
-    np.multiply(z, x, out=planes[0])
-    np.multiply(z, y, out=planes[1])
+    for plane, ray in zip(planes, (x, y), strict=False):
+        plane[...] = ray  # filled first: a product with a smaller array would take a buffer
+        plane *= z
     pack_rgb(_contiguous(rgb, work), planes[3])
     if sigma is not None:
         planes[4][...] = sigma
