@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import tracemalloc
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from made_models import FakeModel, picture, pinhole, reconstructor
 from numpy.typing import NDArray
+from processes import DEADLINE_S
 
 from mono_depth_recon import bands as module
 from mono_depth_recon import compiled
@@ -218,6 +220,20 @@ def test_an_error_in_any_thread_is_raised_once_all_have_ended(monkeypatch: pytes
         count = len(done)
         running.run((1, 1), lambda rows, _: None)
         assert len(done) == count, "nothing runs after the error is raised"
+
+
+def test_threads_end_with_their_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIXELS", 10)
+    seen: set[threading.Thread] = set()
+    running = Bands(3)
+    running.run((9, 10), lambda rows, _: seen.add(threading.current_thread()))
+    others = seen - {threading.current_thread()}
+    assert others
+    del running
+    gc.collect()
+    for thread in others:
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
 
 
 def test_a_workspace_gives_the_same_memory_again() -> None:
