@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
 
@@ -17,6 +19,7 @@ from ..frames import Frame, Prediction
 from ..models.base import Output, View
 from ..pipeline import DepthReconstructor
 from .frame_path import Measurement, Settings, check_points
+from .machine import fresh_process
 from .rows import Row
 from .scene import room
 
@@ -26,6 +29,7 @@ _GROWTH, _KIB = 1.05, 64.0
 _AROUND = ("scale", "filter", "cloud")  # the steps beside the model, of a rectified camera without the guard
 _DISTORTION = (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)
 _STEP_M = 1.0
+_EXCHANGES, _EXCHANGES_S = 100, 400.0
 _MODELS: tuple[tuple[str, Output, dict[str, object]], ...] = (
     ("metric", "metric_depth", {}),
     ("relative", "relative_disparity", {"scale.source": "fixed", "scale.scale": 1.0, "scale.shift": 0.0}),
@@ -50,7 +54,10 @@ class _Prepared:
 
 
 def scaling(settings: Settings) -> Iterator[Row]:
-    """Every step around the model from 320x240 to 3840x2160, of a metric model and of a relative one with a scale."""
+    """Every step around the model from 320x240 to 3840x2160, of a metric model and of a relative one with a scale.
+
+    Where ROS is installed also the exchange of an image and its cloud between two processes.
+    """
     for name, output, values in _MODELS:
         config, seconds = with_values(settings.config, values), []
         for width, height in SIZES:
@@ -67,6 +74,8 @@ def scaling(settings: Settings) -> Iterator[Row]:
         yield Row(f"{name}: growth, exponent of the number of pixels", float(growth), "", _GROWTH)
     for width, height in SIZES:
         yield _rectification(width, height, settings.repeats)
+    if find_spec("rclpy") is not None:
+        yield from _between_processes()
 
 
 class _Run:
@@ -130,6 +139,16 @@ def _rows(name: str, around: float, copy: float, laps: Mapping[str, float], most
     yield Row(f"{name}: ... against a memcpy of the cloud", around / copy, "x", most, f"memcpy {1e3 * copy:.3f} ms")
     if "guard" in laps:
         yield Row(f"{name}: guard", 1e3 * laps["guard"], "ms", note=f"{laps['guard'] / copy:.2f} times the memcpy")
+
+
+def _between_processes() -> Iterator[Row]:
+    """The figures of the ROS nodes' benchmark, which is not imported here: it needs ROS."""
+    code = (
+        "import dataclasses, json; from mono_depth_recon.ros.tools.bench_exchange import exchange; "
+        f"print(json.dumps([dataclasses.asdict(row) for row in exchange({_EXCHANGES})]))"
+    )
+    for values in json.loads(fresh_process(code, timeout_s=_EXCHANGES_S)):
+        yield Row(**values)
 
 
 def _rectification(width: int, height: int, repeats: int) -> Row:

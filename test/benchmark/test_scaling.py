@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ SIZES = ((64, 48), (96, 72))
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "SIZES", SIZES)
     monkeypatch.setattr(scaling, "_MOST", {96: 1e9})
+    monkeypatch.setattr(scaling, "find_spec", lambda _: None)  # no ROS
 
 
 def rows() -> list[Row]:
@@ -40,6 +43,22 @@ def test_every_size_has_its_figures() -> None:
     assert made["metric: growth, exponent of the number of pixels"].limit == 1.05
     assert all(row.value is not None and np.isfinite(row.value) for row in made.values())
     assert len(made) == len(SIZES) * (2 * 4 + 1) + 2
+
+
+def test_with_ros_the_exchange_between_processes_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the processes: what the started code measures has a test of its own."""
+    asked: list[str] = []
+
+    def fresh_process(code: str, timeout_s: float) -> str:
+        asked.append(code)
+        return json.dumps([asdict(Row("by the bare exchange", 1.2, "x", 1.5))])
+
+    monkeypatch.setattr(scaling, "find_spec", lambda _: object())
+    monkeypatch.setattr(scaling, "fresh_process", fresh_process)
+    assert rows()[-1] == Row("by the bare exchange", 1.2, "x", 1.5)
+    (code,) = asked
+    compile(code, "code", "exec")
+    assert "from mono_depth_recon.ros.tools.bench_exchange import exchange;" in code
 
 
 def test_a_filter_that_does_nothing_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
