@@ -83,6 +83,7 @@ EXTRAS = {
     "openvino": ["openvino>=2024.0"],  # is installed anyway; the name is what an error message of a runtime says
     "onnxruntime": ["onnxruntime>=1.17", "onnx>=1.15", "onnxscript>=0.1"],
     "int8": ["nncf>=2.9"],
+    "compiled": ["numba>=0.59"],
     "export": ["onnx>=1.15", "onnxscript>=0.1", "onnxruntime>=1.17", "nncf>=2.9"],
     "datasets": ["rosbags>=0.11", "h5py>=3.10"],
     "explain": ["captum>=0.7"],

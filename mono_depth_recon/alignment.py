@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Depth
+from .bands import Bands, Workspace
 from .camera import PinholeCamera
 from .errors import DataError
 from .frames import Scale
@@ -32,26 +33,42 @@ _ASPECT_TOLERANCE = 0.02
 _Floats = NDArray[np.float64]
 
 
-def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> Depth:
+def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float, bands: Bands | None = None) -> Depth:
     """Depth (H, W) float32 in metres of a disparity; +Inf where the inverse depth falls to 1 / max_range or below.
 
     Inverse depth may be zero or negative there: it is beyond range, and never clipped to a wall at max_range.
     """
-    inverse = disparity * np.float32(scale.scale) + np.float32(scale.shift)
-    beyond = inverse <= np.float32(1 / max_range)
-    inverse[beyond] = 1
-    np.reciprocal(inverse, out=inverse)
-    inverse[beyond] = np.inf
-    return inverse
+    depth = np.empty_like(disparity)
+
+    def step(rows: slice, work: Workspace) -> None:
+        inverse = np.multiply(disparity[rows], np.float32(scale.scale), out=depth[rows])
+        inverse += np.float32(scale.shift)
+        beyond = np.less_equal(inverse, np.float32(1 / max_range), out=work.mask("beyond", inverse.shape))
+        np.copyto(inverse, np.float32(1), where=beyond)
+        np.reciprocal(inverse, out=inverse)
+        np.copyto(inverse, np.float32(np.inf), where=beyond)
+
+    (bands or Bands()).run(disparity.shape, step)
+    return depth
 
 
-def sigma_from_disparity(sigma: Depth, depth: Depth, scale: Scale, max_range: float) -> Depth:
+def sigma_from_disparity(
+    sigma: Depth, depth: Depth, scale: Scale, max_range: float, bands: Bands | None = None
+) -> Depth:
     """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * sigma, to first order.
 
     Beyond range it is the one at `max_range`.
     """
-    limited = np.minimum(depth, np.float32(max_range))
-    return sigma * np.float32(scale.scale) * limited * limited
+    made = np.empty_like(sigma)
+
+    def step(rows: slice, work: Workspace) -> None:
+        band = np.multiply(sigma[rows], np.float32(scale.scale), out=made[rows])
+        limited = np.minimum(depth[rows], np.float32(max_range), out=work.array("limited", band.shape))
+        band *= limited
+        band *= limited
+
+    (bands or Bands()).run(sigma.shape, step)
+    return made
 
 
 def fit_scale(disparity: Depth, reference: Depth) -> Scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +14,11 @@ import numpy as np
 from . import filters
 from .alignment import depth_from_disparity, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
+from .bands import Bands, Workspace
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
 from .cloud.voxel_grid import voxel_means
+from .compiled import kernels
 from .config import Config, SafeConfig
 from .errors import CalibrationError, ConfigError, DataError, ModelError
 from .frames import Frame, Judgement, Prediction, Scale
@@ -32,8 +35,7 @@ from .scale.per_camera import CameraScales
 from .scale.reference import REFERENCE_DEPTH
 from .scale.table import no_metres, source_in_effect
 
-# A network's edge spans a share of the image, not a number of pixels: the threshold is stated at this width.
-EDGE_WIDTH_PX = 640
+_THREADS = 2  # of the steps around the model; more than that wait for memory and for Python's lock
 _WRONG = ("disparity that is not finite", "depth that is not positive")  # by whether the model is metric
 
 
@@ -80,6 +82,7 @@ class DepthReconstructor:
         self._unknown: WeakKeyDictionary[PinholeCamera, Mask | None] = WeakKeyDictionary()
         self._scales = CameraScales()
         self._guards = CameraGuards()
+        self._bands = Bands(min(_THREADS, config.cpu_threads or os.cpu_count() or 1), kernels())
 
     @classmethod
     def from_config(cls, config: Config) -> DepthReconstructor:
@@ -129,6 +132,7 @@ class DepthReconstructor:
         """Frees the model's working memory until the next frame, once the current one is finished."""
         with self._lock:
             self.model.release_memory()
+            self._bands.release()
 
     def _process(
         self,
@@ -155,22 +159,21 @@ class DepthReconstructor:
                 raise
             return Frame(rgb, camera, no_metres=str(error), timings=watch.laps)
         watch.lap("model")
-        if prediction.valid is not None:
-            unknown = ~prediction.valid if unknown is None else unknown | ~prediction.valid
         metric = prediction.depth is not None
-        self._check(prediction.values > 0 if metric else np.isfinite(prediction.values), _WRONG[metric])
+        self._check(prediction.values, metric)
         if source_in_effect(config.scale, metric) is None:
             metres = _Metres(prediction.depth, prediction.sigma)
         else:
             disparity = np.reciprocal(prediction.values) if metric else prediction.values
-            known = disparity if unknown is None else np.where(unknown, np.float32(np.nan), disparity)
+            known = self._known(disparity, unknown, prediction.valid)
             view = RelativeView(rgb, known, raw_camera, stamp, metric)
             metres = self._scaled(view, disparity, prediction.sigma, evidence, config)
             watch.lap("scale")
         if metres.depth is not None:
             if prediction.sky is not None:
                 metres.depth[prediction.sky] = np.inf
-            _filter(metres.depth, metres.sigma, prediction.confidence, unknown, config)
+            parts = metres.sigma, prediction.confidence, unknown, prediction.valid
+            filters.filter_frame(metres.depth, *parts, config.filter, self._bands)
             watch.lap("filter")
         metres, judgement = self._judged(rgb, camera, raw_camera, metres, stamp, config)
         watch.lap("guard")
@@ -185,7 +188,7 @@ class DepthReconstructor:
         )
         if metres.depth is None:
             return frame
-        points = _points(metres.depth, metres.sigma, camera, rgb, config, out) if wanted.points else None
+        points = self._points(metres.depth, metres.sigma, camera, rgb, config, out) if wanted.points else None
         if points is not None and config.cloud.voxel_size:
             points = thinned(points, config.cloud.voxel_size)
         watch.lap("cloud")
@@ -216,9 +219,38 @@ class DepthReconstructor:
             )
         return camera.rectify(rgb), camera.rectified
 
-    def _check(self, good: Mask, what: str) -> None:
-        if not good.all():  # also NaN: a broken network must not produce a wall of points
-            raise ModelError(f"model {self.model.name} returned {what}: check the weights")
+    def _check(self, values: Depth, metric: bool) -> None:
+        good = []
+
+        def step(rows: slice, _: Workspace) -> None:
+            low = values[rows].min()  # NaN where any value is
+            good.append(low > 0 if metric else np.isfinite(low) and np.isfinite(values[rows].max()))
+
+        self._bands.run(values.shape, step)
+        if not all(good):  # a broken network must not produce a wall of points
+            raise ModelError(f"model {self.model.name} returned {_WRONG[metric]}: check the weights")
+
+    def _known(self, disparity: Depth, unknown: Mask | None, valid: Mask | None) -> Depth:
+        """The disparity with NaN where there is never depth, or none in this image."""
+        if unknown is None and valid is None:
+            return disparity
+        known = np.empty_like(disparity)
+
+        def step(rows: slice, work: Workspace) -> None:
+            known[rows] = disparity[rows]
+            filters.drop_unknown(known[rows], rows, unknown, valid, work)
+
+        self._bands.run(known.shape, step)
+        return known
+
+    def _points(
+        self, depth: Depth, sigma: Depth | None, camera: PinholeCamera, rgb: Rgb, config: Config, out: Points | None
+    ) -> Points:
+        """The cloud; with `cloud.sigma` also that field, which is NaN where the model gives no sigma."""
+        if config.cloud.sigma and sigma is None:
+            sigma = np.broadcast_to(np.float32(np.nan), depth.shape)
+        sigma = sigma if config.cloud.sigma else None
+        return back_project(depth, camera, rgb, config.cloud.stride, out, sigma, self._bands)
 
     def _scaled(
         self, view: RelativeView, disparity: Depth, sigma: Depth | None, evidence: Evidence, config: Config
@@ -238,10 +270,10 @@ class DepthReconstructor:
                 return _Metres(disparity=shown, missing=str(error))
             scale = Scale(1.0, 0.0, stale=True, source=source.name, reason=str(error))
         far = config.filter.max_range
-        depth = depth_from_disparity(disparity, scale, far)
+        depth = depth_from_disparity(disparity, scale, far, self._bands)
         if sigma is not None:
             of_disparity = sigma * np.square(disparity) if view.metric else sigma
-            sigma = sigma_from_disparity(of_disparity, depth, scale, far)
+            sigma = sigma_from_disparity(of_disparity, depth, scale, far, self._bands)
         return _Metres(depth, sigma, shown, scale)
 
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
@@ -275,26 +307,6 @@ class _Metres:
     missing: str = ""
 
 
-def _filter(depth: Depth, sigma: Depth | None, confidence: Depth | None, unknown: Mask | None, config: Config) -> None:
-    """Range, edges, masks, border, confidence and sigma, in place; afterwards sigma is known where depth is finite."""
-    settings = config.filter
-    edges = None
-    if settings.edge_threshold:
-        edges = filters.flying_pixels(depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1])
-        edges &= depth <= settings.max_range  # beyond range stays beyond range on an edge
-    filters.limit_range(depth, settings.min_range, settings.max_range)
-    for mask in (edges, unknown):
-        if mask is not None:
-            filters.drop(depth, mask)
-    filters.drop_border(depth, settings.border)
-    if confidence is not None and settings.min_confidence:
-        filters.drop_doubtful(depth, confidence, settings.min_confidence)
-    if sigma is not None:
-        if settings.max_sigma:
-            filters.drop_uncertain(depth, sigma, settings.max_sigma)
-        filters.drop(sigma, ~np.isfinite(depth))
-
-
 def safe_settings(config: Config) -> SafeConfig:
     """The group `safe`, its range limited to that of the depth: farther away nothing is known to be free."""
     return replace(config.safe, max_range=min(config.safe.max_range, config.filter.max_range))
@@ -311,22 +323,15 @@ def trusted_depth(frame: Frame, config: Config) -> Depth:
     known = np.isfinite(depth)  # beyond range stays beyond range
     if settings.edge_threshold and not 0 < own <= settings.edge_threshold:
         filters.drop(
-            depth, filters.flying_pixels(frame.depth, settings.edge_threshold * EDGE_WIDTH_PX / depth.shape[1]) & known
+            depth,
+            filters.flying_pixels(frame.depth, settings.edge_threshold * filters.EDGE_WIDTH_PX / depth.shape[1])
+            & known,
         )
     if settings.max_sigma and frame.sigma is not None:
         filters.drop(depth, ~(frame.sigma <= np.float32(settings.max_sigma) * frame.depth) & known)
     if settings.min_confidence and frame.confidence is not None:
         filters.drop(depth, ~(frame.confidence >= settings.min_confidence))
     return depth
-
-
-def _points(
-    depth: Depth, sigma: Depth | None, camera: PinholeCamera, rgb: Rgb, config: Config, out: Points | None
-) -> Points:
-    """The cloud; with `cloud.sigma` also that field, which is NaN where the model gives no sigma."""
-    if config.cloud.sigma and sigma is None:
-        sigma = np.full_like(depth, np.nan)
-    return back_project(depth, camera, rgb, config.cloud.stride, out, sigma if config.cloud.sigma else None)
 
 
 def thinned(points: Points, size: float) -> Points:

@@ -18,12 +18,11 @@ from mono_depth_recon.cloud.clean_up import clean_cloud
 from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import Config, MeshConfig, ModelConfig, parameter
 from mono_depth_recon.errors import ConfigError, DataError
-from mono_depth_recon.filters import drop, flying_pixels
+from mono_depth_recon.filters import EDGE_WIDTH_PX, drop, flying_pixels
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.metrics.cloud import cloud_figures
 from mono_depth_recon.metrics.protocols import PROTOCOLS, FrameScorer
 from mono_depth_recon.models import load_model
-from mono_depth_recon.pipeline import EDGE_WIDTH_PX
 
 from .augment import known_depth
 from .frames import RunData, open_run_data

@@ -101,7 +101,7 @@ def clouds(settings: Settings) -> Iterator[Row]:
     message = bytearray(depth.size * 16)
     out: Points = np.frombuffer(message, np.float32).reshape(*depth.shape, 4)
     back_project(depth, camera, rgb, out=out)
-    _check_points(out, depth, camera, rgb)
+    check_points(out, depth, camera, rgb)
     source = np.frombuffer(bytes(message), np.float32).reshape(out.shape)
     project, copy = medians(
         [lambda: back_project(depth, camera, rgb, out=out), lambda: np.copyto(out, source)], 4 * settings.repeats
@@ -140,7 +140,7 @@ def frames(runtime: str, settings: Settings) -> Iterator[Row]:
     frame = reconstructor.process(rgb, _LENS, out=out)
     if frame.depth is None or frame.points is None:
         raise DataError(f"the frame path benchmark needs a metric model, got {reconstructor.model.name}")
-    _check_points(frame.points, frame.depth, frame.camera, frame.rgb)
+    check_points(frame.points, frame.depth, frame.camera, frame.rgb)
     laps, totals = [], []
     for _ in range(settings.repeats):
         start = time.perf_counter()
@@ -197,7 +197,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 }
 
 
-def _check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb) -> None:
+def check_points(points: Points, depth: Depth, camera: PinholeCamera, rgb: Rgb) -> None:
     """Compares with the definition in float64: a wrong result must not be timed."""
     u, v = np.arange(camera.width), np.arange(camera.height)[:, None]
     z = np.where(np.isfinite(depth), depth, np.nan).astype(np.float64)

@@ -15,6 +15,7 @@ from ..models.runtimes.base import cpu_name
 
 _LIBRARIES = (
     "numpy",
+    "numba",
     "opencv-python-headless",
     "openvino",
     "onnxruntime",

@@ -9,7 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark import anchors, cameras, frame_path, fusion, guard, mesh_files, models, outputs, reading, rooms
+from ..benchmark import (
+    anchors,
+    cameras,
+    frame_path,
+    fusion,
+    guard,
+    mesh_files,
+    models,
+    outputs,
+    reading,
+    rooms,
+    scaling,
+)
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, parameter, with_values
 from ..errors import ConfigError
@@ -38,6 +50,7 @@ _MORE = {
     **outputs.MEASUREMENTS,
     **guard.MEASUREMENTS,
     **rooms.MEASUREMENTS,
+    **scaling.MEASUREMENTS,
 }
 _NAMES = (*frame_path.MEASUREMENTS, *_MORE)
 

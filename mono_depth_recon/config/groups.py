@@ -278,7 +278,13 @@ class Config:
     max_rate: float = param(
         0.0, "maximum number of frames processed per second; 0 = no limit", unit="Hz", low=0.0, high=1000.0
     )
-    cpu_threads: int = param(0, "CPU threads of the model; 0 = all cores", low=0, high=256, live=False)
+    cpu_threads: int = param(
+        0,
+        "CPU threads of the model, and at most two of the steps around it; 0 = all cores",
+        low=0,
+        high=256,
+        live=False,
+    )
     autostart: bool = param(True, "configure and activate on start; false = wait for lifecycle transitions", live=False)
     model: ModelConfig = ModelConfig()
     scale: ScaleConfig = ScaleConfig()

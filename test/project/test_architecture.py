@@ -18,8 +18,10 @@ LAYERS = (
     (
         "arrays",
         "atomic",
+        "bands",
         "camera",
         "child_process",
+        "compiled",
         "decoding",
         "encoding",
         "errors",
@@ -56,6 +58,7 @@ HEAVY = TORCH | {
     "lightning",
     "matplotlib",
     "nncf",
+    "numba",
     "onnx",
     "onnxruntime",
     "onnxscript",

@@ -30,6 +30,7 @@ from ...cloud.back_projection import back_project
 from ...errors import DataError, MonoDepthError
 from ...pipeline import thinned
 from ..conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
+from .bench_exchange import exchange
 from .bench_mapping import mapping, say
 from .demo_processes import RECON_NODE, RECORDER, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
@@ -40,6 +41,8 @@ _WARM_UP_S = 60.0  # until allocator and middleware hold what they keep
 _SAMPLE_S = 0.5
 _TURN_S = 10.0
 _VOXEL_M = 0.02
+_EXCHANGES = 100
+_PARTS = ("messages", "exchange", "live", "fusion")
 
 
 def messages() -> Iterator[Row]:
@@ -134,12 +137,19 @@ def main(args: Sequence[str] | None = None) -> int:
         "--frames", type=int, default=2000, help="length of the live run after a warm-up (default: 2000, about 3.5 min)"
     )
     parser.add_argument("--pairs", type=int, default=5, help="fusion off and on so often, 30 s each pair (default: 5)")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, help="some of the parts (default: all)")
     parser.add_argument("--output", type=Path, default=Path("bench_output/live"), help="where the report goes")
     arguments = parser.parse_args(args)
     raise_on_signals()
     rows = []
     try:
-        for row in chain(messages(), live(arguments.frames), mapping(arguments.pairs, _TURN_S)):
+        parts = {
+            "messages": messages(),
+            "exchange": exchange(_EXCHANGES),
+            "live": live(arguments.frames),
+            "fusion": mapping(arguments.pairs, _TURN_S),
+        }
+        for row in chain.from_iterable(parts[name] for name in _PARTS if name in arguments.only):
             name, value, limit, verdict, note = row.cells
             print(f"{name:50} {value:>12}  {verdict:6}  {f'limit {limit}' if limit else '':16} {note}", flush=True)
             rows.append(row)

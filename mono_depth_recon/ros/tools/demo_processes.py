@@ -23,6 +23,7 @@ ROOMS_CAMERA = "mono_depth_recon.ros.cameras.rooms_camera"
 REPLAY = "mono_depth_recon.ros.cameras.replay"
 RECORDER = "mono_depth_recon.ros.tools.recorder"
 MAPPING_PROBE = "mono_depth_recon.ros.tools.mapping_probe"
+EXCHANGE = "mono_depth_recon.ros.tools.exchange"
 
 _DEADLINES_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 4.0))
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
