@@ -49,7 +49,6 @@ __all__ = [
     "PointsAllConfig",
     "QosConfig",
     "SafeConfig",
-    "ScaleConfig",
     "Value",
     "add_flag",
     "build",
