@@ -57,12 +57,13 @@ class OdometryScale(AnchoredScale):
         T_odom_camera, camera = self.required(evidence, CAMERA_POSE).copy(), view.camera.rectified
         if view.camera.R is not None:
             T_odom_camera[:3, :3] = T_odom_camera[:3, :3] @ view.camera.R.T
-        points = self._points.seen(view.rgb, camera, T_odom_camera)
+        small = self._points.tracked(camera)
+        points = self._points.seen(view.rgb, small, T_odom_camera)
         T = np.linalg.inv(T_odom_camera)
-        depth = project_points(points @ T[:3, :3].T + T[:3, 3], camera)
-        places = np.flatnonzero(depth > 0)
-        row, column = np.divmod(places, camera.width)
-        near = _edges(view.disparity)[row // _EDGE_PX, column // _EDGE_PX]
+        depth = project_points(points @ T[:3, :3].T + T[:3, 3], small)
+        places, edges = np.flatnonzero(depth > 0), _edges(view.disparity)
+        row, column = np.divmod(places, small.width)
+        near = edges[row * len(edges) // small.height, column * edges.shape[1] // small.width]
         depth.ravel()[places[near]] = np.nan
         return depth
 
@@ -101,12 +102,18 @@ class MovingPoints:
         self._known: tuple[F64, Matrix, float] | None = None  # points, the pose they were found from, their distance
         self._cameras: tuple[PinholeCamera, PinholeCamera] | None = None  # of the images, and of those tracked in
 
-    def seen(self, rgb: Rgb, camera: PinholeCamera, T_odom_camera: Matrix) -> F64:
-        """Points (N, 3) in the frame of the poses, after a further image (H, W, 3) of a pinhole `camera`.
+    def tracked(self, camera: PinholeCamera) -> PinholeCamera:
+        """That of the images that features are tracked in: of `camera`, a pinhole, at most 480 pixels wide."""
+        if self._cameras is None or self._cameras[0] is not camera:
+            share = min(1.0, _WIDTH / camera.width)
+            self._cameras = camera, camera.resized(round(camera.width * share), round(camera.height * share))
+        return self._cameras[1]
+
+    def seen(self, rgb: Rgb, small: PinholeCamera, T_odom_camera: Matrix) -> F64:
+        """Points (N, 3) in the frame of the poses, after a further image (H, W, 3) of a camera `tracked` by `small`.
 
         Those that this image gives, else the last ones. Raises DataError where there are none, or no longer in view.
         """
-        small = self._small_of(camera)
         grey = _grey(rgb, small)
         tracks = None if self._tracks is None else _followed(self._tracks, grey)
         if tracks is not None:
@@ -119,12 +126,6 @@ class MovingPoints:
                 tracks = None
         self._tracks = _chosen(grey, T_odom_camera) if tracks is None else tracks
         return self._in_view(T_odom_camera)
-
-    def _small_of(self, camera: PinholeCamera) -> PinholeCamera:
-        if self._cameras is None or self._cameras[0] is not camera:
-            share = min(1.0, _WIDTH / camera.width)
-            self._cameras = camera, camera.resized(round(camera.width * share), round(camera.height * share))
-        return self._cameras[1]
 
     def _in_view(self, T: Matrix) -> F64:
         if self._known is None:
