@@ -30,7 +30,7 @@ _MIN_PARALLAX_DEG, _MUCH_PARALLAX_DEG = 2.0, 8.0  # in the middle of all; more: 
 _MOST_TURN, _MUCH_TURN_DEG = 4.0, 15.0
 _EPIPOLAR_PX = 1.5
 _NEAREST_M, _FARTHEST_M = 0.1, 50.0
-_EDGE_PX, _STEP, _THIN = 3, 0.2, 4  # 3 x 3 of every third pixel, as wide as the window; of 90 % of the disparities
+_EDGE_PX, _STEP, _THIN = 3, 0.2, 16  # 3 x 3 of every third pixel, as wide as the window; of 90 % of the disparities
 _AWAY, _TURNED_DEG = 0.3, 25.0  # motion since the points were found, over their distance: they are out of view
 
 F32 = NDArray[np.float32]
