@@ -35,8 +35,8 @@ class MarkerFinder:
     """Finds markers in image after image: around where they were, and new ones in one part of each image.
 
     Parts are the whole image at a coarse size, in turn with one of overlapping windows at full size. All are searched
-    in the first image, one in each further, or in every second while markers are followed. Squares of any number are
-    compared with all ids at once, and what resembles a marker is looked at again at full size, at most four.
+    in the first image, one in each further, or in every second while markers are followed. Its squares, at most 400,
+    are compared with all ids at once, and what resembles a marker is looked at again at full size, at most four.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,8 @@ class MarkerFinder:
         import cv2
 
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        found = _around(self._last, grey, settings)
+        followed = [each for each in self._last if settings.marker_id in (each[0], -1)]
+        found = _around(followed, grey, settings)
         for part in self._due(grey, len(found)):
             proposed = [each for each in _proposed(grey, part, settings) if not _is_among(found, each)]
             for new in _around(proposed[: MOST - len(found)], grey, settings):

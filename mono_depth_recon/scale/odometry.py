@@ -72,7 +72,7 @@ def _edges(disparity: Depth) -> NDArray[np.bool_]:
     """(H / 3, W / 3): near a step of the disparity, where features are but it is not clear what they belong to."""
     import cv2
 
-    coarse = np.ascontiguousarray(disparity[::_EDGE_PX, ::_EDGE_PX])
+    coarse = disparity[::_EDGE_PX, ::_EDGE_PX].copy()
     thin = coarse.ravel()[::_THIN]
     known = np.sort(thin[np.isfinite(thin)])
     if not len(known):

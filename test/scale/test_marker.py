@@ -213,6 +213,16 @@ def test_a_marker_anywhere_is_found_once_all_parts_were_searched(size: tuple[int
         assert expected in [[number for number, _ in finder.find(rgb, given)] for _ in range(parts)], (share, side)
 
 
+def test_a_marker_that_is_no_longer_wanted_is_not_followed() -> None:
+    """scale.marker_id may change at any time."""
+    rgb, _ = scene(pose(1.5, 0, 0, -0.3), pose(1.5, 10, 0, 0.2))
+    finder = MarkerFinder()
+    assert sorted(number for number, _ in finder.find(rgb, settings())) == [3, 4]
+    assert [number for number, _ in finder.find(rgb, settings(marker_id=4))] == [4]
+    assert not finder.find(rgb, settings(marker_id=9))
+    assert not finder.find(rgb, settings(marker_dictionary="4X4_50"))
+
+
 def test_no_more_than_four_markers_are_followed() -> None:
     rgb, _ = scene(*(pose(1.5, 0, 0, across) for across in (-0.45, -0.25, -0.05, 0.15, 0.35)))
     finder, given = MarkerFinder(), settings()
