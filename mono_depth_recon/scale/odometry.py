@@ -21,7 +21,7 @@ from .settings import ScaleSettings
 
 _WIDTH = 480  # pixels, of the images that features are tracked in
 _CANDIDATES, _QUALITY, _APART_PX = 1000, 0.01, 2.5  # in an image of half the size, a quarter of the time
-_FEATURES, _TILE_PX = 450, 20  # those kept: the strongest of each tile, of that image
+_FEATURES, _TILE_PX = 400, 20  # those kept: the strongest of each tile, of that image
 _SEARCH: dict[str, Any] = {"winSize": (9, 9), "criteria": (3, 10, 0.03)}  # 10 steps, or one of less than 0.03 pixels
 _BACK_PX = 0.5  # tracked forth and back, a feature must stay at its place
 _LEFT = 0.5  # of the features; with fewer new ones are chosen
