@@ -43,6 +43,11 @@ ARGUMENTS = {  # name: (default, description)
     ),
     "image": ("image", "image topic; its compressed form is <image>/compressed"),
     "camera_info": ("camera_info", "camera_info topic"),
+    "hfov": (
+        "",
+        "horizontal field of view in degrees, from which a camera without a calibration is guessed; empty: as in "
+        "params_file",
+    ),
     **{
         kind.name: (
             kind.topic,
@@ -148,6 +153,8 @@ def _recon_node(values: dict, cameras: tuple, params_file: Path, use_sim_time: b
     ):
         if values[name]:
             parameters.append({parameter: values[name]})
+    if values["hfov"]:
+        parameters.append({"camera.hfov": _number(values, "hfov")})
     if values["world_frame"] or values["poses"]:
         parameters.append({"fusion.enabled": True})
     topics = ["image", "camera_info", *(kind.name for kind in EVIDENCE), "reference_camera_info"]
@@ -228,6 +235,13 @@ def _rviz(values: dict, cameras: tuple, use_sim_time: bool) -> Node | LogInfo:
         output="screen",
         parameters=[{"use_sim_time": use_sim_time}],
     )
+
+
+def _number(values: dict, name: str) -> float:
+    try:
+        return float(values[name])
+    except ValueError:
+        raise RuntimeError(f"{name} must be a number, got '{values[name]}'") from None
 
 
 def _flag(values: dict, name: str) -> bool:

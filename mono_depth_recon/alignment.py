@@ -207,8 +207,10 @@ def _consensus(d: _Floats, w: _Floats, tolerance: _Floats) -> tuple[float, float
     scale = (w[first] - w[second]) / (d[first] - d[second])
     shift = w[first] - scale * d[first]
     judges = rng.integers(0, len(d), min(_JUDGES, len(d)))
-    residuals = (scale[:, None] * d[judges] + shift[:, None] - w[judges]) / tolerance[judges]
-    best = int(np.argmin(np.minimum(np.square(residuals), 1).mean(axis=1)))
+    lines = np.stack([scale, shift, np.full_like(scale, -1)], axis=1)
+    residuals = lines @ (np.stack([d[judges], np.ones(len(judges)), w[judges]]) / tolerance[judges])
+    np.square(residuals, out=residuals)
+    best = int(np.argmin(np.minimum(residuals, 1, out=residuals).mean(axis=1)))
     return float(scale[best]), float(shift[best])
 
 
@@ -222,7 +224,15 @@ def _refined(
         previous, inliers = inliers, residual <= limit
         if np.array_equal(previous, inliers) or np.ptp(d[inliers]) <= 0:
             break
-        scale, shift = np.polyfit(d[inliers], w[inliers], 1).tolist()
+        scale, shift = _line(d[inliers], w[inliers])
         deviation = 1.4826 * float(np.median(residual[inliers]))
         limit = float(np.clip(_INLIER_SIGMAS * deviation, _CLOSEST, 1.0))
     return scale, shift, inliers
+
+
+def _line(d: _Floats, w: _Floats) -> tuple[float, float]:
+    """Least squares."""
+    middle_d, middle_w = float(d.mean()), float(w.mean())
+    away = d - middle_d
+    scale = float(away @ (w - middle_w) / (away @ away))
+    return scale, middle_w - scale * middle_d

@@ -234,6 +234,11 @@ def _pixels(msg: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
     return pixels[..., 0] if channels == 1 else pixels
 
 
+def is_uncalibrated(msg: Any, rectified: bool) -> bool:
+    """Whether a CameraInfo has no focal length for its image, as drivers publish it without a calibration."""
+    return not _field(msg, "k")[0] and not (rectified and _field(msg, "p")[0])
+
+
 def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
     """The camera of a CameraInfo's image as published: region of interest and binning taken into account.
 
@@ -241,10 +246,10 @@ def camera_of_info(msg: Any, rectified: bool) -> PinholeCamera:
     camera_info of image_rect). Raises CalibrationError.
     """
     K, P, D = _field(msg, "k").reshape(3, 3), _field(msg, "p").reshape(3, 4), _field(msg, "d")
-    if not K.any() and not P.any():
+    if not K[0, 0] and not P[0, 0]:
         raise CalibrationError(
-            "camera_info has K and P all zero: the camera is not calibrated; calibrate it "
-            "(camera_calibration), or give its nominal intrinsics"
+            "camera_info has K and P all zero: the camera is not calibrated; calibrate it (mono-depth-recon "
+            "calibrate), or give the node its horizontal field of view for a guess (camera.hfov)"
         )
     if not rectified:
         camera = PinholeCamera(

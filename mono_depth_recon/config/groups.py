@@ -115,12 +115,24 @@ class CameraConfig:
         "greyscale image of the camera's size; black pixels (the robot's body) have no depth; empty = none",
         live=False,
     )
+    hfov: float = param(
+        0.0,
+        "horizontal field of view of a camera without a calibration (camera_info absent or zero), whose intrinsics "
+        "are then guessed: square pixels, principal point in the middle; from 1 degree; 0 = off",
+        unit="deg",
+        low=0.0,
+        high=170.0,
+    )
     max_megapixels: float = param(
         MAX_MEGAPIXELS,
         "compressed images and image files with more pixels are refused before they are decoded",
         low=0.01,
         high=1000.0,
     )
+
+    def __post_init__(self) -> None:
+        if 0 < self.hfov < 1:
+            raise ConfigError(f"camera.hfov must be 0 (off) or 1 to 170 deg, got {self.hfov:g}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,11 @@ from sensor_msgs.msg import CameraInfo
 
 from ..camera import PinholeCamera
 from ..errors import CalibrationError
-from ..messages import camera_of_info
+from ..messages import camera_of_info, is_uncalibrated
 from .pairing import StampedMessages
 from .timers import steady_timer
 
+MISSING_AFTER_S = 5.0  # what has not come by then is missing
 _CHECK_PERIOD_S = 0.5
 _PAIR_WAIT_S, _STEADY_WAIT_S = 0.05, 0.005  # for a camera_info that arrives after its image
 _STEADY = 30  # equal camera_info in a row: after that many, a late message is hardly waited for
@@ -117,16 +119,19 @@ class AdaptiveSubscription:
 class CameraInfos:
     """Recent CameraInfo messages, and the camera made from the newest; any thread may call.
 
-    `rectified` as in `camera_of_info`.
+    `rectified` as in `camera_of_info`, `clock` in seconds. A horizontal field of view `hfov` (degrees) stands for a
+    calibration where there is none; 0 does not.
     """
 
-    def __init__(self, rectified: bool) -> None:
-        self._rectified = rectified
+    def __init__(self, rectified: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rectified, self._clock = rectified, clock
+        self._missing_since: float | None = None
         self._messages: StampedMessages[CameraInfo] = StampedMessages(0.0, lambda recent, _: recent[-1], self.patience)
         self._newest: tuple[object, ...] = ()  # its calibration
         self._equal = 0  # messages in a row of that calibration
         self._making = threading.Lock()
         self._made: tuple[tuple[object, ...], PinholeCamera] | None = None
+        self.guess = 0.0  # the field of view that the newest camera was guessed by; 0 for a calibrated one
 
     def add(self, msg: CameraInfo) -> None:
         """Stores the message for its own image and for later ones."""
@@ -135,9 +140,13 @@ class CameraInfos:
         self._newest = calibration
         self._messages.add(msg.header.stamp, msg)
 
-    def any(self) -> bool:
-        """True once a message has arrived."""
-        return self._messages.any()
+    def ready(self, hfov: float) -> bool:
+        """Whether an image need not wait: a message has arrived, or `hfov` stands for it 5 s after the first call."""
+        if self._messages.any():
+            return True
+        now = self._clock()
+        self._missing_since = now if self._missing_since is None else self._missing_since
+        return hfov > 0 and now - self._missing_since >= MISSING_AFTER_S
 
     def patience(self) -> float:
         """How long (s) the camera_info of an image is waited for, which may arrive after it.
@@ -146,33 +155,41 @@ class CameraInfos:
         """
         return _STEADY_WAIT_S if self._equal >= _STEADY else _PAIR_WAIT_S
 
-    def pair(self, stamp: Time) -> Callable[[], CameraInfo]:
-        """To be called when an image arrives, after `any`: the CameraInfo of equal stamp, else the latest so far."""
+    def pair(self, stamp: Time) -> Callable[[], CameraInfo | None]:
+        """To be called when an image arrives: the CameraInfo of equal stamp, else the latest so far, None if none."""
         pair = self._messages.pair(stamp)
 
-        def message() -> CameraInfo:
+        def message() -> CameraInfo | None:
             found = pair()
-            assert found is not None, "a message arrived before the image"
-            return found[1]
+            return None if found is None else found[1]
 
         return message
 
-    def camera(self, msg: CameraInfo, width: int, height: int) -> PinholeCamera:
+    def camera(self, msg: CameraInfo | None, width: int, height: int, hfov: float = 0.0) -> PinholeCamera:
         """The camera of `msg` for an image of width x height, rebuilt only when the calibration changes.
 
-        Raises CalibrationError if the message is no calibration or is for another image size.
+        By `hfov` where `msg` is None or has no calibration. Raises CalibrationError if there is neither, or if the
+        message is for another image size.
         """
-        key = _calibration_key(msg)
-        with self._making:
-            if self._made is None or self._made[0] != key:
-                self._made = (key, camera_of_info(msg, self._rectified))
-            camera = self._made[1]
+        if hfov and (msg is None or is_uncalibrated(msg, self._rectified)):
+            key = width, height, hfov
+            return self._kept(key, lambda: PinholeCamera.from_hfov(width, height, hfov), hfov)
+        if msg is None:
+            raise CalibrationError("no camera_info has come: publish it, or set camera.hfov for a guess")
+        camera = self._kept(_calibration_key(msg), lambda: camera_of_info(msg, self._rectified), 0.0)
         if camera.size != (width, height):
             raise CalibrationError(
                 f"camera_info is for {camera.width}x{camera.height} pixels, the image has {width}x{height}: "
                 "publish the camera_info of this image (after resizing, image_proc's resize node does)"
             )
         return camera
+
+    def _kept(self, key: tuple[object, ...], make: Callable[[], PinholeCamera], guess: float) -> PinholeCamera:
+        with self._making:
+            if self._made is None or self._made[0] != key:
+                self._made = (key, make())
+            self.guess = guess
+            return self._made[1]
 
 
 def _calibration_key(msg: CameraInfo) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ _NOISE = 0.02  # a change of depth that two good fits of one scale may differ by
 _NOISE_OF_RESIDUAL = 0.25  # or this share of the residual
 _IN_A_ROW, _AGREEING = 3, 0.05  # fits of another scale that agree are believed: so far, or as far as the gate
 _BACK_S = 1.0  # time that goes back by more has begun anew
-_STEP, _LEVELS, _FAR = 8, (10, 50, 90), 0.1
+_STEP, _LEVELS, _FAR = 16, (10, 50, 90), 0.1
 
 F64 = NDArray[np.float64]
 
@@ -97,8 +97,8 @@ class ScaleFilter:
 def _levels(disparity: Depth) -> F64:
     """Far, middle and near disparity (3,) of an image; (0,) where it has none."""
     thin = disparity[::_STEP, ::_STEP]
-    known = thin[np.isfinite(thin)]
-    return np.percentile(known, _LEVELS).astype(np.float64) if len(known) else np.empty(0)
+    known = np.sort(thin[np.isfinite(thin)]).astype(np.float64)
+    return known[(len(known) - 1) * np.array(_LEVELS) // 100] if len(known) else known
 
 
 def _change(last: Scale, fit: Scale, levels: F64) -> float:

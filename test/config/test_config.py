@@ -14,6 +14,7 @@ from mono_depth_recon.config import (
     PARAMETERS,
     Config,
     FilterConfig,
+    NodeConfig,
     Parameter,
     parameter,
     table_text,
@@ -143,3 +144,11 @@ def test_the_height_band_and_the_frame_of_obstacles_must_be_possible() -> None:
 def test_a_config_cannot_be_changed_in_place() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().mesh.method = "grid"  # type: ignore[misc]
+
+
+def test_a_field_of_view_is_off_or_one_of_a_camera_and_may_be_a_camera_s_own() -> None:
+    for hfov in (0.5, -1.0, 171.0):
+        with pytest.raises(ConfigError, match=r"camera\.hfov must be (0 \(off\) or 1|0) to 170 deg"):
+            with_values(Config(), {"camera.hfov": hfov})
+    node = NodeConfig.of({"cameras": "front,left", "camera.hfov": 60.0, "left.camera.hfov": 90.0})
+    assert [node.cameras[name].camera.hfov for name in ("front", "left")] == [60, 90]

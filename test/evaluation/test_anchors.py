@@ -14,7 +14,8 @@ from mono_depth_recon.errors import DataError
 from mono_depth_recon.evaluation.anchors import Drifting, by_model, track_scale
 from mono_depth_recon.evaluation.simulated_sensors import hang_poster, lidar_points, true_depth
 from mono_depth_recon.frames import Prediction, Sample
-from mono_depth_recon.scale.marker import detected, marker_depth
+from mono_depth_recon.scale.marker import marker_depth
+from mono_depth_recon.scale.marker_finder import detected
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 75)
 CONFIG = with_values(Config(), {"scale.marker_size": 0.3})

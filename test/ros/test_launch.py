@@ -78,11 +78,14 @@ def test_topics_model_and_namespace_reach_the_node(installed: Installation) -> N
         namespace="front",
         model="some_model",
         use_sim_time="true",
+        hfov="60",
     ).nodes["recon_node"]
     rules = remappings(command)
     assert (rules["image"], rules["camera_info"], rules["__ns"]) == ("/cam/image_raw", "/cam/camera_info", "/front")
     assert rules["image/compressed"] == "/cam/image_raw/compressed"
-    assert parameters(command) == {"model.name": "some_model", "use_sim_time": True}
+    assert parameters(command) == {"model.name": "some_model", "use_sim_time": True, "camera.hfov": 60.0}
+    with pytest.raises(RuntimeError, match="hfov must be a number, got 'wide'"):
+        launched(installed, hfov="wide")
 
 
 def test_a_map_needs_one_argument(installed: Installation) -> None:

@@ -141,3 +141,23 @@ def test_diagnostics_warn_of_a_scale_that_is_stale_or_fits_badly() -> None:
     level, text, values = judged(Scale(1.0, 0.0, **GOOD, held=4, age=3.0, stale=True, reason="nothing came"))
     assert (level, text) == (DiagnosticStatus.WARN, "depth is stale: nothing came")
     assert (values["scale_age_s"], values["scale_stale"], values["scale_residual"]) == ("3.00", "true", "0.0200")
+
+
+def test_diagnostics_warn_of_a_guessed_calibration_until_there_is_one() -> None:
+    diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
+
+    def state(guess: str, refused: bool = False) -> tuple[bytes, str, str]:
+        stats.count_received(False)
+        if refused:
+            stats.count_refused("no rgb")
+        else:
+            stats.count_published(0.1, {})
+        status = diagnosis.report(stats, Header().stamp, "", guess=guess).status[0]
+        return status.level, status.message, {pair.key: pair.value for pair in status.values}["calibration"]
+
+    guess = "guessed from camera.hfov=60"
+    said = f"the camera is {guess}; calibrate it: mono-depth-recon calibrate"
+    assert state(guess) == (DiagnosticStatus.WARN, said, guess)
+    assert state(guess, refused=True) == (DiagnosticStatus.ERROR, "no rgb", guess)
+    level, message, calibration = state("")
+    assert (level, calibration) == (DiagnosticStatus.OK, "camera_info") and " Hz, " in message

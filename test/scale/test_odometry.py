@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_rooms import unlit
@@ -19,7 +21,7 @@ from mono_depth_recon.errors import DataError
 from mono_depth_recon.frames import Sample, Scale
 from mono_depth_recon.scale.base import RelativeView
 from mono_depth_recon.scale.evidence import Evidence
-from mono_depth_recon.scale.odometry import CAMERA_POSE, OdometryScale
+from mono_depth_recon.scale.odometry import CAMERA_POSE, OdometryScale, _spread
 
 CAMERA = PinholeCamera.from_hfov(480, 360, 70)
 TRUTH = Scale(0.02, 0.05)
@@ -100,3 +102,37 @@ def test_without_texture_there_are_no_points() -> None:
         T[0, 3] = 0.1 * i
         with pytest.raises(DataError, match="past something with texture"):
             source.fit(RelativeView(plain, disparity, CAMERA, i), Evidence({CAMERA_POSE: lambda T=T: T}), SETTINGS)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (641, 479), (1283, 722)])
+def test_images_of_any_size_give_the_distance_of_a_wall(size: tuple[int, int]) -> None:
+    """A camera beside a wall 2 m away, by 3 cm per image; most of the wall's texture is within one corner of it."""
+    camera, distance, step = PinholeCamera.from_hfov(*size, 60), 2.0, 0.03
+    shift = camera.fx * step / distance
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 6, size[0] // 6), np.uint8)
+    noise[: len(noise) // 2] = 100 + noise[: len(noise) // 2] // 16
+    wall = cv2.resize(noise, (size[0] + round(8 * shift), size[1]), interpolation=cv2.INTER_CUBIC)
+    disparity = np.full(size[::-1], 1 / (0.8 * distance), np.float32)
+    correct, source = with_values(Config(), {"scale.correct_metric": "factor"}).scale, OdometryScale()
+    for i in range(6):
+        T = np.eye(4)
+        T[0, 3] = step * i
+        moved = cv2.warpAffine(wall, np.array([[1, 0, -i * shift], [0, 1, 0]]), size, flags=cv2.INTER_LINEAR)
+        view = RelativeView(cv2.cvtColor(moved, cv2.COLOR_GRAY2RGB), disparity, camera, 0.1 * i, metric=True)
+        evidence = Evidence({CAMERA_POSE: lambda T=T: T})
+        if i >= 4:
+            assert source.measure(view, evidence, correct).scale == pytest.approx(0.8, rel=0.01)
+        else:
+            with contextlib.suppress(DataError):
+                source.measure(view, evidence, correct)
+
+
+def test_of_many_features_each_part_of_the_image_keeps_some() -> None:
+    """900 strong ones within a part of the image, 100 weak ones beside it: 400 of them, with all of the weak ones."""
+    rng = np.random.default_rng(0)
+    strong, weak = rng.uniform(0, 60, (900, 2)), rng.uniform((0, 80), (240, 180), (100, 2))
+    kept = _spread(np.concatenate([strong, weak]).astype(np.float32))
+    assert len(kept) == 400 == len(np.unique(kept, axis=0))
+    assert (kept[:, 1] >= 80).sum() == 100
+    few = strong[:30].astype(np.float32)
+    assert sorted(map(tuple, _spread(few))) == sorted(map(tuple, few))

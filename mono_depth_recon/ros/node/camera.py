@@ -128,9 +128,15 @@ class Camera:
         line = self._line
         if line is None:
             return []
-        line.warn_of_problems()
+        line.look()
         report = self._diagnosis.report(
-            self._stats, stamp, line.idle_reason(), line.source, self._shared.mapping.running, line.evaluation
+            self._stats,
+            stamp,
+            line.idle_reason(),
+            line.source,
+            self._shared.mapping.running,
+            line.evaluation,
+            line.guess,
         )
         return list(report.status)
 

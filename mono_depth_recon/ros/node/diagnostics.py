@@ -25,7 +25,7 @@ _KEYS = {
     NO_DEPTH: "without_depth",
 }
 
-
+UNCALIBRATED = "calibrate it: mono-depth-recon calibrate"
 _COUNTED = ("received", "published", "refused", "without_metres", "unwanted", "withheld")
 
 
@@ -44,17 +44,21 @@ class Diagnosis:
         source: type[ScaleSource] | None = None,
         mapping: bool = False,
         evaluation: dict[str, str] | None = None,
+        guess: str = "",
     ) -> DiagnosticArray:
         """One status of the camera, and one each of its evaluation and guard if these run.
 
         `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
         metric model keeps its metres; `mapping` tells that frames are fused; `evaluation` holds the values of
-        `LiveEvaluation`.
+        `LiveEvaluation`; `guess` is what stands for the calibration, empty where there is one.
         """
         level, message = self._judge(stats, idle, mapping)
+        if guess and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, f"the camera is {guess}; {UNCALIBRATED}"
         values = {
             "model": self._model,
             "device": self._hardware,
+            "calibration": guess or "camera_info",
             "rate_hz": f"{stats.rate_hz():.1f}",
             "latency_p50_ms": f"{stats.latency_ms(0.5):.1f}",
             "latency_p95_ms": f"{stats.latency_ms(0.95):.1f}",

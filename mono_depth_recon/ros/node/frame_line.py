@@ -36,6 +36,7 @@ from ..publications import Publications
 from ..subscriptions import AdaptiveSubscription, CameraInfos
 from ..throttled_log import ThrottledLog
 from .arrival import AnyImage, Arrival, RawView
+from .diagnostics import UNCALIBRATED
 from .evidence_inputs import EvidenceInputs
 from .large_clouds import warn_of_large_clouds
 from .live_evaluation import LiveEvaluation
@@ -153,8 +154,18 @@ class FrameLine:
         silence = time.monotonic() - self._newest.time
         return f"no image on {self._image_subscription.topic} for {silence:.0f} s" if silence > _SILENCE_S else ""
 
-    def warn_of_problems(self) -> None:
-        """Warns of missing inputs and of clouds that a subscriber cannot take, listens to TF; called every second."""
+    @property
+    def guess(self) -> str:
+        """What stands for a calibration that is missing; empty where there is one."""
+        hfov = self._infos.guess if self._config.camera.hfov else 0.0
+        return f"guessed from camera.hfov={hfov:g}" if hfov else ""
+
+    def look(self) -> None:
+        """Takes an image that waits in vain for a camera_info, warns of what is missing; called every second."""
+        waiting = self._waiting
+        if waiting is not None and self._infos.ready(self._config.camera.hfov):
+            self._waiting = None
+            self._hand_over(*waiting)
         self._navigation.look()
         self._missing.check(self._newest is not None or self._waiting is not None, self._waiting is None)
         warn_of_large_clouds(self._node, self._publications, self._log)
@@ -170,12 +181,13 @@ class FrameLine:
         return frame, chosen.msg.header
 
     def _on_image(self, msg: AnyImage) -> None:
-        waiting = msg, time.monotonic(), self._inputs.pair(msg.header)
-        if not self._infos.any():  # wait for the first one
-            self._stats.count_received(replaced=self._waiting is not None)
-            self._waiting = waiting
-            return
-        self._stats.count_received(replaced=self._hand_over(*waiting))
+        new = msg, time.monotonic(), self._inputs.pair(msg.header)
+        replaced, self._waiting = self._waiting is not None, None
+        if self._infos.ready(self._config.camera.hfov):
+            replaced |= self._hand_over(*new)
+        else:  # wait for the first one
+            self._waiting = new
+        self._stats.count_received(replaced)
 
     def _on_info(self, msg: CameraInfo) -> None:
         self._infos.add(msg)
@@ -286,7 +298,7 @@ class FrameLine:
         )
         return replace(frame, timings={"convert": view.seconds, **frame.timings})
 
-    def _view(self, msg: AnyImage, info: Callable[[], CameraInfo]) -> RawView:
+    def _view(self, msg: AnyImage, info: Callable[[], CameraInfo | None]) -> RawView:
         started = time.perf_counter()
         topic = self._image_subscription.topic
         if is_depth(msg, topic):
@@ -297,7 +309,7 @@ class FrameLine:
         camera = self._camera(msg, info(), rgb.shape[1], rgb.shape[0])
         return RawView(rgb, camera, time.perf_counter() - started)
 
-    def _camera(self, msg: AnyImage, info: CameraInfo, width: int, height: int) -> PinholeCamera:
+    def _camera(self, msg: AnyImage, info: CameraInfo | None, width: int, height: int) -> PinholeCamera:
         if msg.header.frame_id.startswith("/"):
             self._log.once(
                 f"frame_id '{msg.header.frame_id}' of the image begins with a slash, which TF of ROS 2 refuses: its "
@@ -308,12 +320,19 @@ class FrameLine:
                 "the image has no frame_id, and so have the outputs: TF, RViz and the map cannot place them; let the "
                 "driver set the camera's optical frame"
             )
-        if frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
+        if info is not None and frame_name(info.header.frame_id) != frame_name(msg.header.frame_id):
             self._log.warn(
                 f"camera_info has frame_id '{info.header.frame_id}', the image '{msg.header.frame_id}': "
                 "the image's is used; let the driver publish equal ones"
             )
-        return self._infos.camera(info, width, height)
+        before = self._infos.guess
+        camera = self._infos.camera(info, width, height, self._config.camera.hfov)
+        if self._infos.guess:
+            lack = "no camera_info has come" if info is None else "camera_info has no calibration"
+            self._log.once(f"{lack}: the camera is {self.guess}, and its metres with it; {UNCALIBRATED}")
+        elif before:
+            self._log.once("camera_info has a calibration now, which takes the place of camera.hfov")
+        return camera
 
     def _cloud_buffer(self, shape: tuple[int, ...], config: Config) -> Points | None:
         """The message's buffer for the points; None for a voxel grid, whose size is not known in advance."""

@@ -10,10 +10,9 @@ from rclpy.clock import ROSClock
 from rclpy.node import Node
 
 from ..sub_node import local_name
-from ..subscriptions import AdaptiveSubscription
+from ..subscriptions import MISSING_AFTER_S, AdaptiveSubscription
 from ..throttled_log import ThrottledLog
 
-_AFTER_S = 5.0
 _GHOST_S = 30.0  # a process that was killed stays in the graph for up to 20 s
 _SHOWN = 5  # topics
 
@@ -24,7 +23,7 @@ class Lasting:
     def __init__(self) -> None:
         self._since: dict[str, float] = {}  # when each was first found missing
 
-    def lasts(self, what: str, missing: bool, after_s: float = _AFTER_S) -> bool:
+    def lasts(self, what: str, missing: bool, after_s: float = MISSING_AFTER_S) -> bool:
         """Whether `what` is missing now and has been for so long; call it about every second."""
         now = monotonic()
         since = self._since.setdefault(what, now) if missing else self._since.pop(what, now)
@@ -72,7 +71,8 @@ class MissingInputs:
             self._log.rarely(f"no image: {text}", "image")
         if self._lasting.lasts("camera_info", image_came and not info_came):
             text = missing_topic(self._node, self._infos, local_name(self._node, "camera_info"))
-            self._log.rarely(f"images come, but no camera_info: {text}", "camera_info")
+            guess = "; without a calibration set camera.hfov"
+            self._log.rarely(f"images come, but no camera_info: {text}{guess}", "camera_info")
 
 
 def missing_topic(node: Node, subscription: AdaptiveSubscription, name: str) -> str:

@@ -76,6 +76,12 @@ def diagnosis(client: RosClient, key: str) -> str:
     return str(next(pair.value for pair in status.values if pair.key == key))
 
 
+def newest_message(client: RosClient) -> str:
+    """That of the newest diagnostics."""
+    reports = client.received["/diagnostics"]
+    return str(reports[-1].status[0].message) if reports else ""
+
+
 def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
     start(processes, "compression.depth:=rvl", "compression.rgb:=png")
     for topic, kind in OUTPUTS.items():
@@ -270,8 +276,23 @@ def test_the_first_camera_info_is_waited_for(client: RosClient, processes: Proce
         send, lambda: "images come, but no camera_info: /camera_info is published, but" in node.output, "the warning"
     )
     assert not client.received["depth/image_rect"]
+    assert "without a calibration set camera.hfov" in node.output
+    client.listen(CameraInfo, "depth/camera_info")
+    assert client.set_parameter("camera.hfov", 90.0).successful
+    guessed = client.wait_for("depth/camera_info")  # of the image that waits
+    assert guessed.header.stamp == headers[-1].stamp
+    assert guessed.k[0] == guessed.k[4] == pytest.approx(CAMERA.width / 2) and guessed.k[2] == (CAMERA.width - 1) / 2
+    client.wait_until(
+        lambda: diagnosis(client, "calibration") == "guessed from camera.hfov=90", "the guess in diagnostics"
+    )
+    assert client.set_parameter("camera.hfov", 0.0).successful
+    client.forget()
+    send()
+    client.wait_until(lambda: "no camera_info on" in newest_message(client), "an image that waits")
+    assert diagnosis(client, "calibration") == "camera_info" and not client.received["depth/image_rect"]
     driver.send_info(info_to_msg(CAMERA, headers[-1]))
     assert client.wait_for("depth/image_rect").header.stamp == headers[-1].stamp
+    assert client.wait_for("depth/camera_info").k[0] == pytest.approx(CAMERA.fx)
 
 
 def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
@@ -297,6 +318,23 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     client.wait_until(
         lambda: "not calibrated" in diagnosis(client, "last_error"), "the complaint about zero intrinsics"
     )
+    assert "camera.hfov" in diagnosis(client, "last_error")
+    assert client.set_parameter("camera.hfov", 50.0).successful
+
+    def again(info: CameraInfo) -> None:
+        info.header = driver.header()
+        driver.send_info(info)
+        driver.send(rgb_to_msg(rgb, info.header))
+
+    by_guess = "the camera is guessed from camera.hfov=50; calibrate it: mono-depth-recon calibrate"
+    client.repeat(lambda: again(zero), lambda: newest_message(client) == by_guess, "depth by a guess")
+    warning = "camera_info has no calibration: the camera is guessed from camera.hfov=50, and its metres with it"
+    assert node.output.count(warning) == 1 and diagnosis(client, "calibration") == "guessed from camera.hfov=50"
+    client.repeat(
+        lambda: again(info_to_msg(CAMERA, zero.header)), lambda: " Hz, " in newest_message(client), "a calibration"
+    )
+    assert diagnosis(client, "calibration") == "camera_info"
+    assert node.output.count("camera_info has a calibration now, which takes the place of camera.hfov") == 1
     other = info_to_msg(CAMERA.resized(640, 480), driver.header())
     driver.send_info(other)
     driver.send(rgb_to_msg(rgb, other.header))
