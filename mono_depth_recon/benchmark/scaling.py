@@ -18,6 +18,7 @@ from ..errors import DataError
 from ..frames import Frame, Prediction
 from ..models.base import Output, View
 from ..pipeline import DepthReconstructor
+from ..scale.fixed import FixedScale
 from .frame_path import Measurement, Settings, check_points
 from .machine import fresh_process
 from .rows import Row
@@ -32,7 +33,7 @@ _STEP_M = 1.0
 _EXCHANGES, _EXCHANGES_S = 100, 400.0
 _MODELS: tuple[tuple[str, Output, dict[str, object]], ...] = (
     ("metric", "metric_depth", {}),
-    ("relative", "relative_disparity", {"scale.source": "fixed", "scale.scale": 1.0, "scale.shift": 0.0}),
+    ("relative", "relative_disparity", {"scale.source": FixedScale.name, "scale.scale": 1.0, "scale.shift": 0.0}),
 )
 
 
