@@ -2,14 +2,17 @@
 
 1 / depth = scale * disparity + shift: a network trained without metric ground truth predicts inverse depth up to these
 two numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh near ones.
+Where a scale has factors, the right side is multiplied by a smooth field over the image.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
+from .arrays import Depth, Factors
 from .camera import PinholeCamera
 from .errors import DataError
 from .frames import Scale
@@ -30,6 +33,7 @@ _LEAST = 1e-3  # relative difference of inverse depth that no sensor resolves
 _ASPECT_TOLERANCE = 0.02
 
 _Floats = NDArray[np.float64]
+_Places = NDArray[np.intp]
 
 
 def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> Depth:
@@ -38,6 +42,8 @@ def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> De
     Inverse depth may be zero or negative there: it is beyond range, and never clipped to a wall at max_range.
     """
     inverse = disparity * np.float32(scale.scale) + np.float32(scale.shift)
+    if scale.factors is not None:
+        inverse *= spread(scale.factors, disparity.shape)
     beyond = inverse <= np.float32(1 / max_range)
     inverse[beyond] = 1
     np.reciprocal(inverse, out=inverse)
@@ -46,12 +52,37 @@ def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float) -> De
 
 
 def sigma_from_disparity(sigma: Depth, depth: Depth, scale: Scale, max_range: float) -> Depth:
-    """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * sigma, to first order.
+    """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * factor * sigma, to first order.
 
     Beyond range it is the one at `max_range`.
     """
     limited = np.minimum(depth, np.float32(max_range))
-    return sigma * np.float32(scale.scale) * limited * limited
+    made: Depth = sigma * np.float32(scale.scale) * limited * limited
+    if scale.factors is not None:
+        made *= spread(scale.factors, made.shape)
+    return made
+
+
+def spread(factors: Factors, shape: tuple[int, ...]) -> Depth:
+    """The field (H, W) float32 of an image of `shape`, from the factors at the centres of a grid's cells.
+
+    Quadratic B-splines: smooth, without creases, and between the smallest and the largest factor.
+    """
+    rows, columns = (spline(count, size) for count, size in zip(factors.shape, shape, strict=True))
+    field: Depth = rows @ factors @ columns.T
+    return field
+
+
+@lru_cache(maxsize=32)
+def spline(count: int, size: int) -> NDArray[np.float32]:
+    """(size, count) float32: the share of each of `count` cells along an axis in each of its `size` pixels."""
+    at = (np.arange(size) + 0.5) * count / size - 0.5
+    nearest = np.rint(at).astype(np.intp)
+    aside, shares = at - nearest, np.zeros((size, count), np.float32)
+    for step, share in ((-1, (0.5 - aside) ** 2 / 2), (0, 0.75 - aside**2), (1, (0.5 + aside) ** 2 / 2)):
+        np.add.at(shares, (np.arange(size), np.clip(nearest + step, 0, count - 1)), share)
+    shares.flags.writeable = False
+    return shares
 
 
 def fit_scale(disparity: Depth, reference: Depth) -> Scale:
@@ -151,6 +182,12 @@ def on_rectified_grid(reference: Depth | DepthView, camera: PinholeCamera) -> De
 
 def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
     """Disparity and inverse reference depth (N,) where both are known, evenly thinned out to _MAX_SAMPLES."""
+    d, w, _, _ = placed(disparity, reference)
+    return d, w
+
+
+def placed(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats, _Places, _Places]:
+    """As `paired`, with the rows and columns (N,) of the disparity."""
     height, width = disparity.shape
     _check_aspect(reference, height, width)
     places = np.flatnonzero((reference > 0) & (reference < np.inf))
@@ -167,7 +204,7 @@ def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
             f"expected at least {MIN_PIXELS} pixels with reference depth and disparity, got {known.sum()} of "
             f"{reference.size}: check that the reference depth, or the points, cover the view"
         )
-    return d[known], w[known]
+    return d[known], w[known], rows[known], columns[known]
 
 
 def _check_aspect(reference: Depth, height: int, width: int) -> None:
