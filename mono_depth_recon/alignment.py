@@ -31,6 +31,7 @@ _CLOSEST = 0.2  # of the tolerance: exact data has no noise to estimate a thresh
 _REFITS = 10
 _LEAST = 1e-3  # relative difference of inverse depth that no sensor resolves
 _ASPECT_TOLERANCE = 0.02
+_BAND = 48  # rows of a field at a time
 
 _Floats = NDArray[np.float64]
 _Places = NDArray[np.intp]
@@ -57,7 +58,7 @@ def sigma_from_disparity(sigma: Depth, depth: Depth, scale: Scale, max_range: fl
     Beyond range it is the one at `max_range`.
     """
     limited = np.minimum(depth, np.float32(max_range))
-    made: Depth = sigma * np.float32(scale.scale) * limited * limited
+    made = sigma * np.float32(scale.scale) * limited * limited
     if scale.factors is not None:
         made *= spread(scale.factors, made.shape)
     return made
@@ -69,7 +70,9 @@ def spread(factors: Factors, shape: tuple[int, ...]) -> Depth:
     Quadratic B-splines: smooth, without creases, and between the smallest and the largest factor.
     """
     rows, columns = (spline(count, size) for count, size in zip(factors.shape, shape, strict=True))
-    field: Depth = rows @ factors @ columns.T
+    across, field = factors @ columns.T, np.empty(shape, np.float32)
+    for first in range(0, shape[0], _BAND):  # of the whole BLAS would start threads, which wait where cores are busy
+        np.matmul(rows[first : first + _BAND], across, out=field[first : first + _BAND])
     return field
 
 

@@ -14,10 +14,10 @@ from ..frames import Scale
 _ROWS, _COLUMNS, _FINE = 6, 8, 2  # the field's grid; cells per row and column of it that gather the anchors
 _LARGEST, _WRONG = 1.5, 1.6  # a factor, up or down; anchors that are farther off are wrong
 _PRIOR = 0.25  # of the factors and their differences between neighbours, each as a standard deviation
-_FEW = 2.0  # a cell with so many anchors has half the weight of one with many
-_LEAST = 0.01  # deviation of a cell's median that no model goes below
-_HUBER, _REFITS = 1.345, 5
-_CHANCE = 2.0  # times what a field explains of mere noise: less explained is no field
+_FEW = 1.0  # a cell with so many anchors has half the weight of one with many
+_START, _LEAST = 0.05, 0.01  # deviation of a cell's median that no model goes below
+_HUBER, _REFITS = 1.345, 3
+_CHANCE = 1.0  # times what a field explains of mere noise: less explained is no field
 
 F64 = NDArray[np.float64]
 
@@ -40,40 +40,48 @@ def fit_factors(disparity: Depth, reference: Depth, fit: Scale) -> Factors:
         place[usable] * (_FINE * count) // size
         for place, count, size in zip((rows, columns), (_ROWS, _COLUMNS), disparity.shape, strict=True)
     )
-    cells, medians, counts = _medians(w[usable] / made[usable] - 1, down * (_FINE * _COLUMNS) + across)
-    field = _smooth(cells, medians, counts / (counts + _FEW))
+    medians, counts = _medians(w[usable] / made[usable] - 1, down * (_FINE * _COLUMNS) + across)
+    field = _smooth(medians, counts / (counts + _FEW))
     return np.clip(1 + field, 1 / _LARGEST, _LARGEST).astype(np.float32).reshape(_ROWS, _COLUMNS)
 
 
-def _medians(values: F64, cells: NDArray[np.intp]) -> tuple[NDArray[np.intp], F64, NDArray[np.intp]]:
-    """The cells (M,) that have values, with their medians and how many values each has."""
+def _medians(values: F64, cells: NDArray[np.intp]) -> tuple[F64, F64]:
+    """The median of the values in each cell (cells,), 0 where there is none, and how many they are."""
     order = np.lexsort((values, cells))
     found, first, counts = np.unique(cells[order], return_index=True, return_counts=True)
-    ordered = values[order]
-    return found, (ordered[first + (counts - 1) // 2] + ordered[first + counts // 2]) / 2, counts
+    ordered, medians, numbers = values[order], *np.zeros((2, _ROWS * _COLUMNS * _FINE**2))
+    medians[found] = (ordered[first + (counts - 1) // 2] + ordered[first + counts // 2]) / 2
+    numbers[found] = counts
+    return medians, numbers
 
 
-def _smooth(cells: NDArray[np.intp], values: F64, weights: F64) -> F64:
-    """The robust smooth field (rows * columns,) through `values` (M,) of cells."""
+def _smooth(values: F64, weights: F64) -> F64:
+    """The robust smooth field (rows * columns,) through `values` (cells,)."""
     shares, prior = _design()
-    shares = shares[cells]
-    field = np.zeros(len(prior))
+    deviation, off = _START, values
     for _ in range(_REFITS):
-        off = values - shares @ field
-        deviation = max(1.4826 * float(np.median(np.abs(off))), _LEAST)
         robust = weights * np.minimum(1, _HUBER * deviation / np.maximum(np.abs(off), 1e-9)) / deviation**2
-        weighted = (shares * robust[:, None]).T
-        normal = weighted @ shares
-        field = np.linalg.solve(normal + prior, weighted @ values)
+        weighted = shares * robust[:, None]
+        normal = _product(weighted, shares)
+        field = np.linalg.solve(normal + prior, values @ weighted)
+        off = values - shares @ field
+        deviation = max(1.4826 * float(np.median(np.abs(off[weights > 0]))), _LEAST)
     by_chance = float(np.trace(np.linalg.solve(normal + prior, normal)))
-    explained = float(robust @ (values**2 - (values - shares @ field) ** 2))
-    return field * max(0.0, 1 - _CHANCE * by_chance / max(explained, 1e-9))
+    explained = float(robust @ (values**2 - off**2))
+    return np.asarray(field, np.float64) * max(0.0, 1 - _CHANCE * by_chance / max(explained, 1e-9))
+
+
+def _product(a: F64, b: F64) -> F64:
+    """a^T b in two halves: the whole is large enough for BLAS to start threads, which wait where cores are busy."""
+    halves = [each.reshape(2, -1, each.shape[1]) for each in (a, b)]
+    return (halves[0].transpose(0, 2, 1) @ halves[1]).sum(axis=0)
 
 
 @lru_cache(maxsize=1)
 def _design() -> tuple[F64, F64]:
     """The share of each factor in each cell (cells, factors), and the inverse of the prior's covariance."""
-    shares = np.kron(*(spline(count, _FINE * count).astype(np.float64) for count in (_ROWS, _COLUMNS)))
+    down, across = (spline(count, _FINE * count).astype(np.float64) for count in (_ROWS, _COLUMNS))
     steps = [np.diff(np.eye(count), axis=0) for count in (_ROWS, _COLUMNS)]
     differences = np.concatenate([np.kron(steps[0], np.eye(_COLUMNS)), np.kron(np.eye(_ROWS), steps[1])])
-    return shares, (np.eye(_ROWS * _COLUMNS) + differences.T @ differences) / _PRIOR**2
+    prior = (np.eye(_ROWS * _COLUMNS) + differences.T @ differences) / _PRIOR**2
+    return np.kron(down, across).astype(np.float64), prior
