@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.step < 1 or arguments.random_points < 0:
         raise ConfigError(
-            "--step must be at least 1 and --random-points positive, got "
+            "--step must be at least 1 and --random-points 0 or more, got "
             f"{arguments.step} and {arguments.random_points}"
         )
     parts = [PartOfRecording.parse(text) if names_part(text) else None for text in arguments.data]

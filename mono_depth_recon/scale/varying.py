@@ -17,7 +17,6 @@ _PRIOR = 0.25  # of the factors and their differences between neighbours, each a
 _FEW = 1.0  # a cell with so many anchors has half the weight of one with many
 _START, _LEAST = 0.05, 0.01  # deviation of a cell's median that no model goes below
 _HUBER, _REFITS = 1.345, 3
-_CHANCE = 1.0  # times what a field explains of mere noise: less explained is no field
 
 F64 = NDArray[np.float64]
 
@@ -28,8 +27,8 @@ def fit_factors(disparity: Depth, reference: Depth, fit: Scale) -> Factors:
     The ratios of inverse depth at the anchors are gathered in cells, of each of which the median counts: dense anchors
     of one object are one measurement. Huber's weights on these; the prior draws the factors to their neighbours and to
     1, which they are where no anchor is within about a cell. What noise alone would explain is taken off (James and
-    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2. Raises
-    DataError as `fit_scale`.
+    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2.
+    Raises DataError as `fit_scale`.
     """
     d, w, rows, columns = placed(disparity, reference)
     made = fit.scale * d + fit.shift
@@ -68,7 +67,7 @@ def _smooth(values: F64, weights: F64) -> F64:
         deviation = max(1.4826 * float(np.median(np.abs(off[weights > 0]))), _LEAST)
     by_chance = float(np.trace(np.linalg.solve(normal + prior, normal)))
     explained = float(robust @ (values**2 - off**2))
-    return np.asarray(field, np.float64) * max(0.0, 1 - _CHANCE * by_chance / max(explained, 1e-9))
+    return np.asarray(field, np.float64) * max(0.0, 1 - by_chance / max(explained, 1e-9))
 
 
 def _product(a: F64, b: F64) -> F64:
