@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import ClassVar
 
 from ..alignment import fit_factor, fit_scale
@@ -13,7 +12,7 @@ from .base import RelativeView
 from .evidence import Evidence
 from .fitted import FittedScale
 from .settings import ScaleSettings
-from .varying import fit_factors
+from .varying import with_factors
 
 
 class AnchoredScale(FittedScale):
@@ -26,8 +25,8 @@ class AnchoredScale(FittedScale):
         """(h, w) metres, NaN unknown, in the view of the rectified image. Raises DataError if there is none."""
 
     def measure(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:
-        """`fit_scale` on the rectified grid, or `fit_factor` where `scale.correct_metric` is factor; `fit_factors`."""
+        """`fit_scale` on the rectified grid, or `fit_factor` where `scale.correct_metric` is factor; `with_factors`."""
         reference = self.anchor(view, evidence, settings)
         factor = view.metric and settings.correct_metric == "factor"
         fit = (fit_factor if factor else fit_scale)(view.disparity, reference)
-        return replace(fit, factors=fit_factors(view.disparity, reference, fit)) if settings.varying else fit
+        return with_factors(fit, view.disparity, reference) if settings.varying else fit

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..alignment import placed, spline
-from ..arrays import Depth, Factors
+from ..arrays import Depth
 from ..frames import Scale
 
 _ROWS, _COLUMNS, _FINE = 6, 8, 2  # the field's grid; cells per row and column of it that gather the anchors
@@ -21,27 +22,31 @@ _HUBER, _REFITS = 1.345, 3
 F64 = NDArray[np.float64]
 
 
-def fit_factors(disparity: Depth, reference: Depth, fit: Scale) -> Factors:
-    """Factors (6, 8) of a field that brings the inverse depth of `fit` closer to a reference (h, w) in metres.
+def with_factors(fit: Scale, disparity: Depth, reference: Depth) -> Scale:
+    """`fit` with factors (6, 8) of a field that brings it closer to a reference (h, w) in metres.
 
     The ratios of inverse depth at the anchors are gathered in cells, of each of which the median counts: dense anchors
     of one object are one measurement. Huber's weights on these; the prior draws the factors to their neighbours and to
     1, which they are where no anchor is within about a cell. What noise alone would explain is taken off (James and
-    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2.
-    Raises DataError as `fit_scale`.
+    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2. `residual` and
+    `unexplained` are with the field then, `inliers` stay those of `fit`. Raises DataError as `fit_scale`.
     """
     d, w, rows, columns = placed(disparity, reference)
     made = fit.scale * d + fit.shift
     usable = (made * _WRONG > w) & (made < w * _WRONG)
     if not usable.any():
-        return np.ones((_ROWS, _COLUMNS), np.float32)
+        return replace(fit, factors=np.ones((_ROWS, _COLUMNS), np.float32))
     down, across = (
-        place[usable] * (_FINE * count) // size
+        place * (_FINE * count) // size
         for place, count, size in zip((rows, columns), (_ROWS, _COLUMNS), disparity.shape, strict=True)
     )
-    medians, counts = _medians(w[usable] / made[usable] - 1, down * (_FINE * _COLUMNS) + across)
-    field = _smooth(medians, counts / (counts + _FEW))
-    return np.clip(1 + field, 1 / _LARGEST, _LARGEST).astype(np.float32).reshape(_ROWS, _COLUMNS)
+    cells = down * (_FINE * _COLUMNS) + across
+    medians, counts = _medians(w[usable] / made[usable] - 1, cells[usable])
+    factors = np.clip(1 + _smooth(medians, counts / (counts + _FEW)), 1 / _LARGEST, _LARGEST)
+    residual = float(np.median(np.abs((_design()[0] @ factors)[cells] * made / w - 1)))
+    unexplained = fit.unexplained * residual / max(fit.residual, 1e-9)
+    field = factors.astype(np.float32).reshape(_ROWS, _COLUMNS)
+    return replace(fit, factors=field, residual=residual, unexplained=unexplained)
 
 
 def _medians(values: F64, cells: NDArray[np.intp]) -> tuple[F64, F64]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mono_depth_recon.alignment import depth_from_disparity, fit_factor, fit_scale, spread
 from mono_depth_recon.arrays import Depth
@@ -17,7 +18,7 @@ from mono_depth_recon.scale.evidence import Evidence
 from mono_depth_recon.scale.reference import REFERENCE_DEPTH, ReferenceScale
 from mono_depth_recon.scale.settings import ScaleSettings
 from mono_depth_recon.scale.table import SCALE_SOURCES, idle_varying
-from mono_depth_recon.scale.varying import fit_factors
+from mono_depth_recon.scale.varying import with_factors
 
 CAMERA = PinholeCamera.from_hfov(320, 240, 70)
 SHAPE = (240, 320)
@@ -69,6 +70,12 @@ def lidar(depth: Depth, noise: float = 0.02, outliers: float = 0.1, seed: int = 
     return made
 
 
+def factors_of(disparity: Depth, reference: Depth) -> NDArray[np.float32]:
+    made = with_factors(Scale(1.0, 0.0), disparity, reference).factors
+    assert made is not None
+    return made
+
+
 def error(made: Depth, truth: Depth) -> float:
     return float(np.mean(np.abs(made / truth - 1)))
 
@@ -76,7 +83,7 @@ def error(made: Depth, truth: Depth) -> float:
 def depths(disparity: Depth, reference: Depth) -> tuple[Depth, Depth]:
     """By the factor alone, and with the field."""
     fit = fit_factor(disparity, reference)
-    field = replace(fit, factors=fit_factors(disparity, reference, fit))
+    field = with_factors(fit, disparity, reference)
     plain, varying = (depth_from_disparity(disparity, each, 50.0) for each in (fit, field))
     return plain, varying
 
@@ -88,6 +95,23 @@ def test_a_known_field_comes_back(anchors: str) -> None:
     plain, varying = depths(bent(truth, bend()), reference)
     assert error(plain, truth) > 0.09, "one factor cannot"
     assert error(varying, truth) < 0.02
+
+
+def test_the_residual_is_that_of_the_depth_that_is_made() -> None:
+    """So that a model which the field puts right is in no doubt; anchors of something else still are."""
+    truth = room()
+    disparity, reference = bent(truth, bend()), lidar(truth, outliers=0.0)
+    plain = fit_scale(disparity, reference)
+    fit = with_factors(plain, disparity, reference)
+    seen = np.isfinite(reference)
+    made = depth_from_disparity(disparity, fit, 50.0)[seen]
+    assert fit.residual == pytest.approx(np.median(np.abs(reference[seen] / made - 1)), rel=0.2)
+    assert fit.residual < 0.03 < plain.residual and fit.inliers == plain.inliers
+    assert fit.unexplained == pytest.approx(plain.unexplained * fit.residual / plain.residual)
+    assert plain.doubt and not fit.doubt
+    rng = np.random.default_rng(5)
+    other = lidar(np.exp(rng.normal(0.7, 0.5, SHAPE)).astype(np.float32))
+    assert with_factors(fit_factor(disparity, other), disparity, other).doubt
 
 
 @pytest.mark.parametrize("wrong", ["anywhere", "near", "far"])
@@ -145,17 +169,17 @@ def test_something_that_moved_since_the_scan_changes_little_and_only_near_it() -
 
 def test_a_field_beyond_the_bounds_is_cut_off() -> None:
     truth = room()
-    factors = fit_factors(bent(truth, bend(0.45)), truth, Scale(1.0, 0.0))
+    factors = factors_of(bent(truth, bend(0.45)), truth)
     assert factors.dtype == np.float32 and factors.min() >= np.float32(1 / 1.5) and factors.max() <= 1.5
-    far_off = fit_factors(1 / truth, (truth / 5).astype(np.float32), Scale(1.0, 0.0))
+    far_off = factors_of(1 / truth, (truth / 5).astype(np.float32))
     np.testing.assert_array_equal(far_off, np.ones_like(far_off))
 
 
 def test_it_is_the_same_field_at_every_resolution() -> None:
     truth, disparity = room(), bent(room(), bend())
-    once = fit_factors(disparity, truth, Scale(1.0, 0.0))
+    once = factors_of(disparity, truth)
     doubled = np.repeat(np.repeat(disparity, 2, axis=0), 2, axis=1)
-    np.testing.assert_allclose(fit_factors(doubled, truth, Scale(1.0, 0.0)), once, atol=0.005)
+    np.testing.assert_allclose(factors_of(doubled, truth), once, atol=0.005)
     np.testing.assert_allclose(spread(once, (480, 640))[::2, ::2], spread(once, SHAPE), atol=0.005)
 
 
