@@ -9,6 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ..models import load_model
 from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
+from ..scale.table import idle_varying
 from .parameters import add_flags, config_of
 from .recordings import add_data_flags, options_of
 
@@ -103,6 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
             "or run them one by one with another --output"
         )
     config, options = config_of(arguments), options_of(arguments, rectified=True, need_depth=True)
+    idle = [idle_varying(replace(config.scale, source=name)) for name in arguments.sources]
+    if all(idle):
+        raise ConfigError(idle[0])
     folder = writable_folder(arguments.output)
     chosen = [
         _Chosen(open_dataset(path, options), part, arguments.step) for path, part in zip(paths, parts, strict=True)

@@ -13,6 +13,7 @@ from ..arrays import Depth
 from ..frames import Scale
 
 _ROWS, _COLUMNS, _FINE = 6, 8, 2  # the field's grid; cells per row and column of it that gather the anchors
+_ANCHORS = 4000  # of more only so many count: 20 in a cell
 _LARGEST, _WRONG = 1.5, 1.6  # a factor, up or down; anchors that are farther off are wrong
 _PRIOR = 0.25  # of the factors and their differences between neighbours, each as a standard deviation
 _FEW = 1.0  # a cell with so many anchors has half the weight of one with many
@@ -31,7 +32,7 @@ def with_factors(fit: Scale, disparity: Depth, reference: Depth) -> Scale:
     Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2. `residual` and
     `unexplained` are with the field then, `inliers` stay those of `fit`. Raises DataError as `fit_scale`.
     """
-    d, w, rows, columns = placed(disparity, reference)
+    d, w, rows, columns = (each[:: max(1, len(each) // _ANCHORS)] for each in placed(disparity, reference))
     made = fit.scale * d + fit.shift
     usable = (made * _WRONG > w) & (made < w * _WRONG)
     if not usable.any():

@@ -331,6 +331,8 @@ def test_a_part_of_a_recording_by_random_points_with_and_without_a_field(
     assert "no frame is at the positions from 7 to 9" in capsys.readouterr().err
     assert main(["scale", str(recording), *flags, "--random-points", "-3"]) == 1
     assert "--random-points 0 or more, got 1 and -3" in capsys.readouterr().err
+    assert main(["scale", str(recording), "--sources", "marker", "ground_plane", "--scale.varying", "true"]) == 1
+    assert "scale.varying has no effect with scale.source=marker" in capsys.readouterr().err
     varying = ("--scale.source", "marker", "--scale.correct_metric", "factor", "--scale.varying", "true")
     assert main(["costmap", "room:8:2", *varying, "--output", str(tmp_path / "out")]) == 1
     assert "scale.varying has no effect with scale.source=marker" in capsys.readouterr().err
