@@ -2,14 +2,18 @@
 
 1 / depth = scale * disparity + shift: a network trained without metric ground truth predicts inverse depth up to these
 two numbers (Ranftl et al., PAMI 2022). They are fitted in inverse depth, where far pixels do not outweigh near ones.
+Where a scale has factors, the right side is multiplied by a smooth field over the image.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Depth
+from .arrays import Depth, Factors
 from .bands import Bands, Workspace
 from .camera import PinholeCamera
 from .errors import DataError
@@ -29,8 +33,10 @@ _CLOSEST = 0.2  # of the tolerance: exact data has no noise to estimate a thresh
 _REFITS = 10
 _LEAST = 1e-3  # relative difference of inverse depth that no sensor resolves
 _ASPECT_TOLERANCE = 0.02
+_BAND = 48  # rows of a field at a time
 
 _Floats = NDArray[np.float64]
+_Places = NDArray[np.intp]
 
 
 def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float, bands: Bands | None = None) -> Depth:
@@ -38,11 +44,13 @@ def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float, bands
 
     Inverse depth may be zero or negative there: it is beyond range, and never clipped to a wall at max_range.
     """
-    depth = np.empty_like(disparity)
+    depth, field = np.empty_like(disparity), _Field.of(scale, disparity.shape)
 
     def step(rows: slice, work: Workspace) -> None:
         inverse = np.multiply(disparity[rows], np.float32(scale.scale), out=depth[rows])
         inverse += np.float32(scale.shift)
+        if field is not None:
+            inverse *= field.band(rows, work.array("field", inverse.shape))
         beyond = np.less_equal(inverse, np.float32(1 / max_range), out=work.mask("beyond", inverse.shape))
         np.copyto(inverse, np.float32(1), where=beyond)
         np.reciprocal(inverse, out=inverse)
@@ -55,20 +63,69 @@ def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float, bands
 def sigma_from_disparity(
     sigma: Depth, depth: Depth, scale: Scale, max_range: float, bands: Bands | None = None
 ) -> Depth:
-    """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * sigma, to first order.
+    """Sigma (H, W) of depth in metres from that of the disparity: z^2 * scale * factor * sigma, to first order.
 
     Beyond range it is the one at `max_range`.
     """
-    made = np.empty_like(sigma)
+    made, field = np.empty_like(sigma), _Field.of(scale, sigma.shape)
 
     def step(rows: slice, work: Workspace) -> None:
         band = np.multiply(sigma[rows], np.float32(scale.scale), out=made[rows])
         limited = np.minimum(depth[rows], np.float32(max_range), out=work.array("limited", band.shape))
         band *= limited
         band *= limited
+        if field is not None:
+            band *= field.band(rows, limited)
 
     (bands or Bands()).run(sigma.shape, step)
     return made
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The field of an image, a band of rows at a time: `rows` (H, r) by `across` (r, W)."""
+
+    rows: NDArray[np.float32]
+    across: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, scale: Scale, shape: tuple[int, ...]) -> _Field | None:
+        """That of a scale, None where it has no factors."""
+        return None if scale.factors is None else cls.spread(scale.factors, shape)
+
+    @classmethod
+    def spread(cls, factors: Factors, shape: tuple[int, ...]) -> _Field:
+        """That of the factors at the centres of a grid's cells."""
+        rows, columns = (spline(count, size) for count, size in zip(factors.shape, shape, strict=True))
+        return cls(rows, factors @ columns.T)
+
+    def band(self, rows: slice, out: Depth) -> Depth:
+        """The field at some rows, in `out`: of the whole BLAS would start threads, which wait where cores are busy."""
+        return np.matmul(self.rows[rows], self.across, out=out)
+
+
+def spread(factors: Factors, shape: tuple[int, ...]) -> Depth:
+    """The field (H, W) float32 of an image of `shape`, from the factors at the centres of a grid's cells.
+
+    Quadratic B-splines: smooth, without creases, and between the smallest and the largest factor.
+    """
+    made, field = np.empty(shape, np.float32), _Field.spread(factors, shape)
+    for first in range(0, shape[0], _BAND):
+        rows = slice(first, first + _BAND)
+        field.band(rows, made[rows])
+    return made
+
+
+@lru_cache(maxsize=32)
+def spline(count: int, size: int) -> NDArray[np.float32]:
+    """(size, count) float32: the share of each of `count` cells along an axis in each of its `size` pixels."""
+    at = (np.arange(size) + 0.5) * count / size - 0.5
+    nearest = np.rint(at).astype(np.intp)
+    aside, shares = at - nearest, np.zeros((size, count), np.float32)
+    for step, share in ((-1, (0.5 - aside) ** 2 / 2), (0, 0.75 - aside**2), (1, (0.5 + aside) ** 2 / 2)):
+        np.add.at(shares, (np.arange(size), np.clip(nearest + step, 0, count - 1)), share)
+    shares.flags.writeable = False
+    return shares
 
 
 def fit_scale(disparity: Depth, reference: Depth) -> Scale:
@@ -168,6 +225,12 @@ def on_rectified_grid(reference: Depth | DepthView, camera: PinholeCamera) -> De
 
 def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
     """Disparity and inverse reference depth (N,) where both are known, evenly thinned out to _MAX_SAMPLES."""
+    d, w, _, _ = placed(disparity, reference)
+    return d, w
+
+
+def placed(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats, _Places, _Places]:
+    """As `paired`, with the rows and columns (N,) of the disparity."""
     height, width = disparity.shape
     _check_aspect(reference, height, width)
     places = np.flatnonzero((reference > 0) & (reference < np.inf))
@@ -184,7 +247,7 @@ def paired(disparity: Depth, reference: Depth) -> tuple[_Floats, _Floats]:
             f"expected at least {MIN_PIXELS} pixels with reference depth and disparity, got {known.sum()} of "
             f"{reference.size}: check that the reference depth, or the points, cover the view"
         )
-    return d[known], w[known]
+    return d[known], w[known], rows[known], columns[known]
 
 
 def _check_aspect(reference: Depth, height: int, width: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .arrays import Depth, Mask, Matrix, Points, Rgb
+    from .arrays import Depth, Factors, Mask, Matrix, Points, Rgb
     from .camera import PinholeCamera
 
 _MOST_AGREE, _LARGE_RESIDUAL, _MOSTLY = 0.5, 0.15, 0.5  # of a fit that is in no doubt
@@ -72,6 +72,8 @@ class Prediction:
 class Scale:
     """What turns a disparity into metres: 1 / depth = scale * disparity + shift, both in 1/m.
 
+    With `factors` (rows, columns) float32 that is multiplied by a smooth field over the image, whose values at the
+    centres of a coarse grid they are, at any resolution (`alignment.spread`); equality of scales ignores them.
     For a fit, `inliers` is the share of the compared pixels that agree with it, `residual` their median relative
     difference of inverse depth and `unexplained` that over the one of a constant depth; `held` is the number of frames
     and `age` the seconds since it was made. NaN and 0 where the numbers were set by hand or are not known.
@@ -88,6 +90,12 @@ class Scale:
     stale: bool = False
     source: str = ""
     reason: str = ""
+    factors: Factors | None = field(default=None, compare=False)
+
+    @property
+    def variation(self) -> float:
+        """The largest relative change of inverse depth by the field; 0 without one."""
+        return 0.0 if self.factors is None else float(abs(self.factors - 1).max())
 
     @property
     def doubt(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mono_depth_recon.alignment import (
     fit_scale,
     on_rectified_grid,
     sigma_from_disparity,
+    spread,
 )
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
@@ -263,6 +265,41 @@ def test_sigma_follows_the_derivative() -> None:
     np.testing.assert_allclose(sigma_from_disparity(sigma, depth, TRUTH, 100.0), step, rtol=1e-2)
     beyond = np.full((1, 1), np.inf, np.float32)
     assert sigma_from_disparity(sigma[:, :1], beyond, TRUTH, 10.0)[0, 0] == pytest.approx(0.01 * 0.013 * 100)
+
+
+FACTORS = np.array([[1.2, 0.8, 1.0], [0.9, 1.1, 1.3]], np.float32)
+
+
+def test_a_field_multiplies_inverse_depth_and_sigma_follows_it() -> None:
+    depth, varying = scene(), replace(TRUTH, factors=FACTORS)
+    field = spread(FACTORS, depth.shape)
+    made = depth_from_disparity(disparity_of(depth), varying, 100.0)
+    np.testing.assert_allclose(made, depth / field, rtol=1e-5)
+    assert np.isinf(depth_from_disparity(disparity_of(depth), varying, 9.0)).any(), "beyond range by the field"
+    step, d = np.float64(0.01), disparity_of(depth).astype(np.float64)
+    ends = [1 / (field * (TRUTH.scale * (d + sign * step) + TRUTH.shift)) for sign in (-1, 1)]
+    sigma = np.full_like(depth, step)
+    np.testing.assert_allclose(sigma_from_disparity(sigma, made, varying, 100.0), (ends[0] - ends[1]) / 2, rtol=1e-3)
+
+
+def test_a_field_is_smooth_between_its_factors_and_the_same_at_every_size() -> None:
+    """A quadratic B-spline: scipy's agrees away from the borders, which repeat the outermost factors."""
+    from scipy.interpolate import BSpline
+
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(0.7, 1.4, (5, 7)).astype(np.float32)
+    field = spread(factors, (250, 350))
+    assert field.dtype == np.float32 and factors.min() <= field.min() and field.max() <= factors.max()
+    np.testing.assert_allclose(
+        field[[0, 0, -1, -1], [0, -1, 0, -1]], factors[[0, 0, -1, -1], [0, -1, 0, -1]], rtol=0.02
+    )
+    padded = np.pad(factors.astype(np.float64), 1, mode="edge")
+    rows, columns = (BSpline(np.arange(n + 5) - 2.0, np.eye(n + 2), 2) for n in factors.shape)
+    at = ((np.arange(size) + 0.5) / 50 for size in field.shape)
+    expected = rows(next(at)) @ padded @ columns(next(at)).T
+    np.testing.assert_allclose(field, expected, rtol=1e-5)
+    np.testing.assert_allclose(spread(np.ones((6, 8), np.float32), (33, 57)), 1, rtol=1e-6)
+    np.testing.assert_allclose(spread(factors, (500, 700))[::10, ::10], field[::5, ::5], atol=0.01)
 
 
 def test_the_reference_moves_to_the_rectified_grid_with_its_image() -> None:

@@ -347,3 +347,29 @@ def test_a_metric_model_without_its_anchor_is_withheld_or_stale() -> None:
     late = process(tolerant, 2.1)
     assert late.depth is not None and late.scale is not None and late.scale.stale
     np.testing.assert_allclose(late.depth, floor(camera) * 2, rtol=1e-4)
+
+
+def test_a_model_that_bends_is_put_right_where_that_is_wanted() -> None:
+    """Depth too large at the left and too small at the right; sigma follows the field."""
+    camera = pinhole()
+    across = np.linspace(0.8, 1.25, camera.width, dtype=np.float32)
+
+    class Bent(FakeModel):
+        def predict(self, batch: Sequence[View]) -> list[Prediction]:
+            return [Prediction(depth=floor(c) / across, sigma=0.1 * floor(c) / across) for _, c in batch]
+
+    def process(**values: object) -> Frame:
+        running = reconstructor(Bent(floor), **{**CORRECTED, "scale__correct_metric": "factor", **values})
+        return running.process(picture(camera), camera, evidence=beside(lambda: floor(camera)))
+
+    plain, made = process(), process(scale__varying=True)
+    for frame, off in ((plain, 0.1), (made, 0.015)):
+        assert frame.depth is not None and frame.sigma is not None and frame.scale is not None
+        error = np.abs(frame.depth / floor(camera) - 1).mean()
+        assert (error > off) if frame is plain else (error < off)
+        known = np.isfinite(frame.depth)
+        np.testing.assert_allclose(frame.sigma[known], 0.1 * frame.depth[known], rtol=1e-3)
+    assert plain.scale is not None and plain.scale.variation == 0
+    assert made.scale is not None and made.scale.factors is not None
+    ends = made.scale.scale * made.scale.factors[-1, [0, -1]]
+    np.testing.assert_allclose(ends, 1 / across[[camera.width // 16, -camera.width // 16]], rtol=0.05)

@@ -34,7 +34,7 @@ from ..plausibility import plausible
 from ..printing import one_line
 from ..scale.evidence import Evidence
 from ..scale.settings import ScaleSettings
-from ..scale.table import no_metres, not_needed, source_in_effect, source_of
+from ..scale.table import idle_varying, no_metres, not_needed, source_in_effect, source_of
 from .given_scale import add_scale_flags, evidence_of, scaled
 from .parameters import add_flags, config_of
 
@@ -193,6 +193,8 @@ def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:
         raise ModelError(no_metres(name))
     if source.gives_metres and source_in_effect(settings, metric) is None:
         raise ConfigError(not_needed(name, source.name))
+    if idle := idle_varying(settings):
+        raise ConfigError(idle)
 
 
 class _Cameras:
@@ -289,6 +291,7 @@ def _known_about(frame: Frame) -> str:
         text += f", median sigma {np.nanmedian(frame.sigma):.2g} m"
     if scale is not None and not math.isnan(scale.inliers):
         text += f", scale {scale.scale:.4g} and shift {scale.shift:.4g} 1/m with {100 * scale.inliers:.0f} % inliers"
+        text += f", varying by up to {100 * scale.variation:.0f} %" if scale.factors is not None else ""
     return text
 
 

@@ -10,7 +10,7 @@ from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
 from ..pipeline import DepthReconstructor
-from ..scale.table import no_metres, not_needed, source_in_effect, source_of
+from ..scale.table import idle_varying, no_metres, not_needed, source_in_effect, source_of
 from ..sequence import RECORDED
 
 _HELP = {
@@ -46,6 +46,8 @@ def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:
 
 def recording_reconstructor(config: Config) -> DepthReconstructor:
     """The frame path over a recording. Raises ModelError, ConfigError where its scale needs what no recording has."""
+    if idle := idle_varying(config.scale):
+        raise ConfigError(idle)
     reconstructor = DepthReconstructor.from_config(config)
     source = source_in_effect(config.scale, reconstructor.model.output == "metric_depth")
     if source is None:

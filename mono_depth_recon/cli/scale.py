@@ -9,6 +9,8 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from ..config import PARAMETERS
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError
 from ..evaluation.anchors import ANCHORS, Drifting, ScaleTracks, by_model, track_scale
+from ..evaluation.plan import PartOfRecording, names_part
+from ..evaluation.simulated_sensors import lidar_points, random_points
 from ..frames import Sample
 from ..models import load_model
 from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
+from ..scale.table import idle_varying
 from .parameters import add_flags, config_of
 from .recordings import add_data_flags, options_of
 
@@ -36,11 +41,14 @@ _DESCRIPTION = """\
 Compares the scale of depth with the true one, frame by frame: as predicted, and by each scale source that the recording
 supports. The sensors are made from its true depth and poses: a LiDAR of 16 lines (2 % noise, 10 % outliers) for points,
 the camera's height and gravity for ground_plane, its poses for odometry, and a marker drawn onto a flat place in view.
-A metric model is corrected by a factor, unless --scale.correct_metric is affine."""
+A metric model is corrected by a factor, unless --scale.correct_metric is affine. With --scale.varying true each source
+that takes it is compared with itself without it. AbsRel is the mean of |depth - true| / true over the pixels that are
+no anchors."""
 _OUTPUTS = """\
-DATA is a TUM RGB-D folder or its .tgz, a bag, or room:SEED[:FRAMES], a synthetic room. Writes for each of them
+DATA is a TUM RGB-D folder or its .tgz, a bag, another data set with depth, or room:SEED[:FRAMES], a synthetic room;
+with :FIRST:LAST at its end the frames between these positions. Writes for each of them
   NAME.png  the median of the depth over that of the true depth, over time
-  NAME.csv  the same numbers: stamp, then a column per source, empty without metres"""
+  NAME.csv  the same numbers: stamp, then a column per source, then the AbsRel of each, empty without metres"""
 
 
 def add_parser(commands: Any) -> None:
@@ -53,7 +61,7 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", metavar="DATA", nargs="+", help="recordings or synthetic rooms, see below")
+    parser.add_argument("data", metavar="DATA[:FIRST:LAST]", nargs="+", help="recordings or synthetic rooms, see below")
     parser.add_argument("--output", type=Path, default=Path("scale"), metavar="DIR", help="default: scale")
     parser.add_argument(
         "--sources", nargs="+", choices=ANCHORS, default=ANCHORS, metavar="NAME", help=f"of {', '.join(ANCHORS)}"
@@ -62,6 +70,13 @@ def add_parser(commands: Any) -> None:
         "--true-depth",
         action="store_true",
         help="in place of a model: the true depth times a factor that drifts and jumps, which shows the sources alone",
+    )
+    parser.add_argument(
+        "--random-points",
+        type=int,
+        default=0,
+        metavar="N",
+        help="points: N random pixels of the true depth, without noise, in place of the LiDAR",
     )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
     parser.add_argument(
@@ -76,24 +91,34 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes a chart and a table for each recording and prints a summary. Returns 0."""
     from ..datasets.opening import open_dataset
 
-    if arguments.step < 1:
-        raise ConfigError(f"--step must be at least 1, got {arguments.step}")
-    names = [re.sub(r"[^\w.-]+", "_", Path(text).resolve().name) for text in arguments.data]
+    if arguments.step < 1 or arguments.random_points < 0:
+        raise ConfigError(
+            "--step must be at least 1 and --random-points 0 or more, got "
+            f"{arguments.step} and {arguments.random_points}"
+        )
+    parts = [PartOfRecording.parse(text) if names_part(text) else None for text in arguments.data]
+    paths = [Path(text) if part is None else part.path for text, part in zip(arguments.data, parts, strict=True)]
+    names = [re.sub(r"[^\w.-]+", "_", path.resolve().name) for path in paths]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
             f"files are named by their recording, and several are called '{twice[0]}': rename them, "
             "or run them one by one with another --output"
         )
     config, options = config_of(arguments), options_of(arguments, rectified=True, need_depth=True)
+    idle = [idle_varying(replace(config.scale, source=name)) for name in arguments.sources]
+    if all(idle):
+        raise ConfigError(idle[0])
     folder = writable_folder(arguments.output)
-    datasets = [open_dataset(data, options) for data in arguments.data]
+    chosen = [
+        _Chosen(open_dataset(path, options), part, arguments.step) for path, part in zip(paths, parts, strict=True)
+    ]
+    count = arguments.random_points
+    points = partial(random_points, count=count) if count else lidar_points
     model = None if arguments.true_depth else load_model(config.model, config.cpu_threads)
     shown = "the true depth with drift" if model is None else f"depth by {model.name}"
-    for text, name, dataset in zip(arguments.data, names, datasets, strict=True):
+    for text, name, samples in zip(arguments.data, names, chosen, strict=True):
         predict = Drifting() if model is None else by_model(model)
-        tracks = track_scale(
-            _Every(dataset, arguments.step), predict, config, arguments.sources, arguments.floor, _show
-        )
+        tracks = track_scale(samples, predict, config, arguments.sources, arguments.floor, points, _show)
         base = folder / name
         title = f"{one_line(Path(text).name)}: scale of {shown}"
         write_png(base.with_name(f"{base.name}.png"), _chart(tracks, title))
@@ -106,11 +131,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Every(Sequence[Sample]):
-    """Every n-th sample, read when indexed."""
+class _Chosen(Sequence[Sample]):
+    """Every n-th sample of a data set or of a part of it, read when indexed."""
 
-    def __init__(self, samples: Dataset, step: int) -> None:
-        self._samples, self._places = samples, range(0, len(samples), step)
+    def __init__(self, samples: Dataset, part: PartOfRecording | None, step: int) -> None:
+        first, last = (0, math.inf) if part is None else (part.first, part.last)
+        places = [i for i, position in enumerate(samples.positions) if first <= position <= last]
+        if not places:
+            raise ConfigError(f"{samples.path}: no frame is at the positions from {first} to {last}")
+        self._samples, self._places = samples, places[::step]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -133,10 +162,10 @@ def _chart(tracks: ScaleTracks, title: str) -> Any:
 def _table(tracks: ScaleTracks) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("stamp", *tracks.ratios))
+    writer.writerow(("stamp", *tracks.ratios, *(f"{name} AbsRel" for name in tracks.errors)))
     for number, stamp in enumerate(tracks.stamps):
-        ratios = [values[number] for values in tracks.ratios.values()]
-        writer.writerow((stamp, *("" if math.isnan(ratio) else f"{ratio:.5f}" for ratio in ratios)))
+        figures = [values[number] for values in (*tracks.ratios.values(), *tracks.errors.values())]
+        writer.writerow((stamp, *("" if math.isnan(figure) else f"{figure:.5f}" for figure in figures)))
     return text.getvalue()
 
 
@@ -145,7 +174,8 @@ def _lines(tracks: ScaleTracks) -> list[str]:
     for name in tracks.ratios:
         count, middle, low, high = tracks.summary(name)
         figures = f"median {middle:.3f}, 90 % of the frames {low:.3f} to {high:.3f}" if count else ""
-        line = f"  {name:13} {count:5} frames with metres  {figures}".rstrip()
+        figures += f", AbsRel {tracks.error(name):.4f}" if count else ""
+        line = f"  {name:16} {count:5} frames with metres  {figures}".rstrip()
         if reasons := tracks.reasons.get(name):
             line += f"; without: {one_line(reasons.most_common(1)[0][0])}"
         lines.append(line)

@@ -11,15 +11,17 @@ from functools import partial
 import numpy as np
 
 from ..alignment import depth_from_disparity, fit_scale
+from ..arrays import Depth, Matrix
 from ..config import Config
 from ..errors import DataError
 from ..frames import Prediction, Sample, Scale
 from ..models import DepthModel
-from ..scale.base import RelativeView
+from ..registration import project_points
+from ..scale.base import RelativeView, ScaleSource
 from ..scale.evidence import Evidence
 from ..scale.ground_plane import GROUND, Ground
 from ..scale.odometry import CAMERA_POSE
-from ..scale.points import REFERENCE_POINTS
+from ..scale.points import REFERENCE_POINTS, PointsScale
 from ..scale.settings import ScaleSettings
 from ..scale.table import SCALE_SOURCES
 from .simulated_sensors import Poster, hang_poster, lidar_points, posed, true_depth
@@ -30,23 +32,28 @@ _SEED = 1
 _DRIFT, _JUMPS, _JUMP, _FARTHEST = 0.02, 0.04, 0.2, 0.35  # of the logarithm of the factor
 
 Progress = Callable[[int, int], None]
+Points = Callable[[Sample, np.random.Generator], Matrix]
 
 
 @dataclass
 class ScaleTracks:
     """For each frame: its `stamps` (s), and by source the median of the depth over the true one (NaN without metres).
 
-    The first source is `none`, the metres as predicted; of a relative model `fixed`, the exact fit of the first frame.
+    `errors`: likewise the mean of |depth - true| / true over the pixels that are no anchors of `points`, with depth
+    limited to the range. The first source is `none`, the metres as predicted; of a relative model `fixed`, the exact
+    fit of the first frame. By `scale.varying` a source that it applies to comes twice, then as `NAME varying`.
     `reasons`: by source how often there were no metres, and why.
     """
 
     stamps: list[float] = field(default_factory=list)
     ratios: dict[str, list[float]] = field(default_factory=dict)
+    errors: dict[str, list[float]] = field(default_factory=dict)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def note(self, name: str, ratio: float, reason: str = "") -> None:
-        """Adds the next frame of a source."""
-        self.ratios.setdefault(name, []).append(ratio)
+    def note(self, name: str, figures: tuple[float, float], reason: str = "") -> None:
+        """Adds ratio and error of the next frame of a source."""
+        for kept, figure in zip((self.ratios, self.errors), figures, strict=True):
+            kept.setdefault(name, []).append(figure)
         if reason:
             self.reasons.setdefault(name, Counter())[reason] += 1
 
@@ -57,6 +64,11 @@ class ScaleTracks:
             return 0, math.nan, math.nan, math.nan
         middle, low, high = np.percentile(known, (50, 5, 95)).tolist()
         return len(known), middle, low, high
+
+    def error(self, name: str) -> float:
+        """The mean error of the frames with metres, NaN without any."""
+        known = [error for error in self.errors[name] if math.isfinite(error)]
+        return float(np.mean(known)) if known else math.nan
 
 
 Predict = Callable[[Sample], Prediction]
@@ -88,44 +100,67 @@ def track_scale(
     config: Config,
     anchors: Sequence[str] = ANCHORS,
     floor: float = 0.0,
+    points: Points = lidar_points,
     progress: Progress = lambda done, of: None,
 ) -> ScaleTracks:
     """Scales what `predict` gives for rectified samples by each of `anchors` on its own.
 
-    Evidence is made from the true depth and poses: a LiDAR of 16 lines with noise and outliers, the height above
-    `floor` (m, z of the world) and gravity, the poses, and a marker that is drawn onto a flat place in view. A metric
-    model is corrected as `scale.correct_metric` says, by a factor where that is off.
+    Evidence is made from the true depth and poses: `points` (a LiDAR of 16 lines with noise and outliers), the height
+    above `floor` (m, z of the world) and gravity, the poses, and a marker that is drawn onto a flat place in view. A
+    metric model is corrected as `scale.correct_metric` says, by a factor where that is off.
     """
     settings = config.scale
     if settings.correct_metric == "off":
         settings = replace(settings, correct_metric="factor")
-    sources, tracks = {name: SCALE_SOURCES[name]() for name in anchors}, ScaleTracks()
-    rng, poster = np.random.default_rng(_SEED), _Hanging(samples, settings) if _MARKER in sources else None
+    runs, tracks = _runs(settings, anchors), ScaleTracks()
+    rng, poster = np.random.default_rng(_SEED), _Hanging(samples, settings) if _MARKER in anchors else None
     first: Scale | None = None
     for number in range(len(samples)):
         sample = samples[number]
         view = _view(predict, sample)
         first = first or (Scale(1.0, 0.0) if view.metric else _exact(view, sample))
-        far = config.filter.max_range
-        tracks.stamps.append(sample.stamp)
-        tracks.note("none" if view.metric else "fixed", _ratio(view, sample, first, far))
         beside = Evidence(
             {
-                REFERENCE_POINTS: partial(lidar_points, sample, rng),
+                REFERENCE_POINTS: partial(points, sample, rng),
                 GROUND: partial(_ground, sample, floor),
                 CAMERA_POSE: partial(posed, sample),
             }
         )
-        for name, source in sources.items():
+        truth = _compared(sample, beside if PointsScale.name in anchors else None, config.filter.max_range)
+        tracks.stamps.append(sample.stamp)
+        tracks.note("none" if view.metric else "fixed", _figures(view, truth, first, config.filter.max_range))
+        for label, run in runs.items():
             try:
-                seen = view if name != _MARKER or poster is None else _view(predict, poster.seen_by(sample))
-                fit = source.fit(seen, beside, replace(settings, source=name))
+                seen = (
+                    view if run.settings.source != _MARKER or poster is None else _view(predict, poster.seen_by(sample))
+                )
+                fit = run.source.fit(seen, beside, run.settings)
             except DataError as error:
-                tracks.note(name, math.nan, str(error))
+                tracks.note(label, (math.nan, math.nan), str(error))
             else:
-                tracks.note(name, _ratio(seen, sample, fit, far))
+                tracks.note(label, _figures(seen, truth, fit, config.filter.max_range))
         progress(number + 1, len(samples))
     return tracks
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A source with its state and its settings."""
+
+    source: ScaleSource
+    settings: ScaleSettings
+
+
+def _runs(settings: ScaleSettings, names: Sequence[str]) -> dict[str, _Run]:
+    """Each source by its label; by `scale.varying` also without a field before it."""
+    runs = {}
+    for name in names:
+        kind = SCALE_SOURCES[name]
+        plain = replace(settings, source=name, varying=False)
+        runs[name] = _Run(kind(), plain)
+        if settings.varying and kind.varies:
+            runs[f"{name} varying"] = _Run(kind(), replace(plain, varying=True))
+    return runs
 
 
 class _Hanging:
@@ -160,15 +195,24 @@ def _exact(view: RelativeView, sample: Sample) -> Scale | None:
         return None
 
 
-def _ratio(view: RelativeView, sample: Sample, scale: Scale | None, far: float) -> float:
-    """The median of the depth over that of the true one, NaN without one of them."""
-    if scale is None or sample.depth is None:
-        return math.nan
+def _compared(sample: Sample, beside: Evidence | None, far: float) -> Depth | None:
+    """True depth (H, W) that figures are of: up to `far`, NaN also at the anchors; None where none is known."""
+    if sample.depth is None:
+        return None
     truth = true_depth(sample)
-    known = np.isfinite(truth) & (truth <= far)
-    if not known.any():
-        return math.nan
-    return float(np.median(depth_from_disparity(view.disparity, scale, far)[known]) / np.median(truth[known]))
+    truth[truth > far] = np.nan
+    if beside is not None:
+        truth[np.isfinite(project_points(beside.get(REFERENCE_POINTS), sample.camera))] = np.nan
+    return truth if np.isfinite(truth).any() else None
+
+
+def _figures(view: RelativeView, truth: Depth | None, scale: Scale | None, far: float) -> tuple[float, float]:
+    """The median of the depth over that of the true one, and the mean relative error; NaN without one of them."""
+    if scale is None or truth is None:
+        return math.nan, math.nan
+    known = np.isfinite(truth)
+    made, true = depth_from_disparity(view.disparity, scale, far)[known], truth[known]
+    return float(np.median(made) / np.median(true)), float(np.mean(np.abs(np.minimum(made, far) / true - 1)))
 
 
 def _ground(sample: Sample, floor: float) -> Ground:

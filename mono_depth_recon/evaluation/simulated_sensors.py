@@ -34,6 +34,15 @@ def lidar_points(sample: Sample, rng: np.random.Generator) -> Matrix:
     return rays * z[:, None]
 
 
+def random_points(sample: Sample, rng: np.random.Generator, count: int) -> Matrix:
+    """(N, 3) points in the camera's frame: the true depth, without noise, at `count` random pixels that have it."""
+    truth, (x, y) = true_depth(sample), sample.camera.rays
+    known = np.flatnonzero(np.isfinite(truth))
+    rows, columns = np.divmod(rng.choice(known, min(count, len(known)), replace=False), truth.shape[1])
+    z = truth[rows, columns].astype(np.float64)
+    return np.stack([x[columns] * z, y[rows] * z, z], axis=1)
+
+
 def true_depth(sample: Sample) -> Depth:
     """Depth (H, W) where it is known, else NaN. Raises DataError where the sample has none."""
     if sample.depth is None:

@@ -58,7 +58,8 @@ def scale_text(scale: Scale) -> str:
         return f"depth is stale: {scale.reason}"
     if scale.held:
         return f"scale of {scale.age:.1f} s ago: {scale.reason}"
-    return scale.doubt or f"1 / depth = {scale.scale:.6g} * disparity + {scale.shift:.6g} 1/m"
+    line = f"1 / depth = {scale.scale:.6g} * disparity + {scale.shift:.6g} 1/m"
+    return scale.doubt or (line if scale.factors is None else f"{line}, varying by up to {100 * scale.variation:.0f} %")
 
 
 def _level(scale: Scale | None) -> bytes:
@@ -77,6 +78,7 @@ def _values(scale: Scale) -> dict[str, str]:
         "inliers": f"{scale.inliers:.4g}",
         "residual": f"{scale.residual:.4g}",
         "unexplained": f"{scale.unexplained:.4g}",
+        "variation": f"{scale.variation:.4g}",
         "age": f"{scale.age:.3f}",
         "held_frames": str(scale.held),
         "stale": str(scale.stale).lower(),

@@ -36,7 +36,8 @@ class ScaleSource(ABC):
     """A value of the parameter `scale.source`. The class declares its needs; an instance holds the state of a camera.
 
     `name` is the value; `help` explains it in the parameter's help; `remedy` completes "set scale.source=<name>" if a
-    model lacks metres. `needs` are the kinds of evidence it uses: the node subscribes to those alone.
+    model lacks metres. `needs` are the kinds of evidence it uses: the node subscribes to those alone. `varies`: it has
+    anchors all over the image, so that `scale.varying` applies.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class ScaleSource(ABC):
     remedy: ClassVar[str] = ""
     needs: ClassVar[tuple[Kind[Any], ...]] = ()
     gives_metres: ClassVar[bool] = True
+    varies: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, view: RelativeView, evidence: Evidence, settings: ScaleSettings) -> Scale:

@@ -24,7 +24,7 @@ F64 = NDArray[np.float64]
 
 
 class ScaleFilter:
-    """Scale and shift of one camera over time.
+    """Scale, shift and factors of one camera over time.
 
     A fit that changes depth by no more than noise is blended with the previous ones. A larger change is taken at once
     where the fit can be `trusted` on its own and is in no doubt: relative models may change their scale in any frame.
@@ -46,6 +46,8 @@ class ScaleFilter:
         if stamp < self._newest - _BACK_S:
             self._last, self._differing = None, []
         self._newest = stamp
+        if self._last is not None and not settings.varying:
+            self._last = replace(self._last, factors=None)
         try:
             fit = measure()
         except DataError as error:
@@ -102,13 +104,27 @@ def _levels(disparity: Depth) -> F64:
 
 
 def _change(last: Scale, fit: Scale, levels: F64) -> float:
-    """The largest relative change of inverse depth at these disparities; far away of a tenth of the nearest."""
-    before, after = (each.scale * levels + each.shift for each in (last, fit))
+    """The largest relative change of inverse depth at these disparities; far away of a tenth of the nearest.
+
+    Where it varies over the image, that of half of the image.
+    """
     if not len(levels):
         return 0.0
-    return float((np.abs(after - before) / np.maximum(np.abs(after), _FAR * np.abs(after).max())).max())
+    before, after = (_over_image(each, levels) for each in (last, fit))
+    change = np.abs(after - before) / np.maximum(np.abs(after), _FAR * np.abs(after).max())
+    return float(np.median(change, axis=0).max())
+
+
+def _over_image(scale: Scale, levels: F64) -> F64:
+    """Inverse depth (N, levels) at the N places of the factors; of one place without."""
+    factors = np.ones((1, 1)) if scale.factors is None else scale.factors.reshape(-1, 1).astype(np.float64)
+    return factors * (scale.scale * levels + scale.shift)
 
 
 def _blended(last: Scale, fit: Scale, kept: float) -> Scale:
-    scale = kept * last.scale + (1 - kept) * fit.scale
-    return replace(fit, scale=scale, shift=kept * last.shift + (1 - kept) * fit.shift)
+    """A mean of both. `scale.varying` is off where the fit has no factors, and was off where the last one has none."""
+    factors = fit.factors
+    if factors is not None and last.factors is not None:
+        factors = np.float32(kept) * last.factors + np.float32(1 - kept) * factors
+    scale, shift = (kept * a + (1 - kept) * b for a, b in ((last.scale, fit.scale), (last.shift, fit.shift)))
+    return replace(fit, scale=scale, shift=shift, factors=factors)

@@ -37,6 +37,7 @@ class FittedScale(ScaleSource):
         fit = {
             "scale_inliers": f"{scale.inliers:.2f}",
             "scale_residual": f"{scale.residual:.4f}",
+            "scale_variation": f"{scale.variation:.4f}",
             "scale_held_frames": str(scale.held),
             "scale_age_s": f"{scale.age:.2f}",
             "scale_stale": str(scale.stale).lower(),

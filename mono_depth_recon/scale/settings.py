@@ -49,6 +49,11 @@ class ScaleSettings:
         "and shift is added",
         choices=("off", "factor", "affine"),
     )
+    varying: bool = param(
+        False,
+        "reference, points, odometry: inverse depth is also multiplied by a smooth field over the image (2/3 to 3/2) "
+        "that agrees with the anchors, for a model that bends surfaces",
+    )
     marker_size: float = param(0.16, "marker: length of the black square's side", unit="m", low=0.001, high=100.0)
     marker_dictionary: str = param(
         "APRILTAG_36h11", "marker: OpenCV's dictionary of ArUco or AprilTag", choices=DICTIONARIES

@@ -87,3 +87,14 @@ def not_needed(model: str, source: str) -> str:
         f"scale.source={source} is for models of relative disparity, {model} predicts metres, which stay as they are: "
         f"leave scale.source at {NoScale.name}, or set scale.correct_metric to correct them"
     )
+
+
+def idle_varying(settings: ScaleSettings) -> str:
+    """The message where `scale.varying` is on and the source has no anchors for it; empty otherwise."""
+    if not settings.varying or source_of(settings).varies:
+        return ""
+    takers = alternatives([name for name, source in SCALE_SOURCES.items() if source.varies], " and ")
+    return (
+        f"scale.varying has no effect with scale.source={settings.source}, which has no anchors all over the image: "
+        f"it is for {takers}; leave it off"
+    )

@@ -308,11 +308,34 @@ def test_the_scale_of_a_recording_is_written_as_chart_and_table(
         r"odometry +0 frames with metres; without: .*(expected a recording with poses|no points yet)", printed
     )
     head, *lines = (out / "walls.csv").read_text().splitlines()
-    assert head == "stamp,none,points,odometry" and len(lines) == 5 and all(line.endswith(",") for line in lines)
+    assert head == "stamp,none,points,odometry,none AbsRel,points AbsRel,odometry AbsRel"
+    assert len(lines) == 5 and all(line.endswith(",") for line in lines)
     assert [float(line.split(",")[2]) for line in lines] == pytest.approx([1.0] * 5, abs=0.05)
     assert (out / "walls.png").stat().st_size > 5000
     assert main(["scale", str(recording), *flags, "--step", "0"]) == 1
     assert "--step must be at least 1" in capsys.readouterr().err
+
+
+def test_a_part_of_a_recording_by_random_points_with_and_without_a_field(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--camera", CAMERA, "--true-depth", "--sources", "points", "--output", str(tmp_path / "out"))
+    chosen = ("--random-points", "200", "--scale.varying", "true")
+    assert main(["scale", f"{recording}:1:3", *flags, *chosen]) == 0
+    printed = capsys.readouterr().out
+    assert "walls:1:3: 3 frames, written to" in printed and "walls.png" in printed
+    for name in ("points", "points varying"):
+        found = re.search(rf"^  {name} +3 frames .*AbsRel ([\d.]+)$", printed, re.MULTILINE)
+        assert found is not None and float(found[1]) < 0.01, "the points are exact"
+    assert main(["scale", f"{recording}:7:9", *flags]) == 1
+    assert "no frame is at the positions from 7 to 9" in capsys.readouterr().err
+    assert main(["scale", str(recording), *flags, "--random-points", "-3"]) == 1
+    assert "--random-points 0 or more, got 1 and -3" in capsys.readouterr().err
+    assert main(["scale", str(recording), "--sources", "marker", "ground_plane", "--scale.varying", "true"]) == 1
+    assert "scale.varying has no effect with scale.source=marker" in capsys.readouterr().err
+    varying = ("--scale.source", "marker", "--scale.correct_metric", "factor", "--scale.varying", "true")
+    assert main(["costmap", "room:8:2", *varying, "--output", str(tmp_path / "out")]) == 1
+    assert "scale.varying has no effect with scale.source=marker" in capsys.readouterr().err
 
 
 def test_recordings_of_one_name_would_replace_each_others_charts(

@@ -147,6 +147,12 @@ def test_a_relative_model_is_fitted_to_a_file_of_points(tmp_path: Path, capsys: 
         np.testing.assert_allclose(stored_depth(tmp_path / f"{name}_depth.png"), 1000 * exact, rtol=0.01)
     assert "inliers" in capsys.readouterr().out
     image = photo(tmp_path / "c.png")
+    varying = ["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--scale.varying", "true"]
+    assert main([*varying, "--points", plain]) == 0
+    assert re.search(r"8\d % inliers, varying by up to \d %", capsys.readouterr().out), "this model bends nothing"
+    np.testing.assert_allclose(stored_depth(tmp_path / "c_depth.png"), 1000 * exact, rtol=0.01)
+    assert main([*varying, "--scale.source", "fixed"]) == 1
+    assert "scale.varying has no effect with scale.source=fixed" in capsys.readouterr().err
     assert (
         main(["reconstruct", image, "--output", str(tmp_path), *RELATIVE, "--points", plain, "--reference", plain]) == 1
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.errors import DataError
 from mono_depth_recon.evaluation.anchors import Drifting, by_model, track_scale
-from mono_depth_recon.evaluation.simulated_sensors import hang_poster, lidar_points, true_depth
+from mono_depth_recon.evaluation.simulated_sensors import hang_poster, lidar_points, random_points, true_depth
 from mono_depth_recon.frames import Prediction, Sample
 from mono_depth_recon.scale.marker import marker_depth
 from mono_depth_recon.scale.marker_finder import detected
@@ -63,11 +64,41 @@ def test_what_a_recording_lacks_is_the_reason_for_no_metres(samples: list[Sample
         assert np.isnan(tracks.ratios[name]).all() and "expected a recording with poses" in next(
             iter(tracks.reasons[name])
         )
-        assert tracks.summary(name)[0] == 0
+        assert tracks.summary(name)[0] == 0 and np.isnan(tracks.error(name))
     assert np.isfinite(tracks.ratios["points"]).all()
     depth = true_depth(samples[0])
     blind = track_scale([replace(samples[0], depth=None)], lambda _: Prediction(depth=depth), CONFIG, ["points"])
     assert np.isnan([*blind.ratios["none"], *blind.ratios["points"]]).all()
+
+
+def test_varying_sources_are_compared_with_themselves_away_from_the_anchors(samples: list[Sample]) -> None:
+    """A model that bends: its error goes, by depth at random pixels that do not count themselves."""
+    across = np.linspace(0.8, 1.25, CAMERA.width, dtype=np.float32)
+    config = with_values(CONFIG, {"scale.varying": True})
+    points = partial(random_points, count=300)
+    bent = by_model(Bent(samples[:3], across))
+    tracks = track_scale(samples[:3], bent, config, ["points", "ground_plane"], points=points)
+    assert list(tracks.ratios) == ["none", "points", "points varying", "ground_plane"] == list(tracks.errors)
+    expected = [np.nanmean(np.abs(true_depth(each) * across / true_depth(each) - 1)) for each in samples[:3]]
+    np.testing.assert_allclose(tracks.errors["none"], expected, rtol=0.02)
+    assert tracks.error("points varying") < 0.2 * tracks.error("points")
+    made = random_points(samples[0], np.random.default_rng(0), 300)
+    u = np.rint(made[:, 0] / made[:, 2] * CAMERA.fx + CAMERA.cx).astype(int)
+    v = np.rint(made[:, 1] / made[:, 2] * CAMERA.fy + CAMERA.cy).astype(int)
+    np.testing.assert_allclose(made[:, 2], true_depth(samples[0])[v, u])
+    assert len({*zip(u, v, strict=True)}) == 300
+
+
+class Bent:
+    """A model whose depth is the true one times factors of the column."""
+
+    name, output, device = "bent", "metric_depth", "none"
+
+    def __init__(self, samples: list[Sample], across: np.ndarray) -> None:
+        self._samples, self._across = {id(sample.rgb): sample for sample in samples}, across
+
+    def predict(self, batch: list[tuple[np.ndarray, PinholeCamera]]) -> list[Prediction]:
+        return [Prediction(depth=true_depth(self._samples[id(rgb)]) * self._across) for rgb, _ in batch]
 
 
 def test_the_marker_hangs_at_one_place_and_is_read_at_its_depth(samples: list[Sample]) -> None:

@@ -23,6 +23,11 @@ GOOD = {"inliers": 0.9, "residual": 0.02, "unexplained": 0.1, "source": "points"
     ("scale", "level", "text"),
     [
         (Scale(0.02, 0.05, **GOOD), DiagnosticStatus.OK, "1 / depth = 0.02 * disparity + 0.05 1/m"),
+        (
+            Scale(0.02, 0.05, **GOOD, factors=np.array([[1.1, 0.8], [1.0, 1.0]], np.float32)),
+            DiagnosticStatus.OK,
+            "1 / depth = 0.02 * disparity + 0.05 1/m, varying by up to 20 %",
+        ),
         (Scale(7.0, 0.0), DiagnosticStatus.OK, "1 / depth = 7 * disparity + 0 1/m"),
         (Scale(1.0, 0.0, **{**GOOD, "residual": 0.3}), DiagnosticStatus.WARN, "the residual is 30 %"),
         (
@@ -50,10 +55,11 @@ def test_the_message_says_how_good_a_scale_is(scale: Scale | None, level: bytes,
         assert not values
         return
     assert [*values] == [
-        *("source", "scale", "shift", "inliers", "residual", "unexplained", "age", "held_frames", "stale")
+        *("source", "scale", "shift", "inliers", "residual", "unexplained", "variation", "age", "held_frames", "stale")
     ]
-    numbers = [float(values[key]) for key in ("scale", "shift", "inliers", "age", "held_frames")]
-    np.testing.assert_allclose(numbers, (scale.scale, scale.shift, scale.inliers, scale.age, scale.held))
+    numbers = [float(values[key]) for key in ("scale", "shift", "inliers", "variation", "age", "held_frames")]
+    expected = (scale.scale, scale.shift, scale.inliers, scale.variation, scale.age, scale.held)
+    np.testing.assert_allclose(numbers, expected, rtol=1e-3)
 
 
 MARKED = Judgement("ERROR", "scale jumped: depth is +12 % off", "scale jumped", True, False, {"scale_change": 0.113})

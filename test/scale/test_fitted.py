@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,41 @@ def test_the_filter_keeps_its_share_of_fits_that_differ_by_noise() -> None:
         settled = running(second)
     assert settled.scale == pytest.approx(0.0203, rel=1e-4)
     assert Running(smoothing=0.0)(first) and Running(smoothing=0.0)(second) == second
+
+
+def varying(scale: float, *factors: float) -> Scale:
+    return replace(good(scale), factors=np.array([factors], np.float32))
+
+
+def test_factors_are_smoothed_taken_and_held_with_the_scale() -> None:
+    running, first = Running(varying=True, smoothing=0.8), varying(0.02, 1.0, 1.2, 0.9, 1.1)
+    np.testing.assert_array_equal(running(first).factors, first.factors)
+    noise = running(varying(0.02, 1.01, 1.19, 0.91, 1.1))
+    np.testing.assert_allclose(noise.factors, [[1.002, 1.198, 0.902, 1.1]], rtol=1e-6)
+    # one place alone is blended
+    one_place = running(varying(0.02, 1.002, 1.198, 0.902, 1.4))
+    np.testing.assert_allclose(one_place.factors, [[1.002, 1.198, 0.902, 1.16]], rtol=1e-6)
+    half = varying(0.02, 1.0, 1.2, 0.7, 0.7)  # a change of half of the view is taken at once
+    np.testing.assert_array_equal(running(half).factors, half.factors)
+    held = running(None)
+    np.testing.assert_array_equal(held.factors, half.factors)
+    assert held.held == 1 and held.variation == pytest.approx(0.3)
+
+
+def test_a_field_that_makes_up_for_another_scale_is_no_change() -> None:
+    """The gate sees depth: twice the scale with half the factors is the same."""
+    running, shiftless = Running(trusted=False, varying=True, gate=0.3), replace(good(0.02, 0.0))
+    running(replace(shiftless, factors=np.full((2, 2), 1.2, np.float32)))
+    same = running(replace(shiftless, scale=0.03, factors=np.full((2, 2), 0.8, np.float32)))
+    assert same.held == 0 and same.scale * same.factors.max() == pytest.approx(0.024, rel=0.05)
+    assert running(replace(shiftless, factors=np.full((2, 2), 0.7, np.float32))).held == 1, "beyond the gate"
+
+
+def test_a_field_that_is_switched_on_or_off_is_not_blended_with_none() -> None:
+    running, field = Running(varying=True), varying(0.02, 1.3, 0.8)
+    assert running(good(0.02)).factors is None
+    np.testing.assert_array_equal(running(field).factors, field.factors)
+    assert running(good(0.02)).factors is None
 
 
 def test_smoothing_averages_the_noise_of_fits() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_rooms import scan, unlit
 
+from mono_depth_recon.alignment import depth_from_disparity
 from mono_depth_recon.arrays import Depth, Matrix
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import Config, with_values
@@ -60,15 +61,21 @@ def test_the_scale_of_a_room_is_within_one_percent_after_five_scans(room: RoomSe
 
 
 def test_a_random_scale_and_shift_in_every_frame_stay_within_two_percent(room: RoomSequence) -> None:
-    rng, source = np.random.default_rng(4), PointsScale()
+    rng, source, varying, flat = np.random.default_rng(4), PointsScale(), PointsScale(), 0
     for i in range(12):
         T = room.pose(i)
         depth, truth = depth_at(room, T), Scale(0.02 * rng.uniform(0.5, 2.0), rng.uniform(-0.05, 0.1))
         view = replace(view_of(depth, truth), stamp=0.1 * i)
-        fit = source.fit(view, seen(scan(room, T @ MOUNT, rng)), SETTINGS)
+        beside = seen(scan(room, T @ MOUNT, rng))
+        fit = source.fit(view, beside, SETTINGS)
         made = 1 / (fit.scale * view.disparity + fit.shift)
         assert fit.scale == pytest.approx(truth.scale, rel=0.02), i
         assert np.nanmedian(np.abs(made / depth - 1)) < 0.005
+        field = varying.fit(view, beside, replace(SETTINGS, varying=True))
+        bent = depth_from_disparity(view.disparity, field, 100.0) / depth - 1
+        assert np.abs(bent).mean() < 0.01, "this model bends nothing, what the camera does not see of the scan may"
+        flat += field.variation == 0
+    assert flat >= 10
 
 
 def test_two_hundred_true_depths_are_enough(room: RoomSequence) -> None:

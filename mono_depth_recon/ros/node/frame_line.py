@@ -28,7 +28,7 @@ from ...pipeline import DepthReconstructor, Wanted
 from ...scale.base import ScaleSource
 from ...scale.evidence import Evidence
 from ...scale.reference import REFERENCE_DEPTH
-from ...scale.table import no_metres, not_needed, source_in_effect, source_of
+from ...scale.table import idle_varying, no_metres, not_needed, source_in_effect, source_of
 from ...transforms import frame_name
 from ..conversions import image_from_msg
 from ..frame_worker import FrameStats, FrameWorker
@@ -122,6 +122,8 @@ class FrameLine:
             self._log.once(no_metres(model))
         if in_effect is None and source.gives_metres:
             self._log.once(not_needed(model, source.name))
+        if idle := idle_varying(config.scale):
+            self._log.once(idle)
 
     def close(self) -> None:
         """Ends the subscriptions and the worker, after the current frame."""

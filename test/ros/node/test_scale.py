@@ -387,8 +387,8 @@ def test_sigma_and_confidence_are_published_and_gate_depth(
 
 
 def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    """A scale source for a metric model, and sigma and confidence of a model that has none."""
-    node = start(processes, **{"scale.source": "reference", "cloud.sigma": "true"})
+    """A scale source for a metric model, sigma and confidence of a model that has none, a field without anchors."""
+    node = start(processes, **{"scale.source": "reference", "scale.varying": "true", "cloud.sigma": "true"})
     client.listen(PointCloud2, "points")
     client.listen(Image, "depth/confidence")
     client.camera().stream(rgb, CAMERA, lambda: len(client.received["points"]) >= 5, "clouds")
@@ -397,6 +397,12 @@ def test_what_has_no_effect_is_said_once(client: RosClient, processes: Processes
     assert node.output.count("scale.source=reference is for models of relative disparity, unetpp_lite predicts") == 1
     assert node.output.count("model unetpp_lite has no sigma") == 1
     assert node.output.count("model unetpp_lite has no confidence") == 1
+    assert "scale.varying has no effect" not in node.output, "with this source it would have one"
+    assert client.set_parameter("scale.source", "marker").successful
+    assert client.set_parameter("scale.marker_size", 0.2).successful
+    idle = "scale.varying has no effect with scale.source=marker"
+    client.wait_until(lambda: idle in node.output, "the line about scale.varying")
+    assert node.output.count(idle) == 1
 
 
 def test_reference_depth_of_another_camera_is_registered_by_tf(
