@@ -14,6 +14,7 @@ from made_onnx import (
     assert_close,
     card_of,
     node,
+    number,
     template,
     write_card,
     write_graph,
@@ -28,8 +29,10 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models import MODELS, check_name, declared_output, load_model
+from mono_depth_recon.models.finite import not_finite
 from mono_depth_recon.models.onnx_files.graph_file import read_graph
 from mono_depth_recon.models.onnx_files.loading import CARDS
+from mono_depth_recon.models.onnx_files.weights import check_finite
 from mono_depth_recon.models.table import EMBEDDED
 
 
@@ -210,6 +213,7 @@ def test_random_damage_is_one_line(tmp_path: Path) -> None:
         (tmp_path / "made.onnx").write_bytes(damaged)
         try:
             read_graph(tmp_path / "made.onnx")
+            check_finite(tmp_path / "made.onnx")
         except ModelError as error:
             assert "\n" not in str(error)
 
@@ -246,6 +250,92 @@ def test_weights_beside_the_file_that_are_missing(made: ModelConfig, tmp_path: P
     load_model(made)
     (tmp_path / "made.bin").unlink()
     assert "keeps its weights in made.bin, which is not beside it" in refused(made)
+
+
+def write_swallowing(path: Path, kernel: Any, number_format: str = "raw", **others: Any) -> Path:
+    """`depth` = 1 + ReLU(convolution with `kernel`) + what a Where never takes; OpenVINO's ReLU makes 0 of NaN."""
+    import onnx
+    from onnx import helper
+
+    nodes = [
+        node("Conv", "image kernel", "moved"),
+        node("Relu", "moved", "kept"),
+        node("Where", "true kept unknown", "chosen"),
+        node("Clip", "chosen lowest highest", "clipped"),
+        node("Add", "clipped one", "depth"),
+    ]
+    constants: dict[str, Any] = {
+        "one": number(1),
+        "true": np.array(True),
+        "unknown": number(np.nan),
+        "lowest": number(0),
+        "highest": number(np.inf),
+    }
+    sides = ("n", 3, "h", "w"), ("n", 1, "h", "w")
+    write_graph(path, [("image", sides[0])], nodes, [("depth", sides[1])], constants | {"kernel": kernel} | others)
+    model = onnx.load(path)
+    held = next(tensor for tensor in model.graph.initializer if tensor.name == "kernel")
+    if number_format == "list":
+        held.CopyFrom(helper.make_tensor("kernel", onnx.TensorProto.FLOAT, kernel.shape, kernel.ravel()))
+    elif number_format == "half list":
+        half = helper.make_tensor("half", onnx.TensorProto.FLOAT16, kernel.shape, kernel.ravel())
+        model.graph.initializer.append(half)
+        model.graph.initializer.remove(held)
+        model.graph.node.insert(0, node("Cast", "half", "kernel", to=1))
+    elif number_format == "constant":
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["kernel"], value=held))
+        model.graph.initializer.remove(held)
+    beside: dict[str, Any] = {"save_as_external_data": True, "location": "made.bin", "size_threshold": 0}
+    onnx.save(model, path, **(beside if number_format == "beside" else {}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number_format", "bad"),
+    [
+        ("raw", np.nan),
+        ("raw", np.inf),
+        ("list", np.nan),
+        ("half list", np.nan),
+        ("constant", np.inf),
+        ("beside", np.nan),
+    ],
+)
+def test_weights_that_are_not_finite(made: ModelConfig, tmp_path: Path, number_format: str, bad: float) -> None:
+    kernel = np.full((1, 3, 1, 1), 0.25, np.float32)
+    write_swallowing(tmp_path / "made.onnx", kernel, number_format)
+    for runtime in ("openvino", "onnxruntime"):
+        load_model(replace(made, runtime=runtime))
+    kernel[0, 1] = bad
+    write_swallowing(tmp_path / "made.onnx", kernel, number_format)
+    what = "NaN" if np.isnan(bad) else "infinity"
+    for runtime in ("openvino", "onnxruntime", "auto"):
+        message = refused(replace(made, runtime=runtime))
+        assert f"{tmp_path / 'made.onnx'} must be finite, its '" in message
+        assert f"' holds {what}: the file is damaged" in message
+
+
+def test_not_finite_in_every_type(tmp_path: Path) -> None:
+    for dtype in ("float16", "float32", "float64"):
+        for place in (0, 1 << 20, (3 << 20) - 1):
+            values = np.linspace(-6e4, 6e4, 3 << 20).astype(dtype)
+            assert not_finite(values.tobytes(), dtype) == ""
+            values[place] = -np.inf
+            assert not_finite(values.tobytes(), dtype) == "infinity"
+            values[-1 - place] = -np.nan
+            assert not_finite(values.tobytes(), dtype) == "NaN"
+    brain = np.array([1.5, np.inf], np.float32).view(np.uint16)[1::2]  # bfloat16 is the upper half of float32
+    assert not_finite(brain[:1].tobytes(), "bfloat16") == ""
+    assert not_finite(brain.tobytes(), "bfloat16") == "infinity"
+    assert not_finite((brain | np.uint16(1)).tobytes(), "bfloat16") == "NaN"
+    assert not_finite(b"\xff\xff", "int8") == ""
+
+
+def test_weights_beside_the_file_that_are_cut_off(made: ModelConfig, tmp_path: Path) -> None:
+    write_swallowing(tmp_path / "made.onnx", np.full((1, 3, 1, 1), 0.25, np.float32), "beside")
+    load_model(made)
+    (tmp_path / "made.bin").write_bytes((tmp_path / "made.bin").read_bytes()[:8])
+    assert "made.bin is cut off: '" in refused(made)
 
 
 def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from .card import OnnxCard, load_onnx_card
 from .checks import checked_form, named_as_in
 from .graph_file import GraphText, read_graph
 from .model import OnnxDepthModel, OnnxPreparation
+from .weights import check_finite
 
 ONNX = "onnx:"  # before the path of an ONNX file or its card
 CARDS = Path(__file__).parents[1] / "onnx_cards"
@@ -117,6 +118,7 @@ def _loaded(name: str, card: OnnxCard, path: Path, settings: ModelConfig, thread
             f"{path} takes images of {form.rule.width}x{form.rule.height} only: leave model.input_size at 0, or export "
             "it for another size"
         )
+    check_finite(path)
     preparation = OnnxPreparation(card, form, settings.input_size)
     camera = PinholeCamera.from_hfov(640, 480, 60)
     view = np.full((480, 640, 3), 127, np.uint8), camera
