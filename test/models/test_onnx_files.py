@@ -144,7 +144,9 @@ def test_relative_outputs_are_disparity(tmp_path: Path, runtime: str) -> None:
     found = predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(255))
     assert found.depth is None
     assert_close(found.disparity, np.full((72, 96), 0.25), rtol=1e-5)
-    assert np.isfinite(predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(51)).values).all()
+    partly = grey(51)
+    partly[:, 48:] = 255
+    assert np.isfinite(predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), partly).values).all()
 
 
 def test_masks_confidence_and_sigma(tmp_path: Path, runtime: str) -> None:
@@ -179,6 +181,22 @@ def test_depth_of_zero_or_less_is_not_valid(tmp_path: Path, runtime: str) -> Non
     assert found.depth is not None
     assert found.depth.min() > 0
     np.testing.assert_array_equal(found.valid, rgb[..., 0] > 0)
+
+
+@pytest.mark.parametrize("kind", ["metric_depth", "relative_depth"])
+def test_depth_that_is_nowhere_above_zero_names_output_and_card(tmp_path: Path, runtime: str, kind: str) -> None:
+    write_linear(tmp_path / "made.onnx", 1, -2)
+    with pytest.raises(
+        ModelError,
+        match=rf"^the output 'depth' of made is nowhere above 0 \(-1 to -1\), its card says {kind}: give the card",
+    ):
+        predicted(tmp_path, runtime, card_of(output={"kind": kind}), grey(255))
+    write_colours(tmp_path / "made.onnx")
+    sky: Tree = {"green": {"kind": "valid", "threshold": 0.5}}
+    output = {"kind": "metric_depth", "name": "blue"}
+    found = predicted(tmp_path, runtime, card_of(output=output, outputs=sky), grey(0))
+    assert found.valid is not None  # the network itself says that it sees nothing
+    assert not found.valid.any()
 
 
 def test_layouts_colours_and_types(tmp_path: Path, runtime: str) -> None:
