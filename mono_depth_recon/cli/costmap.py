@@ -11,14 +11,14 @@ import numpy as np
 
 from ..arrays import Rgb
 from ..atomic import writable_folder, write_atomically
-from ..config import PARAMETERS
+from ..config import PARAMETERS, finite_number
 from ..errors import ConfigError, DataError
 from ..evaluation.costmap import FREE, OCCUPIED, UNKNOWN, CostMap, CostMapper, agreement, common_maps
 from ..pictures.panels import Panel, compose, write_png
 from ..printing import encoded, one_line
 from ..sequence import measured, pose_of, predicted
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of, recording_reconstructor
+from .recordings import add_data_flags, add_floor_flag, options_of, recording_reconstructor
 
 _OWN = ("safe.base_frame", "safe.ground", "safe.ground_height")  # the poses and --floor say these
 PARAMETER_FLAGS = (
@@ -48,10 +48,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--output", type=Path, default=Path("costmap"), metavar="DIR", help="default: costmap")
     parser.add_argument("--true-depth", action="store_true", help="map the recording's own depth, without a model")
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
+    add_floor_flag(parser)
     parser.add_argument(
-        "--floor", type=float, default=0.0, metavar="M", help="height of the floor in the poses' world (default: 0)"
+        "--resolution", type=finite_number(0.005, 1), default=0.05, metavar="M", help="size of a cell (default: 0.05)"
     )
-    parser.add_argument("--resolution", type=float, default=0.05, metavar="M", help="size of a cell (default: 0.05)")
     add_data_flags(parser.add_argument_group("data"))
     add_flags(parser, PARAMETER_FLAGS)
     parser.set_defaults(run=run)
@@ -61,10 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the map and prints how it agrees with that of the true depth. Returns 0."""
     from ..datasets.opening import open_dataset
 
-    if arguments.step < 1 or not 0.005 <= arguments.resolution <= 1:
-        raise ConfigError(
-            f"--step must be at least 1 and --resolution 0.005 to 1, got {arguments.step}, {arguments.resolution:g}"
-        )
+    if arguments.step < 1:
+        raise ConfigError(f"--step must be at least 1, got {arguments.step}")
     config = config_of(arguments)
     dataset = open_dataset(arguments.data, options_of(arguments, rectified=True, need_depth=True))
     folder = writable_folder(arguments.output)

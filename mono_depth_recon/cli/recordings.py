@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..config import Config
+from ..config import Config, finite_number
 from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
@@ -35,7 +35,19 @@ def add_data_flags(group: Any, without: tuple[str, ...] = ()) -> None:
         default = getattr(OpenOptions(), name)
         metavar = "STR" if isinstance(default, str) else type(default).__name__.upper()
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, type=type(default), default=default, metavar=metavar, help=text)
+        kind = finite_number() if isinstance(default, float) else type(default)
+        group.add_argument(flag, type=kind, default=default, metavar=metavar, help=text)
+
+
+def add_floor_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --floor for commands that know heights above the floor by the poses."""
+    parser.add_argument(
+        "--floor",
+        type=finite_number(-10_000, 10_000),
+        default=0.0,
+        metavar="M",
+        help="height of the floor in the poses' world (default: 0)",
+    )
 
 
 def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:

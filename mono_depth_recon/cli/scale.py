@@ -23,7 +23,7 @@ from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of
+from .recordings import add_data_flags, add_floor_flag, options_of
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -64,9 +64,7 @@ def add_parser(commands: Any) -> None:
         help="in place of a model: the true depth times a factor that drifts and jumps, which shows the sources alone",
     )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
-    parser.add_argument(
-        "--floor", type=float, default=0.0, metavar="M", help="height of the floor in the poses' world (default: 0)"
-    )
+    add_floor_flag(parser)
     add_data_flags(parser.add_argument_group("data"))
     add_flags(parser, PARAMETER_FLAGS)
     parser.set_defaults(run=run)

@@ -341,5 +341,6 @@ def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
     assert "4 frames, map of" in printed.out and "precision 1.000, recall 1.000" in printed.out
     assert "1 frames left out: " in printed.err
     assert {path.name for path in out.iterdir()} == {"costmap.pgm", "costmap.yaml", "costmap.png"}
-    assert main(["costmap", str(recording), "--resolution", "9"]) == 1
-    assert "--resolution 0.005 to 1, got 1, 9" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["costmap", str(recording), "--resolution", "9"])
+    assert "argument --resolution: value must be 0.005 to 1, got 9.0" in capsys.readouterr().err
