@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..config import Config, finite_number
+from ..config import PARAMETERS, Config, finite_number
 from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
@@ -48,6 +48,18 @@ def add_floor_flag(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="height of the floor in the poses' world (default: 0)",
     )
+
+
+def refuse_unused(arguments: argparse.Namespace, unused: tuple[str, ...]) -> None:
+    """ConfigError where --true-depth is given beside flags of parameters (or whole groups, `model.`) that it ignores.
+
+    A parameter file may set them: it is one for many commands.
+    """
+    given = [name for name in PARAMETERS if name.startswith(unused) and hasattr(arguments, name)]
+    if arguments.true_depth and given:
+        raise ConfigError(
+            f"--true-depth takes the recording's own depth, without a model: leave out --{', --'.join(given)}"
+        )
 
 
 def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:

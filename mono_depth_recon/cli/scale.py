@@ -23,7 +23,7 @@ from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, add_floor_flag, options_of
+from .recordings import add_data_flags, add_floor_flag, options_of, refuse_unused
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.step < 1:
         raise ConfigError(f"--step must be at least 1, got {arguments.step}")
+    refuse_unused(arguments, ("model.",))
     names = [re.sub(r"[^\w.-]+", "_", Path(text).resolve().name) for text in arguments.data]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
