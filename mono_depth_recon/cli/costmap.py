@@ -18,7 +18,7 @@ from ..pictures.panels import Panel, compose, write_png
 from ..printing import encoded, one_line
 from ..sequence import measured, pose_of, predicted
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, add_floor_flag, options_of, recording_reconstructor, refuse_unused
+from .recordings import add_data_flags, add_floor_flag, model_text, options_of, recording_reconstructor, refuse_unused
 
 _OWN = ("safe.base_frame", "safe.ground", "safe.ground_height")  # the poses and --floor say these
 PARAMETER_FLAGS = (
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = agreement(own, truth)
     if left_out:
         print(f"{len(places) - used} frames left out: {one_line(left_out)}", file=sys.stderr)
-    name = "the true depth" if arguments.true_depth else config.model.name
+    name = "the true depth" if arguments.true_depth else model_text(config)
     _write(folder, own, truth, f"{one_line(Path(arguments.data).name)}: obstacles by {name}", report.text())
     print(f"{arguments.data}: {used} frames, map of {own.cells.shape[1]}x{own.cells.shape[0]} cells")
     print(f"{report.text()}\nwritten to {folder}")

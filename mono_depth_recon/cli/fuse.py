@@ -28,7 +28,7 @@ from ..pictures.views import VIEWS, view_mesh
 from ..printing import encoded, readable
 from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of, recording_reconstructor, refuse_unused
+from .recordings import add_data_flags, model_text, options_of, recording_reconstructor, refuse_unused
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -221,7 +221,7 @@ def _overview(
 
 
 def _source(arguments: argparse.Namespace, config: Config) -> str:
-    return "the recording's own" if arguments.true_depth else f"by {config.model.name}"
+    return "the recording's own" if arguments.true_depth else f"by {model_text(config)}"
 
 
 def _poses_text(arguments: argparse.Namespace) -> str:

@@ -9,6 +9,7 @@ from ..config import PARAMETERS, Config, finite_number
 from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
+from ..models.table import is_prompted
 from ..pipeline import DepthReconstructor
 from ..scale.table import no_metres, not_needed, source_in_effect, source_of
 from ..sequence import RECORDED
@@ -60,6 +61,12 @@ def refuse_unused(arguments: argparse.Namespace, unused: tuple[str, ...]) -> Non
         raise ConfigError(
             f"--true-depth takes the recording's own depth, without a model: leave out --{', --'.join(given)}"
         )
+
+
+def model_text(config: Config) -> str:
+    """The model that `config` names, for reports; with where its prompt is from."""
+    given = ", which was given the recording's own depth" if is_prompted(config.model.name) else ""
+    return config.model.name + given
 
 
 def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:

@@ -19,6 +19,7 @@ from ..errors import ConfigError
 from ..evaluation.anchors import ANCHORS, Drifting, ScaleTracks, by_model, track_scale
 from ..frames import Sample
 from ..models import load_model
+from ..models.base import needs_prompt
 from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
@@ -87,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = writable_folder(arguments.output)
     datasets = [open_dataset(data, options) for data in arguments.data]
     model = None if arguments.true_depth else load_model(config.model, config.cpu_threads)
+    if model is not None and needs_prompt(model):
+        raise ConfigError(f"{model.name} takes its metres from depth beside the image, not from a scale source")
     shown = "the true depth with drift" if model is None else f"depth by {model.name}"
     for text, name, dataset in zip(arguments.data, names, datasets, strict=True):
         predict = Drifting() if model is None else by_model(model)
