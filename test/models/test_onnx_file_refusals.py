@@ -357,7 +357,11 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
         ),
         (
             {"precision": "int8"},
-            "model.precision int8 is not possible for an ONNX file on onnxruntime: set model.precision",
+            "model.precision int8 is not possible for an ONNX file on onnxruntime: set model.runtime to openvino, or",
+        ),
+        (
+            {"precision": "int8", "runtime": "openvino"},
+            "int8 is calibrated on images: set model.calibration to a folder",
         ),
         ({"precision": "bf16"}, "on onnxruntime: set model.runtime to openvino, or set model.precision to auto"),
         ({"precision": "f16"}, "on onnxruntime: set model.runtime to tensorrt, or set model.precision to auto"),
@@ -374,6 +378,28 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
 )
 def test_settings_that_do_not_fit(made: ModelConfig, settings: dict[str, Any], message: str) -> None:
     assert message in refused(replace(made, **settings))
+
+
+def test_what_no_runtime_can_is_refused_without_warnings(made: ModelConfig, caplog: pytest.LogCaptureFixture) -> None:
+    message = refused(replace(made, precision="f16", runtime="auto", device="cpu"))
+    assert "model.precision f16 is not possible for an ONNX file on openvino: set model.runtime to tensorrt" in message
+    assert not caplog.records
+
+
+def test_int8_without_its_library_or_with_images_of_another_shape(
+    made: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "tiny.png"), np.zeros((5, 3, 3), np.uint8))  # cut to 3 x 2
+    settings = replace(made, runtime="openvino", precision="int8", calibration=str(tmp_path / "images"))
+    write_card(tmp_path / "made.json", card_of(input={"width": 640, "height": 480, "multiple": 1, "fit": "inside"}))
+    message = refused(settings)
+    assert "tiny.png as 640x427, but is to run at 640x480: give model.calibration images of the camera's" in message
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert "model.precision int8 needs the library nncf, which is not installed" in refused(settings)
 
 
 def test_runtimes_that_are_missing(made: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
