@@ -39,8 +39,12 @@ def check_finite(path: Path) -> None:
     with path.open("rb") as file:
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     for name, entry in entries.items():
-        begin, end = (start + offset for offset in entry["data_offsets"])
-        if what := not_finite(whole[begin:end], _FLOAT_TYPES.get(entry["dtype"], "")):
+        try:
+            begin, end = (start + offset for offset in entry["data_offsets"])
+            what = not_finite(whole[begin:end], _FLOAT_TYPES.get(entry["dtype"], ""))
+        except (ValueError, KeyError, TypeError) as error:  # bytes that are no whole number of values, among others
+            raise _broken(path) from error
+        if what:
             raise refused_weights(path, name, what)
 
 

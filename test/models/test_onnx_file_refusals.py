@@ -331,6 +331,30 @@ def test_not_finite_in_every_type(tmp_path: Path) -> None:
     assert not_finite(b"\xff\xff", "int8") == ""
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A protobuf field of bytes."""
+    size, head = len(content), bytes([number << 3 | 2])
+    while size > 127:
+        head, size = head + bytes([size & 127 | 128]), size >> 7
+    return head + bytes([size]) + content
+
+
+def test_graphs_in_graphs_and_tensors_of_many_dimensions(tmp_path: Path) -> None:
+    """A subgraph's weights count too, however deep it lies, and neither depth nor length exhausts anything."""
+    path = tmp_path / "made.onnx"
+    bad = field(
+        5, field(8, b"deep") + b"\x10\x01" + b"\x08\x02" + field(9, np.array([1, np.nan], np.float32).tobytes())
+    )
+    for _ in range(3000):
+        bad = field(1, field(5, field(6, bad)))  # a node with an attribute that is a graph
+    path.write_bytes(field(7, bad))
+    with pytest.raises(ModelError, match="its 'deep' holds NaN"):
+        check_finite(path)
+    path.write_bytes(field(7, field(5, field(1, bytes(100_000)) + b"\x10\x01")))
+    with pytest.raises(ModelError, match="more than 64 dimensions"):
+        check_finite(path)
+
+
 def test_weights_beside_the_file_that_are_cut_off(made: ModelConfig, tmp_path: Path) -> None:
     write_swallowing(tmp_path / "made.onnx", np.full((1, 3, 1, 1), 0.25, np.float32), "beside")
     load_model(made)

@@ -9,6 +9,7 @@ import math
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +25,7 @@ _GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE = 1, 5, 7
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 6, 11
 _DIMS, _TYPE, _FLOATS, _INTEGERS, _NAME, _RAW, _DOUBLES, _EXTERNAL = 1, 2, 4, 5, 8, 9, 10, 13
+_MOST_SIDES, _CHUNK = 64, 1 << 16  # dimensions of a tensor; values at a time
 _FLOAT_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 # What each operator must not be given. Of a number that none of these takes, NaN or infinity may be meant: a Where
 # chooses it, a Clip ends at it; an infinity that is added masks.
@@ -57,21 +59,23 @@ def _contents(view: View, folder: Path) -> tuple[list[_Tensor], _Uses]:
     """All tensors, and what operators must not be given."""
     tensors: list[_Tensor] = []
     used: _Uses = set()
-    for number, _, content in fields(view):
-        if number in (_MODEL_GRAPH, _MODEL_FUNCTION):
-            _look(content, _GRAPH_NODE if number == _MODEL_GRAPH else _FUNCTION_NODE, folder, tensors, used)
+    pending = [
+        (content, _GRAPH_NODE if number == _MODEL_GRAPH else _FUNCTION_NODE)
+        for number, _, content in fields(view)
+        if number in (_MODEL_GRAPH, _MODEL_FUNCTION)
+    ]
+    while pending:  # not by recursion: graphs may lie in graphs to any depth
+        graph, node_field = pending.pop()
+        for number, _, content in fields(graph):
+            if number == node_field:
+                pending += [(inner, _GRAPH_NODE) for inner in _look_at_node(content, folder, tensors, used)]
+            elif number == _GRAPH_INITIALIZER and node_field == _GRAPH_NODE:
+                tensors.append(_tensor(content, folder))
     return tensors, used
 
 
-def _look(view: View, node_field: int, folder: Path, tensors: list[_Tensor], used: _Uses) -> None:
-    for number, _, content in fields(view):
-        if number == node_field:
-            _look_at_node(content, folder, tensors, used)
-        elif number == _GRAPH_INITIALIZER and node_field == _GRAPH_NODE:
-            tensors.append(_tensor(content, folder))
-
-
-def _look_at_node(view: View, folder: Path, tensors: list[_Tensor], used: _Uses) -> None:
+def _look_at_node(view: View, folder: Path, tensors: list[_Tensor], used: _Uses) -> Iterator[View]:
+    """Adds what the node holds and takes; gives the graphs in it."""
     parts = [(number, content) for number, _, content in fields(view)]
     texts = [(number, text_of(content)) for number, content in parts if number <= _NODE_OPERATOR]
     refused = _REFUSED.get(dict(texts).get(_NODE_OPERATOR, ""), ())
@@ -83,7 +87,7 @@ def _look_at_node(view: View, folder: Path, tensors: list[_Tensor], used: _Uses)
                 tensor.name = dict(texts).get(_NODE_OUTPUT, tensor.name)
                 tensors.append(tensor)
             elif inner in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
-                _look(value, _GRAPH_NODE, folder, tensors, used)
+                yield value
 
 
 def _tensor(view: View, folder: Path) -> _Tensor:
@@ -92,7 +96,9 @@ def _tensor(view: View, folder: Path) -> _Tensor:
     stored: list[tuple[int, int, View]] = []
     for number, value, content in fields(view):
         if number == _DIMS:
-            sides += list(varints(content)) if len(content) else [value]
+            sides += list(islice(varints(content), _MOST_SIDES + 1)) if len(content) else [value]
+            if len(sides) > _MOST_SIDES:
+                raise ValueError(f"a tensor of it has more than {_MOST_SIDES} dimensions")
         elif number == _TYPE:
             dtype = _FLOAT_TYPES.get(value, "")
         elif number == _NAME:
@@ -111,10 +117,11 @@ def _tensor(view: View, folder: Path) -> _Tensor:
 def _values(stored: list[tuple[int, int, View]], dtype: str) -> Iterator[bytes | View]:
     """The bytes of the values; half a float stands as an integer of its bits where it is not raw."""
     for number, value, content in stored:
-        if number == _INTEGERS:
-            bits = list(varints(content)) if len(content) else [value]
-            yield np.array([each & 0xFFFF for each in bits], "<u2").tobytes() if dtype.endswith("16") else b""
-        else:
+        if number == _INTEGERS and dtype.endswith("16"):
+            left = varints(content) if len(content) else iter([value])
+            while bits := list(islice(left, _CHUNK)):
+                yield np.array([each & 0xFFFF for each in bits], "<u2").tobytes()
+        elif number != _INTEGERS:
             yield content
 
 
