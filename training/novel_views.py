@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth, Mask, Matrix, Rgb
 from mono_depth_recon.atomic import writable_folder, write_atomically
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import finite_number
 from mono_depth_recon.datasets.dataset import Recording
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import ConfigError, DataError
@@ -216,21 +217,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--shift",
-        type=float,
+        type=finite_number(),
         default=defaults.shift_m,
         metavar="M",
         help=f"standard deviation of the place per axis (default: {defaults.shift_m})",
     )
     parser.add_argument(
         "--tilt",
-        type=float,
+        type=finite_number(),
         default=defaults.tilt_deg,
         metavar="DEG",
         help=f"standard deviation of the axis (default: {defaults.tilt_deg})",
     )
     parser.add_argument(
         "--coverage",
-        type=float,
+        type=finite_number(),
         default=defaults.coverage,
         metavar="SHARE",
         help=f"share of a view's pixels that frames have seen (default: {defaults.coverage})",

@@ -23,7 +23,7 @@ from ..benchmark import (
     scaling,
 )
 from ..benchmark.rows import write_report
-from ..config import ModelConfig, parameter, with_values
+from ..config import ModelConfig, finite_number, parameter, with_values
 from ..errors import ConfigError
 from .parameters import add_flags, config_of
 
@@ -82,7 +82,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--reading",
         nargs="?",
-        type=float,
+        type=finite_number(1, 1_000_000),
         const=300.0,
         metavar="MB",
         help="measure the reading of bags instead, of this size (default: 300)",

@@ -14,6 +14,7 @@ from ..atomic import writable_folder
 from ..calibration.board import DICTIONARY, Board, Sighting
 from ..calibration.camera_file import write_camera
 from ..calibration.intrinsics import LEAST_VIEWS, MODELS, calibrate, summary
+from ..config import finite_number
 from ..errors import CalibrationError, DataError
 from ..photo import read_photo
 from ..pictures.calibration import calibration_picture
@@ -42,8 +43,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--board", required=True, metavar="CxR", help="inner corners of a chessboard, or squares of a ChArUco board"
     )
-    parser.add_argument("--square", required=True, type=float, metavar="M", help="side of a square in metres")
-    parser.add_argument("--marker", type=float, default=0.0, metavar="M", help="side of a marker: a ChArUco board")
+    parser.add_argument("--square", required=True, type=finite_number(), metavar="M", help="side of a square in metres")
+    parser.add_argument(
+        "--marker", type=finite_number(), default=0.0, metavar="M", help="side of a marker: a ChArUco board"
+    )
     parser.add_argument(
         "--dictionary", default=DICTIONARY, metavar="DICT", help="of the markers, as in OpenCV (default: %(default)s)"
     )

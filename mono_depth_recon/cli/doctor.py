@@ -26,6 +26,7 @@ from ..paths import expanded
 
 _ROS_VARIABLES = ("ROS_DISTRO", "RMW_IMPLEMENTATION", "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
 _ROS_PACKAGES = ("ros-rclpy", "rclpy", "ros-sensor-msgs", "sensor-msgs")
+_DRACO = ("point_cloud_transport_py", "point_cloud_interfaces")
 _RUNTIMES = ("openvino", "onnxruntime", "torch", "nncf")
 _DEADLINE_S = 300.0  # of one self-test, which takes a second or two
 
@@ -86,7 +87,9 @@ def _ros() -> str:
         return "rclpy is not found: source the setup file of ROS 2, or pip install 'mono_depth_recon[ros]'"
     given = [f"{name}={os.environ.get(name, 'not set')}" for name in _ROS_VARIABLES]
     found = [f"{name} {version}" for name in _ROS_PACKAGES if (version := _version(name))]
-    return ", ".join([*given, *(found or ["rclpy of an installation"])])
+    missing = [name for name in _DRACO if not installed(name)]
+    draco = f"no points/draco ({missing[0]} is not found)" if missing else "point_cloud_transport for points/draco"
+    return ", ".join([*given, *(found or ["rclpy of an installation"]), draco])
 
 
 def _version(package: str) -> str:

@@ -121,6 +121,13 @@ def _add_scoring(parser: Any) -> None:
         help="two of --models, the second fine-tuned from the first: table3 reports their difference",
     )
     parser.add_argument(
+        "--prompt",
+        default="",
+        metavar="true:COLUMNSxROWS",
+        help="what prompted models are given beside the image: the true depth at that size (true:256x192), which their "
+        "names in the results say",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=2,
@@ -261,6 +268,7 @@ def _plan(arguments: argparse.Namespace) -> EvaluationPlan:
         arguments.workers,
         arguments.study_frames,
         ranges,
+        arguments.prompt,
     )
 
 

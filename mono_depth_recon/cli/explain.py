@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import PinholeCamera
+from ..config import finite_number
 from ..frames import Prediction
 from ..models import load_model
 from ..models.explain import METHODS, Explanation, Region, explain
@@ -57,7 +58,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--hfov",
-        type=float,
+        type=finite_number(),
         default=60.0,
         metavar="DEG",
         help="horizontal field of view; it scales the metres shown and nothing else (default: 60)",

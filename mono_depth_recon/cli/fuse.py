@@ -28,7 +28,7 @@ from ..pictures.views import VIEWS, view_mesh
 from ..printing import encoded, readable
 from ..sequence import POSES, FrameOf, FusedScene, for_measured_depth, fuse_sequence, measured, predicted
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of, recording_reconstructor
+from .recordings import add_data_flags, model_text, options_of, recording_reconstructor, refuse_unused
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -47,6 +47,8 @@ PARAMETER_FLAGS = (
     "mesh.smoothing",
     "mesh.triangles",
 )
+_FILTERS = ("filter.edge_threshold", "filter.max_sigma", "filter.min_confidence", "filter.border")
+_UNUSED = ("model.", "scale.", *_FILTERS)  # by --true-depth
 _ORBIT_VIEWS = 48
 _SHOWN_NOTES = 5
 _OUTPUTS = """\
@@ -108,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--step must be at least 1, got {arguments.step}")
     if arguments.truth and arguments.true_depth:
         raise ConfigError("--truth compares with the true depth, and --true-depth fuses it: leave one of them out")
+    refuse_unused(arguments, _UNUSED)
     config = _config(arguments)
     samples = _opened(arguments)
     folder = writable_folder(arguments.output)  # before the long work
@@ -218,7 +221,7 @@ def _overview(
 
 
 def _source(arguments: argparse.Namespace, config: Config) -> str:
-    return "the recording's own" if arguments.true_depth else f"by {config.model.name}"
+    return "the recording's own" if arguments.true_depth else f"by {model_text(config)}"
 
 
 def _poses_text(arguments: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..arrays import Matrix
 from ..cloud.points_file import read_points
-from ..config import Config, with_values
+from ..config import Config, finite_number, with_values
 from ..errors import ConfigError
 from ..models.table import is_prompted
 from ..photo import read_depth
@@ -48,7 +48,7 @@ def add_scale_flags(parser: Any) -> None:
     )
     parser.add_argument(
         "--reference-per-metre",
-        type=float,
+        type=finite_number(),
         default=1000.0,
         metavar="N",
         help="units a metre of 16-bit reference files: 1000 for millimetres, 5000 for TUM RGB-D (default: 1000)",

@@ -16,7 +16,7 @@ from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..cloud.cloud import Cloud, cloud_from_organised
-from ..config import PARAMETERS
+from ..config import PARAMETERS, finite_number
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
 from ..mesh.files import check_textured_obj, write_cloud, write_mesh
@@ -131,15 +131,15 @@ def _add_camera(parser: Any) -> None:
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         "--intrinsics",
-        type=float,
+        type=finite_number(),
         nargs=4,
         metavar=("FX", "FY", "CX", "CY"),
         help="focal lengths and principal point in pixels of the image file",
     )
-    camera.add_argument("--hfov", type=float, metavar="DEG", help="horizontal field of view, edge to edge")
+    camera.add_argument("--hfov", type=finite_number(), metavar="DEG", help="horizontal field of view, edge to edge")
     parser.add_argument(
         "--distortion",
-        type=float,
+        type=finite_number(),
         nargs="+",
         default=(),
         metavar="D",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..config import Config
+from ..config import PARAMETERS, Config, finite_number
 from ..datasets.kind import OpenOptions
 from ..datasets.limits import MAX_CHUNK_HELP, MAX_UNPACKED_HELP
 from ..errors import ConfigError, ModelError
+from ..models.table import is_prompted
 from ..pipeline import DepthReconstructor
 from ..scale.table import idle_varying, no_metres, not_needed, source_in_effect, source_of
 from ..sequence import RECORDED
@@ -35,7 +36,37 @@ def add_data_flags(group: Any, without: tuple[str, ...] = ()) -> None:
         default = getattr(OpenOptions(), name)
         metavar = "STR" if isinstance(default, str) else type(default).__name__.upper()
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, type=type(default), default=default, metavar=metavar, help=text)
+        kind = finite_number() if isinstance(default, float) else type(default)
+        group.add_argument(flag, type=kind, default=default, metavar=metavar, help=text)
+
+
+def add_floor_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --floor for commands that know heights above the floor by the poses."""
+    parser.add_argument(
+        "--floor",
+        type=finite_number(-10_000, 10_000),
+        default=0.0,
+        metavar="M",
+        help="height of the floor in the poses' world (default: 0)",
+    )
+
+
+def refuse_unused(arguments: argparse.Namespace, unused: tuple[str, ...]) -> None:
+    """ConfigError where --true-depth is given beside flags of parameters (or whole groups, `model.`) that it ignores.
+
+    A parameter file may set them: it is one for many commands.
+    """
+    given = [name for name in PARAMETERS if name.startswith(unused) and hasattr(arguments, name)]
+    if arguments.true_depth and given:
+        raise ConfigError(
+            f"--true-depth takes the recording's own depth, without a model: leave out --{', --'.join(given)}"
+        )
+
+
+def model_text(config: Config) -> str:
+    """The model that `config` names, for reports; with where its prompt is from."""
+    given = ", which was given the recording's own depth" if is_prompted(config.model.name) else ""
+    return config.model.name + given
 
 
 def options_of(arguments: argparse.Namespace, **fixed: Any) -> OpenOptions:

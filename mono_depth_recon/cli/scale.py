@@ -23,12 +23,13 @@ from ..evaluation.plan import PartOfRecording, names_part
 from ..evaluation.simulated_sensors import lidar_points, random_points
 from ..frames import Sample
 from ..models import load_model
+from ..models.base import needs_prompt
 from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
 from ..scale.table import idle_varying
 from .parameters import add_flags, config_of
-from .recordings import add_data_flags, options_of
+from .recordings import add_data_flags, add_floor_flag, options_of, refuse_unused
 
 PARAMETER_FLAGS = (
     *(name for name in PARAMETERS if name.startswith("model.")),
@@ -79,9 +80,7 @@ def add_parser(commands: Any) -> None:
         help="points: N random pixels of the true depth, without noise, in place of the LiDAR",
     )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="every n-th frame (default: 1)")
-    parser.add_argument(
-        "--floor", type=float, default=0.0, metavar="M", help="height of the floor in the poses' world (default: 0)"
-    )
+    add_floor_flag(parser)
     add_data_flags(parser.add_argument_group("data"))
     add_flags(parser, PARAMETER_FLAGS)
     parser.set_defaults(run=run)
@@ -96,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             "--step must be at least 1 and --random-points 0 or more, got "
             f"{arguments.step} and {arguments.random_points}"
         )
+    refuse_unused(arguments, ("model.",))
     parts = [PartOfRecording.parse(text) if names_part(text) else None for text in arguments.data]
     paths = [Path(text) if part is None else part.path for text, part in zip(arguments.data, parts, strict=True)]
     names = [re.sub(r"[^\w.-]+", "_", path.resolve().name) for path in paths]
@@ -115,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
     count = arguments.random_points
     points = partial(random_points, count=count) if count else lidar_points
     model = None if arguments.true_depth else load_model(config.model, config.cpu_threads)
+    if model is not None and needs_prompt(model):
+        raise ConfigError(f"{model.name} takes its metres from depth beside the image, not from a scale source")
     shown = "the true depth with drift" if model is None else f"depth by {model.name}"
     for text, name, samples in zip(arguments.data, names, chosen, strict=True):
         predict = Drifting() if model is None else by_model(model)

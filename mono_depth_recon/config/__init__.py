@@ -1,14 +1,14 @@
 """All parameters, as frozen dataclasses (`groups` and the files beside it), and the mechanism behind all settings.
 
 `param` declares a field, `Parameter.check` checks a value, `build` makes a dataclass from plain values (YAML, JSON),
-`add_flag` makes a command-line flag. Parameters of the node, settings of nodes, training and data, and model cards all
-use it.
+`add_flag` makes a command-line flag, `finite_number` reads the number of another one. Parameters of the node, settings
+of nodes, training and data, and model cards all use it.
 """
 
 from ..param import Parameter, Value, nearest, param, rows_of, shown
 from .cameras import PointsAllConfig
 from .evaluation import LiveEvaluationConfig
-from .flags import add_flag
+from .flags import add_flag, finite_number
 from .fusion import MAP_SUFFIX, FusionConfig, MappingConfig
 from .groups import (
     CameraConfig,
@@ -53,6 +53,7 @@ __all__ = [
     "add_flag",
     "build",
     "camera_of",
+    "finite_number",
     "names_in",
     "nearest",
     "param",

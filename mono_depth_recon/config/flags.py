@@ -28,7 +28,15 @@ def add_flag(parser: argparse._ActionsContainer, row: Parameter, *names: str, sw
         parser.add_argument(row.name, nargs="?", **{**options, "metavar": row.name})
 
 
-def _reader(row: Parameter) -> Callable[[str], Value]:
+def finite_number(low: float | None = None, high: float | None = None) -> Callable[[str], float]:
+    """A `type` of argparse for numbers: finite, and with a range (both or none) in it, its ends included.
+
+    Python's own `float` takes nan and inf, which pass many comparisons.
+    """
+    return _reader(Parameter("value", float, MISSING, low=low, high=high))
+
+
+def _reader(row: Parameter) -> Callable[[str], Any]:
     def read(text: str) -> Value:
         value = {"true": True, "false": False}.get(text, text) if row.type is bool else row.type(text)
         try:

@@ -48,7 +48,10 @@ class SafeConfig:
         0.2, "largest sigma as a share of depth, where the model gives sigma; 0 = off", low=0.0, high=10.0
     )
     min_confidence: float = param(
-        0.0, "least confidence, where the model gives it; values are comparable within one model", low=0.0, high=1.0
+        0.0,
+        "least confidence, where the model gives it; values are comparable within one model; 0 = off",
+        low=0.0,
+        high=1.0,
     )
     voxel_size: float = param(
         0.05,

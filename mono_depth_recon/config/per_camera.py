@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import ConfigError
@@ -38,10 +38,11 @@ class NodeConfig:
         Raises ConfigError.
         """
         names = names_in(values.get("cameras", self.general.cameras))
-        ours = {name: value for name, value in values.items() if camera_of(name, names)}
+        ours = {name: value for name, value in values.items() if camera_of(name, names) or name in self.own}
         checked = {name: row_of(name, names).check(value) for name, value in values.items() if name not in ours}
         general = with_values(self.general, checked)
         kept = {name: value for name, value in {**self.own, **ours}.items() if value is not None}
+        _check_dropped(kept, names)
         own = {name: row_of(name, names).check(value) for name, value in kept.items()}
         return NodeConfig(general, own, {name: _config_of(name, general, own) for name in names or ("",)})
 
@@ -83,6 +84,17 @@ def row_of(name: str, cameras: tuple[str, ...]) -> Parameter:
 def names_per_camera() -> list[str]:
     """The parameters that a camera may have of its own."""
     return [name for name in PARAMETERS if name in SINGLE or name.partition(".")[0] in GROUPS]
+
+
+def _check_dropped(own: Iterable[str], names: tuple[str, ...]) -> None:
+    """ConfigError where a camera that `cameras` no longer names has parameters of its own."""
+    left = sorted(name for name in own if not camera_of(name, names))
+    if left:
+        camera, more = left[0].partition(".")[0], f" and {len(left) - 1} more" if left[1:] else ""
+        raise ConfigError(
+            f"cameras must name {shown(camera)} while that camera has parameters of its own, {left[0]}{more}: delete "
+            f"them before (ros2 param delete NODE {left[0]}), or restart the node without them"
+        )
 
 
 def _config_of(camera: str, general: Config, own: Mapping[str, Value]) -> Config:

@@ -20,12 +20,13 @@ from ..metrics.protocols import INDOOR, PROTOCOLS
 from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.onnx_files.loading import ONNX
-from ..models.table import EMBEDDED
+from ..models.table import EMBEDDED, is_prompted
 from ..paths import checked, expanded
 from ..printing import one_line
 
 OUTPUTS = ("metric_depth", "relative_disparity")
 _STAMP_TOLERANCE_S = 1e-3
+_PROMPT = re.compile(r"true:([1-9]\d{0,4})x([1-9]\d{0,4})")
 _ENDINGS = re.compile(r"(\.(tgz|tar|gz|bag|db3|mcap|zstd|mat|csv|txt))+$", re.IGNORECASE)  # of files with recordings
 
 
@@ -33,12 +34,14 @@ _ENDINGS = re.compile(r"(\.(tgz|tar|gz|bag|db3|mcap|zstd|mat|csv|txt))+$", re.IG
 class ModelChoice:
     """A model of the table, hf:FOLDER or an ensemble, with its own weights (empty: those of the settings).
 
-    `output` is the kind of output of an hf: model (empty: that of the settings).
+    `output` is the kind of output of an hf: model (empty: that of the settings). `prompt` is what the model is given
+    beside the image ('true:256x192'; empty: nothing), and stands behind its name in every table.
     """
 
     name: str
     checkpoint: str = ""
     output: str = ""
+    prompt: str = ""
 
     @classmethod
     def parse(cls, text: str) -> ModelChoice:
@@ -55,7 +58,11 @@ class ModelChoice:
 
     @property
     def label(self) -> str:
-        """The name in tables, with the file name of the weights but not their folder."""
+        """The name in tables, with the file name of the weights but not their folder, and with the prompt."""
+        return f"{self._label}@{self.prompt}" if self.prompt else self._label
+
+    @property
+    def _label(self) -> str:
         if self.checkpoint:
             paths = self.checkpoint.split(os.pathsep) if self.name.startswith(PREFIX) else [self.checkpoint]
             return f"{self.name}={'+'.join(Path(path).name.removesuffix('.json') for path in paths)}"
@@ -117,8 +124,8 @@ class EvaluationPlan:
     or a stamp with a decimal point, chooses one. `baselines` are the frames from which the baselines are made.
     `workers` processes score in parallel with inference (1: within this process); the result is the same.
     `study_frames` evenly spaced ones of the chosen frames of a data set take part in the expensive parts. `ranges` are
-    first and last frame of single data sets, by name. Frames are rectified before inference and the truth by the same
-    map, whatever `options.rectified` is.
+    first and last frame of single data sets, by name. `prompt` (`prompt_size`) is what prompted models are given.
+    Frames are rectified before inference and the truth by the same map, whatever `options.rectified` is.
     """
 
     data: Sequence[Path]
@@ -135,6 +142,7 @@ class EvaluationPlan:
     workers: int = 1
     study_frames: int = 10
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    prompt: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.protocols if name not in PROTOCOLS]
@@ -158,11 +166,25 @@ class EvaluationPlan:
             raise ConfigError("model.checkpoint is for one model: give several as NAME=WEIGHTS")
         if self.frame and _number(self.frame) is None:
             raise ConfigError(f"a frame is a position (12) or a stamp (1305031102.175304), got '{self.frame}'")
+        self._check_prompt()
+
+    def _check_prompt(self) -> None:
+        prompted = [choice.name for choice in self.choices if is_prompted(choice.name)]
+        if prompted and not self.prompt:
+            raise ConfigError(
+                f"{prompted[0]} is given depth beside the image: --prompt true:256x192 gives it the true depth at that "
+                "size, which its name in the results says; or leave the model out"
+            )
+        if self.prompt and not prompted:
+            raise ConfigError(f"--prompt is for models that are given depth, none of {', '.join(self.models)} is one")
+        if self.prompt:
+            prompt_size(self.prompt)
 
     @property
     def choices(self) -> list[ModelChoice]:
         """The models."""
-        return [ModelChoice.parse(text) for text in self.models]
+        choices = [ModelChoice.parse(text) for text in self.models]
+        return [replace(each, prompt=self.prompt) if is_prompted(each.name) else each for each in choices]
 
     def protocols_of(self, dataset: Dataset | None) -> Sequence[str]:
         """The protocols by which a data set is scored; None stands for one that cannot be opened."""
@@ -202,6 +224,14 @@ class EvaluationPlan:
         chosen = self.chosen(recording)
         places = np.linspace(0, len(chosen) - 1, min(len(chosen), self.study_frames))
         return [chosen[round(place)] for place in places]
+
+
+def prompt_size(text: str) -> tuple[int, int]:
+    """(columns, rows) of a prompt such as true:256x192: the true depth at that size. Raises ConfigError."""
+    found = _PROMPT.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"a prompt is true:COLUMNSxROWS, the true depth at that size (true:256x192), got '{text}'")
+    return int(found[1]), int(found[2])
 
 
 def recording_path(text: str) -> Path:

@@ -14,8 +14,10 @@ from ..config import Config
 from ..errors import DAMAGED_NPZ, DataError, ModelError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..models import DepthModel, load_model
+from ..models.base import PromptedView, View
 from ..paths import regular_file
-from .plan import ModelChoice, folder_of
+from .plan import ModelChoice, folder_of, prompt_size
+from .simulated_sensors import coarse_depth
 
 _MODEL_MS = "model_ms"
 
@@ -46,6 +48,7 @@ class LazyModel:
 
     def __init__(self, config: Config, choice: ModelChoice, uncertainty: str = "") -> None:
         self.label = choice.label
+        self._prompt = prompt_size(choice.prompt) if choice.prompt else None
         self.config = choice.config(config)
         if uncertainty:
             self.config = replace(self.config, model=replace(self.config.model, uncertainty=uncertainty))
@@ -75,8 +78,11 @@ class LazyModel:
     def predict(self, sample: Sample) -> Prediction:
         """The prediction of one rectified frame. ModelError also for errors of a runtime (memory, a kernel)."""
         model = self.loaded()
+        view: View = (sample.rgb, sample.camera)
+        if self._prompt is not None:
+            view = PromptedView.of(view, coarse_depth(sample, *self._prompt))
         try:
-            return model.predict([(sample.rgb, sample.camera)])[0]
+            return model.predict([view])[0]
         except (RuntimeError, MemoryError) as error:  # of torch, OpenVINO and ONNX Runtime
             raise ModelError(f"{self.label} failed on this frame: {' '.join(str(error).split())[:300]}") from error
 

@@ -43,6 +43,7 @@ __all__ = [
 
 Key = tuple[str, str, str]  # recording, model, protocol
 
+_PROMPTED = "{} is given the true depth at that size: its figures say nothing beside those of models without"
 _RECENT = 21  # steps over which the shown rate is averaged
 
 
@@ -121,6 +122,7 @@ class EvaluationRun:
         self.failures: dict[str, str] = {}
         self.notes: list[str] = []
         self.models = [LazyModel(plan.config, choice) for choice in plan.choices]
+        self.notes += [_PROMPTED.format(each.label) for each in plan.choices if each.prompt]
         known = [] if plan.baselines is None else baselines_of(plan.baselines, plan.options)
         self.predictors: list[Predictor] = [*known, *self.models]
         self._progress = progress
@@ -284,6 +286,7 @@ def _record_settings(path: Path, plan: EvaluationPlan) -> None:
         "models": list(plan.models),
         "protocols": list(plan.protocols),
         **plan.selection,
+        "prompt": plan.prompt,
         "baselines": None if plan.baselines is None else {**asdict(plan.baselines), "path": str(plan.baselines.path)},
     }
     kept: dict[str, dict[str, Any]] = {

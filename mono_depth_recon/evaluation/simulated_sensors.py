@@ -50,6 +50,18 @@ def true_depth(sample: Sample) -> Depth:
     return np.where((sample.depth > 0) & (sample.depth < np.inf), sample.depth, np.float32(np.nan))
 
 
+def coarse_depth(sample: Sample, columns: int, rows: int) -> Depth:
+    """(rows, columns): the true depth at the centre of each cell, NaN where it is not known, as a coarse ToF sensor
+    without noise. DataError where the sample has none, or fewer pixels than that.
+    """
+    truth = true_depth(sample)
+    height, width = truth.shape
+    if rows > height or columns > width:
+        raise DataError(f"a prompt must be no larger than the image, {width}x{height}, got {columns}x{rows}")
+    down, across = (np.arange(each) + 0.5 for each in (rows, columns))
+    return truth[(down * height / rows).astype(np.intp)][:, (across * width / columns).astype(np.intp)]
+
+
 @dataclass(frozen=True, eq=False)
 class Poster:
     """A marker that hangs in the world: `corners` (4, 3) of its black square, metres, clockwise from its top left."""

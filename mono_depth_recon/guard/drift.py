@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,15 +69,17 @@ class Drift:
 
     def limit(self, limits: GuardConfig) -> float:
         """The change of log scale that is no jump: what the parameter allows, or the sequence's own noise."""
+        if not limits.max_jump:
+            return math.inf
         return max(float(np.log1p(limits.max_jump)), _NOISES * self.noise)
 
     def _remarks(self, change: Change, limits: GuardConfig) -> list[Remark]:
         remarks = []
         for value, kind in ((self.noise, "scale"), (self.flicker, "structure")):
-            if value > limits.max_flicker:
+            if limits.max_flicker and value > limits.max_flicker:
                 text = f"{kind} flickers by {100 * value:.0f} % from frame to frame"
                 remarks.append(Remark(f"{kind} flickers", text, value > _GRAVE * limits.max_flicker))
-        if change.moved > limits.max_change:
+        if limits.max_change and change.moved > limits.max_change:
             text = (
                 f"structure changed: depth at {100 * change.moved:.0f} % of the compared places does not fit the motion"
             )

@@ -76,10 +76,10 @@ def remarks_on(quality: ImageQuality, limits: GuardConfig) -> list[Remark]:
     if quality.brightness < limits.min_brightness:
         text = f"dark image: 95 % of it is at most {100 * quality.brightness:.0f} % of white"
         remarks.append(Remark("dark image", text, quality.brightness < _BLACK * limits.min_brightness))
-    if quality.clipped > limits.max_clipped:
+    if limits.max_clipped and quality.clipped > limits.max_clipped:
         text = f"overexposed image: {100 * quality.clipped:.0f} % of it is saturated"
         remarks.append(Remark("overexposed image", text, 1 - quality.clipped < _WHITE * (1 - limits.max_clipped)))
-    if quality.edge_width > limits.max_blur:
+    if limits.max_blur and quality.edge_width > limits.max_blur:
         text = f"blurred image: its edges are {quality.edge_width:.1f} px wide at a width of 320 px"
         remarks.append(Remark("blurred image", text, quality.edge_width > _SMEARED * limits.max_blur))
     if quality.texture < limits.min_texture:

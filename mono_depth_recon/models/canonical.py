@@ -26,6 +26,7 @@ from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
 from .resampling import normalised, opencv_matrices, restored, restoring_matrices
 from .runtimes import ImageWay, Network, Runtime, Size, maps_of, open_runtime
+from .safetensors_file import check_finite
 
 RESNEXT50 = "resnext50_32x4d"
 # The paper's network: SMP's own decoder on a ResNeXt-50, for images of the size of NYU Depth V2
@@ -131,6 +132,8 @@ def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> Cano
     """The network of a card on the runtime that `settings` name. Raises ModelError."""
     card = load_card(card_path)
     card.check_weights()
+    if card.weights_path.is_file():
+        check_finite(card.weights_path)
     network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
     return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
 from ..paths import regular_file
+from .finite import not_finite, refused_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+_FLOAT_TYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 
 def check_safetensors(path: Path) -> None:
@@ -27,6 +30,22 @@ def check_safetensors(path: Path) -> None:
         raise _broken(path) from error
     if size != start + max(ends, default=0):
         raise _broken(path)
+
+
+def check_finite(path: Path) -> None:
+    """ModelError where a tensor of the file is not finite, or the file is not whole."""
+    check_safetensors(path)
+    start, entries = read_header(path)
+    with path.open("rb") as file:
+        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    for name, entry in entries.items():
+        try:
+            begin, end = (start + offset for offset in entry["data_offsets"])
+            what = not_finite(whole[begin:end], _FLOAT_TYPES.get(entry["dtype"], ""))
+        except (ValueError, KeyError, TypeError) as error:  # bytes that are no whole number of values, among others
+            raise _broken(path) from error
+        if what:
+            raise refused_weights(path, name, what)
 
 
 def read_header(path: Path) -> tuple[int, dict[str, Any]]:

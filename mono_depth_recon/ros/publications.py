@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker
 
 from ..arrays import Rgb
 from ..config import Config
+from ..errors import DataError
 from ..frames import Frame
 from ..pictures.panels import colorize_depth, colorize_disparity
 from ..pipeline import Wanted
@@ -25,6 +26,7 @@ from .conversions import (
     info_to_msg,
     rgb_to_msg,
 )
+from .draco import NOT_INSTALLED, Draco
 from .scale_message import scale_to_msg
 
 
@@ -51,8 +53,9 @@ class Publications:
     """The output topics of a camera.
 
     depth/image_rect + depth/camera_info, rgb/image_rect + rgb/camera_info, both images compressed, depth/preview,
-    depth/sigma, depth/confidence, points; for a relative model also disparity; scale. Stamp and
-    frame_id are the colour image's. points_safe and scan (in the robot's base frame) are published by `Navigation`.
+    depth/sigma, depth/confidence, points, points/draco where that is installed; for a relative model also disparity;
+    scale. Stamp and frame_id are the colour image's. points_safe and scan (in the robot's base frame) are published by
+    `Navigation`.
     `beside`: publishers of what others make of the depth.
     """
 
@@ -73,11 +76,14 @@ class Publications:
         self.rgb_info = node.create_lifecycle_publisher(CameraInfo, "rgb/camera_info", qos)
         self.rgb_compressed = node.create_lifecycle_publisher(CompressedImage, "rgb/image_rect/compressed", qos)
         self.points = node.create_lifecycle_publisher(PointCloud2, "points", qos)
+        self._draco = _draco_of(node)
+        kind = None if self._draco is None else self._draco.message
+        self.points_draco = node.create_lifecycle_publisher(kind, "points/draco", qos) if kind else None
         self.points_safe = node.create_lifecycle_publisher(PointCloud2, "points_safe", qos)
         self.scan = node.create_lifecycle_publisher(LaserScan, "scan", qos)
         self.scale = node.create_lifecycle_publisher(DiagnosticArray, "scale", qos)
         depth = (self.depth, self.depth_info, self.depth_compressed)
-        metric = (*depth, self.sigma, self.confidence, self.points, self.points_safe, self.scan)
+        metric = (*depth, self.sigma, self.confidence, self.points, self.points_draco, self.points_safe, self.scan)
         self._colour = (self.rgb, self.rgb_info, self.rgb_compressed)
         self._metric = (*metric, *beside)
         self._all = (*metric, *self._colour, self.scale, self.preview, self.disparity)
@@ -85,7 +91,7 @@ class Publications:
 
     def wanted(self, metres: bool) -> Wanted | None:
         """Which parts of the next frame (with or without `metres`) have subscribers; None if none has."""
-        points = metres and _subscribed(self.points)
+        points = metres and (_subscribed(self.points) or _subscribed(self.points_draco))
         depth = any(map(_subscribed, (self.preview, self.disparity, self.scale, *(self._metric if metres else ()))))
         rgb = any(map(_subscribed, self._colour))
         return Wanted(depth=depth, points=points) if depth or rgb else None
@@ -117,7 +123,7 @@ class Publications:
             self.sigma.publish(depth_to_msg(frame.sigma, header))
         if frame.confidence is not None and _subscribed(self.confidence):
             self.confidence.publish(depth_to_msg(frame.confidence, header))
-        if frame.points is not None:
+        if frame.points is not None and _subscribed(self.points):
             self.points.publish(self.cloud.stamped(header, frame.points))
         if _subscribed(self.rgb):
             self.rgb.publish(rgb_to_msg(frame.rgb, header))
@@ -129,6 +135,8 @@ class Publications:
             self.rgb_compressed.publish(compressed_rgb_to_msg(frame.rgb, header, config.compression))
         if frame.depth is not None and _subscribed(self.depth_compressed):
             self.depth_compressed.publish(compressed_depth_to_msg(frame.depth, header, config))
+        if frame.points is not None and _subscribed(self.points_draco):
+            self._publish_draco(self.cloud.stamped(header, frame.points))
 
     def destroy(self, node: LifecycleNode) -> None:
         """Ends all publishers."""
@@ -136,10 +144,27 @@ class Publications:
             if publisher is not None:
                 node.destroy_lifecycle_publisher(publisher)
 
+    def _publish_draco(self, cloud: PointCloud2) -> None:
+        assert self._draco is not None and self.points_draco is not None, "who subscribes has a topic"
+        if encoded := self._draco.encoded(cloud):
+            self.points_draco.publish(encoded)
+
 
 def mesh_publisher(node: LifecycleNode) -> LifecyclePublisher:
     """The topic `mesh` of saved meshes, kept for who subscribes later."""
     return node.create_lifecycle_publisher(Marker, "mesh", _latched())
+
+
+def _draco_of(node: LifecycleNode) -> Draco | None:
+    """The encoder of points/draco; None where there is none, which is logged, as a warning if a part of it is there."""
+    try:
+        return Draco()
+    except DataError as error:
+        if str(error) == NOT_INSTALLED:
+            node.get_logger().debug(str(error))
+        else:
+            node.get_logger().warning(str(error))
+        return None
 
 
 def _preview(frame: Frame) -> Rgb | None:

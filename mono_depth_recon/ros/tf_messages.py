@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from ..arrays import Matrix
 from .conversions import odometry_to_msg
 
+TF_MISSING = "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros"
 _LISTENED = 100
 # A reliable publisher of Fast DDS sends heartbeats along with its samples only near the end of its history: with 100, a
 # lost transform waits seconds for the periodic heartbeat.

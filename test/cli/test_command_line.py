@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from processes import DEADLINE_S, ROOT
 
 from mono_depth_recon.camera import PinholeCamera
-from mono_depth_recon.cli import main, reconstruct
+from mono_depth_recon.cli import _parser, main, reconstruct
 from mono_depth_recon.cli.parameters import add_flags, config_of, read_params_file
 from mono_depth_recon.config import (
     PARAMETERS,
@@ -479,3 +481,34 @@ def test_the_module_runs_as_the_command() -> None:
         cwd=ROOT,
     )
     assert result.stdout.startswith("mono-depth-recon ")
+
+
+def numeric_flags() -> Iterator[tuple[str, Callable[[str], object]]]:
+    """Every flag of every command that takes a float, with its reader."""
+    (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for command, parser in commands.choices.items():
+        for action in parser._actions:
+            if action.type is float or getattr(action.type, "__name__", "") == "float":
+                yield f"{command} {action.option_strings}", action.type
+
+
+def test_no_flag_takes_what_is_no_finite_number() -> None:
+    flags = dict(numeric_flags())
+    assert len(flags) > 80
+    assert {"costmap ['--floor']", "scale ['--floor']", "evaluate ['--max-difference']"} < flags.keys()
+    for name, read in flags.items():
+        for text in ("nan", "inf", "-inf", "1e999"):
+            with pytest.raises(argparse.ArgumentTypeError, match=r"must be .*, got (nan|-?inf)"):
+                pytest.fail(f"{name} takes {text}: {read(text)}")
+
+
+def test_a_number_that_is_refused_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, text, expected in (
+        ("--floor", "nan", "argument --floor: value must be -10000 to 10000, got nan"),
+        ("--depth-factor", "inf", "argument --depth-factor: value must be a finite number, got inf"),
+        ("--resolution", "wide", "argument --resolution: invalid float value: 'wide'"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["costmap", "room:1:2", flag, text])
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1].endswith(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import os
 import re
 import resource
@@ -29,8 +30,10 @@ from processes import DEADLINE_S
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import fuse, main
+from mono_depth_recon.cli.costmap import COMPARED, compared
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.tum import TumFolder
+from mono_depth_recon.evaluation.costmap import CostMap
 from mono_depth_recon.fusion.tsdf_map import TsdfMap
 from mono_depth_recon.pictures import views
 from mono_depth_recon.pipeline import DepthReconstructor
@@ -210,7 +213,9 @@ def test_the_topic_of_poses_and_the_limits_of_a_bag_are_flags(
         (("--true-depth", "--fusion.depth_max", "0.5"), "got none: 0 of 5 frames fused (4 no depth, 1 no pose)"),
         (("--true-depth", "--poses", "/nowhere/poses.txt"), "poses.txt cannot be read (No such file or directory)\n"),
         (("--true-depth", "--depth-factor", "-1"), "depth_factor must be 0 to 1e+06, got -1"),
-        (("--true-depth", "--max-difference", "nan"), "max_difference must be 0 to 10, got nan"),
+        (("--true-depth", "--max-difference", "11"), "max_difference must be 0 to 10, got 11"),
+        (("--true-depth", "--model.name", "glpn_nyu"), "without a model: leave out --model.name\n"),
+        (("--true-depth", "--filter.border", "9", "--scale.shift", "1"), "leave out --scale.shift, --filter.border\n"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(
@@ -349,6 +354,33 @@ def test_recordings_of_one_name_would_replace_each_others_charts(
     assert (out / "walls.png").is_file() and not out.with_name("out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "flags", "unused"),
+    [
+        ("costmap", ("--model.name", "glpn_nyu"), "--model.name"),
+        ("costmap", ("--scale.source", "marker", "--model.runtime", "torch"), "--model.runtime, --scale.source"),
+        ("scale", ("--model.checkpoint", "x"), "--model.checkpoint"),
+    ],
+)
+def test_the_true_depth_has_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, flags: tuple[str, ...], unused: str
+) -> None:
+    out = tmp_path / "out"
+    assert main([command, "room:8:2", "--true-depth", "--output", str(out), *flags]) == 1
+    said = f"--true-depth takes the recording's own depth, without a model: leave out {unused}\n"
+    assert capsys.readouterr().err.endswith(said) and not out.exists()
+
+
+def test_the_colours_of_a_costmap_are_those_that_its_legend_names() -> None:
+    hues = {"orange": (15, 45), "green": (90, 170), "blue": (190, 250)}
+    for name, colour in COMPARED.values():
+        hue = 360 * colorsys.rgb_to_hsv(*colour)[0]
+        assert hues[name][0] < hue < hues[name][1], f"{name} has the hue of {hue:.0f} degrees"
+    made, true = (CostMap(np.array(cells, np.uint8), (0.0, 0.0), 0.1) for cells in ([[0, 0, 254]], [[0, 254, 0]]))
+    shown = compared(made, true)[0, 80::160].tolist()
+    assert shown == [list(colour) for _, colour in COMPARED.values()], "of both, of depth, of true depth"
+
+
 def test_a_scale_source_without_effect_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["costmap", "room:8:2", "--scale.source", "marker", "--output", str(tmp_path / "out")]) == 1
     assert "unetpp_lite predicts metres, which stay as they are" in capsys.readouterr().err
@@ -364,5 +396,6 @@ def test_a_costmap_of_the_true_depth_is_that_of_the_true_depth(
     assert "4 frames, map of" in printed.out and "precision 1.000, recall 1.000" in printed.out
     assert "1 frames left out: " in printed.err
     assert {path.name for path in out.iterdir()} == {"costmap.pgm", "costmap.yaml", "costmap.png"}
-    assert main(["costmap", str(recording), "--resolution", "9"]) == 1
-    assert "--resolution 0.005 to 1, got 1, 9" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["costmap", str(recording), "--resolution", "9"])
+    assert "argument --resolution: value must be 0.005 to 1, got 9.0" in capsys.readouterr().err

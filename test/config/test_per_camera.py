@@ -79,6 +79,24 @@ def test_what_a_camera_cannot_have_is_one_line(values: dict[str, object], said: 
     assert "\n" not in str(error.value)
 
 
+def test_a_camera_with_parameters_of_its_own_is_not_dropped() -> None:
+    config = NodeConfig.of({**TWO, "left.max_rate": 3.0, "left.filter.border": 2, "front.max_rate": 4.0})
+    for names, said in (
+        (
+            "front",
+            "cameras must name 'left' while that camera has parameters of its own, left.filter.border and 1 more",
+        ),
+        ("left", "cameras must name 'front' while that camera has parameters of its own, front.max_rate: delete them"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            config.changed({"cameras": names})
+        assert str(refused.value).startswith(said) and "(ros2 param delete NODE " in str(refused.value)
+    deleted = config.changed({"left.max_rate": None}).changed({"left.filter.border": None})
+    assert deleted.changed({"cameras": "front"}).cameras["front"].max_rate == 4.0
+    at_once = config.changed({"cameras": "front", "left.max_rate": None, "left.filter.border": None})
+    assert at_once.own == {"front.max_rate": 4.0}
+
+
 def test_with_poses_or_one_camera_fusion_is_possible() -> None:
     assert NodeConfig.of({**TWO, "fusion.enabled": True, "fusion.world_frame": "map"}).general.fusion.enabled
     assert NodeConfig.of({"cameras": "front", "fusion.enabled": True}).general.fusion.enabled

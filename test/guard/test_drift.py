@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,20 @@ def test_structure_that_changes_without_motion_is_unreliable() -> None:
     results = judged(frames)
     assert [result.level for result in results] == ["OK"] * 4 + ["ERROR"] * 2, "it changes and changes back"
     assert results[4].kind == "structure changed" and results[4].figures["structure_changed"] > 0.3
+
+
+@pytest.mark.parametrize("name", ["max_jump", "max_flicker", "max_change"])
+def test_a_limit_of_zero_is_off(name: str) -> None:
+    """The only limit that such a walk exceeds says nothing at 0, and something at its default."""
+    factors = {"max_jump": {6: 1.5}, "max_flicker": {i: 1 + 0.05 * (-1) ** i for i in range(14)}, "max_change": {}}
+    frames = walk("still", 14, factors[name])
+    if name == "max_change":
+        frames[4][1][:, :140] *= np.float32(1.4)
+    default: dict[str, Any] = {name: getattr(LIMITS, name)}
+    off: dict[str, Any] = dict.fromkeys(factors, 0.0)
+    assert any(result.level != "OK" for result in judged(frames, limits=replace(LIMITS, **off | default)))
+    results = judged(frames, limits=replace(LIMITS, **off))
+    assert all(result.level == "OK" for result in results), [result.reason for result in results]
 
 
 def change(scale: float) -> Change:

@@ -60,6 +60,12 @@ def test_bad_images_are_named(make: Callable[[], Rgb], level: str, kind: str) ->
     assert kind in judgement.kind and (judgement.kind == "") == (level == "OK"), judgement
 
 
+def test_a_limit_of_zero_is_off() -> None:
+    off = GuardConfig(min_brightness=0.0, max_clipped=0.0, max_blur=0.0, min_texture=0.0)
+    for image in (exposed(0.0001), exposed(200.0), smeared(17), faded(0.0)):
+        assert Guard().judge(image, DEPTH, CAMERA, 0.0, off)[0].level == "OK"
+
+
 def test_the_reason_has_the_numbers() -> None:
     def reason(rgb: Rgb) -> str:
         return Guard().judge(rgb, DEPTH, CAMERA, 0.0, GuardConfig())[0].reason

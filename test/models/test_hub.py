@@ -17,7 +17,7 @@ from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models import MODELS, load_model
 from mono_depth_recon.models.hub import HubSource, cache_folder, cached_folder, local_files, obtain, parse_source
-from mono_depth_recon.models.safetensors_file import check_safetensors
+from mono_depth_recon.models.safetensors_file import check_finite, check_safetensors
 from mono_depth_recon.models.table import CHECKPOINTS, weights_state
 from mono_depth_recon.models.transformers.families import read_rule
 
@@ -256,6 +256,10 @@ def test_whole_and_broken_safetensors_files(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(ModelError, match=r"weights.safetensors must be a whole safetensors file"):
             check_safetensors(file)
+    for entry in ('{"a":{"data_offsets":[0,3],"dtype":"F32"}}', '{"a":{"data_offsets":[0,3]}}'):
+        file.write_bytes(len(entry).to_bytes(8, "little") + entry.encode() + bytes(3))
+        with pytest.raises(ModelError, match=r"weights.safetensors must be a whole safetensors file"):
+            check_finite(file)
 
 
 @pytest.mark.parametrize("shards", [True, [], {}, {"a": 3}, {"a": ["b"]}, {"a": "../b"}, {"a": ""}])

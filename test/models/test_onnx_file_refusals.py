@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from made_onnx import (
     assert_close,
     card_of,
     node,
+    number,
     template,
     write_card,
     write_graph,
@@ -28,8 +30,10 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models import MODELS, check_name, declared_output, load_model
+from mono_depth_recon.models.finite import not_finite
 from mono_depth_recon.models.onnx_files.graph_file import read_graph
 from mono_depth_recon.models.onnx_files.loading import CARDS
+from mono_depth_recon.models.onnx_files.weights import check_finite
 from mono_depth_recon.models.table import EMBEDDED
 
 
@@ -210,6 +214,7 @@ def test_random_damage_is_one_line(tmp_path: Path) -> None:
         (tmp_path / "made.onnx").write_bytes(damaged)
         try:
             read_graph(tmp_path / "made.onnx")
+            check_finite(tmp_path / "made.onnx")
         except ModelError as error:
             assert "\n" not in str(error)
 
@@ -248,6 +253,116 @@ def test_weights_beside_the_file_that_are_missing(made: ModelConfig, tmp_path: P
     assert "keeps its weights in made.bin, which is not beside it" in refused(made)
 
 
+def write_swallowing(path: Path, kernel: Any, number_format: str = "raw", **others: Any) -> Path:
+    """`depth` = 1 + ReLU(convolution with `kernel`) + what a Where never takes; OpenVINO's ReLU makes 0 of NaN."""
+    import onnx
+    from onnx import helper
+
+    nodes = [
+        node("Conv", "image kernel", "moved"),
+        node("Relu", "moved", "kept"),
+        node("Where", "true kept unknown", "chosen"),
+        node("Clip", "chosen lowest highest", "clipped"),
+        node("Add", "clipped one", "depth"),
+    ]
+    constants: dict[str, Any] = {
+        "one": number(1),
+        "true": np.array(True),
+        "unknown": number(np.nan),
+        "lowest": number(0),
+        "highest": number(np.inf),
+    }
+    sides = ("n", 3, "h", "w"), ("n", 1, "h", "w")
+    write_graph(path, [("image", sides[0])], nodes, [("depth", sides[1])], constants | {"kernel": kernel} | others)
+    model = onnx.load(path)
+    held = next(tensor for tensor in model.graph.initializer if tensor.name == "kernel")
+    if number_format == "list":
+        held.CopyFrom(helper.make_tensor("kernel", onnx.TensorProto.FLOAT, kernel.shape, kernel.ravel()))
+    elif number_format == "half list":
+        half = helper.make_tensor("half", onnx.TensorProto.FLOAT16, kernel.shape, kernel.ravel())
+        model.graph.initializer.append(half)
+        model.graph.initializer.remove(held)
+        model.graph.node.insert(0, node("Cast", "half", "kernel", to=1))
+    elif number_format == "constant":
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["kernel"], value=held))
+        model.graph.initializer.remove(held)
+    beside: dict[str, Any] = {"save_as_external_data": True, "location": "made.bin", "size_threshold": 0}
+    onnx.save(model, path, **(beside if number_format == "beside" else {}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number_format", "bad"),
+    [
+        ("raw", np.nan),
+        ("raw", np.inf),
+        ("list", np.nan),
+        ("half list", np.nan),
+        ("constant", np.inf),
+        ("beside", np.nan),
+    ],
+)
+def test_weights_that_are_not_finite(made: ModelConfig, tmp_path: Path, number_format: str, bad: float) -> None:
+    kernel = np.full((1, 3, 1, 1), 0.25, np.float32)
+    write_swallowing(tmp_path / "made.onnx", kernel, number_format)
+    for runtime in ("openvino", "onnxruntime"):
+        load_model(replace(made, runtime=runtime))
+    kernel[0, 1] = bad
+    write_swallowing(tmp_path / "made.onnx", kernel, number_format)
+    what = "NaN" if np.isnan(bad) else "infinity"
+    for runtime in ("openvino", "onnxruntime", "auto"):
+        message = refused(replace(made, runtime=runtime))
+        assert f"{tmp_path / 'made.onnx'} must be finite, its '" in message
+        assert f"' holds {what}: the file is damaged" in message
+
+
+def test_not_finite_in_every_type(tmp_path: Path) -> None:
+    for dtype in ("float16", "float32", "float64"):
+        for place in (0, 1 << 20, (3 << 20) - 1):
+            values = np.linspace(-6e4, 6e4, 3 << 20).astype(dtype)
+            assert not_finite(values.tobytes(), dtype) == ""
+            values[place] = -np.inf
+            assert not_finite(values.tobytes(), dtype) == "infinity"
+            values[-1 - place] = -np.nan
+            assert not_finite(values.tobytes(), dtype) == "NaN"
+    brain = np.array([1.5, np.inf], np.float32).view(np.uint16)[1::2]  # bfloat16 is the upper half of float32
+    assert not_finite(brain[:1].tobytes(), "bfloat16") == ""
+    assert not_finite(brain.tobytes(), "bfloat16") == "infinity"
+    assert not_finite((brain | np.uint16(1)).tobytes(), "bfloat16") == "NaN"
+    assert not_finite(b"\xff\xff", "int8") == ""
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A protobuf field of bytes."""
+    size, head = len(content), bytes([number << 3 | 2])
+    while size > 127:
+        head, size = head + bytes([size & 127 | 128]), size >> 7
+    return head + bytes([size]) + content
+
+
+def test_graphs_in_graphs_and_tensors_of_many_dimensions(tmp_path: Path) -> None:
+    """A subgraph's weights count too, however deep it lies, and neither depth nor length exhausts anything."""
+    path = tmp_path / "made.onnx"
+    bad = field(
+        5, field(8, b"deep") + b"\x10\x01" + b"\x08\x02" + field(9, np.array([1, np.nan], np.float32).tobytes())
+    )
+    for _ in range(3000):
+        bad = field(1, field(5, field(6, bad)))  # a node with an attribute that is a graph
+    path.write_bytes(field(7, bad))
+    with pytest.raises(ModelError, match="its 'deep' holds NaN"):
+        check_finite(path)
+    path.write_bytes(field(7, field(5, field(1, bytes(100_000)) + b"\x10\x01")))
+    with pytest.raises(ModelError, match="more than 64 dimensions"):
+        check_finite(path)
+
+
+def test_weights_beside_the_file_that_are_cut_off(made: ModelConfig, tmp_path: Path) -> None:
+    write_swallowing(tmp_path / "made.onnx", np.full((1, 3, 1, 1), 0.25, np.float32), "beside")
+    load_model(made)
+    (tmp_path / "made.bin").write_bytes((tmp_path / "made.bin").read_bytes()[:8])
+    assert "made.bin is cut off: '" in refused(made)
+
+
 def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
     import hashlib
 
@@ -267,7 +382,11 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
         ),
         (
             {"precision": "int8"},
-            "model.precision int8 is not possible for an ONNX file on onnxruntime: set model.precision",
+            "model.precision int8 is not possible for an ONNX file on onnxruntime: set model.runtime to openvino, or",
+        ),
+        (
+            {"precision": "int8", "runtime": "openvino"},
+            "int8 is calibrated on images: set model.calibration to a folder",
         ),
         ({"precision": "bf16"}, "on onnxruntime: set model.runtime to openvino, or set model.precision to auto"),
         ({"precision": "f16"}, "on onnxruntime: set model.runtime to tensorrt, or set model.precision to auto"),
@@ -284,6 +403,29 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
 )
 def test_settings_that_do_not_fit(made: ModelConfig, settings: dict[str, Any], message: str) -> None:
     assert message in refused(replace(made, **settings))
+
+
+def test_what_no_runtime_can_is_refused_without_warnings(made: ModelConfig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    message = refused(replace(made, precision="f16", runtime="auto", device="cpu"))
+    assert "model.precision f16 is not possible for an ONNX file on openvino: set model.runtime to tensorrt" in message
+    assert not caplog.records
+
+
+def test_int8_without_its_library_or_with_images_of_another_shape(
+    made: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "tiny.png"), np.zeros((5, 3, 3), np.uint8))  # cut to 3 x 2
+    settings = replace(made, runtime="openvino", precision="int8", calibration=str(tmp_path / "images"))
+    write_card(tmp_path / "made.json", card_of(input={"width": 640, "height": 480, "multiple": 1, "fit": "inside"}))
+    message = refused(settings)
+    assert "tiny.png as 640x427, but is to run at 640x480: give model.calibration images of the camera's" in message
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert "model.precision int8 needs the library nncf, which is not installed" in refused(settings)
 
 
 def test_runtimes_that_are_missing(made: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +446,7 @@ def test_auto_leaves_out_a_runtime_that_cannot_run_the_file(
     def cannot(*_: Any) -> Any:
         raise ModelError("an operator is missing")
 
+    caplog.set_level(logging.WARNING)  # libraries set the root's after a failed conversion
     monkeypatch.setattr(graphs, "OpenVinoGraph", cannot)
     assert load_model(replace(made, runtime="auto")).device == "onnxruntime CPU f32"
     assert "model.runtime auto leaves out openvino: an operator is missing" in caplog.text

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from made_onnx import (
@@ -23,6 +24,7 @@ from made_onnx import (
     write_metric3d,
     write_moge,
     write_row,
+    write_shifted,
     write_unidepth,
 )
 from scipy.optimize import least_squares
@@ -144,7 +146,9 @@ def test_relative_outputs_are_disparity(tmp_path: Path, runtime: str) -> None:
     found = predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(255))
     assert found.depth is None
     assert_close(found.disparity, np.full((72, 96), 0.25), rtol=1e-5)
-    assert np.isfinite(predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), grey(51)).values).all()
+    partly = grey(51)
+    partly[:, 48:] = 255
+    assert np.isfinite(predicted(tmp_path, runtime, card_of(output={"kind": "relative_depth"}), partly).values).all()
 
 
 def test_masks_confidence_and_sigma(tmp_path: Path, runtime: str) -> None:
@@ -179,6 +183,22 @@ def test_depth_of_zero_or_less_is_not_valid(tmp_path: Path, runtime: str) -> Non
     assert found.depth is not None
     assert found.depth.min() > 0
     np.testing.assert_array_equal(found.valid, rgb[..., 0] > 0)
+
+
+@pytest.mark.parametrize("kind", ["metric_depth", "relative_depth"])
+def test_depth_that_is_nowhere_above_zero_names_output_and_card(tmp_path: Path, runtime: str, kind: str) -> None:
+    write_linear(tmp_path / "made.onnx", 1, -2)
+    with pytest.raises(
+        ModelError,
+        match=rf"^the output 'depth' of made is nowhere above 0 \(-1 to -1\), its card says {kind}: give the card",
+    ):
+        predicted(tmp_path, runtime, card_of(output={"kind": kind}), grey(255))
+    write_colours(tmp_path / "made.onnx")
+    sky: Tree = {"green": {"kind": "valid", "threshold": 0.5}}
+    output = {"kind": "metric_depth", "name": "blue"}
+    found = predicted(tmp_path, runtime, card_of(output=output, outputs=sky), grey(0))
+    assert found.valid is not None  # the network itself says that it sees nothing
+    assert not found.valid.any()
 
 
 def test_layouts_colours_and_types(tmp_path: Path, runtime: str) -> None:
@@ -253,6 +273,54 @@ def test_input_size_where_the_file_has_free_sizes(tmp_path: Path, runtime: str) 
     write_card(tmp_path / "made.json", card_of(input={"fit": "stretch"}))
     settings = ModelConfig(name=f"onnx:{tmp_path / 'made.onnx'}", runtime=runtime)
     assert "takes images of 64x48 only: leave model.input_size at 0" in refused(replace(settings, input_size=24))
+
+
+def pictures(folder: Path, width: int = 160, height: int = 120) -> str:
+    """Six smooth pictures for `model.calibration`."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        coarse = rng.integers(0, 255, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
+    return str(folder)
+
+
+def test_int8_is_calibrated_on_the_images_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_shifted(tmp_path / "made.onnx")
+    tree = card_of(outputs={"confidence": {"kind": "confidence"}})
+    rgb = cv2.resize(np.random.default_rng(1).integers(0, 255, (6, 8, 3), np.uint8), (96, 72))
+    exact = predicted(tmp_path, "openvino", tree, rgb)
+    assert exact.depth is not None and exact.confidence is not None
+    model = load_model(
+        ModelConfig(
+            name=f"onnx:{tmp_path / 'made.onnx'}",
+            runtime="auto",
+            precision="int8",
+            calibration=pictures(tmp_path / "images"),
+        ),
+        1,
+    )
+    assert model.device == "openvino CPU int8"
+    found = model.predict([(rgb, PinholeCamera.from_hfov(96, 72, 60))])[0]
+    assert found.depth is not None and found.confidence is not None
+    off = np.abs(found.depth - exact.depth).max()
+    assert 0 < off < 0.05, "depth is 1 to 2 in at most 255 steps"
+    assert_close(found.confidence, exact.confidence, atol=0.02)
+    kept = list((tmp_path / "cache").rglob("*int8*/model.xml"))
+    assert len(kept) == 1 and b"FakeQuantize" in kept[0].read_bytes()
+
+
+def test_int8_of_a_file_with_further_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = row("unidepth_v2_small", write_unidepth(tmp_path / "unidepth.onnx"), "openvino")
+    settings = replace(settings, precision="int8", calibration=pictures(tmp_path / "images"))
+    camera = PinholeCamera.from_hfov(112, 63, 70)
+    found = load_model(settings).predict([(grey(90, 112, 63), camera)])[0]
+    exact = load_model(replace(settings, precision="f32")).predict([(grey(90, 112, 63), camera)])[0]
+    assert_close(found.depth, exact.depth, rtol=0.05)
 
 
 # The rows of the table

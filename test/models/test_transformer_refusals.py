@@ -50,6 +50,25 @@ def test_weights_with_other_names_or_shapes(folder_of: Callable[[str], Path], tm
         assert text in refused(settings_of("glpn_nyu", folder))
 
 
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_weights_that_are_not_finite(ending: str, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(folder_of("glpn_nyu"), tmp_path / "diverged")
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    key = "decoder.stages.1.convolution.weight"
+    tensors[key][0, 0] = float("nan")
+    save_file(tensors, file)
+    if ending == "bin":
+        file.unlink()
+        file = folder / "pytorch_model.bin"
+        torch.save(tensors, file)
+    message = refused(settings_of("glpn_nyu", folder))
+    assert f"weights {file} must be finite, its '{key}' holds NaN" in message
+
+
 class Mischief:
     """What a pickle that runs code looks like."""
 

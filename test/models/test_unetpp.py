@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.camera import PinholeCamera
+from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
+from mono_depth_recon.models.canonical import load_canonical
 from mono_depth_recon.models.card import FORMAT, SigmaFit, load_card
 
 torch = pytest.importorskip("torch")
@@ -301,3 +303,17 @@ def test_metres_at_another_input_size_follow_the_exponent_of_the_card(tmp_path: 
     columns, rows = fitted.input_size(640, 480, 128)
     ratio = (columns * rows / np.prod(fitted.input_size(640, 480))) ** 0.25
     assert fitted.focal_scale(camera, 128) == pytest.approx(ratio * plain.focal_scale(camera))
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_weights_that_are_not_finite(checkpoint: Path, runtime: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = checkpoint.with_suffix(".safetensors")
+    tensors = load_file(weights)
+    key = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+    tensors[key][0, 0] = float("inf")
+    save_file(tensors, weights)
+    settings = ModelConfig(checkpoint=str(checkpoint), runtime=runtime)
+    with pytest.raises(ModelError, match=f"{weights} must be finite, its '{key}' holds infinity"):
+        load_canonical(checkpoint, settings, 1)

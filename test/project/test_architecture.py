@@ -82,6 +82,8 @@ ROS = {
     "launch_ros",
     "lifecycle_msgs",
     "nav_msgs",
+    "point_cloud_interfaces",
+    "point_cloud_transport_py",
     "rcl_interfaces",
     "rclpy",
     "rosgraph_msgs",

@@ -17,7 +17,7 @@ TEXT = (ROOT / "docs" / "integration.md").read_text(encoding="utf-8")
 SOURCE = (ROOT / "mono_depth_recon" / "ros" / "publications.py").read_text(encoding="utf-8")
 TYPES = {
     f"/{topic}": kind for kind, topic in re.findall(r'create_lifecycle_publisher\(\s*(\w+), "([\w/]+)"', SOURCE)
-} | {"/diagnostics": "DiagnosticArray"}
+} | {"/diagnostics": "DiagnosticArray", "/points/draco": "CompressedPointCloud2"}
 YAML = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
 LAYERS = [layer for block in YAML for layer in block.values() if "observation_sources" in layer]
 CONSUMERS = ("rtabmap_launch", "nvblox_ros", "octomap_server", "depthimage_to_laserscan", "depth_image_proc")

@@ -15,7 +15,9 @@ OF_ROS = {
 
 def documented(kind: str) -> set[str]:
     """Absolute names in the first column of the tables with the rows of messages (or services) in docs/node.md."""
-    rows = re.findall(r"^\| (`.*?`) \| `.*?(?:_msgs|std_srvs)/", (ROOT / "docs" / "node.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`.*?`) \| `.*?(?:_msgs|_interfaces|std_srvs)/", (ROOT / "docs" / "node.md").read_text(), re.MULTILINE
+    )
     services = {"save_mesh", "save_cloud", "reset_map", "save_map", "load_map"}
     names = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert services < names

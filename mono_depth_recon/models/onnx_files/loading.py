@@ -6,8 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
+from ...arrays import Rgb
 from ...camera import PinholeCamera
 from ...config import ModelConfig
 from ...errors import ModelError
@@ -15,11 +14,12 @@ from ...paths import expanded, names_file
 from ..base import Output
 from ..card import sha256_of
 from ..hub import HubSource, obtain
-from ..runtimes import GraphFile, open_graph
+from ..runtimes import Feeds, GraphFile, open_graph
 from .card import OnnxCard, load_onnx_card
 from .checks import checked_form, named_as_in
 from .graph_file import GraphText, read_graph
 from .model import OnnxDepthModel, OnnxPreparation
+from .weights import check_finite
 
 ONNX = "onnx:"  # before the path of an ONNX file or its card
 CARDS = Path(__file__).parents[1] / "onnx_cards"
@@ -117,12 +117,28 @@ def _loaded(name: str, card: OnnxCard, path: Path, settings: ModelConfig, thread
             f"{path} takes images of {form.rule.width}x{form.rule.height} only: leave model.input_size at 0, or export "
             "it for another size"
         )
+    check_finite(path)
     preparation = OnnxPreparation(card, form, settings.input_size)
-    camera = PinholeCamera.from_hfov(640, 480, 60)
-    view = np.full((480, 640, 3), 127, np.uint8), camera
-    file = GraphFile(name, _identity(path), path, card.input.name, (card.output.name, *card.outputs))
+
+    def prepare(rgb: Rgb, number: int) -> Feeds:
+        cameras = [PinholeCamera.from_hfov(rgb.shape[1], rgb.shape[0], 60)] * number
+        return {
+            card.input.name: preparation.images([(rgb, camera) for camera in cameras]),
+            **preparation.others(cameras),
+        }
+
+    file = GraphFile(
+        name,
+        _identity(path),
+        path,
+        card.input.name,
+        (card.output.name, *card.outputs),
+        prepare,
+        f"{card.fingerprint} {settings.input_size}",
+        card.input.layout == "nhwc",
+    )
     try:
-        runtime = open_graph(file, settings, threads, preparation.images([view]), preparation.others([camera]))
+        runtime = open_graph(file, settings, threads)
     except ModelError as error:
         _explain(error, path, graph)
     return OnnxDepthModel(name, preparation, runtime)

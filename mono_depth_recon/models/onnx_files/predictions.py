@@ -34,7 +34,7 @@ class View:
 def prediction_of(card: OnnxCard, outputs: Outputs, view: View) -> Prediction:
     """The Prediction of one image; `outputs` by name, each without the dimension of the batch.
 
-    Raises ModelError where an output has another shape than its kind.
+    Raises ModelError where an output has another shape than its kind, or no depth at all.
     """
     others = {other.kind: (other, np.asarray(outputs[name])) for name, other in card.outputs.items()}
     fields = _maps(others, view.place)
@@ -47,6 +47,7 @@ def prediction_of(card: OnnxCard, outputs: Outputs, view: View) -> Prediction:
         values, per_unit = _values(card, outputs), _metres_per_unit(card, view)
     fields.pop("valid_map", None)
     full = view.place.on_image(values)
+    _check_depth(card, full, fields)
     if intrinsics is not None:
         fields["intrinsics"] = intrinsics
     if card.output.kind not in METRIC:
@@ -60,6 +61,20 @@ def prediction_of(card: OnnxCard, outputs: Outputs, view: View) -> Prediction:
         fields["valid"] = ~behind if fields.get("valid") is None else fields["valid"] & ~behind
         full = np.maximum(full, np.float32(_NEAREST_M))
     return Prediction(depth=np.maximum(full, np.float32(_NEAREST_M)), **fields)
+
+
+def _check_depth(card: OnnxCard, values: Depth, fields: Mapping[str, Any]) -> None:
+    """ModelError where depth is nowhere above 0, but for what the network's own masks leave out."""
+    if card.output.kind == "relative_disparity":  # negative ones are far away
+        return
+    kept = np.broadcast_to(fields.get("valid", np.True_) & ~fields.get("sky", np.False_), values.shape)
+    if kept.any() and not ((values > 0) & kept).any():
+        found = values[kept]
+        raise ModelError(
+            f"the output '{card.output.name}' of {card.name} is nowhere above 0 ({found.min():.3g} to "
+            f"{found.max():.3g}), its card says {card.output.kind}: give the card the kind that the file puts out, or "
+            "use other weights"
+        )
 
 
 def _maps(others: Mapping[str, tuple[OtherOutput, NDArray[Any]]], place: Placement) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The runtimes that execute a network: `open_runtime`, or `open_graph` for an ONNX file."""
 
-from .base import Batch, Graph, GraphFile, Network, Runtime, relative_difference
+from .base import Batch, Feeds, Graph, GraphFile, Network, Runtime, relative_difference
 from .fastest import BOUNDS
 from .graphs import open_graph
 from .image_way import ImageWay, Size
@@ -11,6 +11,7 @@ from .opening import open_runtime
 __all__ = [
     "BOUNDS",
     "Batch",
+    "Feeds",
     "Graph",
     "GraphFile",
     "ImageWay",

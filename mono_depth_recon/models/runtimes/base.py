@@ -69,11 +69,16 @@ class Runtime(Protocol):
         """Releases working memory until the next run."""
 
 
+Feeds = Mapping[str, NDArray[Any]]
+
+
 @dataclass(frozen=True)
 class GraphFile:
     """An ONNX file whose inputs and outputs are taken by name; the file has been checked against them.
 
-    `image` is the input that takes pictures, `outputs` what is wanted of it; `identity` changes with the file.
+    `image` is the input that takes pictures, (N, 3, rows, columns) or with `nhwc` (N, rows, columns, 3), `outputs` what
+    is wanted of it; `identity` changes with the file. `prepare(rgb, N)` makes all inputs of N times an image (height,
+    width, 3) uint8, as `rule` says, a text that changes with it.
     """
 
     name: str
@@ -81,9 +86,9 @@ class GraphFile:
     path: Path
     image: str
     outputs: tuple[str, ...]
-
-
-Feeds = Mapping[str, NDArray[Any]]
+    prepare: Callable[[Rgb, int], Feeds]
+    rule: str = ""
+    nhwc: bool = False
 
 
 class Graph(Protocol):

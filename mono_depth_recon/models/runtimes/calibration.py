@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...arrays import Rgb
 from ...errors import DataError, ModelError
 from ...paths import expanded
 from ...photo import read_photo
-from .base import Batch, Network
+from .base import Batch, Feeds, GraphFile, Network
 
 _MOST = 64  # images, spread evenly over the folder: more change the ranges little and cost time
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -48,12 +49,33 @@ def calibration_batches(paths: list[Path], network: Network, shape: tuple[int, .
     for path in paths:
         batch = network.preprocess(_cut(_read(path), shape[3] / shape[2]))
         if batch.shape[1:] != shape[1:]:
-            raise ModelError(
-                f"{network.name} sees {path} as {batch.shape[3]}x{batch.shape[2]}, but is to run at "
-                f"{shape[3]}x{shape[2]}: give model.calibration images of the camera's size"
-            )
+            raise _other_size(network.name, path, batch.shape[2:], shape[2:])
         batches.append(np.repeat(batch, shape[0], axis=0))
     return batches
+
+
+def calibration_feeds(paths: list[Path], file: GraphFile, shape: tuple[int, ...]) -> list[Feeds]:
+    """The inputs of an ONNX file for each image, cut to the aspect of `shape` before, that of the input for images.
+
+    Raises ModelError as `calibration_batches`.
+    """
+    rows, columns = shape[1:3] if file.nhwc else shape[2:]
+    made = []
+    for path in paths:
+        feeds = file.prepare(_cut(_read(path), columns / rows), shape[0])
+        found = feeds[file.image].shape
+        if found != shape:
+            raise _other_size(file.name, path, found[1:3] if file.nhwc else found[2:], (rows, columns))
+        made.append(feeds)
+    return made
+
+
+def _other_size(name: str, path: Path, found: Sequence[int], expected: Sequence[int]) -> ModelError:
+    """`found` and `expected` are rows and columns."""
+    return ModelError(
+        f"{name} sees {path} as {found[1]}x{found[0]}, but is to run at {expected[1]}x{expected[0]}: give "
+        "model.calibration images of the camera's size"
+    )
 
 
 def _read(path: Path) -> Rgb:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,31 +14,40 @@ from numpy.typing import NDArray
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Feeds, Graph, GraphFile, installed, last_line, require
+from .cache import cached, versions
+from .calibration import calibration_feeds, files_key, images_of
 from .gpu import driver_sees_gpu
 from .onnx_sessions import TENSORRT, OnnxSessions, refusals
-from .openvino_runtime import openvino_core
+from .openvino_runtime import openvino_core, quantise
 
+_IR = "model.xml"
 _SHAPES = 4  # compiled at a time, the last ones used
 _EXPORT = "export it again with an opset that this version knows, or update the runtime"
-_PRECISIONS = {"openvino": ("auto", "f32", "bf16"), "onnxruntime": ("auto", "f32"), TENSORRT: ("auto", "f32", "f16")}
+_PRECISIONS = {
+    "openvino": ("auto", "f32", "bf16", "int8"),
+    "onnxruntime": ("auto", "f32"),
+    TENSORRT: ("auto", "f32", "f16"),
+}
 _log = logging.getLogger(__name__)
 
 
-def open_graph(file: GraphFile, settings: ModelConfig, threads: int, image: NDArray[Any], others: Feeds) -> Graph:
-    """The file on the runtime that `settings` ask for, prepared for inputs of the shapes of `image` and `others`.
+def open_graph(file: GraphFile, settings: ModelConfig, threads: int) -> Graph:
+    """The file on the runtime that `settings` ask for, prepared for images of 640x480.
 
     `auto`: ONNX Runtime on a GPU where it has CUDA and there is a GPU, else OpenVINO, else ONNX Runtime on the CPU; one
     that cannot run the file is left out with a warning. Raises ModelError.
     """
     if settings.runtime != "auto":
-        return _opened(settings.runtime, file, settings, threads, image, others)
+        return _opened(settings.runtime, file, settings, threads)
     failed: ModelError | None = None
-    for name in _candidates(settings):
+    candidates = _candidates(settings)
+    for name in candidates:
         try:
-            return _opened(name, file, settings, threads, image, others)
+            return _opened(name, file, settings, threads)
         except ModelError as error:
-            _log.warning("model.runtime auto leaves out %s: %s", name, error)
             failed = failed or error
+            if len(candidates) > 1:
+                _log.warning("model.runtime auto leaves out %s: %s", name, error)
     if failed is not None:
         raise failed
     raise ModelError(
@@ -47,14 +57,14 @@ def open_graph(file: GraphFile, settings: ModelConfig, threads: int, image: NDAr
 
 
 def _candidates(settings: ModelConfig) -> list[str]:
-    """The runtimes that are installed and can compute as asked, the preferred one first."""
+    """The runtimes that are installed and can compute as asked, the preferred one first; that one where none can."""
     order = ["openvino", "onnxruntime"]
     if settings.device == "cuda" or (settings.device == "auto" and driver_sees_gpu() and _has_cuda()):
         order.reverse()
     if settings.device == "cuda":
         order.remove("openvino")
-    able = [name for name in order if settings.precision in _PRECISIONS[name]] or order
-    return [name for name in able if installed(name)]
+    there = [name for name in order if installed(name)]
+    return [name for name in there if settings.precision in _PRECISIONS[name]] or there[:1]
 
 
 def _has_cuda() -> bool:
@@ -65,9 +75,7 @@ def _has_cuda() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def _opened(
-    name: str, file: GraphFile, settings: ModelConfig, threads: int, image: NDArray[Any], others: Feeds
-) -> Graph:
+def _opened(name: str, file: GraphFile, settings: ModelConfig, threads: int) -> Graph:
     if name == "torch":
         raise ModelError(
             f"{file.name} is an ONNX file, which model.runtime torch cannot run: set it to openvino or onnxruntime"
@@ -84,18 +92,24 @@ def _opened(
             "model.runtime openvino runs on the CPU: set model.device to cpu, or model.runtime to onnxruntime"
         )
     require("onnxruntime" if name == TENSORRT else name, f"model.runtime {name}")
+    if settings.precision == "int8":
+        require("nncf", "model.precision int8")
     make: Callable[..., Graph] = OpenVinoGraph if name == "openvino" else OnnxGraph
     graph = make(file, dataclasses.replace(settings, runtime=name), threads)
-    graph.run(image, others)
+    feeds = dict(file.prepare(np.full((480, 640, 3), 127, np.uint8), 1))
+    graph.run(feeds.pop(file.image), feeds)
     return graph
 
 
 class OpenVinoGraph:
-    """On OpenVINO's CPU, compiled once per shape of the images; outputs that nobody wants are not computed."""
+    """On OpenVINO's CPU, compiled once per shape of the images; outputs that nobody wants are not computed.
+
+    int8: quantised by NNCF on the images of `model.calibration`, once per shape, and kept in the cache.
+    """
 
     def __init__(self, file: GraphFile, settings: ModelConfig, threads: int) -> None:
         precision = "f32" if settings.precision == "auto" else settings.precision
-        self._file = file
+        self._file, self._precision, self._calibration = file, precision, settings.calibration
         self._core, self._settings = openvino_core(precision, threads)
         self._compiled: dict[tuple[int, ...], Any] = {}
         self.device = f"openvino CPU {precision}"
@@ -130,9 +144,35 @@ class OpenVinoGraph:
         return request
 
     def _compile(self, feeds: Feeds) -> Any:
+        model = self._reshaped(feeds) if self._precision != "int8" else self._core.read_model(self._quantised(feeds))
+        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+
+    def _reshaped(self, feeds: Feeds) -> Any:
         model = self._model.clone()
         model.reshape({name: list(value.shape) for name, value in feeds.items()})
-        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        return model
+
+    def _quantised(self, feeds: Feeds) -> Path:
+        """The network in int8 for the shapes of `feeds`."""
+        images = images_of(self._calibration)
+
+        def build(folder: Path) -> None:
+            import openvino
+
+            examples = calibration_feeds(images, self._file, feeds[self._file.image].shape)
+            openvino.save_model(quantise(self._reshaped(feeds), examples), folder / _IR, compress_to_fp16=False)
+
+        key = {
+            "what": "openvino int8 of an ONNX file",
+            "identity": self._file.identity,
+            "rule": self._file.rule,
+            "outputs": str(self._file.outputs),
+            "shapes": str({name: value.shape for name, value in feeds.items()}),
+            "images": files_key(images),
+            "preset": "mixed",
+            "versions": versions("openvino", "nncf"),
+        }
+        return cached(f"{self._file.name}-openvino-int8", key, build) / _IR
 
 
 class OnnxGraph:

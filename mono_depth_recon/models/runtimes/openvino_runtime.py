@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
-from .base import Batch, Network, build_module, example_batch, last_line
+from .base import Batch, Feeds, Network, build_module, example_batch, last_line
 from .cache import cached, versions
 from .calibration import calibration_batches, files_key, images_of
 
@@ -167,8 +168,8 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
         ) from error
 
 
-def quantise(model: Any, batches: list[Batch]) -> Any:
-    """NNCF's post-training quantisation of an openvino.Model on the batches.
+def quantise(model: Any, batches: Sequence[Batch | Feeds]) -> Any:
+    """NNCF's post-training quantisation of an openvino.Model on the batches, or on its inputs by name.
 
     Activations that can be negative (hard-swish, GELU) keep a zero point of their own: symmetric ranges waste half.
     """

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ..finite import refused_weights
 from ..hub import WeightFiles
 from ..safetensors_file import read_safetensors
 from ..torch_file import DAMAGE, load_torch_file
@@ -83,10 +84,17 @@ def load_network(family: Family, config: Mapping[str, Any], files: WeightFiles, 
 
 
 def read_weights(paths: tuple[Path, ...]) -> dict[str, Tensor]:
-    """All tensors of safetensors files, or of torch files that hold nothing but tensors. Raises ModelError."""
+    """All tensors of safetensors files, or of torch files that hold nothing but tensors.
+
+    Raises ModelError, also where one is not finite.
+    """
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        tensors |= read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+        read = read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+        for name, tensor in read.items():
+            if not torch.isfinite(tensor).all():
+                raise refused_weights(path, name, "NaN" if torch.isnan(tensor).any() else "infinity")
+        tensors |= read
     return tensors
 
 

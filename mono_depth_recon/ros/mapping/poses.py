@@ -21,12 +21,12 @@ from ...config import MappingConfig
 from ...errors import ConfigError, DataError
 from ...transforms import NotYet, frame_name, seconds, transform_of_odometry
 from ..subscriptions import AdaptiveSubscription
+from ..tf_messages import TF_MISSING
 from ..timers import steady_timer
 from .tf import awaited, live_tree, transform_source
 
-_NO_TF = "TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros, or "
-NO_TF = _NO_TF + "name a topic of poses in fusion.poses"
-_NO_TF_FROM = _NO_TF + "publish poses of '{source}' itself, in the frame '{target}'"
+_NO_TF = f"{TF_MISSING}, or name a topic of poses in fusion.poses"
+_NO_TF_FROM = TF_MISSING + ", or publish poses of '{source}' itself, in the frame '{target}'"
 _TYPES: dict[str, type[Any]] = {
     "nav_msgs/msg/Odometry": Odometry,
     "geometry_msgs/msg/PoseStamped": PoseStamped,
@@ -61,7 +61,7 @@ class Poses:
         self._refused = 0
         self._tf = transform_source(node, self._changed, warn)
         if self._tf is None and not self._topic:
-            raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {NO_TF}")
+            raise ConfigError(f"fusion.world_frame '{settings.world_frame}': {_NO_TF}")
         self._subscription: AdaptiveSubscription | None = None
         self._looking = steady_timer(node, _LOOK_S, self._look) if self._topic else None
         self._other_type = ""

@@ -5,6 +5,7 @@ All users in a node share one subscription of /tf, so that its messages are read
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from collections.abc import Callable
@@ -89,6 +90,11 @@ def received_by(node: Node, noticed: Callable[[list[str]], None]) -> Tf2 | TfMes
         message = tf_message_type()
         return None if message is None else TfMessages(node, message, noticed)
     return Tf2(node, tf2_ros)
+
+
+def tf_is_installed() -> bool:
+    """Whether a node can receive TF here."""
+    return importlib.util.find_spec("tf2_ros") is not None or tf_message_type() is not None
 
 
 def awaited(

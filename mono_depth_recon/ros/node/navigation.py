@@ -20,15 +20,13 @@ from ..conversions import scan_to_msg, xyz_to_msg
 from ..frame_worker import FrameWorker
 from ..mapping.tf import TransformsWhileWanted, awaited
 from ..publications import Publications
+from ..tf_messages import TF_MISSING
 from ..throttled_log import ThrottledLog
 
 _PATIENCE_S = 0.5  # for a transform that is younger than the image
 _GRACE_S = 2.0  # without transforms before it is said: those of the start may still come
 _LONGEST_SCAN_S = 10.0  # between two images; more is a pause
-_NO_TF = (
-    "points_safe and scan are not published: TF needs tf2_msgs, which is not installed: "
-    "sudo apt install ros-$ROS_DISTRO-tf2-ros"
-)
+_NO_TF = f"points_safe and scan are not published: {TF_MISSING}"
 
 
 @dataclass(frozen=True)

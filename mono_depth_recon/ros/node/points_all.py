@@ -21,12 +21,11 @@ from ...transforms import frame_name, seconds
 from ..conversions import points_to_msg
 from ..frame_worker import FrameWorker
 from ..mapping.tf import TransformSource, TransformsWhileWanted, awaited
+from ..tf_messages import TF_MISSING
 from ..throttled_log import ThrottledLog
 
 _PATIENCE_S = 0.5  # for a transform that is younger than the image
-_NO_TF = (
-    "points_all is not published: TF needs tf2_msgs, which is not installed: sudo apt install ros-$ROS_DISTRO-tf2-ros"
-)
+NO_TF = f"points_all is not published: {TF_MISSING}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class PointsAll:
         self._log = ThrottledLog(node)
         self._changed, self._closing = threading.Condition(), False
         self._offering = threading.Lock()
-        self._tf = TransformsWhileWanted(node, self._changed, self._log, _NO_TF)
+        self._tf = TransformsWhileWanted(node, self._changed, self._log, NO_TF)
         self._parts: dict[str, _Part] = {}  # the last that came is the last
         self._late = set[str]()  # cameras whose transform did not come
         self._worker: FrameWorker[dict[str, _Part]] = FrameWorker(

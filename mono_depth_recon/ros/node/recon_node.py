@@ -33,6 +33,7 @@ from ..timers import steady_timer
 from .camera import Camera, Shared
 from .diagnostics import MapDiagnosis
 from .missing_inputs import NodeProblems
+from .missing_tf import missing_tf
 from .points_all import PointsAll
 from .settings_check import check_at_configure, check_places
 from .snapshots import SnapshotServices
@@ -157,6 +158,8 @@ class ReconNode(LifecycleNode):
         weights = f" from {config.model.checkpoint}" if config.model.checkpoint else ""
         self.get_logger().info(f"loading {config.model.name}{weights}")
         configs = self._settings.config.cameras
+        for line in missing_tf(config, configs):
+            self._log.once(line)
         reconstructors = DepthReconstructor.for_cameras(
             config, list(configs.values()), lambda text: self._log.warn(text, "reload")
         )

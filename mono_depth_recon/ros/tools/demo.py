@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...atomic import writable_folder, write_atomically
-from ...config import names_in
+from ...config import finite_number, names_in
 from ...datasets.tum import read_list
 from ...errors import MonoDepthError
 from ...photo import read_photo
@@ -260,7 +260,9 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--cameras", default="", help="names of several synthetic cameras on one node (front,left) [default: one]"
     )
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of the measurement [default: 12]")
+    parser.add_argument(
+        "--seconds", type=finite_number(0.1, 86_400), default=12.0, help="length of the measurement [default: 12]"
+    )
     return parser.parse_args(args)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import subprocess
 import sys
@@ -335,6 +336,7 @@ def test_auto_keeps_its_decision(cache: Path) -> None:
 
 def test_auto_leaves_out_what_does_not_agree(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """With a bound of nothing, only torch agrees with itself."""
+    caplog.set_level(logging.WARNING)
     monkeypatch.setitem(fastest.BOUNDS, "f32", 0.0)
     opened = open_runtime(network_of(dpt, preprocess=lambda rgb: batch_of(1, 64, 64)), ModelConfig(device="cpu"), 1)
     assert opened.device.startswith("torch CPU f32 (auto, ms: torch ")

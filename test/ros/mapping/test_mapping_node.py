@@ -459,7 +459,8 @@ def test_tf_that_is_not_installed_is_one_line(ros_domain: int, processes: Proces
     last = node.output.strip().splitlines()[-1]
     assert last.startswith("recon_node: fusion.world_frame 'map': TF needs tf2_msgs, which is not installed")
     assert "Traceback" not in node.output
-    node = start(processes, "fusion.world_frame:=map")
+    node = start(processes, "fusion.world_frame:=map", "points_all.enabled:=true")
+    assert "points_all is not published: TF needs tf2_msgs, which is not installed" in node.output
     with ros_client() as client:
         refused = client.set_parameter("fusion.enabled", True)
         assert not refused.successful and "TF needs tf2_msgs" in refused.reason

@@ -6,13 +6,14 @@ import itertools
 import re
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from draco_packages import with_draco
 from numpy.typing import NDArray
 from policy import allowed
 from processes import Process, Processes
@@ -38,6 +39,7 @@ OUTPUTS = {
     "rgb/image_rect/compressed": CompressedImage,
     "rgb/camera_info": CameraInfo,
     "points": PointCloud2,
+    "points/draco": PointCloud2,  # as the stand-in sends it
 }
 
 
@@ -54,11 +56,17 @@ def client(ros_domain: int) -> Iterator[RosClient]:
         yield made
 
 
-def start(processes: Processes, *parameters: str, remap: Sequence[str] = (), ready: bool = True) -> Process:
+def start(
+    processes: Processes,
+    *parameters: str,
+    remap: Sequence[str] = (),
+    ready: bool = True,
+    env: Mapping[str, str] | None = None,
+) -> Process:
     """recon_node with `name:=value` parameters and `from:=to` remappings."""
     pinned = [] if any(p.startswith("model.runtime") for p in parameters) else [f"model.runtime:={RUNTIME}"]
     words = [w for p in (*parameters, *pinned) for w in ("-p", p)] + [w for r in remap for w in ("-r", r)]
-    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words)
+    node = processes.python("-m", "mono_depth_recon.ros.node.recon_node", "--ros-args", *words, env=env)
     if ready:
         node.wait_for("ready")
     return node
@@ -83,7 +91,7 @@ def newest_message(client: RosClient) -> str:
 
 
 def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Processes, rgb: NDArray[np.uint8]) -> None:
-    start(processes, "compression.depth:=rvl", "compression.rgb:=png")
+    start(processes, "compression.depth:=rvl", "compression.rgb:=png", env=with_draco())
     for topic, kind in OUTPUTS.items():
         client.listen(kind, topic)
     driver = client.camera()
@@ -98,6 +106,9 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     assert frame.depth is not None and frame.points is not None
     np.testing.assert_allclose(depth_of(parts["depth/image_rect"]), frame.depth, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(points_from_msg(parts["points"])[..., :3], frame.points[..., :3], rtol=1e-4, atol=1e-4)
+    known = points_from_msg(parts["points"])
+    known = known[np.isfinite(known[..., 2])]
+    assert np.array_equal(points_from_msg(parts["points/draco"])[0], known) and parts["points/draco"].height == 1
     compressed = parts["depth/image_rect/compressedDepth"]
     np.testing.assert_allclose(depth_of(compressed), frame.depth, rtol=2e-3)
     assert compressed.format == "32FC1; compressedDepth rvl"

@@ -315,6 +315,10 @@ def test_all_begin_and_end_with_the_node(rig: Rig) -> None:
     assert "not active" in client.trigger("front/save_mesh").message
     assert client.change_state(Transition.TRANSITION_CLEANUP)
     client.wait_until(lambda: not client.node.count_publishers("left/depth/image_rect"), "no publisher")
+    assert client.set_parameter("never.filter.border", 5).successful
+    refused = client.set_parameter("cameras", "front,left")
+    assert refused.reason.startswith("cameras must name 'never' while that camera has parameters of its own, never.f")
+    assert client.set_parameter("never.filter.border", None).successful
     assert client.set_parameter("cameras", "front,left").successful
     assert client.change_state(Transition.TRANSITION_CONFIGURE)
     assert client.change_state(Transition.TRANSITION_ACTIVATE)

@@ -20,7 +20,7 @@ from mono_depth_recon.cloud.cloud import Cloud
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.errors import MonoDepthError
 from mono_depth_recon.ros.tools import demo_processes
-from mono_depth_recon.ros.tools.demo import CAMERAS_PAGE, FILES, tum_source
+from mono_depth_recon.ros.tools.demo import CAMERAS_PAGE, FILES, main, tum_source
 from mono_depth_recon.ros.tools.demo_processes import Children, own_domain
 
 # At its own 15 frames a second, with which a busy machine does not keep up, and no limit but that of the tests.
@@ -189,6 +189,12 @@ def test_a_wrong_argument_is_one_line_and_status_1(
     process = processes.python(*DEMO, *arguments, cwd=tmp_path)
     assert process.wait() == 1
     assert process.output.startswith(message) and process.output.count("\n") == 1
+
+
+def test_an_endless_measurement_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--seconds", "inf"])
+    assert "argument --seconds: value must be 0.1 to 86400, got inf" in capsys.readouterr().err
 
 
 def test_a_child_that_does_not_listen_is_killed(

@@ -197,9 +197,9 @@ def _make_safetensors(folder: Path) -> None:
 
 
 def _read_safetensors(folder: Path) -> None:
-    from mono_depth_recon.models.safetensors_file import check_safetensors, read_safetensors
+    from mono_depth_recon.models.safetensors_file import check_finite, read_safetensors
 
-    check_safetensors(folder / "a.safetensors")
+    check_finite(folder / "a.safetensors")
     read_safetensors(folder / "a.safetensors")
 
 

@@ -1,0 +1,1 @@
+"""point_cloud_interfaces for tests where it is not installed."""
