@@ -33,7 +33,7 @@ class Frames(Protocol):
 class Baseline:
     """One depth map (H, W) in metres for every frame, resized (bilinear) to its image."""
 
-    baseline = True
+    baseline, batch = True, 1
 
     def __init__(self, label: str, depth: Depth) -> None:
         self.label = label
@@ -52,6 +52,10 @@ class Baseline:
 
     def unload(self) -> None:
         """Nothing to release."""
+
+    def predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """One after the other."""
+        return [self.predict(sample) for sample in samples]
 
     def predict(self, sample: Sample) -> Prediction:
         """The same for every frame."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from .plan import ModelChoice, folder_of, prompt_size
 from .simulated_sensors import coarse_depth
 
 _MODEL_MS = "model_ms"
+_BATCH = 8
 
 
 class Predictor(Protocol):
@@ -36,6 +38,13 @@ class Predictor(Protocol):
 
     def predict(self, sample: Sample) -> Prediction:
         """The prediction of one rectified frame. Raises a MonoDepthError."""
+
+    @property
+    def batch(self) -> int:
+        """How many frames are predicted fastest in one run, as far as it is known."""
+
+    def predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """The predictions of rectified frames in one run. Raises a MonoDepthError."""
 
 
 class LazyModel:
@@ -77,14 +86,27 @@ class LazyModel:
 
     def predict(self, sample: Sample) -> Prediction:
         """The prediction of one rectified frame. ModelError also for errors of a runtime (memory, a kernel)."""
+        return self._predicted([sample])[0]
+
+    @property
+    def batch(self) -> int:
+        """Several where the loaded model's runtime takes images, as on a GPU; else one."""
+        return _BATCH if hasattr(getattr(self._model, "runtime", None), "run_images") else 1
+
+    def predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """As `predict`, of several frames in one run."""
+        return self._predicted(samples)
+
+    def _predicted(self, samples: Sequence[Sample]) -> list[Prediction]:
         model = self.loaded()
-        view: View = (sample.rgb, sample.camera)
-        if self._prompt is not None:
-            view = PromptedView.of(view, coarse_depth(sample, *self._prompt))
         try:
-            return model.predict([view])[0]
+            return model.predict([self._view(sample) for sample in samples])
         except (RuntimeError, MemoryError) as error:  # of torch, OpenVINO and ONNX Runtime
             raise ModelError(f"{self.label} failed on this frame: {' '.join(str(error).split())[:300]}") from error
+
+    def _view(self, sample: Sample) -> View:
+        view: View = (sample.rgb, sample.camera)
+        return view if self._prompt is None else PromptedView.of(view, coarse_depth(sample, *self._prompt))
 
 
 def prediction_path(output: Path, recording: str, model: str, frame: str) -> Path:

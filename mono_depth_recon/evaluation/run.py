@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -193,6 +194,28 @@ class EvaluationRun:
         write_prediction(path, prediction, 1e3 * (done - prepared))
         return prediction, 1e3 * (done - prepared)
 
+    def predict_ahead(self, recording: str, samples: Mapping[str, Sample], predictor: Predictor) -> None:
+        """Keeps the predictions of those frames that have none, made in one run.
+
+        Where that fails, as for lack of memory, a note says so, and `prediction` takes them one by one.
+        """
+        paths = {frame: prediction_path(self.folder, recording, predictor.label, frame) for frame in samples}
+        missing = [frame for frame, path in paths.items() if not path.is_file()]
+        if len(missing) < 2:
+            return
+        begin = time.perf_counter()
+        try:
+            made = predictor.predict_batch([samples[frame] for frame in missing])
+        except MonoDepthError as error:
+            note = f"{predictor.label}: {len(missing)} frames in one run failed, they are predicted one by one: {error}"
+            if note not in self.notes:
+                self.notes.append(note)
+            return
+        seconds = time.perf_counter() - begin
+        self.seconds.predicting += seconds
+        for frame, prediction in zip(missing, made, strict=True):
+            write_prediction(paths[frame], prediction, 1e3 * seconds / len(missing))
+
     def failed_rows(self) -> list[FrameRow]:
         """A row for every recording that cannot be opened."""
         return [
@@ -245,13 +268,20 @@ def _chunks(run: EvaluationRun, name: str, predictor: Predictor, meter: Meter) -
     recording, frames = run.recordings[name], list[UnscoredFrame]()
     chosen, names, stamps = run.plan.chosen(recording), recording.frame_names(), recording.stamps
     protocols = run.plan.protocols_of(recording)
-    for i, sample in zip(chosen, recording.samples(chosen), strict=True):
-        unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
-        frames.append(_with_prediction(run, name, unscored, sample, predictor))
-        meter.step(name, predictor.label)
-        if len(frames) == CHUNK or i == chosen[-1]:
+    samples = zip(chosen, recording.samples(chosen), strict=True)
+    while part := list(islice(samples, min(predictor.batch, CHUNK - len(frames)))):
+        if len(part) > 1:
+            good = {names[i]: sample for i, sample in part if not isinstance(sample, MonoDepthError)}
+            run.predict_ahead(name, good, predictor)
+        for i, sample in part:
+            unscored = UnscoredFrame(names[i], None if stamps is None else stamps[i])
+            frames.append(_with_prediction(run, name, unscored, sample, predictor))
+            meter.step(name, predictor.label)
+        if len(frames) == CHUNK:
             yield Chunk(name, predictor.label, protocols, frames, flat=predictor.baseline)
             frames = []
+    if frames:
+        yield Chunk(name, predictor.label, protocols, frames, flat=predictor.baseline)
 
 
 def _with_prediction(

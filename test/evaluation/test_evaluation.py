@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -166,6 +166,31 @@ def test_meaningless_plans_are_refused(changes: dict[str, Any]) -> None:
 def test_options_out_of_range_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"must be 0 to .*, got "):
         OpenOptions(**changes)
+
+
+def test_a_runtime_that_takes_images_predicts_several_frames_in_one_run(
+    tmp_path: Path, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = FORMATS["mcap"](tmp_path, Scene(frames=20))
+    alone = evaluate(plan(path, tmp_path / "alone", "metric_model", protocols=("metric",)))
+    models.clear()
+    sizes, predict = list[int](), Model.predict
+
+    def counted(self: Model, batch: Sequence[Any]) -> Any:
+        sizes.append(len(batch))
+        if len(batch) == 7:
+            raise RuntimeError("out of memory")
+        return [predict(self, [view])[0] for view in batch]
+
+    monkeypatch.setattr(Model, "predict", counted)
+    monkeypatch.setattr(Model, "runtime", SimpleNamespace(run_images=None), raising=False)
+    together = evaluate(plan(path, tmp_path / "together", "metric_model", protocols=("metric",)))
+    assert sizes == [1, 7, *[1] * 7, 8, 4], "the first loads the model; what fails is taken one by one"
+    assert str(figures(together)) == str(figures(alone))
+    assert "7 frames in one run failed, they are predicted one by one: metric_model failed" in " ".join(together.notes)
+    sizes.clear()
+    evaluate(plan(path, tmp_path / "together", "metric_model", protocols=("metric",)))
+    assert not sizes, "all are kept"
 
 
 def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -> None:
