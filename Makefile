@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 export PYTHON
 
-.PHONY: help demo check test lint docs coverage bench soak fuzz faults matrix audit setup-demo setup-test clean distclean
+.PHONY: help demo check test lint docs coverage bench soak fuzz faults matrix gpu audit setup-demo setup-test clean distclean
 
 help:
 	@echo 'make demo               camera, node and recorder for a few seconds; images, cloud and mesh in $(OUTPUT)/'
@@ -21,6 +21,7 @@ help:
 	@echo 'make fuzz               damaged files and messages of every kind, 500 tries each (ARGS="--only bag --tries 5000 --seed 3")'
 	@echo 'make faults             writers killed at random moments or on a full disk: every file is whole (ARGS="--kills 100 --only map")'
 	@echo 'make matrix             the tests with other versions of ROS 2, numpy and Python (ARGS=jazzy selects rows)'
+	@echo 'make gpu               tests and benchmark on a GPU, with the Python given that has torch with CUDA (PYTHON=python3)'
 	@echo 'make audit              known vulnerabilities of the installed packages (asks the advisory database of PyPI)'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
 
@@ -64,6 +65,13 @@ faults: setup-test
 
 matrix:
 	tools/matrix.sh $(ARGS)
+
+# Without .venv, whose torch is for CPUs.
+gpu:
+	$(PYTHON) -m pytest -m gpu $(ARGS)
+	$(PYTHON) -m mono_depth_recon.cli benchmark --random-weights --model.device cuda --model.accept_noncommercial true \
+	  --models depth_anything_v2_small midas_dpt_hybrid glpn_nyu unetpp_resnext50 unetpp_lite \
+	  --runtimes torch --precisions auto f16 bf16 f32 --output bench_output/gpu
 
 audit: setup-test
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }
