@@ -135,6 +135,20 @@ def test_encodings_outside_the_list_go_through_cv_bridge() -> None:
     assert c.image_from_msg(message(pixels, "rgb16")).dtype == np.uint8
 
 
+def test_colour_is_published_as_rgb8(rgb: NDArray[np.uint8]) -> None:
+    for pixels in (rgb, rgb[:, ::-1], np.asfortranarray(rgb)):
+        msg = c.rgb_to_msg(pixels, Header(frame_id="cam"))
+        assert (msg.encoding, msg.step, msg.height, msg.width) == ("rgb8", 3 * WIDTH, HEIGHT, WIDTH)
+        assert msg.header.frame_id == "cam" and msg.is_bigendian == (sys.byteorder == "big")
+        assert np.array_equal(c.image_from_msg(msg), pixels)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 5), (5, 1)])
+def test_images_of_one_row_or_column(width: int, height: int) -> None:
+    pixels = np.arange(3 * width * height, dtype=np.uint8).reshape(height, width, 3)
+    assert np.array_equal(c.image_from_msg(message(pixels, "rgb8")), pixels)
+
+
 def test_depth_keeps_rep_117_through_32fc1() -> None:
     depth = np.array([[0.5, np.nan, np.inf], [1.25, 70.0, 3.0]], np.float32)
     msg = c.depth_to_msg(depth, Header(frame_id="cam"))
@@ -206,6 +220,21 @@ def test_region_of_interest_and_binning() -> None:
     assert camera.size == (160, 100)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (250, 255, 110, 100)
     assert (camera.rectified.fx, camera.rectified.cx) == (240, 111)
+    corner = RegionOfInterest(x_offset=320, y_offset=280, width=320, height=200)  # up to the last pixel
+    assert messages.camera_of_info(info(roi=corner), rectified=False).cy == -40
+    for part in ({"width": 320}, {"height": 200}):  # a full image, as width or height of 0 say
+        whole = messages.camera_of_info(info(roi=RegionOfInterest(**part), binning_x=1), rectified=False)
+        assert whole.size == (640, 480)
+    halves = messages.camera_of_info(info(binning_y=2), rectified=False)
+    assert halves.size == (640, 240) and (halves.fx, halves.fy) == (500, 255)
+
+
+def test_the_rectifying_rotation_is_kept() -> None:
+    turned = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    camera = messages.camera_of_info(info(r=turned.ravel()), rectified=False)
+    assert np.array_equal(camera.R, turned)  # type: ignore[arg-type]
+    assert np.array_equal(np.reshape(c.info_to_msg(camera, Header()).r, (3, 3)), turned)
+    assert messages.camera_of_info(info(r=turned.ravel()), rectified=True).R is None
 
 
 @pytest.mark.parametrize(
@@ -219,6 +248,7 @@ def test_region_of_interest_and_binning() -> None:
         ({"d": [0.1, 0.2]}, False, "takes 4 or 5 coefficients, got 2"),
         ({"d": [0.1] * 4, "distortion_model": "magic"}, False, "plumb_bob"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=10)}, False, "must lie in 640x480"),
+        ({"roi": RegionOfInterest(y_offset=480, width=100, height=1)}, False, "100x1+0+480 must lie in 640x480"),
         ({"k": np.eye(3).ravel()}, False, "camera_info: K must not be the identity"),
         ({"k": np.array([1000, 0, 640, 0, 1020, 480, 0, 0, 1.0])}, False, "K must have its principal point in"),
         ({"width": 1280, "height": 960}, False, "K must be that of 1280x960 pixels"),

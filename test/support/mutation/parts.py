@@ -22,6 +22,11 @@ PARTS = (
     Part(
         "conversions",
         ("mono_depth_recon/messages.py", "mono_depth_recon/ros/conversions.py"),
-        ("test/ros/test_conversions.py", "test/ros/test_compressed_images.py", "test/ros/test_compressed_outputs.py"),
+        (
+            "test/ros/test_conversions.py",
+            "test/ros/test_published_messages.py",
+            "test/ros/test_compressed_images.py",
+            "test/ros/test_compressed_outputs.py",
+        ),
     ),
 )
