@@ -60,6 +60,21 @@ def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
     assert len(cleaned) > 0.95 * len(cloud)
 
 
+def test_points_without_eight_others_nearby_are_outliers_too() -> None:
+    """Eight points close together have seven others each, nine have eight."""
+    cloud, rng = _tilted_plane(), np.random.default_rng(1)
+    for count in (8, 9):
+        group = rng.uniform(-0.01, 0.01, (count, 3)) + [0, 0, 0.5]
+        both = Cloud(
+            np.concatenate([cloud.points, group]).astype(np.float32),
+            np.concatenate([cloud.colors, np.zeros((count, 3))]).astype(np.uint8),
+        )
+        settings = MeshConfig(voxel_size=0.0, outlier_neighbors=0, outlier_radius=0.1)
+        near = clean_cloud(both, settings).points[:, 2] < 0.6
+        assert near.sum() == (0 if count == 8 else 9)
+    assert len(clean_cloud(both, MeshConfig(voxel_size=0.0, outlier_neighbors=0))) == len(both)
+
+
 def test_clean_up_that_leaves_nothing_says_so() -> None:
     cloud = _tilted_plane()
     with pytest.raises(DataError, match=r"mesh\.voxel_size"):
