@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from properties import QUICK
 
 from mono_depth_recon.alignment import (
     MIN_PIXELS,
@@ -140,6 +143,23 @@ def test_noisy_data_give_what_scipys_robust_solver_gives() -> None:
     fit = fit_scale(disparity, depth)
     assert fit.scale == pytest.approx(found.x[0], rel=0.02)
     assert fit.shift == pytest.approx(found.x[1], abs=0.005)
+
+
+@settings(QUICK, max_examples=10)
+@given(gain=st.floats(1e-3, 1e3), offset=st.floats(-10, 10), unit=st.floats(0.1, 10))
+def test_the_fit_follows_the_units_of_disparity_and_depth(gain: float, offset: float, unit: float) -> None:
+    """Another linear disparity gives the same depth; the same view in another unit of length the same shares."""
+    depth = with_outliers(scene(), 0.2, lambda rng, n: rng.uniform(0.3, 12.0, n))
+    disparity = disparity_of(scene(), Scale(1.0, 0.0))
+    fit, other = fit_scale(disparity, depth), fit_scale((gain * (disparity + offset)).astype(np.float32), depth)
+    assert other.scale * gain == pytest.approx(fit.scale, rel=1e-3)
+    assert other.shift + fit.scale * offset == pytest.approx(fit.shift, abs=2e-3)
+    scaled = fit_scale(disparity, (unit * depth).astype(np.float32))
+    assert (scaled.scale * unit, scaled.shift * unit) == pytest.approx((fit.scale, fit.shift), rel=1e-3, abs=1e-4)
+    for each in (other, scaled):
+        assert (each.inliers, each.residual) == pytest.approx((fit.inliers, fit.residual), abs=1e-3)
+    factor, larger = fit_factor(disparity, depth), fit_factor((gain * disparity).astype(np.float32), depth)
+    assert larger.scale * gain == pytest.approx(factor.scale, rel=1e-4)
 
 
 def test_the_fit_is_the_same_every_time() -> None:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+QUICK = settings(max_examples=40, derandomize=True, deadline=None, database=None)
