@@ -47,6 +47,7 @@ def test_the_voxel_grid_averages_points_and_colours() -> None:
     order = np.lexsort(cleaned.points.round(2).T)
     np.testing.assert_allclose(cleaned.points[order], (corners + 0.005)[np.lexsort(corners.T)], atol=1e-6)
     np.testing.assert_array_equal(cleaned.colors, np.full((len(corners), 3), (20, 30, 40)))
+    assert cleaned.points.dtype == np.float32 and cleaned.colors.dtype == np.uint8
 
 
 def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:

@@ -126,6 +126,15 @@ ROWS = np.array([tuple(row) for row in POINTS.tolist()], [("x", "f4"), ("y", "f8
 
 
 @pytest.mark.parametrize("form", ["ascii", *ORDERS])
+def test_a_ply_of_points_alone_with_a_comment_of_any_letters(tmp_path: Path, form: str) -> None:
+    whole = ply(form, FLOATS, ROWS).replace(b"made here", "gemäß µ".encode())
+    alone = whole.replace(b"element face 0\nproperty list uchar int vertex_indices\n", b"")
+    assert len(alone) < len(whole)
+    for data in (whole, alone, alone + "ü\n".encode()):
+        np.testing.assert_allclose(read_points(written(tmp_path, "a.ply", data)), POINTS, rtol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["ascii", *ORDERS])
 def test_a_ply_that_ends_early_says_after_how_many(tmp_path: Path, form: str) -> None:
     whole = ply(form, FLOATS, ROWS)
     np.testing.assert_allclose(read_points(written(tmp_path, "a.ply", whole)), POINTS, rtol=1e-7)
