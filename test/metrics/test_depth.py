@@ -303,6 +303,13 @@ def test_missing_edges_cost_completeness_and_distant_ones_no_accuracy() -> None:
     assert math.isnan(edge_errors(boxes(40), np.full((96, 128), 3.0, np.float32), mask).completeness)
 
 
+def test_an_edge_five_pixels_beside_a_hole_is_found() -> None:
+    holes, mask = boxes(40), np.ones((96, 128), np.bool_)
+    holes[40:50, 45:60] = np.nan
+    edges, whole = depth_edges(holes, mask), depth_edges(boxes(40), mask)
+    assert np.array_equal(edges, whole) and edges[45, 38:42].any()
+
+
 def test_holes_and_slopes_are_no_edges() -> None:
     ramp = np.tile(np.linspace(1, 3, 128, dtype=np.float32), (96, 1))
     holes = ramp.copy()

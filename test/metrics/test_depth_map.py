@@ -98,6 +98,7 @@ def test_incomparable_input_is_one_line(depth: np.ndarray, truth: np.ndarray, al
 def test_truth_mask_includes_both_ends() -> None:
     truth = np.array([[np.nan, 0.0, 0.001, 5.0, 5.0001, np.inf]])
     assert truth_mask(truth, 0.001, 5.0).tolist() == [[False, False, True, True, False, False]]
+    assert truth_mask(truth).tolist() == [[False, False, True, True, True, False]]
 
 
 def _honest(pixels: tuple[int, int] = (200, 300)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

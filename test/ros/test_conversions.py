@@ -210,6 +210,8 @@ def test_rectified_uses_p_and_forgets_d() -> None:
     camera = messages.camera_of_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=True)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (480, 490, 322, 238)
     assert camera.is_rectified
+    without = messages.camera_of_info(info(p=np.zeros(12)), rectified=True)
+    assert (without.fx, without.fy, without.cx, without.cy) == (500, 510, 320, 240)
 
 
 def test_an_identity_beside_a_real_p_is_no_matter_for_a_rectified_image() -> None:
