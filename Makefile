@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 export PYTHON
 
-.PHONY: help demo check test lint docs coverage bench soak fuzz faults matrix gpu audit setup-demo setup-test clean distclean
+.PHONY: help demo check test lint docs coverage bench soak fuzz faults mutation matrix gpu audit setup-demo setup-test clean distclean
 
 help:
 	@echo 'make demo               camera, node and recorder for a few seconds; images, cloud and mesh in $(OUTPUT)/'
@@ -20,6 +20,7 @@ help:
 	@echo 'make soak               the long tests'
 	@echo 'make fuzz               damaged files and messages of every kind, 500 tries each (ARGS="--only bag --tries 5000 --seed 3")'
 	@echo 'make faults             writers killed at random moments or on a full disk: every file is whole (ARGS="--kills 100 --only map")'
+	@echo 'make mutation           faults put into the code: how many a test notices (ARGS="--only camera --sample 0")'
 	@echo 'make matrix             the tests with other versions of ROS 2, numpy and Python (ARGS=jazzy selects rows)'
 	@echo 'make gpu               tests and benchmark on a GPU, with the Python given that has torch with CUDA (PYTHON=python3)'
 	@echo 'make audit              known vulnerabilities of the installed packages (asks the advisory database of PyPI)'
@@ -63,6 +64,9 @@ fuzz: setup-test
 faults: setup-test
 	PYTHONPATH=.:test/support $(VENV)/python -m faults $(ARGS)
 
+mutation: setup-test
+	PYTHONPATH=.:test/support nice -n 5 $(VENV)/python -m mutation $(ARGS)
+
 matrix:
 	tools/matrix.sh $(ARGS)
 
@@ -83,7 +87,7 @@ bench: setup-test
 
 clean:
 	rm -rf build install log demo_output bench_output results site htmlcov .coverage .coverage.* *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -98,8 +98,11 @@ EXTRAS = {
     "test": [
         "pytest>=8",
         "pytest-cov>=7",
+        "pytest-randomly>=3.15",
         "pytest-timeout>=2.2",
         "pytest-xdist>=3.5",
+        "hypothesis>=6.100",
+        "mutmut>=3.8",
         "ruff>=0.6",
         "mypy>=1.10",
         "types-PyYAML>=6.0",

@@ -142,7 +142,7 @@ def fit_scale(disparity: Depth, reference: Depth) -> Scale:
     """
     d, w = paired(disparity, reference)
     near, far = np.percentile(w, (95, 5))
-    if near - far < _MIN_RELIEF * np.median(w) or np.ptp(d) <= 0:
+    if near - far < _MIN_RELIEF * np.median(w):
         raise DataError(
             "expected a reference depth with relief, it is nearly constant: a flat view does not determine the scale"
         )

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from properties import QUICK
 
 from mono_depth_recon.alignment import (
     MIN_PIXELS,
@@ -15,6 +18,7 @@ from mono_depth_recon.alignment import (
     fit_factor,
     fit_scale,
     on_rectified_grid,
+    paired,
     sigma_from_disparity,
     spread,
 )
@@ -22,6 +26,7 @@ from mono_depth_recon.arrays import Depth
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import CalibrationError, DataError
 from mono_depth_recon.frames import Scale
+from mono_depth_recon.registration import DepthView
 
 WIDTH, HEIGHT = 160, 120
 TRUTH = Scale(0.013, 0.07)
@@ -142,6 +147,23 @@ def test_noisy_data_give_what_scipys_robust_solver_gives() -> None:
     assert fit.shift == pytest.approx(found.x[1], abs=0.005)
 
 
+@settings(QUICK, max_examples=10)
+@given(gain=st.floats(1e-3, 1e3), offset=st.floats(-10, 10), unit=st.floats(0.1, 10))
+def test_the_fit_follows_the_units_of_disparity_and_depth(gain: float, offset: float, unit: float) -> None:
+    """Another linear disparity gives the same depth; the same view in another unit of length the same shares."""
+    depth = with_outliers(scene(), 0.2, lambda rng, n: rng.uniform(0.3, 12.0, n))
+    disparity = disparity_of(scene(), Scale(1.0, 0.0))
+    fit, other = fit_scale(disparity, depth), fit_scale((gain * (disparity + offset)).astype(np.float32), depth)
+    assert other.scale * gain == pytest.approx(fit.scale, rel=1e-3)
+    assert other.shift + fit.scale * offset == pytest.approx(fit.shift, abs=2e-3)
+    scaled = fit_scale(disparity, (unit * depth).astype(np.float32))
+    assert (scaled.scale * unit, scaled.shift * unit) == pytest.approx((fit.scale, fit.shift), rel=1e-3, abs=1e-4)
+    for each in (other, scaled):
+        assert (each.inliers, each.residual) == pytest.approx((fit.inliers, fit.residual), abs=1e-3)
+    factor, larger = fit_factor(disparity, depth), fit_factor((gain * disparity).astype(np.float32), depth)
+    assert larger.scale * gain == pytest.approx(factor.scale, rel=1e-4)
+
+
 def test_the_fit_is_the_same_every_time() -> None:
     depth = with_outliers(scene(), 0.4, lambda rng, n: rng.uniform(0.3, 12.0, n))
     assert fit_scale(disparity_of(scene()), depth) == fit_scale(disparity_of(scene()), depth)
@@ -162,11 +184,63 @@ def test_a_factor_is_found_in_a_flat_view_too(
         fit_factor(disparity, depth, 9.0)
 
 
+@pytest.mark.parametrize(("sigma", "share"), [(0.02, 0.9876), (0.06, 0.9044)])
+def test_inliers_lie_within_ten_percent_and_two_and_a_half_deviations(sigma: float, share: float) -> None:
+    """Normal errors of inverse depth: P(|e| < 2.5 sigma) of the small one, P(|e| < 0.1) of the large one."""
+    depth, noise = scene(), np.random.default_rng(7).normal(0, sigma, (HEIGHT, WIDTH))
+    w = 1 / depth.astype(np.float64)
+    noisy = (1 / (w + noise * (w + np.median(w)) / 2)).astype(np.float32)
+    assert fit_scale(disparity_of(depth), noisy).inliers == pytest.approx(share, abs=0.006)
+    noisy = (depth * np.exp(noise)).astype(np.float32)
+    assert fit_factor(disparity_of(depth, Scale(0.5, 0.0)), noisy).inliers == pytest.approx(share, abs=0.006)
+
+
+def test_exact_data_leave_out_only_what_is_off_by_more_than_two_percent() -> None:
+    depth, rng = scene(), np.random.default_rng(8)
+    off = rng.choice([1.0, 1.015, 1 / 1.015, 1.03, 1 / 1.03], depth.shape, p=[0.6, 0.1, 0.1, 0.1, 0.1])
+    spoilt = (depth * off).astype(np.float32)
+    close = float(np.mean(np.abs(np.log(off)) < 0.02))
+    assert fit_factor(disparity_of(depth, Scale(0.5, 0.0)), spoilt).inliers == close
+    w = 1 / depth.astype(np.float64)
+    spoilt = (1 / (w + (1 / off - 1) * (w + np.median(w)) / 2)).astype(np.float32)
+    assert fit_scale(disparity_of(depth), spoilt).inliers == pytest.approx(close, abs=0.002)
+
+
+def test_a_factor_needs_fifty_positive_disparities() -> None:
+    depth = scene()
+    disparity = np.zeros_like(depth)
+    places = np.arange(MIN_PIXELS) * 383
+    disparity.ravel()[places] = disparity_of(depth, Scale(0.5, 0.0)).ravel()[places]
+    with np.errstate(all="raise"):
+        fit = fit_factor(disparity, depth)
+    assert fit.scale == pytest.approx(0.5, rel=1e-4) and fit.shift == 0 and fit.inliers == 1
+    disparity.ravel()[places[0]] = 0
+    with pytest.raises(DataError, match=r"at least 50 pixels with positive disparity .* the shift 0 1/m, got 49"):
+        fit_factor(disparity, depth)
+    reference = np.full_like(depth, 1 / 0.25)  # inverse depth is the shift: nothing is left for the disparity
+    with np.errstate(all="raise"), pytest.raises(DataError, match=r"the shift 0.25 1/m, got 0"):
+        fit_factor(np.ones_like(depth), reference, 0.25)
+
+
+def test_a_dense_reference_is_thinned_out_evenly() -> None:
+    """Of 480 x 400 pixels 20,000 are compared, from the first known one to the last."""
+    reference = np.arange(1, 480 * 400 + 1, dtype=np.float32).reshape(400, 480)
+    reference[0, :7] = np.nan
+    d, w = paired(1 / reference, reference)
+    assert len(d) == len(w) == 20_000 and d.dtype == w.dtype == np.float64
+    kept = np.rint(1 / w)
+    assert kept[0] == 8 and kept[-1] == 480 * 400 and set(np.diff(kept)) == {9, 10}
+    np.testing.assert_allclose(d, w, rtol=1e-6)
+
+
 def test_the_fit_says_what_it_leaves_unexplained() -> None:
     depth, noise = scene(), np.random.default_rng(3).normal(0, 0.03, (HEIGHT, WIDTH))
     good = fit_scale(disparity_of(depth), (depth * (1 + noise)).astype(np.float32))
     assert good.residual == pytest.approx(0.6745 * 0.03, rel=0.1), "the median of a normal error"
     assert good.unexplained < 0.1 and not good.doubt
+    w = 1 / (depth * (1 + noise))
+    constant = np.median(np.abs(np.median(w) / w - 1))
+    assert good.unexplained == pytest.approx(good.residual / constant, rel=1e-4), "over that of a constant depth"
     rng = np.random.default_rng(5)
     other = fit_scale(disparity_of(depth) + rng.normal(0, 9, depth.shape).astype(np.float32), depth)
     assert other.unexplained > 4 * good.unexplained and other.doubt
@@ -191,8 +265,11 @@ def test_a_flat_view_does_not_determine_the_scale() -> None:
     wall = rng.normal(2.0, 0.002, (HEIGHT, WIDTH)).astype(np.float32)
     with pytest.raises(DataError, match="relief"):
         fit_scale(rng.uniform(1, 2, wall.shape).astype(np.float32), wall)
-    with pytest.raises(DataError, match="relief|disparity that varies"):
-        fit_scale(np.ones_like(wall), scene())
+    constant = np.ones_like(wall)
+    for changed in (1.0, 2.0):  # nowhere, in one pixel
+        constant[5, 7] = changed
+        with pytest.raises(DataError, match=r"^expected a disparity that varies, it is nearly constant"):
+            fit_scale(constant, scene())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
@@ -308,7 +385,11 @@ def test_the_reference_moves_to_the_rectified_grid_with_its_image() -> None:
     np.testing.assert_array_equal(on_rectified_grid(depth, camera), camera.rectify_depth(depth))
     half = on_rectified_grid(np.ascontiguousarray(np.repeat(np.repeat(depth, 2, 0), 2, 1)), camera)
     np.testing.assert_array_equal(half, camera.rectify_depth(depth))
+    coarse = on_rectified_grid(np.ascontiguousarray(depth[::2, ::2]), camera)
+    np.testing.assert_array_equal(coarse, camera.rectify_depth(np.repeat(np.repeat(depth[::2, ::2], 2, 0), 2, 1)))
     straight = PinholeCamera.from_hfov(160, 120, 60)
+    beside = DepthView(np.full_like(depth, 2.0), straight, np.array(np.eye(4)) + np.eye(4, k=3) * 0.1)
+    np.testing.assert_array_equal(on_rectified_grid(beside, straight), beside.on(straight))
     assert on_rectified_grid(depth, straight) is depth
     turned = PinholeCamera(160, 120, straight.K, R=np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float64))
     with pytest.raises(CalibrationError, match="rotation R"):

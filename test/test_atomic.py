@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mono_depth_recon import atomic
-from mono_depth_recon.atomic import write_atomically, write_together
+from mono_depth_recon.atomic import check_folder, write_atomically, write_together
 from mono_depth_recon.errors import DataError
 
 
@@ -110,3 +110,15 @@ def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DataError, match=r"cannot write .*a\.txt: No space left on device; it needs 0\.0 MB"):
         write_atomically(tmp_path / "a.txt", [b"new"])
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.txt", b"old")]
+
+
+def test_a_folder_is_checked_without_being_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path)
+    check_folder(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"^cannot make the folder .*/file/a: .*/file is not a folder"):
+        check_folder(tmp_path / "file" / "a")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(DataError, match=f"^cannot write into the folder {tmp_path}: change its permissions or choose"):
+        check_folder(tmp_path / "a")

@@ -65,8 +65,11 @@ def test_the_field_of_view_goes_from_edge_to_edge() -> None:
     left, right = (-0.5 - made.cx) / made.fx, (640.5 - made.cx) / made.fx
     assert np.degrees(np.arctan(right) - np.arctan(left)) == pytest.approx(70.0)
     assert (made.fx, made.cx, made.cy) == (made.fy, 320.0, 18.0)
-    with pytest.raises(CalibrationError, match="horizontal field of view must be 1 to 170 degrees, got 190"):
-        PinholeCamera.from_hfov(640, 480, 190)
+    for hfov in (1.0, 170.0):
+        assert 2 * np.degrees(np.arctan(320 / PinholeCamera.from_hfov(640, 480, hfov).fx)) == pytest.approx(hfov)
+    for hfov in (0.9, 170.5):
+        with pytest.raises(CalibrationError, match=f"horizontal field of view must be 1 to 170 degrees, got {hfov}"):
+            PinholeCamera.from_hfov(640, 480, hfov)
 
 
 def rays_image(of: PinholeCamera) -> F32:
@@ -106,6 +109,16 @@ def test_the_cropped_camera_looks_where_the_window_does() -> None:
     window = camera().cropped(17, 31, 203, 101)
     assert window.size == (203, 101)
     np.testing.assert_allclose(rays_image(window), rays_image(camera())[31:132, 17:220], atol=1e-6)
+
+
+def test_the_mirrored_camera_looks_where_the_mirrored_image_does() -> None:
+    original = PinholeCamera(640, 480, K, P=new_P())
+    mirrored = original.mirrored()
+    assert mirrored.size == (640, 480) and np.array_equal(original.K, K)
+    for before, after in ((original, mirrored), (original.rectified, mirrored.rectified)):
+        np.testing.assert_allclose(rays_image(after), rays_image(before)[:, ::-1] * (-1, 1), atol=1e-6)
+    with pytest.raises(CalibrationError, match=r"^an image must be rectified before it is mirrored"):
+        camera(LENSES[0][1]).mirrored()
 
 
 @pytest.mark.parametrize(("x", "y"), [(2, 2), (4, 3), (1, 2)])
@@ -160,6 +173,17 @@ def test_what_the_raw_image_does_not_cover_is_known_and_black() -> None:
     assert (rectified[outside] == 0).all()
 
 
+def test_the_raw_image_covers_its_pixels_up_to_the_outermost_centres() -> None:
+    """P is K with the image moved by whole pixels: row v and column u come from v + 2 and u - 3."""
+    shifted = np.array([[32.0, 0, 13], [0, 32, 6], [0, 0, 1]])
+    lens = PinholeCamera(20, 15, np.array([[32.0, 0, 10], [0, 32, 8], [0, 0, 1]]), P=shifted)
+    valid = np.zeros((15, 20), np.bool_)
+    valid[:13, 3:] = True
+    np.testing.assert_array_equal(lens.rectified_valid, valid)
+    other = PinholeCamera(20, 15, shifted, P=lens.K)  # the other way
+    np.testing.assert_array_equal(other.rectified_valid, valid[::-1, ::-1])
+
+
 def test_depth_is_rectified_without_inventing_any() -> None:
     lens = camera((0.3, 0.0, 0.0, 0.0))
     depth = np.where(np.arange(640) < 320, 1.0, 3.0).astype(np.float32) * np.ones((480, 1), np.float32)
@@ -179,11 +203,31 @@ def test_when_an_image_is_rectified() -> None:
     assert camera((0.0,) * 3, "unheard of").is_rectified, "no distortion needs no model"
     assert camera(R=np.zeros(9)).is_rectified, "an uncalibrated driver leaves zeros"
     assert camera(P=np.hstack([K, np.zeros((3, 1))])).is_rectified
-    assert camera().rectified.K is not None
+    still = camera()
+    assert still.rectified is still, "what was computed of it is kept"
     for distorted in (camera(LENSES[0][1]), camera(R=small_rotation()), camera(P=new_P())):
         assert not distorted.is_rectified
         assert distorted.rectified.is_rectified
         assert distorted.rectified.size == distorted.size
+
+
+def test_whole_numbers_become_float64() -> None:
+    whole = PinholeCamera(64, 48, [[50, 0, 31], [0, 51, 23], [0, 0, 1]], R=[[0, -1, 0], [1, 0, 0], [0, 0, 1]])  # type: ignore[arg-type]
+    assert whole.R is not None and whole.K.dtype == whole.R.dtype == np.float64
+    assert (whole.fx, whole.fy, whole.cx, whole.cy) == (50, 51, 31, 23)
+    made = PinholeCamera.from_intrinsics(64, 48, 50, 51, 31, 23)
+    assert np.array_equal(made.K, whole.K) and made.distortion_model == "plumb_bob"
+    model, D = LENSES[3]
+    assert PinholeCamera.from_intrinsics(64, 48, 50, 51, 31, 23, D, model).distortion_model == model
+
+
+@pytest.mark.parametrize(("focal", "centre"), [(1e-3, 1.0), (1e9, 1.0), (50.0, 1e9), (50.0, -1e9)])
+def test_the_largest_and_smallest_numbers(focal: float, centre: float) -> None:
+    made = PinholeCamera.from_intrinsics(64, 48, focal, focal, centre, centre)
+    assert (made.fx, made.fy, made.cx, made.cy) == (focal, focal, centre, centre)
+    for beyond in ((0.9e-3, 1.0), (1.1e9, 1.0), (50.0, 1.1e9), (50.0, -1.1e9)):
+        with pytest.raises(CalibrationError, match=r"K must be in pixels, got fx="):
+            PinholeCamera.from_intrinsics(64, 48, beyond[0], 50, 20, beyond[1])
 
 
 def test_the_camera_keeps_its_own_numbers() -> None:
@@ -247,9 +291,19 @@ def test_an_image_of_another_size_is_refused() -> None:
 
 def test_harmless_deviations_are_accepted() -> None:
     """Padded D, a skew from rounding, R and P that are nearly the identity and K."""
-    noise = np.array([[0, 1e-9, 0], [-1e-9, 0, 0], [1e-12, 0, 1e-9]])
+    noise = np.array([[0, 5e-7, 0], [-5e-7, 0, 0], [1e-12, 0, 5e-7]])
     made = PinholeCamera(640, 480, K + noise, R=np.eye(3) + noise, P=K - noise)
     assert made.is_rectified and np.array_equal(made.K, K)
+    assert camera(P=K + np.diag([5e-7, 5e-7, 0])).is_rectified and not camera(P=K + np.diag([2e-6, 0, 0])).is_rectified
+    with pytest.raises(CalibrationError, match="K must have the form"):
+        PinholeCamera(640, 480, K + np.diag([0, 0, 2e-6]))
+    for scale, fits in ((1 + 4e-4, True), (1 + 6e-4, False)):  # R is no rotation, by rounding and by more
+        R = scale * small_rotation()
+        if fits:
+            assert np.array_equal(camera(R=R).R, R)
+            continue
+        with pytest.raises(CalibrationError, match="R must be a rotation, got"):
+            camera(R=R)
     for (model, D), zeros in ((LENSES[0], 3), (LENSES[2], 2), (LENSES[3], 1)):
         padded = camera((*D, *[0.0] * zeros), model)
         assert padded.D == D
@@ -376,6 +430,7 @@ def test_a_fisheye_ray_from_behind_is_outside_the_raw_image() -> None:
     behind = (np.linalg.inv(turned) @ np.linalg.inv(K) @ [40.0, 20.0, 1.0])[2] < 0
     assert behind and camera.rectified_valid is not None and not camera.rectified_valid[20, 40]
     assert not camera.rectify(np.full((48, 64, 3), 200, np.uint8))[20, 40].any()
+    assert [each[20, 40] for each in camera.rectification_maps] == [-1, -1]
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,8 @@ def points_from_msg(msg: PointCloud2) -> Points:
             "other layouts need sensor_msgs_py, which is not installed"
         ) from None
     fields = point_cloud2.read_points(msg, field_names=("x", "y", "z", "rgb"), reshape_organized_cloud=False)
-    columns = [fields[name].astype(np.float32, copy=False) for name in ("x", "y", "z", "rgb")]
+    columns = [fields[name].astype(np.float32, copy=False) for name in "xyz"]
+    columns.append(np.ascontiguousarray(fields["rgb"]).view(np.float32))  # its bits, which some declare as an integer
     return np.stack(columns, axis=-1).reshape(msg.height, msg.width, 4)
 
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from properties import QUICK
 
 from mono_depth_recon.arrays import Depth, Points, Rgb
 from mono_depth_recon.camera import PinholeCamera
@@ -51,6 +55,25 @@ def test_points_and_colours_agree_with_open3d(width: int, height: int) -> None:
     expected, colors = open3d_cloud(depth, rgb, pinhole)
     assert np.abs(points[..., :3].reshape(-1, 3) - expected).max() < 1e-5
     np.testing.assert_array_equal(unpack_rgb(points[..., 3]).reshape(-1, 3), np.rint(colors * 255).astype(np.uint8))
+
+
+@QUICK
+@given(
+    depth=arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(0.5, 99, width=32)),
+    focal=st.tuples(st.floats(1, 5000), st.floats(1, 5000)),
+    centre=st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
+    stride=st.integers(1, 4),
+)
+def test_points_fall_on_the_pixels_they_came_from(
+    depth: Depth, focal: tuple[float, float], centre: tuple[float, float], stride: int
+) -> None:
+    height, width = depth.shape
+    pinhole = PinholeCamera.from_intrinsics(width, height, *focal, *centre)
+    points = back_project(depth, pinhole, np.zeros((height, width, 3), np.uint8), stride)[..., :3]
+    np.testing.assert_array_equal(points[..., 2], depth[::stride, ::stride])
+    image = points.astype(np.float64) @ pinhole.K.T
+    pixels = np.stack(np.meshgrid(np.arange(0, width, stride), np.arange(0, height, stride)), axis=-1)
+    np.testing.assert_allclose(image[..., :2] / image[..., 2:], pixels, atol=2e-5)
 
 
 def test_unknown_depth_has_no_point_and_open3d_sees_the_same_others() -> None:

@@ -47,6 +47,7 @@ def test_the_voxel_grid_averages_points_and_colours() -> None:
     order = np.lexsort(cleaned.points.round(2).T)
     np.testing.assert_allclose(cleaned.points[order], (corners + 0.005)[np.lexsort(corners.T)], atol=1e-6)
     np.testing.assert_array_equal(cleaned.colors, np.full((len(corners), 3), (20, 30, 40)))
+    assert cleaned.points.dtype == np.float32 and cleaned.colors.dtype == np.uint8
 
 
 def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
@@ -58,6 +59,21 @@ def test_a_lone_point_is_an_outlier_and_the_plane_stays() -> None:
     cleaned = clean_cloud(lone, MeshConfig(voxel_size=0.0))
     assert cleaned.points[:, 2].min() > 1.0
     assert len(cleaned) > 0.95 * len(cloud)
+
+
+def test_points_without_eight_others_nearby_are_outliers_too() -> None:
+    """Eight points close together have seven others each, nine have eight."""
+    cloud, rng = _tilted_plane(), np.random.default_rng(1)
+    for count in (8, 9):
+        group = rng.uniform(-0.01, 0.01, (count, 3)) + [0, 0, 0.5]
+        both = Cloud(
+            np.concatenate([cloud.points, group]).astype(np.float32),
+            np.concatenate([cloud.colors, np.zeros((count, 3))]).astype(np.uint8),
+        )
+        settings = MeshConfig(voxel_size=0.0, outlier_neighbors=0, outlier_radius=0.1)
+        near = clean_cloud(both, settings).points[:, 2] < 0.6
+        assert near.sum() == (0 if count == 8 else 9)
+    assert len(clean_cloud(both, MeshConfig(voxel_size=0.0, outlier_neighbors=0))) == len(both)
 
 
 def test_clean_up_that_leaves_nothing_says_so() -> None:

@@ -8,7 +8,10 @@ import math
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from processes import ROOT
+from properties import QUICK
 
 from mono_depth_recon.config import (
     PARAMETERS,
@@ -16,7 +19,9 @@ from mono_depth_recon.config import (
     FilterConfig,
     NodeConfig,
     Parameter,
+    build,
     parameter,
+    parse_yaml,
     table_text,
     value_of,
     with_values,
@@ -124,6 +129,41 @@ def test_values_go_into_a_copy() -> None:
     assert (changed.mesh.method, changed.max_rate, changed.filter.min_range) == ("grid", 5.0, 0.5)
     assert value_of(changed, "mesh.method") == "grid"
     assert dataclasses.replace(changed, mesh=config.mesh, max_rate=0.0, filter=config.filter) == config
+
+
+def values_of(row: Parameter) -> st.SearchStrategy[object]:
+    """Valid values of a parameter, as far as it alone decides."""
+    if row.choices:
+        return st.sampled_from(row.choices)
+    if row.type is bool:
+        return st.booleans()
+    if row.type is str:
+        return st.text(max_size=12)
+    if row.type is int:
+        return st.integers(int(row.low or 0), int(row.high or 0))
+    return st.one_of(st.floats(row.low, row.high), st.just(math.ceil(row.low or 0.0)))
+
+
+@settings(QUICK, max_examples=15)
+@given(st.data(), st.lists(st.sampled_from(list(PARAMETERS.values())), min_size=1, max_size=6, unique=True))
+def test_settings_come_back_from_yaml(data: st.DataObject, rows: list[Parameter]) -> None:
+    """As a file of parameters: what can be set at once is the same after YAML, what cannot is refused there as well."""
+    values = {row.name: data.draw(values_of(row), row.name) for row in rows}
+    tree: dict[str, object] = {}
+    for name, value in values.items():
+        group, _, key = name.rpartition(".")
+        (tree.setdefault(group, {}) if group else tree)[key] = value  # type: ignore[index]
+    parsed = parse_yaml(yaml.safe_dump(tree, allow_unicode=True), "settings")
+    assert flat(parsed) == values
+    try:
+        config = with_values(Config(), values)
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        with pytest.raises(ConfigError):
+            build(Config, parsed)
+    else:
+        assert build(Config, parsed) == config
+        assert {name: value_of(config, name) for name in values} == values
 
 
 def test_the_range_must_not_be_empty_and_both_ends_may_move_together() -> None:

@@ -190,6 +190,39 @@ def test_groups_in_place_of_arrays_are_refused(mat: Path, tmp_path: Path, key: s
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("images", np.zeros((5, 3, WIDTH, HEIGHT), np.uint16), r"images must be uint8 of \(N, 3, width, height\)"),
+        (
+            "depths",
+            np.zeros((5, WIDTH, HEIGHT), np.uint16),
+            r"depths must be metres, float of \(5, \d+, \d+\) .* uint16",
+        ),
+        ("depths", np.zeros((4, WIDTH, HEIGHT), np.float32), r"depths must be metres, .* got float32 of \(4, "),
+        ("scenes", "one", "scenes must name the scene of each of the 5 images, got 1"),
+        ("scenes", "two rows", r"scenes must be one row of texts, of every image one, got shape \(2, 5\)|got 10"),
+        ("scenes", "numbers", "scenes must be a cell array of texts, entry 1 is not"),
+        ("scenes", "long", r"scenes must hold names, entry 1 has \d+ letters"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(mat: Path, tmp_path: Path, key: str, value: Any, message: str) -> None:
+    import h5py
+
+    changed = tmp_path / "changed.mat"
+    changed.write_bytes(mat.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        if isinstance(value, str):
+            target = file.create_dataset("new", data=np.zeros(100_000, np.uint16 if value == "long" else np.float64))
+            shape = {"one": (1, 1), "two rows": (2, 5)}.get(value, (1, 5))
+            value = np.full(shape, target.ref, h5py.ref_dtype)
+        del file[key]
+        file.create_dataset(key, data=value)
+    with pytest.raises(DataError, match=message) as caught:
+        NyuMat("nyu", changed)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
         ("trainNdxs", "group", "trainNdxs must be an array of numbers, got group"),
         ("trainNdxs", b"text", "trainNdxs must be an array of numbers, got |S4"),
         ("trainNdxs", [1.5], "different numbers from 1 to 5, got 1.5 to 1.5"),

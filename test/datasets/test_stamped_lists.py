@@ -96,6 +96,9 @@ def test_poses_of_another_time_name_both_spans(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("50,5 0 32\n0 51 24\n0 0 1\n", r"camera\.txt: expected numbers, got '50,5 0 32 .*: write decimal points"),
+        ("50 wide 32\n0 51 24\n0 0 1\n", r"camera\.txt: expected a matrix of numbers, got '50 wide 32'"),
+        ("50 51 31.5\n", r"camera\.txt: "),
+        ("50 51 \udcff\udcfd 23", r"camera\.txt cannot be read as the text of a camera"),
         ("\ufeff50 51 31.5 23.5\n", ""),
         ("50,51,31.5,23.5\n", ""),
         ("50, 0, 31.5\n0, 51, 23.5\n0, 0, 1\n", ""),
@@ -107,7 +110,7 @@ def test_the_camera_of_an_image_folder(tmp_path: Path, text: str, says: str) -> 
         (folder / name).unlink()
     for file in folder.glob("depth/*.png"):
         file.rename(folder / "depth" / next(iter(sorted(folder.glob(f"rgb/{file.stem[:-5]}*")))).name)
-    (folder / "camera.txt").write_text(text, encoding="utf-8")
+    (folder / "camera.txt").write_text(text, encoding="utf-8", errors="surrogateescape")
     if says:
         from mono_depth_recon.errors import CalibrationError
 

@@ -242,6 +242,7 @@ def test_every_protocol_names_what_it_does() -> None:
         text = protocol.text()
         assert text.startswith(f"{name}: alignment ") and "\n" not in text
         assert all(word in text for word in ("space", "crop", f"truth 0.001 to {protocol.max_range:g} m", "averaging"))
+        assert (", predictions clamped to it" in text) == protocol.clamped == (name in ("affine", "nyu", "kitti"))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,8 @@ def test_edges_lie_at_jumps_of_depth_and_a_shift_is_measured_in_pixels() -> None
     edges = depth_edges(boxes(40), mask)
     rows, columns = np.nonzero(edges)
     assert columns.min() in (39, 40) and columns.max() in (79, 80) and rows.min() in (29, 30) and rows.max() in (59, 60)
-    assert np.array_equal(edges, depth_edges(7 * boxes(40), mask))  # at any scale
+    for scale in (7.0, 0.1):
+        assert np.array_equal(edges, depth_edges(scale * boxes(40), mask))
     same = edge_errors(boxes(40), boxes(40), mask)
     assert (same.accuracy, same.completeness) == (0, 0) and same.edges == same.true_edges > 100
     moved = edge_errors(boxes(44), boxes(40), mask)  # two sides of 30 by 4 pixels, two of 40 hardly
@@ -299,6 +301,13 @@ def test_missing_edges_cost_completeness_and_distant_ones_no_accuracy() -> None:
     extra[75:90, 100:120] = 1.0
     assert edge_errors(extra, boxes(40), mask).accuracy == 0
     assert math.isnan(edge_errors(boxes(40), np.full((96, 128), 3.0, np.float32), mask).completeness)
+
+
+def test_an_edge_five_pixels_beside_a_hole_is_found() -> None:
+    holes, mask = boxes(40), np.ones((96, 128), np.bool_)
+    holes[40:50, 45:60] = np.nan
+    edges, whole = depth_edges(holes, mask), depth_edges(boxes(40), mask)
+    assert np.array_equal(edges, whole) and edges[45, 38:42].any()
 
 
 def test_holes_and_slopes_are_no_edges() -> None:
@@ -344,4 +353,66 @@ def test_a_moving_scene_is_no_flicker_and_a_wrong_constant_scale_no_drift() -> N
         gaps.add(maps(i)[0], maps(i)[1], ALL, float(i))
         gaps.add(empty, empty, ALL, i + 0.1)
     assert math.isnan(gaps.result().flicker) and gaps.result().frames == 4
-    assert math.isnan(SequenceMeter().result().scale_drift)
+    assert math.isnan(SequenceMeter().result().scale_drift) and SequenceMeter().result().frames == 0
+
+
+def sequence(frames: range, meter: SequenceMeter | None = None) -> SequenceMeter:
+    """Frames 0.6 s apart whose scale and pixels change at random."""
+    meter = SequenceMeter() if meter is None else meter
+    for i in frames:
+        depth, truth = maps(i)
+        meter.add((1 + 0.1 * np.sin(i)) * depth, truth, ALL, 0.6 * i)
+    return meter
+
+
+def test_meters_of_parts_make_the_meter_of_the_whole() -> None:
+    whole, joined = sequence(range(9)).result(), SequenceMeter()
+    for part in (range(0), range(4), range(4, 4), range(4, 5), range(5, 9)):
+        joined.extend(sequence(part))
+    assert joined.result() == whole and whole.frames == 9
+    assert sequence(range(5, 9), sequence(range(5))).result() == whole
+    joined = sequence(range(5))
+    joined.extend(sequence(range(5, 7)))
+    assert sequence(range(7, 9), joined).result() == whole
+
+
+def test_a_meter_takes_pixels_that_are_known_in_both_and_pairs_within_a_second() -> None:
+    truth = np.full((4, 6), 2.0)
+    depth, first = 2.2 * np.ones((4, 6)), SequenceMeter()
+    for row, (bad, other) in enumerate(((np.nan, 9.0), (np.inf, 9.0), (0.0, 9.0), (-1.0, 9.0))):
+        depth[row, 0], truth[row, 1], depth[row, 1] = bad, bad, other
+    depth[:, 2] = 9.0
+    mask = np.ones((4, 6), np.bool_)
+    mask[:, 2] = False
+    with np.errstate(all="raise"):
+        first.add(depth, truth, mask, 5.0)
+        assert first.result().frames == 1 and math.isnan(first.result().scale_drift)
+        first.add(1.1 * depth, truth, mask, 6.0)
+    made = first.result()
+    assert (made.frames, made.flicker) == (2, pytest.approx(math.log(1.1)))
+    assert made.scale_drift == pytest.approx(math.log(1.1) / 2) and made.scale_trend == pytest.approx(-math.log(1.1))
+    apart = SequenceMeter()
+    for stamp in (5.0, 6.1):
+        apart.add(depth, truth, mask, stamp)
+    assert math.isnan(apart.result().flicker) and apart.result().scale_drift == 0
+    still = SequenceMeter()
+    for _ in range(2):
+        still.add(depth, truth, mask, 5.0)
+    assert math.isnan(still.result().scale_trend) and still.result().flicker == 0
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_constant_prediction_is_fitted_by_the_mean_inverse_depth_where_that_is_asked_for(relative: bool) -> None:
+    truth = maps(3)[1]
+    flat = np.full(truth.shape, 2.0, np.float32)
+    prediction = Prediction(disparity=flat) if relative else Prediction(depth=flat)
+    made = score(prediction, truth, PROTOCOLS["affine"], flat=True)
+    assert made.protocol == "affine" and made.aligned == pytest.approx(1 / np.mean(1 / truth))
+    with pytest.raises(DataError, match="needs a disparity that varies"):
+        score(prediction, truth, PROTOCOLS["affine"])
+    varied = Prediction(depth=maps(3)[0].astype(np.float32))
+    assert (
+        score(varied, truth, PROTOCOLS["affine"], flat=True).figures
+        == score(varied, truth, PROTOCOLS["affine"]).figures
+    )
+    assert score(varied, truth, PROTOCOLS["paper"]).protocol == "paper"

@@ -62,6 +62,11 @@ def test_only_the_mask_counts_and_missing_predictions_show_in_coverage() -> None
     mask = truth_mask(truth, 1.0, 4.0)
     outside = np.where(mask, depth, 1000.0).astype(np.float32)
     assert depth_metrics(outside, truth, mask) == depth_metrics(depth, truth, mask)
+    assert median_scale(outside, truth, mask) == pytest.approx(
+        np.median(truth[mask]) / np.median(depth[mask]), rel=1e-6
+    )
+    zeros = np.where(mask, truth, 0)  # unknown, as many sensors write it
+    assert depth_metrics(depth, zeros) == depth_metrics(depth, truth, mask)
     holes = depth.copy()
     holes[:10], holes[10:12], holes[12:14] = np.nan, np.inf, 0
     got = depth_metrics(holes, truth)
@@ -93,6 +98,7 @@ def test_incomparable_input_is_one_line(depth: np.ndarray, truth: np.ndarray, al
 def test_truth_mask_includes_both_ends() -> None:
     truth = np.array([[np.nan, 0.0, 0.001, 5.0, 5.0001, np.inf]])
     assert truth_mask(truth, 0.001, 5.0).tolist() == [[False, False, True, True, False, False]]
+    assert truth_mask(truth).tolist() == [[False, False, True, True, True, False]]
 
 
 def _honest(pixels: tuple[int, int] = (200, 300)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -147,6 +153,11 @@ def test_only_known_pixels_count_and_a_broken_sigma_is_one_line() -> None:
     truth[:20] = np.nan
     sigma[:20] = np.nan  # beside unknown truth it does not matter
     assert sigma_calibration(depth, sigma, truth).pixels == 1000
+    inside = np.zeros(depth.shape, np.bool_)
+    inside[:, :10] = True
+    assert sigma_calibration(depth, sigma, truth, inside) == sigma_calibration(
+        depth[:, :10], sigma[:, :10], truth[:, :10]
+    )
     for broken, says in ((np.full_like(sigma, -1), "at least 0"), (sigma[:5], "shape of depth")):
         with pytest.raises(DataError, match=says):
             sigma_calibration(depth, broken, truth)

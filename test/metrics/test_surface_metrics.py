@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mono_depth_recon.errors import DataError
-from mono_depth_recon.metrics.surface import Surface, distances, sampled, surface_metrics
+from mono_depth_recon.metrics.surface import Surface, SurfaceMetrics, distances, sampled, surface_metrics
 
 
 def _square(side: float = 1.0, z: float = 0.0) -> Surface:
@@ -38,6 +38,12 @@ def test_half_a_surface_is_precise_and_not_complete() -> None:
     assert metrics.f_score == pytest.approx(2 * metrics.recall / (1 + metrics.recall))
 
 
+def test_the_line_of_a_log_is_in_centimetres() -> None:
+    assert SurfaceMetrics(0.0123, 0.0456, 0.75, 0.5, 0.6, 0.0289, 0.05).text() == (
+        "F-score 0.600 at 5 cm (precision 0.750, recall 0.500), accuracy 1.23 cm, completeness 4.56 cm, Chamfer 2.89 cm"
+    )
+
+
 def test_samples_are_spread_by_area() -> None:
     vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 1, 0], [9, 0, 0], [10, 0, 0], [9, 1, 0]], np.float32)
     points = sampled(Surface(vertices, np.array([[0, 1, 2], [3, 4, 5]], np.int32)), 20000)
@@ -53,8 +59,9 @@ def test_points_are_a_surface_too() -> None:
 
 def test_empty_surfaces_and_wrong_thresholds_are_refused() -> None:
     empty = Surface(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32))
-    with pytest.raises(DataError, match="the made one is empty"):
-        surface_metrics(empty, _square())
+    for name, pair in (("made", (empty, _square())), ("true", (_square(), empty))):
+        with pytest.raises(DataError, match=f"the {name} one is empty"):
+            surface_metrics(*pair)
     with pytest.raises(DataError, match="threshold"):
         surface_metrics(_square(), _square(), 0.0)
     flat = Surface(np.zeros((3, 3), np.float32), np.array([[0, 1, 2]], np.int32))

@@ -187,6 +187,8 @@ def test_images_of_one_stream_share_their_scale() -> None:
         ("/cam/rect2/image", True),
         ("/cam/not_rectified/image", False),
         ("/cam/non_rect/image", False),
+        ("/cam/no_rect/image", False),
+        ("/cam/un_rect/image", False),
         ("/cam/unrectified/image", False),
         ("/cam/unRectified/image", False),
         ("/cam/image_not_rectified", False),
@@ -222,7 +224,8 @@ def test_compressed_depth_of_floats(kind: str) -> None:
     header, values = inverse_depth(metres)
     body = rvl_of(values) if kind == "rvl" else cv2.imencode(".png", values)[1].tobytes()
     msg = CompressedImage(format=f"32FC1; compressedDepth {kind}".strip(), data=array("B", header + body))
-    got, known = messages.depth_of(msg), metres < 10
+    with np.errstate(all="raise"):
+        got, known = messages.depth_of(msg), metres < 10
     assert np.array_equal(np.isfinite(got), known) and np.isnan(got[~known]).all()
     assert (np.abs(got - metres)[known] <= 1.1 * metres[known] ** 2 / 10100).all()
 
@@ -247,6 +250,11 @@ def test_a_compressed_image_that_claims_too_much_is_one_line() -> None:
             read(msg)
     with pytest.raises(DataError, match="more than 4000 megapixels"):
         messages.rgb_of(CompressedImage(format="png", data=array("B", png_of(70_000, 70_000))), 4000.0)
+    small = compressed(np.full((100, 100), 7, np.uint16), "16UC1; png compressed ")
+    assert messages.depth_of(small, max_megapixels=0.01).shape == messages.rgb_of(small, 0.01).shape[:2] == (100, 100)
+    for read in (messages.rgb_of, lambda msg, limit: messages.depth_of(msg, max_megapixels=limit)):
+        with pytest.raises(DataError, match=r"100x100 pixels, more than 0.009 megapixels"):
+            read(small, 0.009)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +272,11 @@ def test_compressed_depth_that_cannot_be_is_one_line() -> None:
         data = array("B", bytes(12) + struct.pack("<II", *size))
         with pytest.raises(DataError, match="must have pixels, got"):
             messages.depth_of(CompressedImage(format="16UC1; compressedDepth rvl", data=data))
+    for pixels in (np.full((2, 2), 7, np.uint8), np.full((2, 2, 3), 7, np.uint16)):
+        with pytest.raises(
+            DataError, match=r"^compressed depth of format 'png' must be one channel of 16 bits, got uint"
+        ):
+            messages.depth_of(compressed(pixels, "png"))
     body = cv2.imencode(".png", np.full((2, 2), 7, np.uint16))[1].tobytes()
     data = array("B", struct.pack("<iff", 1, math.nan, 1.0) + body)
     with pytest.raises(DataError, match="must have a finite quantisation in its header, got nan and 1"):

@@ -46,6 +46,17 @@ def test_colour_is_read_back(kind: str) -> None:
     assert bytes(msg.data[:4]) == (b"\xff\xd8\xff\xe0" if kind == "jpeg" else b"\x89PNG")
 
 
+def test_a_higher_png_level_is_smaller() -> None:
+    steps = np.arange(200 * 64, dtype=np.float32).reshape(64, 200) // 7
+    rgb = np.repeat((steps.astype(np.int64) * 37 % 251).astype(np.uint8)[..., None], 3, 2)
+    kinds = [CompressionConfig(rgb="png", png_level=level) for level in (0, 9)]
+    sizes = [len(compressed_rgb_to_msg(rgb, HEADER, kind).data) for kind in kinds]
+    assert sizes[1] < sizes[0] / 2
+    configs = [with_values(Config(), {"compression.png_level": level}) for level in (0, 9)]
+    sizes = [len(compressed_depth_to_msg(1 + steps / 1000, HEADER, config).data) for config in configs]
+    assert sizes[1] < sizes[0] / 2
+
+
 def test_a_lower_quality_is_smaller() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     sizes = [len(compressed_rgb_to_msg(rgb, HEADER, CompressionConfig(jpeg_quality=q)).data) for q in (95, 30)]

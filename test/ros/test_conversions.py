@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from properties import QUICK
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
@@ -41,20 +46,22 @@ def message(pixels: NDArray[np.generic], encoding: str, padding: int = 0, big: b
     )
 
 
-@pytest.mark.parametrize("padding", [0, 7])
-@pytest.mark.parametrize(
-    ("encoding", "to_pixels"),
-    [
-        ("rgb8", lambda a: a),
-        ("bgr8", lambda a: a[..., ::-1]),
-        ("rgba8", lambda a: np.dstack([a, np.full(a.shape[:2], 9, np.uint8)])),
-        ("bgra8", lambda a: np.dstack([a[..., ::-1], np.full(a.shape[:2], 9, np.uint8)])),
-    ],
-)
-def test_colour_encodings_come_back_exactly(
-    rgb: NDArray[np.uint8], encoding: str, to_pixels: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], padding: int
-) -> None:
-    assert np.array_equal(c.image_from_msg(message(to_pixels(rgb), encoding, padding)), rgb)
+CHANNELS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    "rgb8": lambda a: a,
+    "bgr8": lambda a: a[..., ::-1],
+    "8UC3": lambda a: a[..., ::-1],
+    "rgba8": lambda a: np.dstack([a, np.full(a.shape[:2], 9, np.uint8)]),
+    "bgra8": lambda a: np.dstack([a[..., ::-1], np.full(a.shape[:2], 9, np.uint8)]),
+}
+
+
+@QUICK
+@given(st.data(), st.sampled_from(list(CHANNELS)), st.integers(0, 9), st.booleans())
+def test_colour_encodings_come_back_exactly(data: st.DataObject, encoding: str, padding: int, big: bool) -> None:
+    pixels = data.draw(arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3))))
+    made = message(CHANNELS[encoding](pixels), encoding, padding)
+    made.is_bigendian = big  # of single bytes it means nothing
+    assert np.array_equal(c.image_from_msg(made), pixels)
 
 
 @pytest.mark.parametrize("padding", [0, 3])
@@ -135,6 +142,20 @@ def test_encodings_outside_the_list_go_through_cv_bridge() -> None:
     assert c.image_from_msg(message(pixels, "rgb16")).dtype == np.uint8
 
 
+def test_colour_is_published_as_rgb8(rgb: NDArray[np.uint8]) -> None:
+    for pixels in (rgb, rgb[:, ::-1], np.asfortranarray(rgb)):
+        msg = c.rgb_to_msg(pixels, Header(frame_id="cam"))
+        assert (msg.encoding, msg.step, msg.height, msg.width) == ("rgb8", 3 * WIDTH, HEIGHT, WIDTH)
+        assert msg.header.frame_id == "cam" and msg.is_bigendian == (sys.byteorder == "big")
+        assert np.array_equal(c.image_from_msg(msg), pixels)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 5), (5, 1)])
+def test_images_of_one_row_or_column(width: int, height: int) -> None:
+    pixels = np.arange(3 * width * height, dtype=np.uint8).reshape(height, width, 3)
+    assert np.array_equal(c.image_from_msg(message(pixels, "rgb8")), pixels)
+
+
 def test_depth_keeps_rep_117_through_32fc1() -> None:
     depth = np.array([[0.5, np.nan, np.inf], [1.25, 70.0, 3.0]], np.float32)
     msg = c.depth_to_msg(depth, Header(frame_id="cam"))
@@ -146,22 +167,32 @@ def test_depth_keeps_rep_117_through_32fc1() -> None:
 
 def test_depth_in_millimetres() -> None:
     depth = np.array([[0.5004, np.nan, np.inf], [1.2506, 70.0, 65.535]], np.float32)
-    msg = c.depth_to_msg(depth, Header(), "16UC1")
+    msg = c.depth_to_msg(depth, Header(frame_id="cam"), "16UC1")
+    assert msg.header.frame_id == "cam"
     assert np.frombuffer(msg.data, np.uint16).tolist() == [500, 0, 0, 1251, 0, 65535]
     back = messages.depth_of(msg)
     assert np.allclose(back[1, [0, 2]], [1.251, 65.535]) and np.isnan(back[0, 1:]).all()
 
 
-@pytest.mark.parametrize("big", [False, True])
-def test_depth_of_others_in_both_byte_orders(big: bool) -> None:
-    metres = np.array([[0.0, 1.5], [2.5, np.nan]], np.float32)
-    got = messages.depth_of(message(metres, "32FC1", padding=4, big=big))
-    assert np.array_equal(got, [[np.nan, 1.5], [2.5, np.nan]], equal_nan=True)
-    millimetres = np.array([[0, 1500], [2500, 1]], np.uint16)
-    got = messages.depth_of(message(millimetres, "16UC1", padding=2, big=big))
-    assert np.allclose(got, [[np.nan, 1.5], [2.5, 0.001]], equal_nan=True)
-    with pytest.raises(DataError, match="32FC1"):
-        messages.depth_of(message(millimetres, "rgb8"))
+@QUICK
+@given(st.data(), st.sampled_from(["32FC1", "16UC1", "mono16"]), st.integers(0, 9), st.booleans())
+def test_depth_of_others_comes_back(data: st.DataObject, encoding: str, padding: int, big: bool) -> None:
+    """Every bit pattern, in both byte orders: positive numbers stay, +Inf too, everything else is NaN."""
+    kind = np.float32 if encoding == "32FC1" else np.uint16
+    stored = data.draw(arrays(kind, st.tuples(st.integers(1, 5), st.integers(1, 5))))
+    kept = stored.copy()
+    with np.errstate(all="raise", under="ignore"):
+        got = messages.depth_of(message(stored, encoding, padding, big))
+    metres = stored if kind == np.float32 else (stored / 1000).astype(np.float32)
+    assert got.dtype == np.float32 and got.flags.writeable
+    assert np.array_equal(got, np.where(metres > 0, metres, np.nan), equal_nan=True)
+    got[:] = 7
+    assert np.array_equal(stored, kept, equal_nan=True)
+
+
+def test_colour_is_no_depth() -> None:
+    with pytest.raises(DataError, match="depth image must be 32FC1 .* got 'rgb8'"):
+        messages.depth_of(message(np.zeros((2, 2), np.uint16), "rgb8"))
 
 
 def info(**changes: object) -> CameraInfo:
@@ -179,6 +210,8 @@ def test_rectified_uses_p_and_forgets_d() -> None:
     camera = messages.camera_of_info(info(d=[0.2, -0.5, 0.0, 0.0, 0.1]), rectified=True)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (480, 490, 322, 238)
     assert camera.is_rectified
+    without = messages.camera_of_info(info(p=np.zeros(12)), rectified=True)
+    assert (without.fx, without.fy, without.cx, without.cy) == (500, 510, 320, 240)
 
 
 def test_an_identity_beside_a_real_p_is_no_matter_for_a_rectified_image() -> None:
@@ -200,12 +233,67 @@ def test_raw_uses_k_d_and_keeps_p_for_the_rectified_image() -> None:
     assert (camera.rectified.fx, camera.rectified.cx, camera.rectified.is_distorted) == (480, 322, False)
 
 
+ODD = st.sampled_from([0.0, -1.0, 1e-9, 1e9, 1e300, math.nan, math.inf])
+SIDES = st.sampled_from([0, 1, 2, 24, 480, 640, 32_767])
+SPOILT = {
+    "width": SIDES,
+    "height": SIDES,
+    "distortion_model": st.sampled_from(["equidistant", "rational_polynomial", "", "other"]),
+    "k": st.lists(ODD, min_size=9, max_size=9),
+    "p": st.lists(ODD, min_size=12, max_size=12),
+    "r": st.sampled_from([np.zeros(9), np.diag([1.0, -1, -1]).ravel(), np.full(9, 2.0), np.full(9, math.nan)]),
+    "d": st.lists(st.one_of(st.floats(-0.3, 0.3), ODD), max_size=9),
+    "roi": st.builds(RegionOfInterest, x_offset=SIDES, y_offset=SIDES, width=SIDES, height=SIDES),
+    "binning_x": st.sampled_from([1, 2, 700]),
+    "binning_y": st.sampled_from([1, 3]),
+}
+
+
+@st.composite
+def infos(draw: st.DrawFn) -> CameraInfo:
+    """A camera_info as `info` gives it with other numbers, of which at most two are replaced by impossible ones."""
+    fx, fy, cx, cy = (draw(st.floats(0.7, 1.4)) * number for number in (500, 510, 320, 240))
+    made = info(
+        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], d=draw(st.lists(st.floats(-0.1, 0.1), min_size=5, max_size=5))
+    )
+    for name in draw(st.lists(st.sampled_from(list(SPOILT)), max_size=2)):
+        setattr(made, name, draw(SPOILT[name]))
+    return made
+
+
+@QUICK
+@given(infos(), st.booleans())
+def test_a_camera_info_is_a_camera_with_finite_rays_or_refused(made: CameraInfo, rectified: bool) -> None:
+    try:
+        camera = messages.camera_of_info(made, rectified)
+    except CalibrationError as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    assert all(np.isfinite(rays).all() for rays in (*camera.rays, *camera.rectified.rays))
+    assert [len(rays) for rays in camera.rays] == list(camera.size)
+
+
 def test_region_of_interest_and_binning() -> None:
     roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=200)
     camera = messages.camera_of_info(info(roi=roi, binning_x=2, binning_y=2), rectified=False)
     assert camera.size == (160, 100)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (250, 255, 110, 100)
     assert (camera.rectified.fx, camera.rectified.cx) == (240, 111)
+    corner = RegionOfInterest(x_offset=320, y_offset=280, width=320, height=200)  # up to the last pixel
+    assert messages.camera_of_info(info(roi=corner), rectified=False).cy == -40
+    for part in ({"width": 320}, {"height": 200}):  # a full image, as width or height of 0 say
+        whole = messages.camera_of_info(info(roi=RegionOfInterest(**part), binning_x=1), rectified=False)
+        assert whole.size == (640, 480)
+    halves = messages.camera_of_info(info(binning_y=2), rectified=False)
+    assert halves.size == (640, 240) and (halves.fx, halves.fy) == (500, 255)
+
+
+def test_the_rectifying_rotation_is_kept() -> None:
+    turned = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    camera = messages.camera_of_info(info(r=turned.ravel()), rectified=False)
+    assert np.array_equal(camera.R, turned)  # type: ignore[arg-type]
+    assert np.array_equal(np.reshape(c.info_to_msg(camera, Header()).r, (3, 3)), turned)
+    assert messages.camera_of_info(info(r=turned.ravel()), rectified=True).R is None
 
 
 @pytest.mark.parametrize(
@@ -219,6 +307,7 @@ def test_region_of_interest_and_binning() -> None:
         ({"d": [0.1, 0.2]}, False, "takes 4 or 5 coefficients, got 2"),
         ({"d": [0.1] * 4, "distortion_model": "magic"}, False, "plumb_bob"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=10)}, False, "must lie in 640x480"),
+        ({"roi": RegionOfInterest(y_offset=480, width=100, height=1)}, False, "100x1+0+480 must lie in 640x480"),
         ({"k": np.eye(3).ravel()}, False, "camera_info: K must not be the identity"),
         ({"k": np.array([1000, 0, 640, 0, 1020, 480, 0, 0, 1.0])}, False, "K must have its principal point in"),
         ({"width": 1280, "height": 960}, False, "K must be that of 1280x960 pixels"),
@@ -264,6 +353,7 @@ def test_cloud_message_layout(rgb: NDArray[np.uint8]) -> None:
     cells = np.frombuffer(msg.data.tobytes(), layout).reshape(HEIGHT, WIDTH)
     assert np.array_equal(np.dstack([cells["r"], cells["g"], cells["b"]]), rgb) and not cells["a"].any()
     assert np.isnan(cells["z"][0, :2]).all() and (cells["z"][1:] == 2.0).all()
+    assert msg.header.frame_id == "cam"
     assert np.array_equal(c.points_from_msg(msg), points, equal_nan=True)
 
 
@@ -325,11 +415,39 @@ def test_a_cloud_whose_size_does_not_fit_its_data_is_refused(change: dict[str, o
         c.points_from_msg(msg)
 
 
-@pytest.mark.parametrize("number", ["f4", "f8"])
-@pytest.mark.parametrize("big", [False, True])
-def test_points_of_any_layout_are_read(number: str, big: bool) -> None:
-    """Fields in another order with others between, padded rows, either byte order, either kind of number."""
-    order, datatype = ">" if big else "<", PointField.FLOAT32 if number == "f4" else PointField.FLOAT64
+@QUICK
+@given(
+    values=arrays(
+        np.float64, st.tuples(st.integers(0, 3), st.integers(1, 3), st.just(3)), elements=st.floats(width=32)
+    ),
+    places=st.permutations(range(5)),
+    kinds=st.tuples(*[st.sampled_from(["f4", "f8"])] * 3),
+    gaps=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    big=st.booleans(),
+)
+def test_points_of_any_layout_are_read(
+    values: NDArray[np.float64], places: list[int], kinds: tuple[str, ...], gaps: tuple[int, int], big: bool
+) -> None:
+    """Five fields in any order with gaps, padded rows, either byte order, either kind of number for each axis."""
+    order, starts = ">" if big else "<", [places.index(axis) * 8 + gaps[0] for axis in range(3)]
+    formats, step = [order + kind for kind in kinds], 40 + gaps[0]
+    layout = np.dtype({"names": list("xyz"), "formats": formats, "offsets": starts, "itemsize": step})
+    rows = np.full(values.shape[:2], 171, np.uint8).repeat(step).view(layout).reshape(values.shape[:2])
+    for axis, name in enumerate("xyz"):
+        rows[name] = values[..., axis]
+    data = b"".join(row.tobytes() + b"#" * gaps[1] for row in rows)
+    msg = PointCloud2(height=rows.shape[0], width=rows.shape[1], point_step=step, is_bigendian=big)
+    msg.row_step, msg.data = step * rows.shape[1] + gaps[1], array("B", data)
+    numbers = {"f4": PointField.FLOAT32, "f8": PointField.FLOAT64}
+    fields = {name: (start, numbers[kind]) for name, start, kind in zip("xyz", starts, kinds, strict=True)}
+    fields |= {"ring": (gaps[0] + places.index(3) * 8, PointField.UINT16)}
+    msg.fields = [PointField(name=name, offset=at, datatype=kind, count=1) for name, (at, kind) in fields.items()]
+    expected = values.reshape(-1, 3)
+    np.testing.assert_array_equal(c.xyz_from_msg(msg), expected[np.isfinite(expected).all(axis=1)])
+
+
+def test_points_that_do_not_fit_their_message_are_refused() -> None:
+    order, number, big, datatype = "<", "f4", False, PointField.FLOAT32
     layout = np.dtype(
         {
             "names": ["z", "intensity", "x", "y"],

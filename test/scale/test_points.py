@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_rooms import scan, unlit
+from properties import QUICK
+from scipy.spatial.transform import Rotation
 
 from mono_depth_recon.alignment import depth_from_disparity
 from mono_depth_recon.arrays import Depth, Matrix
@@ -152,12 +156,31 @@ def test_points_fall_on_the_pixels_that_show_them() -> None:
     assert np.isnan(project_points(np.empty((0, 3)), camera)).all()
 
 
+@QUICK
+@given(
+    position=st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3),
+    turn=st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.01),
+    comma=st.sampled_from([" ", ",", ", ", "\t", " , "]),
+)
+def test_the_extrinsic_is_the_pose_of_its_numbers(position: list[float], turn: list[float], comma: str) -> None:
+    pose = extrinsic_pose(comma.join(map(repr, [*position, *(np.array(turn) / np.linalg.norm(turn)).tolist()])))
+    assert pose is not None and pose[3].tolist() == [0, 0, 0, 1] and pose[:3, 3].tolist() == position
+    np.testing.assert_allclose(pose[:3, :3], Rotation.from_quat(turn).as_matrix(), atol=1e-12)
+
+
+@QUICK
+@given(st.text(alphabet="0123456789.-+e, naif\n", max_size=40))
+def test_any_text_is_an_extrinsic_or_refused_in_one_line(text: str) -> None:
+    try:
+        pose = extrinsic_pose(text)
+    except ConfigError as error:
+        assert "\n" not in str(error)
+    else:
+        assert pose is None if not text.strip() else pose is not None and np.isfinite(pose).all()
+
+
 def test_the_extrinsic_is_a_pose_or_refused() -> None:
     assert extrinsic_pose("  ") is None
-    pose = extrinsic_pose("0.1, -0.2, 0.3, 0 0 0.70710678 0.70710678")
-    assert pose is not None
-    np.testing.assert_allclose(pose[:3, 3], (0.1, -0.2, 0.3))
-    np.testing.assert_allclose(pose[:3, :3] @ (1, 0, 0), (0, 1, 0), atol=1e-7)
     for bad in ("0 0 0", "0 0 0 0 0 0 x", "0 0 0 0 0 0 0", "nan 0 0 0 0 0 1"):
         with pytest.raises(ConfigError, match=r"scale.extrinsic must be seven numbers 'x y z qx qy qz qw', got "):
             with_values(Config(), {"scale.extrinsic": bad})

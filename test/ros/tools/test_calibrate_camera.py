@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from boards import CHESS, PLAIN, POSES, SIZE, seen
 from processes import Processes
 from ros_client import RosClient, ros_client
 
-from mono_depth_recon.calibration.board import Sighting
 from mono_depth_recon.calibration.camera_file import read_camera
-from mono_depth_recon.calibration.collection import ViewCollection
 from mono_depth_recon.ros.conversions import rgb_to_msg
 
 MODULE = "mono_depth_recon.ros.tools.calibrate_camera"
@@ -24,20 +21,6 @@ MODULE = "mono_depth_recon.ros.tools.calibrate_camera"
 def client(ros_domain: int) -> Iterator[RosClient]:
     with ros_client() as made:
         yield made
-
-
-def test_views_are_kept_where_the_board_holds_still_at_a_new_place() -> None:
-    def view(x: float) -> Sighting:
-        places = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
-        return Sighting(places[:, :2] * 100 + np.float32(x), places)
-
-    views = ViewCollection((640, 480), 2)
-    assert [views.add(view(x)) for x in (0, 0, 0, 20, 20, 82, 82, 300, 300)] == [
-        *(False, True, False, False, False, False, True, False, False)
-    ]
-    assert views.complete and list(views.views) == ["view 1", "view 2"]
-    views = ViewCollection((640, 480), 2)
-    assert [views.add(each) for each in (view(0), None, view(0), view(0))] == [False, False, False, True]
 
 
 def test_images_become_the_file_of_the_camera(client: RosClient, processes: Processes, tmp_path: Path) -> None:
