@@ -31,7 +31,7 @@ from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.base import View
 from ..models.runtimes.image_way import ImageWay
-from ..models.table import is_onnx_file
+from ..models.table import CHECKPOINTS, is_onnx_file
 from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
 from .machine import commit, device, peak_bytes, python_environment, versions
@@ -73,10 +73,12 @@ class Result:
     the output of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
     depth back to the size of the image; where a GPU does all three in one run, `network` is that of the network alone
     and `prepare` the rest. Zero for a model without a single runtime (an ensemble, one with sigma).
+    `pipeline`: of transformers' own pipeline, whose metres are not scaled by the camera.
     """
 
     settings: ModelConfig
     reason: str = ""
+    pipeline: bool = False
     device: str = ""
     input_px: str = ""
     p50: float = 0.0
@@ -95,7 +97,8 @@ class Result:
     def cells(self) -> tuple[str, ...]:
         """The cells of the Markdown table."""
         settings = self.settings
-        head = (settings.name, settings.runtime, settings.precision, self.input_px or _size_text(settings))
+        runtime = "transformers" if self.pipeline else settings.runtime
+        head = (settings.name, runtime, settings.precision, self.input_px or _size_text(settings))
         if self.reason:
             return (*head, *[""] * (len(COLUMNS) - len(head) - 1), self.reason)
         stages = (f"{1e3 * stage:.2f}" if self.network else "" for stage in (self.prepare, self.network, self.restore))
@@ -120,7 +123,7 @@ class Plan:
     """What is measured: every combination of the lists on top of `config`. `repeats` timed runs per case.
 
     `checkpoints` maps a model to its folder or card; others use config.model.checkpoint or the table's weights.
-    `environment` is added to that of the processes.
+    `environment` is added to that of the processes. `pipeline`: transformers' own pipeline too, at the published size.
     """
 
     models: Sequence[str]
@@ -131,6 +134,15 @@ class Plan:
     repeats: int = 20
     checkpoints: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    pipeline: bool = False
+
+    def pipelines(self, reference: ModelConfig) -> list[ModelConfig]:
+        """What transformers' pipeline is measured with beside a reference."""
+        if not self.pipeline or reference.input_size or reference.name not in CHECKPOINTS:
+            return []
+        device = self.config.model.device
+        precisions = dict.fromkeys("f32" if precision == "auto" else precision for precision in self.precisions)
+        return [dataclasses.replace(reference, precision=precision, device=device) for precision in precisions]
 
     def cases(self) -> list[ModelConfig]:
         """The cases; those of each model and size begin with their reference, eager torch in float32."""
@@ -169,6 +181,11 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
             elif reference is not None and not result.reason:
                 result = _against(result, answer, *reference)
             yield result
+            if _is_reference(case) and reference is not None:
+                beside = Path(folder) / "pipeline.npy"
+                for other in plan.pipelines(case):
+                    result = dataclasses.replace(_in_fresh_process(other, plan, beside, pipeline=True), pipeline=True)
+                    yield result if result.reason else _against(result, beside, *reference)
 
 
 def measure_case(config: Config, repeats: int) -> Result:
@@ -194,13 +211,14 @@ def _against(result: Result, answer: Path, reference: Result, expected: Path) ->
     )
 
 
-def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path) -> Result:
+def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: bool = False) -> Result:
     """Runs `main` below; its last line is the result."""
     order = {
         "model": dataclasses.asdict(case),
         "threads": plan.config.cpu_threads,
         "repeats": plan.repeats,
         "answer": str(answer),
+        "pipeline": pipeline,
     }
     try:
         done = subprocess.run(
@@ -344,12 +362,18 @@ def _size_text(settings: ModelConfig) -> str:
     return str(settings.input_size) if settings.input_size else "published"
 
 
+def _published(settings: ModelConfig) -> DepthModel:
+    from ..models.transformers.published_pipeline import PublishedPipeline
+
+    return PublishedPipeline(CHECKPOINTS[settings.name], settings)
+
+
 def main() -> int:
     """Measures one case, read from stdin as `_in_fresh_process` writes it."""
     order = json.load(sys.stdin)
     config = with_values(Config(), {f"model.{key}": value for key, value in order["model"].items()})
     try:
-        model = load_model(config.model, order["threads"])
+        model = _published(config.model) if order["pipeline"] else load_model(config.model, order["threads"])
         answer, figures = run_case(model, order["repeats"])
     except MonoDepthError as error:
         print(" ".join(str(error).split()), file=sys.stderr)

@@ -99,6 +99,11 @@ def _add_models(group: Any) -> None:
         action="store_true",
         help="random numbers as weights, in the published architecture: enough for speed and memory",
     )
+    group.add_argument(
+        "--pipeline",
+        action="store_true",
+        help="also transformers' own pipeline, on the weights, device and precisions of each of its models",
+    )
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
         group.add_argument(
@@ -120,6 +125,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.models and hasattr(arguments, "model.name"):
         raise ConfigError("--models selects the models that are measured: leave --model.name out")
+    if not arguments.models and (arguments.pipeline or arguments.random_weights):
+        raise ConfigError("--pipeline and --random-weights are about models: name them with --models")
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 
@@ -158,6 +165,7 @@ def _run_models(arguments: argparse.Namespace) -> int:
             config=config,
             repeats=arguments.repeats,
             checkpoints=checkpoints,
+            pipeline=arguments.pipeline,
             environment=environment,
         )
         results = []

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from shrunken import settings_of
 
 pytest.importorskip("torch")
 
 from mono_depth_recon.benchmark.models import COLUMNS, Plan, Result, csv_text, markdown, measure_models, run_case
+from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
-from mono_depth_recon.config import Config, ModelConfig
+from mono_depth_recon.config import Config, ModelConfig, with_values
 from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models import load_model
 from mono_depth_recon.models.random_weights import write_random_weights
 from mono_depth_recon.models.runtimes import ImageWay
+from mono_depth_recon.models.table import CHECKPOINTS
 
 PLAN = Plan(["unetpp_mobile"], ["openvino", "torch"], ["f32"], [0, 128], repeats=3)
 
@@ -67,6 +71,48 @@ def test_of_a_runtime_that_takes_images_the_network_alone_is_measured_too() -> N
     assert called == ["images"] * 4 + ["network"] * 4
     assert figures["input_px"] == "224x160" and figures["network"] > 0 and figures["restore"] == 0
     assert figures["prepare"] == pytest.approx(figures["p50"] - figures["network"])
+
+
+def test_transformers_pipeline_stands_beside_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(
+        ["depth_anything_v2_small", "unetpp_mobile"],
+        ["torch"],
+        ["auto", "f32", "f16"],
+        [0, 266],
+        config=with_values(Config(), {"model.device": "cuda"}),
+        pipeline=True,
+    )
+    order = list[tuple[str, int, str, str, bool]]()
+
+    def measured(case: ModelConfig, plan: Plan, answer: Path, pipeline: bool = False) -> Result:
+        np.save(answer, np.ones(3, np.float32))
+        if plan.repeats > 1:
+            order.append((case.name, case.input_size, case.device, case.precision, pipeline))
+        return Result(case, device="d", p50=0.02, p95=0.03)
+
+    monkeypatch.setattr("mono_depth_recon.benchmark.models._in_fresh_process", measured)
+    results = list(measure_models(plan))
+    depth_anything = [each[1:] for each in order if each[0] == "depth_anything_v2_small"]
+    assert depth_anything[:3] == [(0, "cpu", "f32", False), (0, "cuda", "f32", True), (0, "cuda", "f16", True)]
+    assert sum(each[-1] for each in order) == 2, "at the published size, of models that have a pipeline"
+    told = [result.cells[:3] for result in results if result.pipeline]
+    assert told == [("depth_anything_v2_small", "transformers", precision) for precision in ("f32", "f16")]
+    assert all(result.difference == 0 and result.faster == 1 for result in results if result.pipeline)
+
+
+@pytest.mark.parametrize("name", ["depth_anything_v2_small", "glpn_nyu"])
+def test_transformers_pipeline_predicts_what_the_model_here_does(folder_of: Callable[[str], Path], name: str) -> None:
+    from mono_depth_recon.models.transformers.published_pipeline import PublishedPipeline
+
+    settings, camera = settings_of(name, folder_of(name)), PinholeCamera.from_hfov(160, 120, 60)
+    rgb = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    ours, theirs = (
+        model.predict([(rgb, camera)])[0].values
+        for model in (load_model(settings, 1), PublishedPipeline(CHECKPOINTS[name], settings))
+    )
+    assert theirs.shape == ours.shape and np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
+    with pytest.raises(ModelError, match="no int8"):
+        PublishedPipeline(CHECKPOINTS[name], dataclasses.replace(settings, precision="int8"))
 
 
 class _Broken:
@@ -122,6 +168,9 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--models", "unetpp_mobile", "--model.name", "glpn_nyu"]) == 1
     assert "leave --model.name out" in capsys.readouterr().err
+    for flag in ("--pipeline", "--random-weights"):
+        assert main(["benchmark", flag]) == 1
+        assert "name them with --models" in capsys.readouterr().err
 
 
 def test_a_mistyped_runtime_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
