@@ -184,7 +184,8 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
             if _is_reference(case) and reference is not None:
                 beside = Path(folder) / "pipeline.npy"
                 for other in plan.pipelines(case):
-                    result = dataclasses.replace(_in_fresh_process(other, plan, beside, pipeline=True), pipeline=True)
+                    result = _in_fresh_process(other, plan, beside, pipeline=True)
+                    result = dataclasses.replace(result, pipeline=True, sigma="")
                     yield result if result.reason else _against(result, beside, *reference)
 
 
