@@ -22,7 +22,8 @@ def said(image: str, info: str) -> list[str]:
     """What the node warns of, for these frames."""
     warned: list[str] = []
     log = SimpleNamespace(once=warned.append, warn=warned.append)
-    line: Any = SimpleNamespace(_log=log, _infos=SimpleNamespace(camera=lambda *_: None))
+    config = Config()
+    line: Any = SimpleNamespace(_log=log, _infos=SimpleNamespace(camera=lambda *_: None, guess=""), _config=config)
     FrameLine._camera(line, Image(header=Header(frame_id=image)), CameraInfo(header=Header(frame_id=info)), 4, 3)
     return warned
 

@@ -63,7 +63,9 @@ def fill_disk(name: str, times: int, seed: int) -> Fills:
 
 def _on_small_disk(disk: Path, words: Sequence[str]) -> None:
     mount = f'mount -t tmpfs -o size={_DISK_BYTES} tmpfs "$0" && exec "$@"'
-    subprocess.run([*_UNSHARE, mount, str(disk), *words], check=True)
+    places = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    subprocess.run([*_UNSHARE, mount, str(disk), *words], check=True, env=environment)
 
 
 def _fills(writer: Writer, disk: Path, times: int, rng: np.random.Generator) -> Fills:
