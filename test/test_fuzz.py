@@ -18,7 +18,10 @@ from misbehaving import WAYS
 
 from mono_depth_recon.errors import DataError
 
-_QUICK = ("Image", "CompressedImage", "CameraInfo", "TFMessage", "split file", "map", "model card", "splits.mat 5")
+_QUICK = (
+    *("message Image", "message CompressedImage", "message CameraInfo", "message TFMessage", "messages of poses"),
+    *("split file", "map", "model card", "splits.mat 5"),
+)
 
 
 @pytest.mark.parametrize("name", _QUICK)

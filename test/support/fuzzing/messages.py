@@ -238,10 +238,10 @@ def _into_a_tree(
 
 
 MESSAGES = (
-    Target("Image", read_image),
-    Target("CompressedImage", read_compressed),
-    Target("CameraInfo", read_camera_info),
-    Target("PointCloud2", read_cloud),
-    Target("TFMessage", read_transforms),
-    Target("poses", read_poses),
+    Target("message Image", read_image),
+    Target("message CompressedImage", read_compressed),
+    Target("message CameraInfo", read_camera_info),
+    Target("message PointCloud2", read_cloud),
+    Target("message TFMessage", read_transforms),
+    Target("messages of poses", read_poses),
 )
