@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Scale:
     With `factors` (rows, columns) float32 that is multiplied by a smooth field over the image, whose values at the
     centres of a coarse grid they are, at any resolution (`alignment.spread`); equality of scales ignores them.
     For a fit, `inliers` is the share of the compared pixels that agree with it, `residual` their median relative
-    difference of inverse depth and `unexplained` that over the one of a constant depth; `held` is the number of frames
+    difference of inverse depth and `unexplained` that over the one of a constant depth, all three without the field,
+    and `remaining` is the residual that the field leaves; `held` is the number of frames
     and `age` the seconds since it was made. NaN and 0 where the numbers were set by hand or are not known.
     `stale`: it is older than `scale.timeout`; `reason`: why it is held; `source`: the `scale.source` it is from.
     """
@@ -91,6 +92,15 @@ class Scale:
     source: str = ""
     reason: str = ""
     factors: Factors | None = field(default=None, compare=False)
+    remaining: float = math.nan
+
+    @property
+    def applied(self) -> Scale:
+        """The same, judged with its field: `residual` and `unexplained` are what it leaves."""
+        if self.factors is None:
+            return self
+        unexplained = self.unexplained * self.remaining / max(self.residual, 1e-9)
+        return replace(self, residual=self.remaining, unexplained=unexplained)
 
     @property
     def variation(self) -> float:

@@ -55,10 +55,10 @@ class ScaleFilter:
         last = self._last
         if last is None or self._is_late(stamp, settings):
             return self._taken(fit, stamp)
-        change = _change(last, fit, _levels(disparity))
-        if change <= max(_NOISE, _NOISE_OF_RESIDUAL * (0.0 if math.isnan(fit.residual) else fit.residual)):
+        change, judged = _change(last, fit, _levels(disparity)), fit.applied
+        if change <= max(_NOISE, _NOISE_OF_RESIDUAL * (0.0 if math.isnan(judged.residual) else judged.residual)):
             return self._taken(_blended(last, fit, settings.smoothing), stamp)
-        if self._trusted and not fit.doubt:
+        if self._trusted and not judged.doubt:
             return self._taken(fit, stamp)
         within = change <= (settings.gate or math.inf)
         if self._repeated(fit, disparity, _AGREEING if within else settings.gate):

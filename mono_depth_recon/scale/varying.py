@@ -29,14 +29,15 @@ def with_factors(fit: Scale, disparity: Depth, reference: Depth) -> Scale:
     The ratios of inverse depth at the anchors are gathered in cells, of each of which the median counts: dense anchors
     of one object are one measurement. Huber's weights on these; the prior draws the factors to their neighbours and to
     1, which they are where no anchor is within about a cell. What noise alone would explain is taken off (James and
-    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2. `residual` and
-    `unexplained` are with the field then, `inliers` stay those of `fit`. Raises DataError as `fit_scale`.
+    Stein, 1961), so that the field of a model which bends nothing is 1. Between 2/3 and 3/2. What `fit` says of its
+    quality stays, so that a field does not hide a wrong transform; `remaining` is the residual with it. Raises
+    DataError as `fit_scale`.
     """
     d, w, rows, columns = (each[:: max(1, len(each) // _ANCHORS)] for each in placed(disparity, reference))
     made = fit.scale * d + fit.shift
     usable = (made * _WRONG > w) & (made < w * _WRONG)
     if not usable.any():
-        return replace(fit, factors=np.ones((_ROWS, _COLUMNS), np.float32))
+        return replace(fit, factors=np.ones((_ROWS, _COLUMNS), np.float32), remaining=fit.residual)
     down, across = (
         place * (_FINE * count) // size
         for place, count, size in zip((rows, columns), (_ROWS, _COLUMNS), disparity.shape, strict=True)
@@ -44,10 +45,9 @@ def with_factors(fit: Scale, disparity: Depth, reference: Depth) -> Scale:
     cells = down * (_FINE * _COLUMNS) + across
     medians, counts = _medians(w[usable] / made[usable] - 1, cells[usable])
     factors = np.clip(1 + _smooth(medians, counts / (counts + _FEW)), 1 / _LARGEST, _LARGEST)
-    residual = float(np.median(np.abs((_design()[0] @ factors)[cells] * made / w - 1)))
-    unexplained = fit.unexplained * residual / max(fit.residual, 1e-9)
+    remaining = float(np.median(np.abs((_design()[0] @ factors)[cells] * made / w - 1)))
     field = factors.astype(np.float32).reshape(_ROWS, _COLUMNS)
-    return replace(fit, factors=field, residual=residual, unexplained=unexplained)
+    return replace(fit, factors=field, remaining=remaining)
 
 
 def _medians(values: F64, cells: NDArray[np.intp]) -> tuple[F64, F64]:

@@ -97,21 +97,23 @@ def test_a_known_field_comes_back(anchors: str) -> None:
     assert error(varying, truth) < 0.02
 
 
-def test_the_residual_is_that_of_the_depth_that_is_made() -> None:
-    """So that a model which the field puts right is in no doubt; anchors of something else still are."""
+def test_the_field_hides_no_doubt_but_is_judged_by_what_it_leaves() -> None:
+    """A wrong transform still shows; over time a model that the field puts right is believed."""
     truth = room()
     disparity, reference = bent(truth, bend()), lidar(truth, outliers=0.0)
     plain = fit_scale(disparity, reference)
     fit = with_factors(plain, disparity, reference)
+    assert (fit.residual, fit.unexplained, fit.inliers) == (plain.residual, plain.unexplained, plain.inliers)
+    assert plain.doubt and fit.doubt == plain.doubt and not fit.applied.doubt
     seen = np.isfinite(reference)
     made = depth_from_disparity(disparity, fit, 50.0)[seen]
-    assert fit.residual == pytest.approx(np.median(np.abs(reference[seen] / made - 1)), rel=0.2)
-    assert fit.residual < 0.03 < plain.residual and fit.inliers == plain.inliers
-    assert fit.unexplained == pytest.approx(plain.unexplained * fit.residual / plain.residual)
-    assert plain.doubt and not fit.doubt
+    assert fit.remaining == pytest.approx(np.median(np.abs(reference[seen] / made - 1)), rel=0.2)
+    assert fit.applied.residual == fit.remaining < 0.03 < plain.residual
+    assert fit.applied.unexplained == pytest.approx(plain.unexplained * fit.remaining / plain.residual)
+    assert plain.applied is plain
     rng = np.random.default_rng(5)
     other = lidar(np.exp(rng.normal(0.7, 0.5, SHAPE)).astype(np.float32))
-    assert with_factors(fit_factor(disparity, other), disparity, other).doubt
+    assert with_factors(fit_factor(disparity, other), disparity, other).applied.doubt
 
 
 @pytest.mark.parametrize("wrong", ["anywhere", "near", "far"])
