@@ -291,7 +291,9 @@ def _known_about(frame: Frame) -> str:
         text += f", median sigma {np.nanmedian(frame.sigma):.2g} m"
     if scale is not None and not math.isnan(scale.inliers):
         text += f", scale {scale.scale:.4g} and shift {scale.shift:.4g} 1/m with {100 * scale.inliers:.0f} % inliers"
+        text += "" if math.isnan(scale.residual) else f" and a residual of {100 * scale.residual:.0f} %"
         text += f", varying by up to {100 * scale.variation:.0f} %" if scale.factors is not None else ""
+        text += f"; the fit is in doubt: {scale.doubt}: check the file and its place" if scale.doubt else ""
     return text
 
 

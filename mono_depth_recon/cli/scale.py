@@ -27,6 +27,7 @@ from ..models.base import needs_prompt
 from ..pictures.lines import draw_lines
 from ..pictures.panels import write_png
 from ..printing import encoded, one_line
+from ..scale.points import PointsScale
 from ..scale.table import idle_varying
 from .parameters import add_flags, config_of
 from .recordings import add_data_flags, add_floor_flag, options_of, refuse_unused
@@ -95,10 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
             "--step must be at least 1 and --random-points 0 or more, got "
             f"{arguments.step} and {arguments.random_points}"
         )
+    if arguments.random_points and PointsScale.name not in arguments.sources:
+        raise ConfigError(f"--random-points is for the source {PointsScale.name}: add it to --sources")
     refuse_unused(arguments, ("model.",))
     parts = [PartOfRecording.parse(text) if names_part(text) else None for text in arguments.data]
     paths = [Path(text) if part is None else part.path for text, part in zip(arguments.data, parts, strict=True)]
     names = [re.sub(r"[^\w.-]+", "_", path.resolve().name) for path in paths]
+    spans = ["" if part is None else f"_{part.first}_{part.last}" for part in parts]
+    names = [name + span for name, span in zip(names, spans, strict=True)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
             f"files are named by their recording, and several are called '{twice[0]}': rename them, "
@@ -177,7 +182,8 @@ def _lines(tracks: ScaleTracks) -> list[str]:
         count, middle, low, high = tracks.summary(name)
         figures = f"median {middle:.3f}, 90 % of the frames {low:.3f} to {high:.3f}" if count else ""
         figures += f", AbsRel {tracks.error(name):.4f}" if count else ""
-        line = f"  {name:16} {count:5} frames with metres  {figures}".rstrip()
+        held = f" ({tracks.held[name]} by a held fit)" if tracks.held[name] else ""
+        line = f"  {name:16} {count:5} frames with metres{held}  {figures}".rstrip()
         if reasons := tracks.reasons.get(name):
             line += f"; without: {one_line(reasons.most_common(1)[0][0])}"
         lines.append(line)

@@ -42,13 +42,15 @@ class ScaleTracks:
     `errors`: likewise the mean of |depth - true| / true over the pixels that are no anchors of `points`, with depth
     limited to the range. The first source is `none`, the metres as predicted; of a relative model `fixed`, the exact
     fit of the first frame. By `scale.varying` a source that it applies to comes twice, then as `NAME varying`.
-    `reasons`: by source how often there were no metres, and why.
+    `reasons`: by source how often there were no metres, and why; `held`: how often an earlier fit was held, as there
+    was no new one.
     """
 
     stamps: list[float] = field(default_factory=list)
     ratios: dict[str, list[float]] = field(default_factory=dict)
     errors: dict[str, list[float]] = field(default_factory=dict)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    held: Counter[str] = field(default_factory=Counter)
 
     def note(self, name: str, figures: tuple[float, float], reason: str = "") -> None:
         """Adds ratio and error of the next frame of a source."""
@@ -139,6 +141,7 @@ def track_scale(
                 tracks.note(label, (math.nan, math.nan), str(error))
             else:
                 tracks.note(label, _figures(seen, truth, fit, config.filter.max_range))
+                tracks.held[label] += fit.held > 0
         progress(number + 1, len(samples))
     return tracks
 

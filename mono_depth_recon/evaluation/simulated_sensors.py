@@ -35,10 +35,17 @@ def lidar_points(sample: Sample, rng: np.random.Generator) -> Matrix:
 
 
 def random_points(sample: Sample, rng: np.random.Generator, count: int) -> Matrix:
-    """(N, 3) points in the camera's frame: the true depth, without noise, at `count` random pixels that have it."""
+    """(N, 3) points in the camera's frame: the true depth, without noise, at `count` random pixels that have it.
+
+    DataError for more than half of these.
+    """
     truth, (x, y) = true_depth(sample), sample.camera.rays
     known = np.flatnonzero(np.isfinite(truth))
-    rows, columns = np.divmod(rng.choice(known, min(count, len(known)), replace=False), truth.shape[1])
+    if 2 * count > len(known):
+        raise DataError(
+            f"at most half of the {len(known)} pixels with true depth can be anchors, the others judge, got {count}"
+        )
+    rows, columns = np.divmod(rng.choice(known, count, replace=False), truth.shape[1])
     z = truth[rows, columns].astype(np.float64)
     return np.stack([x[columns] * z, y[rows] * z, z], axis=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -10,6 +11,7 @@ from rclpy.node import Node
 from ..printing import printable, readable
 
 _REPEAT_S, _RARELY_S = 5.0, 60.0
+_NUMBER = re.compile(r"(?<![\w/])-?\d[\d.]*(?![\w/])")  # not those in names and topics
 _AT_ONCE = 10  # different warnings within that time; further ones appear in /diagnostics only
 
 
@@ -33,9 +35,9 @@ class ThrottledLog:
     def warn(self, text: str, kind: str = "") -> None:
         """Logs a text immediately, then every few seconds while it is repeated.
 
-        Texts that differ do not suppress each other, unless they are of one `kind` (numbers in them may change).
+        Texts that differ do not suppress each other, unless by numbers alone or they are of one `kind`.
         """
-        self._warn(text, kind or text, _REPEAT_S)
+        self._warn(text, kind or _NUMBER.sub("#", text), _REPEAT_S)
 
     def rarely(self, text: str, kind: str) -> None:
         """As `warn`, repeated every minute only."""

@@ -99,6 +99,7 @@ class MovingPoints:
 
     def __init__(self) -> None:
         self._tracks: _Tracks | None = None
+        self._lost = False  # the features, from the last image to this one
         self._known: tuple[F64, Matrix, float] | None = None  # points, the pose they were found from, their distance
         self._cameras: tuple[PinholeCamera, PinholeCamera] | None = None  # of the images, and of those tracked in
 
@@ -116,6 +117,7 @@ class MovingPoints:
         """
         grey = _grey(rgb, small)
         tracks = None if self._tracks is None else _followed(self._tracks, grey)
+        self._lost = tracks is None and self._tracks is not None
         if tracks is not None:
             points, parallax = _triangulated(tracks, small, T_odom_camera)
             _, turned = motion_between(tracks.T_first, T_odom_camera)
@@ -128,6 +130,11 @@ class MovingPoints:
         return self._in_view(T_odom_camera)
 
     def _in_view(self, T: Matrix) -> F64:
+        if self._known is None and self._lost:
+            raise DataError(
+                "no points yet by odometry: features cannot be followed from one image to the next: more images per "
+                "second, slower turns, or light that lets them be sharp"
+            )
         if self._known is None:
             raise DataError(
                 "no points yet by odometry: the camera must move sideways by a twentieth of the distance it looks at, "

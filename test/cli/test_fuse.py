@@ -329,7 +329,7 @@ def test_a_part_of_a_recording_by_random_points_with_and_without_a_field(
     chosen = ("--random-points", "200", "--scale.varying", "true")
     assert main(["scale", f"{recording}:1:3", *flags, *chosen]) == 0
     printed = capsys.readouterr().out
-    assert "walls:1:3: 3 frames, written to" in printed and "walls.png" in printed
+    assert "walls:1:3: 3 frames, written to" in printed and "walls_1_3.png" in printed
     for name in ("points", "points varying"):
         found = re.search(rf"^  {name} +3 frames .*AbsRel ([\d.]+)$", printed, re.MULTILINE)
         assert found is not None and float(found[1]) < 0.01, "the points are exact"
@@ -337,6 +337,10 @@ def test_a_part_of_a_recording_by_random_points_with_and_without_a_field(
     assert "no frame is at the positions from 7 to 9" in capsys.readouterr().err
     assert main(["scale", str(recording), *flags, "--random-points", "-3"]) == 1
     assert "--random-points 0 or more, got 1 and -3" in capsys.readouterr().err
+    assert main(["scale", str(recording), *flags, "--random-points", "9000000"]) == 1
+    assert re.search(r"at most half of the \d+ pixels with true depth can be anchors", capsys.readouterr().err)
+    assert main(["scale", str(recording), "--sources", "odometry", "--random-points", "9"]) == 1
+    assert "--random-points is for the source points: add it to --sources" in capsys.readouterr().err
     assert main(["scale", str(recording), "--sources", "marker", "ground_plane", "--scale.varying", "true"]) == 1
     assert "scale.varying has no effect with scale.source=marker" in capsys.readouterr().err
     varying = ("--scale.source", "marker", "--scale.correct_metric", "factor", "--scale.varying", "true")

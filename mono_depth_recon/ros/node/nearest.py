@@ -52,7 +52,8 @@ class NearestMessages(Generic[M]):
             if apart > MAX_AGE_S:
                 raise DataError(
                     f"{self._noun} must be stamped within {MAX_AGE_S:g} s of the image, the nearest on "
-                    f"{self._subscription.topic} is {apart:.3g} s away: publish with the stamps of the camera"
+                    f"{self._subscription.topic} is {apart:.3g} s away: publish with the stamps of the camera, "
+                    "and see whether messages are lost or it stopped"
                 )
             return found[1]
 
