@@ -72,7 +72,10 @@ def row_of(name: str, cameras: tuple[str, ...]) -> Parameter:
             raise ConfigError(f"unknown parameter {shown(name)}: cameras does not name {shown(first)}")
         return parameter(name)
     general = name[len(camera) + 1 :]
-    row = parameter(general)
+    try:
+        row = parameter(general)
+    except ConfigError as error:
+        raise ConfigError(f"camera {camera}: {error}") from error
     if general not in SINGLE and general.partition(".")[0] not in GROUPS:
         raise ConfigError(
             f"{shown(name)} cannot be set for one camera, only {general} for all: a camera has {', '.join(SINGLE)} and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .tum import NO_POSES
 __all__ = ["OpenOptions", "depth_notes", "open_dataset", "understood"]
 
 ALL = "all"
+_PART = re.compile(r"(.+):\d+:\d+", re.DOTALL)
 _USUAL = (0.045, 0.5)  # of max_depth, where the median depth lies: a wrong factor is 4 to 20 times off
 _LIKELY = (0.06, 0.45)
 _FACTORS = (1000.0, 5000.0, 256.0, 10000.0, 1.0)  # millimetres, TUM, KITTI, tenths of millimetres, metres
@@ -34,6 +36,8 @@ def open_dataset(path: Path | str, options: OpenOptions | None = None) -> Datase
     kind = next((row for row in KINDS.values() if row.recognises(path, options)), None)
     if kind is None:
         what = "is no recording or other data set" if path.exists() else "does not exist"
+        if (part := _PART.fullmatch(str(path))) and Path(part[1]).exists():
+            what = f"does not exist, and a part of {part[1]} is not taken here"
         raise DataError(f"{path} {what}: expected {understood()}")
     _check_options(path, kind, options)
     dataset = _chosen_part(kind.open(path, options), options.split)

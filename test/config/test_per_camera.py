@@ -65,7 +65,7 @@ def test_a_camera_has_its_own_value_or_the_general_one_whichever_changes() -> No
     [
         ({"front.model.name": "x"}, "'front.model.name' cannot be set for one camera, only model.name for all"),
         ({"front.fusion.enabled": True}, "cannot be set for one camera"),
-        ({"front.scale.sorce": "none"}, "unknown parameter 'scale.sorce'; did you mean 'scale.source'"),
+        ({"front.scale.sorce": "none"}, "camera front: unknown parameter 'scale.sorce'; did you mean 'scale.source'"),
         ({"front.scale.source": "laser"}, "front.scale.source must be one of none, fixed"),
         ({"front.filter.min_range": 20.0}, r"camera front: filter.min_range \(20 m\) must be below filter.max_range"),
         ({"right.scale.source": "none"}, "unknown parameter 'right.scale.source': cameras does not name 'right'"),

@@ -128,7 +128,12 @@ def test_a_synthetic_room_is_a_recording() -> None:
 
 def test_what_is_no_data_set_is_one_line_with_all_that_is_understood(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("none")
-    for path, what in ((tmp_path / "nowhere", "does not exist"), (tmp_path, "is no recording or other data set")):
+    part = f"does not exist, and a part of {tmp_path} is not taken here"
+    for path, what in (
+        (tmp_path / "nowhere", "does not exist"),
+        (tmp_path, "is no recording or other data set"),
+        (Path(f"{tmp_path}:0:20"), part),
+    ):
         with pytest.raises(DataError, match=f"{path.name} {what}: expected a TUM folder") as error:
             open_dataset(path)
         assert "\n" not in str(error.value)
