@@ -8,13 +8,16 @@ from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from ...errors import MonoDepthError
+
+_WAITING_CALLS = 200  # of a service, while the executor is busy
 
 
 class SharedCalls:
@@ -58,11 +61,11 @@ class TriggerServices:
     ) -> None:
         self._node, self._failed = node, failed
         self._calls = SharedCalls()
-        alone = (
-            MutuallyExclusiveCallbackGroup()
-        )  # in the node's default group a waiting coroutine would block everything else
+        # A group whose callbacks exclude each other takes no call while one waits: none would share its run, and all
+        # but the last ten of a burst, the usual depth, would be lost.
+        calls, deep = ReentrantCallbackGroup(), QoSProfile(depth=_WAITING_CALLS)
         self._services = [
-            node.create_service(Trigger, name, self._answer(make), callback_group=alone)
+            node.create_service(Trigger, name, self._answer(make), qos_profile=deep, callback_group=calls)
             for name, make in services.items()
         ]
 

@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from numpy.typing import NDArray
 from processes import DEADLINE_S, ROOT, Process, Processes
+from rclpy.qos import QoSProfile
 from ros_client import RosClient, TestCamera, ros_client
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker
@@ -237,17 +238,18 @@ def test_a_runtime_that_fails_is_loaded_again_and_said(
 def test_frames_flow_while_a_mesh_is_made(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    """The worker process makes the mesh; frames that arrive meanwhile come out."""
+    """The worker process makes the mesh; frames that arrive meanwhile come out, and 40 calls at once share two runs."""
     start(processes, f"mesh.directory:={tmp_path}", "mesh.voxel_size:=0.01")
     driver = feed(client, rgb)
     from std_srvs.srv import Trigger
 
-    caller = client.node.create_client(Trigger, "save_mesh")
+    caller = client.node.create_client(Trigger, "save_mesh", qos_profile=QoSProfile(depth=100))
     assert caller.wait_for_service(DEADLINE_S)
     client.forget()
-    future = caller.call_async(Trigger.Request())
-    driver.stream(rgb, CAMERA, future.done, "the mesh")
-    assert future.result().success
+    futures = [caller.call_async(Trigger.Request()) for _ in range(40)]
+    driver.stream(rgb, CAMERA, lambda: all(future.done() for future in futures), "40 replies")
+    assert all(future.result().success for future in futures)
+    assert len({future.result().message for future in futures}) == len(list(tmp_path.glob("*.ply"))) <= 3
     assert len(client.received["points"]) >= 5
 
 

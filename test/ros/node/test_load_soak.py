@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from processes import ROOT, Process, Processes
+from rclpy.qos import QoSProfile
 from ros_client import RosClient, ros_client
 from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -67,7 +68,7 @@ def _unloaded_s(client: RosClient, processes: Processes) -> float:
 
 
 def _calls(client: RosClient, name: str, times: int) -> list[Any]:
-    service: Any = client.node.create_client(Trigger, name)
+    service: Any = client.node.create_client(Trigger, name, qos_profile=QoSProfile(depth=2 * times))
     assert service.wait_for_service(60)
     return [service.call_async(Trigger.Request()) for _ in range(times)]
 
