@@ -38,6 +38,7 @@ from .points_all import PointsAll
 from .settings_check import check_at_configure, check_places
 from .snapshots import SnapshotServices
 
+_LOOK_S = 0.5
 _DIAGNOSTICS_PERIOD_S = 1.0
 
 
@@ -103,7 +104,8 @@ class ReconNode(LifecycleNode):
 
     def wait(self) -> None:
         """Blocks until a worker fails, and raises its error."""
-        self._ended.wait()
+        while not self._ended.wait(_LOOK_S):  # the kernel may give a signal to another thread, which wakes nobody
+            pass
         if self.failure is not None:
             raise self.failure
 

@@ -20,6 +20,8 @@ from ...errors import DataError
 from ...transforms import frame_name
 from ..node_settings import declare_settings, parse_flags, run_node, setting
 
+_LOOK_S = 0.5
+
 
 @dataclass(frozen=True)
 class OpenRvizSettings:
@@ -43,7 +45,8 @@ class Opener:
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         subscription = node.create_subscription(CameraInfo, "rgb/camera_info", self._take, qos)
         node.get_logger().info(f"RViz opens with the first frame on {subscription.topic_name}")
-        self._came.wait()
+        while not self._came.wait(_LOOK_S):  # see ReconNode.wait
+            pass
         chosen = ["-d", view] if view else []
         self.command = [str(rviz), *chosen, "-f", self._frame, *self._ros_arguments]
 
