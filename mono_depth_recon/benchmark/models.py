@@ -31,6 +31,7 @@ from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
 from ..models.base import View
 from ..models.runtimes.image_way import ImageWay
+from ..models.runtimes.images import image_runtime
 from ..models.table import CHECKPOINTS, is_onnx_file
 from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
@@ -292,8 +293,8 @@ class _RuntimeWatch:
         runtime = getattr(model, "runtime", None)
         if runtime is None:
             return
-        if hasattr(runtime, "run_images"):
-            self._watch_images(runtime)
+        if (device := image_runtime(runtime)) is not None:
+            self._watch_images(device)
             return
         run = runtime.run
 

@@ -16,6 +16,7 @@ from ..errors import DAMAGED_NPZ, DataError, ModelError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..models import DepthModel, load_model
 from ..models.base import PromptedView, View
+from ..models.runtimes.images import image_runtime
 from ..paths import regular_file
 from .plan import ModelChoice, folder_of, prompt_size
 from .simulated_sensors import coarse_depth
@@ -91,7 +92,7 @@ class LazyModel:
     @property
     def batch(self) -> int:
         """Several where the loaded model's runtime takes images, as on a GPU; else one."""
-        return _BATCH if hasattr(getattr(self._model, "runtime", None), "run_images") else 1
+        return 1 if image_runtime(getattr(self._model, "runtime", None)) is None else _BATCH
 
     def predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
         """As `predict`, of several frames in one run."""

@@ -37,11 +37,16 @@ class ImageRuntime(Runtime, Protocol):
         """(N, H, W, 3) -> (N, channels, H, W), a fresh float32 array. Raises ModelError."""
 
 
+def image_runtime(runtime: object) -> ImageRuntime | None:
+    """The runtime, or None where it takes no images."""
+    return cast(ImageRuntime, runtime) if hasattr(runtime, "run_images") else None
+
+
 def maps_of(
     runtime: Runtime, preparation: Preparation, views: Sequence[tuple[Rgb, PinholeCamera]]
 ) -> list[Sequence[Depth]]:
     """The network's maps (H, W), a channel each, of all views; those of one size of input, or image, run as a batch."""
-    device: ImageRuntime | None = cast(ImageRuntime, runtime) if hasattr(runtime, "run_images") else None
+    device = image_runtime(runtime)
     groups: dict[Hashable, list[int]] = {}
     for i, (_, camera) in enumerate(views):
         key = camera.size if device is not None else preparation.network_size(*camera.size)
