@@ -338,7 +338,7 @@ def test_auto_leaves_out_what_does_not_agree(monkeypatch: pytest.MonkeyPatch, ca
     """With a bound of nothing, only torch agrees with itself."""
     caplog.set_level(logging.WARNING)
     monkeypatch.setitem(fastest.BOUNDS, "f32", 0.0)
-    opened = open_runtime(network_of(dpt, preprocess=lambda rgb: batch_of(1, 64, 64)), ModelConfig(device="cpu"), 1)
+    opened = open_runtime(network_of(glpn, preprocess=lambda rgb: batch_of(1, 64, 64)), ModelConfig(device="cpu"), 1)
     assert opened.device.startswith("torch CPU f32 (auto, ms: torch ")
     assert "openvino left out" in opened.device
     assert "differs from float32 torch" in caplog.text
