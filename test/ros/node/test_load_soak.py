@@ -23,7 +23,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from processes import ROOT, Process, Processes
 from rclpy.qos import QoSProfile
 from ros_client import RosClient, ros_client
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3600"))
@@ -73,15 +73,21 @@ def _calls(client: RosClient, name: str, times: int) -> list[Any]:
     return [service.call_async(Trigger.Request()) for _ in range(times)]
 
 
-def _disturb(client: RosClient, choices: Iterator[float], passing: list[Any]) -> None:
-    """One subscriber more or, of ten, one less; a parameter changes."""
-    if len(passing) == 10:
-        for subscription in passing:
-            client.node.destroy_subscription(subscription)
-        passing.clear()
-    kind, topic = random.choice([(PointCloud2, "points"), (Image, "depth/image_rect"), (Image, "depth/preview")])
-    passing.append(client.node.create_subscription(kind, topic, lambda _: None, 1))
-    assert client.set_parameter("filter.max_range", next(choices)).successful
+class _Disturbance:
+    """A parameter changes; a process full of subscribers is killed in the middle, and another one comes."""
+
+    def __init__(self, client: RosClient, processes: Processes) -> None:
+        self._client, self._processes = client, processes
+        self._ranges, self._others, self._left = cycle((8.0, 10.0, 12.0)), list[Process](), 0
+
+    def __call__(self) -> None:
+        assert self._client.set_parameter("filter.max_range", next(self._ranges)).successful
+        if self._left == 0:
+            for process in self._others:
+                process.kill_all()
+            self._others = [self._processes.python(ROOT / "test" / "support" / "passing.py", "4")]
+            self._left = random.randint(8, 14)
+        self._left -= 1
 
 
 def _steady(
@@ -113,9 +119,9 @@ def test_the_node_under_load(ros_domain: int, processes: Processes, tmp_path: Pa
             loaded = list(ages[10:])
         for _ in range(2):
             processes.start([sys.executable, "-c", BUSY])
-        choices, passing = cycle((8.0, 10.0, 12.0)), list[Any]()
         replies = _calls(client, "save_mesh", PARALLEL_CALLS)
-        footprints = _steady(node, client, SECONDS, lambda: _disturb(client, choices, passing))
+        before = _of_node(client, "frames_published")
+        footprints = _steady(node, client, SECONDS, _Disturbance(client, processes))
         client.wait_until(lambda: all(reply.done() for reply in replies), f"{PARALLEL_CALLS} replies", 600)
         answered = [reply.result() for reply in replies]
         received, published = (_of_node(client, key) for key in ("frames_received", "frames_published"))
@@ -128,6 +134,7 @@ def test_the_node_under_load(ros_domain: int, processes: Processes, tmp_path: Pa
         f"{early[0]:.0f} -> {late[0]:.0f} MiB, {early[1]:.0f} -> {late[1]:.0f} threads, "
         f"{early[2]:.0f} -> {late[2]:.0f} files | {len(answered)} of {PARALLEL_CALLS} calls answered |"
     )
+    assert published > before
     assert len(answered) == PARALLEL_CALLS and all(reply.success for reply in answered)
     assert statistics.median(loaded) < 2 * alone_s
     assert late[0] < (1 + GROWTH) * early[0] and late[1] <= early[1] and late[2] <= early[2]
