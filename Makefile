@@ -73,7 +73,7 @@ matrix:
 # Without .venv, whose torch is for CPUs.
 gpu:
 	$(PYTHON) -m pytest -m gpu $(ARGS)
-	$(PYTHON) -m mono_depth_recon.cli benchmark --random-weights --pipeline --model.device cuda \
+	$(PYTHON) -m mono_depth_recon.cli benchmark --random-weights --pipeline --frames --model.device cuda \
 	  --models depth_anything_v2_small midas_dpt_hybrid glpn_nyu unetpp_resnext50 unetpp_lite \
 	  --runtimes torch --precisions auto f16 bf16 f32 --output bench_output/gpu
 

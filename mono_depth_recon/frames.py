@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from .arrays import Depth, Factors, Mask, Matrix, Points, Rgb
     from .camera import PinholeCamera
+    from .config import FilterConfig
 
 _MOST_AGREE, _LARGE_RESIDUAL, _MOSTLY = 0.5, 0.15, 0.5  # of a fit that is in no doubt
 
@@ -36,6 +37,29 @@ class Sample:
     T_world_camera: Matrix | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """What follows a metric prediction, for a model whose device does that too: filters and back-projection.
+
+    `unknown` (H, W) are pixels that never have depth. With `points` the cloud is made of every `stride`-th row and
+    column, in `out` if given (see `back_project`).
+    """
+
+    filter: FilterConfig
+    unknown: Mask | None = None
+    points: bool = True
+    stride: int = 1
+    out: Points | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a device made of a `Finish`: the cloud, if asked for, and the least depth before the filters, maybe NaN."""
+
+    points: Points | None
+    least: float
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a model predicts for one image, at the size of that image (H, W).
@@ -45,7 +69,8 @@ class Prediction:
     The rest is set where the model provides it: `valid` (H, W) bool, false where its depth has no meaning; `sky`
     (H, W) bool, true where there is nothing within any range; `intrinsics` (3, 3) float64, the K that it estimates
     for the image, in pixels with centres at integers; `confidence` (H, W) float32 from 0 to 1, larger = more
-    reliable, comparable within one model only.
+    reliable, comparable within one model only. Where `finished` is set, the filters have been over `depth`, which is
+    NaN and Inf as in a Frame.
     """
 
     depth: Depth | None = None
@@ -55,6 +80,7 @@ class Prediction:
     sky: Mask | None = None
     intrinsics: Matrix | None = None
     confidence: Depth | None = None
+    finished: Finished | None = None
 
     def __post_init__(self) -> None:
         if (self.depth is None) == (self.disparity is None):

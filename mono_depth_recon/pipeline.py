@@ -16,15 +16,15 @@ from .alignment import depth_from_disparity, on_rectified_grid, sigma_from_dispa
 from .arrays import Depth, Mask, Points, Rgb
 from .bands import Bands, Workspace
 from .camera import PinholeCamera
-from .cloud.back_projection import back_project, pack_rgb, unpack_rgb
-from .cloud.voxel_grid import voxel_means
+from .cloud.back_projection import back_project
+from .cloud.voxel_grid import thinned
 from .compiled import kernels
 from .config import Config, SafeConfig
 from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Frame, Judgement, Prediction, Scale
+from .frames import Finish, Frame, Judgement, Prediction, Scale
 from .guard.per_camera import CameraGuards
 from .models import DepthModel, load_model
-from .models.base import PromptedView, View, needs_prompt
+from .models.base import FinishedView, PromptedView, View, finishes, needs_prompt
 from .models.recovering import RecoveringModel
 from .models.shared import SharedModel
 from .paths import expanded
@@ -152,29 +152,16 @@ class DepthReconstructor:
         watch.lap("rectify")
         if not (wanted.depth or wanted.points):
             return Frame(rgb, camera, timings=watch.laps)
+        finish = self._finish(config, unknown, wanted, out)
         try:
-            prediction = self._predicted((rgb, camera), raw_camera, evidence)
+            prediction = self._predicted((rgb, camera), raw_camera, evidence, finish)
         except DataError as error:
             if not needs_prompt(self.model):
                 raise
             return Frame(rgb, camera, no_metres=str(error), timings=watch.laps)
         watch.lap("model")
-        metric = prediction.depth is not None
-        self._check(prediction.values, metric)
-        if source_in_effect(config.scale, metric) is None:
-            metres = _Metres(prediction.depth, prediction.sigma)
-        else:
-            disparity = np.reciprocal(prediction.values) if metric else prediction.values
-            known = self._known(disparity, unknown, prediction.valid)
-            view = RelativeView(rgb, known, raw_camera, stamp, metric)
-            metres = self._scaled(view, disparity, prediction.sigma, evidence, config)
-            watch.lap("scale")
-        if metres.depth is not None:
-            if prediction.sky is not None:
-                metres.depth[prediction.sky] = np.inf
-            parts = metres.sigma, prediction.confidence, unknown, prediction.valid
-            filters.filter_frame(metres.depth, *parts, config.filter, self._bands)
-            watch.lap("filter")
+        view = rgb, raw_camera
+        metres = self._filtered(prediction, view, unknown, evidence, stamp, config, watch)
         metres, judgement = self._judged(rgb, camera, raw_camera, metres, stamp, config)
         watch.lap("guard")
         frame = Frame(
@@ -188,11 +175,53 @@ class DepthReconstructor:
         )
         if metres.depth is None:
             return frame
-        points = self._points(metres.depth, metres.sigma, camera, rgb, config, out) if wanted.points else None
+        points = None
+        if prediction.finished is not None and metres.depth is prediction.depth:
+            points = prediction.finished.points
+        elif wanted.points:
+            points = self._points(metres.depth, metres.sigma, camera, rgb, config, out)
         if points is not None and config.cloud.voxel_size:
             points = thinned(points, config.cloud.voxel_size)
         watch.lap("cloud")
         return replace(frame, depth=metres.depth, sigma=metres.sigma, confidence=prediction.confidence, points=points)
+
+    def _finish(self, config: Config, unknown: Mask | None, wanted: Wanted, out: Points | None) -> Finish | None:
+        """What the model's device can do behind the network; None where something comes between that it cannot."""
+        if not finishes(self.model) or source_in_effect(config.scale, metric=True) is not None or config.cloud.sigma:
+            return None
+        return Finish(config.filter, unknown, wanted.points, config.cloud.stride, out)
+
+    def _filtered(
+        self,
+        prediction: Prediction,
+        view: View,
+        unknown: Mask | None,
+        evidence: Evidence,
+        stamp: float,
+        config: Config,
+        watch: Stopwatch,
+    ) -> _Metres:
+        """Metres by `scale.source` behind the filters; `view` is the rectified image and its raw camera."""
+        if prediction.finished is not None:
+            self._refuse_unless(prediction.finished.least > 0, metric=True)
+            return _Metres(prediction.depth)
+        metric = prediction.depth is not None
+        self._check(prediction.values, metric)
+        if source_in_effect(config.scale, metric) is None:
+            metres = _Metres(prediction.depth, prediction.sigma)
+        else:
+            disparity = np.reciprocal(prediction.values) if metric else prediction.values
+            known = self._known(disparity, unknown, prediction.valid)
+            relative = RelativeView(view[0], known, view[1], stamp, metric)
+            metres = self._scaled(relative, disparity, prediction.sigma, evidence, config)
+            watch.lap("scale")
+        if metres.depth is not None:
+            if prediction.sky is not None:
+                metres.depth[prediction.sky] = np.inf
+            parts = metres.sigma, prediction.confidence, unknown, prediction.valid
+            filters.filter_frame(metres.depth, *parts, config.filter, self._bands)
+            watch.lap("filter")
+        return metres
 
     def _judged(
         self, rgb: Rgb, camera: PinholeCamera, raw_camera: PinholeCamera, metres: _Metres, stamp: float, config: Config
@@ -204,9 +233,13 @@ class DepthReconstructor:
         missing = f"depth is withheld: {judgement.reason}" if judgement.withheld else metres.missing
         return replace(metres, depth=depth, missing=missing), judgement
 
-    def _predicted(self, view: View, raw_camera: PinholeCamera, evidence: Evidence) -> Prediction:
+    def _predicted(
+        self, view: View, raw_camera: PinholeCamera, evidence: Evidence, finish: Finish | None
+    ) -> Prediction:
         if needs_prompt(self.model):
             view = PromptedView.of(view, on_rectified_grid(evidence.get(REFERENCE_DEPTH), raw_camera))
+        elif finish is not None:
+            view = FinishedView.of(view, finish)
         return self.model.predict([view])[0]
 
     def _rectified(self, rgb: Rgb, camera: PinholeCamera, config: Config) -> tuple[Rgb, PinholeCamera]:
@@ -227,7 +260,10 @@ class DepthReconstructor:
             good.append(low > 0 if metric else np.isfinite(low) and np.isfinite(values[rows].max()))
 
         self._bands.run(values.shape, step)
-        if not all(good):  # a broken network must not produce a wall of points
+        self._refuse_unless(all(good), metric)
+
+    def _refuse_unless(self, good: bool, metric: bool) -> None:
+        if not good:  # a broken network must not produce a wall of points
             raise ModelError(f"model {self.model.name} returned {_WRONG[metric]}: check the weights")
 
     def _known(self, disparity: Depth, unknown: Mask | None, valid: Mask | None) -> Depth:
@@ -332,21 +368,6 @@ def trusted_depth(frame: Frame, config: Config) -> Depth:
     if settings.min_confidence and frame.confidence is not None:
         filters.drop(depth, ~(frame.confidence >= settings.min_confidence))
     return depth
-
-
-def thinned(points: Points, size: float) -> Points:
-    """(1, N, 4 or 5): the mean of the points of (H, W, 4 or 5) in each cube of `size` metres that contains any."""
-    import cv2
-
-    planes = cv2.split(points)
-    known = np.isfinite(planes[2])
-    if not known.any():
-        return np.empty((1, 0, points.shape[-1]), np.float32)
-    x, y, z, packed, *sigma = (plane[known] for plane in planes)
-    rgb = unpack_rgb(packed).T.astype(np.float32)
-    means = voxel_means(np.stack([x, y, z]).T, np.concatenate([rgb, *(plane[None] for plane in sigma)]).T, size)
-    color = pack_rgb(np.rint(means[None, 3:6].transpose(0, 2, 1)).astype(np.uint8))[0]
-    return np.stack([*means[:3], color, *means[6:]], axis=-1)[None]
 
 
 def _unknown_pixels(camera: PinholeCamera, body: Mask | None) -> Mask | None:

@@ -29,7 +29,6 @@ from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
-from ..models.base import View
 from ..models.runtimes.image_way import ImageWay
 from ..models.runtimes.images import image_runtime
 from ..models.table import CHECKPOINTS, is_onnx_file
@@ -37,6 +36,7 @@ from ..models.uncertainty import sigma_kinds
 from ..printing import encoded
 from .machine import commit, device, peak_bytes, python_environment, versions
 from .scene import room
+from .whole_frames import BATCH, frame_figures, network_alone_s
 
 LIMIT_S = 1800
 COLUMNS = (
@@ -58,6 +58,7 @@ COLUMNS = (
     "sigma by",
     "device or reason",
 )
+WHOLE_FRAMES = ("cloud ms", f"of {BATCH} frames/s")  # columns of `Plan.frames`
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
@@ -74,7 +75,8 @@ class Result:
     the output of float32 torch; `prepare`, `network` and `restore` are the stages: image to network input, runtime,
     depth back to the size of the image; where a GPU does all three in one run, `network` is that of the network alone
     and `prepare` the rest. Zero for a model without a single runtime (an ensemble, one with sigma).
-    `pipeline`: of transformers' own pipeline, whose metres are not scaled by the camera.
+    `pipeline`: of transformers' own pipeline, whose metres are not scaled by the camera. Of whole frames, `cloud` is
+    the time from image to cloud, 0 without metres, and `batched` the images a second in batches.
     """
 
     settings: ModelConfig
@@ -93,10 +95,17 @@ class Result:
     difference: float | None = None
     mean_difference: float | None = None
     faster: float | None = None
+    cloud: float = 0.0
+    batched: float = 0.0
+
+    @property
+    def whole_frames(self) -> tuple[str, str]:
+        """The cells below WHOLE_FRAMES."""
+        return f"{1e3 * self.cloud:.1f}" if self.cloud else "", f"{self.batched:.3g}" if self.batched else ""
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The cells of the Markdown table."""
+        """The cells of the Markdown table below COLUMNS."""
         settings = self.settings
         runtime = "transformers" if self.pipeline else settings.runtime
         head = (settings.name, runtime, settings.precision, self.input_px or _size_text(settings))
@@ -125,6 +134,7 @@ class Plan:
 
     `checkpoints` maps a model to its folder or card; others use config.model.checkpoint or the table's weights.
     `environment` is added to that of the processes. `pipeline`: transformers' own pipeline too, at the published size.
+    `frames`: also whole frames, image to cloud, and batches, but for references, which are slow.
     """
 
     models: Sequence[str]
@@ -136,6 +146,7 @@ class Plan:
     checkpoints: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     pipeline: bool = False
+    frames: bool = False
 
     def pipelines(self, reference: ModelConfig) -> list[ModelConfig]:
         """What transformers' pipeline is measured with beside a reference."""
@@ -175,7 +186,7 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
             announce(i, len(cases), case)
             answer = Path(folder) / f"{i}.npy"
             if not _is_reference(case):  # conversion and auto's choice are not part of the model's time
-                _in_fresh_process(case, dataclasses.replace(plan, repeats=1), answer)
+                _in_fresh_process(case, dataclasses.replace(plan, repeats=1, frames=False), answer)
             result = _in_fresh_process(case, plan, answer)
             if _is_reference(case):
                 reference = (result, answer) if not result.reason else None
@@ -221,6 +232,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: boo
         "repeats": plan.repeats,
         "answer": str(answer),
         "pipeline": pipeline,
+        "frames": plan.frames and not (pipeline or _is_reference(case)),
     }
     try:
         done = subprocess.run(
@@ -258,7 +270,7 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
     p50, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
     prepare, network, restore = (median(stage) for stage in zip(*stages, strict=True))
     if watch.takes_images:
-        network = _network_alone(model, view, repeats)
+        network = network_alone_s(model, view, repeats)
         prepare, restore = p50 - network, 0.0
     return answer, {
         "device": model.device,
@@ -272,17 +284,6 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         "host_bytes": peak_bytes(),
         "gpu_bytes": _gpu_bytes(),
     }
-
-
-def _network_alone(model: Any, view: View, repeats: int) -> float:
-    """Median seconds of the runtime on what the network sees, of a model whose runtime also resamples and restores."""
-    batch, seconds = model.network_input(view), []
-    model.runtime.run(batch)
-    for _ in range(repeats):
-        start = time.perf_counter()
-        model.runtime.run(batch)
-        seconds.append(time.perf_counter() - start)
-    return median(seconds)
 
 
 class _RuntimeWatch:
@@ -325,8 +326,12 @@ def _gpu_bytes() -> int:
 
 def markdown(results: Sequence[Result], note: str = "") -> str:
     """The results as a Markdown table below a line about machine, libraries and commit."""
-    rows = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
-    rows += ["| " + " | ".join(cell.replace("|", "\\|") for cell in result.cells) + " |" for result in results]
+    whole = any(result.batched for result in results)
+    titles = COLUMNS + WHOLE_FRAMES * whole
+    rows = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    for result in results:
+        cells = result.cells + result.whole_frames * whole
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return f"{device()}; {versions()}; {commit()}.{' ' + note if note else ''}\n\n" + "\n".join(rows) + "\n"
 
 
@@ -377,6 +382,8 @@ def main() -> int:
     try:
         model = _published(config.model) if order["pipeline"] else load_model(config.model, order["threads"])
         answer, figures = run_case(model, order["repeats"])
+        if order["frames"]:
+            figures |= frame_figures(model, config, order["repeats"])
     except MonoDepthError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

@@ -104,6 +104,9 @@ def _add_models(group: Any) -> None:
         action="store_true",
         help="also transformers' own pipeline, on the weights, device and precisions of each of its models",
     )
+    group.add_argument(
+        "--frames", action="store_true", help="also whole frames, from image to cloud, and batches of 16 images"
+    )
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
         group.add_argument(
@@ -125,8 +128,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
     if arguments.models and hasattr(arguments, "model.name"):
         raise ConfigError("--models selects the models that are measured: leave --model.name out")
-    if not arguments.models and (arguments.pipeline or arguments.random_weights):
-        raise ConfigError("--pipeline and --random-weights are about models: name them with --models")
+    if not arguments.models and (arguments.pipeline or arguments.random_weights or arguments.frames):
+        raise ConfigError("--pipeline, --random-weights and --frames are about models: name them with --models")
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 
@@ -166,6 +169,7 @@ def _run_models(arguments: argparse.Namespace) -> int:
             repeats=arguments.repeats,
             checkpoints=checkpoints,
             pipeline=arguments.pipeline,
+            frames=arguments.frames,
             environment=environment,
         )
         results = []

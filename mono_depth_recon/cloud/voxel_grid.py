@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Points
 from ..errors import DataError
+from .back_projection import pack_rgb, unpack_rgb
 
 _MAX_CELLS = 2**62
 
@@ -23,6 +25,21 @@ def voxel_grid(
     """
     means = voxel_means(points, colors.astype(np.float32), size)
     return np.ascontiguousarray(means[:3].T), np.rint(means[3:].T).astype(np.uint8)
+
+
+def thinned(points: Points, size: float) -> Points:
+    """(1, N, 4 or 5): the mean of the points of (H, W, 4 or 5) in each cube of `size` metres that contains any."""
+    import cv2
+
+    planes = cv2.split(points)
+    known = np.isfinite(planes[2])
+    if not known.any():
+        return np.empty((1, 0, points.shape[-1]), np.float32)
+    x, y, z, packed, *sigma = (plane[known] for plane in planes)
+    rgb = unpack_rgb(packed).T.astype(np.float32)
+    means = voxel_means(np.stack([x, y, z]).T, np.concatenate([rgb, *(plane[None] for plane in sigma)]).T, size)
+    color = pack_rgb(np.rint(means[None, 3:6].transpose(0, 2, 1)).astype(np.uint8))[0]
+    return np.stack([*means[:3], color, *means[6:]], axis=-1)[None]
 
 
 def voxel_means(points: NDArray[np.float32], others: NDArray[np.float32], size: float) -> NDArray[np.float32]:

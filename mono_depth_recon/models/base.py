@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
-from ..frames import Prediction
+from ..frames import Finish, Prediction
 from .hub import HubSource
 
 View: TypeAlias = tuple[Rgb, PinholeCamera]
@@ -31,6 +31,27 @@ class PromptedView(tuple[Rgb, PinholeCamera]):
         made = cls(view)
         made.prompt = prompt
         return made
+
+
+class FinishedView(tuple[Rgb, PinholeCamera]):
+    """A View with what is to be done with its depth, for a model whose attribute `finishes` is true.
+
+    Such a model may leave it undone: `Prediction.finished` tells.
+    """
+
+    finish: Finish
+
+    @classmethod
+    def of(cls, view: View, finish: Finish) -> FinishedView:
+        """`view` with what follows its prediction."""
+        made = cls(view)
+        made.finish = finish
+        return made
+
+
+def finishes(model: DepthModel) -> bool:
+    """Whether the model's device can do filters and back-projection too (`FinishedView`)."""
+    return bool(getattr(model, "finishes", False))
 
 
 def needs_prompt(model: DepthModel) -> bool:

@@ -26,6 +26,8 @@ from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
 from .resampling import normalised, opencv_matrices, restored, restoring_matrices
 from .runtimes import ImageWay, Network, Runtime, Size, maps_of, open_runtime
+from .runtimes.image_way import Metres
+from .runtimes.images import finished_frame, image_runtime
 from .safetensors_file import check_finite
 
 RESNEXT50 = "resnext50_32x4d"
@@ -64,6 +66,11 @@ class CanonicalDepthModel:
         return self.network.stochastic
 
     @property
+    def finishes(self) -> bool:
+        """Whether filters and cloud can be made on the runtime's device."""
+        return image_runtime(self.runtime) is not None
+
+    @property
     def sigma_fits(self) -> Mapping[str, SigmaFit]:
         """How a spread becomes sigma, by kind of uncertainty, from the card."""
         return self.card.sigma_fits
@@ -74,6 +81,9 @@ class CanonicalDepthModel:
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One metric Prediction per view; views whose images need one network size run as one batch."""
+        finished = finished_frame(self.runtime, self._preparation, batch, self._metres)
+        if finished is not None:
+            return finished
         maps = maps_of(self.runtime, self._preparation, batch)
         return [
             Prediction(depth=self._metric(depth, camera)) for (depth,), (_, camera) in zip(maps, batch, strict=True)
@@ -84,8 +94,11 @@ class CanonicalDepthModel:
         self.runtime.release_memory()
 
     def _metric(self, depth: NDArray[np.float32], camera: PinholeCamera) -> NDArray[np.float32]:
-        depth *= self.card.focal_scale(camera, self._preparation.short_side)
+        depth *= self._metres(camera).per_unit
         return depth
+
+    def _metres(self, camera: PinholeCamera) -> Metres:
+        return Metres(self.card.focal_scale(camera, self._preparation.short_side))
 
 
 @dataclass(frozen=True)

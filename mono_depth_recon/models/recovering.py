@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ..errors import ModelError
 from ..frames import Prediction
 from ..printing import readable
-from .base import DepthModel, Output, View, needs_prompt
+from .base import DepthModel, Output, View, finishes, needs_prompt
 
 _FIRST_S = 1.0  # between a reload and the next; doubled each time
 _LONGEST_S = 60.0  # also how long the model must hold until a failure counts as the first again
@@ -32,7 +32,7 @@ class RecoveringModel:
         self._load, self._note, self._now = load, note, now
         self._model: DepthModel | None = load()
         self._name, self._output, self._device = self._model.name, self._model.output, self._model.device
-        self.prompted = needs_prompt(self._model)
+        self.prompted, self.finishes = needs_prompt(self._model), finishes(self._model)
         self._failed_at, self._reload_at = -float("inf"), -float("inf")
         self._wait_s, self._reason = _FIRST_S, ""
         self.reloads = 0

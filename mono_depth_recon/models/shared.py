@@ -9,7 +9,7 @@ from itertools import islice
 
 from ..errors import MonoDepthError
 from ..frames import Prediction
-from .base import DepthModel, Output, View, needs_prompt
+from .base import DepthModel, Output, View, finishes, needs_prompt
 
 # Runtimes on which a batch takes as long as its images one after another (`mono-depth-recon benchmark --only
 # cameras-openvino`), so that it would only delay the first of them, and need another compiled copy of the network.
@@ -51,6 +51,11 @@ class SharedModel:
     def prompted(self) -> bool:
         """Whether the model is given depth beside the image."""
         return needs_prompt(self._model)
+
+    @property
+    def finishes(self) -> bool:
+        """Whether the model's device does filters and cloud."""
+        return finishes(self._model)
 
     @property
     def largest_batch(self) -> int:

@@ -156,19 +156,25 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
         "96",
         "--repeats",
         "2",
+        "--frames",
         "--output",
         str(tmp_path),
     ]
     assert main(words) == 0
     assert "openvino" in capsys.readouterr().out
-    assert (tmp_path / "models.md").read_text().count("unetpp_mobile") == 2
+    text = (tmp_path / "models.md").read_text()
+    assert text.count("unetpp_mobile") == 2
+    titles, *rows = (line.split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line)
+    assert titles[-2:] == ["cloud ms", "of 16 frames/s |"]
+    assert [row[-2:] for row in rows[:1]] == [["", " |"]], "the reference is too slow for that"
+    assert float(rows[1][-2]) > 0 and float(rows[1][-1].removesuffix(" |")) > 0
     assert len((tmp_path / "models.csv").read_text().splitlines()) == 3
 
 
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--models", "unetpp_mobile", "--model.name", "glpn_nyu"]) == 1
     assert "leave --model.name out" in capsys.readouterr().err
-    for flag in ("--pipeline", "--random-weights"):
+    for flag in ("--pipeline", "--random-weights", "--frames"):
         assert main(["benchmark", flag]) == 1
         assert "name them with --models" in capsys.readouterr().err
 

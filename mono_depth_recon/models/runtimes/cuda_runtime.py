@@ -1,21 +1,26 @@
 """Torch on a CUDA GPU: pinned buffers, copies that do not block, CUDA graphs, one synchronisation per run.
 
-Images go up as they are, once; resampling, network and the way back to the image's size are one graph; maps come down.
+Images go up as they are, once; resampling, network, the way back to the image's size and, for a whole frame, filters
+and cloud are one graph; what is wanted of it comes down.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import Depth
+from ...camera import PinholeCamera
 from ...config import ModelConfig
 from ...errors import ModelError
+from ...frames import Finish, Finished
 from .base import Batch, Network, build_module, example_batch
-from .image_way import ImageWay
+from .image_way import ImageWay, Metres
 from .torch_runtime import forward_of
 
 _SHAPES = 4  # with buffers and a graph at a time, the last ones used
@@ -36,6 +41,8 @@ class CudaRuntime:
 
     f32 is torch's own: its convolutions use TF32 unless `torch.backends.cudnn.allow_tf32` says otherwise.
     """
+
+    _on = "cuda"
 
     def __init__(self, network: Network, settings: ModelConfig) -> None:
         module = build_module(network, "model.runtime torch")
@@ -66,27 +73,53 @@ class CudaRuntime:
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns'). ModelError where the GPU's memory is too small."""
         shape = batch.shape
-        return self._run(batch, shape, shape, lambda: self._forward)
+        (maps,) = self._run([batch], shape, shape, lambda: _alone(self._forward))
+        return np.array(maps)
 
     def run_images(self, images: NDArray[np.uint8], way: ImageWay) -> Batch:
         """(N, H, W, 3) uint8 -> (N, channels, H, W). ModelError where the GPU's memory is too small."""
+        key = images.shape, way.network
+        (maps,) = self._run([images], key, _network_shape(images, way), lambda: _alone(self._from_images(way)))
+        return np.array(maps)
 
-        def forward() -> Callable[[Any], Any]:
-            from .device_images import DeviceImages
+    def run_frame(
+        self, images: NDArray[np.uint8], way: ImageWay, camera: PinholeCamera, finish: Finish, metres: Metres
+    ) -> tuple[Depth, Finished]:
+        """One image (1, H, W, 3) of `camera` -> depth (H, W) after `finish`, and the rest; see `run_images`."""
+        from .device_frame import DeviceFrame, FrameInputs
 
-            return DeviceImages(way, self._forward, "cuda")
+        inputs = FrameInputs.of(camera, finish, metres)
+        key = images.shape, way.network, finish.stride, inputs.unknown.shape
+        least, depth, *points = self._run(
+            [images, *inputs],
+            key,
+            _network_shape(images, way),
+            lambda: DeviceFrame(self._from_images(way), finish.stride),
+            3 if finish.points else 2,
+        )
+        cloud = None
+        if finish.points:
+            cloud = np.empty(points[0].shape, np.float32) if finish.out is None else finish.out
+            np.copyto(cloud, points[0])
+        return np.array(depth), Finished(cloud, float(least[0]))
 
-        columns, rows = way.network
-        return self._run(images, (images.shape, way.network), (len(images), 3, rows, columns), forward)
+    def _from_images(self, way: ImageWay) -> Callable[[Any], Any]:
+        from .device_images import DeviceImages
+
+        return DeviceImages(way, self._forward, self._on)
 
     def _run(
         self,
-        values: NDArray[Any],
+        values: Sequence[NDArray[Any]],
         key: Hashable,
         network_shape: tuple[int, ...],
-        forward: Callable[[], Callable[[Any], Any]],
-    ) -> Batch:
-        """`forward()` of `values`, by buffers and a graph that are kept under `key`."""
+        forward: Callable[[], Callable[..., Sequence[Any]]],
+        wanted: int = 1,
+    ) -> list[NDArray[Any]]:
+        """The first `wanted` of what `forward()` makes of `values`, by buffers and a graph that are kept under `key`.
+
+        They hold until the next run.
+        """
         import torch
 
         try:
@@ -94,7 +127,7 @@ class CudaRuntime:
             self._slots[key] = slot
             if len(self._slots) > _SHAPES:
                 self._slots.pop(next(iter(self._slots)))
-            return slot.run(values)
+            return slot.run(values, wanted)
         except torch.cuda.OutOfMemoryError as error:
             missing = _missing(error)
         self.release_memory()
@@ -110,7 +143,10 @@ class CudaRuntime:
         self._slots.clear()
         torch.cuda.empty_cache()
 
-    def _opened(self, forward: Callable[[Any], Any], like: NDArray[Any]) -> _Slot:
+    def _opened(self, forward: Callable[..., Sequence[Any]], like: Sequence[NDArray[Any]]) -> _Slot:
+        import torch
+
+        self._stream.wait_stream(torch.cuda.current_stream())
         return _Slot(forward, like, self._stream, self._settings.cuda_graphs)
 
     def _smaller(self, shape: tuple[int, ...]) -> str:
@@ -124,25 +160,36 @@ class CudaRuntime:
 
 
 class _Slot:
-    """Buffers for values of the shape and type of `like` and, with `graph`, the recorded run between them."""
+    """Buffers for values of the shapes and types of `like` and, with `graph`, the recorded run between them."""
 
-    def __init__(self, forward: Callable[[Any], Any], like: NDArray[Any], stream: Any, graph: bool) -> None:
+    def __init__(
+        self,
+        forward: Callable[..., Sequence[Any]],
+        like: Sequence[NDArray[Any]],
+        stream: Any,
+        graph: bool,
+        device: str = "cuda",
+    ) -> None:
         import torch
 
-        self._forward, self._stream = forward, stream
+        self._forward, self._stream, self._pinned = forward, stream, device == "cuda"
         self._graph: Any = None
-        of_like = torch.from_numpy(like[:0]).dtype
-        layout = torch.channels_last if of_like.is_floating_point else torch.contiguous_format  # images are packed
-        self._host_in = torch.empty(like.shape, dtype=of_like, pin_memory=True)
-        self._in = torch.zeros(like.shape, dtype=of_like, device="cuda").contiguous(memory_format=layout)
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
+        self._host_in = [self._host(torch.from_numpy(each)) for each in like]
+        self._in = [
+            torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in self._host_in
+        ]
+        with torch.inference_mode(), torch.cuda.stream(stream), _convolutions_tried():
             for _ in range(_WARM_UPS):
-                self._out = forward(self._in)
+                self._out = forward(*self._in)
         stream.synchronize()
         if graph:
             self._record()
-        self._host_out = torch.empty(self._out.shape, pin_memory=True)
+        self._host_out = [self._host(each) for each in self._out]
+
+    def _host(self, like: Any) -> Any:
+        import torch
+
+        return torch.empty(like.shape, dtype=like.dtype, pin_memory=self._pinned)
 
     def _record(self) -> None:
         import torch
@@ -150,7 +197,7 @@ class _Slot:
         recorded = torch.cuda.CUDAGraph()
         try:
             with torch.inference_mode(), torch.cuda.graph(recorded, stream=self._stream):
-                self._out = self._forward(self._in)
+                self._out = self._forward(*self._in)
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:  # an operation that waits for the GPU cannot be recorded
@@ -160,20 +207,51 @@ class _Slot:
             ) from error
         self._graph = recorded
 
-    def run(self, values: NDArray[Any]) -> Batch:
-        """Copies in, runs, copies out on the stream, waits once."""
+    def run(self, values: Sequence[NDArray[Any]], wanted: int) -> list[NDArray[Any]]:
+        """Copies in, runs, copies the first `wanted` results out on the stream, waits once."""
         import torch
 
-        np.copyto(self._host_in.numpy(), values)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            self._in.copy_(self._host_in, non_blocking=True)
+            for value, host, own in zip(values, self._host_in, self._in, strict=True):
+                np.copyto(host.numpy(), value)
+                own.copy_(host, non_blocking=True)
             if self._graph is None:
-                self._out = self._forward(self._in)
+                self._out = self._forward(*self._in)
             else:
                 self._graph.replay()
-            self._host_out.copy_(self._out, non_blocking=True)
+            for host, own in zip(self._host_out[:wanted], self._out, strict=False):
+                host.copy_(own, non_blocking=True)
         self._stream.synchronize()
-        return np.array(self._host_out.numpy())
+        return [host.numpy() for host in self._host_out[:wanted]]
+
+
+@contextlib.contextmanager
+def _convolutions_tried() -> Iterator[None]:
+    """Within it cuDNN times its kernels for every new shape and keeps the fastest, where its guess may be slow."""
+    import torch
+
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _alone(forward: Callable[[Any], Any]) -> Callable[[Any], Sequence[Any]]:
+    return lambda values: (forward(values),)
+
+
+def _network_shape(images: NDArray[np.uint8], way: ImageWay) -> tuple[int, ...]:
+    columns, rows = way.network
+    return len(images), 3, rows, columns
+
+
+def _layout(values: Any) -> Any:
+    """Of a batch for the network, whose images are not packed: channels last."""
+    import torch
+
+    return torch.channels_last if values.is_floating_point() and values.ndim == 4 else torch.contiguous_format
 
 
 def _fits(module: Any, shape: tuple[int, ...]) -> bool:

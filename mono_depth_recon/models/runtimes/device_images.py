@@ -72,4 +72,4 @@ def _whole(images: Tensor) -> Tensor:
 
 
 def _on(device: str, matrix: Matrix32) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(matrix, np.float32)).to(device)
+    return torch.from_numpy(np.array(matrix, np.float32, order="C")).to(device)

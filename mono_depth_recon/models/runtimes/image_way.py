@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..resampling import Separable
 
@@ -25,3 +27,10 @@ class ImageWay:
     gain: Sequence[float]
     bias: Sequence[float]
     back: Callable[[Size], tuple[Separable, Separable]]
+
+
+class Metres(NamedTuple):
+    """Metres of a network's values: times `per_unit`, and `least` at least."""
+
+    per_unit: float
+    least: float = -math.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol, cast
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from ...arrays import Depth, Rgb
 from ...camera import PinholeCamera
+from ...frames import Finish, Finished, Prediction
+from ..base import FinishedView, View
 from .base import Batch, Runtime
-from .image_way import ImageWay, Size
+from .image_way import ImageWay, Metres, Size
 
 
 class Preparation(Protocol):
@@ -36,10 +38,33 @@ class ImageRuntime(Runtime, Protocol):
     def run_images(self, images: NDArray[np.uint8], way: ImageWay) -> Batch:
         """(N, H, W, 3) -> (N, channels, H, W), a fresh float32 array. Raises ModelError."""
 
+    def run_frame(
+        self, images: NDArray[np.uint8], way: ImageWay, camera: PinholeCamera, finish: Finish, metres: Metres
+    ) -> tuple[Depth, Finished]:
+        """One image (1, H, W, 3) of `camera` -> depth (H, W) after `finish`, and the rest. Raises ModelError.
+
+        The network's only channel becomes metres by `metres`.
+        """
+
 
 def image_runtime(runtime: object) -> ImageRuntime | None:
     """The runtime, or None where it takes no images."""
     return cast(ImageRuntime, runtime) if hasattr(runtime, "run_images") else None
+
+
+def finished_frame(
+    runtime: Runtime, preparation: Preparation, views: Sequence[View], metres: Callable[[PinholeCamera], Metres]
+) -> list[Prediction] | None:
+    """The prediction of a single FinishedView, finished on the device; None for other views."""
+    if len(views) != 1 or not isinstance(view := views[0], FinishedView):
+        return None
+    device = image_runtime(runtime)
+    if device is None:
+        return None
+    rgb, camera = view
+    way = preparation.way(*camera.size)
+    depth, finished = device.run_frame(rgb[None], way, camera, view.finish, metres(camera))
+    return [Prediction(depth=depth, finished=finished)]
 
 
 def maps_of(

@@ -15,7 +15,9 @@ from ...frames import Prediction
 from ..base import Output, View
 from ..hub import WeightFiles
 from ..runtimes import Network, Runtime, maps_of
-from .family import Channel, Family, Focal
+from ..runtimes.image_way import Metres
+from ..runtimes.images import finished_frame, image_runtime
+from .family import NEAREST_M, Channel, Family, Focal
 from .input_rule import InputRule
 
 _MASK = 0.5  # of "valid" and "sky": pixels count as such from this value on
@@ -55,12 +57,21 @@ class TransformerDepthModel:
         """Runtime, device and precision."""
         return self.runtime.device
 
+    @property
+    def finishes(self) -> bool:
+        """Whether filters and cloud can be made on the runtime's device: where metres are the network's by a factor."""
+        plain = self.output == "metric_depth" and self._channels == ("values",) and not self.family.inverse
+        return plain and not self.family.prompted and image_runtime(self.runtime) is not None
+
     def network_input(self, view: View) -> NDArray[np.float32]:
         """(1, 3, rows, columns): what the network sees of a view."""
         return as_batch(self.rule, view[0])
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction per view; views whose images need one network size run as one batch."""
+        finished = finished_frame(self.runtime, self.rule, batch, self._metres) if self.finishes else None
+        if finished is not None:
+            return finished
         maps = maps_of(self.runtime, self.rule, batch)
         return [self._prediction(each, camera) for each, (_, camera) in zip(maps, batch, strict=True)]
 
@@ -75,8 +86,11 @@ class TransformerDepthModel:
         others = self._others(by_channel, camera)
         if self.output == "relative_disparity":
             return Prediction(disparity=np.maximum(full, 0), **others)
-        per_unit = self.family.metres_per_unit(camera, self.rule.network_size(*camera.size), self.focal)
-        return Prediction(depth=self.family.metres(full, per_unit), **others)
+        return Prediction(depth=self.family.metres(full, self._metres(camera).per_unit), **others)
+
+    def _metres(self, camera: PinholeCamera) -> Metres:
+        size = self.rule.network_size(*camera.size)
+        return Metres(self.family.metres_per_unit(camera, size, self.focal), NEAREST_M)
 
     def _others(self, by_channel: Mapping[Channel, Depth], camera: PinholeCamera) -> dict[str, Any]:
         """Fields of Prediction beside depth and disparity."""

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,25 @@ def test_the_large_module_allocates_as_the_table_of_sizes_says() -> None:
             Large(1000, 5000)(torch.zeros(1, 3, side, side))
         sizes.append(max(event.cpu_memory_usage for event in profile.events() if event.name == "aten::empty"))
     assert sizes == [4 * (5000 + 1000 * 64**2), 2 * (5000 + 1000 * 64**2), 2 * (5000 + 1000 * 32**2)]
+
+
+def test_buffers_and_results_without_a_gpu() -> None:
+    """In and out on CPU tensors: what is wanted of the results, for values that change; kernels are tried at first."""
+    tried = []
+
+    def forward(first: Any, second: Any) -> tuple[Any, Any]:
+        tried.append(torch.backends.cudnn.benchmark)
+        return first + second, first.float().mean()[None]
+
+    images, shift = np.full((1, 4, 5, 3), 7, np.uint8), np.ones((1, 1), np.uint8)
+    images.flags.writeable = False  # as images in messages are
+    before, stream = torch.backends.cudnn.benchmark, SimpleNamespace(synchronize=lambda: None)
+    slot = cuda_runtime._Slot(forward, [images, shift], stream, graph=False, device="cpu")
+    assert tried == [True] * 3 and torch.backends.cudnn.benchmark == before
+    (total,) = slot.run([images, shift], 1)
+    assert total.dtype == np.uint8 and (total == 8).all() and tried[3:] == [before]
+    total, mean = slot.run([np.full_like(images, 3), shift + 1], 2)
+    assert (total == 5).all() and mean.tolist() == [3]
 
 
 OUT_OF_MEMORY = (

@@ -206,10 +206,19 @@ def fake(ros_domain: int, tmp_path: Path) -> Iterator[FakeNode]:
             node.close()
 
 
-def start(processes: Processes, fake: FakeNode | None, output: Path, *arguments: str) -> Process:
+MODULE = "mono_depth_recon.ros.tools.recorder"
+IMPATIENT = (
+    "-c",
+    f"import sys; from {MODULE.rpartition('.')[0]} import recorder as it; it._MARKER_S = 0.5; sys.exit(it.main())",
+)
+
+
+def start(
+    processes: Processes, fake: FakeNode | None, output: Path, *arguments: str, run: Sequence[str] = ("-m", MODULE)
+) -> Process:
     if fake is not None:
         fake.start()
-    return processes.python("-m", "mono_depth_recon.ros.tools.recorder", "--output", output, *arguments)
+    return processes.python(*run, "--output", output, *arguments)
 
 
 def test_it_measures_and_leaves_one_frame_with_its_mesh(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:
@@ -262,7 +271,7 @@ def test_a_mesh_of_another_frame_is_left_out_and_said(
     output = tmp_path / "recording"
     output.mkdir()
     (output / "mesh.ply").write_text("of an earlier run")
-    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0")
+    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0", run=IMPATIENT)
     assert process.wait() == 0, process.output
     check_files(output)
     mesh = json.loads((output / "recording.json").read_text())["mesh"]
