@@ -185,7 +185,7 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
         for i, case in enumerate(cases):
             announce(i, len(cases), case)
             answer = Path(folder) / f"{i}.npy"
-            if not _is_reference(case):  # conversion and auto's choice are not part of the model's time
+            if case.runtime != "torch" or case.precision == "auto" or case.compile:  # the first one converts or chooses
                 _in_fresh_process(case, dataclasses.replace(plan, repeats=1, frames=False), answer)
             result = _in_fresh_process(case, plan, answer)
             if _is_reference(case):
