@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from ...errors import MonoDepthError
 
 _WAITING_CALLS = 200  # of a service, while the executor is busy
+_LINGER_S = 1.0  # between the last reply and the end of the node, with which DDS would give up what was lost on the way
 
 
 class SharedCalls:
@@ -95,8 +96,13 @@ class TriggerServices:
             return True, outcome.result()
         if isinstance(error, MonoDepthError):
             return False, str(error)
-        self._executor.create_task(self._failed, error)  # runs after this reply is sent
+        self._fail_later(error)
         return False, f"unexpected {type(error).__name__}: {error}; the node ends, its output has the traceback"
+
+    def _fail_later(self, error: BaseException) -> None:
+        timer = threading.Timer(_LINGER_S, self._failed, [error])
+        timer.daemon = True
+        timer.start()
 
     def _in_thread(self, make: Callable[[], str]) -> Future[ThreadFuture[str]]:
         executor = self._executor

@@ -159,10 +159,10 @@ class _Depth(torch.nn.Module):
         return self.model(image).predicted_depth[:, None]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
-    ("build", "rows", "columns"), [(small_module, 37, 51), (glpn, 64, 96), (depth_anything, 70, 98)]
-)
+    ("runtime", "build", "rows", "columns"),
+    [*((runtime, small_module, 37, 51) for runtime in RUNTIMES), ("onnxruntime", depth_anything, 70, 98)],
+)  # more networks on OpenVINO: test_other_runtimes_say_the_same
 def test_runtimes_agree_with_eager_torch(runtime: str, build: Callable[[], Any], rows: int, columns: int) -> None:
     network = network_of(build, preprocess=None)
     batch = batch_of(2, rows, columns)
