@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
@@ -178,7 +179,11 @@ def test_damage_elsewhere_does_not_hide_the_focal_length(tmp_path: Path) -> None
     assert data[at : at + 4] == struct.pack("<L", 23)
     data[at : at + 4] = struct.pack("<L", 2**31)  # longer than the file
     path.write_bytes(data)
-    assert read_exif(path) == {FOCAL_35: 28}
+    if int(PIL.__version__.partition(".")[0]) < 13:  # it reads nothing behind a damaged entry
+        with pytest.raises(CalibrationError, match="the EXIF data is broken"):
+            read_exif(path)
+    else:
+        assert read_exif(path) == {FOCAL_35: 28}
 
 
 def test_a_photo_of_200_megapixels_has_a_camera(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from mono_depth_recon.text import comma_advice, csv_rows, read_text, separator_advice
 
+NUL = "line 4: 1 fields, the heading has 2" if sys.version_info >= (3, 11) else "line 4: line contains NUL"  # by csv
 TEXT = "# Größe\n1.5 rgb/1.png\n"
 
 
@@ -88,7 +90,7 @@ def test_rows_of_a_table(tmp_path: Path, text: str) -> None:
         ("", "no column 'value' in the heading ''"),
         ("name;value\na;1\n", "no column 'value' in the heading 'name;value'"),
         ("name,value\na,1,5\n", "line 2: 3 fields, the heading has 2"),
-        ("name,value\n\na,1\n\0\0\0", "line 4: 1 fields, the heading has 2"),
+        ("name,value\n\na,1\n\0\0\0", NUL),
     ],
 )
 def test_what_is_no_table_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -118,14 +118,15 @@ def impulses(side: int) -> Matrix32:
 
 def antialiased_matrices(source: tuple[int, int], target: tuple[int, int], kernel: Kernel) -> Separable:
     """`antialiased` from `source` to `target`, both (columns, rows)."""
-    from PIL import Image
+    from PIL import Image, __version__
 
     def matrix(before: int, after: int) -> Matrix32:
         image = Image.fromarray(impulses(before))
         return np.asarray(image.resize((before, after), Image.Resampling[kernel.upper()]))
 
     columns, rows = map(matrix, source, target)
-    return Separable(rows, columns, "each", rows_first=target[0] > source[0] and target[1] < source[1])
+    cheaper = target[0] > source[0] and target[1] < source[1]
+    return Separable(rows, columns, "each", rows_first=cheaper and int(__version__.partition(".")[0]) >= 13)
 
 
 def opencv_matrices(
