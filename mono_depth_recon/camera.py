@@ -46,7 +46,8 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise CalibrationError(f"camera size must be at least 1x1 pixels, got {self.width}x{self.height}")
+            size = f"{self.width}x{self.height}"
+            raise CalibrationError(f"camera size must be at least 1x1 pixels, got {size}: give that of the image")
         object.__setattr__(self, "K", _intrinsic_matrix(self.K, "K"))
         object.__setattr__(self, "D", _distortion(self.D, self.distortion_model))
         object.__setattr__(self, "R", _rotation(self.R))
@@ -269,7 +270,8 @@ def _distortion(D: Sequence[float], model: str) -> tuple[float, ...]:
     lengths = DISTORTION_LENGTHS[model]
     length = next((n for n in reversed(lengths) if n <= len(values) and not any(values[n:])), None)
     if length is None:
-        raise CalibrationError(f"{model} takes {' or '.join(map(str, lengths))} coefficients, got {len(values)}")
+        takes = " or ".join(map(str, lengths))
+        raise CalibrationError(f"{model} takes {takes} coefficients, got {len(values)}: check D and distortion_model")
     return values[:length]  # drivers pad D with zeros
 
 

@@ -47,6 +47,8 @@ _COMMANDS = (
     doctor,
 )
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 143
@@ -77,21 +79,34 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()  # what cannot be written is known here
     except MonoDepthError as error:
         print(f"mono-depth-recon: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
+        _leave_stdout()
         return 141
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(f"mono-depth-recon: error: {name_too_long(Path(error.filename or ''))}", file=sys.stderr)
+        print(f"mono-depth-recon: error: {_told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mono-depth-recon: stopped", file=sys.stderr)
         return 130
     return status
+
+
+def _told(error: OSError) -> str:
+    """What a command did not foresee: a name that is too long, or stdout that takes no more. Raises the others."""
+    if error.errno == errno.ENAMETOOLONG:
+        return name_too_long(Path(error.filename or ""))
+    if error.errno not in _FULL or error.filename is not None:
+        raise error
+    _leave_stdout()
+    return f"standard output cannot be written ({error.strerror}): free some space, or send it elsewhere"
+
+
+def _leave_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
 
 
 def _parser() -> argparse.ArgumentParser:

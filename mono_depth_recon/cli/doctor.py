@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -47,7 +48,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the page; 1 where a self-test failed."""
     for name, text in _facts():
-        print(f"{name:<14} {text.replace(str(expanded('~')), '~')}", flush=True)
+        print(f"{name:<14} {_without_home(text)}", flush=True)
     failed = 0
     for name, code in _codes().items():
         started = time.perf_counter()
@@ -55,6 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         failed += not passed
         print(f"{f'test {name}':<14} {'ok' if passed else 'FAILED'}, {time.perf_counter() - started:.1f} s: {text}")
     return int(failed > 0)
+
+
+def _without_home(text: str) -> str:
+    home = str(expanded("~")).rstrip("/")
+    return re.sub(rf"{re.escape(home)}(?=/|$)", "~", text) if home else text
 
 
 def _facts() -> Iterator[tuple[str, str]]:

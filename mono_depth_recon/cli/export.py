@@ -15,7 +15,7 @@ import numpy as np
 from ..atomic import writable_folder
 from ..camera import PinholeCamera
 from ..config import ModelConfig
-from ..errors import DataError, ModelError
+from ..errors import ConfigError, DataError, ModelError
 from ..models import load_model
 from ..models.ensemble import PREFIX
 from ..models.runtimes import difference_of_onnx, export_onnx
@@ -68,6 +68,8 @@ def export(settings: ModelConfig, path: Path, image_size: tuple[int, int]) -> tu
     DataError where the disk is full.
     """
     checked(path)  # before the network is made
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name the file in it, such as {path / f'{settings.name}.onnx'}")
     if settings.name.startswith(PREFIX):
         raise ModelError(f"{settings.name} is not one network: export its members one by one")
     if is_onnx_file(settings.name):

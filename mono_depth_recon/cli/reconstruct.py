@@ -70,6 +70,7 @@ PARAMETER_FLAGS = (
     "mesh.texture",
 )
 _NEGATIVE = re.compile(r"-\.?\d")
+_OUTPUT = re.compile(r"(depth|depth_plasma|sigma|overview|(cloud|mesh)_view\d+)\.png|cloud\.ply|mesh\.\w+")
 _OUTPUTS = """\
 Each IMAGE gives, in the output folder and named by it (desk.jpg: desk_depth.png ...; files there are replaced):
   _depth.png         16-bit millimetres along the optical axis, 0 = unknown or beyond range
@@ -185,6 +186,18 @@ def _check(arguments: argparse.Namespace) -> None:
             f"files are named by their image, and several are called '{twice[0]}': rename them, "
             "or run them one by one with another --output"
         )
+    _check_inputs_stay(arguments)
+
+
+def _check_inputs_stay(arguments: argparse.Namespace) -> None:
+    """Raises ConfigError where an output may have the name of an input."""
+    folder = arguments.output.resolve()
+    for path in (*arguments.images, *arguments.reference, *arguments.points):
+        place = path.resolve()
+        for image in arguments.images:
+            start = f"{image.stem}_"
+            if place.parent == folder and place.name.startswith(start) and _OUTPUT.fullmatch(place.name[len(start) :]):
+                raise ConfigError(f"{path} would be replaced by what is made of {image}: give another --output")
 
 
 def _check_scale(name: str, output: Output, settings: ScaleSettings) -> None:

@@ -57,7 +57,7 @@ class UnpackedFiles:
             )
         disk = shutil.disk_usage(self._folder)
         kept = kept_free(disk.total)
-        if size > disk.free - kept:
+        if size and size > disk.free - kept:
             raise DataError(
                 f"{self._source}: unpacking needs {size} more bytes in {self._folder}, where {disk.free} are free, of "
                 f"which {kept} are kept: unpack it yourself, or set TMPDIR to a folder on a larger disk"

@@ -6,6 +6,7 @@ A stamp is in seconds, or in whole nanoseconds of 19 digits.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ def read_list(path: Path, notes: list[str], missing_ok: bool = False) -> list[En
         stamp, name = _fields(path, number, text, "stamp file")
         file = path.parent / name
         if not missing_ok and not names_file(file):
-            raise DataError(f"{path}:{number}: names {file}, which is missing: copy it, or remove the line")
+            wrong = "is no regular file" if os.path.exists(file) else "is missing: copy it"  # of names of any length
+            raise DataError(f"{path}:{number}: names {file}, which {wrong}, or remove the line")
         seconds = _stamp(path, number, stamp)
         if not math.isfinite(seconds):
             raise DataError(f"{path}:{number}: expected finite numbers, got '{stamp}'")

@@ -15,6 +15,7 @@ from ..errors import MonoDepthError
 from ..frames import Judgement, Scale
 
 T = TypeVar("T")
+_LOOK_S = 1.0
 
 
 class Mailbox(Generic[T]):
@@ -33,14 +34,17 @@ class Mailbox(Generic[T]):
             self._condition.notify()
         return displaced
 
-    def take(self, not_before: float = 0.0) -> T | None:
-        """Waits for the oldest item, and at least until `not_before` (time.monotonic); None once closed."""
+    def take(self, not_before: Callable[[], float] = lambda: 0.0) -> T | None:
+        """Waits for the oldest item, and at least until `not_before()` (time.monotonic); None once closed.
+
+        That is asked again every second: it may come earlier than it was.
+        """
         with self._condition:
             while not self._closed:
-                wait = not_before - time.monotonic()
+                wait = not_before() - time.monotonic()
                 if self._items and wait <= 0:
                     return self._items.popleft()
-                self._condition.wait(wait if wait > 0 else None)
+                self._condition.wait(min(wait, _LOOK_S) if wait > 0 else None)
         return None
 
     def close(self) -> None:
@@ -186,10 +190,14 @@ class FrameWorker(Generic[T]):
         self._pool.shutdown(wait=True)
 
     def _run(self) -> None:
-        not_before = 0.0
-        while (item := self._mailbox.take(not_before)) is not None:
+        taken: float | None = None
+
+        def not_before() -> float:
             rate = self._max_rate()
-            not_before = time.monotonic() + 1 / rate if rate else 0.0
+            return taken + 1 / rate if rate and taken is not None else 0.0
+
+        while (item := self._mailbox.take(not_before)) is not None:
+            taken = time.monotonic()
             try:
                 self._process(item)
             except MonoDepthError as error:

@@ -265,6 +265,32 @@ def test_two_images_of_one_name_are_refused_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("later", ["a_depth.png", "a_mesh.ply", "a_cloud_view2.png"])
+def test_an_output_that_would_replace_an_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], later: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / later).write_text("an input")
+    for more in ([later], ["--points", later]):
+        assert main(["reconstruct", "a.png", *more, "--hfov", "60", "--output", "."]) == 1
+        said = capsys.readouterr().err
+        assert f"{later} would be replaced by what is made of a.png: give another --output" in said
+    assert (tmp_path / later).read_text() == "an input"
+
+
+@pytest.mark.parametrize("command", [["parameters", "--yaml"], ["models"]])
+def test_a_full_stdout_is_one_line(command: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mono_depth_recon.cli", *command], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "mono-depth-recon: error: standard output cannot be written (No space left on device): free some space, or "
+        "send it elsewhere\n"
+    )
+
+
 def test_an_output_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     assert main(["reconstruct", "a.jpg", "--output", str(tmp_path / "file" / "out"), "--hfov", "60"]) == 1
