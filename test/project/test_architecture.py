@@ -33,6 +33,7 @@ LAYERS = (
         "poses",
         "printing",
         "registration",
+        "temporary",
         "text",
         "transforms",
         "alignment",
