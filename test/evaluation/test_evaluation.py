@@ -24,6 +24,7 @@ from mono_depth_recon.cli.evaluate import main as evaluate_tum
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import ConfigError, DataError
+from mono_depth_recon.evaluation import predictions
 from mono_depth_recon.evaluation import run as evaluation
 from mono_depth_recon.evaluation.plan import ModelChoice, PartOfRecording, folder_of
 from mono_depth_recon.evaluation.run import (
@@ -209,6 +210,20 @@ def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -
                 read_prediction(tmp_path / "a.npz")
     with pytest.raises(DataError, match="delete it to compute it again"):
         read_prediction(tmp_path / "a.npz")
+
+
+def test_kept_predictions_that_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, depth = tmp_path / "a.npz", np.ones((4, 5), np.float32)
+    np.savez_compressed(path, depth=depth)
+    with pytest.raises(DataError, match=r"depth\.npy is not stored as it was written.*delete it to compute it again"):
+        read_prediction(path)
+    np.savez(path, depth=depth, more=depth)
+    with pytest.raises(DataError, match="a prediction has no more"):
+        read_prediction(path)
+    np.savez(path, depth=depth)
+    monkeypatch.setattr(predictions, "_LARGEST", 79)
+    with pytest.raises(DataError, match=r"depth\.npy has 80 bytes, more than 79"):
+        read_prediction(path)
 
 
 def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ LAYERS = (
         "encoding",
         "errors",
         "frames",
+        "npz",
         "once",
         "param",
         "paths",
