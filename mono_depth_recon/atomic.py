@@ -112,6 +112,16 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def folder_within(folder: Path, name: str) -> Path:
+    """The folder `name` of `folder`, made where it is missing. DataError also where it is a link to another place."""
+    made = writable_folder(folder / name)
+    if not made.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{made} is a link to {made.resolve()}, outside of {folder}: nothing is written there; remove it"
+        )
+    return made
+
+
 def check_folder(folder: Path) -> None:
     """Raises DataError where `writable_folder` would refuse `folder`; makes nothing."""
     nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
