@@ -32,8 +32,8 @@ def read_array(archive: zipfile.ZipFile, name: str, largest: int) -> NDArray[Any
             raise ValueError(f"{member.filename} has another version of numpy's format")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         count = math.prod(shape) * dtype.itemsize
-        if dtype.kind not in "bfiu" or fortran or count != member.file_size - stream.tell():
+        if dtype.kind not in "bfiu" or count != member.file_size - stream.tell():
             raise ValueError(f"{member.filename} is no array of numbers as long as its shape {shape}")
         if count > largest:
             raise ValueError(f"{member.filename} has {count} bytes, more than {largest}")
-        return np.frombuffer(bytearray(stream.read()), dtype).reshape(shape)
+        return np.frombuffer(bytearray(stream.read()), dtype).reshape(shape, order="F" if fortran else "C")

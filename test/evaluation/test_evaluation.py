@@ -196,7 +196,7 @@ def test_a_runtime_that_takes_images_predicts_several_frames_in_one_run(
 
 def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -> None:
     depth = np.random.default_rng(0).uniform(1, 5, (4, 5)).astype(np.float32)
-    write_prediction(tmp_path / "a.npz", Prediction(disparity=depth, sigma=depth / 10))
+    write_prediction(tmp_path / "a.npz", Prediction(disparity=depth, sigma=np.asfortranarray(depth / 10)))
     back = read_prediction(tmp_path / "a.npz")
     assert back.depth is None and back.disparity is not None and back.sigma is not None
     assert np.array_equal(back.disparity, depth) and np.array_equal(back.sigma, depth / 10)
