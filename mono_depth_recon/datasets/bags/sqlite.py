@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ class SqliteBag:
         self.notes: list[str] = []
         self.foreign: dict[str, str] = {}
         self._lock = threading.Lock()
+        _check_beside(path)
         self._database = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, check_same_thread=False)
         self._looks_left = self._most_looks = 1000 + self._size * _STEPS_PER_BYTE // _STEPS
         self._database.set_progress_handler(self._is_endless, _STEPS)
@@ -143,6 +145,15 @@ class SqliteBag:
     def close(self) -> None:
         """Closes the file."""
         self._database.close()
+
+
+def _check_beside(path: Path) -> None:
+    """DataError where a file that SQLite opens beside the bag is a link, or one whose opening may never end."""
+    real = path.resolve()
+    for suffix in ("-journal", "-wal", "-shm"):
+        beside = real.with_name(real.name + suffix)
+        if os.path.lexists(beside) and not stat.S_ISREG(beside.lstat().st_mode):
+            raise DataError(f"{beside}: expected a regular file beside the bag, got a link, pipe or device: remove it")
 
 
 def is_sqlite(path: Path) -> bool:

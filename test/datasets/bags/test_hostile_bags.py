@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import os
 import re
 import signal
 import sqlite3
@@ -321,6 +322,17 @@ def test_an_sqlite_bag_that_computes_is_refused(tmp_path: Path, change: str, rea
         database.executescript(change)
     with pytest.raises(DataError, match=f"expected tables and indices alone, as rosbag2 writes them, but {reason}"):
         open_dataset(path)
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_a_pipe_or_link_beside_an_sqlite_bag_is_not_opened(tmp_path: Path, suffix: str) -> None:
+    path = FORMATS["sqlite3"](tmp_path, Scene())
+    beside = Path(f"{next(path.glob('*.db3'))}{suffix}")
+    for make in (os.mkfifo, lambda place: place.symlink_to("/dev/zero")):
+        make(beside)
+        with pytest.raises(DataError, match=f"{suffix}: expected a regular file beside the bag, got a link, pipe"):
+            open_dataset(path)
+        beside.unlink()
 
 
 def test_a_query_without_end_is_ended_and_ctrl_c_ends_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
