@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -80,10 +81,18 @@ def _tidy(folder: Path) -> None:
         return
     _tidied.add(folder)
     for leftover in folder.glob(".*.part"):
-        with contextlib.suppress(OSError), leftover.open("rb") as file:  # gone meanwhile, of somebody else, or locked
-            if _PARTIAL.fullmatch(leftover.name):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                leftover.unlink()
+        if not _PARTIAL.fullmatch(leftover.name):
+            continue
+        with contextlib.suppress(OSError):  # gone meanwhile, of somebody else, a link, or locked
+            if stat.S_ISREG(leftover.lstat().st_mode):
+                with open(leftover, "rb", opener=_open_at_once) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    leftover.unlink()
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    """Opens what `name` itself is: no file behind a link, and no wait for the other end of a pipe."""
+    return os.open(name, flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def remove_partial_files(folder: Path, pid: int) -> None:
@@ -101,6 +110,16 @@ def writable_folder(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise DataError(f"cannot write into the folder {folder}: change its permissions or choose another one")
     return folder
+
+
+def folder_within(folder: Path, name: str) -> Path:
+    """The folder `name` of `folder`, made where it is missing. DataError also where it is a link to another place."""
+    made = writable_folder(folder / name)
+    if not made.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{made} is a link to {made.resolve()}, outside of {folder}: nothing is written there; remove it"
+        )
+    return made
 
 
 def check_folder(folder: Path) -> None:
@@ -124,7 +143,7 @@ def unused_path(path: Path) -> Path:
 def _locked(path: Path) -> BinaryIO:
     """The file at `path`, new or emptied, for writing, with its lock held until it is closed."""
     while True:
-        file = open(path, "wb", opener=lambda name, flags: os.open(name, flags & ~os.O_TRUNC, 0o666))  # noqa: SIM115
+        file = open(path, "wb", opener=_open_at_once)  # noqa: SIM115
         with contextlib.suppress(OSError):  # a file system without locks: nothing is tidied there either
             fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):

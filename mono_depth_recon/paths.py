@@ -74,6 +74,18 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+def names_entry(name: str) -> bool:
+    """Whether a text from a file or a user can be the name of one file or folder, and leads nowhere else."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
+def bounded_file(path: Path, most: int) -> Path:
+    """`path`. Raises OSError as `regular_file`, and where it has more than `most` bytes: for what is read whole."""
+    if (size := regular_file(path).stat().st_size) > most:
+        raise OSError(errno.EFBIG, f"it has {size} bytes, at most {most} are read", str(path))
+    return path
+
+
 def user_cache() -> Path:
     """The package's folder in the user's cache (Linux: $XDG_CACHE_HOME, else ~/.cache). Raises ConfigError."""
     import platformdirs

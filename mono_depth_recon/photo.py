@@ -19,7 +19,7 @@ from .arrays import Depth, Rgb
 from .camera import PinholeCamera
 from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, eight_bits
 from .errors import CalibrationError, DataError
-from .paths import regular_file
+from .paths import bounded_file, regular_file
 
 # CIPA DCG-001: lenses are equivalent where the angle of view along the diagonal is the same; 36 mm x 24 mm film.
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
@@ -32,6 +32,8 @@ _PLANE_X_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # 2 (inch) is the default; 4 and 5 are in use beyond the standard
 _READ = (_FOCAL_LENGTH, _FOCAL_LENGTH_35MM, _PIXEL_X, _PIXEL_Y, _PLANE_X_RESOLUTION, _PLANE_UNIT)
 
+_ADDED_BYTES = 64 << 20  # profiles, previews, thumbnails
+
 _NO_FOCAL = "give the camera with --intrinsics FX FY CX CY or --hfov DEGREES"
 
 
@@ -42,7 +44,8 @@ def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS, stream: Strea
     """
     import cv2
 
-    image = decoded(_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, str(path), max_megapixels)
+    data = _bytes(path, max_megapixels)
+    image = decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, str(path), max_megapixels)
     try:
         return cv2.cvtColor(eight_bits(image, stream), cv2.COLOR_BGR2RGB)
     except DataError as error:
@@ -154,8 +157,13 @@ def _exif_numbers(data: bytes) -> dict[int, float]:
     return {tag: float(value) for tag, value in firsts.items() if isinstance(value, Real) and math.isfinite(value)}
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     try:
-        return regular_file(path).read_bytes()
+        return bounded_file(path, _most_bytes(max_megapixels)).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _most_bytes(megapixels: float) -> int:
+    """What an image file of so many pixels may have: four channels of 16 bits, and what cameras add to a small one."""
+    return int(megapixels * 8e6) + _ADDED_BYTES

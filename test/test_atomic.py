@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import multiprocessing
+import os
 import threading
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def test_what_killed_processes_left_goes_with_the_first_file(tmp_path: Path) -> 
     left[0].write_bytes(b"half")
     write_atomically(tmp_path / "other.ply", [b"whole"])
     assert left[0].exists()  # once a process: folders may be large
+
+
+def test_a_pipe_or_a_link_that_is_named_as_a_leftover_is_not_opened(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    os.mkfifo(tmp_path / ".x.1.part")
+    (tmp_path / ".y.1.part").symlink_to(victim)
+    write_atomically(tmp_path / "new.ply", [b"whole"])
+    assert (tmp_path / "new.ply").read_bytes() == b"whole" and len(list(tmp_path.iterdir())) == 4
+    suffix = atomic.partial_suffix(os.getpid())
+    os.mkfifo(tmp_path / f".pipe.ply{suffix}")
+    (tmp_path / f".link.ply{suffix}").symlink_to(victim)
+    for name in ("pipe.ply", "link.ply"):
+        with pytest.raises(DataError, match=rf"cannot write .*{name}: "):
+            write_atomically(tmp_path / name, [b"whole"])
+    assert victim.read_bytes() == b"precious"
 
 
 def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:

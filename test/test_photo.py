@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import CalibrationError, DataError
-from mono_depth_recon.photo import camera_from_exif, read_depth, read_exif, read_photo
+from mono_depth_recon.photo import camera_from_exif, read_depth, read_exif, read_grey, read_photo
 
 EXIF_IFD, ORIENTATION = 0x8769, 0x0112
 FOCAL, FOCAL_35, PIXEL_X, PIXEL_Y, PLANE_X, PLANE_UNIT = 0x920A, 0xA405, 0xA002, 0xA003, 0xA20E, 0xA210
@@ -273,3 +274,15 @@ def test_what_is_no_depth_file_is_reported(tmp_path: Path) -> None:
             read_depth(tmp_path / name)
     with pytest.raises(DataError, match="gone.png cannot be read"):
         read_depth(tmp_path / "gone.png")
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
+    path = write_jpeg(tmp_path / "a.jpg")
+    os.truncate(path, 40 << 30)  # nothing is stored
+    for read in (read_photo, read_depth, read_grey):
+        with pytest.raises(DataError, match=r"a\.jpg cannot be read: it has 42949672960 bytes, at most 867108864 are"):
+            read(path)
+    os.truncate(path, 80 << 20)
+    assert read_photo(path).any()
+    with pytest.raises(DataError, match="at most 75108864 are read"):
+        read_photo(path, max_megapixels=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from ..errors import DataError
 from ..paths import regular_file
 from ..text import read_text
 
-_LARGEST = 2**31  # bytes
+_LARGEST = 2**31  # bytes of binary points
+_LARGEST_TEXT = 2**28
+_LARGEST_HEADER = 2**20
+_MOST_POINTS = 20_000_000
 _TYPES = {
     "char": "i1",
     "int8": "i1",
@@ -68,28 +71,43 @@ def _of_text(text: str) -> Matrix:
 
 def _of_ply(path: Path) -> Matrix:
     with regular_file(path).open("rb") as file:
-        data = file.read(_LARGEST)
-    head, mark, body = data.partition(b"end_header")
-    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
-    if not mark or not lines or lines[0] != ["ply"]:
-        raise ValueError("it has no header of a PLY file")
-    count, fields = _vertices(lines)
-    body = body.split(b"\n", 1)[-1]
-    form = next((line[1] for line in lines if len(line) == 3 and line[0] == "format"), "")
-    if form == "ascii":
-        text = [line.split() for line in body.decode("ascii", "replace").splitlines()[:count]]
-        places = [[name for name, _ in fields].index(axis) for axis in "xyz"]
-        made = np.array([[float(line[place]) for place in places] for line in text if len(line) >= len(fields)])
-        made = made.reshape(-1, 3)
-    elif form in _ORDERS:
-        row = np.dtype([(name, _ORDERS[form] + kind) for name, kind in fields])
-        vertices: Any = np.frombuffer(body, row, min(count, len(body) // row.itemsize))
-        made = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
-    else:
-        raise ValueError(f"its format is '{form}', of ascii, {', '.join(_ORDERS)}")
+        head, mark, _ = file.read(_LARGEST_HEADER).partition(b"end_header")
+        lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+        if not mark or not lines or lines[0] != ["ply"]:
+            raise ValueError("it has no header of a PLY file")
+        count, fields = _vertices(lines)
+        if not 0 <= count <= _MOST_POINTS:
+            raise ValueError(f"it announces {count} points, at most {_MOST_POINTS} are read")
+        form = next((line[1] for line in lines if len(line) == 3 and line[0] == "format"), "")
+        file.seek(len(head) + len(mark))
+        file.readline(_LARGEST_HEADER)
+        if form == "ascii":
+            made = _ascii_points(file, count, fields)
+        elif form in _ORDERS:
+            made = _binary_points(file, count, np.dtype([(name, _ORDERS[form] + kind) for name, kind in fields]))
+        else:
+            raise ValueError(f"its format is '{form}', of ascii, {', '.join(_ORDERS)}")
     if len(made) < count:
         raise ValueError(f"it ends after {len(made)} of {count} points")
-    return np.asarray(made, np.float64)
+    return made
+
+
+def _ascii_points(file: BinaryIO, count: int, fields: list[tuple[str, str]]) -> Matrix:
+    body = file.read(_LARGEST_TEXT + 1)
+    if len(body) > _LARGEST_TEXT:
+        raise ValueError(f"it has more than {_LARGEST_TEXT} bytes of text: save it as a binary PLY")
+    text = [line.split() for line in body.decode("ascii", "replace").splitlines()[:count]]
+    places = [[name for name, _ in fields].index(axis) for axis in "xyz"]
+    made = [[float(line[place]) for place in places] for line in text if len(line) >= len(fields)]
+    return np.array(made, np.float64).reshape(-1, 3)
+
+
+def _binary_points(file: BinaryIO, count: int, row: np.dtype[Any]) -> Matrix:
+    if count * row.itemsize > _LARGEST:
+        raise ValueError(f"it announces {count * row.itemsize} bytes of points, at most {_LARGEST} are read")
+    body = file.read(count * row.itemsize)
+    vertices: Any = np.frombuffer(body, row, len(body) // row.itemsize)
+    return np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
 
 
 def _vertices(lines: list[list[str]]) -> tuple[int, list[tuple[str, str]]]:

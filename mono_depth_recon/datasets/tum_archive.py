@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import lzma
 import tarfile
-import tempfile
-import weakref
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from ..camera import PinholeCamera
 from ..config import param
 from ..errors import ConfigError, DataError, MonoDepthError
+from ..temporary import TemporaryFolder
 from .bags.index import is_bag
 from .dataset import Dataset, Recording
 from .joined import RecordingSettings, joined
@@ -55,12 +54,12 @@ class TumArchive(TumFolder):
         limits: Limits | None = None,
     ) -> None:
         archive = Path(path)
-        self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
-        self._close = weakref.finalize(self, self._temporary.cleanup)
+        self._temporary = TemporaryFolder()
+        self._close = self._temporary.remove
         if not camera and any(key in archive.name for key in CAMERAS):
             camera = camera_of_name(archive.name)
         try:
-            problem = _unpack(archive, Path(self._temporary.name), limits or Limits())
+            problem = _unpack(archive, self._temporary.path, limits or Limits())
             self.folder = folder = self._folder(archive, problem)
             super().__init__(folder, camera, max_difference, rectified, depth_factor, poses, partial=bool(problem))
         except MonoDepthError:
@@ -82,7 +81,7 @@ class TumArchive(TumFolder):
         )
 
     def _folder(self, archive: Path, problem: str) -> Path:
-        lists = sorted(Path(self._temporary.name).rglob("rgb.txt"))
+        lists = sorted(self._temporary.path.rglob("rgb.txt"))
         if not lists:
             reason = f" ({problem} before that)" if problem else ""
             raise DataError(f"{archive}: expected a TUM folder in it, with rgb.txt and depth.txt, found none{reason}")

@@ -21,7 +21,7 @@ from ..models.ensemble import PREFIX
 from ..models.hub import HF
 from ..models.onnx_files.loading import ONNX
 from ..models.table import EMBEDDED, is_prompted
-from ..paths import checked, expanded
+from ..paths import checked, expanded, names_entry
 from ..printing import one_line
 
 OUTPUTS = ("metric_depth", "relative_disparity")
@@ -246,12 +246,13 @@ def names_part(text: str) -> bool:
 
 def recording_name(path: Path) -> str:
     """The name of a recording in tables and folders: that of its folder, or of its file without the ending."""
-    return one_line(_ENDINGS.sub("", path.name) or path.name)
+    names = (_ENDINGS.sub("", path.name), path.name, path.resolve().name)
+    return one_line(next(filter(names_entry, names), "root"))
 
 
 def folder_of(label: str) -> str:
     """The name of a model's folder in `predictions/`."""
-    return re.sub(r"[^\w.+:=@-]", "_", label)
+    return re.sub(r"[^\w.+:=@-]|^\.+$", "_", label)
 
 
 def _number(text: str) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,17 +13,20 @@ import numpy as np
 
 from ..atomic import write_atomically
 from ..config import Config
+from ..decoding import MAX_MEGAPIXELS
 from ..errors import DAMAGED_NPZ, DataError, ModelError, MonoDepthError
 from ..frames import Prediction, Sample
 from ..models import DepthModel, load_model
 from ..models.base import PromptedView, View
 from ..models.runtimes.images import image_runtime
+from ..npz import names_of, read_array
 from ..paths import regular_file
 from .plan import ModelChoice, folder_of, prompt_size
 from .simulated_sensors import coarse_depth
 
 _MODEL_MS = "model_ms"
 _BATCH = 8
+_LARGEST = int(MAX_MEGAPIXELS * 4e6)  # bytes of a map
 
 
 class Predictor(Protocol):
@@ -132,8 +136,11 @@ def read_prediction(path: Path) -> Prediction:
 def read_kept(path: Path) -> tuple[Prediction, float]:
     """A kept prediction and the ms that it took. DataError if the file is not one."""
     try:
-        with np.load(regular_file(path)) as file:
-            maps = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(regular_file(path)) as archive:
+            names = names_of(archive)
+            if unknown := sorted(set(names) - {_MODEL_MS, *(field.name for field in fields(Prediction))}):
+                raise ValueError(f"a prediction has no {unknown[0]}")
+            maps: dict[str, Any] = {name: read_array(archive, name, _LARGEST) for name in names}
             milliseconds = float(maps.pop(_MODEL_MS, 0.0))
             return Prediction(**maps), milliseconds
     except (OSError, *DAMAGED_NPZ) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ..atomic import write_atomically
 from ..config import MAP_SUFFIX, parameter
 from ..errors import DAMAGED_NPZ, ConfigError, DataError
+from ..npz import read_array
 from ..paths import regular_file
 from .integration import BLOCK, MAX_WEIGHT
 from .lookup import KEY_LIMIT
@@ -22,6 +22,8 @@ from .lookup import KEY_LIMIT
 FORMAT = 1
 CHANNELS = {"tsdf": 1, "weight": 1, "color": 3}
 _RANGES = {"tsdf": (-1.0, 1.0), "weight": (0.0, MAX_WEIGHT), "color": (0.0, 255.0)}
+_LARGEST_KEYS = 2**28  # bytes
+_BLOCK_BYTES = BLOCK**3 * max(CHANNELS.values()) * 8  # of one array, at most
 _ROUNDING = 1e-4  # relative to the end of a range: weighted means in float32
 
 
@@ -58,21 +60,28 @@ def read_map(path: Path, max_blocks: int) -> StoredMap:
     No length that the file states is used before it is compared with the length of the file; arrays are checked for
     shape, type, finite values and ranges, keys for repetition. More than `max_blocks` blocks are refused.
     """
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, max_blocks)
     try:
-        stored = _checked(arrays, max_blocks)
+        stored = _checked(arrays)
     except (ConfigError, DataError) as error:
         raise DataError(f"map {path} cannot be used: {error}") from error
     return stored
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz of stored, not compressed, members; each member's checksum holds."""
-    names = ("format", *(field.name for field in fields(StoredMap)))
+def _read_arrays(path: Path, max_blocks: int) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz of stored, not compressed, members; no more of them than `max_blocks` blocks have."""
+    arrays: dict[str, NDArray[Any]] = {}
     try:
-        size = regular_file(path).stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            return {name: _read_array(archive, archive.getinfo(f"{name}.npy"), size) for name in names}
+        with zipfile.ZipFile(regular_file(path)) as archive:
+            for name in ("format", *(field.name for field in fields(StoredMap))):  # keys before what grows with them
+                largest = _LARGEST_KEYS if name == "keys" else _BLOCK_BYTES * max_blocks
+                arrays[name] = read_array(archive, name, largest)
+                if name == "keys" and arrays[name].ndim and (count := len(arrays[name])) > max_blocks:
+                    raise DataError(
+                        f"map {path} cannot be used: it has {count} blocks, over the limit of {max_blocks}: raise "
+                        "fusion.max_blocks"
+                    )
+        return arrays
     except OSError as error:
         raise DataError(f"map {path} cannot be read: {error.strerror or error}") from error
     except DAMAGED_NPZ as error:
@@ -81,25 +90,12 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> NDArray[Any]:
-    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
-        raise ValueError(f"{member.filename} is not stored as it was written")
-    data = bytearray(archive.read(member))
-    text = io.BytesIO(data)
-    if np.lib.format.read_magic(text) != (1, 0):
-        raise ValueError(f"{member.filename} has another version of numpy's format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(text)
-    if dtype.kind not in "fiu" or fortran or math.prod(shape) * dtype.itemsize != len(data) - text.tell():
-        raise ValueError(f"{member.filename} is no array of numbers as long as its shape {shape}")
-    return np.frombuffer(data, dtype, offset=text.tell()).reshape(shape)
-
-
-def _checked(arrays: dict[str, NDArray[Any]], max_blocks: int) -> StoredMap:
+def _checked(arrays: dict[str, NDArray[Any]]) -> StoredMap:
     """The arrays as a map. Raises DataError or ConfigError, which name the array and what is wrong with it."""
     version = _number(arrays, "format")
     if version != FORMAT:
         raise DataError(f"it has format {version:g}, expected {FORMAT}: save it again by this version")
-    count, frames = _checked_keys(arrays, max_blocks), _number(arrays, "frames")
+    count, frames = _checked_keys(arrays), _number(arrays, "frames")
     if not 0 <= frames < 2**62 or frames != int(frames):
         raise DataError(f"frames must be a whole number, got {frames:g}")
     sides = (BLOCK, BLOCK, BLOCK)
@@ -117,12 +113,10 @@ def _checked(arrays: dict[str, NDArray[Any]], max_blocks: int) -> StoredMap:
     )
 
 
-def _checked_keys(arrays: dict[str, NDArray[Any]], max_blocks: int) -> int:
-    """The number of blocks; the cheap checks come first, since shape (2**40, 0) is one of an empty file."""
+def _checked_keys(arrays: dict[str, NDArray[Any]]) -> int:
+    """The number of blocks."""
     keys = arrays["keys"]
     count = len(keys) if keys.ndim else 1
-    if count > max_blocks:
-        raise DataError(f"it has {count} blocks, over the limit of {max_blocks}: raise fusion.max_blocks")
     _check(arrays, "keys", (count, 3), -KEY_LIMIT, KEY_LIMIT, "i")
     if not count or len(np.unique(keys, axis=0)) < count:
         raise DataError(f"keys must be one or more different blocks, got {count}{', some of them equal' * (count > 0)}")

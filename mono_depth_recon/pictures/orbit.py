@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ..arrays import Matrix, Rgb
 from ..atomic import write_atomically
 from ..errors import ConfigError, DataError
 from ..mesh.mesh import Mesh
+from ..temporary import TemporaryFolder
 from .views import View, view_distance, view_mesh
 
 FORMATS = (".gif", ".mp4")
@@ -85,8 +85,8 @@ def _write_gif(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> No
 def _write_mp4(pictures: Iterator[Rgb], path: Path, size: tuple[int, int]) -> None:
     import cv2
 
-    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_orbit_") as folder:  # OpenCV takes paths of UTF-8 alone
-        film = Path(folder) / "orbit.mp4"
+    with TemporaryFolder() as folder:  # OpenCV takes paths of UTF-8 alone
+        film = folder / "orbit.mp4"
         video = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"mp4v"), _FRAMES_PER_SECOND, size)
         try:
             if not video.isOpened():

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..arrays import Depth, Rgb
-from ..atomic import writable_folder
+from ..atomic import folder_within
 from ..errors import DataError
 from ..metrics.depth import depth_errors
 from ..pictures.comparison import (
@@ -51,7 +51,7 @@ class Gallery:
 
 def make_gallery(results: Results, made: Sequence[RecordingFrames]) -> Gallery:
     """Images of all recordings for the page; also writes them as PNG files to pictures/ of the results."""
-    folder = writable_folder(results.folder / "pictures")
+    folder = folder_within(results.folder, "pictures")
     pictures = sum(2 + 2 * len(frame.depths) for each in made for frame in each.shown)
     width = next(width for most, width in _WIDTHS if pictures <= most)
     scenes = sum(bool(each.shown) for each in made)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
-from ..atomic import writable_folder, write_atomically
+from ..atomic import folder_within, write_atomically
 from ..printing import encoded
 from .curves import over_recordings, paper_figures, robustness, training, uncertainty
 from .frames import frames_of
@@ -36,8 +35,8 @@ def write_report(folder: Path, logs: Sequence[Path] = ()) -> Path:
 def _keep_logs(folder: Path, logs: Sequence[Path]) -> None:
     for log in logs:
         read_log(log)
-        target = writable_folder(folder / "training_logs") / f"{log.parent.name or 'log'}_{log.stem}.csv"
-        shutil.copyfile(log, target)
+        target = folder_within(folder, "training_logs") / f"{log.parent.name or 'log'}_{log.stem}.csv"
+        write_atomically(target, [log.read_bytes()])
 
 
 def _sections(results: Results) -> list[Section]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import read_json, read_yaml, shown
 from ..errors import ConfigError, DataError
+from ..paths import names_entry
 from ..text import csv_rows
 from .parts import PARTS, check_part, check_settings
 
@@ -162,10 +163,18 @@ def _text(value: object) -> str:
     return value
 
 
+def _recording(value: object) -> str:
+    """The name of a recording, of which names of files are made."""
+    name = _text(value)
+    if not names_entry(name):
+        raise ValueError(f"a recording must have the name of one file or folder, got {shown(name)}")
+    return name
+
+
 def _score_row(row: Tree) -> ScoreRow:
     coverage = row.get("coverage")
     return ScoreRow(
-        _text(row["recording"]),
+        _recording(row["recording"]),
         _text(row["model"]),
         _text(row["protocol"]),
         int(row["frames"]),
@@ -211,7 +220,7 @@ def _per_frame(path: Path) -> list[FrameFigure]:
     try:
         return [
             FrameFigure(
-                row["recording"],
+                _recording(row["recording"]),
                 row["model"],
                 row["protocol"],
                 row["frame"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import QUICK
 
+from mono_depth_recon.cloud import points_file
 from mono_depth_recon.cloud.points_file import read_points
 from mono_depth_recon.errors import DataError
 
@@ -172,3 +174,24 @@ def test_headers_that_are_none(tmp_path: Path, old: str, new: str, said: str) ->
     with pytest.raises(DataError) as caught:
         read_points(path)
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "count", "columns", "said"),
+    [
+        ("binary_little_endian", 2_500_000_000, 3, "it announces 2500000000 points, at most 20000000 are read"),
+        ("binary_big_endian", -1, 3, "it announces -1 points"),
+        ("binary_little_endian", 20_000_000, 30, "it announces 2400000000 bytes of points, at most 2147483648 are"),
+        ("ascii", 10_000_000, 3, "it has more than 1000 bytes of text"),
+    ],
+)
+def test_more_than_fits_into_memory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, count: int, columns: int, said: str
+) -> None:
+    monkeypatch.setattr(points_file, "_LARGEST_TEXT", 1000)
+    names = ["x", "y", "z", *(f"more{i}" for i in range(columns - 3))]
+    rows = np.zeros(0, [(name, "f4") for name in names])
+    path = written(tmp_path, "a.ply", ply(form, [("float", name) for name in names], rows, count))
+    os.truncate(path, 30 << 30)  # nothing is stored
+    with pytest.raises(DataError, match=said):
+        read_points(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import zlib
@@ -185,6 +186,51 @@ def test_groups_in_place_of_arrays_are_refused(mat: Path, tmp_path: Path, key: s
         file.create_group(key)
     with pytest.raises(DataError, match=rf"changed\.mat: {key} must be an array of .*, got group"):
         NyuMat("nyu", changed)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("images", "soft link"),
+        ("rawRgbFilenames", "external link"),
+        ("depths", "external"),
+        ("a text", "external"),
+        ("images", "virtual"),
+        ("scenes", "virtual"),
+        ("depths", "chunk"),
+        ("a text", "lzf"),
+    ],
+)
+def test_nothing_is_read_through_a_mat_file(mat: Path, tmp_path: Path, key: str, kind: str) -> None:
+    import h5py
+
+    os.mkfifo(tmp_path / "pipe")  # whose reading would not end
+    changed, elsewhere = tmp_path / "changed.mat", str(tmp_path / "pipe")
+    changed.write_bytes(mat.read_bytes())
+    with h5py.File(changed, "r+") as file:
+        place = "#refs#/scenes0" if key == "a text" else key
+        old = file[place]
+        shape, dtype = old.shape, h5py.ref_dtype if old.dtype.kind == "O" else old.dtype
+        wide = (100_000_000, *shape[1:])
+        del file[place]
+        if kind == "soft link":
+            file[place] = h5py.SoftLink(f"/{place}")
+        elif kind == "external link":
+            file[place] = h5py.ExternalLink(elsewhere, "/a")
+        elif kind == "external":
+            file.create_dataset(place, shape, dtype, external=[(elsewhere, 0, h5py.h5f.UNLIMITED)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, dtype, maxshape=(None, *shape[1:]))
+            layout[:] = h5py.VirtualSource(elsewhere, "a", shape, dtype, (None, *shape[1:]))
+            file.create_virtual_dataset(place, layout)
+        else:
+            options = {"compression": "lzf"} if kind == "lzf" else {"maxshape": (None, *shape[1:]), "chunks": wide}
+            file.create_dataset(place, shape, dtype, **options)  # without values
+        if key == "a text":
+            file["scenes"][0, 0] = file[place].ref
+    what = "array in the file" if kind.endswith("link") else "in the file itself, as MATLAB writes it, but is"
+    with pytest.raises(DataError, match=rf"changed\.mat: \w+ must be (an )?{what}"):
+        NyuMat("nyu", changed)[0]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from mono_depth_recon.cli.evaluate import main as evaluate_tum
 from mono_depth_recon.config import Config
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import ConfigError, DataError
+from mono_depth_recon.evaluation import predictions
 from mono_depth_recon.evaluation import run as evaluation
 from mono_depth_recon.evaluation.plan import ModelChoice, PartOfRecording, folder_of
 from mono_depth_recon.evaluation.run import (
@@ -195,7 +196,7 @@ def test_a_runtime_that_takes_images_predicts_several_frames_in_one_run(
 
 def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -> None:
     depth = np.random.default_rng(0).uniform(1, 5, (4, 5)).astype(np.float32)
-    write_prediction(tmp_path / "a.npz", Prediction(disparity=depth, sigma=depth / 10))
+    write_prediction(tmp_path / "a.npz", Prediction(disparity=depth, sigma=np.asfortranarray(depth / 10)))
     back = read_prediction(tmp_path / "a.npz")
     assert back.depth is None and back.disparity is not None and back.sigma is not None
     assert np.array_equal(back.disparity, depth) and np.array_equal(back.sigma, depth / 10)
@@ -209,6 +210,20 @@ def test_kept_predictions_come_back_and_damaged_ones_are_named(tmp_path: Path) -
                 read_prediction(tmp_path / "a.npz")
     with pytest.raises(DataError, match="delete it to compute it again"):
         read_prediction(tmp_path / "a.npz")
+
+
+def test_kept_predictions_that_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, depth = tmp_path / "a.npz", np.ones((4, 5), np.float32)
+    np.savez_compressed(path, depth=depth)
+    with pytest.raises(DataError, match=r"depth\.npy is not stored as it was written.*delete it to compute it again"):
+        read_prediction(path)
+    np.savez(path, depth=depth, more=depth)
+    with pytest.raises(DataError, match="a prediction has no more"):
+        read_prediction(path)
+    np.savez(path, depth=depth)
+    monkeypatch.setattr(predictions, "_LARGEST", 79)
+    with pytest.raises(DataError, match=r"depth\.npy has 80 bytes, more than 79"):
+        read_prediction(path)
 
 
 def test_the_command_with_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

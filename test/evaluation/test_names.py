@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mono_depth_recon.cli import main
-from mono_depth_recon.evaluation.plan import PartOfRecording, names_part, recording_name
+from mono_depth_recon.evaluation.plan import PartOfRecording, folder_of, names_part, recording_name
 from mono_depth_recon.evaluation.tables import markdown_table
+from mono_depth_recon.paths import names_entry
 from mono_depth_recon.report.frames import recording_path
 from mono_depth_recon.report.results import Results
 
@@ -25,12 +26,20 @@ from mono_depth_recon.report.results import Results
         ("2026-11-30T10.15.MCAP", "2026-11-30T10.15"),
         ("nyu_depth_v2_labeled.mat", "nyu_depth_v2_labeled"),
         (".bag", ".bag"),
+        ("...bag", "...bag"),
+        ("inner/..", "data"),
+        ("/", "root"),
         (os.fsdecode(b"caf\xe9.bag"), "caf\\xe9"),
         ("two\nlines.bag", "two\\x0alines"),
     ],
 )
 def test_a_recording_has_the_name_of_its_file_without_the_ending(file: str, name: str) -> None:
     assert recording_name(Path("data") / file) == name
+
+
+@pytest.mark.parametrize("label", ["..", ".", "../../x", "a/../b"])
+def test_the_folder_of_a_model_is_one(label: str) -> None:
+    assert names_entry(folder_of(label))
 
 
 def test_a_table_holds_any_text_in_its_cells() -> None:

@@ -134,6 +134,15 @@ def test_lengths_that_the_file_states_are_not_believed(tmp_path: Path) -> None:
         read_map(tmp_path / "map.npz", 10)
 
 
+def test_arrays_of_more_than_the_blocks_that_are_allowed_are_not_read(tmp_path: Path) -> None:
+    write_map(tmp_path / "map.npz", stored_map(1, color=np.zeros((11, 8, 8, 8, 6), np.float32)))
+    with pytest.raises(DataError, match="color.npy has 135168 bytes, more than 122880"):
+        read_map(tmp_path / "map.npz", 10)
+    write_map(tmp_path / "map.npz", stored_map(1, keys=np.zeros((12, 3), np.int32), color=np.zeros(1)))
+    with pytest.raises(DataError, match="it has 12 blocks, over the limit of 10: raise fusion.max_blocks"):
+        read_map(tmp_path / "map.npz", 10)
+
+
 @pytest.mark.parametrize("kind", ["device", "pipe"])
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "map.npz"

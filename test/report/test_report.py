@@ -334,6 +334,41 @@ def test_damaged_results_are_named_in_one_line(results: Path, tmp_path: Path, na
         read_results(changed)
 
 
+@pytest.mark.parametrize("name", ["../../evil", "..", "/tmp/evil", ""])
+@pytest.mark.parametrize("file", ["summary.json", "per_frame.csv"])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, file: str, name: str) -> None:
+    folder = write_results_folder(tmp_path / "results", parts=False, frames=1)
+    tree = json.loads((folder / "summary.json").read_text())
+    tree["results"][0]["recording"] = name
+    if file == "summary.json":
+        (folder / file).write_text(json.dumps(tree))
+    else:
+        (folder / file).write_text(f"recording,model,protocol,frame,reason\n{name},a,metric,1,\n")
+    with pytest.raises(DataError, match=f"a recording must have the name of one file or folder, got '{name}'"):
+        write_report(folder)
+
+
+def test_nothing_is_written_through_links_of_the_results(tmp_path: Path) -> None:
+    folder = write_results_folder(tmp_path / "results", parts=False, frames=1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss\n1,0.5\n")
+    for name, logs in (("pictures", []), ("training_logs", [log])):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).symlink_to(elsewhere)
+        with pytest.raises(
+            DataError, match=f"{name} is a link to .*elsewhere, outside of .*: nothing is written there"
+        ):
+            write_report(folder, logs)
+        (folder / name).unlink()
+    (folder / "training_logs").mkdir()
+    (folder / "training_logs" / f"{tmp_path.name}_log.csv").symlink_to(elsewhere / "precious")
+    (elsewhere / "precious").write_text("precious")
+    write_report(folder, [log])
+    assert [path.read_text() for path in elsewhere.iterdir()] == ["precious"]
+
+
 def test_the_command_and_a_folder_without_results(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

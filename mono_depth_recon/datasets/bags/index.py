@@ -6,7 +6,6 @@ One pass over the bag makes it; images are then read one by one, so that memory 
 from __future__ import annotations
 
 import struct
-import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from ...config import parse_yaml
 from ...errors import ConfigError, DataError
+from ...temporary import TemporaryFolder
 from ...text import read_text
 from ...transforms import Transform, transforms_of
 from ..limits import Limits, UnpackedFiles
@@ -76,15 +76,15 @@ class BagIndex:
     def __init__(self, path: Path, limits: Limits) -> None:
         self.notes: list[str] = []
         self._limits = limits
-        self._temporary = tempfile.TemporaryDirectory(prefix="mono_depth_recon_")
         self._stores: list[Store] = []
+        self._counter: UnpackedFiles | None = None
+        self._temporary: list[TemporaryFolder] = []  # one where a file of the bag is compressed
         self._close = weakref.finalize(self, _close, self._stores, self._temporary)
         self.tracks: dict[str, Track] = {}
         self._types: dict[Channel, Any] = {}
-        unpacked = UnpackedFiles(path, Path(self._temporary.name), limits)
         try:
             for file in bag_files(path, self.notes):
-                self._stores.append(self._open(file, unpacked))
+                self._stores.append(self._open(file, path))
                 self._scan(len(self._stores) - 1)
             if not self.tracks:
                 reason = "; ".join(self.problems) or "it is empty, or has other topics only"
@@ -118,17 +118,23 @@ class BagIndex:
             except DataError as error:
                 yield f"{path}, {error}"
 
-    def _open(self, file: Path, unpacked: UnpackedFiles) -> Store:
+    def _open(self, file: Path, bag: Path) -> Store:
         with file.open("rb") as stream:
             packed = is_zstd(stream.read(4))
         if packed:
-            target = Path(self._temporary.name) / file.stem
-            if problem := unpack_file(file, target, unpacked):
-                self.notes.append(f"{file}: {problem}; the part before it is used")
-            file = target
+            file = self._unpacked(file, bag)
         if is_ros1_bag(file):
             return Ros1Bag(file, self._limits)
         return McapBag(file, self._limits) if is_mcap(file) else SqliteBag(file, self._limits)
+
+    def _unpacked(self, file: Path, bag: Path) -> Path:
+        if self._counter is None:
+            self._temporary.append(TemporaryFolder())
+            self._counter = UnpackedFiles(bag, self._temporary[0].path, self._limits)
+        target = self._temporary[0].path / file.stem
+        if problem := unpack_file(file, target, self._counter):
+            self.notes.append(f"{file}: {problem}; the part before it is used")
+        return target
 
     def _scan(self, number: int) -> None:
         store = self._stores[number]
@@ -210,10 +216,11 @@ class BagIndex:
         self._close()
 
 
-def _close(stores: list[Store], temporary: tempfile.TemporaryDirectory[str]) -> None:
+def _close(stores: list[Store], temporary: list[TemporaryFolder]) -> None:
     for store in stores:
         store.close()
-    temporary.cleanup()
+    for folder in temporary:
+        folder.remove()
 
 
 def _stamp_ns(entry: Entry, store: Store) -> int:

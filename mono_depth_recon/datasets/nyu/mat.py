@@ -7,6 +7,7 @@ references to UTF-16 texts. `splits.mat` is MATLAB 5 as published; `trainNdxs` a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from ...config import param
 from ...decoding import check_size
 from ...errors import DataError
 from ...frames import Sample
+from ...paths import regular_file
 from ..dataset import Dataset, PerProcess, paired
 from ..kind import WHOLE, DatasetKind, SourceSettings
+from ..limits import MAX_CHUNK_BYTES
 from .camera import MAX_DEPTH_M, nyu_camera, nyu_scene, without_border
 from .mat5 import read_numbers
 
@@ -35,6 +38,7 @@ _DEPTHS = {"filled": "depths", "raw": "rawDepths"}
 _KINDS = {"iuf": "numbers", "O": "references to texts"}
 _MOST_NUMBERS = 1_000_000  # of splits.mat
 _DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises where bytes are wrong
+_FILTERS = {1, 2, 3}  # of HDF5: deflate, shuffle, fletcher32; for others it may load a library
 _STAMP = re.compile(r"r-(\d+\.\d+)-")  # of a raw file name: seconds
 
 
@@ -72,7 +76,8 @@ class NyuMat(Dataset):
         try:
             rgb = np.ascontiguousarray(file["images"][i].transpose(2, 1, 0))
             stored = np.ascontiguousarray(file[self._depths][i].T)
-            match = _STAMP.search(_text(file, self.path, "rawRgbFilenames", i)) if "rawRgbFilenames" in file else None
+            raw_name = _text(file, self.path, "rawRgbFilenames", i) if _has(file, "rawRgbFilenames") else ""
+            match = _STAMP.search(raw_name)
         except _DAMAGED as error:
             raise DataError(f"{self.origin(i)} cannot be read ({error}): download the file again") from error
         depth: Depth = np.where(stored > 0, stored, np.float32(np.nan)).astype(np.float32)
@@ -115,7 +120,7 @@ def open_mat(path: Path) -> File:
     except ImportError:
         raise _needs("h5py") from None
     try:
-        return h5py.File(path, "r")
+        return h5py.File(regular_file(path), "r")
     except OSError as error:
         raise DataError(_unreadable(path, error)) from error
 
@@ -145,7 +150,7 @@ def _is_hdf5(path: Path) -> bool:
 def _new_numbers(path: Path, key: str) -> NDArray[np.float64] | None:
     try:
         with open_mat(path) as file:
-            if key not in file:
+            if not _has(file, key):
                 return None
             found = _dataset(file, path, key, "iuf")
             if found.size > _MOST_NUMBERS:
@@ -159,11 +164,44 @@ def _dataset(file: File, path: Path, key: str, kinds: str) -> Any:
     """The array `key`. DataError where it is something else, or not of one of numpy's `kinds` of type."""
     import h5py
 
-    found = file[key]
+    if file.id.links.get_info(key.encode()).type != h5py.h5l.TYPE_HARD:
+        raise DataError(f"{path}: {key} must be an array in the file, got a link to another place: download it again")
+    found = _own(file[key], path, key)
     if not isinstance(found, h5py.Dataset) or found.shape is None or found.dtype.kind not in kinds:
         came = found.dtype if isinstance(found, h5py.Dataset) else type(found).__name__.lower()
         raise DataError(f"{path}: {key} must be an array of {_KINDS[kinds]}, got {came}: download it again")
     return found
+
+
+def _has(file: File, key: str) -> bool:
+    """Whether the file has an entry `key`; where a link leads is not looked at."""
+    return bool(file.id.links.exists(key.encode()))
+
+
+def _own(found: Any, path: Path, key: str) -> Any:
+    """`found`. DataError where it is an array whose values are in other files, or packed as MATLAB does not.
+
+    HDF5 opens whatever file an array names, a pipe too.
+    """
+    import h5py
+
+    if not isinstance(found, h5py.Dataset):
+        return found
+    stored = found.id.get_create_plist()
+    filters = [stored.get_filter(i)[0] for i in range(stored.get_nfilters())]
+    if stored.get_layout() == h5py.h5d.VIRTUAL or stored.get_external_count():
+        what = "in other files"
+    elif unknown := sorted(set(filters) - _FILTERS):
+        what = f"packed by filter {unknown[0]}"
+    elif stored.get_layout() == h5py.h5d.CHUNKED and _chunk_bytes(found) > MAX_CHUNK_BYTES:
+        what = f"in pieces of {_chunk_bytes(found)} bytes"
+    else:
+        return found
+    raise DataError(f"{path}: {key} must be in the file itself, as MATLAB writes it, but is {what}: download it again")
+
+
+def _chunk_bytes(array: Any) -> int:
+    return math.prod(array.chunks) * int(array.dtype.itemsize)
 
 
 def _needs(library: str) -> DataError:
@@ -187,7 +225,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 def _checked_shapes(file: File, path: Path, depths: str) -> tuple[int, int, int]:
     """Number, width and height of the images."""
-    missing = [key for key in ("images", depths, "scenes") if key not in file]
+    missing = [key for key in ("images", depths, "scenes") if not _has(file, key)]
     if missing:
         raise DataError(
             f"{path}: expected images, {depths} and scenes, as the labelled NYU Depth V2 has them; "
@@ -221,7 +259,7 @@ def _text(file: File, path: Path, key: str, i: int) -> str:
     reference = cells[0, i] if cells.shape[0] == 1 else cells[i, 0]
     if not isinstance(reference, h5py.Reference):
         raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
-    text = file[reference]
+    text = _own(file[reference], path, key)
     if not isinstance(text, h5py.Dataset) or text.shape is None or text.dtype.kind not in "iu":
         raise DataError(f"{path}: {key} must be a cell array of texts, entry {i + 1} is not")
     if text.size > _LONGEST_TEXT:

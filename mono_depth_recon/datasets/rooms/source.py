@@ -21,6 +21,7 @@ from .room import RoomSequence
 
 _ROOM = re.compile(r"room:(\d+)(?::(\d+))?")
 _ROOM_FRAMES, _ROOM_SECONDS = 120, 8.0
+_MOST_FRAMES = 100_000
 
 
 def is_room(text: str) -> bool:
@@ -125,7 +126,7 @@ class RoomsSettings(SourceSettings):
     kind = "rooms"
 
     rooms: int = param(100, "number of rooms", low=1, high=10_000_000)
-    frames_per_room: int = param(10, "views of each", low=1, high=100_000)
+    frames_per_room: int = param(10, "views of each", low=1, high=_MOST_FRAMES)
     first_seed: int = param(0, "seed of the first room", low=0, high=2**31)
     width: int = param(160, "of a view", unit="px", low=8, high=8192)
     height: int = param(128, "of a view", unit="px", low=8, high=8192)
@@ -143,8 +144,8 @@ def _open(path: Path, _: OpenOptions) -> Dataset:
     room = _ROOM.fullmatch(str(path))
     assert room is not None, "a path is opened after it was recognised"
     length = int(room[2] or _ROOM_FRAMES)
-    if length < 1:
-        raise ConfigError(f"{path}: a room needs at least one frame")
+    if not 1 <= length <= _MOST_FRAMES:
+        raise ConfigError(f"{path}: a room has 1 to {_MOST_FRAMES} frames, got {length}")
     # a loop takes equally long with few frames
     return RoomSequence(int(room[1]), length=length, rate_hz=length / _ROOM_SECONDS)
 

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from ...camera import PinholeCamera
 from ...cloud.back_projection import back_project
 from ...errors import DataError, MonoDepthError
 from ...pipeline import thinned
+from ...temporary import TemporaryFolder
 from ..conversions import CloudMessage, image_from_msg, points_from_msg, rgb_to_msg
 from .bench_exchange import exchange
 from .bench_mapping import mapping, say
@@ -72,8 +72,7 @@ def messages() -> Iterator[Row]:
 
 def live(frames: int) -> Iterator[Row]:
     """640x480 at 15 Hz through DDS: frames lost, latency, the time of a mesh, and the node's memory over `frames`."""
-    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
-        stage = Path(name)
+    with TemporaryFolder() as stage:
         memory = _record(stage, _WARM_UP_S + frames / _RATE_HZ)
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
     steady, mesh = results["steady"], results["mesh"]

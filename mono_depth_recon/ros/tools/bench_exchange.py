@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...benchmark.rows import Row
+from ...temporary import TemporaryFolder
 from .bench_mapping import say
 from .demo_processes import EXCHANGE, RECON_NODE, Children, own_domain
 
@@ -18,8 +18,8 @@ _START_S, _FRAME_S = 150.0, 1.0
 
 def exchange(frames: int) -> Iterator[Row]:
     """An image of 640x480 to the node and its cloud back, without the model's time, by the same through a relay."""
-    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
-        measured = _measured(Path(name), frames)
+    with TemporaryFolder() as stage:
+        measured = _measured(stage, frames)
     bare, node, model = (measured[f"{name}_ms"] for name in ("bare", "node", "model"))
     yield Row("image to another process and a cloud back, p50", bare, "ms", note="through a relay")
     yield Row("image to the node and its cloud back, p50", node, "ms", note=f"model {model:.1f} ms")

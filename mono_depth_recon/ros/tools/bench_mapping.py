@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -13,6 +12,7 @@ from typing import Any
 
 from ...benchmark.rows import Row
 from ...errors import DataError
+from ...temporary import TemporaryFolder
 from .demo_processes import MAPPING_PROBE, RECON_NODE, ROOMS_CAMERA, Children, own_domain
 
 _RATE_HZ = 10.0
@@ -25,8 +25,8 @@ def mapping(pairs: int, seconds: float) -> Iterator[Row]:
     """640x480 at 10 Hz, every frame fused at the default voxels and range, off and on alternately, `pairs` times."""
     turns = []
     for pair in range(pairs):  # each in processes of its own: what the middleware does to large messages may change
-        with tempfile.TemporaryDirectory(prefix="mono_depth_recon_bench_") as name:
-            turns += _measured(Path(name), pair % 2 == 0, seconds)
+        with TemporaryFolder() as stage:
+            turns += _measured(stage, pair % 2 == 0, seconds)
     off, on = ([turn for turn in turns if turn["fusing"] is fusing] for fusing in (False, True))
     if not all(turn["frames"]["frames_out"] for turn in turns):
         raise DataError("no frame came out: see whether this machine is overloaded")

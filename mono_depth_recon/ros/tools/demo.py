@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ...errors import MonoDepthError
 from ...photo import read_photo
 from ...pictures.panels import write_png
 from ...printing import escape_on
+from ...temporary import TemporaryFolder
 from .demo_pictures import write_pictures
 from .demo_processes import RECON_NODE, RECORDER, REPLAY, ROOMS_CAMERA, Children, Stopped, own_domain, raise_on_signals
 
@@ -111,8 +111,7 @@ def _chosen_frames(folder: Path) -> tuple[int, int, str]:
 
 def run(output: Path, source: Source, seconds: float, say: Progress) -> dict[str, Any]:
     """Starts everything, records for `seconds`, draws, and leaves `FILES` in `output`; returns recording.json."""
-    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_demo_") as name:
-        stage = Path(name)
+    with TemporaryFolder() as stage:
         _record(stage, source, seconds, say)
         results: dict[str, Any] = json.loads((stage / "recording.json").read_text(encoding="utf-8"))
         _check(results, f"in {seconds:g} s")
@@ -142,8 +141,7 @@ def run_cameras(output: Path, names: Sequence[str], seconds: float, say: Progres
 
     Returns the recording.json of each.
     """
-    with tempfile.TemporaryDirectory(prefix="mono_depth_recon_demo_") as folder:
-        stage = Path(folder)
+    with TemporaryFolder() as stage:
         _record_cameras(stage, names, seconds, say)
         results = {name: _drawn(stage / name, name, say) for name in names}
         pages = [read_photo(stage / name / "overview.png") for name in names]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import os
 import re
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -16,8 +18,10 @@ import pytest
 from made_recordings import CAMERA, FORMATS, ROS1, ROS2, Scene, tum_plan, write_ros1, write_ros2
 from processes import DEADLINE_S
 
+from mono_depth_recon.datasets.bags import sqlite
 from mono_depth_recon.datasets.bags.codecs import decompress
 from mono_depth_recon.datasets.dataset import Dataset
+from mono_depth_recon.datasets.limits import Limits
 from mono_depth_recon.datasets.opening import OpenOptions, open_dataset
 from mono_depth_recon.errors import DataError, MonoDepthError
 
@@ -295,3 +299,50 @@ def test_files_are_unpacked_within_the_limit_and_the_free_disk(
     with pytest.raises(DataError, match="unpacking needs .* more bytes in .*set TMPDIR"):
         open_dataset(path)
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            "ALTER TABLE messages RENAME TO old; CREATE VIEW messages AS WITH RECURSIVE t(id) AS (SELECT 1 UNION ALL "
+            "SELECT id + 1 FROM t) SELECT id, 1 AS topic_id, id AS timestamp, zeroblob(10) AS data FROM t",
+            "'messages' is a view, trigger or virtual table",
+        ),
+        ("CREATE TRIGGER t AFTER INSERT ON messages BEGIN DELETE FROM topics; END", "'t' is a view, trigger or"),
+        (
+            "ALTER TABLE messages ADD COLUMN more GENERATED ALWAYS AS (zeroblob(1000000000))",
+            "column 'more' of messages is generated",
+        ),
+    ],
+)
+def test_an_sqlite_bag_that_computes_is_refused(tmp_path: Path, change: str, reason: str) -> None:
+    path = FORMATS["sqlite3"](tmp_path, Scene())
+    with sqlite3.connect(next(path.glob("*.db3"))) as database:
+        database.executescript(change)
+    with pytest.raises(DataError, match=f"expected tables and indices alone, as rosbag2 writes them, but {reason}"):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_a_pipe_or_link_beside_an_sqlite_bag_is_not_opened(tmp_path: Path, suffix: str) -> None:
+    path = FORMATS["sqlite3"](tmp_path, Scene())
+    beside = Path(f"{next(path.glob('*.db3'))}{suffix}")
+    for make in (os.mkfifo, lambda place: place.symlink_to("/dev/zero")):
+        make(beside)
+        with pytest.raises(DataError, match=f"{suffix}: expected a regular file beside the bag, got a link, pipe"):
+            open_dataset(path)
+        beside.unlink()
+
+
+def test_a_query_without_end_is_ended_and_ctrl_c_ends_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_STEPS", 1000)
+    bag = sqlite.SqliteBag(next(FORMATS["sqlite3"](tmp_path, Scene()).glob("*.db3")), Limits())
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t WHERE n < 0"
+    with pytest.raises(DataError, match="a query takes longer than a file of its size has rows for"):
+        list(bag._rows(endless))
+    monkeypatch.setattr(bag, "_is_endless", lambda: signal.raise_signal(signal.SIGINT))
+    bag._database.set_progress_handler(bag._is_endless, 1000)
+    with pytest.raises(KeyboardInterrupt):
+        list(bag._rows(endless))
+    bag.close()

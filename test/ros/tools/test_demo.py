@@ -149,7 +149,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(
     assert len(marked()) >= 3
     assert process.stop(sent) == status
     assert not marked()
-    assert not list(output.iterdir()) and not list(tmp_path.glob("mono_depth_recon_demo_*"))
+    assert not list(output.iterdir()) and not list(tmp_path.glob("mono_depth_recon_held_*"))
     assert process.output.splitlines()[-1] == "demo: stopped"
 
 
