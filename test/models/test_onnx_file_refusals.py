@@ -165,13 +165,11 @@ def test_a_file_of_a_size_that_fills_the_memory(made: ModelConfig, tmp_path: Pat
 
 def test_an_image_so_long_that_its_input_fills_the_memory() -> None:
     """By each of the rules that keep the aspect."""
-    aspect = {"keep_aspect_ratio": True}
+    dpt = read_rule({"image_processor_type": "DPTImageProcessor", "keep_aspect_ratio": True}, "made")
     rules: list[Callable[[int, int], object]] = [
         lambda width, height: placement_of(replace(read, fit="around"), (width, height)),
         lambda width, height: load_card(EMBEDDED / "unetpp_lite.json").input_size(width, height, 256),
-        read_rule({"image_processor_type": "DPTImageProcessor"} | aspect, "made")
-        .with_short_side(384, 1, "")
-        .network_size,
+        dpt.with_short_side(384, 1, "made").network_size,
         read_rule({"image_processor_type": "GLPNImageProcessor"}, "made").network_size,
     ]
     read = load_onnx_card(CARDS / "moge_2_small.json").input

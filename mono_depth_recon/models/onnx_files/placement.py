@@ -78,7 +78,7 @@ def placement_of(rule: ImageInput, image: Size, short_side: int = 0) -> Placemen
     width, height = rule.width, rule.height
     if rule.fit in ("stretch", "pad"):
         factor = short_side / min(width, height) if short_side else 1.0
-        canvas = _rounded(width * factor, rule), _rounded(height * factor, rule)
+        canvas = possible_input((_rounded(width * factor, rule), _rounded(height * factor, rule)), image)
         if rule.fit == "stretch":
             return Placement(image, canvas, canvas)
         scale = min(canvas[0] / image[0], canvas[1] / image[1])
