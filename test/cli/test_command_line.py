@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -279,6 +281,24 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", interrupted)
     assert main(["parameters", "--table"]) == 130
     assert capsys.readouterr().err == "mono-depth-recon: stopped\n"
+
+
+def test_the_second_ctrl_c_ends_the_process_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of a library that does not return keeps Python from seeing the first: here it is seen and ignored."""
+    ended: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr("os._exit", ended.put)
+
+    def deaf() -> str:
+        for _ in range(2):
+            with contextlib.suppress(KeyboardInterrupt):
+                assert ended.empty(), "the first must not end it"
+                signal.raise_signal(signal.SIGINT)
+        assert ended.get(timeout=DEADLINE_S) == 130
+        return ""
+
+    monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", deaf)
+    assert main(["parameters", "--table"]) == 0
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_sigterm_ends_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyPatch) -> None:
