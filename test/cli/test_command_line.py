@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from encoded import png_of
 from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
 from made_onnx import write_moge
 from numpy.typing import NDArray
@@ -256,6 +257,24 @@ def test_a_mask_of_another_size_names_image_and_mask(tmp_path: Path, capsys: pyt
     images = [photo(tmp_path / "a.png"), "--camera.mask", photo(tmp_path / "mask.png", (20, 10))]
     assert main(["reconstruct", *images, "--output", str(tmp_path), *INTRINSICS]) == 1
     assert f"{images[0]}: camera.mask is 20x10, the image is 160x120" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("floor_model")
+@pytest.mark.parametrize(
+    ("side", "limit", "message"),
+    [
+        (7000, [], "a.png is not an image that can be read"),  # 49 megapixels, more than a node takes
+        (11000, [], "11000x11000 pixels, more than 100 megapixels"),
+        (7000, ["--camera.max_megapixels", "40"], "7000x7000 pixels, more than 40 megapixels"),
+    ],
+)
+def test_photos_may_be_larger_than_images_of_a_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int, limit: list[str], message: str
+) -> None:
+    assert Config().camera.max_megapixels == 36
+    (tmp_path / "a.png").write_bytes(png_of(side, side)[:-20])
+    assert main(["reconstruct", str(tmp_path / "a.png"), "--output", str(tmp_path), *INTRINSICS, *limit]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_two_images_of_one_name_are_refused_before_anything_is_written(
