@@ -64,7 +64,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 
 def config_of(arguments: argparse.Namespace, defaults: Config | None = None) -> Config:
-    """`defaults`, else those of Config, overridden by the parameter file, overridden by the flags. Raises ConfigError."""
+    """`defaults`, else those of Config, overridden by the parameter file and then the flags. Raises ConfigError."""
     flags = {name: value for name, value in vars(arguments).items() if name in PARAMETERS}
     in_file = read_params_file(arguments.params_file) if arguments.params_file else {}
     return with_values(defaults or Config(), {**in_file, **flags})
