@@ -5,8 +5,10 @@ A few bytes may announce an image that fills the memory, so its size is read fro
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -31,6 +33,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _RVL_NIBBLES = 11  # of a value of 32 bits
 
 
@@ -46,12 +49,32 @@ def decoded(data: Any, flags: int, name: str, max_megapixels: float = MAX_MEGAPI
     if size is not None:
         check_size(*size, name, max_megapixels)
     try:
-        image = None if size is None else cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
+        readable = size is not None and (not raw.startswith(_PNG) or _is_whole_png(raw))
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags) if readable else None
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise DataError(f"{name} is not an image that can be read ({len(raw)} bytes): expected a whole {_FORMATS}")
     return image
+
+
+def decoded_jpeg(data: Any, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8] | None:
+    """(H, W, 3) RGB or (H, W) grey of a JPEG as it is stored; None of another image, or with other colours.
+
+    By Pillow: libjpeg within OpenCV prints a line for every damaged image, and OpenCV fills up what cannot be decoded.
+    The end that some cameras leave out is added. Raises DataError, as `decoded`.
+    """
+    raw = bytes(data)
+    if not raw.startswith(_JPEG) or (size := stated_size(raw)) is None:
+        return None
+    check_size(*size, name, max_megapixels)
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        with JpegImageFile(io.BytesIO(raw + _JPEG_END)) as image:
+            return np.array(image) if image.mode in ("L", "RGB") else None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name} is damaged ({len(raw)} bytes of JPEG): {error}") from error
 
 
 def check_size(width: int, height: int, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
@@ -143,6 +166,22 @@ def _png_size(data: bytes) -> _Size:
     return width, height
 
 
+def _is_whole_png(data: bytes) -> bool:
+    """Whether no part that holds the image is cut off or has another checksum: libpng would print what it finds."""
+    view, at = memoryview(data), len(_PNG)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, end = data[at + 4 : at + 8], at + 8 + length
+        if end + 4 > len(data):
+            return False
+        if not kind[:1].islower() and zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return False
+        if kind == b"IEND":
+            return True
+        at = end + 4
+    return False
+
+
 def is_grey_png_of_16_bits(data: Any) -> bool:
     """Whether encoded bytes begin as a PNG with one channel of 16 bits."""
     head = bytes(data[:26])
@@ -190,7 +229,7 @@ def _pnm_size(data: bytes) -> _Size:
 
 
 _READERS: dict[bytes, Callable[[bytes], _Size]] = {
-    b"\xff\xd8": _jpeg_size,
+    _JPEG: _jpeg_size,
     _PNG: _png_size,
     b"RIFF": _webp_size,
     b"BM": _bmp_size,

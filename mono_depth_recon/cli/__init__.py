@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it logs is also said in our lines
     escape_on(sys.stdout, sys.stderr)  # names of files may hold what the terminal's encoding has not
     with _ended_cleanly(), _ended_by_the_second_signal():
         return _main(argv)
