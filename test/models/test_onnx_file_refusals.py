@@ -193,6 +193,28 @@ def test_a_graph_with_loops(made: ModelConfig, tmp_path: Path, operator: str) ->
         load_canonical(tmp_path / "made.json", ModelConfig(), 1)
 
 
+def test_functions_that_come_to_too_many_nodes(tmp_path: Path) -> None:
+    """Twenty that call each other twice; one that calls itself; and a harmless pair."""
+    path = tmp_path / "made.onnx"
+
+    def function(name: str, *called: str) -> bytes:
+        nodes = [field(7, field(4, each.encode()) + field(7, b"f")) for each in called]
+        return field(25, field(1, name.encode()) + field(10, b"f") + b"".join(nodes))
+
+    graph = field(7, field(1, field(4, b"f0") + field(7, b"f")))
+    twice = [function(f"f{n}", f"f{n + 1}", f"f{n + 1}") for n in range(20)]
+    for functions in (b"".join(twice), function("f0", "f0"), function("f0", "f1") + function("f1", "f0")):
+        path.write_bytes(graph + functions)
+        with pytest.raises(ModelError, match="functions that call each other more than 100 deep or come to more than"):
+            check_finite(path)
+    path.write_bytes(graph + function("f0", "f1", "f1") + function("f1", "Relu"))
+    check_finite(path)
+    with_loop = field(11, field(6, field(1, field(4, b"Loop"))))  # in what an attribute is where a call gives none
+    path.write_bytes(graph + field(25, field(1, b"f0") + field(10, b"f") + with_loop))
+    with pytest.raises(ModelError, match="operator Loop"):
+        check_finite(path)
+
+
 def test_other_inputs_that_the_card_does_not_know(tmp_path: Path) -> None:
     tree = template("unidepth_v2_small") | {"inputs": {}}
     path = write_unidepth(tmp_path / "made.onnx")
@@ -378,10 +400,11 @@ def test_not_finite_in_every_type(tmp_path: Path) -> None:
 
 def field(number: int, content: bytes) -> bytes:
     """A protobuf field of bytes."""
-    size, head = len(content), bytes([number << 3 | 2])
-    while size > 127:
-        head, size = head + bytes([size & 127 | 128]), size >> 7
-    return head + bytes([size]) + content
+
+    def varint(value: int) -> bytes:
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def test_graphs_in_graphs_and_tensors_of_many_dimensions(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from ...errors import ModelError
 from ...paths import regular_file
 from ..finite import not_finite, refused_weights
+from .functions import check_functions
 from .protobuf import View, fields, parsed, text_of, varints
 
 _MODEL_GRAPH, _MODEL_FUNCTION = 7, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE = 1, 5, 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE, _FUNCTION_DEFAULT = 1, 5, 7, 11
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 6, 11
 _DIMS, _TYPE, _FLOATS, _INTEGERS, _NAME, _RAW, _DOUBLES, _EXTERNAL = 1, 2, 4, 5, 8, 9, 10, 13
@@ -51,7 +52,10 @@ class _Tensor:
 
 
 def check_finite(path: Path) -> None:
-    """ModelError where a weight of the ONNX file, or of a file beside it, is NaN or infinite, or where it has loops."""
+    """ModelError where a weight of the ONNX file, or of a file beside it, is NaN or infinite, or where it has loops
+    or functions without end.
+    """
+    check_functions(path)
     tensors, used = parsed(path, lambda view: _contents(view, path))
     for tensor in tensors:
         if (tensor.name, tensor.bad) in used or (tensor.bad == _NAN and tensor.size > 1):
@@ -72,6 +76,12 @@ def _contents(view: View, path: Path) -> tuple[list[_Tensor], _Uses]:
         for number, _, content in fields(graph):
             if number == node_field:
                 pending += [(inner, _GRAPH_NODE) for inner in _look_at_node(content, path, tensors, used)]
+            elif number == _FUNCTION_DEFAULT and node_field == _FUNCTION_NODE:  # of an attribute
+                pending += [
+                    (inner, _GRAPH_NODE)
+                    for part, _, inner in fields(content)
+                    if part in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS)
+                ]
             elif number == _GRAPH_INITIALIZER and node_field == _GRAPH_NODE:
                 tensors.append(_tensor(content, path.parent))
     return tensors, used
