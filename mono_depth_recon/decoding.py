@@ -33,7 +33,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG = b"\xff\xd8"
 _RVL_NIBBLES = 11  # of a value of 32 bits
 
 
@@ -62,7 +62,7 @@ def decoded_jpeg(data: Any, name: str, max_megapixels: float = MAX_MEGAPIXELS) -
     """(H, W, 3) RGB or (H, W) grey of a JPEG as it is stored; None of another image, or with other colours.
 
     By Pillow: libjpeg within OpenCV prints a line for every damaged image, and OpenCV fills up what cannot be decoded.
-    The end that some cameras leave out is added. Raises DataError, as `decoded`.
+    Raises DataError, as `decoded`, also where the end is missing.
     """
     raw = bytes(data)
     if not raw.startswith(_JPEG) or (size := stated_size(raw)) is None:
@@ -71,7 +71,7 @@ def decoded_jpeg(data: Any, name: str, max_megapixels: float = MAX_MEGAPIXELS) -
     from PIL.JpegImagePlugin import JpegImageFile
 
     try:
-        with JpegImageFile(io.BytesIO(raw + _JPEG_END)) as image:
+        with JpegImageFile(io.BytesIO(raw)) as image:
             return np.array(image) if image.mode in ("L", "RGB") else None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name} is damaged ({len(raw)} bytes of JPEG): {error}") from error
