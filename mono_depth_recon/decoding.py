@@ -72,7 +72,10 @@ def decoded_jpeg(data: Any, name: str, max_megapixels: float = MAX_MEGAPIXELS) -
 
     try:
         with JpegImageFile(io.BytesIO(raw)) as image:
-            return np.array(image) if image.mode in ("L", "RGB") else None
+            if image.mode not in ("L", "RGB"):
+                return None
+            image.load()  # older numpy swallows what this raises
+            return np.array(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name} is damaged ({len(raw)} bytes of JPEG): {error}") from error
 
