@@ -5,8 +5,10 @@ A few bytes may announce an image that fills the memory, so its size is read fro
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -16,7 +18,10 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 
-MAX_MEGAPIXELS = 100.0  # of an image; the default of `camera.max_megapixels`, and the limit for files of data sets
+MAX_MEGAPIXELS = 100.0  # of photos and files of data sets
+# The default of `camera.max_megapixels`: more than 8K. A node takes up to 60 bytes a pixel, 2 GB, for a frame and its
+# messages, and a few kilobytes can hold such an image.
+STREAM_MEGAPIXELS = 36.0
 _FORMATS = "JPEG, PNG, TIFF, WebP, BMP or PNM"
 
 _Size: TypeAlias = tuple[int, int] | None
@@ -28,6 +33,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P[1-6fF]" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
 _RVL_NIBBLES = 11  # of a value of 32 bits
 
 
@@ -43,12 +49,35 @@ def decoded(data: Any, flags: int, name: str, max_megapixels: float = MAX_MEGAPI
     if size is not None:
         check_size(*size, name, max_megapixels)
     try:
-        image = None if size is None else cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
+        readable = size is not None and (not raw.startswith(_PNG) or _is_whole_png(raw))
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags) if readable else None
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise DataError(f"{name} is not an image that can be read ({len(raw)} bytes): expected a whole {_FORMATS}")
     return image
+
+
+def decoded_jpeg(data: Any, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8] | None:
+    """(H, W, 3) RGB or (H, W) grey of a JPEG as it is stored; None of another image, or with other colours.
+
+    By Pillow: libjpeg within OpenCV prints a line for every damaged image, and OpenCV fills up what cannot be decoded.
+    Raises DataError, as `decoded`, also where the end is missing.
+    """
+    raw = bytes(data)
+    if not raw.startswith(_JPEG) or (size := stated_size(raw)) is None:
+        return None
+    check_size(*size, name, max_megapixels)
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        with JpegImageFile(io.BytesIO(raw)) as image:
+            if image.mode not in ("L", "RGB"):
+                return None
+            image.load()  # older numpy swallows what this raises
+            return np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name} is damaged ({len(raw)} bytes of JPEG): {error}") from error
 
 
 def check_size(width: int, height: int, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
@@ -140,6 +169,22 @@ def _png_size(data: bytes) -> _Size:
     return width, height
 
 
+def _is_whole_png(data: bytes) -> bool:
+    """Whether no part that holds the image is cut off or has another checksum: libpng would print what it finds."""
+    view, at = memoryview(data), len(_PNG)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, end = data[at + 4 : at + 8], at + 8 + length
+        if end + 4 > len(data):
+            return False
+        if not kind[:1].islower() and zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return False
+        if kind == b"IEND":
+            return True
+        at = end + 4
+    return False
+
+
 def is_grey_png_of_16_bits(data: Any) -> bool:
     """Whether encoded bytes begin as a PNG with one channel of 16 bits."""
     head = bytes(data[:26])
@@ -187,7 +232,7 @@ def _pnm_size(data: bytes) -> _Size:
 
 
 _READERS: dict[bytes, Callable[[bytes], _Size]] = {
-    b"\xff\xd8": _jpeg_size,
+    _JPEG: _jpeg_size,
     _PNG: _png_size,
     b"RIFF": _webp_size,
     b"BM": _bmp_size,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .arrays import Depth, Rgb
 from .camera import PinholeCamera
-from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, decoded_rvl, eight_bits, is_grey_png_of_16_bits
+from .decoding import MAX_MEGAPIXELS, StreamBits, decoded, decoded_jpeg, decoded_rvl, eight_bits, is_grey_png_of_16_bits
 from .encoding import MILLIMETRES
 from .errors import CalibrationError, DataError
 from .plausibility import plausible
@@ -144,7 +144,9 @@ def _compressed_rgb(msg: Any, max_megapixels: float, stream: StreamBits | None) 
     import cv2
 
     encoding, _, stored = msg.format.partition(";")
-    image = decoded(msg.data, cv2.IMREAD_UNCHANGED, f"compressed image of format '{msg.format}'", max_megapixels)
+    name = f"compressed image of format '{msg.format}'"
+    jpeg = decoded_jpeg(msg.data, name, max_megapixels)  # in RGB, where OpenCV's are BGR
+    image = decoded(msg.data, cv2.IMREAD_UNCHANGED, name, max_megapixels) if jpeg is None else jpeg
     pixels = eight_bits(image, stream)
     encoding = encoding.strip()
     if pixels.ndim == 2:
@@ -155,9 +157,8 @@ def _compressed_rgb(msg: Any, max_megapixels: float, stream: StreamBits | None) 
             )
         return cv2.cvtColor(pixels, getattr(cv2, _COLOUR[encoding][2] if is_mosaic else "COLOR_GRAY2RGB"))
     pixels = np.ascontiguousarray(pixels[..., :3])
-    if encoding.startswith(("rgb", "bgr")) and "compressed" in stored and "compressed bgr" not in stored:
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    exchanged = encoding.startswith(("rgb", "bgr")) and "compressed" in stored and "compressed bgr" not in stored
+    return pixels if exchanged != (jpeg is not None) else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def depth_of(msg: Any, per_metre: float = MILLIMETRES, max_megapixels: float = MAX_MEGAPIXELS) -> Depth:

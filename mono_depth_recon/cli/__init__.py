@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,12 +53,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, 1 where something failed (one line on stderr says what), 130 after Ctrl-C, 143
-    after SIGTERM, 141 where the reader of stdout has gone.
+    after SIGTERM, 141 where the reader of stdout has gone. A second Ctrl-C or SIGTERM ends the process where it stands.
 
     A wrong command line ends in argparse's SystemExit with status 2.
     """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it logs is also said in our lines
     escape_on(sys.stdout, sys.stderr)  # names of files may hold what the terminal's encoding has not
-    with _ended_cleanly():
+    with _ended_cleanly(), _ended_by_the_second_signal():
         return _main(argv)
 
 
@@ -73,6 +75,31 @@ def _ended_cleanly() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _ended_by_the_second_signal() -> Iterator[None]:
+    """The first signal waits until a call of a library returns to Python, which a network may put off for long."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=(reader,), name="signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+
+
+def _end_at_the_second(reader: int) -> None:
+    """Ends the process when `reader` has the number of a signal that should have ended it before."""
+    first = False
+    with open(reader, "rb", buffering=0) as numbers:
+        while number := numbers.read(1):
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                if first:
+                    os._exit(128 + number[0])
+                first = True
 
 
 def _main(argv: Sequence[str] | None) -> int:

@@ -63,11 +63,11 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
         add_flag(group, PARAMETERS[name], f"--{name}")
 
 
-def config_of(arguments: argparse.Namespace) -> Config:
-    """The defaults, overridden by the parameter file, overridden by the flags. Raises ConfigError."""
+def config_of(arguments: argparse.Namespace, defaults: Config | None = None) -> Config:
+    """`defaults`, else those of Config, overridden by the parameter file and then the flags. Raises ConfigError."""
     flags = {name: value for name, value in vars(arguments).items() if name in PARAMETERS}
     in_file = read_params_file(arguments.params_file) if arguments.params_file else {}
-    return with_values(Config(), {**in_file, **flags})
+    return with_values(defaults or Config(), {**in_file, **flags})
 
 
 def read_params_file(path: Path) -> dict[str, Value]:

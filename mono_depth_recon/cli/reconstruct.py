@@ -16,7 +16,8 @@ from ..arrays import Rgb
 from ..atomic import writable_folder
 from ..camera import DISTORTION_LENGTHS, PinholeCamera
 from ..cloud.cloud import Cloud, cloud_from_organised
-from ..config import PARAMETERS, finite_number
+from ..config import PARAMETERS, Config, finite_number, with_values
+from ..decoding import MAX_MEGAPIXELS
 from ..errors import CalibrationError, ConfigError, DataError, ModelError, MonoDepthError
 from ..frames import Frame
 from ..mesh.files import check_textured_obj, write_cloud, write_mesh
@@ -38,6 +39,7 @@ from ..scale.table import idle_varying, no_metres, not_needed, source_in_effect,
 from .given_scale import add_scale_flags, evidence_of, scaled
 from .parameters import add_flags, config_of
 
+_DEFAULTS = with_values(Config(), {"camera.max_megapixels": MAX_MEGAPIXELS})  # a photo that its owner names
 _USUAL_HFOV_DEG = 60.0  # what a model is told that estimates the camera itself
 # Of the group scale: each image is on its own, and what TF tells the node is not known.
 _OVER_TIME = ("scale.smoothing", "scale.gate", "scale.timeout", "scale.on_timeout")
@@ -152,7 +154,7 @@ def _add_camera(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstructs every image, one line each. Returns 1 where some failed; their lines say why."""
     _check(arguments)
-    config = scaled(config_of(arguments), arguments)
+    config = scaled(config_of(arguments, _DEFAULTS), arguments)
     folder = writable_folder(arguments.output)
     known = declared_output(config.model)
     if known is not None:  # before the weights are fetched, converted and measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..decoding import MAX_MEGAPIXELS
+from ..decoding import STREAM_MEGAPIXELS
 from ..errors import ConfigError
 from ..param import param, shown
 from ..scale.points import extrinsic_pose
@@ -124,8 +124,9 @@ class CameraConfig:
         high=170.0,
     )
     max_megapixels: float = param(
-        MAX_MEGAPIXELS,
-        "compressed images and image files with more pixels are refused before they are decoded",
+        STREAM_MEGAPIXELS,
+        "compressed images, and photos for reconstruct (where it is 100 unless given), with more pixels are refused "
+        "before they are decoded",
         low=0.01,
         high=1000.0,
     )

@@ -10,8 +10,12 @@ from typing import Literal, Protocol, TypeAlias
 from ..arrays import Depth, Rgb
 from ..camera import PinholeCamera
 from ..config import ModelConfig
+from ..decoding import MAX_MEGAPIXELS
+from ..errors import DataError
 from ..frames import Finish, Prediction
 from .hub import HubSource
+
+BIGGEST_SIDE = 4096  # px of a network's input, as cards and files state it
 
 View: TypeAlias = tuple[Rgb, PinholeCamera]
 Output: TypeAlias = Literal["metric_depth", "relative_disparity"]
@@ -47,6 +51,19 @@ class FinishedView(tuple[Rgb, PinholeCamera]):
         made = cls(view)
         made.finish = finish
         return made
+
+
+def possible_input(size: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
+    """`size` of a network's input for an `image`, both (columns, rows). Raises DataError where it has too many pixels.
+
+    A network that keeps the aspect of a strip would get an input as long as the strip is.
+    """
+    if size[0] * size[1] > MAX_MEGAPIXELS * 1e6:
+        raise DataError(
+            f"an image of {image[0]}x{image[1]} pixels would be {size[0]}x{size[1]} at the input of the network, more "
+            f"than {MAX_MEGAPIXELS:g} megapixels: crop it to a less elongated shape, or lower model.input_size"
+        )
+    return size
 
 
 def finishes(model: DepthModel) -> bool:

@@ -24,6 +24,7 @@ from ..frames import Prediction
 from ..paths import expanded
 from .base import Output, View
 from .card import ModelCard, SigmaFit, load_card
+from .onnx_files.weights import check_finite as check_finite_graph
 from .resampling import normalised, opencv_matrices, restored, restoring_matrices
 from .runtimes import ImageWay, Network, Runtime, Size, maps_of, open_runtime
 from .runtimes.image_way import Metres
@@ -147,6 +148,8 @@ def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> Cano
     card.check_weights()
     if card.weights_path.is_file():
         check_finite(card.weights_path)
+    if settings.runtime != "torch" and card.onnx_path.is_file():
+        check_finite_graph(card.onnx_path)
     network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
     return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
 

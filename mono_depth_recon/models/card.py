@@ -16,6 +16,7 @@ from ..arrays import Depth
 from ..camera import PinholeCamera
 from ..config import build, param, read_json, shown
 from ..errors import ConfigError, ModelError
+from .base import BIGGEST_SIDE, possible_input
 
 FORMAT = 1
 HEADS = ("full", "half")
@@ -116,13 +117,13 @@ class ModelCard:
         """(columns, rows) of the network's input for an image of width x height pixels, with the image's aspect.
 
         The card's area, or `short_side` pixels (`model.input_size`) where it is not 0; each side goes to the nearest
-        multiple: 640x480 gives 320x256.
+        multiple: 640x480 gives 320x256. Raises DataError where the input would be too large.
         """
         root = math.sqrt(self.input_width * self.input_height)
         aspect = math.sqrt(width / height)
         if short_side:
             root = short_side * max(aspect, 1 / aspect)
-        return self._nearest(root * aspect), self._nearest(root / aspect)
+        return possible_input((self._nearest(root * aspect), self._nearest(root / aspect)), (width, height))
 
     def focal_scale(self, camera: PinholeCamera, short_side: int = 0) -> float:
         """Factor from the network's depth to metres of a rectified `camera` whose image fills `input_size`.
@@ -199,9 +200,9 @@ class _Architecture:
 
 @dataclass(frozen=True)
 class _Input:
-    width: int = param(unit="px", low=1, high=_LARGE)
-    height: int = param(unit="px", low=1, high=_LARGE)
-    multiple: int = param(unit="px", low=1, high=_LARGE)
+    width: int = param(unit="px", low=1, high=BIGGEST_SIDE)
+    height: int = param(unit="px", low=1, high=BIGGEST_SIDE)
+    multiple: int = param(unit="px", low=1, high=BIGGEST_SIDE)
 
     def __post_init__(self) -> None:
         if self.width % self.multiple or self.height % self.multiple:

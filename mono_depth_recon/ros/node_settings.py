@@ -103,6 +103,7 @@ def run_node(
     SIGINT and SIGTERM reach both as KeyboardInterrupt and give 0; a MonoDepthError or wrong ROS arguments are one line
     on stderr and 1. The node is `make()`, else a plain one called `name`; its `close()`, if any, runs at the end.
     """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # it logs every damaged image; ours are throttled
     for each in _STOPPING:
         signal.signal(each, signal.default_int_handler)
     try:

@@ -28,6 +28,9 @@ from ..child_process import end_with_parent, reap_at_end
 from ..errors import MonoDepthError
 
 _ALIGNMENT = 64
+# A process that computes nothing between that many looks has frozen: 5 minutes, in which even one that gets idle cores
+# alone does something. Looks are counted, not time, so that a pause of this process too counts once.
+_LOOK_S, _LOOKS = 10.0, 30
 _BOOT = (
     "import sys; sys.path[:] = sys.argv[7:]; from mono_depth_recon.workers.process import serve; "
     "serve(sys.argv[1], *map(int, sys.argv[2:7]))"
@@ -58,7 +61,8 @@ class JobWorker:
     first job (or `start`) and ends with `close`, or with this process, however that ends.
     `holding` ('module:class' of this package) is instantiated there once and passed to every job. What it holds is lost
     when the process dies: then the next job fails with that message. Without `holding` a new process takes over.
-    A bug in a job does not end the process: its traceback is printed, and the job fails with a MonoDepthError.
+    A process that stands still for minutes without a result is ended. A bug in a job does not end the process: its
+    traceback is printed, and the job fails with a MonoDepthError.
     `deaths` counts the processes that ended by themselves.
     """
 
@@ -127,17 +131,19 @@ class JobWorker:
         except (EOFError, OSError) as error:
             if job.folder is not None:
                 remove_partial_files(job.folder, process.pid)
-            raise MonoDepthError(job.lost(self._end_of(process))) from error
+            raise MonoDepthError(job.lost(self._end_of(process, error))) from error
         if isinstance(reply, MonoDepthError):
             raise reply
         return reply
 
-    def _end_of(self, process: _Process) -> str:
+    def _end_of(self, process: _Process, error: Exception) -> str:
         with self._lock:
             status = process.reap()
             self._process = None
             self.deaths += not self._closed
-            return "the node is stopping" if self._closed else _cause(self._name, status)
+            if self._closed:
+                return "the node is stopping"
+            return f"the {self._name} {error}" if isinstance(error, TimeoutError) else _cause(self._name, status)
 
 
 def _cause(name: str, status: int) -> str:
@@ -170,14 +176,23 @@ class _Process:
         return self._child.poll() is None
 
     def ask(self, job: Job, arrays: Sequence[NDArray[Any]]) -> Any:
-        """Runs `job` in the child; raises EOFError or OSError if the child dies."""
+        """Runs `job` in the child; raises EOFError or OSError if the child dies, TimeoutError if it stands still."""
         layout, size = _layout(arrays)
         os.ftruncate(self._memory, max(1, size))
         with mmap.mmap(self._memory, max(1, size)) as shared:
             for array, place in zip(arrays, layout, strict=True):
                 np.copyto(_view(shared, place), array)
         self._pipe.send((job, layout))
+        self._wait()
         return self._pipe.recv()
+
+    def _wait(self) -> None:
+        before, still = -1, 0
+        while not self._pipe.poll(_LOOK_S):
+            now = _cpu_ticks(self.pid)
+            before, still = now, still + 1 if now == before else 0
+            if still == _LOOKS:
+                raise TimeoutError(f"stood still for {_LOOK_S * _LOOKS:.0f} s and was ended")
 
     def kill(self) -> None:
         self._child.kill()
@@ -190,6 +205,12 @@ class _Process:
             self._pipe.close()
             os.close(self._memory)
         return status
+
+
+def _cpu_ticks(pid: int) -> int:
+    """What the process has computed so far (proc(5): utime + stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _layout(arrays: Sequence[NDArray[Any]]) -> tuple[_Layout, int]:

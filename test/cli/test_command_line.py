@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from encoded import png_of
 from floor import INTRINSICS, SIZE, floor_depth, floor_model, photo
 from made_onnx import write_moge
 from numpy.typing import NDArray
@@ -256,6 +259,24 @@ def test_a_mask_of_another_size_names_image_and_mask(tmp_path: Path, capsys: pyt
     assert f"{images[0]}: camera.mask is 20x10, the image is 160x120" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("floor_model")
+@pytest.mark.parametrize(
+    ("side", "limit", "message"),
+    [
+        (7000, [], "a.png is not an image that can be read"),  # 49 megapixels, more than a node takes
+        (11000, [], "11000x11000 pixels, more than 100 megapixels"),
+        (7000, ["--camera.max_megapixels", "40"], "7000x7000 pixels, more than 40 megapixels"),
+    ],
+)
+def test_photos_may_be_larger_than_images_of_a_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int, limit: list[str], message: str
+) -> None:
+    assert Config().camera.max_megapixels == 36
+    (tmp_path / "a.png").write_bytes(png_of(side, side)[:-20])
+    assert main(["reconstruct", str(tmp_path / "a.png"), "--output", str(tmp_path), *INTRINSICS, *limit]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_two_images_of_one_name_are_refused_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -305,6 +326,24 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", interrupted)
     assert main(["parameters", "--table"]) == 130
     assert capsys.readouterr().err == "mono-depth-recon: stopped\n"
+
+
+def test_the_second_ctrl_c_ends_the_process_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of a library that does not return keeps Python from seeing the first: here it is seen and ignored."""
+    ended: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr("os._exit", ended.put)
+
+    def deaf() -> str:
+        for _ in range(2):
+            with contextlib.suppress(KeyboardInterrupt):
+                assert ended.empty(), "the first must not end it"
+                signal.raise_signal(signal.SIGINT)
+        assert ended.get(timeout=DEADLINE_S) == 130
+        return ""
+
+    monkeypatch.setattr("mono_depth_recon.cli.parameters.table_text", deaf)
+    assert main(["parameters", "--table"]) == 0
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_sigterm_ends_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,18 @@ from shrunken import refused
 
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.config import ModelConfig
-from mono_depth_recon.errors import ModelError
+from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.models import MODELS, check_name, declared_output, load_model
+from mono_depth_recon.models.canonical import load_canonical
+from mono_depth_recon.models.card import load_card
 from mono_depth_recon.models.finite import not_finite
+from mono_depth_recon.models.onnx_files.card import load_onnx_card
 from mono_depth_recon.models.onnx_files.graph_file import read_graph
 from mono_depth_recon.models.onnx_files.loading import CARDS
+from mono_depth_recon.models.onnx_files.placement import placement_of
 from mono_depth_recon.models.onnx_files.weights import check_finite
 from mono_depth_recon.models.table import EMBEDDED
+from mono_depth_recon.models.transformers.families import read_rule
 
 
 @pytest.fixture
@@ -147,6 +154,65 @@ def test_a_file_of_one_size(made: ModelConfig, tmp_path: Path) -> None:
         assert_close(found.values, 4 * level / 255 + 1, rtol=1e-5)
     write_linear(tmp_path / "made.onnx", shape=(2, 3, 42, 56))
     assert "images must come one by one or in any number" in refused(made)
+
+
+def test_a_file_of_a_size_that_fills_the_memory(made: ModelConfig, tmp_path: Path) -> None:
+    write_linear(tmp_path / "made.onnx", shape=(1, 3, 2**31 - 64, 56))
+    write_card(tmp_path / "made.json", card_of(input={}))
+    message = refused(made)
+    assert "takes image float32 [1, 3, 2147483584, 56], a height of 2147483584 pixels: sides may have 4096" in message
+
+
+def test_an_image_so_long_that_its_input_fills_the_memory() -> None:
+    """By each of the rules that keep the aspect."""
+    dpt = read_rule({"image_processor_type": "DPTImageProcessor", "keep_aspect_ratio": True}, "made")
+    rules: list[Callable[[int, int], object]] = [
+        lambda width, height: placement_of(replace(read, fit="around"), (width, height)),
+        lambda width, height: load_card(EMBEDDED / "unetpp_lite.json").input_size(width, height, 256),
+        dpt.with_short_side(384, 1, "made").network_size,
+        read_rule({"image_processor_type": "GLPNImageProcessor"}, "made").network_size,
+    ]
+    read = load_onnx_card(CARDS / "moge_2_small.json").input
+    for rule in rules:
+        rule(640, 480)
+        with pytest.raises(DataError, match="an image of 1x200000000 pixels would be .* crop it to a less elongated"):
+            rule(1, 200_000_000)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_a_graph_with_loops(made: ModelConfig, tmp_path: Path, operator: str) -> None:
+    """Also in a graph within a node, and in the copy beside the card of a U-Net++."""
+    loop = field(1, field(4, operator.encode()))
+    message = f"made.onnx has a node of the operator {operator}, which may repeat without end"
+    for graph in (loop, field(1, field(5, field(6, loop)))):
+        (tmp_path / "made.onnx").write_bytes(field(7, graph))
+        with pytest.raises(ModelError, match=message):
+            check_finite(tmp_path / "made.onnx")
+    shutil.copy(EMBEDDED / "unetpp_lite.json", tmp_path / "made.json")
+    with pytest.raises(ModelError, match=message):
+        load_canonical(tmp_path / "made.json", ModelConfig(), 1)
+
+
+def test_functions_that_come_to_too_many_nodes(tmp_path: Path) -> None:
+    """Twenty that call each other twice; one that calls itself; and a harmless pair."""
+    path = tmp_path / "made.onnx"
+
+    def function(name: str, *called: str) -> bytes:
+        nodes = [field(7, field(4, each.encode()) + field(7, b"f")) for each in called]
+        return field(25, field(1, name.encode()) + field(10, b"f") + b"".join(nodes))
+
+    graph = field(7, field(1, field(4, b"f0") + field(7, b"f")))
+    twice = [function(f"f{n}", f"f{n + 1}", f"f{n + 1}") for n in range(20)]
+    for functions in (b"".join(twice), function("f0", "f0"), function("f0", "f1") + function("f1", "f0")):
+        path.write_bytes(graph + functions)
+        with pytest.raises(ModelError, match="functions that call each other more than 100 deep or come to more than"):
+            check_finite(path)
+    path.write_bytes(graph + function("f0", "f1", "f1") + function("f1", "Relu"))
+    check_finite(path)
+    with_loop = field(11, field(6, field(1, field(4, b"Loop"))))  # in what an attribute is where a call gives none
+    path.write_bytes(graph + field(25, field(1, b"f0") + field(10, b"f") + with_loop))
+    with pytest.raises(ModelError, match="operator Loop"):
+        check_finite(path)
 
 
 def test_other_inputs_that_the_card_does_not_know(tmp_path: Path) -> None:
@@ -334,10 +400,11 @@ def test_not_finite_in_every_type(tmp_path: Path) -> None:
 
 def field(number: int, content: bytes) -> bytes:
     """A protobuf field of bytes."""
-    size, head = len(content), bytes([number << 3 | 2])
-    while size > 127:
-        head, size = head + bytes([size & 127 | 128]), size >> 7
-    return head + bytes([size]) + content
+
+    def varint(value: int) -> bytes:
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def test_graphs_in_graphs_and_tensors_of_many_dimensions(tmp_path: Path) -> None:

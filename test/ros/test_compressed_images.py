@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from array import array
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from encoded import depth_with_holes, png_of, rvl_of
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from sensor_msgs.msg import CompressedImage, Image
 
 from mono_depth_recon import messages
@@ -41,6 +43,56 @@ def compressed(pixels: NDArray[np.generic], form: str, suffix: str = ".png") -> 
     """What image_transport publishes of an OpenCV image: its channels as they are, encoded as if they were BGR."""
     _, data = cv2.imencode(suffix, pixels)
     return CompressedImage(format=form, data=array("B", data.tobytes()))
+
+
+def noisy_jpeg(**options: object) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    file = io.BytesIO()
+    PillowImage.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["jpeg", "rgb8; jpeg compressed bgr8", "rgb8; jpeg compressed rgb8"])
+def test_a_jpeg_has_the_pixels_that_opencv_decodes(form: str) -> None:
+    data = noisy_jpeg()
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = stored if "rgb8;" in form and "bgr8" not in form else stored[..., ::-1]
+    got = messages.rgb_of(CompressedImage(format=form, data=array("B", data)))
+    assert np.abs(got.astype(int) - expected).max() <= 2  # two builds of one library
+    assert got.flags.writeable and got.flags.c_contiguous
+
+
+def test_a_jpeg_of_other_colours_is_opencvs() -> None:
+    file = io.BytesIO()
+    PillowImage.new("CMYK", (8, 6), (0, 0, 0, 0)).save(file, "JPEG")
+    got = messages.rgb_of(CompressedImage(format="jpeg", data=array("B", file.getvalue())))
+    assert got.shape == (6, 8, 3)
+
+
+def test_damaged_images_are_one_line_and_the_decoders_print_none(capfd: pytest.CaptureFixture[str]) -> None:
+    """libjpeg and libpng would print one for each."""
+    jpeg, rng, refused = noisy_jpeg(), np.random.default_rng(1), 0
+    for _ in range(100):
+        damaged = bytearray(jpeg)
+        for place in rng.integers(len(jpeg) // 4, len(jpeg), 20):
+            damaged[place] = rng.integers(0, 256)
+        try:
+            messages.rgb_of(CompressedImage(format="jpeg", data=array("B", damaged)))
+        except DataError as error:
+            refused += 1
+            assert "of format 'jpeg' is damaged" in str(error) and "\n" not in str(error)
+    assert refused > 5, "many show in the pixels alone"
+    for length in (len(jpeg) - 2, len(jpeg) // 2):
+        with pytest.raises(DataError, match=rf"is damaged \({length} bytes of JPEG\): image file is truncated"):
+            messages.rgb_of(CompressedImage(format="jpeg", data=array("B", jpeg[:length])))
+    png = cv2.imencode(".png", np.arange(300, dtype=np.uint8).reshape(10, 10, 3))[1].tobytes()
+    damages = [png[:place] + bytes([png[place] ^ 255]) + png[place + 1 :] for place in range(12, len(png) - 12)]
+    for data in (*damages, png[:-1], png[:60], png[:-12]):
+        with pytest.raises(DataError):
+            messages.rgb_of(CompressedImage(format="png", data=array("B", data)))
+    with_text = png[:33] + struct.pack(">I", 3) + b"tEXta\0b" + bytes(4) + png[33:]  # a part beside the image
+    assert messages.rgb_of(CompressedImage(format="png", data=array("B", with_text))).shape == (10, 10, 3)
+    assert capfd.readouterr().err.replace("libpng warning: tEXt: CRC error\n", "") == ""
 
 
 def test_the_format_of_image_transport_gives_the_channels_their_meaning() -> None:

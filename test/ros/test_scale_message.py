@@ -12,7 +12,8 @@ from std_msgs.msg import Header
 
 from mono_depth_recon.frames import Frame, Judgement, Scale
 from mono_depth_recon.ros.frame_worker import FrameStats
-from mono_depth_recon.ros.node.diagnostics import Diagnosis
+from mono_depth_recon.ros.mapping.figures import MapFigures
+from mono_depth_recon.ros.node.diagnostics import Diagnosis, MapDiagnosis
 from mono_depth_recon.ros.scale_message import scale_to_msg
 from mono_depth_recon.scale.points import PointsScale
 
@@ -147,6 +148,17 @@ def test_diagnostics_warn_of_a_scale_that_is_stale_or_fits_badly() -> None:
     level, text, values = judged(Scale(1.0, 0.0, **GOOD, held=4, age=3.0, stale=True, reason="nothing came"))
     assert (level, text) == (DiagnosticStatus.WARN, "depth is stale: nothing came")
     assert (values["scale_age_s"], values["scale_stale"], values["scale_residual"]) == ("3.00", "true", "0.0200")
+
+
+def test_diagnostics_warn_of_a_service_that_takes_long() -> None:
+    diagnosis, stats = Diagnosis("recon_node", "cpu", "m"), FrameStats()
+    long = "save_mesh has been running for 83 s"
+    for overdue, expected in ((long, (DiagnosticStatus.WARN, long)), ("", (DiagnosticStatus.OK, "images come"))):
+        status = diagnosis.report(stats, Header().stamp, "", overdue=overdue).status[0]
+        assert (status.level, status.message) == expected
+        assert {pair.key: pair.value for pair in status.values}["overdue_service"] == overdue
+    of_map = MapDiagnosis("recon_node: map", "cpu").status(MapFigures(), long)
+    assert (of_map.level, of_map.message) == (DiagnosticStatus.WARN, long)
 
 
 def test_diagnostics_warn_of_a_guessed_calibration_until_there_is_one() -> None:

@@ -127,6 +127,20 @@ def test_a_worker_killed_between_jobs_is_replaced_unnoticed(
     assert worker.submit(CloudJob(MeshConfig(), tmp_path / "a.ply"), points).result(DEADLINE_S).vertices > 1000
 
 
+def test_a_worker_that_stands_still_is_ended_and_replaced(
+    worker: SnapshotWorker, points: Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = worker.start().result(DEADLINE_S)
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as patched:
+        patched.setattr("mono_depth_recon.workers.process._LOOK_S", 0.01)
+        job = worker.submit(CloudJob(MeshConfig(), tmp_path / "a.ply"), points)
+        with pytest.raises(MonoDepthError, match=r"a.ply was not made: the snapshot worker stood still for 0 s"):
+            job.result(DEADLINE_S)
+    assert _state(pid) is None and worker.deaths == 1
+    assert worker.submit(CloudJob(MeshConfig(), tmp_path / "a.ply"), points).result(DEADLINE_S).vertices > 1000
+
+
 def test_close_ends_a_running_job_at_once_and_fails_the_queue(points: Points, tmp_path: Path) -> None:
     worker = SnapshotWorker()
     pid = _start_slow_job(worker, points, tmp_path)

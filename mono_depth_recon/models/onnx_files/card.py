@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ...config import build, param, read_json, shown
 from ...errors import ConfigError, ModelError
-from ..base import Output
+from ..base import BIGGEST_SIDE, Output
 
 FORMAT, KIND = 1, "onnx"
 _SMALL, _LARGE = 1e-9, 1_000_000
-_BIGGEST_SIDE = 4096
 # How an image reaches the size of the card: as it is stretched; scaled with its aspect inside it, around it or to its
 # area, each side rounded to `multiple`; or scaled inside it and padded to it.
 FITS = ("stretch", "inside", "around", "area", "pad")
@@ -33,8 +32,8 @@ class ImageInput:
     """
 
     name: str = param("image")
-    width: int = param(0, unit="px", low=0, high=_BIGGEST_SIDE)
-    height: int = param(0, unit="px", low=0, high=_BIGGEST_SIDE)
+    width: int = param(0, unit="px", low=0, high=BIGGEST_SIDE)
+    height: int = param(0, unit="px", low=0, high=BIGGEST_SIDE)
     multiple: int = param(1, unit="px", low=1, high=1024)
     fit: str = param("stretch", choices=FITS)
     kernel: str = param("bilinear", choices=KERNELS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import ModelError
+from ..base import BIGGEST_SIDE
 from .card import ImageInput, OnnxCard
 from .graph_file import GraphText, Port
 
@@ -72,6 +73,11 @@ def _form(card: OnnxCard, image: Port, others: dict[str, Port], path: Path) -> I
             raise _contradiction(path, f"the card's {side} is {stated}, the file takes {image.text}")
         if found is None and not stated:
             raise _contradiction(path, f"the card has no {side}, and the file takes any: {image.text}")
+        if found is not None and found > BIGGEST_SIDE:
+            raise ModelError(
+                f"{path} takes {image.text}, a {side} of {found} pixels: sides may have {BIGGEST_SIDE} at most, export "
+                "it for smaller images"
+            )
         if found is not None and found % rule.multiple:
             raise _contradiction(path, f"sides are multiples of {rule.multiple}, the file takes {image.text}")
     fixed = rows is not None or columns is not None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...arrays import Depth, Matrix, Rgb
 from ...camera import PinholeCamera
+from ..base import possible_input
 from ..resampling import KERNELS, Kernel, antialiased, bilinear, normalised, restored
 from .card import ImageInput
 
@@ -70,11 +71,14 @@ class Placement:
 
 
 def placement_of(rule: ImageInput, image: Size, short_side: int = 0) -> Placement:
-    """How an image of (width, height) reaches the network; `short_side` replaces the size of the card, 0 = as there."""
+    """How an image of (width, height) reaches the network; `short_side` replaces the size of the card, 0 = as there.
+
+    Raises DataError where the input would be too large.
+    """
     width, height = rule.width, rule.height
     if rule.fit in ("stretch", "pad"):
         factor = short_side / min(width, height) if short_side else 1.0
-        canvas = _rounded(width * factor, rule), _rounded(height * factor, rule)
+        canvas = possible_input((_rounded(width * factor, rule), _rounded(height * factor, rule)), image)
         if rule.fit == "stretch":
             return Placement(image, canvas, canvas)
         scale = min(canvas[0] / image[0], canvas[1] / image[1])
@@ -84,7 +88,7 @@ def placement_of(rule: ImageInput, image: Size, short_side: int = 0) -> Placemen
     scale = {"inside": min(across, down), "around": max(across, down), "area": math.sqrt(across * down)}[rule.fit]
     if short_side:
         scale = short_side / min(image)
-    size = _rounded(image[0] * scale, rule), _rounded(image[1] * scale, rule)
+    size = possible_input((_rounded(image[0] * scale, rule), _rounded(image[1] * scale, rule)), image)
     return Placement(image, size, size)
 
 

@@ -1,4 +1,4 @@
-"""Whether the numbers that an ONNX file computes with are finite; read without a library.
+"""Whether the numbers that an ONNX file computes with, and its computation, are finite; read without a library.
 
 The numbers of the fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
@@ -18,10 +18,11 @@ import numpy as np
 from ...errors import ModelError
 from ...paths import regular_file
 from ..finite import not_finite, refused_weights
+from .functions import check_functions
 from .protobuf import View, fields, parsed, text_of, varints
 
 _MODEL_GRAPH, _MODEL_FUNCTION = 7, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE = 1, 5, 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE, _FUNCTION_DEFAULT = 1, 5, 7, 11
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 6, 11
 _DIMS, _TYPE, _FLOATS, _INTEGERS, _NAME, _RAW, _DOUBLES, _EXTERNAL = 1, 2, 4, 5, 8, 9, 10, 13
@@ -34,6 +35,9 @@ _MULTIPLYING = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Mul", "Div", "PRelu"
 _NORMALISING = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
 _REFUSED: dict[str, tuple[str, ...]] = dict.fromkeys(_MULTIPLYING + _NORMALISING, (_NAN, _INFINITY))
 _REFUSED |= dict.fromkeys(("Add", "Sub"), (_NAN,))
+
+# They run as often as the file says, 2^62 times too, and no runtime can be stopped; tracing a network leaves none.
+_LOOPS = ("Loop", "Scan")
 
 _Uses: TypeAlias = "set[tuple[str, str]]"  # names of tensors, each with what it must not hold
 
@@ -48,14 +52,17 @@ class _Tensor:
 
 
 def check_finite(path: Path) -> None:
-    """ModelError where a weight of the ONNX file, or of a file beside it, is NaN or infinite."""
-    tensors, used = parsed(path, lambda view: _contents(view, path.parent))
+    """ModelError where a weight of the ONNX file, or of a file beside it, is NaN or infinite, or where it has loops
+    or functions without end.
+    """
+    check_functions(path)
+    tensors, used = parsed(path, lambda view: _contents(view, path))
     for tensor in tensors:
         if (tensor.name, tensor.bad) in used or (tensor.bad == _NAN and tensor.size > 1):
             raise refused_weights(path, tensor.name, tensor.bad)
 
 
-def _contents(view: View, folder: Path) -> tuple[list[_Tensor], _Uses]:
+def _contents(view: View, path: Path) -> tuple[list[_Tensor], _Uses]:
     """All tensors, and what operators must not be given."""
     tensors: list[_Tensor] = []
     used: _Uses = set()
@@ -68,22 +75,34 @@ def _contents(view: View, folder: Path) -> tuple[list[_Tensor], _Uses]:
         graph, node_field = pending.pop()
         for number, _, content in fields(graph):
             if number == node_field:
-                pending += [(inner, _GRAPH_NODE) for inner in _look_at_node(content, folder, tensors, used)]
+                pending += [(inner, _GRAPH_NODE) for inner in _look_at_node(content, path, tensors, used)]
+            elif number == _FUNCTION_DEFAULT and node_field == _FUNCTION_NODE:  # of an attribute
+                pending += [
+                    (inner, _GRAPH_NODE)
+                    for part, _, inner in fields(content)
+                    if part in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS)
+                ]
             elif number == _GRAPH_INITIALIZER and node_field == _GRAPH_NODE:
-                tensors.append(_tensor(content, folder))
+                tensors.append(_tensor(content, path.parent))
     return tensors, used
 
 
-def _look_at_node(view: View, folder: Path, tensors: list[_Tensor], used: _Uses) -> Iterator[View]:
+def _look_at_node(view: View, path: Path, tensors: list[_Tensor], used: _Uses) -> Iterator[View]:
     """Adds what the node holds and takes; gives the graphs in it."""
     parts = [(number, content) for number, _, content in fields(view)]
     texts = [(number, text_of(content)) for number, content in parts if number <= _NODE_OPERATOR]
-    refused = _REFUSED.get(dict(texts).get(_NODE_OPERATOR, ""), ())
+    operator = dict(texts).get(_NODE_OPERATOR, "")
+    if operator in _LOOPS:
+        raise ModelError(
+            f"{path} has a node of the operator {operator}, which may repeat without end: depth networks need none, "
+            "export it by tracing, which writes every step out"
+        )
+    refused = _REFUSED.get(operator, ())
     used.update((text, bad) for number, text in texts if number == _NODE_INPUT for bad in refused)
     for number, content in parts:
         for inner, _, value in fields(content) if number == _NODE_ATTRIBUTE else ():
             if inner == _ATTRIBUTE_TENSOR:  # of a Constant, whose output it is
-                tensor = _tensor(value, folder)
+                tensor = _tensor(value, path.parent)
                 tensor.name = dict(texts).get(_NODE_OUTPUT, tensor.name)
                 tensors.append(tensor)
             elif inner in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..base import Output
+from ..base import Output, possible_input
 from .family import Family
 from .input_rule import InputRule
 
@@ -35,7 +35,7 @@ class GlpnRule(InputRule):
     def network_size(self, width: int, height: int) -> tuple[int, int]:
         """(columns, rows) of the network's input for an image of width x height pixels."""
         scale = self.short_side / min(width, height) if self.short_side else 1.0
-        return self._floored(width * scale), self._floored(height * scale)
+        return possible_input((self._floored(width * scale), self._floored(height * scale)), (width, height))
 
     def _floored(self, side: float) -> int:
         return max(1, int(side + 1e-6) // self.multiple) * self.multiple

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...arrays import Depth, Rgb
 from ...config import shown
 from ...errors import ModelError
+from ..base import BIGGEST_SIDE, possible_input
 from ..resampling import (
     KERNELS,
     Kernel,
@@ -26,7 +27,7 @@ from ..resampling import (
 )
 from ..runtimes.image_way import ImageWay, Size
 
-_LARGEST_SIDE, _LARGEST_NUMBER = 65536, 1e6
+_LARGEST_NUMBER = 1e6
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -63,6 +64,8 @@ class InputRule:
         values = cls.entries(settings, where)
         height, width = _size(values["size"], where)
         multiple = _number(values["ensure_multiple_of"], where, "ensure_multiple_of")
+        if not 0 <= multiple <= BIGGEST_SIDE:
+            raise ModelError(f"{where}: 'ensure_multiple_of' must be 0 to {BIGGEST_SIDE}, got {multiple:g}")
         kernel = KERNELS.get(values["resample"]) if isinstance(values["resample"], int) else None
         if kernel is None:
             raise ModelError(f"{where}: 'resample' must be one of {sorted(KERNELS)}, got {values['resample']!r}")
@@ -80,9 +83,9 @@ class InputRule:
         return {**cls.defaults, **settings}
 
     def network_size(self, width: int, height: int) -> tuple[int, int]:
-        """(columns, rows) of the network's input for an image of width x height pixels."""
+        """(columns, rows) of the network's input for an image of width x height pixels. DataError: it is too large."""
         across, down = self._scales(width, height)
-        return self._rounded(width * across), self._rounded(height * down)
+        return possible_input((self._rounded(width * across), self._rounded(height * down)), (width, height))
 
     def resampled(self, rgb: Rgb, size: tuple[int, int]) -> NDArray[Any]:
         """(rows, columns, 3), grey levels from 0 to 255, at `size` = (columns, rows)."""
@@ -144,8 +147,10 @@ class InputRule:
 
 def _size(value: Any, where: str) -> tuple[int, int]:
     sides = [value[key] for key in ("height", "width") if key in value] if isinstance(value, Mapping) else [value] * 2
-    if len(sides) != 2 or not all(isinstance(side, int) and 0 <= side <= _LARGEST_SIDE for side in sides):
-        raise ModelError(f"{where}: 'size' must give height and width, got {shown(value)}")
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 <= side <= BIGGEST_SIDE for side in sides):
+        raise ModelError(
+            f"{where}: 'size' must give height and width, {BIGGEST_SIDE} pixels at most, got {shown(value)}"
+        )
     return sides[0], sides[1]
 
 

@@ -137,6 +137,7 @@ class Camera:
             self._shared.mapping.running,
             line.evaluation,
             line.guess,
+            self._snapshots.overdue(),
         )
         return list(report.status)
 

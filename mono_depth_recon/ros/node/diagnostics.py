@@ -45,16 +45,20 @@ class Diagnosis:
         mapping: bool = False,
         evaluation: dict[str, str] | None = None,
         guess: str = "",
+        overdue: str = "",
     ) -> DiagnosticArray:
         """One status of the camera, and one each of its evaluation and guard if these run.
 
         `idle` is why no image is processed, if so; `source` is the scale source in effect, None where a
         metric model keeps its metres; `mapping` tells that frames are fused; `evaluation` holds the values of
-        `LiveEvaluation`; `guess` is what stands for the calibration, empty where there is one.
+        `LiveEvaluation`; `guess` is what stands for the calibration, empty where there is one; `overdue` is the
+        service that takes unusually long, empty where none does.
         """
         level, message = self._judge(stats, idle, mapping)
         if guess and level == DiagnosticStatus.OK:
             level, message = DiagnosticStatus.WARN, f"the camera is {guess}; {UNCALIBRATED}"
+        if overdue and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, overdue
         values = {
             "model": self._model,
             "device": self._hardware,
@@ -67,6 +71,7 @@ class Diagnosis:
             "frames_dropped": str(stats.dropped),
             "frames_refused": str(stats.refused),
             "last_error": stats.last_error,
+            "overdue_service": overdue,
         }
         values |= _scale_values(stats, source) if source is not None else {}
         values |= {f"step_{name}_ms": f"{value:.2f}" for name, value in stats.steps_ms().items()}
@@ -138,8 +143,8 @@ class MapDiagnosis:
         self._name, self._hardware = name, hardware
         self._seen = (0, 0)
 
-    def status(self, figures: MapFigures) -> DiagnosticStatus:
-        """WARN where frames were left out since the last report."""
+    def status(self, figures: MapFigures, overdue: str = "") -> DiagnosticStatus:
+        """WARN where frames were left out since the last report, or a service of the map is `overdue`."""
         state = figures.state
         faults = figures.without_pose + figures.failed + sum(state.counts.get(status, 0) for status in REJECTED)
         fused, (faults_before, fused_before) = state.counts.get(FUSED, 0), self._seen
@@ -149,9 +154,9 @@ class MapDiagnosis:
         if more > 0:
             message = f"{more} frames left out of the map, {max(0, fused - fused_before)} fused: {figures.last_reason}"
         return DiagnosticStatus(
-            level=DiagnosticStatus.WARN if more > 0 else DiagnosticStatus.OK,
+            level=DiagnosticStatus.WARN if more > 0 or overdue else DiagnosticStatus.OK,
             name=self._name,
-            message=message,
+            message=message if more > 0 else overdue or message,
             hardware_id=self._hardware,
             values=[KeyValue(key=k, value=v) for k, v in _map_values(figures).items()],
         )

@@ -266,7 +266,9 @@ class ReconNode(LifecycleNode):
         array.header.stamp = stamp = self.get_clock().now().to_msg()
         statuses = [camera.look_after(stamp) for camera in cameras]
         if shared.mapping.running:
-            statuses[0].insert(1, self._configured.diagnosis.status(shared.mapping.figures))
+            snapshots = self._configured.snapshots
+            overdue = "" if snapshots is None else snapshots.overdue()
+            statuses[0].insert(1, self._configured.diagnosis.status(shared.mapping.figures, overdue))
         array.status = [status for of_camera in statuses for status in of_camera]
         self._diagnostics.publish(array)
 

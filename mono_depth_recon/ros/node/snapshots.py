@@ -41,6 +41,10 @@ class SnapshotServices:
         services |= {} if mapping is None else mapping.services
         self._services = TriggerServices(node, services, failed)
 
+    def overdue(self) -> str:
+        """Which service takes unusually long, and how long, for diagnostics; empty where none does."""
+        return self._services.overdue()
+
     def stop_work(self) -> None:
         """Aborts a snapshot in progress with its worker process; the next call starts a new one."""
         self._worker.close()

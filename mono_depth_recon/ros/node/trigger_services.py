@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from std_srvs.srv import Trigger
 from ...errors import MonoDepthError
 
 _WAITING_CALLS = 200  # of a service, while the executor is busy
+_LONG_S = 60.0  # of a call that is reported, far above what a mesh takes
 _LINGER_S = 1.0  # between the last reply and the end of the node, with which DDS would give up what was lost on the way
 
 
@@ -32,6 +34,7 @@ class SharedCalls:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="services")
         self._lock = threading.Lock()
         self._waiting: dict[Callable[[], str], ThreadFuture[str]] = {}
+        self.running: tuple[Callable[[], str], float] | None = None  # what runs, and since when (monotonic clock)
 
     def submit(self, make: Callable[[], str]) -> ThreadFuture[str]:
         """The outcome of the next run of `make`."""
@@ -43,7 +46,11 @@ class SharedCalls:
     def _run(self, make: Callable[[], str]) -> str:
         with self._lock:
             del self._waiting[make]
-        return make()
+        self.running = make, time.monotonic()
+        try:
+            return make()
+        finally:
+            self.running = None
 
     def close(self) -> None:
         """Waits for the calls."""
@@ -61,6 +68,7 @@ class TriggerServices:
         self, node: LifecycleNode, services: Mapping[str, Callable[[], str]], failed: Callable[[BaseException], None]
     ) -> None:
         self._node, self._failed = node, failed
+        self._names = {make: name for name, make in services.items()}
         self._calls = SharedCalls()
         # A group whose callbacks exclude each other takes no call while one waits: none would share its run, and all
         # but the last ten of a burst, the usual depth, would be lost.
@@ -69,6 +77,14 @@ class TriggerServices:
             node.create_service(Trigger, name, self._answer(make), qos_profile=deep, callback_group=calls)
             for name, make in services.items()
         ]
+
+    def overdue(self) -> str:
+        """'save_mesh has been running for 83 s' where a call takes unusually long, else empty."""
+        if (running := self._calls.running) is None:
+            return ""
+        make, since = running
+        seconds = time.monotonic() - since
+        return f"{self._names[make]} has been running for {seconds:.0f} s" if seconds > _LONG_S else ""
 
     def close(self) -> None:
         """Ends the services, after the one that runs."""
