@@ -112,7 +112,8 @@ def _fisheye(views: list[Sighting], size: tuple[int, int], _: str) -> tuple[_Ten
 
     places = [view.places[None].astype(np.float64) for view in views]
     pixels = [view.pixels[None].astype(np.float64) for view in views]
-    flags = cv2.CALIB_RECOMPUTE_EXTRINSIC | cv2.CALIB_FIX_SKEW
+    names = cv2 if hasattr(cv2, "CALIB_RECOMPUTE_EXTRINSIC") else cv2.fisheye  # since OpenCV 5, and before it
+    flags = names.CALIB_RECOMPUTE_EXTRINSIC | names.CALIB_FIX_SKEW
     K, D = np.eye(3), np.zeros(4)
     _, K, D, turns, moves = cv2.fisheye.calibrate(places, pixels, size, K, D, flags=flags)
     errors = []

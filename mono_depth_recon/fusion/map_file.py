@@ -138,5 +138,5 @@ def _check(
     array = arrays[name]
     if array.shape != shape or array.dtype.kind != kind:
         raise DataError(f"{name} must be of shape {shape} and type {kind}, got {array.shape} of {array.dtype}")
-    if not (array.min(initial=low) >= low and array.max(initial=low) <= high):  # NaN is in no range
+    if array.size and not (array.min() >= low and array.max() <= high):  # NaN is in no range
         raise DataError(f"{name} must be {low:g} to {high:g}, got {array.min():g} to {array.max():g}")
