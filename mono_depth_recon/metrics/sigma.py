@@ -32,8 +32,8 @@ def calibration_curve(
 def roc_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve of scores (N,): the probability that a positive has the larger score, ties half.
 
-    NaN if all or none are positive. By the rank sum of Mann and Whitney (1947) in float64; scipy's mannwhitneyu
-    computes in float32 for float32 scores.
+    NaN if all or none are positive. By the rank sum of Mann and Whitney (1947) in float64; for float32
+    scores scipy's mannwhitneyu computes in float32, and its ranks are float32 since 1.18.
     """
     from scipy.stats import rankdata
 
@@ -41,7 +41,7 @@ def roc_auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     wanted, rest = int(positive.sum()), int((~positive).sum())
     if not wanted or not rest:
         return float("nan")
-    rank_sum = rankdata(scores.ravel())[positive].sum()
+    rank_sum = rankdata(scores.ravel().astype(np.float64))[positive].sum()
     return float((rank_sum - wanted * (wanted + 1) / 2) / (wanted * rest))
 
 
