@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from .errors import DataError
 
 MAX_MEGAPIXELS = 100.0  # of photos and files of data sets
-# The default of `camera.max_megapixels`: more than 8K. A node takes up to 60 bytes a pixel, 2 GB, for a frame and its
-# messages, and a few kilobytes can hold such an image.
+# The default of `camera.max_megapixels`: more than 8K. A few kilobytes can hold an image that, with its cloud and their
+# messages, takes gigabytes of a node.
 STREAM_MEGAPIXELS = 36.0
 _FORMATS = "JPEG, PNG, TIFF, WebP, BMP or PNM"
 

@@ -26,6 +26,7 @@ from .simulated_sensors import coarse_depth
 
 _MODEL_MS = "model_ms"
 _BATCH = 8
+_KEPT = {field.name for field in fields(Prediction)} - {"finished"}  # the rest are arrays
 _LARGEST = int(MAX_MEGAPIXELS * 4e6)  # bytes of a map
 
 
@@ -138,7 +139,7 @@ def read_kept(path: Path) -> tuple[Prediction, float]:
     try:
         with zipfile.ZipFile(regular_file(path)) as archive:
             names = names_of(archive)
-            if unknown := sorted(set(names) - {_MODEL_MS, *(field.name for field in fields(Prediction))}):
+            if unknown := sorted(set(names) - {_MODEL_MS, *_KEPT}):
                 raise ValueError(f"a prediction has no {unknown[0]}")
             maps: dict[str, Any] = {name: read_array(archive, name, _LARGEST) for name in names}
             milliseconds = float(maps.pop(_MODEL_MS, 0.0))

@@ -217,9 +217,10 @@ def test_kept_predictions_that_fill_the_memory_are_refused(tmp_path: Path, monke
     np.savez_compressed(path, depth=depth)
     with pytest.raises(DataError, match=r"depth\.npy is not stored as it was written.*delete it to compute it again"):
         read_prediction(path)
-    np.savez(path, depth=depth, more=depth)
-    with pytest.raises(DataError, match="a prediction has no more"):
-        read_prediction(path)
+    for name in ("more", "finished"):
+        np.savez(path, depth=depth, **{name: depth})
+        with pytest.raises(DataError, match=f"a prediction has no {name}"):
+            read_prediction(path)
     np.savez(path, depth=depth)
     monkeypatch.setattr(predictions, "_LARGEST", 79)
     with pytest.raises(DataError, match=r"depth\.npy has 80 bytes, more than 79"):

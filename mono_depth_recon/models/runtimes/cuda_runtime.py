@@ -174,7 +174,7 @@ class _Slot:
 
         self._forward, self._stream, self._pinned = forward, stream, device == "cuda"
         self._graph: Any = None
-        self._host_in = [self._host(torch.from_numpy(each)) for each in like]
+        self._host_in = [self._host(torch.from_numpy(np.empty_like(each))) for each in like]  # images are read-only
         self._in = [
             torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in self._host_in
         ]
