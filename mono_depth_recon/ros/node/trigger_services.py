@@ -17,10 +17,11 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from ...errors import MonoDepthError
+from .replies import repeat_lost_replies
 
 _WAITING_CALLS = 200  # of a service, while the executor is busy
 _LONG_S = 60.0  # of a call that is reported, far above what a mesh takes
-_LINGER_S = 1.0  # between the last reply and the end of the node, with which DDS would give up what was lost on the way
+_LINGER_S = 3.0  # between a bug and the end of the node: its reply may take two seconds (`replies.py`)
 
 
 class SharedCalls:
@@ -77,6 +78,8 @@ class TriggerServices:
             node.create_service(Trigger, name, self._answer(make), qos_profile=deep, callback_group=calls)
             for name, make in services.items()
         ]
+        for service in self._services:
+            repeat_lost_replies(service, node.get_logger())
 
     def overdue(self) -> str:
         """'save_mesh has been running for 83 s' where a call takes unusually long, else empty."""
