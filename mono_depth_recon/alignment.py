@@ -44,7 +44,7 @@ def depth_from_disparity(disparity: Depth, scale: Scale, max_range: float, bands
 
     Inverse depth may be zero or negative there: it is beyond range, and never clipped to a wall at max_range.
     """
-    depth, field = np.empty_like(disparity), _Field.of(scale, disparity.shape)
+    depth, field = np.empty_like(disparity), Field.of(scale, disparity.shape)
 
     def step(rows: slice, work: Workspace) -> None:
         inverse = np.multiply(disparity[rows], np.float32(scale.scale), out=depth[rows])
@@ -67,7 +67,7 @@ def sigma_from_disparity(
 
     Beyond range it is the one at `max_range`.
     """
-    made, field = np.empty_like(sigma), _Field.of(scale, sigma.shape)
+    made, field = np.empty_like(sigma), Field.of(scale, sigma.shape)
 
     def step(rows: slice, work: Workspace) -> None:
         band = np.multiply(sigma[rows], np.float32(scale.scale), out=made[rows])
@@ -82,19 +82,19 @@ def sigma_from_disparity(
 
 
 @dataclass(frozen=True)
-class _Field:
+class Field:
     """The field of an image, a band of rows at a time: `rows` (H, r) by `across` (r, W)."""
 
     rows: NDArray[np.float32]
     across: NDArray[np.float32]
 
     @classmethod
-    def of(cls, scale: Scale, shape: tuple[int, ...]) -> _Field | None:
+    def of(cls, scale: Scale, shape: tuple[int, ...]) -> Field | None:
         """That of a scale, None where it has no factors."""
         return None if scale.factors is None else cls.spread(scale.factors, shape)
 
     @classmethod
-    def spread(cls, factors: Factors, shape: tuple[int, ...]) -> _Field:
+    def spread(cls, factors: Factors, shape: tuple[int, ...]) -> Field:
         """That of the factors at the centres of a grid's cells."""
         rows, columns = (spline(count, size) for count, size in zip(factors.shape, shape, strict=True))
         return cls(rows, factors @ columns.T)
@@ -109,7 +109,7 @@ def spread(factors: Factors, shape: tuple[int, ...]) -> Depth:
 
     Quadratic B-splines: smooth, without creases, and between the smallest and the largest factor.
     """
-    made, field = np.empty(shape, np.float32), _Field.spread(factors, shape)
+    made, field = np.empty(shape, np.float32), Field.spread(factors, shape)
     for first in range(0, shape[0], _BAND):
         rows = slice(first, first + _BAND)
         field.band(rows, made[rows])

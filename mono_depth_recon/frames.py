@@ -39,10 +39,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """What follows a metric prediction, for a model whose device does that too: filters and back-projection.
+    """What follows a prediction, for a model whose device does that too: filters and back-projection.
 
     `unknown` (H, W) are pixels that never have depth. With `points` the cloud is made of every `stride`-th row and
-    column, in `out` if given (see `back_project`).
+    column, in `out` if given (see `back_project`). `scaled`: a scale is fitted to the prediction before.
     """
 
     filter: FilterConfig
@@ -50,14 +50,26 @@ class Finish:
     points: bool = True
     stride: int = 1
     out: Points | None = None
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a device made of a `Finish`: the cloud, if asked for, and the least depth before the filters, maybe NaN."""
+    """What a device made of a `Finish`: the cloud, if asked for, and the least depth before the filters, maybe NaN.
+
+    That of a prediction to which a scale was fitted is NaN: it was there to be looked at.
+    """
 
     points: Points | None
     least: float
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a device keeps of a prediction until a scale is fitted to it, the model's own `values`, and what follows."""
+
+    finish: Finish
+    values: object
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Prediction:
     intrinsics: Matrix | None = None
     confidence: Depth | None = None
     finished: Finished | None = None
+    held: Held | None = None
 
     def __post_init__(self) -> None:
         if (self.depth is None) == (self.disparity is None):

@@ -15,20 +15,19 @@ from . import filters
 from .alignment import depth_from_disparity, on_rectified_grid, sigma_from_disparity
 from .arrays import Depth, Mask, Points, Rgb
 from .bands import Bands, Workspace
+from .body_mask import load_mask, unknown_pixels
 from .camera import PinholeCamera
 from .cloud.back_projection import back_project
 from .cloud.voxel_grid import thinned
 from .compiled import kernels
-from .config import Config, SafeConfig
-from .errors import CalibrationError, ConfigError, DataError, ModelError
-from .frames import Finish, Frame, Judgement, Prediction, Scale
+from .config import Config
+from .errors import CalibrationError, DataError, ModelError
+from .frames import Finish, Finished, Frame, Judgement, Prediction, Scale
 from .guard.per_camera import CameraGuards
 from .models import DepthModel, load_model
-from .models.base import FinishedView, PromptedView, View, finishes, needs_prompt
+from .models.base import FinishedView, PromptedView, ScaledView, View, finishes, needs_prompt
 from .models.recovering import RecoveringModel
 from .models.shared import SharedModel
-from .paths import expanded
-from .photo import read_grey
 from .scale.base import RelativeView
 from .scale.evidence import NOTHING, Evidence
 from .scale.per_camera import CameraScales
@@ -176,8 +175,8 @@ class DepthReconstructor:
         if metres.depth is None:
             return frame
         points = None
-        if prediction.finished is not None and metres.depth is prediction.depth:
-            points = prediction.finished.points
+        if metres.finished is not None:
+            points = metres.finished.points
         elif wanted.points:
             points = self._points(metres.depth, metres.sigma, camera, rgb, config, out)
         if points is not None and config.cloud.voxel_size:
@@ -187,9 +186,11 @@ class DepthReconstructor:
 
     def _finish(self, config: Config, unknown: Mask | None, wanted: Wanted, out: Points | None) -> Finish | None:
         """What the model's device can do behind the network; None where something comes between that it cannot."""
-        if not finishes(self.model) or source_in_effect(config.scale, metric=True) is not None or config.cloud.sigma:
+        source = source_in_effect(config.scale, self.model.output == "metric_depth")
+        without_metres = source is not None and not source.gives_metres
+        if not finishes(self.model) or config.cloud.sigma or without_metres:
             return None
-        return Finish(config.filter, unknown, wanted.points, config.cloud.stride, out)
+        return Finish(config.filter, unknown, wanted.points, config.cloud.stride, out, scaled=source is not None)
 
     def _filtered(
         self,
@@ -204,7 +205,7 @@ class DepthReconstructor:
         """Metres by `scale.source` behind the filters; `view` is the rectified image and its raw camera."""
         if prediction.finished is not None:
             self._refuse_unless(prediction.finished.least > 0, metric=True)
-            return _Metres(prediction.depth)
+            return _Metres(prediction.depth, finished=prediction.finished)
         metric = prediction.depth is not None
         self._check(prediction.values, metric)
         if source_in_effect(config.scale, metric) is None:
@@ -213,9 +214,9 @@ class DepthReconstructor:
             disparity = np.reciprocal(prediction.values) if metric else prediction.values
             known = self._known(disparity, unknown, prediction.valid)
             relative = RelativeView(view[0], known, view[1], stamp, metric)
-            metres = self._scaled(relative, disparity, prediction.sigma, evidence, config)
+            metres = self._scaled(relative, disparity, prediction, evidence, config)
             watch.lap("scale")
-        if metres.depth is not None:
+        if metres.depth is not None and metres.finished is None:
             if prediction.sky is not None:
                 metres.depth[prediction.sky] = np.inf
             parts = metres.sigma, prediction.confidence, unknown, prediction.valid
@@ -231,7 +232,8 @@ class DepthReconstructor:
             return metres, None
         judgement, depth = self._guards.of(raw_camera).judge(rgb, metres.depth, camera, stamp, config.guard)
         missing = f"depth is withheld: {judgement.reason}" if judgement.withheld else metres.missing
-        return replace(metres, depth=depth, missing=missing), judgement
+        finished = metres.finished if depth is metres.depth else None
+        return replace(metres, depth=depth, missing=missing, finished=finished), judgement
 
     def _predicted(
         self, view: View, raw_camera: PinholeCamera, evidence: Evidence, finish: Finish | None
@@ -289,11 +291,11 @@ class DepthReconstructor:
         return back_project(depth, camera, rgb, config.cloud.stride, out, sigma, self._bands)
 
     def _scaled(
-        self, view: RelativeView, disparity: Depth, sigma: Depth | None, evidence: Evidence, config: Config
+        self, view: RelativeView, disparity: Depth, prediction: Prediction, evidence: Evidence, config: Config
     ) -> _Metres:
-        """Depth by `scale.source`, or the reason for having none.
+        """Depth by `scale.source`, or the reason for having none; by the model's device, where that holds the values.
 
-        `disparity` is that of `view` where it is unknown too; `sigma` is of what the model predicts.
+        `disparity` is that of `view` where it is unknown too.
         """
         shown = None if view.metric else view.disparity
         source = self._scales.of(view.camera, config.scale)
@@ -305,7 +307,11 @@ class DepthReconstructor:
             if not (view.metric and config.scale.on_timeout == "stale"):
                 return _Metres(disparity=shown, missing=str(error))
             scale = Scale(1.0, 0.0, stale=True, source=source.name, reason=str(error))
-        far = config.filter.max_range
+        if prediction.held is not None:
+            grid = view.rgb, view.camera.rectified
+            made = self.model.predict([ScaledView.after(grid, prediction.held, scale)])[0]
+            return _Metres(made.depth, None, shown, scale, finished=made.finished)
+        far, sigma = config.filter.max_range, prediction.sigma
         depth = depth_from_disparity(disparity, scale, far, self._bands)
         if sigma is not None:
             of_disparity = sigma * np.square(disparity) if view.metric else sigma
@@ -315,7 +321,7 @@ class DepthReconstructor:
     def _unknown_of(self, camera: PinholeCamera) -> Mask | None:
         """Pixels of the rectified grid that never have depth: the robot's body, and those outside the raw image."""
         if camera not in self._unknown:
-            self._unknown[camera] = _unknown_pixels(camera, self._body)
+            self._unknown[camera] = unknown_pixels(camera, self._body)
         return self._unknown[camera]
 
 
@@ -334,54 +340,17 @@ def _warm(model: DepthModel) -> DepthModel:
 
 @dataclass(frozen=True)
 class _Metres:
-    """Depth and sigma in metres with what they were made from; without depth, `missing` is the reason."""
+    """Depth and sigma in metres with what they were made from; without depth, `missing` is the reason.
+
+    `finished`: the model's device has filtered this depth.
+    """
 
     depth: Depth | None = None
     sigma: Depth | None = None
     disparity: Depth | None = None
     scale: Scale | None = None
     missing: str = ""
-
-
-def safe_settings(config: Config) -> SafeConfig:
-    """The group `safe`, its range limited to that of the depth: farther away nothing is known to be free."""
-    return replace(config.safe, max_range=min(config.safe.max_range, config.filter.max_range))
-
-
-def trusted_depth(frame: Frame, config: Config) -> Depth:
-    """Depth (H, W) of `frame`, NaN also on edges and where sigma or confidence is not good enough for `safe`.
-
-    Edges are those of the frame itself where `filter.edge_threshold` is at least as strict.
-    """
-    settings, own = config.safe, config.filter.edge_threshold
-    assert frame.depth is not None, "frames for planners have metres"
-    depth = frame.depth.copy()
-    known = np.isfinite(depth)  # beyond range stays beyond range
-    if settings.edge_threshold and not 0 < own <= settings.edge_threshold:
-        filters.drop(
-            depth,
-            filters.flying_pixels(frame.depth, settings.edge_threshold * filters.EDGE_WIDTH_PX / depth.shape[1])
-            & known,
-        )
-    if settings.max_sigma and frame.sigma is not None:
-        filters.drop(depth, ~(frame.sigma <= np.float32(settings.max_sigma) * frame.depth) & known)
-    if settings.min_confidence and frame.confidence is not None:
-        filters.drop(depth, ~(frame.confidence >= settings.min_confidence))
-    return depth
-
-
-def _unknown_pixels(camera: PinholeCamera, body: Mask | None) -> Mask | None:
-    uncovered = None if camera.is_rectified or camera.rectified_valid is None else ~camera.rectified_valid
-    if body is None:
-        return uncovered
-    if body.shape != (camera.height, camera.width):
-        raise ConfigError(
-            f"camera.mask is {body.shape[1]}x{body.shape[0]}, the image is {camera.width}x{camera.height}: "
-            "make the mask of the image's size"
-        )
-    if not camera.is_rectified:
-        body = camera.rectify(np.repeat(body[..., None].astype(np.uint8) * 255, 3, axis=2))[..., 0] > 0
-    return body if uncovered is None else body | uncovered
+    finished: Finished | None = None
 
 
 def check_rgb(rgb: Rgb) -> None:
@@ -389,11 +358,3 @@ def check_rgb(rgb: Rgb) -> None:
     if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         got = f"{rgb.shape} {rgb.dtype}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise DataError(f"image must be an array (H, W, 3) uint8 in RGB order, got {got}")
-
-
-def load_mask(path: str) -> Mask:
-    """(H, W) bool, true where the grey image at `path` is black: the robot's own body. Raises ConfigError."""
-    try:
-        return read_grey(expanded(path)) == 0
-    except DataError as error:
-        raise ConfigError(f"camera.mask: {error}: give a PNG of the camera's size, black where the robot is") from error

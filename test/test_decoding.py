@@ -12,11 +12,11 @@ import pytest
 from encoded import depth_with_holes, png_of, rvl_of
 from PIL import Image
 
+from mono_depth_recon.body_mask import load_mask
 from mono_depth_recon.decoding import StreamBits, decoded, decoded_rvl, eight_bits, stated_size
 from mono_depth_recon.errors import ConfigError, DataError, ModelError
 from mono_depth_recon.models.runtimes import calibration
 from mono_depth_recon.photo import read_depth, read_exif, read_grey, read_photo
-from mono_depth_recon.pipeline import load_mask
 
 
 def by_pillow(kind: str, width: int, height: int, **options: object) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from processes import ROOT
 
 from mono_depth_recon.atomic import write_atomically
+from mono_depth_recon.body_mask import load_mask
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.datasets.opening import open_dataset
@@ -20,7 +21,7 @@ from mono_depth_recon.models.runtimes import cache
 from mono_depth_recon.models.safetensors_file import check_safetensors
 from mono_depth_recon.paths import expanded, user_cache
 from mono_depth_recon.photo import read_exif, read_photo
-from mono_depth_recon.pipeline import DepthReconstructor, load_mask
+from mono_depth_recon.pipeline import DepthReconstructor
 from mono_depth_recon.text import read_text
 from mono_depth_recon.workers.snapshot import snapshot_folder
 

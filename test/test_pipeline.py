@@ -196,13 +196,13 @@ def test_a_frame_may_have_a_configuration_of_its_own() -> None:
 
 def test_cameras_that_alternate_rebuild_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[int, int]] = []
-    build = pipeline._unknown_pixels
+    build = pipeline.unknown_pixels
 
     def counted(camera: PinholeCamera, body: Mask | None) -> Mask | None:
         built.append(camera.size)
         return build(camera, body)
 
-    monkeypatch.setattr(pipeline, "_unknown_pixels", counted)
+    monkeypatch.setattr(pipeline, "unknown_pixels", counted)
     running, cameras = reconstructor(FakeModel(wall)), (lens(), lens(160, 120))
     for turn in range(10):
         camera = cameras[turn % 2]

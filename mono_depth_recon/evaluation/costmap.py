@@ -13,7 +13,7 @@ from ..cloud.obstacles import surroundings
 from ..config import Config, with_values
 from ..errors import DataError
 from ..frames import Frame
-from ..pipeline import safe_settings, trusted_depth
+from ..trusted import safe_settings, trusted_depth
 
 UNKNOWN, FREE, OCCUPIED = 205, 254, 0  # of the PGM that nav2's map_server reads
 _OCCUPIED_SHARE = 0.4  # of the frames that see a cell

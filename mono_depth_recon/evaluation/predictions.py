@@ -26,7 +26,7 @@ from .simulated_sensors import coarse_depth
 
 _MODEL_MS = "model_ms"
 _BATCH = 8
-_KEPT = {field.name for field in fields(Prediction)} - {"finished"}  # the rest are arrays
+_KEPT = {field.name for field in fields(Prediction)} - {"finished", "held"}  # the rest are arrays
 _LARGEST = int(MAX_MEGAPIXELS * 4e6)  # bytes of a map
 
 

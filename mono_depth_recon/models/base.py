@@ -12,7 +12,7 @@ from ..camera import PinholeCamera
 from ..config import ModelConfig
 from ..decoding import MAX_MEGAPIXELS
 from ..errors import DataError
-from ..frames import Finish, Prediction
+from ..frames import Finish, Held, Prediction, Scale
 from .hub import HubSource
 
 BIGGEST_SIDE = 4096  # px of a network's input, as cards and files state it
@@ -40,7 +40,8 @@ class PromptedView(tuple[Rgb, PinholeCamera]):
 class FinishedView(tuple[Rgb, PinholeCamera]):
     """A View with what is to be done with its depth, for a model whose attribute `finishes` is true.
 
-    Such a model may leave it undone: `Prediction.finished` tells.
+    Such a model may leave it undone: `Prediction.finished` tells. Where a scale comes between, it predicts as ever and
+    may keep the prediction on its device: `Prediction.held`, for a `ScaledView`.
     """
 
     finish: Finish
@@ -50,6 +51,20 @@ class FinishedView(tuple[Rgb, PinholeCamera]):
         """`view` with what follows its prediction."""
         made = cls(view)
         made.finish = finish
+        return made
+
+
+class ScaledView(FinishedView):
+    """A FinishedView that was predicted, with the values that are held of it and the scale that was fitted to them."""
+
+    values: object
+    scale: Scale
+
+    @classmethod
+    def after(cls, view: View, held: Held, scale: Scale) -> ScaledView:
+        """`view` with its `Prediction.held`."""
+        made = cls(view)
+        made.finish, made.values, made.scale = held.finish, held.values, scale
         return made
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ..errors import MonoDepthError
 from ..frames import Prediction
-from .base import DepthModel, Output, View, finishes, needs_prompt
+from .base import DepthModel, Output, ScaledView, View, finishes, needs_prompt
 
 # Runtimes on which a batch takes as long as its images one after another (`mono-depth-recon benchmark --only
 # cameras-openvino`), so that it would only delay the first of them, and need another compiled copy of the network.
@@ -110,12 +110,12 @@ class SharedModel:
 
 
 class _Request:
-    """Views of one thread and what becomes of them; `alone`: a batch with it has failed."""
+    """Views of one thread and what becomes of them; `alone`: not in a batch, as one with it failed or it has run."""
 
     def __init__(self, views: Sequence[View]) -> None:
         self.views = list(views)
         self.sizes = tuple(camera.size for _, camera in views)
-        self.alone = False
+        self.alone = any(isinstance(view, ScaledView) for view in views)
         self.outcome: Future[list[Prediction]] = Future()
 
     def settle(self, turn: Future[list[Prediction]]) -> None:

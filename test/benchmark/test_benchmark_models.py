@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_models import FakeModel, RelativeModel, floor
 from shrunken import settings_of
 
 pytest.importorskip("torch")
 
 from mono_depth_recon.benchmark.models import COLUMNS, Plan, Result, csv_text, markdown, measure_models, run_case
+from mono_depth_recon.benchmark.whole_frames import frame_figures
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
 from mono_depth_recon.config import Config, ModelConfig, with_values
@@ -169,6 +171,15 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert [row[-2:] for row in rows[:1]] == [["", " |"]], "the reference is too slow for that"
     assert float(rows[1][-2]) > 0 and float(rows[1][-1].removesuffix(" |")) > 0
     assert len((tmp_path / "models.csv").read_text().splitlines()) == 3
+
+
+def test_whole_frames_of_a_relative_model_have_metres_and_those_of_a_prompted_one_none() -> None:
+    relative = RelativeModel(floor)
+    figures = frame_figures(relative, Config(), 1)
+    assert figures["cloud"] > 0 and figures["batched"] > 0
+    prompted = FakeModel(floor)
+    prompted.prompted = True  # type: ignore[attr-defined]
+    assert frame_figures(prompted, Config(), 1)["cloud"] == 0
 
 
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ LAYERS = (
         "config",
     ),
     ("calibration", "cloud", "filters", "guard", "messages", "photo", "srgb"),
-    ("datasets", "mesh", "metrics", "models"),
+    ("body_mask", "datasets", "mesh", "metrics", "models", "trusted"),
     ("fusion", "pictures", "workers"),
     ("pipeline",),
     ("sequence",),

@@ -7,23 +7,24 @@ and cloud are one graph; what is wanted of it comes down.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import Depth
+from ...arrays import Depth, Points
 from ...camera import PinholeCamera
 from ...config import ModelConfig
 from ...errors import ModelError
-from ...frames import Finish, Finished
+from ...frames import Finish, Finished, Scale
 from .base import Batch, Network, build_module, example_batch
 from .image_way import ImageWay, Metres
 from .torch_runtime import forward_of
 
-_SHAPES = 4  # with buffers and a graph at a time, the last ones used
+_SHAPES = 8  # with buffers and a graph at a time, the last ones used; two for a size where a scale comes between
 _WARM_UPS = 3  # before a graph is recorded: libraries choose their kernels
 _COMMON_MULTIPLE = 224  # of 14 and 32: every model's patches fill such an input
 _GIB = 2.0**30
@@ -73,14 +74,13 @@ class CudaRuntime:
     def run(self, batch: Batch) -> Batch:
         """(N, 3, rows, columns) -> (N, channels, rows', columns'). ModelError where the GPU's memory is too small."""
         shape = batch.shape
-        (maps,) = self._run([batch], shape, shape, lambda: _alone(self._forward))
-        return np.array(maps)
+        return np.array(self._run([batch], shape, shape, lambda: _alone(self._forward)).results[0])
 
     def run_images(self, images: NDArray[np.uint8], way: ImageWay) -> Batch:
         """(N, H, W, 3) uint8 -> (N, channels, H, W). ModelError where the GPU's memory is too small."""
         key = images.shape, way.network
-        (maps,) = self._run([images], key, _network_shape(images, way), lambda: _alone(self._from_images(way)))
-        return np.array(maps)
+        slot = self._run([images], key, _network_shape(images, way), lambda: _alone(self._from_images(way)))
+        return np.array(slot.results[0])
 
     def run_frame(
         self, images: NDArray[np.uint8], way: ImageWay, camera: PinholeCamera, finish: Finish, metres: Metres
@@ -90,18 +90,44 @@ class CudaRuntime:
 
         inputs = FrameInputs.of(camera, finish, metres)
         key = images.shape, way.network, finish.stride, inputs.unknown.shape
-        least, depth, *points = self._run(
+        least, depth, points = self._run(
             [images, *inputs],
             key,
             _network_shape(images, way),
             lambda: DeviceFrame(self._from_images(way), finish.stride),
             3 if finish.points else 2,
+        ).results
+        return np.array(depth), Finished(_cloud(points, finish), float(least[0]))
+
+    def run_held(self, images: NDArray[np.uint8], way: ImageWay, metres: Metres, inverse: bool) -> tuple[Depth, object]:
+        """One image (1, H, W, 3) -> its values (H, W), and what `run_scaled` takes: image and disparity."""
+        from .device_frame import HeldFrame
+
+        slot = self._run(
+            [images, np.array(metres, np.float32)],
+            ("held", images.shape, way.network, inverse),
+            _network_shape(images, way),
+            lambda: HeldFrame(self._from_images(way), inverse),
         )
-        cloud = None
-        if finish.points:
-            cloud = np.empty(points[0].shape, np.float32) if finish.out is None else finish.out
-            np.copyto(cloud, points[0])
-        return np.array(depth), Finished(cloud, float(least[0]))
+        return np.array(slot.results[0]), slot.kept()
+
+    def run_scaled(
+        self, held: object, way: ImageWay, camera: PinholeCamera, finish: Finish, scale: Scale
+    ) -> tuple[Depth, Finished]:
+        """Depth (H, W) by `scale` of what `run_held` kept, after `finish`, and the rest."""
+        from .device_frame import FrameInputs, ScaledFrame, ScaleInputs
+
+        images, disparity = cast("tuple[Any, Any]", held)
+        scaled = ScaleInputs.of(scale, finish.filter.max_range, disparity.shape)
+        inputs = FrameInputs.of(camera, finish, scaled.knobs)
+        depth, points = self._run(
+            [images, disparity, *inputs, scaled.rows, scaled.across],
+            ("scaled", images.shape, finish.stride, inputs.unknown.shape, scaled.rows.shape, scaled.across.shape),
+            _network_shape(images, way),
+            lambda: ScaledFrame(finish.stride),
+            2 if finish.points else 1,
+        ).results
+        return np.array(depth), Finished(_cloud(points, finish), math.nan)
 
     def _from_images(self, way: ImageWay) -> Callable[[Any], Any]:
         from .device_images import DeviceImages
@@ -110,15 +136,15 @@ class CudaRuntime:
 
     def _run(
         self,
-        values: Sequence[NDArray[Any]],
+        values: Sequence[Any],
         key: Hashable,
         network_shape: tuple[int, ...],
         forward: Callable[[], Callable[..., Sequence[Any]]],
         wanted: int = 1,
-    ) -> list[NDArray[Any]]:
-        """The first `wanted` of what `forward()` makes of `values`, by buffers and a graph that are kept under `key`.
+    ) -> _Slot:
+        """What `forward()` makes of `values`, by buffers and a graph that are kept under `key`.
 
-        They hold until the next run.
+        The first `wanted` results come down; they hold until the next run.
         """
         import torch
 
@@ -127,7 +153,8 @@ class CudaRuntime:
             self._slots[key] = slot
             if len(self._slots) > _SHAPES:
                 self._slots.pop(next(iter(self._slots)))
-            return slot.run(values, wanted)
+            slot.run(values, wanted)
+            return slot
         except torch.cuda.OutOfMemoryError as error:
             missing = _missing(error)
         self.release_memory()
@@ -143,7 +170,7 @@ class CudaRuntime:
         self._slots.clear()
         torch.cuda.empty_cache()
 
-    def _opened(self, forward: Callable[..., Sequence[Any]], like: Sequence[NDArray[Any]]) -> _Slot:
+    def _opened(self, forward: Callable[..., Sequence[Any]], like: Sequence[Any]) -> _Slot:
         import torch
 
         self._stream.wait_stream(torch.cuda.current_stream())
@@ -160,12 +187,15 @@ class CudaRuntime:
 
 
 class _Slot:
-    """Buffers for values of the shapes and types of `like` and, with `graph`, the recorded run between them."""
+    """Buffers for values of the shapes and types of `like` and, with `graph`, the recorded run between them.
+
+    Values are arrays, or tensors that are on the device already.
+    """
 
     def __init__(
         self,
         forward: Callable[..., Sequence[Any]],
-        like: Sequence[NDArray[Any]],
+        like: Sequence[Any],
         stream: Any,
         graph: bool,
         device: str = "cuda",
@@ -174,10 +204,11 @@ class _Slot:
 
         self._forward, self._stream, self._pinned = forward, stream, device == "cuda"
         self._graph: Any = None
-        self._host_in = [self._host(torch.from_numpy(np.empty_like(each))) for each in like]  # images are read-only
-        self._in = [
-            torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in self._host_in
+        given = [torch.from_numpy(np.empty_like(each)) if _is_array(each) else each for each in like]  # not read-only
+        self._host_in = [
+            self._host(empty) if _is_array(each) else None for each, empty in zip(like, given, strict=True)
         ]
+        self._in = [torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in given]
         with torch.inference_mode(), torch.cuda.stream(stream), _convolutions_tried():
             for _ in range(_WARM_UPS):
                 self._out = forward(*self._in)
@@ -185,6 +216,7 @@ class _Slot:
         if graph:
             self._record()
         self._host_out = [self._host(each) for each in self._out]
+        self.results = [host.numpy() for host in self._host_out]
 
     def _host(self, like: Any) -> Any:
         import torch
@@ -207,12 +239,15 @@ class _Slot:
             ) from error
         self._graph = recorded
 
-    def run(self, values: Sequence[NDArray[Any]], wanted: int) -> list[NDArray[Any]]:
-        """Copies in, runs, copies the first `wanted` results out on the stream, waits once."""
+    def run(self, values: Sequence[Any], wanted: int) -> None:
+        """Copies in, runs, copies the first `wanted` of the `results` out on the stream, waits once."""
         import torch
 
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             for value, host, own in zip(values, self._host_in, self._in, strict=True):
+                if host is None:
+                    own.copy_(value)
+                    continue
                 np.copyto(host.numpy(), value)
                 own.copy_(host, non_blocking=True)
             if self._graph is None:
@@ -222,7 +257,13 @@ class _Slot:
             for host, own in zip(self._host_out[:wanted], self._out, strict=False):
                 host.copy_(own, non_blocking=True)
         self._stream.synchronize()
-        return [host.numpy() for host in self._host_out[:wanted]]
+
+    def kept(self) -> tuple[Any, Any]:
+        """The first value and the last result of the run, on the device, in memory of their own."""
+        import torch
+
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            return self._in[0].clone(), self._out[-1].clone()
 
 
 @contextlib.contextmanager
@@ -236,6 +277,19 @@ def _convolutions_tried() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _cloud(points: Points, finish: Finish) -> Points | None:
+    """A copy of the points, where they are wanted, in the array that is given for them."""
+    if not finish.points:
+        return None
+    cloud = np.empty(points.shape, np.float32) if finish.out is None else finish.out
+    np.copyto(cloud, points)
+    return cloud
 
 
 def _alone(forward: Callable[[Any], Any]) -> Callable[[Any], Sequence[Any]]:

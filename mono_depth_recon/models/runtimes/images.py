@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...arrays import Depth, Rgb
 from ...camera import PinholeCamera
-from ...frames import Finish, Finished, Prediction
-from ..base import FinishedView, View
+from ...frames import Finish, Finished, Held, Prediction, Scale
+from ..base import FinishedView, Output, ScaledView, View
 from .base import Batch, Runtime
 from .image_way import ImageWay, Metres, Size
 
@@ -46,6 +46,17 @@ class ImageRuntime(Runtime, Protocol):
         The network's only channel becomes metres by `metres`.
         """
 
+    def run_held(self, images: NDArray[np.uint8], way: ImageWay, metres: Metres, inverse: bool) -> tuple[Depth, object]:
+        """One image (1, H, W, 3) -> its values (H, W) by `metres`, and what `run_scaled` takes. Raises ModelError.
+
+        A scale is fitted to the values, or to their inverse.
+        """
+
+    def run_scaled(
+        self, held: object, way: ImageWay, camera: PinholeCamera, finish: Finish, scale: Scale
+    ) -> tuple[Depth, Finished]:
+        """Depth (H, W) by `scale` of what `run_held` kept, after `finish`, and the rest. Raises ModelError."""
+
 
 def image_runtime(runtime: object) -> ImageRuntime | None:
     """The runtime, or None where it takes no images."""
@@ -53,18 +64,30 @@ def image_runtime(runtime: object) -> ImageRuntime | None:
 
 
 def finished_frame(
-    runtime: Runtime, preparation: Preparation, views: Sequence[View], metres: Callable[[PinholeCamera], Metres]
+    runtime: Runtime,
+    preparation: Preparation,
+    views: Sequence[View],
+    metres: Callable[[PinholeCamera], Metres],
+    output: Output = "metric_depth",
 ) -> list[Prediction] | None:
-    """The prediction of a single FinishedView, finished on the device; None for other views."""
+    """The prediction of a single FinishedView, finished or held on the device; None for other views."""
     if len(views) != 1 or not isinstance(view := views[0], FinishedView):
         return None
     device = image_runtime(runtime)
     if device is None:
         return None
     rgb, camera = view
-    way = preparation.way(*camera.size)
-    depth, finished = device.run_frame(rgb[None], way, camera, view.finish, metres(camera))
-    return [Prediction(depth=depth, finished=finished)]
+    way, finish = preparation.way(*camera.size), view.finish
+    if isinstance(view, ScaledView):
+        depth, finished = device.run_scaled(view.values, way, camera, finish, view.scale)
+        return [Prediction(depth=depth, finished=finished)]
+    if not finish.scaled:
+        depth, finished = device.run_frame(rgb[None], way, camera, finish, metres(camera))
+        return [Prediction(depth=depth, finished=finished)]
+    metric = output == "metric_depth"
+    values, kept = device.run_held(rgb[None], way, metres(camera), inverse=metric)
+    held = Held(finish, kept)
+    return [Prediction(depth=values, held=held) if metric else Prediction(disparity=values, held=held)]
 
 
 def maps_of(

@@ -59,9 +59,9 @@ class TransformerDepthModel:
 
     @property
     def finishes(self) -> bool:
-        """Whether filters and cloud can be made on the runtime's device: where metres are the network's by a factor."""
-        plain = self.output == "metric_depth" and self._channels == ("values",) and not self.family.inverse
-        return plain and not self.family.prompted and image_runtime(self.runtime) is not None
+        """Whether filters and cloud can be made on the runtime's device: where the network's values are the output."""
+        plain = self._channels == ("values",) and not self.family.inverse and not self.family.prompted
+        return plain and image_runtime(self.runtime) is not None
 
     def network_input(self, view: View) -> NDArray[np.float32]:
         """(1, 3, rows, columns): what the network sees of a view."""
@@ -69,9 +69,10 @@ class TransformerDepthModel:
 
     def predict(self, batch: Sequence[View]) -> list[Prediction]:
         """One Prediction per view; views whose images need one network size run as one batch."""
-        finished = finished_frame(self.runtime, self.rule, batch, self._metres) if self.finishes else None
-        if finished is not None:
-            return finished
+        if self.finishes:
+            finished = finished_frame(self.runtime, self.rule, batch, self._metres, self.output)
+            if finished is not None:
+                return finished
         maps = maps_of(self.runtime, self.rule, batch)
         return [self._prediction(each, camera) for each, (_, camera) in zip(maps, batch, strict=True)]
 
@@ -89,6 +90,8 @@ class TransformerDepthModel:
         return Prediction(depth=self.family.metres(full, self._metres(camera).per_unit), **others)
 
     def _metres(self, camera: PinholeCamera) -> Metres:
+        if self.output == "relative_disparity":
+            return Metres(1.0, 0.0)
         size = self.rule.network_size(*camera.size)
         return Metres(self.family.metres_per_unit(camera, size, self.focal), NEAREST_M)
 

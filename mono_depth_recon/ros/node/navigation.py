@@ -14,8 +14,8 @@ from ...cloud.obstacles import planar_scan, safe_points, surroundings
 from ...config import Config
 from ...errors import DataError, MonoDepthError
 from ...frames import Frame
-from ...pipeline import safe_settings, trusted_depth
 from ...transforms import frame_name, seconds
+from ...trusted import safe_settings, trusted_depth
 from ..conversions import scan_to_msg, xyz_to_msg
 from ..frame_worker import FrameWorker
 from ..mapping.tf import TransformsWhileWanted, awaited

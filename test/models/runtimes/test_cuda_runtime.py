@@ -205,10 +205,17 @@ def test_buffers_and_results_without_a_gpu() -> None:
     before, stream = torch.backends.cudnn.benchmark, SimpleNamespace(synchronize=lambda: None)
     slot = cuda_runtime._Slot(forward, [images, shift], stream, graph=False, device="cpu")
     assert tried == [True] * 3 and torch.backends.cudnn.benchmark == before
-    (total,) = slot.run([images, shift], 1)
+    slot.run([images, shift], 1)
+    total, mean = slot.results
     assert total.dtype == np.uint8 and (total == 8).all() and tried[3:] == [before]
-    total, mean = slot.run([np.full_like(images, 3), shift + 1], 2)
+    slot.run([np.full_like(images, 3), shift + 1], 2)
     assert (total == 5).all() and mean.tolist() == [3]
+    image, kept = slot.kept()
+    slot.run([images, shift], 2)
+    assert (image.numpy() == 3).all() and kept.tolist() == [3] and mean.tolist() == [7], "in memory of their own"
+    slot = cuda_runtime._Slot(forward, [image, shift], stream, graph=False, device="cpu")
+    slot.run([image, shift], 1)
+    assert (slot.results[0] == 4).all(), "tensors of the device as values"
 
 
 OUT_OF_MEMORY = (

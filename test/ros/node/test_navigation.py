@@ -20,10 +20,10 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cloud.obstacles import planar_scan, safe_points, surroundings
 from mono_depth_recon.config import Config, with_values
 from mono_depth_recon.frames import Frame
-from mono_depth_recon.pipeline import trusted_depth
 from mono_depth_recon.ros.mapping import tf
 from mono_depth_recon.ros.node import navigation
 from mono_depth_recon.ros.node.navigation import Navigation
+from mono_depth_recon.trusted import trusted_depth
 
 CAMERA = PinholeCamera.from_hfov(80, 60, 70.0)
 LEVEL = np.array([[0, 0, 1, 0.2], [-1, 0, 0, 0], [0, -1, 0, 0.5], [0, 0, 0, 1]], np.float64)
