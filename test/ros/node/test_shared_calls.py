@@ -48,7 +48,10 @@ def test_calls_that_wait_share_one_run_which_begins_after_them(calls: SharedCall
 
 def test_a_call_that_takes_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     go, made = threading.Event(), list[str]()
-    node = SimpleNamespace(create_service=lambda *_, **__: None, destroy_service=lambda _: None)
+    service = SimpleNamespace()
+    node = SimpleNamespace(
+        create_service=lambda *_, **__: service, destroy_service=lambda _: None, get_logger=lambda: None
+    )
 
     def mesh() -> str:
         made.append(services.overdue())
