@@ -75,14 +75,17 @@ class RosClient:
             msg_type, topic, keep, QoSProfile(depth=10, reliability=policy, durability=durability)
         )
 
-    def wait_until(self, condition: Callable[[], bool], what: str, deadline: float = DEADLINE_S) -> None:
-        """Waits until `condition` holds; fails at the deadline with a message that names `what`."""
+    def wait_until(
+        self, condition: Callable[[], bool], what: str | Callable[[], str], deadline: float = DEADLINE_S
+    ) -> None:
+        """Waits until `condition` holds; fails at the deadline with a message that names `what`, asked for then."""
         end = time.monotonic() + deadline
         with self._arrived:
             while not condition():
                 if time.monotonic() > end:
                     counts = {topic: len(messages) for topic, messages in self.received.items()}
-                    pytest.fail(f"{what} did not happen within {deadline} s; received {counts}")
+                    text = what if isinstance(what, str) else what()
+                    pytest.fail(f"{text} did not happen within {deadline} s; received {counts}")
                 self._arrived.wait(_POLL_S)
 
     def repeat(self, action: Callable[[], Any], until: Callable[[], bool], what: str, rate_hz: float = 10.0) -> None:

@@ -17,7 +17,8 @@ from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from processes import LOCALHOST, Process, Processes, map_worker, reserved_domain
+from processes import DEADLINE_S, LOCALHOST, Process, Processes, map_worker, reserved_domain
+from rclpy.duration import Duration
 from ros_client import RosClient, ros_client
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -81,8 +82,9 @@ class Robot:
         )
 
     def move(self, seconds: float, T: Matrix, frame: str = "odom") -> None:
-        """A pose of the camera."""
+        """A pose of the camera, which has arrived: one that DDS sends again may come later than images wait for it."""
         self._odometry.publish(odometry_to_msg(T, Header(stamp=stamped(seconds), frame_id=frame), LENS))
+        assert self._odometry.wait_for_all_acked(Duration(seconds=DEADLINE_S))
 
     def see(self, seconds: float) -> None:
         """An image."""
@@ -96,7 +98,8 @@ class Robot:
         def found() -> list[PointCloud2]:
             return [m for m in self.client.received["map_points"] if m.header.stamp == stamped(seconds)]
 
-        self.client.wait_until(lambda: bool(found()), f"the map at {seconds} s")
+        why = f"the map at {seconds} s"
+        self.client.wait_until(lambda: bool(found()), lambda: f"{why} (last left out: {self.value('last_left_out')})")
         return found()[0]
 
     def drive(self, begin: float, xs: tuple[float, ...]) -> None:
