@@ -22,7 +22,7 @@ help:
 	@echo 'make faults             writers killed at random moments or on a full disk: every file is whole (ARGS="--kills 100 --only map")'
 	@echo 'make mutation           faults put into the code: how many a test notices (ARGS="--only camera --sample 0")'
 	@echo 'make matrix             the tests with other versions of ROS 2, numpy and Python (ARGS=jazzy selects rows)'
-	@echo 'make gpu               tests and benchmark on a GPU, with the Python given that has torch with CUDA (PYTHON=python3)'
+	@echo 'make gpu                tests and benchmark on a GPU, with a Python that has torch with CUDA (PYTHON=python3 ARGS=unetpp_lite)'
 	@echo 'make audit              known vulnerabilities of the installed packages (asks the advisory database of PyPI)'
 	@echo 'make clean, distclean   remove what was built, and .venv with it'
 
@@ -72,10 +72,7 @@ matrix:
 
 # Without .venv, whose torch is for CPUs.
 gpu:
-	$(PYTHON) -m pytest -m gpu $(ARGS)
-	$(PYTHON) -m mono_depth_recon.cli benchmark --random-weights --pipeline --frames --model.device cuda \
-	  --models depth_anything_v2_small midas_dpt_hybrid glpn_nyu unetpp_resnext50 unetpp_lite \
-	  --runtimes torch --precisions auto f16 bf16 f32 --output bench_output/gpu
+	@PYTHON=$(PYTHON) tools/gpu.sh $(ARGS)
 
 audit: setup-test
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }

@@ -172,7 +172,7 @@ class Plan:
                 case
                 for runtime, precision in itertools.product(self.runtimes, self.precisions)
                 if (case := dataclasses.replace(base, runtime=runtime, precision=precision)) != reference
-                and (runtime, precision) != (settings["runtime"], "f32")
+                and ((runtime, precision) != (settings["runtime"], "f32") or base.device == "cuda")
             ]
         return found
 

@@ -150,6 +150,9 @@ def _run_frame_path(arguments: argparse.Namespace) -> int:
     return 1 if any(row.verdict in ("failed", "over") for row in rows) else 0
 
 
+_RANDOM = "Weights are random numbers: speed and memory are those of the architecture."
+
+
 def _run_models(arguments: argparse.Namespace) -> int:
     lists: dict[str, list[Any]] = {
         name: [parameter(f"model.{key}").check(value) for value in getattr(arguments, name)]
@@ -172,12 +175,12 @@ def _run_models(arguments: argparse.Namespace) -> int:
             frames=arguments.frames,
             environment=environment,
         )
-        results = []
+        results, note = [], _RANDOM if checkpoints else ""
+        report = table = arguments.output
         for result in models.measure_models(plan, _announce):
             print("  ".join(cell for cell in result.cells if cell), flush=True)
             results.append(result)
-    note = "Weights are random numbers: speed and memory are those of the architecture." if checkpoints else ""
-    report, table = models.write_tables(arguments.output, results, note)
+            report, table = models.write_tables(arguments.output, results, note)  # what ends it early leaves the rest
     print(f"written to {report} and {table}")
     return 1 if any(result.reason for result in results) else 0
 

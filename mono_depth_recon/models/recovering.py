@@ -58,7 +58,9 @@ class RecoveringModel:
         try:
             return model.predict(batch)
         except (ModelError, RuntimeError, MemoryError) as error:
-            raise ModelError(f"{self._name} failed on this image: {readable(str(error))}; {self._fail()}") from error
+            del model  # nor may the traceback hold it
+            text = f"{self._name} failed on this image: {readable(str(error))}; {self._fail()}"
+            raise ModelError(text) from error.with_traceback(None)
 
     def release_memory(self) -> None:
         """As `DepthModel.release_memory`."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from processes import DEADLINE_S
 from rcl_interfaces.msg import Parameter, SetParametersResult
 from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -173,10 +174,10 @@ class TestCamera:
         self._count += 1
         return Header(frame_id="camera_optical_frame", stamp=Time(sec=100, nanosec=self._count * 1_000_000))
 
-    def publish(self, rgb: NDArray[np.uint8], camera: PinholeCamera) -> Header:
-        """Publishes one frame; returns its header."""
+    def publish(self, rgb: NDArray[np.uint8], camera: PinholeCamera, acknowledged: bool = False) -> Header:
+        """Publishes one frame, the image after its camera_info, if wanted once that is received; returns its header."""
         header = self.header()
-        self.send_info(info_to_msg(camera, header))
+        self.send_info(info_to_msg(camera, header), acknowledged)
         self.send(rgb_to_msg(rgb, header))
         return header
 
@@ -184,9 +185,14 @@ class TestCamera:
         """Publishes any image message."""
         self._images.publish(msg)
 
-    def send_info(self, msg: CameraInfo) -> None:
-        """Publishes any camera_info message."""
+    def send_info(self, msg: CameraInfo, acknowledged: bool = False) -> None:
+        """Publishes any camera_info message; with `acknowledged` waits until it is received.
+
+        That takes up to 3 s, but no time where the publisher keeps one message: a full history sends a heartbeat with
+        every message.
+        """
         self._infos.publish(msg)
+        assert not acknowledged or self._infos.wait_for_all_acked(Duration(seconds=DEADLINE_S))
 
     def stream(
         self,

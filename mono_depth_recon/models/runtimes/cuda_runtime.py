@@ -26,6 +26,7 @@ from .torch_runtime import forward_of
 
 _SHAPES = 8  # with buffers and a graph at a time, the last ones used; two for a size where a scale comes between
 _WARM_UPS = 3  # before a graph is recorded: libraries choose their kernels
+_COLOURS = 3
 _COMMON_MULTIPLE = 224  # of 14 and 32: every model's patches fill such an input
 _GIB = 2.0**30
 
@@ -108,8 +109,9 @@ class CudaRuntime:
             ("held", images.shape, way.network, inverse),
             _network_shape(images, way),
             lambda: HeldFrame(self._from_images(way), inverse),
+            keep=True,
         )
-        return np.array(slot.results[0]), slot.kept()
+        return np.array(slot.results[0]), slot.kept
 
     def run_scaled(
         self, held: object, way: ImageWay, camera: PinholeCamera, finish: Finish, scale: Scale
@@ -141,10 +143,11 @@ class CudaRuntime:
         network_shape: tuple[int, ...],
         forward: Callable[[], Callable[..., Sequence[Any]]],
         wanted: int = 1,
+        keep: bool = False,
     ) -> _Slot:
         """What `forward()` makes of `values`, by buffers and a graph that are kept under `key`.
 
-        The first `wanted` results come down; they hold until the next run.
+        The first `wanted` results come down; they hold until the next run, and with `keep` so does `kept`.
         """
         import torch
 
@@ -153,7 +156,7 @@ class CudaRuntime:
             self._slots[key] = slot
             if len(self._slots) > _SHAPES:
                 self._slots.pop(next(iter(self._slots)))
-            slot.run(values, wanted)
+            slot.run(values, wanted, keep)
             return slot
         except torch.cuda.OutOfMemoryError as error:
             missing = _missing(error)
@@ -179,6 +182,8 @@ class CudaRuntime:
     def _smaller(self, shape: tuple[int, ...]) -> str:
         """What to choose: f16 and a smaller input are tried here, for the error message."""
         side = min(shape[2:]) // 2 // _COMMON_MULTIPLE * _COMMON_MULTIPLE or _COMMON_MULTIPLE
+        if shape[1:2] != (_COLOURS,):
+            return "choose a smaller model, or set model.device to cpu"
         if self._precision == "f32" and _fits(self._module, shape):
             return "model.precision f16 fits"
         if side < min(shape[2:]) and _fits(self._module, (shape[0], 3, side, side)):
@@ -208,8 +213,8 @@ class _Slot:
         self._host_in = [
             self._host(empty) if _is_array(each) else None for each, empty in zip(like, given, strict=True)
         ]
-        self._in = [torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in given]
         with torch.inference_mode(), torch.cuda.stream(stream), _convolutions_tried():
+            self._in = [torch.zeros_like(each, device=device).contiguous(memory_format=_layout(each)) for each in given]
             for _ in range(_WARM_UPS):
                 self._out = forward(*self._in)
         stream.synchronize()
@@ -217,6 +222,7 @@ class _Slot:
             self._record()
         self._host_out = [self._host(each) for each in self._out]
         self.results = [host.numpy() for host in self._host_out]
+        self.kept: tuple[Any, Any] | None = None
 
     def _host(self, like: Any) -> Any:
         import torch
@@ -228,7 +234,12 @@ class _Slot:
 
         recorded = torch.cuda.CUDAGraph()
         try:
-            with torch.inference_mode(), torch.cuda.graph(recorded, stream=self._stream):
+            # torch.cuda.graph leaves its own stream current where a recording fails; other threads may allocate.
+            with (
+                torch.inference_mode(),
+                torch.cuda.stream(self._stream),
+                torch.cuda.graph(recorded, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 self._out = self._forward(*self._in)
         except torch.cuda.OutOfMemoryError:
             raise
@@ -239,8 +250,11 @@ class _Slot:
             ) from error
         self._graph = recorded
 
-    def run(self, values: Sequence[Any], wanted: int) -> None:
-        """Copies in, runs, copies the first `wanted` of the `results` out on the stream, waits once."""
+    def run(self, values: Sequence[Any], wanted: int, keep: bool = False) -> None:
+        """Copies in, runs, copies the first `wanted` of the `results` out on the stream, waits once.
+
+        With `keep`, `kept` are the first value and the last result on the device, in memory of their own.
+        """
         import torch
 
         with torch.inference_mode(), torch.cuda.stream(self._stream):
@@ -256,14 +270,8 @@ class _Slot:
                 self._graph.replay()
             for host, own in zip(self._host_out[:wanted], self._out, strict=False):
                 host.copy_(own, non_blocking=True)
+            self.kept = (self._in[0].clone(), self._out[-1].clone()) if keep else None
         self._stream.synchronize()
-
-    def kept(self) -> tuple[Any, Any]:
-        """The first value and the last result of the run, on the device, in memory of their own."""
-        import torch
-
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            return self._in[0].clone(), self._out[-1].clone()
 
 
 @contextlib.contextmanager
@@ -315,7 +323,7 @@ def _fits(module: Any, shape: tuple[int, ...]) -> bool:
     try:
         with torch.inference_mode(), torch.autocast("cuda", torch.float16):
             module(torch.zeros(shape, device="cuda"))
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError:  # of torch's allocator, or of a library that has its own
         return False
     finally:
         torch.cuda.empty_cache()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from ..resampling import Separable, bilinear_corners, corners_matrices, impulses
 from ..runtimes.image_way import Size
 from .family import Family
 from .input_rule import InputRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ZoeDepthRule(InputRule):
@@ -80,3 +83,24 @@ class ZoeDepth(Family):
     def multiple(self, config: Mapping[str, Any]) -> int:
         """1: the rule's own multiple holds."""
         return 1
+
+    def prepare(self, model: Any) -> None:
+        """Its relative positions stay on the device: copied from the CPU in each run, they could not be recorded."""
+        kept: dict[Any, Tensor] = {}  # a recorded run needs its own as long as it may be replayed
+        for module in model.modules():
+            if hasattr(module, "generate_relative_position_index"):
+                module.generate_relative_position_index = _positions_on_device(module, kept)
+
+
+def _positions_on_device(module: Any, kept: dict[Any, Tensor]) -> Callable[[tuple[int, int]], Tensor]:
+    made = module.generate_relative_position_index
+
+    def positions(window: tuple[int, int]) -> Tensor:
+        device = module.relative_position_bias_table.device
+        if device.type == "cpu":
+            return cast("Tensor", made(window))
+        if (window, device) not in kept:
+            kept[window, device] = made(window).to(device)
+        return kept[window, device]
+
+    return positions

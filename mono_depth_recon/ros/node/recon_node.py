@@ -35,6 +35,7 @@ from .diagnostics import MapDiagnosis
 from .missing_inputs import NodeProblems
 from .missing_tf import missing_tf
 from .points_all import PointsAll
+from .replies import repeat_lost_replies
 from .settings_check import check_at_configure, check_places
 from .snapshots import SnapshotServices
 
@@ -84,6 +85,8 @@ class ReconNode(LifecycleNode):
         self._problems: NodeProblems | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._settings = NodeParameters(self, self._apply, lambda: self._configured is not None)
+        for service in self.services:  # of parameters and lifecycle; those of the snapshots come with them
+            repeat_lost_replies(service, self.get_logger())
 
     @property
     def config(self) -> Config:

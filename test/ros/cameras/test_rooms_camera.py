@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,22 +62,26 @@ def test_it_publishes_the_frames_of_the_room(processes: Processes, client: RosCl
     client.wait_until(lambda: len(complete()) >= 2 * LENGTH, "two rounds")
     assert process.stop(signal.SIGINT) == 0
     assert "Traceback" not in process.output and not process.left_behind()
-    images = list(zip(stamps(client, "image"), client.received["image"], strict=True))
-    check_companions(client, sequence, {stamp: frames[msg.data.tobytes()] for stamp, msg in images})
+    check_companions(client, sequence, {at: frames[msg.data.tobytes()] for at, msg in stamped(client, "image")})
+
+
+def stamped(client: RosClient, topic: str) -> list[tuple[tuple[int, int], Any]]:
+    """What has come so far, with its stamps."""
+    return [((msg.header.stamp.sec, msg.header.stamp.nanosec), msg) for msg in list(client.received[topic])]
 
 
 def stamps(client: RosClient, topic: str) -> list[tuple[int, int]]:
-    return [(msg.header.stamp.sec, msg.header.stamp.nanosec) for msg in client.received[topic]]
+    return [at for at, _ in stamped(client, topic)]
 
 
 def check_companions(client: RosClient, sequence: RoomSequence, shown: dict[tuple[int, int], int]) -> None:
     """Exact depth and pose of equal stamp belong to the image."""
-    for stamp, msg in zip(stamps(client, "reference/image"), client.received["reference/image"], strict=True):
+    for stamp, msg in stamped(client, "reference/image"):
         if stamp in shown:
             assert msg.encoding == "32FC1" and msg.header.frame_id == "camera_optical_frame"
             depth = np.frombuffer(msg.data, np.float32).reshape(HEIGHT, WIDTH)
             assert np.array_equal(depth, sequence[shown[stamp]].depth, equal_nan=True)
-    for stamp, msg in zip(stamps(client, "odometry"), client.received["odometry"], strict=True):
+    for stamp, msg in stamped(client, "odometry"):
         if stamp in shown:
             pose, T = msg.pose.pose, sequence.pose(shown[stamp])
             assert np.allclose([pose.position.x, pose.position.y, pose.position.z], T[:3, 3], atol=1e-9)
@@ -185,10 +191,10 @@ def test_a_turned_camera_is_at_the_same_place_and_looks_to_the_left(sequence: Ro
 
 def test_the_renderer_is_reaped_with_its_last_frame(processes: Processes, ros_domain: int) -> None:
     """A child that ended and is not waited for stays as a zombie."""
-    process = processes.python(*NODE, "--length", "3", "--width", "80", "--height", "60")
     with ros_client() as client:
+        process = processes.python(*NODE, "--length", "30", "--width", "160", "--height", "120")
         client.wait_until(lambda: bool(children(process.pid)), "a renderer")
-        process.wait_for("ready: 3 frames rendered")
+        process.wait_for("ready: 30 frames rendered")
         client.wait_until(lambda: not children(process.pid), "the end of the renderer")
         client.listen(Image, "image")
         client.wait_for("image", 4)
@@ -197,7 +203,11 @@ def test_the_renderer_is_reaped_with_its_last_frame(processes: Processes, ros_do
 
 def children(pid: int) -> list[str]:
     """The children of a process, zombies too."""
-    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    found: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            found += (task / "children").read_text().split()
+    return found
 
 
 def test_a_renderer_that_dies_is_reaped() -> None:

@@ -95,12 +95,14 @@ def test_one_frame_comes_out_on_every_topic(client: RosClient, processes: Proces
     for topic, kind in OUTPUTS.items():
         client.listen(kind, topic)
     driver = client.camera()
-    driver.stream(rgb, CAMERA, lambda: all(client.received[t] for t in OUTPUTS), "a frame on every topic")
-    stamp = client.received["points"][-1].header.stamp
-    client.wait_until(
-        lambda: all(any(m.header.stamp == stamp for m in client.received[t]) for t in OUTPUTS), "all parts of one frame"
-    )
-    parts = {t: next(m for m in client.received[t] if m.header.stamp == stamp) for t in OUTPUTS}
+
+    def whole() -> set[int]:
+        """Stamps that have come on every topic."""
+        return set.intersection(*({m.header.stamp.nanosec for m in client.received[t]} for t in OUTPUTS))
+
+    driver.stream(rgb, CAMERA, lambda: bool(whole()), "a frame on every topic")
+    stamp = max(whole())
+    parts = {t: next(m for m in client.received[t] if m.header.stamp.nanosec == stamp) for t in OUTPUTS}
     assert {m.header.frame_id for m in parts.values()} == {"camera_optical_frame"}
     frame = expected(rgb, CAMERA)
     assert frame.depth is not None and frame.points is not None
@@ -155,7 +157,7 @@ def test_lens_size_and_encoding_may_change_in_mid_stream(
     """The next frame follows: the embedded model's metres go with the focal length, the grid with the image."""
     start(processes)
     client.listen(Image, "depth/image_rect")
-    driver = client.camera()
+    driver = client.camera(depth=1)
     driver.stream(rgb, CAMERA, lambda: len(client.received["depth/image_rect"]) >= 2, "depth")
     small = np.ascontiguousarray(rgb[::2, ::2])
     for image, camera, encoding in (
@@ -164,7 +166,7 @@ def test_lens_size_and_encoding_may_change_in_mid_stream(
         (rgb, CAMERA, "rgb8"),
     ):
         header = driver.header()
-        driver.send_info(info_to_msg(camera, header))
+        driver.send_info(info_to_msg(camera, header), acknowledged=True)
         msg = rgb_to_msg(np.ascontiguousarray(image[..., ::-1]) if encoding == "bgr8" else image, header)
         msg.encoding = encoding
         driver.send(msg)
@@ -312,7 +314,7 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     node = start(processes)
     client.listen(Image, "depth/image_rect")
     client.listen(DiagnosticArray, "/diagnostics")
-    driver = client.camera()
+    driver = client.camera(depth=1)
     driver.stream(rgb, CAMERA, lambda: bool(client.received["depth/image_rect"]), "depth")
     bad = [rgb_to_msg(rgb, driver.header()) for _ in range(3)]
     bad[0].data = bad[0].data[:1000]
@@ -324,7 +326,7 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     assert diagnosis(client, "last_error") == "step of a 320 pixels wide rgb8 image must be at least 960 bytes, got 5"
     zero = info_to_msg(CAMERA, driver.header())
     zero.k, zero.p = np.zeros(9), np.zeros(12)
-    driver.send_info(zero)
+    driver.send_info(zero, acknowledged=True)
     driver.send(rgb_to_msg(rgb, zero.header))
     client.wait_until(
         lambda: "not calibrated" in diagnosis(client, "last_error"), "the complaint about zero intrinsics"
@@ -347,14 +349,14 @@ def test_bad_frames_are_dropped_and_counted_and_the_next_good_one_works(
     assert diagnosis(client, "calibration") == "camera_info"
     assert node.output.count("camera_info has a calibration now, which takes the place of camera.hfov") == 1
     other = info_to_msg(CAMERA.resized(640, 480), driver.header())
-    driver.send_info(other)
+    driver.send_info(other, acknowledged=True)
     driver.send(rgb_to_msg(rgb, other.header))
     client.wait_until(
         lambda: diagnosis(client, "last_error").startswith("camera_info is for 640x480 pixels, the image has 320x240"),
         "the complaint about the size",
     )
     client.received["depth/image_rect"].clear()
-    stamp = driver.publish(rgb, CAMERA).stamp
+    stamp = driver.publish(rgb, CAMERA, acknowledged=True).stamp
     client.wait_until(lambda: any(m.header.stamp == stamp for m in client.received["depth/image_rect"]), "a good frame")
     assert "Traceback" not in node.output
 

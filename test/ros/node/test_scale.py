@@ -190,9 +190,10 @@ def test_without_a_scale_there_is_disparity_and_never_depth(
     for service in ("save_mesh", "save_cloud"):
         reply = client.trigger(service)
         assert not reply.success and "which has no metres: set scale.source=fixed" in reply.message
-    client.wait_until(lambda: "scale_source" in diagnosis(client)[1], "diagnostics")
-    level, values = diagnosis(client)
-    assert (level, values["scale_source"], values["frames_without_metres"]) == (DiagnosticStatus.OK, "none", "0")
+    # Without images for a while they warn.
+    driver.stream(rgb, CAMERA, lambda: diagnosis(client)[0] == DiagnosticStatus.OK, "a good state in the diagnostics")
+    _, values = diagnosis(client)
+    assert (values["scale_source"], values["frames_without_metres"]) == ("none", "0")
     assert node.output.count("which has no metres") == 3, "said once, and in the two replies"
 
 
@@ -241,8 +242,13 @@ def check_jump(client: RosClient, driver: TestCamera, rgb: NDArray[np.uint8]) ->
     """A scale that jumps while nothing moves: by parameter two frames are withheld, then it counts."""
     client.listen(DiagnosticArray, "scale")
     driver.stream(rgb, CAMERA, lambda: len(client.received["scale"]) >= 4, "frames of a steady scale")
-    for name, value in (("guard.max_blur", 13.0), ("guard.on_unreliable", "withhold"), ("scale.scale", SCALE)):
-        assert client.set_parameter(name, value).successful  # the picture is smooth
+    for name, value in (
+        ("guard.max_blur", 13.0),  # the picture is smooth
+        ("guard.max_gap", 0.0),
+        ("guard.on_unreliable", "withhold"),
+        ("scale.scale", SCALE),
+    ):
+        assert client.set_parameter(name, value).successful
     made = []
     for _ in range(3):
         made.append(driver.publish(rgb, CAMERA).stamp.nanosec)
@@ -288,7 +294,7 @@ def test_missing_references_are_counted_held_over_and_said(
     client: RosClient, processes: Processes, rgb: NDArray[np.uint8], relative_model: dict[str, str], disparity: Depth
 ) -> None:
     """None at all, too old, too few pixels, the first good one, then none for a while, then none for too long."""
-    node = start(processes, **relative_model, **{"scale.source": "reference", "scale.timeout": 5.0})
+    node = start(processes, **relative_model, **{"scale.source": "reference", "scale.timeout": 1e3})
     for topic in ("depth/image_rect", "disparity"):
         client.listen(Image, topic)
     client.listen(DiagnosticArray, "/diagnostics")
@@ -311,6 +317,7 @@ def test_missing_references_are_counted_held_over_and_said(
     camera.stream(few, lambda: diagnosis(client)[1].get("scale_held_frames", "0") != "0", "a fit that is held")
     count = len(client.received["depth/image_rect"])
     camera.stream(few, lambda: len(client.received["depth/image_rect"]) > count, "depth by the fit that is held")
+    assert client.set_parameter("scale.timeout", 0.1).successful
     counted = int(diagnosis(client)[1]["frames_without_metres"])
     camera.stream(few, lambda: int(diagnosis(client)[1]["frames_without_metres"]) > counted, "the fit is given up")
     assert "depth is withheld: expected at least 50 pixels" in node.output

