@@ -215,7 +215,8 @@ def test_a_relative_model_gets_its_metres_on_the_device(folder_of: Callable[[str
     config = config_of(**SOURCES[source])
     shared = SharedModel(RecoveringModel(lambda: model, lambda text: None), 3)
     for got, expected in zip(seen(shared, config), seen(Unfinished(model), config), strict=True):
-        assert got.no_metres == "" and got.scale == expected.scale and got.scale is not None
+        assert got.no_metres == "" and got.scale is not None and expected.scale is not None
+        assert (got.scale.scale, got.scale.shift) == (expected.scale.scale, expected.scale.shift)
         assert (got.scale.factors is not None) == (source == "varying")
         assert got.disparity is not None and expected.disparity is not None and got.sigma is None
         np.testing.assert_array_equal(got.disparity, expected.disparity)
