@@ -31,10 +31,10 @@ tests="test/models/runtimes test/training/test_device_augment.py"
 "$python" -c 'import rclpy' 2>/dev/null && tests+=" test/ros/node/test_gpu_node.py"
 # shellcheck disable=SC2086
 "$python" -m pytest -m gpu -p no:cacheprovider $tests 2>&1 | tee "$output/tests.txt"
-passed=$?
+status=$?
 
 for model in "$@"; do
   "$python" -m mono_depth_recon.cli benchmark --models "$model" --runtimes torch --precisions auto f16 bf16 f32 \
-    --random-weights --pipeline --frames --repeats 20 --model.device cuda --output "$output/$model" || passed=1
+    --random-weights --pipeline --frames --repeats 20 --model.device cuda --output "$output/$model" || status=1
 done
-exit $passed
+exit $status

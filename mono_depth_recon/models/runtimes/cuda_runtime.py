@@ -182,7 +182,7 @@ class CudaRuntime:
     def _smaller(self, shape: tuple[int, ...]) -> str:
         """What to choose: f16 and a smaller input are tried here, for the error message."""
         side = min(shape[2:]) // 2 // _COMMON_MULTIPLE * _COMMON_MULTIPLE or _COMMON_MULTIPLE
-        if shape[1:2] != (_COLOURS,):
+        if shape[1] != _COLOURS:
             return "choose a smaller model, or set model.device to cpu"
         if self._precision == "f32" and _fits(self._module, shape):
             return "model.precision f16 fits"

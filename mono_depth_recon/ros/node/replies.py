@@ -15,7 +15,8 @@ def repeat_lost_replies(service: Any, log: Any) -> None:
     A caller may know the service before the service knows the caller's reader: discovery goes both ways apart. rmw
     waits 0.1 s for it and then drops the reply, of which rclpy makes a warning, and the caller waits for ever
     (`rmw_response.cpp` of rmw_fastrtps: "client will not receive response"). A machine under load shows it where a
-    reply takes no time. A reply that nobody can receive within two seconds is said on `log`.
+    reply takes no time. A reply that nobody can receive within two seconds, in which
+    the executor runs nothing else, is said on `log`.
     """
     # The text is rclpy's; the module is the one of the line that calls it, so that all other services are as they were.
     warnings.filterwarnings("error", "failed to send response", RuntimeWarning, re.escape(__name__) + r"\Z")
