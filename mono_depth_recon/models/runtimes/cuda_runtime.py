@@ -62,14 +62,15 @@ class CudaRuntime:
                 "set model.device to cpu"
             ) from error
         self._module = module
-        self._forward = forward_of(module, "cuda", self._precision, settings.compile)
+        example = example_batch(network)
+        self._forward = forward_of(module, example, "cuda", self._precision, settings.compile)
         marks = [
             self._precision,
             *(["compiled"] if settings.compile else []),
             *(["graphs"] if settings.cuda_graphs else []),
         ]
         self.device = f"torch {torch.cuda.get_device_name()} {' '.join(marks)}"
-        if (example := example_batch(network)) is not None:
+        if example is not None:
             self.run(example)
 
     def run(self, batch: Batch) -> Batch:

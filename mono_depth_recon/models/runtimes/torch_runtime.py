@@ -19,10 +19,10 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         precision = "f32" if settings.precision == "auto" else settings.precision
-        self._run = forward_of(module.to(memory_format=torch.channels_last), "cpu", precision, settings.compile)
+        module, example = module.to(memory_format=torch.channels_last), example_batch(network)
+        self._run = forward_of(module, example, "cpu", precision, settings.compile)
         self.device = f"torch CPU {precision}" + (" compiled" if settings.compile else "")
-        example = example_batch(network) if settings.compile else None
-        if example is not None:  # compiles now, not at the first frame
+        if settings.compile and example is not None:  # compiles now, not at the first frame
             self.run(example)
 
     def run(self, batch: Batch) -> Batch:
@@ -37,18 +37,23 @@ class TorchRuntime:
         """Torch on the CPU keeps nothing between runs."""
 
 
-def forward_of(module: Any, device: str, precision: str, compiled: bool) -> Any:
+def forward_of(module: Any, example: Batch | None, device: str, precision: str, compiled: bool) -> Any:
     """A function float32 tensor -> float32 tensor that runs `module`, which is changed, in `precision`.
 
+    With an `example` of its input it makes no batch norms of its own (`folding`).
     f16 and bf16: kernels and matrices are stored and multiplied in it; autocast keeps what needs the range
     (exponentials, softmax, normalisation) in float32. Raises ModelError where torch.compile fails.
     """
     import torch
 
+    from .folding import convolves, fold
+
+    if example is not None:
+        fold(module, example.shape)
     dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[precision]
     if dtype is not torch.float32:
         for part in module.modules():
-            if type(part) in (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear):
+            if convolves(part) or type(part) in (torch.nn.ConvTranspose2d, torch.nn.Linear):
                 part.to(dtype)
     call = torch.compile(module) if compiled else module
 
