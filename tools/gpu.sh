@@ -35,6 +35,6 @@ status=$?
 
 for model in "$@"; do
   "$python" -m mono_depth_recon.cli benchmark --models "$model" --runtimes torch --precisions auto f16 bf16 f32 \
-    --random-weights --pipeline --frames --repeats 20 --model.device cuda --output "$output/$model" || status=1
+    --random-weights --pipeline --frames --operations --repeats 20 --model.device cuda --output "$output/$model" || status=1
 done
 exit $status

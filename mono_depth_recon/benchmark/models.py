@@ -6,9 +6,7 @@ of eager torch in float32 with the same weights and input size before its time i
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
 import json
 import subprocess
@@ -24,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import writable_folder, write_atomically
 from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
@@ -33,32 +30,12 @@ from ..models.runtimes.image_way import ImageWay
 from ..models.runtimes.images import image_runtime
 from ..models.table import CHECKPOINTS, is_onnx_file
 from ..models.uncertainty import sigma_kinds
-from ..printing import encoded
-from .machine import commit, device, peak_bytes, python_environment, versions
+from .machine import peak_bytes, python_environment
+from .operations import Operation, longest_operations
 from .scene import room
-from .whole_frames import BATCH, frame_figures, network_alone_s
+from .whole_frames import frame_figures, network_alone_s
 
 LIMIT_S = 1800
-COLUMNS = (
-    "model",
-    "runtime",
-    "precision",
-    "input",
-    "p50 ms",
-    "p95 ms",
-    "frames/s",
-    "prepare ms",
-    "network ms",
-    "restore ms",
-    "host MiB",
-    "GPU MiB",
-    "largest difference",
-    "mean difference",
-    "times faster",
-    "sigma by",
-    "device or reason",
-)
-WHOLE_FRAMES = ("cloud ms", f"of {BATCH} frames/s")  # columns of `Plan.frames`
 _REFERENCE: dict[str, Any] = {"runtime": "torch", "device": "cpu", "precision": "f32", "compile": False}
 
 
@@ -76,7 +53,8 @@ class Result:
     depth back to the size of the image; where a GPU does all three in one run, `network` is that of the network alone
     and `prepare` the rest. Zero for a model without a single runtime (an ensemble, one with sigma).
     `pipeline`: of transformers' own pipeline, whose metres are not scaled by the camera. Of whole frames, `cloud` is
-    the time from image to cloud, 0 without metres, and `batched` the images a second in batches.
+    the time from image to cloud, 0 without metres, and `batched` the images a second in batches. `operations` are the
+    longest of a prediction, first of all.
     """
 
     settings: ModelConfig
@@ -97,35 +75,7 @@ class Result:
     faster: float | None = None
     cloud: float = 0.0
     batched: float = 0.0
-
-    @property
-    def whole_frames(self) -> tuple[str, str]:
-        """The cells below WHOLE_FRAMES."""
-        return f"{1e3 * self.cloud:.1f}" if self.cloud else "", f"{self.batched:.3g}" if self.batched else ""
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The cells of the Markdown table below COLUMNS."""
-        settings = self.settings
-        runtime = "transformers" if self.pipeline else settings.runtime
-        head = (settings.name, runtime, settings.precision, self.input_px or _size_text(settings))
-        if self.reason:
-            return (*head, *[""] * (len(COLUMNS) - len(head) - 1), self.reason)
-        stages = (f"{1e3 * stage:.2f}" if self.network else "" for stage in (self.prepare, self.network, self.restore))
-        return (
-            *head,
-            f"{1e3 * self.p50:.1f}",
-            f"{1e3 * self.p95:.1f}",
-            f"{1 / self.p50:.3g}",
-            *stages,
-            f"{self.host_bytes / 2**20:.0f}",
-            f"{self.gpu_bytes / 2**20:.0f}" if self.gpu_bytes else "",
-            "" if self.difference is None else f"{self.difference:.1e}",
-            "" if self.mean_difference is None else f"{self.mean_difference:.1e}",
-            "" if self.faster is None else f"{self.faster:.2f}",
-            self.sigma,
-            self.device,
-        )
+    operations: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +84,8 @@ class Plan:
 
     `checkpoints` maps a model to its folder or card; others use config.model.checkpoint or the table's weights.
     `environment` is added to that of the processes. `pipeline`: transformers' own pipeline too, at the published size.
-    `frames`: also whole frames, image to cloud, and batches, but for references, which are slow.
+    `frames`: also whole frames, image to cloud, and batches, but for references, which are slow. `operations`: how many
+    operations of a prediction by torch are listed.
     """
 
     models: Sequence[str]
@@ -147,6 +98,7 @@ class Plan:
     environment: dict[str, str] = field(default_factory=dict)
     pipeline: bool = False
     frames: bool = False
+    operations: int = 0
 
     def pipelines(self, reference: ModelConfig) -> list[ModelConfig]:
         """What transformers' pipeline is measured with beside a reference."""
@@ -186,7 +138,7 @@ def measure_models(plan: Plan, announce: Callable[[int, int, ModelConfig], None]
             announce(i, len(cases), case)
             answer = Path(folder) / f"{i}.npy"
             if case.runtime != "torch" or case.precision == "auto" or case.compile:  # the first one converts or chooses
-                _in_fresh_process(case, dataclasses.replace(plan, repeats=1, frames=False), answer)
+                _in_fresh_process(case, dataclasses.replace(plan, repeats=1, frames=False, operations=0), answer)
             result = _in_fresh_process(case, plan, answer)
             if _is_reference(case):
                 reference = (result, answer) if not result.reason else None
@@ -233,6 +185,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: boo
         "answer": str(answer),
         "pipeline": pipeline,
         "frames": plan.frames and not (pipeline or _is_reference(case)),
+        "operations": plan.operations if case.runtime == "torch" else 0,
     }
     try:
         done = subprocess.run(
@@ -249,7 +202,9 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: boo
     if done.returncode:
         last = (done.stderr.strip() or f"ended with {done.returncode} and printed nothing").splitlines()[-1]
         return Result(case, last)
-    return Result(case, **json.loads(done.stdout.splitlines()[-1]))
+    figures = json.loads(done.stdout.splitlines()[-1])
+    figures["operations"] = tuple(Operation(*values) for values in figures.get("operations", ()))
+    return Result(case, **figures)
 
 
 def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -324,51 +279,6 @@ def _gpu_bytes() -> int:
     return int(torch.cuda.max_memory_allocated()) if torch is not None and torch.cuda.is_available() else 0
 
 
-def markdown(results: Sequence[Result], note: str = "") -> str:
-    """The results as a Markdown table below a line about machine, libraries and commit."""
-    whole = any(result.batched for result in results)
-    titles = COLUMNS + WHOLE_FRAMES * whole
-    rows = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
-    for result in results:
-        cells = result.cells + result.whole_frames * whole
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return f"{device()}; {versions()}; {commit()}.{' ' + note if note else ''}\n\n" + "\n".join(rows) + "\n"
-
-
-def csv_text(results: Sequence[Result]) -> str:
-    """The results with full figures (SI units), machine, libraries and commit on every line."""
-    text = io.StringIO()
-    names = [f.name for f in dataclasses.fields(Result) if f.name != "settings"]
-    settings = [f.name for f in dataclasses.fields(ModelConfig)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(f"model.{name}" for name in settings), *names, "machine", "versions", "commit"])
-    for result in results:
-        writer.writerow(
-            [
-                *(getattr(result.settings, name) for name in settings),
-                *(getattr(result, name) for name in names),
-                device(),
-                versions(),
-                commit(),
-            ]
-        )
-    return text.getvalue()
-
-
-def write_tables(folder: Path, results: Sequence[Result], note: str = "") -> tuple[Path, Path]:
-    """Writes models.md and models.csv and returns their paths. Raises DataError."""
-    folder = writable_folder(folder)
-    texts = {folder / "models.md": markdown(results, note), folder / "models.csv": csv_text(results)}
-    for path, text in texts.items():
-        write_atomically(path, [encoded(text)])
-    report, table = texts
-    return report, table
-
-
-def _size_text(settings: ModelConfig) -> str:
-    return str(settings.input_size) if settings.input_size else "published"
-
-
 def _published(settings: ModelConfig) -> DepthModel:
     from ..models.transformers.published_pipeline import PublishedPipeline
 
@@ -384,6 +294,8 @@ def main() -> int:
         answer, figures = run_case(model, order["repeats"])
         if order["frames"]:
             figures |= frame_figures(model, config, order["repeats"])
+        if order["operations"]:
+            figures["operations"] = longest_operations(model, order["operations"])
     except MonoDepthError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from ..benchmark import (
     fusion,
     guard,
     mesh_files,
+    model_tables,
     models,
     outputs,
     reading,
@@ -107,6 +108,15 @@ def _add_models(group: Any) -> None:
     group.add_argument(
         "--frames", action="store_true", help="also whole frames, from image to cloud, and batches of 16 images"
     )
+    group.add_argument(
+        "--operations",
+        nargs="?",
+        type=int,
+        const=15,
+        default=0,
+        metavar="N",
+        help="also the longest operations of a prediction by torch, on a GPU its kernels (default: 15 of them)",
+    )
     for name in ("runtimes", "precisions", "sizes"):
         row = parameter(f"model.{_SINGULAR[name]}")
         group.add_argument(
@@ -126,10 +136,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints each figure as it comes and writes the report. Returns 1 where one failed or is over its limit."""
     if arguments.repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {arguments.repeats}")
+    if arguments.operations < 0:
+        raise ConfigError(f"--operations must be at least 0, got {arguments.operations}")
     if arguments.models and hasattr(arguments, "model.name"):
         raise ConfigError("--models selects the models that are measured: leave --model.name out")
-    if not arguments.models and (arguments.pipeline or arguments.random_weights or arguments.frames):
-        raise ConfigError("--pipeline, --random-weights and --frames are about models: name them with --models")
+    chosen = arguments.pipeline or arguments.random_weights or arguments.frames or arguments.operations
+    if chosen and not arguments.models:
+        raise ConfigError(
+            "--pipeline, --random-weights, --frames and --operations are about models: name them with --models"
+        )
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 
@@ -173,14 +188,16 @@ def _run_models(arguments: argparse.Namespace) -> int:
             checkpoints=checkpoints,
             pipeline=arguments.pipeline,
             frames=arguments.frames,
+            operations=arguments.operations,
             environment=environment,
         )
         results, note = [], _RANDOM if checkpoints else ""
         report = table = arguments.output
         for result in models.measure_models(plan, _announce):
-            print("  ".join(cell for cell in result.cells if cell), flush=True)
+            print("  ".join(cell for cell in model_tables.cells(result) if cell), flush=True)
             results.append(result)
-            report, table = models.write_tables(arguments.output, results, note)  # what ends it early leaves the rest
+            # Written after each, so that what ends it early leaves the rest.
+            report, table = model_tables.write_tables(arguments.output, results, note)
     print(f"written to {report} and {table}")
     return 1 if any(result.reason for result in results) else 0
 

@@ -15,7 +15,9 @@ from shrunken import settings_of
 
 pytest.importorskip("torch")
 
-from mono_depth_recon.benchmark.models import COLUMNS, Plan, Result, csv_text, markdown, measure_models, run_case
+from mono_depth_recon.benchmark.model_tables import COLUMNS, cells, csv_text, markdown
+from mono_depth_recon.benchmark.models import Plan, Result, measure_models, run_case
+from mono_depth_recon.benchmark.operations import longest_operations
 from mono_depth_recon.benchmark.whole_frames import frame_figures
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
@@ -49,7 +51,7 @@ def test_a_case_that_fails_is_a_row_with_its_reason() -> None:
     plan = Plan(["no_such_model"], repeats=1)
     row, other = measure_models(plan)
     assert "unknown model 'no_such_model'" in row.reason
-    assert row.cells[-1] == row.reason
+    assert cells(row)[-1] == row.reason
     assert other.faster is None
 
 
@@ -97,7 +99,7 @@ def test_transformers_pipeline_stands_beside_the_reference(monkeypatch: pytest.M
     depth_anything = [each[1:] for each in order if each[0] == "depth_anything_v2_small"]
     assert depth_anything[:3] == [(0, "cpu", "f32", False), (0, "cuda", "f32", True), (0, "cuda", "f16", True)]
     assert sum(each[-1] for each in order) == 2, "at the published size, of models that have a pipeline"
-    told = [result.cells[:3] for result in results if result.pipeline]
+    told = [cells(result)[:3] for result in results if result.pipeline]
     assert told == [("depth_anything_v2_small", "transformers", precision) for precision in ("f32", "f16")]
     assert all(result.difference == 0 and result.faster == 1 for result in results if result.pipeline)
 
@@ -159,18 +161,35 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
         "--repeats",
         "2",
         "--frames",
+        "--operations",
+        "3",
         "--output",
         str(tmp_path),
     ]
     assert main(words) == 0
     assert "openvino" in capsys.readouterr().out
     text = (tmp_path / "models.md").read_text()
-    assert text.count("unetpp_mobile") == 2
+    assert text.count("| unetpp_mobile") == 2
+    text, operations = text.split("\nunetpp_mobile, torch CPU f32: the longest operations of a prediction\n")
+    assert operations.count("| aten::") == 3, "of the reference alone, which is torch"
     titles, *rows = (line.split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line)
     assert titles[-2:] == ["cloud ms", "of 16 frames/s |"]
     assert [row[-2:] for row in rows[:1]] == [["", " |"]], "the reference is too slow for that"
     assert float(rows[1][-2]) > 0 and float(rows[1][-1].removesuffix(" |")) > 0
     assert len((tmp_path / "models.csv").read_text().splitlines()) == 3
+
+
+def test_the_longest_operations_of_a_prediction() -> None:
+    from torch import nn
+
+    model: Any = load_model(ModelConfig(name="unetpp_mobile", runtime="torch", input_size=96), 1)
+    found = longest_operations(model, 1000)
+    layers = [part for part in model.network.build().modules() if isinstance(part, nn.Conv2d)]
+    blur = 1  # the end of the head
+    assert sum(each.calls for each in found if each.name == "aten::conv2d") == len(layers) + blur
+    assert [each.ms for each in found] == sorted((each.ms for each in found), reverse=True)
+    assert sum(each.share for each in found) == pytest.approx(1)
+    assert longest_operations(model, 2)[1].ms > 0
 
 
 def test_whole_frames_of_a_relative_model_have_metres_and_those_of_a_prompted_one_none() -> None:
@@ -185,7 +204,7 @@ def test_whole_frames_of_a_relative_model_have_metres_and_those_of_a_prompted_on
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--models", "unetpp_mobile", "--model.name", "glpn_nyu"]) == 1
     assert "leave --model.name out" in capsys.readouterr().err
-    for flag in ("--pipeline", "--random-weights", "--frames"):
+    for flag in ("--pipeline", "--random-weights", "--frames", "--operations"):
         assert main(["benchmark", flag]) == 1
         assert "name them with --models" in capsys.readouterr().err
 

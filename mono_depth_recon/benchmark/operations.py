@@ -1,0 +1,52 @@
+"""Where a prediction by torch spends its time: its longest operations, on a GPU its kernels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..camera import PinholeCamera
+from ..models import DepthModel
+from .scene import room
+
+_RUNS = 5
+
+
+class Operation(NamedTuple):
+    """An operation of one prediction: `calls` and `ms` a prediction, `share` of the time of all operations."""
+
+    name: str
+    calls: float
+    ms: float
+    share: float
+
+
+def longest_operations(model: DepthModel, count: int) -> list[Operation]:
+    """The `count` longest operations of the benchmark's room at 640x480 by torch's profiler, longest first.
+
+    Kernels on a GPU, where the model has run on one, otherwise torch's operations on the CPU, without those that they
+    call.
+    """
+    import torch
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    view = (room(camera)[1], camera)
+    on_gpu = torch.cuda.is_initialized()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    model.predict([view])
+    with profile(activities=activities) as profiled:
+        for _ in range(_RUNS):
+            model.predict([view])
+    wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
+    times = [(each, _microseconds(each)) for each in profiled.key_averages() if each.device_type == wanted]
+    whole = sum(time for _, time in times)
+    longest = sorted(times, key=lambda pair: pair[1], reverse=True)[:count]
+    return [
+        Operation(each.key, each.count / _RUNS, time / _RUNS / 1e3, time / whole) for each, time in longest if time > 0
+    ]
+
+
+def _microseconds(event: Any) -> float:
+    """Of all calls, without those of other operations within them."""
+    return float(event.self_device_time_total or event.self_cpu_time_total)
