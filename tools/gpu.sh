@@ -33,8 +33,14 @@ tests="test/models/runtimes test/training/test_device_augment.py"
 "$python" -m pytest -m gpu -p no:cacheprovider $tests 2>&1 | tee "$output/tests.txt"
 status=$?
 
+measure() { # FOLDER MODEL and what else the benchmark takes
+  "$python" -m mono_depth_recon.cli benchmark --output "$output/$1" --models "$2" --runtimes torch --random-weights \
+    --model.device cuda --repeats 20 "${@:3}" || status=1
+}
 for model in "$@"; do
-  "$python" -m mono_depth_recon.cli benchmark --models "$model" --runtimes torch --precisions auto f16 bf16 f32 \
-    --random-weights --pipeline --frames --operations --repeats 20 --model.device cuda --output "$output/$model" || status=1
+  measure "$model" "$model" --precisions auto f16 bf16 f32 --pipeline --frames --operations
+done
+for model in "$@"; do # last, since it takes minutes to compile
+  measure "$model-compiled" "$model" --precisions f16 bf16 --model.compile true
 done
 exit $status

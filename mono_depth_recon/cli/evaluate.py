@@ -213,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"mono-depth-recon: {readable(note)}", file=sys.stderr)
         evaluation = score_run(opened)
         made = write_results(plan.output, evaluation)
-        print(tables(made) + evaluation.seconds.text(), flush=True)
+        print(tables(made, evaluation.benchmarks) + evaluation.seconds.text(), flush=True)
         failures = [*_failed(made), *run_studies(opened, arguments.parts, made, arguments.fine_tuned, costs_of)]
     for failure in failures:
         print(f"mono-depth-recon: {failure}", file=sys.stderr)

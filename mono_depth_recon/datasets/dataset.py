@@ -45,7 +45,8 @@ class Dataset(Sequence[Sample]):
     `max_depth` (metres) is the largest depth the set can contain, used to check the unit. `notes` are
     one-line messages for the user: what could not be read, which of several was chosen. `gaps` are frames that had
     to be left out. `splits` names the parts of the published split, `protocol` the usual evaluation protocol of
-    the set, empty where the indoor ones apply.
+    the set, empty where the indoor ones apply. `benchmark` names the published figures (`metrics.published`) of its
+    test part.
 
     A data set can be pickled and inherited by a forked process: each process opens its own files. Before a fork,
     OpenCV must be single-threaded (`cv2.setNumThreads(0)`). Threads may read concurrently, unless it `is_rendered`.
@@ -54,6 +55,7 @@ class Dataset(Sequence[Sample]):
 
     splits: tuple[str, ...] = ()
     protocol = ""
+    benchmark = ""
 
     def __init__(
         self, name: str, max_depth: float = MAX_DEPTH_M, per_metre: float = 1.0, path: Path | None = None
@@ -173,6 +175,7 @@ class Part(Dataset):
     def __init__(self, source: Dataset, split: str, frames: Sequence[int]) -> None:
         super().__init__(source.name, source.max_depth, path=source.path)
         self.notes, self.gaps, self.protocol = source.notes, source.gaps, source.protocol
+        self.benchmark = source.benchmark if split == "test" else ""
         self.source, self.split, self.frames = source, split, tuple(frames)
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..atomic import writable_folder, write_atomically
 from ..config import read_yaml
-from ..datasets.dataset import Dataset
+from ..datasets.dataset import Dataset, Part
 from ..datasets.opening import OpenOptions, open_dataset
 from ..errors import ConfigError, DataError, MonoDepthError
 from ..frames import Prediction, Sample
@@ -82,12 +82,16 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows, the figures over each sequence, notes about the recordings, and the names of the baselines."""
+    """All rows, the figures over each sequence, notes about the recordings, and the names of the baselines.
+
+    `benchmarks` names the published figures (`metrics.published`) of those recordings that are a test part.
+    """
 
     rows: list[FrameRow] = field(default_factory=list)
     sequences: dict[Key, SequenceErrors] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     baselines: tuple[str, ...] = ()
+    benchmarks: dict[str, str] = field(default_factory=dict)
     seconds: Seconds = field(default_factory=Seconds)
 
 
@@ -238,6 +242,11 @@ def score_run(run: EvaluationRun) -> Evaluation:
         run.failed_rows(),
         notes=run.notes,
         baselines=tuple(each.label for each in run.predictors if each.baseline),
+        benchmarks={
+            name: each.benchmark
+            for name, each in run.recordings.items()
+            if isinstance(each, Part) and each.benchmark  # a whole set holds training frames
+        },
         seconds=run.seconds,
     )
     begin = time.perf_counter()

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +15,7 @@ from typing import Any
 from ..atomic import write_atomically
 from ..metrics.figure import figures_of
 from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.published import published_under
 from ..metrics.sequence import SequenceErrors
 from ..printing import encoded, encoded_json, one_line
 from .run import Evaluation, FrameRow
@@ -92,8 +93,11 @@ def mean_of_known(values: Sequence[float]) -> float:
     return fmean(known) if known else math.nan
 
 
-def tables(made: Sequence[Summary]) -> str:
-    """Markdown: an overview, then a table per recording and protocol, headed by the protocol."""
+def tables(made: Sequence[Summary], benchmarks: Mapping[str, str]) -> str:
+    """Markdown: an overview, then a table per recording and protocol, headed by the protocol.
+
+    `benchmarks` are those of an Evaluation: their published figures stand below.
+    """
     parts = [overview(made)]
     for recording in dict.fromkeys(each.recording for each in made):
         for protocol in dict.fromkeys(each.protocol for each in made):
@@ -101,7 +105,21 @@ def tables(made: Sequence[Summary]) -> str:
             if not rows:
                 continue
             parts.append(f"### {recording}\n\n*{PROTOCOLS[protocol].text()}*\n\n{_table(rows, protocol)}")
+            parts.extend(_published(benchmarks.get(recording, ""), protocol))
     return "\n".join(parts)
+
+
+def _published(benchmark: str, protocol: str) -> list[str]:
+    """A title and a table, nothing where nothing comparable is known."""
+    found = published_under(benchmark, protocol)
+    if found is None:
+        return []
+    names = list(dict.fromkeys(name for row in found.rows for name in row.figures))
+    lines = [
+        ("model", *names, "source"),
+        *((row.model, *(_number(row.figures.get(name, math.nan)) for name in names), row.source) for row in found.rows),
+    ]
+    return [f"{found.title}:\n\n{markdown_table(lines)}"]
 
 
 def overview(made: Sequence[Summary]) -> str:
@@ -150,10 +168,11 @@ def write_results(folder: Path, evaluation: Evaluation) -> list[Summary]:
     summary = {
         "protocols": {name: PROTOCOLS[name].text() for name in dict.fromkeys(each.protocol for each in made)},
         "notes": evaluation.notes,
+        "benchmarks": evaluation.benchmarks,
         "results": [asdict(each) for each in made],
     }
     write_json(folder / "summary.json", summary)
-    write_atomically(folder / "tables.md", [encoded(tables(made))])
+    write_atomically(folder / "tables.md", [encoded(tables(made, evaluation.benchmarks))])
     return made
 
 

@@ -52,7 +52,8 @@ class FrameFigure:
 class Results:
     """The contents of a folder of results. `parts` are the optional JSON files, None if missing.
 
-    `logs` are training logs by name: columns of numbers by heading.
+    `benchmarks` names the published figures of recordings that are a test part (`metrics.published`), `logs` are
+    training logs by name: columns of numbers by heading.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Results:
     settings: Tree
     frames: list[FrameFigure]
     parts: dict[str, Tree | None] = field(default_factory=dict)
+    benchmarks: dict[str, str] = field(default_factory=dict)
     logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     @cached_property
@@ -122,6 +124,7 @@ def read_results(folder: Path) -> Results:
             _settings(folder / "config.yaml"),
             _per_frame(folder / "per_frame.csv"),
             {name: _optional(folder / f"{name}.json") for name in PARTS},
+            {_text(name): _text(text) for name, text in dict(summary.get("benchmarks", {})).items()},
             _logs(folder),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from ..metrics.figure import Figure, figures_of
 from ..metrics.protocols import DEPTH_FIGURES, PAPER_FIGURES, PROTOCOLS, figures_under
+from ..metrics.published import published_under
 from ..metrics.sequence import SequenceErrors
 from .charts import number
 from .results import Results, ScoreRow, Tree, known_figures
@@ -86,7 +87,10 @@ def score_table(results: Results, recording: str, protocol: str) -> Markup:
     ]
     columns = _columns(lines, protocol)
     shown = {**columns, "coverage": Column("Coverage", "share of the pixels with truth that were compared", "", True)}
-    return data_table(lines, shown, results.protocols.get(protocol, protocol))
+    published = published_under(results.benchmarks.get(recording, ""), protocol)
+    others = [Line(row.model, row.figures, note=row.source) for row in published.rows] if published else []
+    further = (published.title if published else "", others)
+    return data_table(lines, shown, results.protocols.get(protocol, protocol), further=further)
 
 
 def _shown(row: ScoreRow) -> dict[str, float]:
@@ -108,14 +112,22 @@ def _failure(row: ScoreRow) -> str:
 
 
 def data_table(
-    lines: Sequence[Line], columns: Mapping[str, Column], caption: str, head: str = "Model", apart: str = "Baselines"
+    lines: Sequence[Line],
+    columns: Mapping[str, Column],
+    caption: str,
+    head: str = "Model",
+    apart: str = "Baselines",
+    further: tuple[str, Sequence[Line]] = ("", ()),
 ) -> Markup:
-    """A sortable table: models first, baselines apart, the best of several models marked."""
+    """A sortable table: models, baselines apart, `further` lines below a title; the best of several is marked."""
     models, baselines = ([line for line in lines if line.baseline is each] for each in (False, True))
     best = {name: _best(models, name, column) for name, column in columns.items()}
     bodies = [{"title": "", "rows": [_row(line, columns, best) for line in models]}]
     if baselines:
         bodies.append({"title": apart, "rows": [_row(line, columns, {}) for line in baselines]})
+    title, others = further
+    if others:
+        bodies.append({"title": title, "rows": [_row(line, columns, {}) for line in others]})
     return render("data_table", caption=caption, head=head, columns=list(columns.values()), bodies=bodies)
 
 

@@ -94,6 +94,15 @@ def test_both_layouts_of_nyu_by_their_official_test_frames(tmp_path: Path, model
     assert (tmp_path / "out/predictions/labeled/relative/000002.npz").is_file()
     page = (tmp_path / "out/report.html").read_text()
     assert "frame 0: kitchen_0004/0001" in page and "frame 0: nyu2_test/00000_colors.png" in page
+    for text in (page, (tmp_path / "out/tables.md").read_text()):
+        assert text.count("Ranftl et al., ICCV 2021") == 2, "once for each set, under its protocol alone"
+        assert text.count("not measured here") == 2
+
+
+def test_published_figures_stand_beside_test_frames_alone(tmp_path: Path, models: dict[str, Model]) -> None:
+    folder = write_nyu_csv(tmp_path / "layout", ["study_0003"], frames=2, tests=1)
+    evaluated(tmp_path / "out", folder, "--models", "metric_model", "--protocols", "nyu", "--split", "train")
+    assert "ICCV 2021" not in (tmp_path / "out/tables.md").read_text() + (tmp_path / "out/report.html").read_text()
 
 
 def test_kitti_by_its_own_protocol_beside_another_set(tmp_path: Path, models: dict[str, Model]) -> None:
@@ -127,6 +136,7 @@ def test_image_folders_and_choosing_by_position(tmp_path: Path, models: dict[str
     options = ("--models", "metric_model", "--protocols", "metric", "--no-report")
     rows = evaluated(tmp_path / "out", f"{path}:1:4", *options)
     assert [row["frame"] for row in rows] == ["000001", "000002", "000003", "000004"]
+    assert "not measured here" not in (tmp_path / "out/tables.md").read_text(), "these frames are nobody's benchmark"
     whole = (slice(None), slice(None))
     for row, i in zip(rows, (1, 2, 10, 11), strict=True):
         check(row, errors(answer(colour(i)), np.rint(depth(i).astype(np.float64) * 1000) / 1000, whole, 10.0))

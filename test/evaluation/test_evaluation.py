@@ -377,7 +377,7 @@ def test_failing_frames_of_a_model_name_their_runtime(
     monkeypatch.setattr(Model, "predict", out_of_memory)
     made = summaries(evaluate(plan(path, tmp_path / "results", "metric_model", protocols=["metric"])))
     assert made[0].failed == 2 and "failed on this frame: not enough memory: you tried" in made[0].reason
-    assert "| 2: metric_model failed on this frame" in tables(made)
+    assert "| 2: metric_model failed on this frame" in tables(made, {})
 
 
 def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

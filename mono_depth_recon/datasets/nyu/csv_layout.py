@@ -48,6 +48,7 @@ class NyuCsv(Dataset):
     """
 
     splits: tuple[str, ...] = ("train", "test")
+    benchmark = "nyu"
 
     def __init__(self, name: str, path: Path, mask_border: bool = False) -> None:
         super().__init__(name, MAX_DEPTH_M, path=path)

@@ -51,6 +51,7 @@ class NyuMat(Dataset):
     """
 
     splits = ("train", "test")
+    benchmark = "nyu"
 
     def __init__(
         self, name: str, path: Path, splits: Path | None = None, depth: str = "filled", mask_border: bool = False
