@@ -156,7 +156,7 @@ def test_wider_and_narrower_lenses_in_unseen_rooms() -> None:
     ratios: dict[float, list[float]] = {50: [], 65: [], 80: []}
     for seed in TEST_SEEDS:
         path = RoomSequence(seed, length=8)
-        for i in range(0, 8, 2):
+        for i in (0, 4):
             for hfov, found in ratios.items():
                 camera = PinholeCamera.from_hfov(640, 480, hfov)
                 rgb, truth = path.room.render(camera, path.pose(i))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, cast
 
@@ -31,11 +32,19 @@ _COMMON_MULTIPLE = 224  # of 14 and 32: every model's patches fill such an input
 _GIB = 2.0**30
 
 
-def cuda_is_usable() -> bool:
-    """Whether torch is installed with CUDA and sees a GPU. Imports torch."""
+def why_no_cuda() -> str:
+    """Why torch can use no GPU, in its own words where it has any; empty where it can. Imports torch."""
     import torch
 
-    return bool(torch.cuda.is_available())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is what `init` says
+        if torch.cuda.is_available():
+            return ""
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError) as error:  # built without CUDA; a driver that is too old, or is not there
+        return str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
+    return "it finds none"
 
 
 class CudaRuntime:

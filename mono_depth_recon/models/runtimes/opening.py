@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from ...config import ModelConfig
 from ...errors import ModelError
@@ -11,6 +12,7 @@ from .fastest import Way, fastest
 from .gpu import driver_sees_gpu
 from .onnx_sessions import TENSORRT
 
+_log = logging.getLogger(__name__)
 _PRECISIONS: dict[str, dict[str, tuple[str, ...]]] = {  # of each runtime, on a CPU and on a GPU
     "torch": {"cpu": ("f32", "f16", "bf16"), "cuda": ("f32", "f16", "bf16")},
     "openvino": {"cpu": ("f32", "bf16", "int8"), "cuda": ()},
@@ -132,12 +134,13 @@ def _on_gpu(settings: ModelConfig) -> bool:
     if settings.device == "cpu" or (settings.device == "auto" and not (installed("torch") and driver_sees_gpu())):
         return False
     require("torch", "model.device cuda")
-    from .cuda_runtime import cuda_is_usable
+    from .cuda_runtime import why_no_cuda
 
-    usable = cuda_is_usable()
-    if settings.device == "cuda" and not usable:
-        raise ModelError(
-            "model.device cuda: torch finds no CUDA GPU here: install the driver and a torch with CUDA, "
-            "or set model.device to cpu"
-        )
-    return usable
+    reason = why_no_cuda()
+    if not reason:
+        return True
+    advice = "install a driver and a torch with CUDA that fit each other, or set model.device to cpu"
+    if settings.device == "cuda":
+        raise ModelError(f"model.device cuda: torch can use no GPU here ({reason}): {advice}")
+    _log.warning("there is a GPU, but torch cannot use it (%s), so the CPU is used: %s", reason, advice)
+    return False

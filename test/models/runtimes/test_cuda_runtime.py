@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,15 @@ from processes import ROOT
 
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.errors import ModelError
-from mono_depth_recon.models.runtimes import BOUNDS, Batch, Network, cuda_runtime, open_runtime, relative_difference
+from mono_depth_recon.models.runtimes import (
+    BOUNDS,
+    Batch,
+    Network,
+    cuda_runtime,
+    open_runtime,
+    opening,
+    relative_difference,
+)
 from mono_depth_recon.models.runtimes.cuda_runtime import CudaRuntime
 
 torch = pytest.importorskip("torch")
@@ -276,7 +285,46 @@ def test_what_is_missing_and_what_fits(
     )
 
 
-def test_a_driver_without_torch_for_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_runtime, "cuda_is_usable", lambda: False)
-    with pytest.raises(ModelError, match=r"torch finds no CUDA GPU here: install the driver and a torch with CUDA"):
+OLD_DRIVER = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading "
+    "and installing a new version."
+)
+
+
+@pytest.fixture(params=["an old driver", "no CUDA", "no GPU"])
+def no_cuda(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A torch that can use no GPU, as torch does it; what is to be said of it."""
+
+    def available() -> bool:
+        warnings.warn(OLD_DRIVER, stacklevel=2)
+        return False
+
+    def init() -> None:
+        if request.param == "an old driver":
+            raise RuntimeError(OLD_DRIVER)
+        if request.param == "no CUDA":
+            raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr("torch.cuda.is_available", available)
+    monkeypatch.setattr("torch.cuda.init", init)
+    return {
+        "an old driver": "(The NVIDIA driver on your system is too old (found version 11040))",
+        "no CUDA": "(Torch not compiled with CUDA enabled)",
+        "no GPU": "(it finds none)",
+    }[request.param]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(no_cuda: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(f"torch can use no GPU here {no_cuda}: install a driver")):
         open_runtime(network_of(), ModelConfig(device="cuda"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_by_auto_the_cpu_is_used_and_the_reason_is_told(
+    no_cuda: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "driver_sees_gpu", lambda: True)
+    assert open_runtime(network_of(), ModelConfig(runtime="torch")).device == "torch CPU f32"
+    (said,) = caplog.messages
+    assert no_cuda in said and "so the CPU is used" in said

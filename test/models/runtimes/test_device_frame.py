@@ -26,7 +26,7 @@ from mono_depth_recon.models.base import FinishedView, ScaledView, View, finishe
 from mono_depth_recon.models.ensemble import Ensemble
 from mono_depth_recon.models.recovering import RecoveringModel
 from mono_depth_recon.models.runtimes import cuda_runtime
-from mono_depth_recon.models.runtimes.cuda_runtime import CudaRuntime, cuda_is_usable
+from mono_depth_recon.models.runtimes.cuda_runtime import CudaRuntime, why_no_cuda
 from mono_depth_recon.models.runtimes.image_way import Metres
 from mono_depth_recon.models.shared import SharedModel
 from mono_depth_recon.models.uncertainty import FlipModel
@@ -298,7 +298,7 @@ def test_who_combines_predictions_gets_them_unfiltered(folder_of: Callable[[str]
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not cuda_is_usable(), reason="no CUDA GPU here")
+@pytest.mark.skipif(bool(why_no_cuda()), reason="no CUDA GPU here")
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("name", ["unetpp_mobile", METRIC, RELATIVE])
 def test_a_frame_of_a_gpu_is_that_of_its_maps(folder_of: Callable[[str], Path], name: str, graphs: bool) -> None:

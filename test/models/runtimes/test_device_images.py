@@ -18,7 +18,7 @@ from mono_depth_recon.models import load_model
 from mono_depth_recon.models.canonical import CardPreparation
 from mono_depth_recon.models.card import load_card
 from mono_depth_recon.models.resampling import antialiased, antialiased_matrices
-from mono_depth_recon.models.runtimes.cuda_runtime import cuda_is_usable
+from mono_depth_recon.models.runtimes.cuda_runtime import why_no_cuda
 from mono_depth_recon.models.runtimes.image_way import ImageWay
 from mono_depth_recon.models.runtimes.images import Preparation
 from mono_depth_recon.models.table import CHECKPOINTS
@@ -135,7 +135,7 @@ def test_predictions_on_a_device_are_those_of_the_cpu(folder_of: Callable[[str],
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not cuda_is_usable(), reason="no CUDA GPU here")
+@pytest.mark.skipif(bool(why_no_cuda()), reason="no CUDA GPU here")
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("name", [*NETWORKS, "unetpp_lite"])
 def test_a_gpu_predicts_what_the_cpu_does(folder_of: Callable[[str], Path], name: str, graphs: bool) -> None:
