@@ -109,6 +109,7 @@ def _plain(conv: Any) -> nn.Module:
     """A standardised convolution as one with the weights that it makes, as transformers makes them."""
     flat = conv.weight.detach().reshape(1, conv.out_channels, -1)
     weight = nn.functional.batch_norm(flat, None, None, training=True, momentum=0.0, eps=conv.eps)
+    weight = torch.empty_like(conv.weight).copy_(weight.reshape_as(conv.weight))  # in its order of memory
     plain = nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
@@ -119,7 +120,7 @@ def _plain(conv: Any) -> nn.Module:
         conv.groups,
         device="meta",
     )
-    plain.weight, plain.bias = nn.Parameter(weight.reshape_as(conv.weight)), conv.bias
+    plain.weight, plain.bias = nn.Parameter(weight), conv.bias
     return plain if conv.pad is None else nn.Sequential(conv.pad, plain)
 
 

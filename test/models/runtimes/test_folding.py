@@ -52,6 +52,10 @@ def with_statistics(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
+def convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+
+
 def unetpp(encoder: str, **others: Any) -> nn.Module:
     smp = pytest.importorskip("segmentation_models_pytorch")
     module: nn.Module = smp.UnetPlusPlus(encoder, encoder_weights=None, decoder_channels=(32, 16, 16, 16, 16), **others)
@@ -131,13 +135,14 @@ def test_batch_norms_that_follow_their_batch_stay() -> None:
 
 def test_the_standardised_convolutions_of_dpt_hybrid_keep_their_weights() -> None:
     pytest.importorskip("transformers")
-    module = build_shrunken(CHECKPOINTS["midas_dpt_hybrid"])
+    module = build_shrunken(CHECKPOINTS["midas_dpt_hybrid"]).to(memory_format=torch.channels_last)
     image = torch.rand(1, 3, 384, 384)
     expected, before = run(lambda pixels: module(pixels).predicted_depth, image)
     fold(module, image.shape)
     output, after = run(lambda pixels: module(pixels).predicted_depth, image)
     assert (before > 5, after) == (True, 0)
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+    assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions(module))
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -152,8 +157,8 @@ def test_the_runtime_folds(precision: str, tmp_path: Path) -> None:
     with Counted() as counted:
         output = runtime.run(batch)
     assert not [name for name in counted.calls if "batch_norm" in name]
-    assert {part.weight.dtype for part in module.modules() if isinstance(part, nn.Conv2d)} == {
-        torch.float32 if precision == "f32" else torch.bfloat16
-    }
+    assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions(module))
+    kinds = {part.weight.dtype for part in convolutions(module)}
+    assert kinds == {torch.float32 if precision == "f32" else torch.bfloat16}
     apart, size = np.abs(output - expected.numpy()).mean(), float(expected.abs().mean())
     assert apart < size * (1e-5 if precision == "f32" else 5e-2)
