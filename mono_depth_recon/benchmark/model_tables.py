@@ -81,8 +81,10 @@ def _operations(result: Result) -> list[str]:
     """A table of the longest operations of a result that has them."""
     if not result.operations:
         return []
-    title = f"{result.settings.name}, {result.device}: the longest operations of a prediction"
-    rows = [_row((each.name, f"{each.calls:g}", f"{each.ms:.3f}", f"{each.share:.1%}")) for each in result.operations]
+    title = f"{result.settings.name}, {result.device}, {result.input_px}: the longest operations of a prediction"
+    rows = [
+        _row((f"`{each.name}`", f"{each.calls:g}", f"{each.ms:.3f}", f"{each.share:.1%}")) for each in result.operations
+    ]
     return ["", title, "", "| operation | calls | ms | share |", "| --- | --- | --- | --- |", *rows]
 
 

@@ -185,7 +185,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: boo
         "answer": str(answer),
         "pipeline": pipeline,
         "frames": plan.frames and not (pipeline or _is_reference(case)),
-        "operations": plan.operations if case.runtime == "torch" else 0,
+        "operations": plan.operations if case.runtime in ("torch", "auto") else 0,
     }
     try:
         done = subprocess.run(

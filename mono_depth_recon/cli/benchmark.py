@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..atomic import writable_folder
 from ..benchmark import (
     anchors,
     cameras,
@@ -145,6 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             "--pipeline, --random-weights, --frames and --operations are about models: name them with --models"
         )
+    writable_folder(arguments.output)  # before minutes are spent
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
 

@@ -25,7 +25,7 @@ class Benchmark(NamedTuple):
 PUBLISHED = {
     "nyu": Benchmark(
         "nyu",
-        "Published by others for their weights, on all 654 images of the official test part; not measured here",
+        "Published by others for their weights, on all 654 test images, by their own programs; not measured here",
         (
             Row(
                 "GLPN (glpn_nyu)",

@@ -219,4 +219,5 @@ def network_of(card: ModelCard, stochastic: bool = False, short_side: int = 0) -
         None if stochastic else card.onnx_path,
         stochastic,
         preprocess,
+        foldable=True,
     )

@@ -170,8 +170,8 @@ def test_the_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert "openvino" in capsys.readouterr().out
     text = (tmp_path / "models.md").read_text()
     assert text.count("| unetpp_mobile") == 2
-    text, operations = text.split("\nunetpp_mobile, torch CPU f32: the longest operations of a prediction\n")
-    assert operations.count("| aten::") == 3, "of the reference alone, which is torch"
+    text, operations = text.split("\nunetpp_mobile, torch CPU f32, 128x96: the longest operations of a prediction\n")
+    assert operations.count("| `aten::") == 3, "of the reference alone, which is torch"
     titles, *rows = (line.split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line)
     assert titles[-2:] == ["cloud ms", "of 16 frames/s |"]
     assert [row[-2:] for row in rows[:1]] == [["", " |"]], "the reference is too slow for that"
@@ -199,6 +199,15 @@ def test_whole_frames_of_a_relative_model_have_metres_and_those_of_a_prompted_on
     prompted = FakeModel(floor)
     prompted.prompted = True  # type: ignore[attr-defined]
     assert frame_figures(prompted, Config(), 1)["cloud"] == 0
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("mono_depth_recon.benchmark.models.measure_models", lambda *_: pytest.fail("measured"))
+    assert main(["benchmark", "--models", "unetpp_mobile", "--output", str(tmp_path / "file" / "in")]) == 1
+    assert "choose a writable one" in capsys.readouterr().err
 
 
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:

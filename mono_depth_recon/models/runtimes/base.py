@@ -38,7 +38,8 @@ class Network:
     that need none take `onnx`, a ready copy with free batch and image size, where there is one. `identity` changes
     with weights, architecture and published revision: cached conversions are kept under it, so that it must be known
     without building the module. `weights`: file or folder, for messages. `stochastic`: the module draws random numbers
-    (dropout) each time it runs, so that only torch can run it.
+    (dropout) each time it runs, so that only torch can run it. `foldable`: batch norms may be folded into convolutions;
+    the module is known to run on torch's meta device and to keep no tensor beside its parameters and buffers.
 
     `preprocess` is the model's own way from one image, (height, width, 3) uint8, to a batch of one. Runtimes call it on
     a made-up 640x480 picture to know the size that they convert and measure at when they open, and on the images of
@@ -55,6 +56,7 @@ class Network:
     preprocess: Callable[[Rgb], Batch] | None = None
     channels: int = 1
     input_channels: int = 3
+    foldable: bool = False
 
 
 class Runtime(Protocol):

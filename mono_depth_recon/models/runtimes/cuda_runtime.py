@@ -72,7 +72,9 @@ class CudaRuntime:
             ) from error
         self._module = module
         example = example_batch(network)
-        self._forward = forward_of(module, example, "cuda", self._precision, settings.compile)
+        self._forward = forward_of(
+            module, example if network.foldable else None, "cuda", self._precision, settings.compile
+        )
         marks = [
             self._precision,
             *(["compiled"] if settings.compile else []),

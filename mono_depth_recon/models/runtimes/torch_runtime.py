@@ -20,7 +20,7 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         precision = "f32" if settings.precision == "auto" else settings.precision
         module, example = module.to(memory_format=torch.channels_last), example_batch(network)
-        self._run = forward_of(module, example, "cpu", precision, settings.compile)
+        self._run = forward_of(module, example if network.foldable else None, "cpu", precision, settings.compile)
         self.device = f"torch CPU {precision}" + (" compiled" if settings.compile else "")
         if settings.compile and example is not None:  # compiles now, not at the first frame
             self.run(example)
@@ -40,17 +40,18 @@ class TorchRuntime:
 def forward_of(module: Any, example: Batch | None, device: str, precision: str, compiled: bool) -> Any:
     """A function float32 tensor -> float32 tensor that runs `module`, which is changed, in `precision`.
 
-    With an `example` of its input it makes no batch norms of its own (`folding`).
+    With an `example` of its input, float32 folds batch norms into convolutions (`folding`).
     f16 and bf16: kernels and matrices are stored and multiplied in it; autocast keeps what needs the range
     (exponentials, softmax, normalisation) in float32. Raises ModelError where torch.compile fails.
     """
     import torch
 
-    from .folding import convolves, fold
+    from .folding import convolves, fold, standardise
 
-    if example is not None:
-        fold(module, example.shape)
     dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[precision]
+    standardise(module)
+    if example is not None and dtype is torch.float32:
+        fold(module, example.shape)
     if dtype is not torch.float32:
         for part in module.modules():
             if convolves(part) or type(part) in (torch.nn.ConvTranspose2d, torch.nn.Linear):
