@@ -26,12 +26,13 @@ from ..camera import PinholeCamera
 from ..config import Config, ModelConfig, with_values
 from ..errors import DataError, MonoDepthError
 from ..models import DepthModel, load_model
+from ..models.base import View
+from ..models.operations import Operation, longest_operations
 from ..models.runtimes.image_way import ImageWay
 from ..models.runtimes.images import image_runtime
 from ..models.table import CHECKPOINTS, is_onnx_file
 from ..models.uncertainty import sigma_kinds
 from .machine import peak_bytes, python_environment
-from .operations import Operation, longest_operations
 from .scene import room
 from .whole_frames import frame_figures, network_alone_s
 
@@ -209,8 +210,7 @@ def _in_fresh_process(case: ModelConfig, plan: Plan, answer: Path, pipeline: boo
 
 def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The model's output for the benchmark's room at 640x480, and its times and memory (fields of `Result`)."""
-    camera = PinholeCamera.from_hfov(640, 480, 60)
-    view = (room(camera)[1], camera)
+    view = _view()
     answer = model.predict([view])[0].values
     if not np.isfinite(answer).all():
         raise DataError(f"{model.name} predicted values that are not finite")
@@ -239,6 +239,12 @@ def run_case(model: DepthModel, repeats: int) -> tuple[NDArray[np.float32], dict
         "host_bytes": peak_bytes(),
         "gpu_bytes": _gpu_bytes(),
     }
+
+
+def _view() -> View:
+    """The benchmark's room at 640x480."""
+    camera = PinholeCamera.from_hfov(640, 480, 60)
+    return room(camera)[1], camera
 
 
 class _RuntimeWatch:
@@ -295,7 +301,7 @@ def main() -> int:
         if order["frames"]:
             figures |= frame_figures(model, config, order["repeats"])
         if order["operations"]:
-            figures["operations"] = longest_operations(model, order["operations"])
+            figures["operations"] = longest_operations(lambda: model.predict([_view()]), order["operations"])
     except MonoDepthError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

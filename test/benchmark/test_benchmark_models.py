@@ -17,7 +17,6 @@ pytest.importorskip("torch")
 
 from mono_depth_recon.benchmark.model_tables import COLUMNS, cells, csv_text, markdown
 from mono_depth_recon.benchmark.models import Plan, Result, measure_models, run_case
-from mono_depth_recon.benchmark.operations import longest_operations
 from mono_depth_recon.benchmark.whole_frames import frame_figures
 from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.cli import main
@@ -25,6 +24,7 @@ from mono_depth_recon.config import Config, ModelConfig, with_values
 from mono_depth_recon.errors import DataError, ModelError
 from mono_depth_recon.frames import Prediction
 from mono_depth_recon.models import load_model
+from mono_depth_recon.models.operations import longest_operations
 from mono_depth_recon.models.random_weights import write_random_weights
 from mono_depth_recon.models.runtimes import ImageWay
 from mono_depth_recon.models.table import CHECKPOINTS
@@ -183,13 +183,14 @@ def test_the_longest_operations_of_a_prediction() -> None:
     from torch import nn
 
     model: Any = load_model(ModelConfig(name="unetpp_mobile", runtime="torch", input_size=96), 1)
-    found = longest_operations(model, 1000)
+    view = np.zeros((48, 64, 3), np.uint8), PinholeCamera.from_hfov(64, 48, 60)
+    found = longest_operations(lambda: model.predict([view]), 1000)
     layers = [part for part in model.network.build().modules() if isinstance(part, nn.Conv2d)]
     blur = 1  # the end of the head
     assert sum(each.calls for each in found if each.name == "aten::conv2d") == len(layers) + blur
     assert [each.ms for each in found] == sorted((each.ms for each in found), reverse=True)
     assert sum(each.share for each in found) == pytest.approx(1)
-    assert longest_operations(model, 2)[1].ms > 0
+    assert longest_operations(lambda: model.predict([view]), 2)[1].ms > 0
 
 
 def test_whole_frames_of_a_relative_model_have_metres_and_those_of_a_prompted_one_none() -> None:

@@ -35,7 +35,7 @@ def fold(module: nn.Module, shape: Sequence[int]) -> None:
 
 
 def standardise(module: nn.Module) -> None:
-    """Gives the standardised convolutions of BiT (Kolesnikov et al., ECCV 2020) the weights that they make each time."""
+    """Gives the standardised convolutions of BiT (Kolesnikov et al., ECCV 2020) the weights that they make."""
     _replace(module, {conv: _plain(conv) for conv in module.modules() if type(conv) is _class(*_STANDARDISED)})
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
-
-from ..camera import PinholeCamera
-from ..models import DepthModel
-from .scene import room
 
 _RUNS = 5
 
@@ -20,8 +17,8 @@ class Operation(NamedTuple):
     share: float
 
 
-def longest_operations(model: DepthModel, count: int) -> list[Operation]:
-    """The `count` longest operations of the benchmark's room at 640x480 by torch's profiler, longest first.
+def longest_operations(predict: Callable[[], object], count: int) -> list[Operation]:
+    """The `count` longest operations of `predict`, which runs a few times, by torch's profiler, longest first.
 
     Kernels on a GPU, where the model has run on one, otherwise torch's operations on the CPU, without those that they
     call.
@@ -30,14 +27,12 @@ def longest_operations(model: DepthModel, count: int) -> list[Operation]:
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
-    camera = PinholeCamera.from_hfov(640, 480, 60)
-    view = (room(camera)[1], camera)
+    predict()  # on a GPU it makes its buffers
     on_gpu = torch.cuda.is_initialized()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    model.predict([view])
     with profile(activities=activities) as profiled:
         for _ in range(_RUNS):
-            model.predict([view])
+            predict()
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     times = [
         (each, _microseconds(each))
