@@ -23,7 +23,7 @@ from training.settings_text import read_tree, section_kinds
 from training.sources import made_scene
 
 CONFIGS = ROOT / "training" / "configs"
-NO_RECIPES = {"ablation", "search", "search_clouds"}
+NO_RECIPES = {"ablation", "ablation_nyu", "ablation_networks", "search", "search_clouds"}
 OFF = (
     "optimizer.weight_decay",
     "optimizer.warmup_steps",
