@@ -27,6 +27,7 @@ from ..benchmark import (
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, finite_number, parameter, with_values
 from ..errors import ConfigError
+from ..models.table import is_onnx_file
 from .parameters import add_flags, config_of
 
 _DESCRIPTION = """Measures the frame path within one process (results are checked before they are timed), or with
@@ -146,6 +147,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             "--pipeline, --random-weights, --frames and --operations are about models: name them with --models"
         )
+    if arguments.models and arguments.only:
+        raise ConfigError("--only selects measurements of the frame path: leave it or --models out")
+    if arguments.operations and (files := [name for name in arguments.models if is_onnx_file(name)]):
+        raise ConfigError(f"--operations lists those of torch, {files[0]} is an ONNX file: leave one of them out")
     writable_folder(arguments.output)  # before minutes are spent
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 

@@ -214,6 +214,10 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(
 def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--models", "unetpp_mobile", "--model.name", "glpn_nyu"]) == 1
     assert "leave --model.name out" in capsys.readouterr().err
+    assert main(["benchmark", "--models", "unetpp_mobile", "--only", "scaling"]) == 1
+    assert "leave it or --models out" in capsys.readouterr().err
+    assert main(["benchmark", "--models", "onnx:file.onnx", "--operations"]) == 1
+    assert "onnx:file.onnx is an ONNX file" in capsys.readouterr().err
     for flag in ("--pipeline", "--random-weights", "--frames", "--operations"):
         assert main(["benchmark", flag]) == 1
         assert "name them with --models" in capsys.readouterr().err

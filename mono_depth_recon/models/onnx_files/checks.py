@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ...errors import ModelError
 from ..base import BIGGEST_SIDE
-from .card import ImageInput, OnnxCard
+from .card import MASKS, ImageInput, OnnxCard
 from .graph_file import GraphText, Port
 
 _IMAGE_TYPES = ("float32", "float16", "uint8")
 _NUMBERS = ("float32", "float16", "float64", "int32", "int64")
-_FLOATS = ("float32", "float16", "float64", "bool", "uint8")
+_PUT_OUT = (*_NUMBERS, "uint8", "int8")
 _POINTS = ("points", "affine_points")
 
 
@@ -63,6 +63,12 @@ def _form(card: OnnxCard, image: Port, others: dict[str, Port], path: Path) -> I
     rule = card.input
     if image.dtype not in _IMAGE_TYPES:
         raise _contradiction(path, f"images must be {' or '.join(_IMAGE_TYPES)}, the file takes {image.text}")
+    if image.dtype == "uint8" and (255 / rule.scale - min(rule.mean)) / min(rule.std) <= 1:
+        raise _contradiction(
+            path,
+            f"it takes whole grey levels ({image.text}), the card makes values of at most 1 of them: set input.scale "
+            "to 1 and leave mean and std out",
+        )
     batch, channels, rows, columns = _image_sides(rule, image, path)
     if channels not in (None, 3):
         raise _contradiction(path, f"an image in layout {rule.layout} has 3 colours, the file takes {image.text}")
@@ -72,7 +78,8 @@ def _form(card: OnnxCard, image: Port, others: dict[str, Port], path: Path) -> I
         if found is not None and stated not in (0, found):
             raise _contradiction(path, f"the card's {side} is {stated}, the file takes {image.text}")
         if found is None and not stated:
-            raise _contradiction(path, f"the card has no {side}, and the file takes any: {image.text}")
+            advice = "write input.width and input.height into it"
+            raise _contradiction(path, f"the card has no {side}, and the file takes any: {image.text}; {advice}")
         if found is not None and found > BIGGEST_SIDE:
             raise ModelError(
                 f"{path} takes {image.text}, a {side} of {found} pixels: sides may have {BIGGEST_SIDE} at most, export "
@@ -101,7 +108,7 @@ def _check_outputs(card: OnnxCard, graph: GraphText, path: Path) -> None:
     kinds = {card.output.name: card.output.kind} | {name: other.kind for name, other in card.outputs.items()}
     for name, kind in kinds.items():
         port = _found(name, graph.outputs, "output", path)
-        if port.shape is not None and port.dtype not in _FLOATS:
+        if port.shape is not None and port.dtype not in (*_PUT_OUT, *(["bool"] if kind in MASKS else [])):
             raise _contradiction(path, f"{kind} must be numbers, the file gives {port.text}")
         if port.shape is not None and not _fits(kind, port.shape, card.output.layout):
             raise _contradiction(

@@ -61,7 +61,7 @@ def load_onnx_row(card_path: Path, settings: ModelConfig, threads: int) -> OnnxD
     source = hub_of(card)
     if source is None:
         raise ModelError(
-            f"{card.name} is published as code and weights, not as ONNX: make the file by `{card.source.command}` and "
+            f"{card.name} is published as code and weights, not as ONNX: make the file by {card.source.command}, and "
             "name it by model.checkpoint"
         )
     path = obtain(source, card.name) / source.file
@@ -95,7 +95,12 @@ def _named(name: str) -> tuple[Path, OnnxCard]:
             f"{path} needs a card beside it, {beside.name}, which says what goes in and what comes out: write one "
             f"(docs/models.md), beginning with one of {CARDS}"
         )
-    return path, load_onnx_card(beside)
+    card = load_onnx_card(beside)
+    if card.file not in ("", path.name):
+        raise ModelError(
+            f"{beside} is the card of {card.file}, {path.name} is asked for: name {ONNX}{beside}, or correct its file"
+        )
+    return path, card
 
 
 def _file_of(card: OnnxCard, path: Path) -> Path:
@@ -136,6 +141,7 @@ def _loaded(name: str, card: OnnxCard, path: Path, settings: ModelConfig, thread
         prepare,
         f"{card.fingerprint} {settings.input_size}",
         card.input.layout == "nhwc",
+        graph.opset,
     )
     try:
         runtime = open_graph(file, settings, threads)

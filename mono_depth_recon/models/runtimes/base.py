@@ -80,7 +80,7 @@ class GraphFile:
 
     `image` is the input that takes pictures, (N, 3, rows, columns) or with `nhwc` (N, rows, columns, 3), `outputs` what
     is wanted of it; `identity` changes with the file. `prepare(rgb, N)` makes all inputs of N times an image (height,
-    width, 3) uint8, as `rule` says, a text that changes with it.
+    width, 3) uint8, as `rule` says, a text that changes with it. `opset` is that of ONNX's own operators.
     """
 
     name: str
@@ -91,6 +91,7 @@ class GraphFile:
     prepare: Callable[[Rgb, int], Feeds]
     rule: str = ""
     nhwc: bool = False
+    opset: int = 0
 
 
 class Graph(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
-
 _STANDARDISED = "transformers.models.bit.modeling_bit", "WeightStandardizedConv2d"
+_ACTIVATED = "timm.layers.norm_act", "BatchNormAct2d"
 _PADDED_AS_TENSORFLOW = "timm.layers.conv2d_same", "Conv2dSame"
 
 
@@ -44,15 +43,16 @@ def convolves(part: nn.Module) -> bool:
     return type(part) in (nn.Conv2d, _class(*_PADDED_AS_TENSORFLOW))
 
 
-def _is_fixed(part: nn.Module) -> bool:
+def _is_fixed(part: Any) -> bool:
     """Whether it is a batch norm that multiplies and adds the same numbers in each run."""
-    return isinstance(part, nn.BatchNorm2d) and not part.training and part.running_mean is not None
+    known = type(part) in (nn.BatchNorm2d, _class(*_ACTIVATED))
+    return known and not part.training and part.running_mean is not None
 
 
-def _pairs(module: nn.Module, shape: Sequence[int]) -> list[Pair]:
+def _pairs(module: nn.Module, shape: Sequence[int]) -> list[tuple[Any, Any]]:
     """Convolutions and the batch norms that alone take their output, by a run without numbers (torch's meta device)."""
-    makers: dict[Any, nn.Conv2d] = {}
-    takers: dict[nn.BatchNorm2d, Any] = {}
+    makers: dict[Any, nn.Module] = {}
+    takers: dict[nn.Module, Any] = {}
     calls: Counter[nn.Module] = Counter()
 
     def made(conv: nn.Module, _: Any, output: Tensor) -> None:
@@ -63,32 +63,34 @@ def _pairs(module: nn.Module, shape: Sequence[int]) -> list[Pair]:
         calls[norm] += 1
         takers[norm] = inputs[0].grad_fn
 
-    state = _without_numbers(module)
-    image = torch.empty(*shape, device="meta", dtype=next(iter(state.values())).dtype)
-    hooks = [part.register_forward_hook(made) for part in module.modules() if convolves(part)]
-    hooks += [part.register_forward_pre_hook(takes) for part in module.modules() if _is_fixed(part)]
+    copied = _without_numbers(module)
+    of = dict(zip(copied.modules(), module.modules(), strict=True))
+    for part in of:
+        if convolves(part):
+            part.register_forward_hook(made)
+        elif _is_fixed(part):
+            part.register_forward_pre_hook(takes)
+    dtype = next(module.parameters()).dtype
     try:
         with torch.enable_grad():
-            output = functional_call(module, state, image)
+            output = copied(torch.empty(*shape, device="meta", dtype=dtype))
     except RuntimeError:  # it asks for a number, or mixes in a tensor of another device
         return []
-    finally:
-        for hook in hooks:
-            hook.remove()
     uses = Counter(_edges(output.grad_fn))
     return [
-        (conv, norm)
+        (of[conv], of[norm])
         for norm, node in takers.items()
         if (conv := makers.get(node)) is not None and uses[node] == calls[conv] == calls[norm] == 1
     ]
 
 
-def _without_numbers(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers on the meta device, all of which have gradients where numbers can."""
-    return {
-        name: torch.empty_like(value, device="meta").requires_grad_(isinstance(value, nn.Parameter))
-        for name, value in (*module.named_parameters(), *module.named_buffers())
-    }
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy on the meta device, whose parameters have gradients."""
+    tensors = (*module.parameters(), *module.buffers())
+    empty = [torch.empty_like(each, device="meta") for each in tensors]
+    for each, like in zip(empty, tensors, strict=True):
+        each.requires_grad_(isinstance(like, nn.Parameter))
+    return copy.deepcopy(module, {id(like): each for each, like in zip(empty, tensors, strict=True)})
 
 
 def _edges(node: Any) -> Iterator[Any]:
@@ -103,10 +105,9 @@ def _edges(node: Any) -> Iterator[Any]:
                     waiting.append(before)
 
 
-def _rest(norm: nn.BatchNorm2d) -> nn.Module:
+def _rest(norm: Any) -> nn.Module:
     """What a batch norm does beside normalising: those of timm drop and activate."""
-    both = _class("timm.layers.norm_act", "BatchNormAct2d")
-    return nn.Sequential(norm.drop, norm.act) if both is not None and isinstance(norm, both) else nn.Identity()
+    return nn.Sequential(norm.drop, norm.act) if type(norm) is _class(*_ACTIVATED) else nn.Identity()
 
 
 def _plain(conv: Any) -> nn.Module:

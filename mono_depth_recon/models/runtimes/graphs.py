@@ -21,6 +21,7 @@ from .onnx_sessions import TENSORRT, OnnxSessions, refusals
 from .openvino_runtime import openvino_core, quantise
 
 _IR = "model.xml"
+_NEWEST_OPSET = 28  # of onnx 1.23; OpenVINO takes operators of newer ones for older ones, without a word
 _SHAPES = 4  # compiled at a time, the last ones used
 _EXPORT = "export it again with an opset that this version knows, or update the runtime"
 _PRECISIONS = {
@@ -113,6 +114,11 @@ class OpenVinoGraph:
         self._core, self._settings = openvino_core(precision, threads)
         self._compiled: dict[tuple[int, ...], Any] = {}
         self.device = f"openvino CPU {precision}"
+        if file.opset > _NEWEST_OPSET:
+            raise ModelError(
+                f"OpenVINO cannot read {file.path}: it is of opset {file.opset}, operators are known up to opset "
+                f"{_NEWEST_OPSET}: {_EXPORT}"
+            )
         try:
             self._model = self._core.read_model(file.path)
         except (RuntimeError, UnicodeDecodeError) as error:  # of OpenVINO, and of its message

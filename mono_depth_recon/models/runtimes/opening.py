@@ -94,6 +94,8 @@ def _check(network: Network, settings: ModelConfig) -> None:
 
 
 def _precisions(runtime: str, device: str) -> tuple[str, ...]:
+    if runtime == TENSORRT:  # without a GPU it says so itself
+        device = "cuda"
     devices = (("cpu", "cuda") if driver_sees_gpu() else ("cpu",)) if device == "auto" else (device,)
     return tuple(precision for each in devices for precision in _PRECISIONS[runtime][each])
 

@@ -19,7 +19,8 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         precision = "f32" if settings.precision == "auto" else settings.precision
-        module, example = module.to(memory_format=torch.channels_last), example_batch(network)
+        module = module.to(memory_format=torch.channels_last)
+        example = example_batch(network) if network.foldable or settings.compile else None
         self._run = forward_of(module, example if network.foldable else None, "cpu", precision, settings.compile)
         self.device = f"torch CPU {precision}" + (" compiled" if settings.compile else "")
         if settings.compile and example is not None:  # compiles now, not at the first frame

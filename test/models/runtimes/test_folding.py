@@ -81,12 +81,24 @@ def test_a_unetpp_keeps_its_output_and_loses_its_batch_norms(encoder: str, left:
     torch.testing.assert_close(output, expected, rtol=1e-7, atol=1e-9 * float(expected.abs().max()))
 
 
+class Doubled(nn.BatchNorm2d):
+    """Does more than a batch norm."""
+
+    def forward(self, features: Any) -> Any:
+        return 2 * super().forward(features)
+
+
 class Block(nn.Module):
     """A convolution and a batch norm, and something that forbids to join them."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.conv, self.norm, self.kind = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), kind
+        self.stored = torch.ones(1)
+        if kind == "two names":
+            self.also = nn.ModuleList([self.conv, self.norm])
+        if kind == "one of its own":
+            self.norm = Doubled(3)
 
     def forward(self, image: Any) -> Any:
         features = self.conv(image)
@@ -100,7 +112,9 @@ class Block(nn.Module):
             return self.norm(features.relu())
         if self.kind == "asks for a number":
             return self.norm(features) if float(features.detach().mean()) < 9 else features
-        return self.norm(features)
+        if self.kind == "keeps its input":
+            self.stored = image
+        return self.norm(features) * self.stored.mean()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +126,9 @@ class Block(nn.Module):
         ("normalised twice", 2),
         ("something between", 1),
         ("asks for a number", 1),
+        ("two names", 0),
+        ("one of its own", 1),
+        ("keeps its input", 0),
     ],
 )
 def test_only_what_belongs_to_one_convolution_is_folded(kind: str, left: int) -> None:
