@@ -61,6 +61,15 @@ def cells(result: Result) -> tuple[str, ...]:
     )
 
 
+def line(result: Result) -> str:
+    """One line for a terminal: the case, then each figure behind its name, then device or reason."""
+    texts = cells(result)
+    named = [f"{title} {text}" for title, text in zip(COLUMNS[4:-1], texts[4:-1], strict=True) if text]
+    if result.batched:
+        named += [f"{title} {text}" for title, text in zip(WHOLE_FRAMES, _whole_frames(result), strict=True)]
+    return "  ".join((*texts[:4], *named, texts[-1]))
+
+
 def _whole_frames(result: Result) -> tuple[str, str]:
     """The cells below WHOLE_FRAMES."""
     return f"{1e3 * result.cloud:.1f}" if result.cloud else "", f"{result.batched:.3g}" if result.batched else ""

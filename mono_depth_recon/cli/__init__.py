@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from .. import __version__
 from ..errors import MonoDepthError
@@ -136,8 +137,15 @@ def _leave_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush fails
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line, where argparse prints a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "mono-depth-recon",
         allow_abbrev=False,
         description="Metric depth, coloured point clouds and meshes from single images.",

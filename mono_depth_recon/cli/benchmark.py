@@ -27,6 +27,7 @@ from ..benchmark import (
 from ..benchmark.rows import write_report
 from ..config import ModelConfig, finite_number, parameter, with_values
 from ..errors import ConfigError
+from ..models import check_name
 from ..models.table import is_onnx_file
 from .parameters import add_flags, config_of
 
@@ -151,6 +152,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--only selects measurements of the frame path: leave it or --models out")
     if arguments.operations and (files := [name for name in arguments.models if is_onnx_file(name)]):
         raise ConfigError(f"--operations lists those of torch, {files[0]} is an ONNX file: leave one of them out")
+    for name in arguments.models or ():
+        check_name(name)
     writable_folder(arguments.output)  # before minutes are spent
     return _run_models(arguments) if arguments.models else _run_frame_path(arguments)
 
@@ -201,7 +204,7 @@ def _run_models(arguments: argparse.Namespace) -> int:
         results, note = [], _RANDOM if checkpoints else ""
         report = table = arguments.output
         for result in models.measure_models(plan, _announce):
-            print("  ".join(cell for cell in model_tables.cells(result) if cell), flush=True)
+            print(model_tables.line(result), flush=True)
             results.append(result)
             # Written after each, so that what ends it early leaves the rest.
             report, table = model_tables.write_tables(arguments.output, results, note)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import parameter
 from ..datasets.dataset import SPLITS
+from ..datasets.opening import kind_of
 from ..errors import ConfigError
 from ..evaluation.compare import compare, write_comparison
 from ..evaluation.plan import PartOfRecording, names_part, recording_name, recording_path
@@ -19,6 +20,7 @@ from ..evaluation.studies import PARTS, run_studies
 from ..evaluation.table3 import check_fine_tuned
 from ..evaluation.tables import Summary, tables, write_results
 from ..metrics.protocols import PROTOCOLS
+from ..models import check_name
 from ..printing import readable
 from ..report.origin import write_origin
 from ..report.page import write_report
@@ -226,7 +228,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace, plan: EvaluationPlan) -> None:
-    """Checks first what would fail or have no effect after hours. Raises ConfigError, DataError for a log."""
+    """Checks first what would fail or have no effect after hours.
+
+    Raises ConfigError, ModelError for a name that no model has, DataError for a log or data that are none.
+    """
+    for choice in plan.choices:
+        check_name(choice.name)
+    for path in plan.data:
+        kind_of(path, plan.options)
     if arguments.fine_tuned and "table3" not in arguments.parts:
         raise ConfigError("--fine-tuned is a line of table3: add --with table3")
     check_fine_tuned(plan, arguments.fine_tuned)

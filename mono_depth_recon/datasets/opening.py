@@ -33,16 +33,22 @@ def open_dataset(path: Path | str, options: OpenOptions | None = None) -> Datase
     has no frames, CalibrationError where no camera is known, ConfigError for a part that the split does not have.
     """
     path, options = checked(Path(path)), options or OpenOptions()
+    kind = kind_of(path, options)
+    _check_options(path, kind, options)
+    dataset = _chosen_part(kind.open(path, options), options.split)
+    dataset.notes += depth_notes(dataset)
+    return dataset
+
+
+def kind_of(path: Path, options: OpenOptions) -> DatasetKind:
+    """The kind of the data set at `path`, by its name and layout. Raises DataError where it has none."""
     kind = next((row for row in KINDS.values() if row.recognises(path, options)), None)
     if kind is None:
         what = "is no recording or other data set" if path.exists() else "does not exist"
         if (part := _PART.fullmatch(str(path))) and Path(part[1]).exists():
             what = f"does not exist, and a part of {part[1]} is not taken here"
         raise DataError(f"{path} {what}: expected {understood()}")
-    _check_options(path, kind, options)
-    dataset = _chosen_part(kind.open(path, options), options.split)
-    dataset.notes += depth_notes(dataset)
-    return dataset
+    return kind
 
 
 def understood() -> str:

@@ -15,7 +15,7 @@ from shrunken import settings_of
 
 pytest.importorskip("torch")
 
-from mono_depth_recon.benchmark.model_tables import COLUMNS, cells, csv_text, markdown
+from mono_depth_recon.benchmark.model_tables import COLUMNS, cells, csv_text, line, markdown
 from mono_depth_recon.benchmark.models import Plan, Result, measure_models, run_case
 from mono_depth_recon.benchmark.whole_frames import frame_figures
 from mono_depth_recon.camera import PinholeCamera
@@ -221,6 +221,23 @@ def test_only_one_selection_of_measurements_is_allowed(capsys: pytest.CaptureFix
     for flag in ("--pipeline", "--random-weights", "--frames", "--operations"):
         assert main(["benchmark", flag]) == 1
         assert "name them with --models" in capsys.readouterr().err
+
+
+def test_a_mistyped_model_is_told_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mono_depth_recon.benchmark.models.measure_models", lambda *_: pytest.fail("measured"))
+    assert main(["benchmark", "--models", "unetpp_lite", "unetpp_mobil"]) == 1
+    assert "did you mean 'unetpp_mobile'?" in capsys.readouterr().err
+
+
+def test_a_line_on_the_terminal_names_its_figures() -> None:
+    case = ModelConfig(name="made", runtime="torch", precision="f32", input_size=64)
+    made = Result(case, device="a CPU", input_px="64x48", p50=0.02, p95=0.03, cloud=0.001, batched=80.0)
+    text = line(made)
+    assert text.startswith("made  torch  f32  64x48  p50 ms 20.0  p95 ms 30.0  frames/s 50  ") and "GPU" not in text
+    assert text.endswith("cloud ms 1.0  of 16 frames/s 80  a CPU")
+    assert line(Result(case, "no such weights")) == "made  torch  f32  64  no such weights"
 
 
 def test_a_mistyped_runtime_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

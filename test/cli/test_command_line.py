@@ -375,15 +375,18 @@ def test_sigterm_ends_a_command_as_an_exception_does(monkeypatch: pytest.MonkeyP
         (["reconstruct", "a.jpg", "--intrinsics", "1", "1", "1", "1", "--hfov", "60"], "not allowed with argument"),
         (["reconstruct"], "the following arguments are required: IMAGE"),
         (["benchmark", "--only", "nothing"], "invalid choice: 'nothing'"),
+        (["evaluat"], "invalid choice: 'evaluat'"),
+        ([], "the following arguments are required: COMMAND"),
     ],
 )
-def test_a_wrong_command_line_ends_with_status_2(
+def test_a_wrong_command_line_is_one_line_and_ends_with_status_2(
     command: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2
-    assert message in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert message in text and text.count("\n") == 1 and text.endswith("--help)\n")
 
 
 def parse(*flags: str) -> Config:
@@ -576,4 +579,4 @@ def test_a_number_that_is_refused_is_one_line(capsys: pytest.CaptureFixture[str]
         with pytest.raises(SystemExit) as stopped:
             main(["costmap", "room:1:2", flag, text])
         assert stopped.value.code == 2
-        assert capsys.readouterr().err.splitlines()[-1].endswith(expected)
+        assert f"{expected} (see " in capsys.readouterr().err

@@ -134,3 +134,18 @@ def test_a_wrong_depth_factor_is_warned_of_with_the_likely_one(
     assert "depth_factor is 1000 per metre, likely is 5000 (median 2.2 m)" in capsys.readouterr().err
     assert main([*common, "--output", str(tmp_path / "b"), "--depth-factor", "5000"]) == 0
     assert "depth_factor" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere does not exist: expected a TUM folder"),
+        (["room:3", "--models", "unetpp_lite", "unetpp_litte"], "did you mean 'unetpp_lite'?"),
+    ],
+)
+def test_what_does_not_exist_is_told_before_anything_is_made(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *words, "--output", str(tmp_path / "results")]) == 1
+    assert message in (text := capsys.readouterr().err) and text.count("\n") == 1
+    assert not (tmp_path / "results").exists()

@@ -425,7 +425,7 @@ def test_evaluate_tum_is_the_same_command(tmp_path: Path, capsys: pytest.Capture
 def test_late_failures_are_refused_at_the_start(
     flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "desk", "--output", str(tmp_path / "results"), *flags]) == 1
+    assert main(["evaluate", "room:1:2", "--output", str(tmp_path / "results"), *flags]) == 1
     assert says in capsys.readouterr().err and not (tmp_path / "results").exists()
 
 
@@ -451,6 +451,8 @@ def test_a_recording_is_the_same_from_every_folder(
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", f"{path.name}:0:0", *common]) == 0
     assert "| desk | metric_model | 1 |" in capsys.readouterr().out and models["metric_model"].asked == 2
+    (tmp_path / "elsewhere").mkdir()
+    FORMATS["folder"](tmp_path / "elsewhere", Scene(frames=1))
     assert main(["evaluate", "elsewhere/desk", *common]) == 1
     assert "desk changed" in capsys.readouterr().err
 

@@ -438,6 +438,8 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
     load_model(made)
     write_linear(tmp_path / "made.onnx", 5)
     assert "is not the file that its card was written for" in refused(made)
+    write_card(tmp_path / "made.json", card_of(sha256="abc"))
+    assert "sha256 must be 64 hexadecimal digits" in refused(made)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +465,7 @@ def test_a_checksum(made: ModelConfig, tmp_path: Path) -> None:
         ({"device": "cuda", "runtime": "auto"}, "model.device cuda: this ONNX Runtime has no CUDA provider"),
         ({"runtime": "tensorrt"}, "model.runtime tensorrt: this ONNX Runtime has no Tensorrt provider"),
         ({"runtime": "tensorrt", "device": "cpu"}, "model.runtime tensorrt runs on a GPU: set model.device to auto"),
-        ({"output": "relative_disparity"}, "says metric_depth, which is metric_depth, model.output asks for relative"),
+        ({"output": "relative_disparity"}, "says metric_depth, model.output asks for relative"),
         ({"uncertainty": "mc_dropout"}, "mc_dropout needs a network with dropout"),
         ({"checkpoint": "x.onnx"}, "names its own weights: leave model.checkpoint empty, got 'x.onnx'"),
     ],

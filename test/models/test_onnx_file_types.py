@@ -83,3 +83,20 @@ def test_tensorrt_that_is_missing_is_named_whatever_the_precision(precision: str
     pytest.importorskip("onnxruntime")
     message = refused(ModelConfig(name="unetpp_mobile", runtime="tensorrt", precision=precision))
     assert "this ONNX Runtime has no Tensorrt provider" in message
+
+
+def test_onnx_runtime_says_its_cause_alone(
+    made: ModelConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_graph(
+        tmp_path / "made.onnx",
+        [("image", (1, 3, 48, 64))],
+        [node("Unheard", "image", "depth")],
+        [("depth", SHAPE)],
+    )
+    write_card(tmp_path / "made.json", card_of(input={"width": 64, "height": 48}))
+    message = refused(made)
+    assert "cannot read" in message and "Unheard" in message and "export it again" in message
+    assert "[ONNXRuntimeError]" not in message and "onnxruntime_src" not in message
+    assert message.count(str(tmp_path / "made.onnx")) == 1
+    assert "onnxruntime" not in capfd.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from made_recordings import CAMERA
 from numpy.typing import NDArray
 
+from mono_depth_recon.cli import evaluate
 from mono_depth_recon.config import ModelConfig
 from mono_depth_recon.datasets.opening import OpenOptions
 from mono_depth_recon.errors import DataError, ModelError
@@ -56,6 +57,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
         return made.setdefault(settings.name, Model(settings.name))
 
     monkeypatch.setattr(evaluation_predictions, "load_model", load)
+    monkeypatch.setattr(evaluate, "check_name", lambda name: None)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..base import BIGGEST_SIDE, Output
 
 FORMAT, KIND = 1, "onnx"
 _SMALL, _LARGE = 1e-9, 1_000_000
+_SHA256 = re.compile("[0-9a-f]{64}")
 # How an image reaches the size of the card: as it is stretched; scaled with its aspect inside it, around it or to its
 # area, each side rounded to `multiple`; or scaled inside it and padded to it.
 FITS = ("stretch", "inside", "around", "area", "pad")
@@ -152,6 +154,10 @@ class OnnxCard:
                 raise ConfigError(f"{key} must be given, got an empty text")
         if Path(self.file).name != self.file:
             raise ConfigError(f"file must be the name of a file beside the card, got {shown(self.file)}")
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            raise ConfigError(
+                f"sha256 must be 64 hexadecimal digits, as sha256sum prints them, or left out, got {shown(self.sha256)}"
+            )
         kinds = [other.kind for other in self.outputs.values()]
         if twice := next((kind for kind in kinds if kinds.count(kind) > 1), ""):
             raise ConfigError(f"outputs must have one of each kind, got two of {twice}")

@@ -33,9 +33,10 @@ def load_onnx_named(settings: ModelConfig, threads: int) -> OnnxDepthModel:
         )
     path, card = _named(settings.name)
     if settings.output not in ("auto", card.predicts):
+        kind = card.output.kind
+        says = kind if kind == card.predicts else f"{kind}, which is {card.predicts}"
         raise ModelError(
-            f"the card of {settings.name} says {card.output.kind}, which is {card.predicts}, model.output asks for "
-            f"{settings.output}: leave it at auto"
+            f"the card of {settings.name} says {says}, model.output asks for {settings.output}: leave it at auto"
         )
     _check_sum(path, card.sha256)
     return _loaded(settings.name, card, path, settings, threads)

@@ -28,6 +28,8 @@ def parsed(path: Path, read: Callable[[View], _T]) -> _T:
     """
     try:
         with regular_file(path).open("rb") as file:
+            if not path.stat().st_size:
+                raise ValueError("it is empty")
             return read(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): name an ONNX file or its card") from error
@@ -36,7 +38,7 @@ def parsed(path: Path, read: Callable[[View], _T]) -> _T:
         raise ModelError(
             f"{path} is cut off: it ends after {size} bytes, in the middle: copy the file again"
         ) from error
-    except ValueError as error:  # also of mmap, for an empty file
+    except ValueError as error:
         raise ModelError(f"{path} is no ONNX file ({error}): copy the file again, or name another one") from error
 
 

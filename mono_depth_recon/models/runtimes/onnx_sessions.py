@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from .gpu import gpu_name, tensorrt_version
 TENSORRT = "tensorrt"
 _PROVIDER = {"onnxruntime": "CUDAExecutionProvider", TENSORRT: "TensorrtExecutionProvider"}
 _ENGINES = "engines"
+_STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE_LINE = re.compile(r"/\S+\.(?:h|cc):\d+ [^(]*\([^()]*\) ")  # file, line and signature of a function in C++
 _log = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -42,7 +45,9 @@ class OnnxSessions:
             raise ModelError("model.precision f16 on onnxruntime needs a GPU: set model.precision to f32")
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
-        self._options.log_severity_level = 3  # errors; warnings are about nodes that it places on the CPU on purpose
+        # Errors, for why a GPU is not used; warnings are about nodes on the CPU on purpose. On the CPU nothing: what it
+        # would log it also raises.
+        self._options.log_severity_level = 3 if self._gpu else 4
         self.device = f"onnxruntime {'GPU' if self._gpu else 'CPU'} {self.precision}"
 
     @property
@@ -134,7 +139,7 @@ class OnnxSessions:
                     f"TensorRT cannot read an engine in {gpu[0][1]['trt_engine_cache_path']} ({last_line(error)}): "
                     "delete that folder, and the engine is built again"
                 ) from error
-            raise ModelError(f"{path} is not a complete ONNX model ({last_line(error)}): {advice}") from error
+            raise ModelError(f"ONNX Runtime cannot read {path} ({_cause(error, path)}): {advice}") from error
         used = session.get_providers()[0].removesuffix("ExecutionProvider")
         if self._tensorrt and used != "Tensorrt":
             raise ModelError(
@@ -148,6 +153,12 @@ class OnnxSessions:
             )
         self.device = f"{'onnxruntime TensorRT' if self._tensorrt else f'onnxruntime {used}'} {self.precision}"
         return session
+
+
+def _cause(error: Exception, path: Path) -> str:
+    """What ONNX Runtime says, without its number, the path, and the place in its source."""
+    text = last_line(error).replace(f"Load model from {path} failed:", "")
+    return _SOURCE_LINE.sub("", _STATUS.sub("", text)).rstrip(".")
 
 
 def refusals() -> tuple[type[Exception], ...]:
