@@ -19,6 +19,7 @@ from .calibration import calibration_feeds, files_key, images_of
 from .gpu import driver_sees_gpu
 from .onnx_sessions import TENSORRT, OnnxSessions, refusals
 from .openvino_runtime import openvino_core, quantise
+from .telemetry import onnxruntime_library, openvino_library
 
 _IR = "model.xml"
 _NEWEST_OPSET = 28  # of onnx 1.23; OpenVINO takes operators of newer ones for older ones, without a word
@@ -71,9 +72,7 @@ def _candidates(settings: ModelConfig) -> list[str]:
 def _has_cuda() -> bool:
     if not installed("onnxruntime"):
         return False
-    import onnxruntime
-
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "CUDAExecutionProvider" in onnxruntime_library().get_available_providers()
 
 
 def _opened(name: str, file: GraphFile, settings: ModelConfig, threads: int) -> Graph:
@@ -163,10 +162,10 @@ class OpenVinoGraph:
         images = images_of(self._calibration)
 
         def build(folder: Path) -> None:
-            import openvino
-
             examples = calibration_feeds(images, self._file, feeds[self._file.image].shape)
-            openvino.save_model(quantise(self._reshaped(feeds), examples), folder / _IR, compress_to_fp16=False)
+            openvino_library().save_model(
+                quantise(self._reshaped(feeds), examples), folder / _IR, compress_to_fp16=False
+            )
 
         key = {
             "what": "openvino int8 of an ONNX file",

@@ -14,6 +14,7 @@ from ...errors import ModelError
 from .base import last_line
 from .cache import cached, versions
 from .gpu import gpu_name, tensorrt_version
+from .telemetry import onnxruntime_library
 
 TENSORRT = "tensorrt"
 _PROVIDER = {"onnxruntime": "CUDAExecutionProvider", TENSORRT: "TensorrtExecutionProvider"}
@@ -34,8 +35,7 @@ class OnnxSessions:
     """
 
     def __init__(self, name: str, identity: str, settings: ModelConfig, threads: int) -> None:
-        import onnxruntime
-
+        onnxruntime = onnxruntime_library()
         self._name, self._identity = name, identity
         self._tensorrt = settings.runtime == TENSORRT
         self._gpu = self._provider(settings, onnxruntime.get_available_providers())
@@ -127,10 +127,8 @@ class OnnxSessions:
         }
 
     def _session(self, path: Path, gpu: list[Any], advice: str) -> Any:
-        import onnxruntime
-
         try:
-            session = onnxruntime.InferenceSession(
+            session = onnxruntime_library().InferenceSession(
                 path, self._options, providers=[*gpu, "CPUExecutionProvider"], enable_fallback=0
             )
         except refusals() as error:

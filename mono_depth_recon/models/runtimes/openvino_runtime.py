@@ -13,6 +13,7 @@ from ...errors import ModelError
 from .base import Batch, Feeds, Network, build_module, example_batch, last_line
 from .cache import cached, versions
 from .calibration import calibration_batches, files_key, images_of
+from .telemetry import openvino_library, sending_nothing
 
 _SHAPES = 4  # compiled at a time, the last ones used; cameras of more shapes than that compile again
 _IR = "model.xml"
@@ -72,9 +73,7 @@ class OpenVinoRuntime:
 
     def _converted(self, shape: tuple[int, ...]) -> Path:
         def build(folder: Path) -> None:
-            import openvino
-
-            openvino.save_model(convert(self._network, shape), folder / _IR, compress_to_fp16=False)
+            openvino_library().save_model(convert(self._network, shape), folder / _IR, compress_to_fp16=False)
 
         key = {
             "what": "openvino",
@@ -88,12 +87,10 @@ class OpenVinoRuntime:
         images = images_of(self._calibration)
 
         def build(folder: Path) -> None:
-            import openvino
-
             model = self._read(self._network.onnx or self._converted(shape))
             model.reshape(list(shape))
             batches = calibration_batches(images, self._network, shape)
-            openvino.save_model(quantise(model, batches), folder / _IR, compress_to_fp16=False)
+            openvino_library().save_model(quantise(model, batches), folder / _IR, compress_to_fp16=False)
 
         key = {
             "what": "openvino int8",
@@ -129,9 +126,7 @@ class OpenVinoRuntime:
 
 def openvino_core(precision: str, threads: int) -> tuple[Any, dict[str, Any]]:
     """OpenVINO's core and the settings to compile with. ModelError where the CPU cannot compute in `precision`."""
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_library().Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ModelError(
             "model.precision bf16 needs a CPU with bfloat16 instructions, this one has none: set model.precision to f32"
@@ -147,12 +142,12 @@ def openvino_core(precision: str, threads: int) -> tuple[Any, dict[str, Any]]:
 def convert(network: Network, shape: tuple[int, ...]) -> Any:
     """An openvino.Model of the network's torch module for batches of `shape`. Raises ModelError."""
     module = build_module(network, f"converting {network.name} for OpenVINO")
-    import openvino
+    openvino = openvino_library()
     import torch
-    from openvino import frontend
 
+    frontend = openvino.frontend
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), sending_nothing():
             warnings.simplefilter("ignore")  # tracing fixes the shape, on purpose
             return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
     except (
@@ -173,16 +168,17 @@ def quantise(model: Any, batches: Sequence[Batch | Feeds]) -> Any:
 
     Activations that can be negative (hard-swish, GELU) keep a zero point of their own: symmetric ranges waste half.
     """
-    import nncf
-
     transformer = any(operation.get_type_name() == "Softmax" for operation in model.get_ops())
-    return nncf.quantize(
-        model,
-        nncf.Dataset(batches),
-        subset_size=len(batches),
-        preset=nncf.QuantizationPreset.MIXED,
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-    )
+    with sending_nothing():
+        import nncf
+
+        return nncf.quantize(
+            model,
+            nncf.Dataset(batches),
+            subset_size=len(batches),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+        )
 
 
 def _is_one_image(ports: Any, channels: int) -> bool:
