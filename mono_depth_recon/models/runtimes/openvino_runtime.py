@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +149,7 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
 
     frontend = openvino.frontend
     try:
-        with warnings.catch_warnings(), torch.no_grad(), sending_nothing():
+        with warnings.catch_warnings(), torch.no_grad(), sending_nothing(), _root_logger_kept():
             warnings.simplefilter("ignore")  # tracing fixes the shape, on purpose
             return openvino.convert_model(module, example_input=torch.zeros(shape), input=[list(shape)])
     except (
@@ -161,6 +163,18 @@ def convert(network: Network, shape: tuple[int, ...]) -> Any:
             f"OpenVINO cannot convert {network.name} for batches of shape {shape} ({last_line(error)}): "
             "set model.runtime to torch"
         ) from error
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """OpenVINO's converter raises the level of Python's root logger where it fails, and other messages are lost."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 def quantise(model: Any, batches: Sequence[Batch | Feeds]) -> Any:

@@ -457,7 +457,10 @@ def test_a_module_that_cannot_be_converted_is_one_line() -> None:
         def forward(self, image: Any) -> Any:
             return torch.linalg.eigvals(image[..., :3, :3]).real.mean() + image[:, :1]
 
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
     for runtime in ("openvino", "onnxruntime"):
         with pytest.raises(ModelError, match=r"set model.runtime to torch") as raised:
             open_runtime(network_of(Odd), ModelConfig(runtime=runtime, device="cpu"), 1)
         assert "\n" not in str(raised.value)
+        assert (root.level, root.handlers) == before  # later messages are not lost
