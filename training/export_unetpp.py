@@ -47,6 +47,7 @@ def export(checkpoint: Path, settings: Settings, output: Path, start: str, with_
         write_weights(module, stem.with_suffix(".safetensors"))
         if with_onnx:
             shape = (2, 3, settings.network.input_height, settings.network.input_width)
+            print("writing the ONNX copy, which takes some minutes", file=sys.stderr)
             onnx, weights = stem.with_suffix(".onnx"), stem.with_suffix(".safetensors")
             write_onnx(module, shape, onnx, settings.network.name, _free_dimensions(), weights)
         content = read_checkpoint(checkpoint)
