@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ... import __version__
 from ...config import ModelConfig
 from ...errors import ModelError
 from .base import Batch, Network, Runtime, cpu_name, example_batch, installed, relative_difference, require
@@ -65,6 +66,7 @@ def fastest(network: Network, settings: ModelConfig, threads: int, ways: Sequenc
         "machine": gpu_name() if settings.device == "cuda" else f"{cpu_name()} x{os.cpu_count()}",
         "versions": versions("openvino", "onnxruntime", "torch", "transformers"),
         "runs": str(_RUNS),
+        "package": __version__,  # another version may run the same network otherwise
     }
     rows = json.loads((cached(f"{network.name}-auto", key, build) / _FILE).read_text(encoding="utf-8"))
     best = Way(rows[0]["runtime"], rows[0]["precision"])
