@@ -7,6 +7,7 @@ focal length would see; metres follow by f / f_canonical (the label transform of
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ from .runtimes import ImageWay, Network, Runtime, Size, maps_of, open_runtime
 from .runtimes.image_way import Metres
 from .runtimes.images import finished_frame, image_runtime
 from .safetensors_file import check_finite
+
+_log = logging.getLogger(__name__)
 
 RESNEXT50 = "resnext50_32x4d"
 # The paper's network: SMP's own decoder on a ResNeXt-50, for images of the size of NYU Depth V2
@@ -146,12 +149,24 @@ def load_canonical(card_path: Path, settings: ModelConfig, threads: int) -> Cano
     """The network of a card on the runtime that `settings` name. Raises ModelError."""
     card = load_card(card_path)
     card.check_weights()
+    _warn_of_size(card, settings.input_size)
     if card.weights_path.is_file():
         check_finite(card.weights_path)
     if settings.runtime != "torch" and card.onnx_path.is_file():
         check_finite_graph(card.onnx_path)
     network = network_of(card, settings.uncertainty == "mc_dropout", settings.input_size)
     return CanonicalDepthModel(card, network, open_runtime(network, settings, threads), settings.input_size)
+
+
+def _warn_of_size(card: ModelCard, short_side: int) -> None:
+    own = min(card.input_width, card.input_height)
+    least, most = own // 2, own * 2
+    if short_side and not least <= short_side <= most:
+        _log.warning(
+            "model.input_size %d is far from the %d pixels of %s: its depth may be wrong; take %d to %d, "
+            "or 0 for its own",
+            *(short_side, own, card.name, least, most),
+        )
 
 
 def load_unetpp_resnext50(settings: ModelConfig, threads: int) -> CanonicalDepthModel:

@@ -91,6 +91,7 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     import segmentation_models_pytorch as smp
 
     channels = card.decoder_channels if card.head == "full" else (*card.decoder_channels, card.decoder_channels[-1])
+    _check_name(card.encoder, encoder_weights)
     packaged = bool(package_of(card.encoder, encoder_weights))
     try:
         network = smp.UnetPlusPlus(
@@ -124,6 +125,18 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     if card.dropout:
         _insert_dropout(network.decoder, card.dropout)
     return CanonicalDepth(network, card.range_m, card.form)
+
+
+def _check_name(encoder: str, weights: str | None) -> None:
+    """ModelError where the encoder, if it is known, has no weights of that name; `tu-` takes timm's, one set each."""
+    from segmentation_models_pytorch.encoders import encoders
+
+    tables = {"tu-": {"imagenet": {}}, **{name: entry["pretrained_settings"] for name, entry in encoders.items()}}
+    known = list(tables.get("tu-" if encoder.startswith("tu-") else encoder, {}))
+    if weights is not None and known and weights not in known:
+        raise ModelError(
+            f"network.encoder_weights of encoder {encoder} must be one of none, {', '.join(known)}, got '{weights}'"
+        )
 
 
 def _end_at_half_size(network: nn.Module, channels: int) -> None:

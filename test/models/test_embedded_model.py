@@ -117,6 +117,12 @@ def test_runs_on_openvino_without_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("side", "warned"), [(0, False), (160, False), (320, False), (31, True), (640, True)])
+def test_a_size_far_from_the_cards_is_warned_of(side: int, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    load_model(ModelConfig(runtime="openvino", input_size=side))
+    assert ("is far from the 192 pixels of unetpp_lite: its depth may be wrong" in caplog.text) == warned
+
+
 def test_depth_grows_with_the_focal_length_of_the_same_image() -> None:
     """The rule f / f_canonical itself, exactly: the same pixels behind a lens twice as long are twice as far."""
     rgb = RoomSequence(TEST_SEEDS[0], length=8)[2].rgb

@@ -83,6 +83,12 @@ def test_other_weights_are_the_hubs(encoder: str, weights: str | None, package: 
     assert package_of(encoder, weights) == package
 
 
+@pytest.mark.parametrize(("encoder", "known"), [(LITE2, "none, imagenet"), ("resnet18", "none, imagenet, ssl, swsl")])
+def test_a_misspelt_name_of_weights_asks_no_hub(encoder: str, known: str) -> None:
+    with pytest.raises(ModelError, match=f"encoder {encoder} must be one of {known}, got 'imagnet'"):
+        build_unetpp(_card(encoder), "imagnet")
+
+
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, FOLDER, None)
     build_unetpp(_card(LITE2))

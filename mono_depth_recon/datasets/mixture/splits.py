@@ -102,10 +102,14 @@ def split_scenes(counts: Mapping[str, int], shares: Shares, seed: int, name: str
     """
     wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
     if len(counts) < len(wanted):
-        some = f" ({', '.join(sorted(counts))})" if counts else ""
+        if not counts:
+            raise DataError(
+                f"no frame is left for {', '.join(wanted)}: an official test part is kept as it is; add the training "
+                "part"
+            )
         raise DataError(
-            f"{len(counts)} scenes{some} cannot be split into {', '.join(wanted)}: a split would be empty; "
-            "add scenes, or choose another split"
+            f"{len(counts)} scenes ({', '.join(sorted(counts))}) cannot be split into {', '.join(wanted)}: a "
+            "split would be empty; add scenes, or choose another split"
         )
     total = sum(counts.values())
     missing = {split: share * total for split, share in zip(SPLITS, shares, strict=True) if share > 0}

@@ -155,6 +155,8 @@ def test_few_scenes_leave_no_split_empty(scenes: int) -> None:
     assert "test" not in split_scenes({"a": 1, "b": 1}, (0.9, 0.1, 0.0), 1).values()
     with pytest.raises(DataError, match=r"2 scenes \(a, b\) cannot be split into train, validation, test"):
         split_scenes({"a": 1, "b": 1}, (0.8, 0.1, 0.1), 1)
+    with pytest.raises(DataError, match="no frame is left for train, validation: .* add the training part"):
+        split_scenes({}, (0.9, 0.1, 0.0), 1)
 
 
 def test_texts_of_shares_and_positions() -> None:
