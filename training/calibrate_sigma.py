@@ -26,6 +26,7 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.datasets.opening import OpenOptions
+from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.evaluation.baselines import training_samples
 from mono_depth_recon.evaluation.plan import PartOfRecording
 from mono_depth_recon.frames import Sample
@@ -167,15 +168,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> str:
     """What the command line asks for; the card's entry. Raises MonoDepthError."""
+    if arguments.rooms < 1:
+        raise ConfigError(f"--rooms must be at least 1, got {arguments.rooms}")
     settings = load_settings(arguments.config)
+    real = training_samples(PartOfRecording.parse(arguments.frames), OpenOptions()) if arguments.frames else []
+    if len(real) == 1:
+        raise ConfigError(f"--frames needs two frames or more, got {arguments.frames}: half are fitted, half reported")
     model = bare_model(arguments.card, arguments.kind, arguments.samples, settings.threads)
     fit, report = (
         room_samples(settings.rooms, seed, arguments.rooms, arguments.cache or user_cache(), settings.threads)
         for seed in (FIT_SEED, REPORT_SEED)
     )
     sets, reports = [fit], {"rooms": report}
-    if arguments.frames:
-        real = training_samples(PartOfRecording.parse(arguments.frames), OpenOptions())
+    if real:
         sets.append(real[: len(real) // 2])
         reports["frames"] = real[len(real) // 2 :]
     found, figures = calibrate(model, sets, reports)

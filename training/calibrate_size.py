@@ -3,7 +3,7 @@
 `python -m training.calibrate_size CARD RECORDING:FIRST:LAST`: frames of known depth that validate, never test frames;
 positions count in the training part of a data set with an official split. At each short side the factor is the median
 over the frames of median(truth) / median(prediction); its logarithm is fitted by a straight line through the card's
-own size (`ModelCard.focal_scale`). The card gets `output.size_exponent`.
+own size (`ModelCard.focal_scale`). The card gets `output.size_exponent`, and in words `output.size_rule`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mono_depth_recon.arrays import Depth
 from mono_depth_recon.config import ModelConfig, read_json
 from mono_depth_recon.datasets.opening import OpenOptions
-from mono_depth_recon.errors import DataError
+from mono_depth_recon.errors import ConfigError, DataError
 from mono_depth_recon.evaluation.baselines import training_samples
 from mono_depth_recon.evaluation.plan import PartOfRecording
 from mono_depth_recon.frames import Sample
@@ -31,6 +31,10 @@ from mono_depth_recon.models.canonical import load_canonical
 from .command import change_card, exit_code
 
 SIDES = (160, 192, 224, 256, 288, 320)
+_RULE = (
+    "at another model.input_size times (root of the input's area over that of the usual one) ** size_exponent, by "
+    "training.calibrate_size"
+)
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,17 @@ def fitted(own: AtSize, others: Sequence[AtSize]) -> float:
 
 def run(arguments: argparse.Namespace) -> str:
     """What the command line asks for; the table. Raises MonoDepthError."""
+    wrong = next((side for side in arguments.sides if side < 1), None)
+    if wrong is not None:
+        raise ConfigError(f"--sides are short sides in pixels, at least 1, got {wrong}")
     part = PartOfRecording.parse(arguments.frames)
     frames = training_samples(part, OpenOptions())
     own, *others = (measured(arguments.card, frames, side) for side in (0, *arguments.sides))
     exponent = fitted(own, others)
     if not arguments.dry:
         output = read_json(arguments.card, "model card")["output"]
-        change_card(arguments.card, output={**output, "size_exponent": exponent})
+        where = f"{len(frames)} frames of {part.path.name}, positions {part.first} to {part.last}"
+        change_card(arguments.card, output={**output, "size_exponent": exponent, "size_rule": f"{_RULE} on {where}"})
     lines = [
         f"size_exponent {exponent:g}, from {len(frames)} frames",
         "| short side | AbsRel without it | with it |",

@@ -15,7 +15,8 @@ from mono_depth_recon.camera import PinholeCamera
 from mono_depth_recon.errors import ConfigError
 from mono_depth_recon.frames import Sample
 from mono_depth_recon.models.card import FORMAT, ModelCard
-from mono_depth_recon.models.unetpp import CanonicalDepth, build_unetpp
+from mono_depth_recon.models.encoder_weights import package_of
+from mono_depth_recon.models.unetpp import CanonicalDepth, build_unetpp, check_encoder_weights
 from mono_depth_recon.paths import expanded
 
 from .batches import Prepared, log_target, log_targets
@@ -81,6 +82,16 @@ def build_network(network: NetworkSettings, pretrained: bool = False) -> Canonic
         size_exponent=network.size_exponent,
     )
     return build_unetpp(card, network.encoder_weights if pretrained and network.encoder_weights != "none" else None)
+
+
+def check_network(network: NetworkSettings, pretrained: bool) -> None:
+    """Builds the network once, if `pretrained` with an encoder's weights where a package has them; no hub is asked.
+
+    ModelError where the network or such weights cannot be had.
+    """
+    weights = None if network.encoder_weights == "none" else network.encoder_weights
+    check_encoder_weights(network.encoder, weights)
+    build_network(network, pretrained and bool(package_of(network.encoder, weights)))
 
 
 class UnetPreparation:

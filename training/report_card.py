@@ -102,13 +102,16 @@ def test_sets(settings: Settings, data: Path, cache: Path) -> list[TestSet]:
 
 
 def _nyu_set(settings: Settings, data: Path) -> list[TestSet]:
-    """The official test part of a recipe's first source of NYU Depth V2, for one that has it."""
+    """The official test part of a recipe's first source of NYU Depth V2, for one that has it.
+
+    Without the border that the depth camera did not see, nearly the crop of Eigen et al. (NIPS 2014).
+    """
     source = next((each for each in settings.data["sources"] if each["kind"] == NyuCsvSettings.kind), None)
     if source is None:
         return []
     frames = NyuCsv("nyu", data / source["path"], mask_border=True)
     parts = {split: Part(frames, split, chosen) for split, chosen in frames.official().items()}
-    return [TestSet("NYU Depth V2, official test part", parts["test"], parts["train"])]
+    return [TestSet("NYU Depth V2, official test part inside the border", parts["test"], parts["train"])]
 
 
 def score(pairs: Sequence[tuple[Depth, Depth]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from .checkpoints import start_from, start_from_part
 from .command import CONFIGS, RESUME, add_run_flags, changes_of, check, exit_code
 from .frames import RunData, made_data, open_run_data
 from .loading import start_processes
-from .network import UnetTask
+from .network import UnetTask, check_network
 from .origin import Origin
 from .runner import train
 from .settings import (
@@ -70,6 +70,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def run(arguments: argparse.Namespace) -> int:
     """What the command line asks for. Raises MonoDepthError."""
     settings = load_settings(arguments.config, changes_of(arguments))
+    pretrained = not (arguments.resume or arguments.init)
+    if not arguments.smoke:
+        check_network(settings.network, pretrained)  # before data that may take minutes to prepare
     if arguments.check:
         return check(settings)
     if arguments.smoke:
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         start_processes(settings)
         data = open_run_data(settings, arguments.output)
     torch.manual_seed(settings.seed)
-    task = UnetTask(settings, pretrained=not (arguments.resume or arguments.init))
+    task = UnetTask(settings, pretrained)
     if arguments.init and arguments.init_part:
         print(start_from_part(task.network, arguments.init), file=sys.stderr)
     elif arguments.init:

@@ -37,12 +37,12 @@ def _load_embedded(card: Path, settings: ModelConfig, threads: int) -> DepthMode
     return load_canonical(expanded(settings.checkpoint) if settings.checkpoint else card, settings, threads)
 
 
-def _embedded(card: Path, size_mb: float, licence: str) -> ModelSpec:
+def _embedded(card: Path, size_mb: float) -> ModelSpec:
     """The row of a card in the package."""
     return ModelSpec(
         card.stem,
         "metric_depth",
-        licence,
+        "Apache-2.0 (trained partly on NYU Depth V2 and CC BY 4.0 data, see its card)",
         "embedded",
         functools.partial(_load_embedded, card),
         _CANONICAL,
@@ -176,8 +176,8 @@ def _no_random_weights(name: str, folder: Path) -> Path:
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        _embedded(_LITE, 10.9, "Apache-2.0 (trained partly on NYU Depth V2 and CC BY 4.0 data, see its card)"),
-        _embedded(_MOBILE, 3.1, "Apache-2.0 (trained partly on CC BY 4.0 data, see its card)"),
+        _embedded(_LITE, 10.9),
+        _embedded(_MOBILE, 7.9),
         ModelSpec(
             "unetpp_resnext50",
             "metric_depth",

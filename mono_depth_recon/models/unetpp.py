@@ -91,7 +91,7 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     import segmentation_models_pytorch as smp
 
     channels = card.decoder_channels if card.head == "full" else (*card.decoder_channels, card.decoder_channels[-1])
-    _check_name(card.encoder, encoder_weights)
+    check_encoder_weights(card.encoder, encoder_weights)
     packaged = bool(package_of(card.encoder, encoder_weights))
     try:
         network = smp.UnetPlusPlus(
@@ -127,7 +127,7 @@ def build_unetpp(card: ModelCard, encoder_weights: str | None = None) -> Canonic
     return CanonicalDepth(network, card.range_m, card.form)
 
 
-def _check_name(encoder: str, weights: str | None) -> None:
+def check_encoder_weights(encoder: str, weights: str | None) -> None:
     """ModelError where the encoder, if it is known, has no weights of that name; `tu-` takes timm's, one set each."""
     from segmentation_models_pytorch.encoders import encoders
 

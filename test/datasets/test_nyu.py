@@ -380,6 +380,13 @@ def test_a_csv_that_points_nowhere_is_refused_with_its_line(tmp_path: Path) -> N
         _csv_copy(tmp_path, train="elsewhere/1.jpg,elsewhere/1.png\n")
 
 
+def test_a_first_line_that_points_nowhere_is_one_of_the_bad_frames(tmp_path: Path) -> None:
+    source = _csv_copy(tmp_path, train=TRAIN_PAIR.replace("1.jpg", "9.jpg") + TRAIN_PAIR)
+    assert source[1].rgb.shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(DataError, match=r"nyu2_train\.csv:1: names .*9\.jpg, which is missing"):
+        source[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

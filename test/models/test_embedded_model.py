@@ -21,7 +21,7 @@ from mono_depth_recon.errors import ModelError
 from mono_depth_recon.metrics.depth_map import depth_metrics
 from mono_depth_recon.models.card import ModelCard, load_card
 from mono_depth_recon.models.loading import load_model
-from mono_depth_recon.models.table import EMBEDDED
+from mono_depth_recon.models.table import EMBEDDED, MODELS
 
 CARD = EMBEDDED / "unetpp_lite.json"
 CARDS = [CARD, EMBEDDED / "unetpp_mobile.json"]
@@ -38,7 +38,9 @@ def card() -> ModelCard:
 def test_files_are_small_and_say_nothing_of_the_machine_that_made_them(path: Path) -> None:
     card = load_card(path)
     files = [card.weights_path, card.onnx_path]
-    assert sum(file.stat().st_size for file in files) <= 15e6
+    size = sum(file.stat().st_size for file in files)
+    assert size <= 15e6 and f"{size / 1e6:.1f}" == f"{MODELS[card.name].size_mb:.1f}"
+    assert ("NYU Depth V2" in str(card.text["attribution"])) == ("NYU Depth V2" in MODELS[card.name].licence)
     for file in [*files, path]:
         content = file.read_bytes()
         assert not any(word in content for word in (b"site-packages", b"/home/", b"/root/", b'.py", line'))

@@ -59,7 +59,9 @@ def test_seeds_of_the_sets_are_nobody_elses() -> None:
     assert abs(FIT_SEED - REPORT_SEED) >= 1000
 
 
-def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_writes_the_fit_that_the_loader_applies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for suffix in (".json", ".safetensors", ".onnx"):
         (tmp_path / f"unetpp_mobile{suffix}").write_bytes((EMBEDDED / f"unetpp_mobile{suffix}").read_bytes())
     card = tmp_path / "unetpp_mobile.json"
@@ -91,6 +93,10 @@ def test_command_writes_the_fit_that_the_loader_applies(tmp_path: Path, monkeypa
     entry = json.loads(card.read_text())["sigma"]["flip"]
     assert entry["real"]["frames"] == 2 and 0 < entry["real"]["coverage_1"] < entry["real"]["coverage_2"] <= 1
     assert main([str(card), "--rooms", "1", "--frames", "nowhere:0:1"]) == 1
+    assert main([str(card), "--rooms", "1", "--frames", part.replace("0:3", "0:0")]) == 1
+    assert main([str(card), "--rooms", "0"]) == 1
+    *_, frames, rooms = capsys.readouterr().err.splitlines()
+    assert frames.startswith("--frames needs two frames or more") and rooms == "--rooms must be at least 1, got 0"
 
 
 def test_a_card_without_dropout_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,5 +39,8 @@ def test_command_writes_what_it_finds(tmp_path: Path, capsys: pytest.CaptureFixt
     assert exponent and printed.count(f"size_exponent {exponent:g}, from 2 frames") == 2
     after = json.loads(card.read_text())
     assert after["output"].pop("size_exponent") == exponent and before["output"].pop("size_exponent") == 0
-    assert after == before
+    assert after["output"].pop("size_rule").endswith("training.calibrate_size on 2 frames of nyu, positions 0 to 1")
+    assert before["output"].pop("size_rule") and after == before
+    assert main([str(card), frames, "--sides", "128", "-5"]) == 1
+    assert "--sides are short sides in pixels, at least 1, got -5" in capsys.readouterr().err
     assert main([str(card), "nowhere:0:1"]) == 1 and "does not exist" in capsys.readouterr().err

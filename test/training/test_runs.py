@@ -385,6 +385,7 @@ def test_two_processes_share_each_batch(tmp_path: Path) -> None:
         (["optimizer.lr"], "expected KEY=VALUE"),
         ([*PAPER, "--data", "/nowhere"], "/nowhere"),
         ([*PAPER, "--check", "--data", "/nowhere"], "/nowhere"),
+        ([*PAPER, "--check", "--data", "/nowhere", "network.encoder=resnet999"], "cannot build encoder 'resnet999'"),
     ],
 )
 def test_command_says_in_one_line_what_is_wrong(

@@ -54,7 +54,7 @@ class CheckReport:
         problems = [str(problem) for problem in self.problems[:limit]]
         if len(self.problems) > limit:
             problems.append(f"and {len(self.problems) - limit} more")
-        verdict = "nothing is wrong" if self.ok else f"{len(self.problems)} problems"
+        verdict = "nothing is wrong" if self.ok else f"{len(self.problems)} problem{'s' * (len(self.problems) > 1)}"
         return [*self.splits, *self.notes, *problems, f"frames read: {read}; {verdict}"]
 
     def bad_lines(self, limit: int) -> list[str]:

@@ -44,7 +44,7 @@ class NyuCsv(Dataset):
 
     `path` is that folder, `data` itself, a folder with both, or one of the two lists, which then is all. `mask_border`
     makes depth unknown where it was filled in outside the depth camera's view. Raises DataError where there is no list
-    or its first line points nowhere; later lines that do are named when they are read.
+    or all its lines point nowhere; single lines that do are named when they are read.
     """
 
     splits: tuple[str, ...] = ("train", "test")
@@ -113,7 +113,7 @@ class NyuCsv(Dataset):
 
 
 def read_pairs(file: Path) -> list[Pair]:
-    """The lines of a list. DataError with file and line where one is no pair or the first points nowhere."""
+    """The lines of a list. DataError with file and line where one is no pair, or where all point nowhere."""
     rows: list[tuple[int, list[str]]] = []
     try:
         reader = csv.reader(read_text(file).splitlines())
@@ -125,16 +125,18 @@ def read_pairs(file: Path) -> list[Pair]:
             raise DataError(f"{file}:{line}: expected 'colour,depth', got {len(row)} fields: '{','.join(row)[:80]}'")
     if not rows:
         raise DataError(f"{file}: expected lines 'colour,depth', got none")
-    root = _root_of(file, *rows[0])
+    root = _root_of(file, rows)
     return [Pair(file, line, root / colour, root / depth) for line, (colour, depth) in rows]
 
 
-def _root_of(file: Path, line: int, row: list[str]) -> Path:
-    """The folder from which the paths of a list count."""
+def _root_of(file: Path, rows: Sequence[tuple[int, list[str]]]) -> Path:
+    """The folder from which the paths of a list count: where the first colour image is that is there at all."""
     roots = (file.parent.parent, file.parent)
-    for root in roots:
-        if names_file(root / row[0]):
-            return root
+    for _, row in rows:
+        for root in roots:
+            if names_file(root / row[0]):
+                return root
+    line, row = rows[0]
     raise DataError(
         f"{file}:{line}: names {row[0]}, which is neither in {roots[0]} nor in {roots[1]}: paths count "
         "from the folder that holds data/"
