@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mono_depth_recon.atomic import writable_folder
+from mono_depth_recon.errors import ModelError
 from mono_depth_recon.models.card import sha256_of
 from mono_depth_recon.models.runtimes.onnx_runtime import write_onnx
 from mono_depth_recon.models.unetpp import CanonicalDepth, round_weights, write_weights
@@ -108,10 +109,16 @@ def _free_dimensions() -> dict[int, Any]:
 
 def settings_for(checkpoint: Path, path: Path | None) -> Settings:
     """The settings that a checkpoint holds, or those of the YAML file `path`. Raises ConfigError or ModelError."""
-    tree = None if path else read_checkpoint(checkpoint).get("settings")
+    if path is not None:
+        return load_settings(path)
+    tree, beside = read_checkpoint(checkpoint).get("settings"), checkpoint.with_name("settings.yaml")
     if tree is not None:
         return settings_of(tree, checkpoint, Settings)
-    return load_settings(path or checkpoint.with_name("settings.yaml"))
+    if not beside.is_file():
+        raise ModelError(
+            f"{checkpoint} holds no settings and none lie beside it: take best.ckpt of a run, or name --settings"
+        )
+    return load_settings(beside)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

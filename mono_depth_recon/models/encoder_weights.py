@@ -69,7 +69,8 @@ def _weights_file(encoder: str) -> Path:
     folders = found.submodule_search_locations or ()
     files = [file for folder in folders for file in Path(folder, "models").glob("*.pth")]
     if len(files) != 1:
-        raise _unusable(encoder, f"of package {package}", f"expected one file models/*.pth, got {len(files)}")
+        where = ", ".join(f"{folder}/models/*.pth" for folder in folders)
+        raise _unusable(encoder, f"of package {package}", f"expected one file {where}, got {len(files)}")
     return files[0]
 
 
