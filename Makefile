@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv/bin
 OUTPUT ?= demo_output
 JOBS ?= 2
-PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+# A worker that crashes ends the run, with the name of its test: with a new one in its place xdist waits for ever.
+PYTEST := $(VENV)/python -m pytest --numprocesses $(JOBS) --dist loadfile --max-worker-restart 0
 export PYTHON
 
 .PHONY: help demo check test lint docs coverage bench soak fuzz faults mutation matrix gpu audit setup-demo setup-test clean distclean

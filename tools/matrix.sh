@@ -74,7 +74,8 @@ while IFS='|' read -r name python wheels numpy; do
   fi
   chosen=()
   [ -n "$wheels" ] || chosen=(-m "not (ros or soak)" --ignore test/ros)
-  "$venv/bin/python" -m pytest --numprocesses "${JOBS:-2}" --dist loadfile "${chosen[@]}" "$@" </dev/null |
+  "$venv/bin/python" -m pytest --numprocesses "${JOBS:-2}" --dist loadfile --max-worker-restart 0 \
+    "${chosen[@]}" "$@" </dev/null |
     tee ".matrix/$name.txt"
   [ "${PIPESTATUS[0]}" -eq 0 ] || failed=1
   add "$name" "$(versions "$venv")" "$(tail -n 1 ".matrix/$name.txt" | tr -d =)"

@@ -232,7 +232,7 @@ def test_make_test_runs_everything_and_make_check_the_fast_tests(machine: Machin
         ".venv/bin/mypy",
         ".venv/bin/shellcheck tools/*.sh .ci/run",
     ]
-    tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile "
+    tests = ".venv/bin/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 "
     lines = planned(machine, "test").splitlines()
     assert lines[:5] == linters and lines[-2:] == [
         "NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict",
